@@ -1,0 +1,145 @@
+"""The configuration of a run: one tree. Whatever the paper leaves open is a setting here, with our default.
+
+A component is named and set up in one place: `environment: {name: shop, products: 300}`, or just
+`environment: shop`. Which settings it takes is the component's own affair (`eef plugins` lists them).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from eef_framework.chat.format import ChatFormat
+from eef_framework.interfaces import Sampling
+from eef_framework.records import SuccessRule
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+Named = Annotated[dict[str, Any], BeforeValidator(_named)]
+"""A component's name and settings."""
+
+
+class Section(BaseModel):
+    """A part of the tree. Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
+
+
+class TaskList(Section):
+    """Which tasks of a split are played."""
+
+    split: str
+    count: int | None = Field(default=None, gt=0)
+    """How many, from the split's start; all where it is null."""
+
+
+class Collect(Section):
+    """The expert's demonstrations."""
+
+    tasks: TaskList = TaskList(split="train")
+    trajectories: str | None = None
+    """A file of trajectories (JSON lines) to use in place of the expert's demonstrations."""
+
+
+class Clone(Section):
+    """Phase 1, behaviour cloning."""
+
+    on: Literal["successes", "all"] = "successes"
+    """Which demonstrations to imitate. `all`, failures included, is the naive baseline."""
+    trainer: Named = {"name": "sft"}
+
+
+class Explore(Section):
+    """Phase 2, exploration by the current agent."""
+
+    simulations: int = Field(default=1, gt=0)
+    """Episodes from every training task's initial state."""
+    matched: Named | None = None
+    """An attributor whose number of simulations this run matches: every task gets as many further episodes from its
+    initial state as that attributor would simulate from states of its demonstration. For fair baselines."""
+    attribute: Literal["all", "failures"] = "all"
+    """Which demonstrations are attributed, where there is an attributor."""
+    sampling: Sampling = Sampling(temperature=1.0)
+
+
+class Select(Section):
+    """Phase 3, the choice of what to learn."""
+
+    prefix_loss: Literal["beneficial", "not-harmful", "all", "none"] = "beneficial"
+    """Which of the expert's actions before a successful continuation get loss. The paper: the beneficial ones."""
+    solution: Literal["least-expert", "fewest-steps", "fewest-trained", "random"] = "least-expert"
+    """Which solution of a task to prefer. `least-expert` takes the earliest state that the agent succeeds from."""
+    solutions_per_state: int = Field(default=1, gt=0)
+    """How many solutions of one important state are kept, so that easy tasks don't crowd out hard ones."""
+    initial: bool = True
+    """Learn to solve tasks from their initial states."""
+    recovery: bool = True
+    """Learn to get out of states that the expert's harmful actions led to."""
+    keep: Literal["all", "latest"] = "all"
+    """Whether solutions found in earlier iterations stay in the repository D+."""
+
+
+class Tune(Section):
+    """The fine-tuning at the end of each iteration."""
+
+    start: Literal["base", "clone", "previous"] = "clone"
+    """Which weights each iteration starts from."""
+    trainer: Named | None = None
+    """The trainer; the one of `clone` where it is null."""
+
+
+class Evaluate(Section):
+    """Held-out evaluation."""
+
+    tasks: TaskList = TaskList(split="test")
+    sampling: Sampling = Sampling(temperature=0.0)
+    expert: bool = True
+    """Also let the expert play the held-out tasks."""
+
+
+class Limits(Section):
+    """What keeps a run from hanging."""
+
+    concurrency: int = Field(default=128, gt=0)
+    """Episodes in flight. Never changes a result."""
+    steps: int | None = Field(default=None, gt=0)
+    """Longest episode, in actions, where the environment's own limit isn't short enough."""
+    step_timeout_s: float = Field(default=120.0, gt=0)
+    """Longest time for one step of the environment."""
+    episode_timeout_s: float = Field(default=3600.0, gt=0)
+    """Longest time for one episode, waiting included."""
+
+
+class RunConfig(Section):
+    """Everything a run depends on."""
+
+    seed: int = 0
+    """All randomness of the run derives from it."""
+    plugins: tuple[str, ...] | None = None
+    """Limit the run to these plugins; all installed ones where it is null."""
+    environment: Named
+    expert: Named
+    policy: Named = {"name": "transformers"}
+    format: ChatFormat = ChatFormat()
+    success: SuccessRule = SuccessRule()
+    method: str = "eef"
+    """Name of the method in tables; recipes set it."""
+    iterations: int = Field(default=2, ge=0)
+    """How often exploration and fine-tuning are repeated."""
+    collect: Collect = Collect()
+    clone: Clone = Clone()
+    explore: Explore = Explore()
+    attributor: Named | None = None
+    """Who attributes; null for methods without attribution."""
+    select: Select = Select()
+    filters: tuple[Named, ...] = ()
+    """Applied in order to the training examples."""
+    tune: Tune = Tune()
+    evaluate: Evaluate = Evaluate()
+    limits: Limits = Limits()
+    baselines: tuple[str, ...] = ()
+    """Recipes to run beside this one, on the same demonstrations and the same cloned agent."""

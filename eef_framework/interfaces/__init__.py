@@ -1,0 +1,26 @@
+"""The contracts. Third-party code subclasses one of these, registers it, and is done."""
+
+from eef_framework.interfaces.attributor import Attributor, Simulate
+from eef_framework.interfaces.component import Component
+from eef_framework.interfaces.environment import Environment
+from eef_framework.interfaces.expert import Expert
+from eef_framework.interfaces.filter import Filter
+from eef_framework.interfaces.policy import Policy, Sampling, TrainablePolicy
+from eef_framework.interfaces.session import Session, replay
+from eef_framework.interfaces.trainer import Progress, Trainer
+
+__all__ = [
+    "Attributor",
+    "Component",
+    "Environment",
+    "Expert",
+    "Filter",
+    "Policy",
+    "Progress",
+    "Sampling",
+    "Session",
+    "Simulate",
+    "TrainablePolicy",
+    "Trainer",
+    "replay",
+]

@@ -1,0 +1,39 @@
+"""What all pluggable parts share."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Component(BaseModel):
+    """A pluggable part. Its fields are its settings: validated, documented, kept in the run's manifest.
+
+    Subclasses declare settings as pydantic fields with a string below each (its help text), keep live resources
+    (a model, a connection) in private attributes, and import heavy libraries inside methods, so that listing
+    plugins stays quick.
+    """
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
+
+    name: ClassVar[str] = ""
+    """The name it is registered and configured under, unique among its kind: lower case, words joined by hyphens."""
+
+    @classmethod
+    def component_name(cls) -> str:
+        """Return the registered name, or the import path of a class that has none."""
+        return cls.name or f"{cls.__module__}:{cls.__qualname__}"
+
+    def settings(self) -> dict[str, Any]:
+        """Return name and settings as plain data, for manifests and for building an equal component."""
+        return {"name": self.component_name(), **self.model_dump(mode="json")}
+
+    def close(self) -> None:
+        """Release whatever is held. Called once by the framework; harmless when called again."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()

@@ -1,0 +1,27 @@
+"""Whoever demonstrates."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Sequence
+
+from eef_framework.interfaces.component import Component
+from eef_framework.interfaces.environment import Environment
+from eef_framework.records import Task, Trajectory
+
+
+class Expert(Component):
+    """A source of demonstrations: a language model, a script, a recording. It may fail, and its failures are used."""
+
+    @abstractmethod
+    def demonstrate(self, environment: Environment, tasks: Sequence[Task], seed: int) -> AsyncIterator[Trajectory]:
+        """Play tasks and yield each trajectory as it ends, in any order.
+
+        Args:
+            environment: where to play.
+            tasks: which to play; a resumed run asks only for those still owed.
+            seed: a task's demonstration depends on it and on the task, not on the other tasks.
+
+        Yields:
+            One trajectory a task, failures included; its id is `expert_id(self, task)` of `eef_framework.rollout`.
+        """

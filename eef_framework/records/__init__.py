@@ -1,0 +1,50 @@
+"""Frozen data: the wire format between phases, processes and programs. No behaviour, no imports from the rest."""
+
+from eef_framework.records.attribution import Attribution, Probe, Segment, Verdict
+from eef_framework.records.base import SCHEMA_VERSION, Info, Record, Row, fingerprint
+from eef_framework.records.checkpoint import Checkpoint
+from eef_framework.records.example import Conversation, Example, Message, Role
+from eef_framework.records.metrics import Cost, Difference, Estimate, Evaluation, ResultRow, RunMetrics
+from eef_framework.records.task import Task
+from eef_framework.records.trajectory import (
+    Ending,
+    FreeText,
+    Observation,
+    Origin,
+    Response,
+    Step,
+    SuccessRule,
+    Trajectory,
+)
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Attribution",
+    "Checkpoint",
+    "Conversation",
+    "Cost",
+    "Difference",
+    "Ending",
+    "Estimate",
+    "Evaluation",
+    "Example",
+    "FreeText",
+    "Info",
+    "Message",
+    "Observation",
+    "Origin",
+    "Probe",
+    "Record",
+    "Response",
+    "ResultRow",
+    "Role",
+    "Row",
+    "RunMetrics",
+    "Segment",
+    "Step",
+    "SuccessRule",
+    "Task",
+    "Trajectory",
+    "Verdict",
+    "fingerprint",
+]

@@ -1,0 +1,88 @@
+"""Which of an expert's actions helped, and how that was found out."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from eef_framework.records.base import Info, Record, Row
+
+
+class Verdict(StrEnum):
+    """What a stretch of an expert's actions did to the agent's chances (arXiv 2504.13145, phase 3)."""
+
+    BENEFICIAL = "beneficial"
+    """The agent fails from the state before and succeeds from the state after."""
+    HARMFUL = "harmful"
+    """The agent succeeds from the state before and fails from the state after, which needs recovery."""
+    NEUTRAL = "neutral"
+    """Same outcome on both sides."""
+    UNKNOWN = "unknown"
+    """Not probed, or the evidence doesn't allow a verdict."""
+
+
+class Segment(Record):
+    """Consecutive actions of a trajectory, and the verdict on them."""
+
+    start: int = Field(ge=0)
+    """Index of the first action, which is also the state before the segment."""
+    end: int = Field(gt=0)
+    """Index behind the last action, which is also the state after the segment."""
+    verdict: Verdict
+    reason: str = ""
+    """One line for a person who reads the report."""
+
+
+class Probe(Record):
+    """A state of an expert trajectory that was simulated from, and what came of it."""
+
+    state: int = Field(ge=0)
+    """Number of expert actions before it."""
+    simulations: tuple[str, ...] = ()
+    """Ids of the simulated trajectories."""
+    successes: int = Field(default=0, ge=0)
+    """How many of them succeeded."""
+
+
+class Attribution(Row):
+    """Verdicts on all actions of one expert trajectory, with the evidence."""
+
+    trajectory: str
+    """Id of the expert trajectory."""
+    length: int = Field(ge=0)
+    """Its number of actions."""
+    segments: tuple[Segment, ...] = ()
+    """In order and without overlap. Actions that no segment covers are unknown."""
+    probes: tuple[Probe, ...] = ()
+    """In order of state."""
+    method: str = ""
+    """Who attributed: the attributor's registered name."""
+    error: str = ""
+    """Set when the attributor failed on this trajectory; all its actions are unknown then."""
+    info: Info = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _segments_fit(self) -> Self:
+        position = 0
+        for segment in self.segments:
+            if not position <= segment.start < segment.end <= self.length:
+                raise ValueError(
+                    f"segment {segment.start}..{segment.end} of trajectory {self.trajectory!r} is out of order, overlaps "
+                    f"another, or leaves the {self.length} actions there are; segments are half-open and sorted"
+                )
+            position = segment.end
+        return self
+
+    def verdict(self, action: int) -> Verdict:
+        """Return the verdict on an action, given its index."""
+        for segment in self.segments:
+            if segment.start <= action < segment.end:
+                return segment.verdict
+        return Verdict.UNKNOWN
+
+    @property
+    def needing_recovery(self) -> tuple[int, ...]:
+        """The states right behind harmful segments."""
+        return tuple(s.end for s in self.segments if s.verdict is Verdict.HARMFUL)

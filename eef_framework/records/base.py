@@ -1,0 +1,55 @@
+"""What every record shares."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, JsonValue, field_validator
+
+SCHEMA_VERSION = 1
+"""Version of the wire format; every row of every file carries it."""
+
+Info = dict[str, JsonValue]
+"""Free-form data a plugin attaches to a record. The core stores and shows it, and never looks inside."""
+
+
+class Record(BaseModel):
+    """Immutable data that goes to disk. A record is readable without the plugin that made it.
+
+    Unknown fields are refused, so that a misspelt one is found at once; whatever only a plugin understands
+    goes into an `info` field.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        ser_json_inf_nan="constants",
+        protected_namespaces=(),
+    )
+
+    def changed(self, **fields: Any) -> Any:
+        """Return a copy with some fields replaced (records themselves never change)."""
+        return self.model_copy(update=fields)
+
+
+class Row(Record):
+    """A record that is a line of a file of its own kind, and says which version of the format it is in."""
+
+    version: int = SCHEMA_VERSION
+    """Version of the wire format."""
+
+    @field_validator("version")
+    @classmethod
+    def _readable(cls, version: int) -> int:
+        if version > SCHEMA_VERSION:
+            raise ValueError(
+                f"written in format {version}, this eef-framework reads up to {SCHEMA_VERSION}; upgrade eef-framework"
+            )
+        return version
+
+
+def fingerprint(text: str) -> str:
+    """Return 16 hexadecimal digits that identify a text (a goal, an observation, a file's content)."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

@@ -1,0 +1,95 @@
+"""Numbers, never without their uncertainty."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from eef_framework.records.base import Record
+
+
+class Estimate(Record):
+    """A mean with its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+    n: int = Field(ge=0)
+    """How many episodes (or seeds) it was estimated from."""
+
+
+class Cost(Record):
+    """What a phase consumed. Costs add up."""
+
+    episodes: int = 0
+    """Episodes played, simulations included."""
+    simulations: int = 0
+    """Episodes played from an intermediate state."""
+    steps: int = 0
+    """Environment steps, replayed ones not counted."""
+    prompt_tokens: int = 0
+    computed_tokens: int = 0
+    """Tokens through the model while acting."""
+    trained_tokens: int = 0
+    """Tokens through the model while training, padding not counted."""
+    seconds: float = 0.0
+    """Wall-clock time."""
+
+    def __add__(self, other: Cost) -> Cost:
+        """Add two costs field by field."""
+        return Cost(**{name: getattr(self, name) + getattr(other, name) for name in type(self).model_fields})
+
+
+class Evaluation(Record):
+    """How one actor does on one list of tasks."""
+
+    name: str
+    """Row of the table: `expert`, `clone`, `eef-2`."""
+    split: str
+    episodes: int
+    threshold: float
+    """The success rule these numbers hold under."""
+    success: Estimate
+    reward: Estimate
+    steps: Estimate
+    by_kind: dict[str, Estimate] = Field(default_factory=dict)
+    """Success by kind of task."""
+    invalid_rate: float = 0.0
+    """Share of steps whose action the environment didn't understand."""
+    unparsed_rate: float = 0.0
+    """Share of turns in which no action was found."""
+    errors: int = 0
+    """Episodes lost to failures of the infrastructure; they count as failures in the estimates."""
+
+
+class ResultRow(Record):
+    """A row of a run's table."""
+
+    label: str
+    """`expert`, `clone` (fine-tuned on the expert's successes), `eef 2` (method and iteration)."""
+    method: str = ""
+    """Recipe the row belongs to; empty for rows that all methods share."""
+    iteration: int = 0
+    evaluation: Evaluation
+    cost: Cost
+    """What it took to get there, evaluations not counted."""
+
+
+class Difference(Record):
+    """One row minus another, on the same tasks (paired)."""
+
+    label: str
+    """`eef 2 - rft-matched 2`."""
+    success: Estimate
+    """Difference of success rates, with the 95 % interval of the paired difference."""
+
+
+class RunMetrics(Record):
+    """The results of a run: `metrics.json`."""
+
+    threshold: float
+    rows: tuple[ResultRow, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    stages: dict[str, Cost] = Field(default_factory=dict)
+    """Cost of every stage, by its folder within the run."""
+    notes: tuple[str, ...] = ()
+    """Whatever a reader should know beside the numbers."""

@@ -1,0 +1,157 @@
+"""What happened in an episode.
+
+States are counted by the actions that led to them: state 0 is the task's initial state, state k the one after
+k actions. `Trajectory.observation(k)` is what the agent sees in state k, `Trajectory.steps[k]` what it does there.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from eef_framework.records.base import Info, Record, Row
+from eef_framework.records.task import Task
+
+
+class FreeText(Record):
+    """An admissible action with a part that the agent words itself, such as `search[...]`."""
+
+    prefix: str
+    """What comes before the free part, for example `search[`."""
+    suffix: str
+    """What comes after it, for example `]`."""
+
+    def matches(self, action: str) -> bool:
+        """Tell whether an action is of this form, with a free part that isn't blank."""
+        inner = action[len(self.prefix) : len(action) - len(self.suffix)]
+        return action.startswith(self.prefix) and action.endswith(self.suffix) and bool(inner.strip())
+
+
+class Observation(Record):
+    """What the agent sees in a state."""
+
+    text: str
+    actions: tuple[str, ...] | None = None
+    """The admissible actions, where the environment knows them: a hint unless the environment says otherwise."""
+    free: tuple[FreeText, ...] = ()
+    """Admissible actions with a part the agent words itself."""
+
+    def admits(self, action: str) -> bool:
+        """Tell whether an action is admissible as far as this observation knows (always, if it lists none)."""
+        if self.actions is None:
+            return True
+        return action in self.actions or any(form.matches(action) for form in self.free)
+
+
+class Response(Record):
+    """One turn of the agent, as it was sampled."""
+
+    text: str
+    """The whole answer, thought and action, without the stop token."""
+    token_ids: tuple[int, ...] | None = None
+    """The sampled tokens, stop token included where one was sampled. Training uses them as they are."""
+    tokenizer: str = ""
+    """Fingerprint of the tokenizer that `token_ids` belong to."""
+    thought: str = ""
+    parsed: bool = True
+    """Whether an action was found in the text; if not, the whole text was sent to the environment."""
+    prompt_tokens: int = 0
+    """Length of the prompt, in tokens."""
+    computed_tokens: int = 0
+    """Tokens that went through the model for this turn (prompt tokens that were not cached, and new ones)."""
+
+
+class Step(Record):
+    """One action and what the environment made of it."""
+
+    action: str
+    observation: Observation
+    """What the agent sees after the action."""
+    reward: float = 0.0
+    """The environment's reward for this action."""
+    terminated: bool = False
+    """The task ended: solved, failed or given up."""
+    truncated: bool = False
+    """The environment's step limit was reached before the task ended."""
+    valid: bool = True
+    """Whether the environment understood the action; an invalid one changes nothing."""
+    response: Response | None = None
+    """The turn the action was read from; none for experts that act without words."""
+    info: Info = Field(default_factory=dict)
+
+    @property
+    def done(self) -> bool:
+        """Whether the episode ends with this step."""
+        return self.terminated or self.truncated
+
+
+class Origin(Record):
+    """Where a simulation set out from: a state of another trajectory."""
+
+    trajectory: str
+    """Id of the trajectory whose prefix was replayed."""
+    state: int = Field(ge=0)
+    """How many of its actions were replayed; the first that many steps are not the agent's own."""
+
+
+Ending = Literal["terminated", "truncated", "step-limit", "time-limit", "gave-up", "error"]
+"""Why an episode ended: by the task, by the environment's limit, by the run's limits, by choice, or by a failure."""
+
+
+class Trajectory(Row):
+    """A whole episode: the initial observation, then steps. For a simulation, replayed steps included."""
+
+    id: str
+    """Unique within a run, and the same when the run is repeated."""
+    task: Task
+    actor: str
+    """Who acted: `expert/shopper`, `agent/clone`."""
+    seed: int = 0
+    origin: Origin | None = None
+    """Set for simulations from an intermediate state."""
+    initial: Observation
+    steps: tuple[Step, ...] = ()
+    reward: float = 0.0
+    """The episode's reward under the environment's own rule, usually 0 to 1; 0 for episodes that never finished."""
+    ending: Ending = "terminated"
+    error: str = ""
+    """What went wrong, where the ending is `error`. Such episodes count as failures of the infrastructure, not of
+    an action: they are never evidence for an attribution."""
+    seconds: float = 0.0
+    """Wall-clock time from opening to closing, waiting for the model included."""
+    info: Info = Field(default_factory=dict)
+
+    @property
+    def own_from(self) -> int:
+        """Index of the first step the actor took by itself (behind the replayed prefix of a simulation)."""
+        return self.origin.state if self.origin else 0
+
+    def observation(self, state: int) -> Observation:
+        """Return what the agent sees in a state.
+
+        Args:
+            state: number of actions taken, 0 to `len(steps)`.
+
+        Raises:
+            IndexError: there is no such state.
+        """
+        if not 0 <= state <= len(self.steps):
+            raise IndexError(f"trajectory {self.id!r} has states 0 to {len(self.steps)}, not {state}")
+        return self.initial if state == 0 else self.steps[state - 1].observation
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """All actions in order."""
+        return tuple(step.action for step in self.steps)
+
+
+class SuccessRule(Record):
+    """When an episode counts as a success. Part of every manifest: numbers under different rules don't compare."""
+
+    threshold: float = 1.0
+    """Smallest reward that is a success: 1.0 on WebShop, 1.0 (score 100) on ScienceWorld (arXiv 2504.13145)."""
+
+    def holds(self, trajectory: Trajectory) -> bool:
+        """Tell whether a trajectory is a success. One that ended in an error never is."""
+        return trajectory.ending != "error" and trajectory.reward >= self.threshold - 1e-9

@@ -1,0 +1,18 @@
+"""Seeds by name: what a random choice depends on is spelled out, so that scheduling never changes a result."""
+
+from __future__ import annotations
+
+import hashlib
+
+
+def derive(seed: int, *names: str | int) -> int:
+    """Return a seed (63 bits) for one named purpose.
+
+    The same names give the same seed in every process and version; different names give unrelated ones.
+
+    Args:
+        seed: the run's seed, or one derived from it.
+        names: what it is for, from general to particular: `derive(seed, "explore", 2, task.id, 3)`.
+    """
+    key = "\x1f".join([str(seed), *(f"{type(name).__name__}:{name}" for name in names)])
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") >> 1
