@@ -1,0 +1,6 @@
+"""Conversations: how an episode is worded, how answers are read, and how both become tokens with a loss mask."""
+
+from eef_framework.chat.format import ChatFormat
+from eef_framework.chat.parse import Answer, parse_answer
+
+__all__ = ["Answer", "ChatFormat", "parse_answer"]

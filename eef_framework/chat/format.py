@@ -1,0 +1,129 @@
+"""From episodes to conversations, and from answers to actions. Knows words, not tokens (see `chat.tokens`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from eef_framework.chat.parse import Answer, parse_answer
+from eef_framework.records import Conversation, Example, Message, Observation, Step, Trajectory
+
+
+class ChatFormat(BaseModel):
+    """How an episode is put to a language model, and how its answers are read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
+
+    style: Literal["react", "action"] = "react"
+    """`react`: an answer is `Thought: ...` and `Action: ...` on lines of their own (arXiv 2210.03629). `action`: an
+    answer is the action itself, which constrained sampling requires."""
+    history: int | None = Field(default=None, gt=0)
+    """How many of the latest observations are shown, with the turns between them; the whole episode where it is null.
+    1 shows the current observation alone."""
+    instructions: bool = True
+    """Put the environment's instructions in front, as a system message."""
+    thoughts: bool = True
+    """Show and train thoughts. Without them, turns are worded as their action alone."""
+
+    def conversation(self, instructions: str, initial: Observation, steps: Sequence[Step]) -> Conversation:
+        """Return the prompt for the state behind some steps; it ends with a user's message.
+
+        Args:
+            instructions: the environment's instructions.
+            initial: the first observation.
+            steps: what happened since, in order.
+        """
+        weights = [0.0] * len(steps)
+        return self._head(instructions) + self._turns(initial, steps, weights, self._first_shown(len(steps)))
+
+    def parse(self, text: str, observation: Observation) -> Answer:
+        """Read thought and action from an answer, whatever text it is.
+
+        Args:
+            text: the answer, without its stop token.
+            observation: the state it answers; its admissible actions settle case and spaces.
+        """
+        return parse_answer(text, observation, labelled=self.style == "react")
+
+    def answer(self, action: str, thought: str = "") -> str:
+        """Return an action worded as an answer. A thought is left out where the format has none, or if it is blank."""
+        if self.style == "action":
+            return action
+        shown = f"Thought: {thought.strip()}\n" if self.thoughts and thought.strip() else ""
+        return f"{shown}Action: {action}"
+
+    def examples(
+        self, trajectory: Trajectory, weights: Sequence[float], instructions: str, source: str
+    ) -> list[Example]:
+        """Make training examples of a trajectory.
+
+        With the whole episode as history there is one example; what comes behind the last weighted turn can't
+        matter and is left out. With a shorter history there is one example for each weighted turn, showing what the
+        agent would be shown there. Turns without weight stay in the context.
+
+        Args:
+            trajectory: what to learn from.
+            weights: loss weight of each step's turn, one for each step.
+            instructions: the environment's instructions.
+            source: why it is learnt; becomes part of the examples' ids.
+
+        Raises:
+            ValueError: there isn't one weight for each step.
+        """
+        if len(weights) != len(trajectory.steps):
+            raise ValueError(
+                f"{len(weights)} weights for the {len(trajectory.steps)} steps of trajectory {trajectory.id!r}: "
+                "give one for each step"
+            )
+        states = [state for state, weight in enumerate(weights) if weight > 0]
+        if self.history is not None:
+            return [self._example(trajectory, weights, instructions, source, (state,)) for state in states]
+        return [self._example(trajectory, weights, instructions, source, tuple(states))] if states else []
+
+    def _example(
+        self, trajectory: Trajectory, weights: Sequence[float], instructions: str, source: str, states: tuple[int, ...]
+    ) -> Example:
+        last = states[-1]
+        shown = [weight if state in states else 0.0 for state, weight in enumerate(weights[: last + 1])]
+        turns = self._turns(trajectory.initial, trajectory.steps[: last + 1], shown, self._first_shown(last))
+        return Example(
+            id=f"{trajectory.id}#{source}@{states[0]}",
+            messages=self._head(instructions) + turns[:-1],  # the observation behind the last turn isn't known yet
+            task=trajectory.task.id,
+            source=source,
+            trajectory=trajectory.id,
+            states=states,
+        )
+
+    def _head(self, instructions: str) -> Conversation:
+        if not (self.instructions and instructions.strip()):
+            return ()
+        return (Message(role="system", content=instructions),)
+
+    def _first_shown(self, state: int) -> int:
+        """Return the earliest state whose observation is shown in a state."""
+        return 0 if self.history is None else max(0, state - self.history + 1)
+
+    def _turns(self, initial: Observation, steps: Sequence[Step], weights: Sequence[float], first: int) -> Conversation:
+        start = initial if first == 0 else steps[first - 1].observation
+        messages = [Message(role="user", content=start.text)]
+        for step, weight in zip(steps[first:], weights[first:], strict=True):
+            messages += [self._turn(step, weight), Message(role="user", content=step.observation.text)]
+        return tuple(messages)
+
+    def _turn(self, step: Step, weight: float) -> Message:
+        response = step.response
+        if response is None:
+            return Message(role="assistant", content=self.answer(step.action), weight=weight)
+        if response.thought and (self.style == "action" or not self.thoughts):
+            # Tokens that hold a thought can't be shown in a format without thoughts.
+            return Message(role="assistant", content=self.answer(step.action), weight=weight)
+        return Message(
+            role="assistant",
+            content=response.text,
+            weight=weight,
+            token_ids=response.token_ids,
+            tokenizer=response.tokenizer,
+        )
