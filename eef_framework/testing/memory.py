@@ -1,0 +1,116 @@
+"""A policy that really learns, and its trainer: a table of what was answered to what. A checkpoint is a JSON file."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import ClassVar, Self
+
+from pydantic import Field, PrivateAttr
+
+from eef_framework.errors import NothingToTrain
+from eef_framework.interfaces import Progress, Sampling, TrainablePolicy, Trainer
+from eef_framework.records import Checkpoint, Conversation, Cost, Example, Observation, Response
+from eef_framework.seeds import derive
+from eef_framework.testing.queue_policy import answer, any_action
+
+Table = dict[str, dict[str, float]]
+"""User's message -> answer -> weight."""
+
+FILE = "memory.json"
+
+
+class MemoryPolicy(TrainablePolicy):
+    """Answers a message as it was answered in training, and at random where it is new."""
+
+    name: ClassVar[str] = "memory"
+
+    stray: float = Field(default=0.2, ge=0.0, le=1.0)
+    """Chance of any admissible action instead, at temperature 1 (in proportion to the temperature otherwise)."""
+    template: str = "Action: {action}"
+    """How an action is worded that isn't remembered."""
+
+    _table: Table = PrivateAttr(default_factory=dict)
+
+    async def act(
+        self, conversation: Conversation, observation: Observation, sampling: Sampling, seed: int
+    ) -> Response:
+        """Answer from the table: the heaviest answer at temperature 0, else one drawn by weight."""
+        draw = random.Random(derive(seed, self.name, conversation[-1].content))
+        known = self._table.get(conversation[-1].content)
+        if not known or draw.random() < self.stray * sampling.temperature:
+            return answer(conversation, self.template.format(action=any_action(observation, draw)))
+        if sampling.temperature == 0:
+            return answer(conversation, max(sorted(known), key=lambda text: known[text]))
+        return answer(conversation, draw.choices(list(known), list(known.values()))[0])
+
+    def base(self, conversations: Iterable[Conversation], output: Path, seed: int) -> Checkpoint:
+        """Write an empty table."""
+        return write_table({}, output, "base")
+
+    def load(self, checkpoint: Checkpoint) -> Self:
+        """Return a policy with the table of a checkpoint."""
+        policy = self.model_copy()
+        policy._table = read_table(checkpoint)
+        return policy
+
+
+class MemoryTrainer(Trainer):
+    """Adds the weighted turns of its examples to the table."""
+
+    name: ClassVar[str] = "memory"
+
+    keep: float = Field(default=1.0, ge=0.0)
+    """What the weights learned earlier are multiplied by."""
+
+    def train(
+        self, examples: Sequence[Example], start: Checkpoint, output: Path, seed: int, progress: Progress
+    ) -> tuple[Checkpoint, Cost]:
+        """Learn every turn with a weight above 0; log the mean loss after each example to `training.jsonl`."""
+        began = time.monotonic()
+        table = {message: {a: w * self.keep for a, w in known.items()} for message, known in read_table(start).items()}
+        output.mkdir(parents=True, exist_ok=True)
+        tokens = 0
+        with (output / "training.jsonl").open("w", encoding="utf-8") as log:
+            for number, example in enumerate(examples, 1):
+                loss, learned = _learn(table, example)
+                tokens += learned
+                log.write(json.dumps({"step": number, "loss": loss}) + "\n")
+                progress(number, len(examples), f"loss {loss:.2f}")
+        if not tokens:
+            raise NothingToTrain(f"none of the {len(examples)} examples has a turn with a weight above 0")
+        return write_table(table, output), Cost(trained_tokens=tokens, seconds=time.monotonic() - began)
+
+
+def read_table(checkpoint: Checkpoint) -> Table:
+    """Read a checkpoint of these two."""
+    table: Table = json.loads((checkpoint.path / FILE).read_text(encoding="utf-8"))
+    return table
+
+
+def write_table(table: Table, output: Path, name: str = "") -> Checkpoint:
+    """Write a checkpoint; equal tables give equal bytes."""
+    output.mkdir(parents=True, exist_ok=True)
+    (output / FILE).write_text(json.dumps(table, sort_keys=True, indent=1), encoding="utf-8")
+    return Checkpoint(path=output, name=name)
+
+
+def _learn(table: Table, example: Example) -> tuple[float, int]:
+    """Add an example to a table.
+
+    Returns:
+        Its mean negative log-likelihood before it was learned (0.01 for an answer never seen), and its trained words.
+    """
+    losses, words = [], 0
+    for before, message in zip(example.messages, example.messages[1:], strict=False):
+        if message.weight > 0:
+            known = table.setdefault(before.content, {})
+            share = known.get(message.content, 0.0) / (sum(known.values()) or 1.0)
+            losses.append(-math.log(max(share, 0.01)))
+            known[message.content] = known.get(message.content, 0.0) + message.weight
+            words += len(message.content.split())
+    return (sum(losses) / len(losses) if losses else 0.0), words

@@ -1,0 +1,41 @@
+"""Registers the test doubles. No entry point leads here: tests load it by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from eef_framework.interfaces import Component
+from eef_framework.plugins import hookimpl
+from eef_framework.testing.corridor import BlockingCorridor, Corridor
+from eef_framework.testing.memory import MemoryPolicy, MemoryTrainer
+from eef_framework.testing.queue_policy import QueuePolicy, ScriptedPolicy
+from eef_framework.testing.wanderer import Wanderer
+
+Register = Callable[[type[Component]], None]
+
+
+@hookimpl
+def register_environments(register: Register) -> None:
+    """Register the corridors."""
+    register(Corridor)
+    register(BlockingCorridor)
+
+
+@hookimpl
+def register_experts(register: Register) -> None:
+    """Register the wanderer."""
+    register(Wanderer)
+
+
+@hookimpl
+def register_policies(register: Register) -> None:
+    """Register the policies without a model."""
+    register(QueuePolicy)
+    register(ScriptedPolicy)
+    register(MemoryPolicy)
+
+
+@hookimpl
+def register_trainers(register: Register) -> None:
+    """Register the trainer of the memory policy."""
+    register(MemoryTrainer)

@@ -1,0 +1,53 @@
+"""A scripted expert for the corridor that makes mistakes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Sequence
+from typing import ClassVar
+
+from pydantic import Field
+
+from eef_framework.interfaces import Environment, Expert
+from eef_framework.records import Task, Trajectory
+from eef_framework.seeds import derive
+from eef_framework.testing.corridor import best_action
+
+
+class Wanderer(Expert):
+    """Knows the way through the corridor, and strays from it now and then."""
+
+    name: ClassVar[str] = "wanderer"
+
+    skill: float = Field(default=0.8, ge=0.0, le=1.0)
+    """Chance of the right action at each step; otherwise any admissible action is taken."""
+    patience: int = Field(default=30, gt=0)
+    """After how many steps it gives up."""
+
+    async def demonstrate(
+        self, environment: Environment, tasks: Sequence[Task], seed: int
+    ) -> AsyncIterator[Trajectory]:
+        """Play the tasks one after the other."""
+        for task in tasks:
+            yield self._play(environment, task, derive(seed, "wanderer", task.id))
+
+    def _play(self, environment: Environment, task: Task, seed: int) -> Trajectory:
+        from eef_framework.rollout import expert_id
+
+        draw = random.Random(seed)
+        with environment.open(task) as session:
+            while not session.done and len(session.steps) < self.patience:
+                seen = session.observation
+                right = draw.random() < self.skill
+                session.step(best_action(seen.text) if right else draw.choice(seen.actions or ("look",)))
+            last = session.steps[-1]
+            return Trajectory(
+                id=expert_id(self, task),
+                task=task,
+                actor=f"expert/{self.name}",
+                seed=seed,
+                initial=session.initial,
+                steps=tuple(session.steps),
+                reward=session.reward,
+                ending="terminated" if last.terminated else "truncated" if last.truncated else "gave-up",
+            )
