@@ -1,0 +1,1 @@
+"""From episodes to numbers with their uncertainty: rates, intervals, paired comparisons, tables."""

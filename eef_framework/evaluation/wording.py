@@ -1,0 +1,115 @@
+"""Numbers in words and tables, for the command line and the report."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+from eef_framework.records import Difference, Estimate, ResultRow, RunMetrics
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Outcome = Literal["ahead", "behind", "undecided"]
+
+
+def outcome(difference: Difference) -> Outcome:
+    """Tell which side of a comparison is ahead, if the 95 % interval excludes 0."""
+    if difference.success.low > 0:
+        return "ahead"
+    return "behind" if difference.success.high < 0 else "undecided"
+
+
+def describe(difference: Difference) -> str:
+    """Put a comparison into one honest sentence: a difference that may be chance is called undecided.
+
+    Args:
+        difference: its label is `A - B`.
+    """
+    first, _, second = difference.label.partition(" - ")
+    second = second or "the other"
+    estimate = difference.success
+    points = f"{abs(estimate.mean) * 100:.1f} points"
+    evidence = f"95 % interval {_points(estimate.low)} to {_points(estimate.high)}, {estimate.n} tasks"
+    match outcome(difference):
+        case "ahead":
+            return f"{first} beats {second} by {points} of success ({evidence})."
+        case "behind":
+            return f"{first} is behind {second} by {points} of success ({evidence})."
+    if estimate.mean == 0:
+        return f"{first} and {second} solve equally many tasks; either may be better ({evidence})."
+    side = "ahead of" if estimate.mean > 0 else "behind"
+    return f"{first} is {points} {side} {second}, but the interval includes 0: it may be chance ({evidence})."
+
+
+def percent(estimate: Estimate) -> str:
+    """Write a share with its interval in percent: `61.6 [56.0, 66.9]`."""
+    if estimate.n == 0:
+        return "-"
+    return f"{estimate.mean * 100:.1f} {_interval(estimate.low * 100, estimate.high * 100, 1)}"
+
+
+def number(estimate: Estimate, digits: int = 2) -> str:
+    """Write a mean with its interval: `0.78 [0.74, 0.82]`."""
+    if estimate.n == 0:
+        return "-"
+    return f"{estimate.mean:.{digits}f} {_interval(estimate.low, estimate.high, digits)}"
+
+
+def count(value: float) -> str:
+    """Write a large number briefly: `12.3k`, `4.5M`."""
+    for size, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.1f}{suffix}"
+    return f"{value:.0f}"
+
+
+def duration(seconds: float) -> str:
+    """Write a time: `0.4 s`, `3 min 20 s`, `5 h 12 min`."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def results_table(metrics: RunMetrics) -> Table:
+    """Return a run's rows as a table for the terminal, comparisons as its caption."""
+    from rich.table import Table
+
+    evaluations = [row.evaluation for row in metrics.rows]
+    split = ", ".join(sorted({evaluation.split for evaluation in evaluations})) or "no"
+    table = Table(
+        title=f"{split} tasks; success means reward >= {metrics.threshold:g}; 95 % intervals in brackets",
+        caption="\n".join(map(describe, metrics.differences)) or None,
+        caption_justify="left",
+    )
+    table.add_column("")
+    for heading in ("tasks", "success %", "reward", "steps", "simulations", "tokens", "time"):
+        table.add_column(heading, justify="right")
+    for row in metrics.rows:
+        table.add_row(*_cells(row))
+    return table
+
+
+def _cells(row: ResultRow) -> tuple[str, ...]:
+    evaluation, cost = row.evaluation, row.cost
+    return (
+        row.label,
+        f"{evaluation.episodes}" + (f" ({evaluation.errors} lost)" if evaluation.errors else ""),
+        percent(evaluation.success),
+        number(evaluation.reward),
+        number(evaluation.steps, 1),
+        count(cost.simulations),
+        count(cost.computed_tokens + cost.trained_tokens),
+        duration(cost.seconds),
+    )
+
+
+def _interval(low: float, high: float, digits: int) -> str:
+    if math.isfinite(low) and math.isfinite(high):
+        return f"[{low:.{digits}f}, {high:.{digits}f}]"
+    return "[one episode: no interval]"
+
+
+def _points(value: float) -> str:
+    return f"{value * 100:+.1f}"
