@@ -1,0 +1,31 @@
+"""The core's own parts, registered like anyone else's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from eef_framework.interfaces import Policy, Trainer
+from eef_framework.plugins.hookspecs import hookimpl
+
+
+@hookimpl
+def register_policies(register: Callable[[type[Policy]], None]) -> None:
+    """Models of the transformers library."""
+    from eef_framework.policies.transformers import TransformersPolicy
+
+    register(TransformersPolicy)
+
+
+@hookimpl
+def register_trainers(register: Callable[[type[Trainer]], None]) -> None:
+    """Supervised fine-tuning."""
+    from eef_framework.training.sft import SftTrainer
+
+    register(SftTrainer)
+
+
+@hookimpl
+def register_recipes(register: Callable[[Path | Mapping[str, Path]], None]) -> None:
+    """The methods: sft, rft, eef."""
+    register(Path(__file__).parent / "recipes")

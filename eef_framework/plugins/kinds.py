@@ -1,0 +1,29 @@
+"""The kinds of parts that plugins bring."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from eef_framework.interfaces import Attributor, Component, Environment, Expert, Filter, Policy, Trainer
+
+Kind = Literal["environment", "expert", "policy", "attributor", "filter", "trainer"]
+
+KINDS: dict[Kind, type[Component]] = {
+    "environment": Environment,
+    "expert": Expert,
+    "policy": Policy,
+    "attributor": Attributor,
+    "filter": Filter,
+    "trainer": Trainer,
+}
+"""Kind -> the interface that a class of this kind implements."""
+
+HOOKS: dict[str, Kind] = {
+    "register_environments": "environment",
+    "register_experts": "expert",
+    "register_policies": "policy",
+    "register_attributors": "attributor",
+    "register_filters": "filter",
+    "register_trainers": "trainer",
+}
+"""Hook -> the kind it registers."""

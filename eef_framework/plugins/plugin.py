@@ -1,0 +1,113 @@
+"""One plugin: where it comes from, what it registers, and what is wrong with it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pluggy
+
+from eef_framework.errors import PluginError
+from eef_framework.interfaces import Component
+from eef_framework.plugins import hookspecs
+from eef_framework.plugins.kinds import HOOKS, KINDS, Kind
+
+NAME = re.compile(r"[a-z0-9]+([-.][a-z0-9]+)*")
+"""What a registered name looks like."""
+
+
+@dataclass
+class Plugin:
+    """A plugin, loaded or broken.
+
+    Attributes:
+        name: its entry point.
+        distribution: the installed package it comes from.
+        version: that package's version.
+        summary: that package's one line about itself.
+        components: what it registers, by kind and name. A broken one's are kept to know its names, and never used.
+        recipes: the recipes it registers.
+        error: set where it can't be used.
+    """
+
+    name: str
+    distribution: str = ""
+    version: str = ""
+    summary: str = ""
+    components: dict[tuple[Kind, str], type[Component]] = field(default_factory=dict)
+    recipes: dict[str, Path] = field(default_factory=dict)
+    error: PluginError | None = None
+    _manager: pluggy.PluginManager | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        origin = f" ({self.distribution} {self.version})" if self.distribution else ""
+        return f"plugin {self.name!r}{origin}"
+
+    def attach(self, module: object) -> None:
+        """Let a module (or any object with hook implementations) register its parts.
+
+        Raises:
+            PluginError: what it registers isn't what it says.
+            pluggy.PluginValidationError: a hook doesn't exist, or takes other arguments.
+        """
+        # One manager for each plugin: pluggy stops at the first plugin that raises, and the others have to go on.
+        self._manager = pluggy.PluginManager(hookspecs.GROUP)
+        self._manager.add_hookspecs(hookspecs)
+        self._manager.register(module, self.name)
+        self._manager.check_pending()
+        if not self._manager.get_hookcallers(module):
+            raise PluginError(
+                f"{self} implements no hook", "Decorate its functions with @hookimpl of eef_framework.plugins."
+            )
+        for hook, kind in HOOKS.items():
+            self.call(hook, register=partial(self._register, kind))
+        self.call("register_recipes", register=self._register_recipes)
+
+    def call(self, hook: str, **arguments: Any) -> None:
+        """Call one of the plugin's hooks, if it has it."""
+        if self._manager is not None:
+            getattr(self._manager.hook, hook)(**arguments)
+
+    def fail(self, cause: BaseException) -> None:
+        """Mark the plugin as broken."""
+        if not isinstance(cause, PluginError):
+            error = PluginError(
+                f"{self} can't be loaded: {type(cause).__name__}: {cause}",
+                f"Upgrade or uninstall {self.distribution or 'it'}, or leave it out with --plugins.",
+            )
+            error.__cause__ = cause
+            cause = error
+        self.error = cause
+
+    def _register(self, kind: Kind, cls: type[Component]) -> None:
+        base = KINDS[kind]
+        if not (isinstance(cls, type) and issubclass(cls, base)):
+            raise PluginError(
+                f"{self} registers {cls!r} as {kind}, which is not a subclass of {base.__name__}",
+                f"Derive it from eef_framework.interfaces.{base.__name__}, and register the class, not an instance.",
+            )
+        if not NAME.fullmatch(cls.name):
+            raise PluginError(
+                f"{self} registers {kind} {cls.__qualname__} with name {cls.name!r}",
+                'Give the class a name in lower case, words joined by hyphens: name: ClassVar[str] = "my-name".',
+            )
+        if inspect.isabstract(cls):
+            missing = ", ".join(sorted(cls.__abstractmethods__))
+            raise PluginError(f"{self} registers {kind} {cls.name!r}, which doesn't implement {missing}")
+        if self.components.setdefault((kind, cls.name), cls) is not cls:
+            raise PluginError(f"{self} registers two {kind}s named {cls.name!r}", "Rename one of them.")
+
+    def _register_recipes(self, recipes: Path | Mapping[str, Path]) -> None:
+        if not isinstance(recipes, Mapping):
+            recipes = {path.stem: path for path in sorted(Path(recipes).glob("*.yaml"))}
+        for name, path in recipes.items():
+            if not Path(path).is_file():
+                raise PluginError(f"{self} registers recipe {name!r}, but there is no file {str(path)!r}")
+            if name in self.recipes:
+                raise PluginError(f"{self} registers two recipes named {name!r}", "Rename one of them.")
+            self.recipes[name] = Path(path)

@@ -1,0 +1,180 @@
+"""Names, and the classes and recipes behind them."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, overload
+
+from pydantic import ValidationError
+
+from eef_framework.errors import ConfigError, PluginError, UnknownName
+from eef_framework.interfaces import Attributor, Component, Environment, Expert, Filter, Policy, Trainer
+from eef_framework.plugins.explain import Place, dotted, explain
+from eef_framework.plugins.kinds import KINDS, Kind
+from eef_framework.plugins.known import distribution_of
+from eef_framework.plugins.plugin import Plugin
+
+Spec = str | Mapping[str, Any] | Component
+"""A component to build: its name, its name and settings, or the component itself."""
+
+
+class Registry:
+    """Everything that the loaded plugins registered.
+
+    Attributes:
+        plugins: all that were asked for, broken ones included.
+        unselected: names of plugins that are installed but were not asked for.
+    """
+
+    def __init__(self, plugins: Sequence[Plugin] = (), unselected: Sequence[str] = ()) -> None:
+        self.plugins: list[Plugin] = []
+        self.unselected = tuple(unselected)
+        for plugin in plugins:
+            self.add(plugin)
+
+    def add(self, plugin: Plugin) -> None:
+        """Add a plugin. One that registers a name which another one has is broken."""
+        for kind, name in [*plugin.components, *(("recipe", name) for name in plugin.recipes)]:
+            owner = self._owner(kind, name)
+            if owner and not plugin.error:
+                plugin.fail(
+                    PluginError(
+                        f"{plugin} registers {kind} {name!r}, which {owner} registers already",
+                        f"Uninstall one of {plugin.distribution or plugin.name!r} and "
+                        f"{owner.distribution or owner.name!r}, or leave one out with --plugins.",
+                    )
+                )
+        self.plugins.append(plugin)
+
+    @property
+    def broken(self) -> tuple[Plugin, ...]:
+        """The plugins that can't be used."""
+        return tuple(plugin for plugin in self.plugins if plugin.error)
+
+    @property
+    def recipes(self) -> dict[str, Path]:
+        """Name -> file of every recipe."""
+        return {name: path for plugin in self._usable for name, path in plugin.recipes.items()}
+
+    def names(self, kind: Kind) -> list[str]:
+        """Return all names of a kind, sorted."""
+        return sorted(name for plugin in self._usable for each, name in plugin.components if each == kind)
+
+    def get(self, kind: Kind, name: str) -> type[Component]:
+        """Return the class behind a name.
+
+        Args:
+            kind: what it should be.
+            name: a registered name, or the import path `module:Class` of a class in the user's own code.
+
+        Raises:
+            UnknownName: nothing is registered under it; says what is near, or which package to install.
+            PluginError: the plugin that registers it is broken.
+            ConfigError: the import path leads nowhere, or to something else than this kind.
+        """
+        if ":" in name:
+            return _import(kind, name)
+        for plugin in self._usable:
+            if (kind, name) in plugin.components:
+                return plugin.components[kind, name]
+        for plugin in self.broken:
+            if plugin.error and (kind, name) in plugin.components:
+                raise plugin.error
+        raise UnknownName.of(kind, name, self.names(kind), self._advice(name))
+
+    def recipe(self, name: str) -> Path:
+        """Return the file of a recipe.
+
+        Raises:
+            UnknownName: there is none of this name.
+        """
+        if name not in self.recipes:
+            raise UnknownName.of("recipe", name, self.recipes, self._advice(name))
+        return self.recipes[name]
+
+    # fmt: off
+    @overload
+    def build(self, kind: Literal["environment"], spec: Spec) -> Environment: ...
+    @overload
+    def build(self, kind: Literal["expert"], spec: Spec) -> Expert: ...
+    @overload
+    def build(self, kind: Literal["policy"], spec: Spec) -> Policy: ...
+    @overload
+    def build(self, kind: Literal["attributor"], spec: Spec) -> Attributor: ...
+    @overload
+    def build(self, kind: Literal["filter"], spec: Spec) -> Filter: ...
+    @overload
+    def build(self, kind: Literal["trainer"], spec: Spec) -> Trainer: ...
+    @overload
+    def build(self, kind: Kind, spec: Spec) -> Component: ...
+    # fmt: on
+    def build(self, kind: Kind, spec: Spec) -> Component:
+        """Build a component.
+
+        Args:
+            kind: what it should be.
+            spec: a name, a mapping with `name` and settings, or a component, which is returned as it is.
+
+        Raises:
+            ConfigError: no such component, or a setting is unknown or has a wrong value.
+        """
+        if isinstance(spec, Component):
+            if not isinstance(spec, KINDS[kind]):
+                raise ConfigError(f"{spec!r} is no {kind}", f"Give a subclass of {KINDS[kind].__name__}.")
+            return spec
+        settings = {"name": spec} if isinstance(spec, str) else dict(spec)
+        name = settings.pop("name", None)
+        if not isinstance(name, str):
+            raise ConfigError(
+                f"this {kind} has no name: {spec!r}", f"Add `name:`, one of {', '.join(self.names(kind)) or 'none'}."
+            )
+        cls = self.get(kind, name)
+        try:
+            return cls(**settings)
+        except ValidationError as cause:
+            reasons = explain(cause, cls, lambda place: _setting(kind, name, place))
+            raise ConfigError(reasons, f"`eef plugins {name}` lists its settings.") from cause
+
+    @property
+    def _usable(self) -> list[Plugin]:
+        return [plugin for plugin in self.plugins if not plugin.error]
+
+    def _owner(self, kind: str, name: str) -> Plugin | None:
+        def has(plugin: Plugin) -> bool:
+            return name in plugin.recipes if kind == "recipe" else (kind, name) in plugin.components
+
+        return next(filter(has, self._usable), None)
+
+    def _advice(self, name: str) -> str:
+        advice = []
+        distribution = distribution_of(name)
+        if distribution and distribution not in {plugin.distribution for plugin in self.plugins}:
+            advice.append(f"{name!r} comes with {distribution}: pip install {distribution}.")
+        advice += [f"A broken plugin may bring it: {plugin.error.message}." for plugin in self.broken if plugin.error]
+        if self.unselected:
+            advice.append(f"Installed, but left out by --plugins or EEF_PLUGINS: {', '.join(self.unselected)}.")
+        return " ".join(advice)
+
+
+def _setting(kind: str, name: str, place: Place) -> str:
+    return f"setting {dotted(place)!r} of {kind} {name!r}" if place else f"{kind} {name!r}"
+
+
+def _import(kind: Kind, path: str) -> type[Component]:
+    module, _, attribute = path.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # a console script doesn't look where the user is
+    try:
+        cls = getattr(importlib.import_module(module), attribute)
+    except Exception as cause:
+        raise ConfigError(
+            f"{kind} {path!r} can't be imported: {type(cause).__name__}: {cause}",
+            "Write it as module:Class, with the module in the current folder or installed.",
+        ) from cause
+    if not (isinstance(cls, type) and issubclass(cls, KINDS[kind])):
+        raise ConfigError(f"{path!r} is no {kind}", f"Derive it from eef_framework.interfaces.{KINDS[kind].__name__}.")
+    return cls
