@@ -111,9 +111,7 @@ def test_pairing_narrows_the_interval_of_actors_that_fail_on_the_same_tasks():
 
 
 def test_a_difference_on_other_tasks_is_refused_with_the_tasks():
-    with pytest.raises(
-        EefError, match=r"1 tasks \('c'\) on the first side only, none on the second side only, 1 on both"
-    ):
+    with pytest.raises(EefError, match=r"task 'c' on the first side only, nothing on the second"):
         paired_difference({"a": True, "c": True}, {"a": False})
     with pytest.raises(EefError, match=r"5 tasks \('0', '1', '2', ...\) on the second side only, and 0 on both"):
         paired_difference({}, dict.fromkeys("01234", True))
