@@ -9,7 +9,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from eef_framework.interfaces import Environment, Expert
-from eef_framework.records import Task, Trajectory
+from eef_framework.records import Observation, Task, Trajectory
+from eef_framework.rollout import expert_id
 from eef_framework.seeds import derive
 from eef_framework.testing.corridor import best_action
 
@@ -20,7 +21,7 @@ class Wanderer(Expert):
     name: ClassVar[str] = "wanderer"
 
     skill: float = Field(default=0.8, ge=0.0, le=1.0)
-    """Chance of the right action at each step; otherwise any admissible action is taken."""
+    """Chance of the right action at each step; otherwise one of the wrong ones is taken."""
     patience: int = Field(default=30, gt=0)
     """After how many steps it gives up."""
 
@@ -32,17 +33,13 @@ class Wanderer(Expert):
             yield self._play(environment, task, derive(seed, "wanderer", task.id))
 
     def _play(self, environment: Environment, task: Task, seed: int) -> Trajectory:
-        from eef_framework.rollout import expert_id
-
         draw = random.Random(seed)
         with environment.open(task) as session:
             while not session.done and len(session.steps) < self.patience:
-                seen = session.observation
-                right = draw.random() < self.skill
-                session.step(best_action(seen.text) if right else draw.choice(seen.actions or ("look",)))
+                session.step(self._choose(session.observation, draw))
             last = session.steps[-1]
             return Trajectory(
-                id=expert_id(self, task),
+                id=expert_id(self.name, task),
                 task=task,
                 actor=f"expert/{self.name}",
                 seed=seed,
@@ -51,3 +48,8 @@ class Wanderer(Expert):
                 reward=session.reward,
                 ending="terminated" if last.terminated else "truncated" if last.truncated else "gave-up",
             )
+
+    def _choose(self, observation: Observation, draw: random.Random) -> str:
+        right = best_action(observation.text)
+        wrong = [action for action in observation.actions or () if action != right]
+        return right if not wrong or draw.random() < self.skill else draw.choice(wrong)

@@ -1,0 +1,69 @@
+"""Pytest fixtures. Ask for them with `pytest_plugins = ["eef_framework.testing.fixtures"]` in a `conftest.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from eef_framework.testing.corridor import Corridor
+from eef_framework.testing.memory import MemoryPolicy, MemoryTrainer
+from eef_framework.testing.queue_policy import QueuePolicy, ScriptedPolicy
+from eef_framework.testing.wanderer import Wanderer
+
+
+@pytest.fixture
+def corridor() -> Corridor:
+    """The corridor with its default settings."""
+    return Corridor()
+
+
+@pytest.fixture
+def wanderer() -> Wanderer:
+    """An expert for the corridor that fails about every other time."""
+    return Wanderer()
+
+
+@pytest.fixture
+def queue_policy() -> QueuePolicy:
+    """A policy that says `go[east]` twice, then `open[door]`."""
+    return QueuePolicy(answers=("Action: go[east]", "Action: go[east]", "Action: open[door]"))
+
+
+@pytest.fixture
+def scripted_policy() -> ScriptedPolicy:
+    """A policy that is right about every other time."""
+    return ScriptedPolicy()
+
+
+@pytest.fixture
+def memory_policy() -> MemoryPolicy:
+    """A policy that hasn't learnt anything yet."""
+    return MemoryPolicy()
+
+
+@pytest.fixture
+def memory_trainer() -> MemoryTrainer:
+    """The trainer of the memory policy."""
+    return MemoryTrainer()
+
+
+@pytest.fixture
+def tiny_run_config() -> dict[str, Any]:
+    """A whole run of the method that takes milliseconds, as plain data for `RunConfig`.
+
+    Its components are those of `eef_framework.testing.plugin`, which has to be loaded, and the attributor `interval`
+    of the distribution eef-attribution.
+    """
+    return {
+        "seed": 0,
+        "environment": {"name": "corridor"},
+        "expert": {"name": "wanderer"},
+        "policy": {"name": "memory"},
+        "format": {"history": 1},
+        "iterations": 2,
+        "collect": {"tasks": {"split": "train", "count": 20}},
+        "clone": {"trainer": {"name": "memory"}},
+        "attributor": {"name": "interval", "probes": 3},
+        "evaluate": {"tasks": {"split": "test", "count": 12}},
+    }
