@@ -11,16 +11,18 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from eef_framework.chat.format import ChatFormat
-from eef_framework.interfaces import Sampling
+from eef_framework.interfaces import Component, Sampling
 from eef_framework.records import SuccessRule
 
 
 def _named(value: Any) -> Any:
+    if isinstance(value, Component):
+        return value.settings()
     return {"name": value} if isinstance(value, str) else value
 
 
 Named = Annotated[dict[str, Any], BeforeValidator(_named)]
-"""A component's name and settings."""
+"""A component's name and settings; a component itself is taken apart into them."""
 
 
 class Section(BaseModel):
@@ -58,11 +60,11 @@ class Explore(Section):
 
     simulations: int = Field(default=1, gt=0)
     """Episodes from every training task's initial state."""
-    matched: Named | None = None
-    """An attributor whose number of simulations this run matches: every task gets as many further episodes from its
-    initial state as that attributor would simulate from states of its demonstration. For fair baselines."""
-    attribute: Literal["all", "failures"] = "all"
-    """Which demonstrations are attributed, where there is an attributor."""
+    attribute: Literal["all", "failures", "none"] = "all"
+    """Which demonstrations are attributed, where there is an attributor. The paper: all."""
+    matched: bool = False
+    """Give every task as many further episodes from its initial state as the attributor would simulate from states
+    of its demonstration: a fair baseline. Goes with `attribute: none`."""
     sampling: Sampling = Sampling(temperature=1.0)
 
 

@@ -32,7 +32,9 @@ class Policy(Component):
     """
 
     @abstractmethod
-    async def act(self, conversation: Conversation, observation: Observation, sampling: Sampling, seed: int) -> Response:
+    async def act(
+        self, conversation: Conversation, observation: Observation, sampling: Sampling, seed: int
+    ) -> Response:
         """Answer the last message.
 
         Args:

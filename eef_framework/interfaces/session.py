@@ -55,7 +55,7 @@ class Session(ABC):
         """
         return None
 
-    def _close(self) -> None:
+    def _close(self) -> None:  # noqa: B027 - most sessions hold nothing
         """Release what this session holds."""
 
     @final
@@ -132,7 +132,7 @@ def _compare(task: Task, state: int, action: str, expected: Observation, actual:
         place = next((i for i, (a, b) in enumerate(zip(actual.text, expected.text, strict=False)) if a != b), None)
         start = max(0, (place if place is not None else min(len(actual.text), len(expected.text))) - 40)
         raise ReplayDivergence(
-            f"replay of task {task.id!r} diverged in state {state}{f' (behind {action!r})' if action else ''}: expected "
-            f"...{expected.text[start : start + 120]!r}..., got ...{actual.text[start : start + 120]!r}...",
+            f"replay of task {task.id!r} diverged in state {state}{f' (behind {action!r})' if action else ''}: "
+            f"expected ...{expected.text[start : start + 120]!r}..., got ...{actual.text[start : start + 120]!r}...",
             "The environment is not deterministic, or its version or data changed since the recording.",
         )

@@ -1,0 +1,169 @@
+"""One episode: ask, act, record, until it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ParamSpec, TypeVar
+
+from eef_framework.chat.format import ChatFormat
+from eef_framework.errors import EefError, EnvironmentFailure, PolicyFailure, boundary
+from eef_framework.interfaces import Environment, Policy, Sampling, Session, replay
+from eef_framework.records import Ending, Observation, Origin, Step, Task, Trajectory
+from eef_framework.seeds import derive
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Player:
+    """Everything an episode needs besides its task: who plays where, and how.
+
+    Attributes:
+        environment: where.
+        policy: who.
+        actor: how the player is called in records, such as `agent/clone`.
+        format: how states become conversations and answers become actions.
+        sampling: how answers are sampled.
+        concurrency: most episodes in flight.
+        max_steps: longest episode in actions, the replayed ones included.
+        step_timeout_s: longest environment step, where the environment is stepped in threads.
+        episode_timeout_s: longest episode.
+    """
+
+    environment: Environment
+    policy: Policy
+    actor: str
+    format: ChatFormat
+    sampling: Sampling
+    concurrency: int = 128
+    max_steps: int | None = None
+    step_timeout_s: float = 120.0
+    episode_timeout_s: float = 3600.0
+    _slots: dict[int, asyncio.Semaphore] = field(default_factory=dict, repr=False)
+
+    async def play(
+        self, task: Task, trajectory_id: str, seed: int, source: Trajectory | None = None, state: int = 0
+    ) -> Trajectory:
+        """Play one episode, from the task's start or from a state of another trajectory.
+
+        Args:
+            task: what to play.
+            trajectory_id: id of the result.
+            seed: determines the episode, whatever else is going on.
+            source: whose first actions are replayed.
+            state: how many of them.
+
+        Returns:
+            The trajectory; one whose ending is `error` where the environment failed.
+
+        Raises:
+            PolicyFailure: the policy can't answer. This concerns all episodes, so it isn't recorded as one's ending.
+        """
+        async with self._slot():
+            began = time.monotonic()
+            episode = _Episode(self, task, seed, source, state)
+            await episode.run()
+            return Trajectory(
+                id=trajectory_id,
+                task=task,
+                actor=self.actor,
+                seed=seed,
+                origin=Origin(trajectory=source.id, state=state) if source and state else None,
+                initial=episode.initial,
+                steps=tuple(episode.steps),
+                reward=episode.reward,
+                ending=episode.ending,
+                error=episode.error,
+                seconds=round(time.monotonic() - began, 3),
+            )
+
+    def _slot(self) -> asyncio.Semaphore:
+        # A semaphore belongs to one event loop; a player may serve several, one after the other.
+        loop = id(asyncio.get_running_loop())
+        if loop not in self._slots:
+            self._slots.clear()
+            self._slots[loop] = asyncio.Semaphore(self.concurrency)
+        return self._slots[loop]
+
+
+class _Episode:
+    """The state of one episode while it is played."""
+
+    def __init__(self, player: Player, task: Task, seed: int, source: Trajectory | None, state: int) -> None:
+        self.player = player
+        self.task = task
+        self.seed = seed
+        self.source = source
+        self.steps: list[Step] = list(source.steps[:state]) if source else []
+        # Stands in where the environment couldn't even be opened.
+        self.initial = source.initial if source else Observation(text="")
+        self.reward = 0.0
+        self.ending: Ending = "terminated"
+        self.error = ""
+        self.session: Session | None = None
+
+    async def run(self) -> None:
+        try:
+            async with asyncio.timeout(self.player.episode_timeout_s):
+                self.session = await self._call(self._open)
+                self.initial = self.session.initial
+                await self._play(self.session)
+        except TimeoutError:
+            self.ending = "time-limit"
+        except PolicyFailure:
+            raise
+        except EefError as failure:
+            self.ending, self.error = "error", str(failure)
+        finally:
+            if self.session is not None:
+                self.session.close()
+
+    def _open(self) -> Session:
+        environment = self.player.environment
+        with boundary(EnvironmentFailure, f"environment {environment.component_name()!r}", f"opening {self.task.id!r}"):
+            if self.source is None:
+                return environment.open(self.task)
+            return replay(environment, self.task, self.source.initial, self.steps)
+
+    async def _play(self, session: Session) -> None:
+        player = self.player
+        while not session.done:
+            if player.max_steps is not None and len(self.steps) >= player.max_steps:
+                self.ending = "step-limit"
+                return
+            turn = len(self.steps)
+            conversation = player.format.conversation(player.environment.instructions, session.initial, self.steps)
+            with boundary(
+                PolicyFailure, f"policy {player.policy.component_name()!r}", f"answering in {self.task.id!r}"
+            ):
+                response = await player.policy.act(
+                    conversation, session.observation, player.sampling, derive(self.seed, "turn", turn)
+                )
+            answer = player.format.parse(response.text, session.observation)
+            step = await self._call(self._step, session, answer.action)
+            response = response.changed(thought=answer.thought, parsed=answer.parsed)
+            self.steps.append(step.changed(response=response))
+        self.reward = session.reward
+        self.ending = "terminated" if session.steps[-1].terminated else "truncated"
+
+    def _step(self, session: Session, action: str) -> Step:
+        name = self.player.environment.component_name()
+        with boundary(EnvironmentFailure, f"environment {name!r}", f"taking {action!r} in {self.task.id!r}"):
+            return session.step(action)
+
+    async def _call(self, function: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
+        if not self.player.environment.blocking:
+            return function(*arguments, **keywords)
+        try:
+            async with asyncio.timeout(self.player.step_timeout_s):
+                return await asyncio.to_thread(function, *arguments, **keywords)
+        except TimeoutError as cause:
+            raise EnvironmentFailure(
+                f"environment {self.player.environment.component_name()!r} took longer than "
+                f"{self.player.step_timeout_s:g} s for one step in {self.task.id!r}",
+                "Raise limits.step_timeout_s if that is normal here.",
+            ) from cause

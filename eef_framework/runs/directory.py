@@ -1,0 +1,159 @@
+"""A run directory: the record of one run, which can be taken up again by repeating the command."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from platform import platform, python_version
+from typing import Any
+
+import yaml
+
+from eef_framework.errors import ConfigError, CorruptFile, RunConflict, storage
+from eef_framework.runs.atomic import write_json, write_text
+from eef_framework.runs.stage import Stage
+
+RUN_FORMAT = 1
+MANIFEST = "run.json"
+
+# Settings that never change a result, so that a run may be taken up with other ones.
+FREE_SETTINGS = ("limits.concurrency",)
+
+
+class RunDirectory:
+    """The folder of one run.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def stage(self, *names: str | int) -> Stage:
+        """Return a stage by its path within the run."""
+        name = "/".join(map(str, names))
+        return Stage(self.path / name, name)
+
+    def prepare(self, config: Mapping[str, Any], plugins: Mapping[str, str]) -> None:
+        """Make the folder the record of a run with this configuration, or check that it is.
+
+        Args:
+            config: the resolved configuration as plain data.
+            plugins: versions of the distributions in use, by name.
+
+        Raises:
+            RunConflict: it is the record of a run with another configuration; says which keys differ.
+            StorageError: it can't be written to.
+        """
+        manifest = self.path / MANIFEST
+        if manifest.exists():
+            self._check(config)
+            return
+        with storage(self.path, "making the run directory"):
+            self.path.mkdir(parents=True, exist_ok=True)
+            strangers = [p.name for p in self.path.iterdir() if not p.name.startswith(".") and p.name != "config.yaml"]
+        if strangers:
+            raise ConfigError(
+                f"{str(self.path)!r} is no run directory and not empty: it holds {', '.join(sorted(strangers)[:5])}",
+                "Choose another folder with --out.",
+            )
+        write_text(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+        write_json(
+            manifest,
+            {
+                "format": RUN_FORMAT,
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "config_digest": _digest(config),
+                "seed": config.get("seed"),
+                "versions": _versions() | dict(plugins),
+                "git": _git_state(),
+            },
+        )
+
+    def _check(self, config: Mapping[str, Any]) -> None:
+        manifest = self.path / MANIFEST
+        try:
+            known = json.loads(manifest.read_text(encoding="utf-8"))
+            written = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
+        except (ValueError, OSError, yaml.YAMLError) as cause:
+            raise CorruptFile(
+                f"{self.path} holds a run whose {MANIFEST} or config.yaml doesn't read: {cause}",
+                "Choose another folder with --out, or restore these two files.",
+            ) from cause
+        if known.get("format", 0) > RUN_FORMAT:
+            raise RunConflict(f"{self.path} was written by a newer eef-framework", "Upgrade eef-framework.")
+        changes = list(differences(written, config))
+        if changes:
+            listed = "".join(f"\n    {change}" for change in changes[:12])
+            raise RunConflict(
+                f"{str(self.path)!r} is the record of a run with another configuration:{listed}",
+                "Choose another folder with --out, undo these changes, or delete the folder to start afresh.",
+            )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from writing to this run.
+
+        Raises:
+            RunConflict: another process does.
+        """
+        with storage(self.path, "opening the lock file in"):
+            lock = (self.path / ".lock").open("w")
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as cause:
+                raise RunConflict(
+                    f"another process is writing to {str(self.path)!r}", "Wait for it, or choose another --out."
+                ) from cause
+            yield
+
+
+def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    """Yield a line for every setting in which two configurations differ: `key: old -> new`."""
+    if path in FREE_SETTINGS:
+        return
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in [*old, *(k for k in new if k not in old)]:
+            yield from differences(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))
+    elif _plain(old) != _plain(new):
+        yield f"{path}: {old!r} -> {new!r}"
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _digest(config: Mapping[str, Any]) -> str:
+    return hashlib.blake2b(json.dumps(config, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": python_version(), "platform": platform()}
+    for name in ("eef-framework", "torch", "transformers", "accelerate", "tokenizers", "pydantic", "numpy"):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
+
+
+def _git_state() -> dict[str, Any] | None:
+    """Return commit and cleanliness of the code's checkout, or None where it isn't one."""
+    here = Path(__file__).parent
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=10)
+        status = subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    if commit.returncode:
+        return None
+    return {"commit": commit.stdout.strip(), "dirty": bool(status.stdout.strip())}
