@@ -20,7 +20,7 @@ def corridor() -> Corridor:
 
 @pytest.fixture
 def wanderer() -> Wanderer:
-    """An expert for the corridor that fails about every other time."""
+    """An expert for the corridor that succeeds about four times in ten."""
     return Wanderer()
 
 

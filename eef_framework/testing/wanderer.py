@@ -20,7 +20,7 @@ class Wanderer(Expert):
 
     name: ClassVar[str] = "wanderer"
 
-    skill: float = Field(default=0.8, ge=0.0, le=1.0)
+    skill: float = Field(default=0.65, ge=0.0, le=1.0)
     """Chance of the right action at each step; otherwise one of the wrong ones is taken."""
     patience: int = Field(default=30, gt=0)
     """After how many steps it gives up."""

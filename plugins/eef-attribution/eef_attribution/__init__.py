@@ -1,1 +1,1 @@
-"""Attribution strategies for eef-framework: which of an expert's actions helped?."""
+"""Attribution strategies: which of an expert's actions helped?"""

@@ -1,0 +1,95 @@
+"""The attribution of the paper: try from states at equal distances, and compare neighbours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from eef_attribution.evidence import Decide, Outcome, fisher, judge
+from eef_framework.interfaces import Attributor, Simulate
+from eef_framework.records import Attribution, Probe, Segment, Trajectory, Verdict
+
+
+class IntervalAttributor(Attributor):
+    """Probes M states at equal distances and compares neighbours (arXiv 2504.13145, phases 2 and 3).
+
+    The distance is `max(1, floor(length / (M + 1)))` actions. The probed states are the first M multiples of it that
+    leave an action to take, and the initial state, whose simulations the run shares with plain exploration.
+    """
+
+    name: ClassVar[str] = "interval"
+
+    probes: int = Field(default=5, gt=0)
+    """How many intermediate states are probed (M of the paper). Short trajectories have at most length - 1."""
+    simulations: int = Field(default=1, gt=0)
+    """Simulations from each probed state."""
+    decide: Decide = "any"
+    """With several simulations, when the agent counts as able to solve a state: when `any` of them succeeds, or the
+    `majority`. `significant` compares the success rates of neighbours instead, and abstains where chance could explain
+    the difference."""
+    alpha: float = Field(default=0.05, gt=0.0, lt=1.0)
+    """For `significant`: level of the test (Fisher's exact test, two-sided)."""
+
+    @model_validator(mode="after")
+    def _can_be_significant(self) -> Self:
+        clearest = fisher(0, self.simulations, self.simulations, self.simulations)
+        if self.decide == "significant" and clearest > self.alpha:
+            raise ValueError(
+                f"with {self.simulations} simulations from each state no difference is significant at alpha {self.alpha}"
+                f" (0 against {self.simulations} successes has p = {clearest:.2g}); raise simulations, or alpha"
+            )
+        return self
+
+    def states(self, length: int) -> tuple[int, ...]:
+        """Return the states to simulate from, the initial one included, for a trajectory of a number of actions."""
+        distance = max(1, length // (self.probes + 1))
+        return tuple(range(0, length, distance))[: self.probes + 1]
+
+    def planned(self, length: int) -> dict[int, int]:
+        """Return how many simulations from which states a trajectory of this length takes."""
+        return dict.fromkeys(self.states(length), self.simulations)
+
+    async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Attribution:
+        """Simulate from all states at once, then judge the actions between neighbours.
+
+        Where simulations were lost and could have changed the verdict, it is unknown, as it is behind the last probe.
+        """
+        length = len(trajectory.steps)
+        states = self.states(length)
+        found = await asyncio.gather(*(simulate(state, self.simulations) for state in states))
+        probes = tuple(_probe(state, runs, simulate) for state, runs in zip(states, found, strict=True))
+        segments = [self._segment(before, after) for before, after in pairwise(probes)]
+        if states:
+            tail = f"no state behind state {states[-1]} was probed"
+            segments.append(Segment(start=states[-1], end=length, verdict=Verdict.UNKNOWN, reason=tail))
+        return Attribution(
+            trajectory=trajectory.id,
+            length=length,
+            segments=tuple(segments),
+            probes=probes,
+            method=self.component_name(),
+        )
+
+    def _segment(self, before: Probe, after: Probe) -> Segment:
+        here, there = self._outcome(before), self._outcome(after)
+        return Segment(
+            start=before.state,
+            end=after.state,
+            verdict=judge(here, there, self.decide, self.alpha),
+            reason=f"agent: {here} from state {before.state}, {there} from state {after.state}",
+        )
+
+    def _outcome(self, probe: Probe) -> Outcome:
+        return Outcome(self.simulations, len(probe.simulations), probe.successes)
+
+
+def _probe(state: int, simulations: Sequence[Trajectory], simulate: Simulate) -> Probe:
+    return Probe(
+        state=state,
+        simulations=tuple(run.id for run in simulations),
+        successes=sum(map(simulate.succeeded, simulations)),
+    )

@@ -1,0 +1,15 @@
+"""Registers the attribution strategies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from eef_attribution.interval import IntervalAttributor
+from eef_framework.interfaces import Attributor
+from eef_framework.plugins import hookimpl
+
+
+@hookimpl
+def register_attributors(register: Callable[[type[Attributor]], None]) -> None:
+    """Register the strategies of this distribution."""
+    register(IntervalAttributor)
