@@ -1,0 +1,1 @@
+"""The configuration of a run: the tree, how it is composed, and what it comes to."""

@@ -1,0 +1,151 @@
+"""YAML that says where everything stands, and refuses what is usually a mistake."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import yaml
+
+from eef_framework.errors import ConfigError, storage
+from eef_framework.plugins.explain import Place
+
+HINTS = {
+    "'\\t'": "Indent with spaces, not tabs.",
+    "mapping values are not allowed": "Put a value that contains `: ` in quotes, or check the indentation.",
+    "could not find expected ':'": "Write `key: value`, with a space behind the colon.",
+    "found undefined alias": "Put a value that begins with `*` in quotes.",
+    "cannot start any token": "Put a value that begins with a special character in quotes.",
+    "quoted scalar": "Close the quotes.",
+    "could not determine a constructor": "Remove the tag that begins with `!`; plain values are all that is read.",
+}
+"""Part of PyYAML's message -> what to do."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's plain values: `on` and `no` are words, `1e-5` is a number, `010` and `1:30` are text."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+
+
+for _tag, _pattern, _first in (
+    ("null", r"~|null|", ["~", "n", ""]),
+    ("bool", r"true|false", list("tf")),
+    ("int", r"[-+]?(0|[1-9][0-9]*)", list("-+0123456789")),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan", list("-+.0123456789")),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), _first)
+
+
+@dataclass
+class Document:
+    """Settings from one source.
+
+    Attributes:
+        data: nested mappings.
+        origins: place of every key -> where it was written, for error messages.
+    """
+
+    data: dict[str, Any] = field(default_factory=dict)
+    origins: dict[Place, str] = field(default_factory=dict)
+
+
+def read_document(path: Path) -> Document:
+    """Read a YAML file.
+
+    Raises:
+        StorageError: the file can't be read.
+        ConfigError: it isn't YAML, not a mapping, or has a key twice; says in which line and column.
+    """
+    with storage(path, "reading"):
+        content = path.read_bytes()
+    try:
+        return parse_document(content.decode("utf-8-sig"), str(path))
+    except UnicodeDecodeError as cause:
+        raise ConfigError(f"{path} is not text in UTF-8: {cause}", "Save it as UTF-8.") from cause
+
+
+def parse_document(text: str, source: str) -> Document:
+    """Read YAML text whose top level is a mapping (or empty).
+
+    Args:
+        text: the text.
+        source: what to call it in messages, such as the name of its file.
+
+    Raises:
+        ConfigError: as `read_document`.
+    """
+    document = Document()
+    data = _read(text, source, document.origins)
+    if data is not None and not isinstance(data, dict):
+        raise ConfigError(f"{source} holds {data!r:.60}, expected settings", "Write `key: value` lines.")
+    document.data = data or {}
+    return document
+
+
+def parse_value(text: str, source: str) -> Any:
+    """Read a single YAML value, such as what stands behind `--set key=`.
+
+    Raises:
+        ConfigError: as `read_document`.
+    """
+    return _read(text, source, {})
+
+
+def _read(text: str, source: str, origins: dict[Place, str]) -> Any:
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        return None if node is None else _Reader(loader, source, origins).value(node, ())
+    except yaml.MarkedYAMLError as cause:
+        mark = cause.problem_mark or cause.context_mark
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigError(f"{source}{where}: not YAML: {_problem(cause)}", _hint(cause)) from cause
+    except yaml.reader.ReaderError as cause:
+        raise ConfigError(f"{source}: not YAML: {cause.reason} ({cause.character!r})", "Save it as UTF-8.") from cause
+    except RecursionError as cause:
+        raise ConfigError(f"{source} is nested too deeply") from cause
+
+
+@dataclass
+class _Reader:
+    """Turns nodes into plain data and notes the line of every key."""
+
+    loader: _Loader
+    source: str
+    origins: dict[Place, str]
+
+    def value(self, node: yaml.Node, place: Place) -> Any:
+        if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
+            return self._mapping(node, place)
+        if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
+            return [self.value(item, (*place, index)) for index, item in enumerate(node.value)]
+        return self.loader.construct_object(node, deep=True)
+
+    def _mapping(self, node: yaml.MappingNode, place: Place) -> dict[str, Any]:
+        data: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = self.value(key_node, place)
+            origin = f"{self.source}, line {key_node.start_mark.line + 1}"
+            if not isinstance(key, str):
+                raise ConfigError(f"{origin}: the key {key!r} is no word", "Put it in quotes if it is meant.")
+            if key in data:
+                first = self.origins[(*place, key)]
+                raise ConfigError(f"{origin}: {key!r} stands twice; first in {first}", "Remove one of them.")
+            self.origins[(*place, key)] = origin
+            data[key] = self.value(value_node, (*place, key))
+        return data
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    return " ".join(part for part in (error.context, error.problem) if part)
+
+
+def _hint(error: yaml.MarkedYAMLError) -> str:
+    problem = _problem(error)
+    return next(
+        (hint for part, hint in HINTS.items() if part in problem),
+        "Check indentation and quotes there and a line above.",
+    )

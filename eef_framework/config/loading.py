@@ -1,0 +1,156 @@
+"""From recipe, environment variables and `--set` to the configuration of a run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from eef_framework.config.document import Document, parse_value, read_document
+from eef_framework.config.overlay import COMPONENTS, Overlay
+from eef_framework.config.tree import RunConfig
+from eef_framework.errors import ConfigError
+from eef_framework.plugins import Kind, Registry
+from eef_framework.plugins.explain import Place, dotted, explain
+
+PREFIX = "EEF__"
+"""Environment variables that set something: `EEF__explore__simulations=2`."""
+
+
+def load_config(
+    recipe: str | Path | None,
+    overrides: Sequence[str] = (),
+    environ: Mapping[str, str] = os.environ,
+    registry: Registry | None = None,
+) -> RunConfig:
+    """Compose the configuration of a run and check all of it, down to the settings of every component.
+
+    Later sources win: defaults, the recipe, environment variables (`EEF__explore__simulations=2`), overrides. A
+    component that a later source names anew loses the settings of the one before.
+
+    Args:
+        recipe: name of a registered recipe, path of a YAML file, or None for the defaults alone. A recipe may build
+            on another: `extends: eef`.
+        overrides: `key.key=value`, with values as in YAML.
+        environ: the environment variables.
+        registry: what is installed; names and settings of components are checked against it.
+
+    Raises:
+        ConfigError: anything is wrong. All mistakes of one stage are listed, each with file and line or variable.
+    """
+    registry = registry or Registry()
+    overlay = Overlay()
+    if recipe is not None:
+        _add_recipe(overlay, recipe, registry)
+    for variable in sorted(environ):
+        if variable.startswith(PREFIX):
+            path = variable.removeprefix(PREFIX).lower().replace("__", ".")
+            _set(overlay, path, environ[variable], f"environment variable {variable}")
+    for override in overrides:
+        path, equals, text = override.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {override!r} has no `=`", "Write --set key.key=value.")
+        _set(overlay, path.strip(), text, f"--set {override}")
+    return _checked(overlay, registry)
+
+
+def with_recipe(config: RunConfig, recipe: str | Path, registry: Registry) -> RunConfig:
+    """Return a configuration with a recipe laid over it: what the recipe doesn't mention stays as it is.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    overlay = Overlay(config)
+    _add_recipe(overlay, recipe, registry)
+    return _checked(overlay, registry)
+
+
+def components(config: RunConfig) -> Iterator[tuple[Place, Kind, dict[str, Any]]]:
+    """Yield place, kind, and name with settings of every component a configuration names."""
+    data = config.model_dump(mode="json")
+    for pattern, kind in COMPONENTS.items():
+        for place, spec in _at(data, pattern):
+            if spec is not None:
+                yield place, kind, spec
+
+
+def _at(data: Any, pattern: Place, place: Place = ()) -> Iterator[tuple[Place, Any]]:
+    if not pattern:
+        yield place, data
+    elif pattern[0] == "*":
+        for index, item in enumerate(data):
+            yield from _at(item, pattern[1:], (*place, index))
+    else:
+        yield from _at(data[pattern[0]], pattern[1:], (*place, pattern[0]))
+
+
+def _set(overlay: Overlay, path: str, text: str, origin: str) -> None:
+    overlay.set(path, parse_value(text, origin), origin)
+
+
+def _add_recipe(overlay: Overlay, recipe: str | Path, registry: Registry) -> None:
+    for document in reversed(list(_chain(recipe, registry))):
+        overlay.add(document)
+
+
+def _chain(recipe: str | Path, registry: Registry) -> Iterator[Document]:
+    """Yield a recipe's document, then those it builds on."""
+    seen: list[Path] = []
+    folder = Path()
+    while True:
+        path = _file(recipe, folder, registry)
+        if path in seen:
+            raise ConfigError(
+                f"recipe {str(recipe)!r} extends itself: {' -> '.join(each.name for each in [*seen, path])}",
+                "Remove one `extends:`.",
+            )
+        seen.append(path)
+        document = read_document(path)
+        parent = document.data.pop("extends", None)
+        yield document
+        if parent is None:
+            return
+        if not isinstance(parent, str):
+            raise ConfigError(f"{document.origins[('extends',)]}: extends {parent!r}, expected the name of a recipe")
+        recipe, folder = parent, path.parent
+
+
+def _file(recipe: str | Path, folder: Path, registry: Registry) -> Path:
+    text = str(recipe)
+    if isinstance(recipe, Path) or text.endswith((".yaml", ".yml")) or "/" in text or os.sep in text:
+        path = (folder / recipe).resolve()
+        if not path.is_file():
+            known = ", ".join(sorted(registry.recipes)) or "none"
+            raise ConfigError(f"there is no file {text!r}", f"Give a YAML file, or the name of a recipe: {known}.")
+        return path
+    return registry.recipe(text).resolve()
+
+
+def _checked(overlay: Overlay, registry: Registry) -> RunConfig:
+    try:
+        config = RunConfig.model_validate(overlay.data)
+    except ValidationError as cause:
+        missing = [str(details["loc"][0]) for details in cause.errors() if details["type"] == "missing"]
+        fix = " ".join(_how_to_name(name, registry) for name in missing if name in ("environment", "expert"))
+        raise ConfigError(explain(cause, RunConfig, lambda place: _described(overlay, place)), fix) from cause
+    for place, kind, spec in components(config):
+        try:
+            registry.build(kind, spec).close()
+        except ConfigError as error:
+            raise type(error)(f"{_described(overlay, place)}: {error.message}", error.fix) from error
+    for name in config.baselines:
+        registry.recipe(name)
+    return config
+
+
+def _described(overlay: Overlay, place: Place) -> str:
+    origin = overlay.where(place)
+    return f"{dotted(place) or 'configuration'}{f' ({origin})' if origin else ''}"
+
+
+def _how_to_name(kind: str, registry: Registry) -> str:
+    names = registry.names("environment" if kind == "environment" else "expert")
+    return f"Add --set {kind}=NAME, one of: {', '.join(names) or 'none is installed'}."

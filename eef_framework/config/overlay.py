@@ -1,0 +1,93 @@
+"""Settings laid over one another: defaults, recipe, environment variables, command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from eef_framework.config.document import Document
+from eef_framework.config.tree import RunConfig
+from eef_framework.errors import ConfigError
+from eef_framework.plugins import Kind
+from eef_framework.plugins.explain import Place
+
+COMPONENTS: dict[Place, Kind] = {
+    ("environment",): "environment",
+    ("expert",): "expert",
+    ("policy",): "policy",
+    ("clone", "trainer"): "trainer",
+    ("attributor",): "attributor",
+    ("filters", "*"): "filter",
+    ("tune", "trainer"): "trainer",
+}
+"""Where components stand in the tree (`*` is any index), and of which kind they are."""
+
+
+def kind_at(place: Place) -> Kind | None:
+    """Return the kind of component that stands at a place, if one does."""
+    return COMPONENTS.get(tuple("*" if isinstance(key, int) else key for key in place))
+
+
+class Overlay:
+    """Settings from several sources, the later ones above.
+
+    Attributes:
+        data: what holds, as nested mappings.
+        origins: where each key was last written.
+    """
+
+    def __init__(self, config: RunConfig | None = None) -> None:
+        # Defaults are written out, so that changing one key of a section keeps the section's other defaults.
+        base = config or RunConfig.model_construct(**{})
+        self.data: dict[str, Any] = base.model_dump(mode="json", warnings=False)
+        self.origins: dict[Place, str] = {}
+
+    def add(self, document: Document) -> None:
+        """Lay a document over what holds so far. Sections are merged, lists are replaced.
+
+        A component that is renamed loses its settings; one that keeps its name keeps those it isn't given anew.
+        """
+        self.data = _merge(self.data, document.data, ())
+        self.origins |= document.origins
+
+    def set(self, path: str, value: Any, origin: str) -> None:
+        """Set what stands at a path such as `clone.trainer.epochs` or `filters.0.per_task`."""
+        keys: Place = tuple(int(key) if key.isdecimal() else key for key in path.split("."))
+        if not all(part for part in path.split(".")):
+            raise ConfigError(
+                f"{origin}: {path!r} is no path", "Write key.key=value, for example explore.simulations=2."
+            )
+        nested = _nest(keys, value, self.data, (), origin)
+        self.add(Document(nested, {keys[: n + 1]: origin for n in range(len(keys))}))
+
+    def where(self, place: Place) -> str:
+        """Return where the nearest key at or above a place was written; empty for defaults."""
+        return next((self.origins[place[:n]] for n in range(len(place), 0, -1) if place[:n] in self.origins), "")
+
+
+def _merge(old: Any, new: Any, place: Place) -> Any:
+    if kind_at(place):
+        old, new = _named(old), _named(new)
+        if isinstance(old, dict) and isinstance(new, dict) and new.get("name", old.get("name")) != old.get("name"):
+            return new
+    if isinstance(old, dict) and isinstance(new, dict):
+        return old | {key: _merge(old.get(key), value, (*place, key)) for key, value in new.items()}
+    return new
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _nest(keys: Sequence[str | int], value: Any, old: Any, place: Place, origin: str) -> Any:
+    """Return what has to be merged with `old` so that a value stands behind some keys."""
+    if not keys:
+        return value
+    key, rest = keys[0], keys[1:]
+    if not isinstance(old, list):
+        inner = old.get(key) if isinstance(old, dict) else None
+        return {str(key): _nest(rest, value, inner, (*place, key), origin)}
+    if not isinstance(key, int) or key >= len(old):
+        raise ConfigError(f"{origin}: {key!r} is no index of a list of {len(old)}", "Indices start at 0.")
+    new = _nest(rest, value, old[key], (*place, key), origin)
+    return [*old[:key], _merge(old[key], new, (*place, key)), *old[key + 1 :]]
