@@ -1,0 +1,23 @@
+"""What this distribution registers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from eef_framework.plugins import hookimpl
+from eef_webshop.shop import Shop
+from eef_webshop.shopper import PerfectShopper, Shopper
+
+
+@hookimpl
+def register_environments(register: Callable[[type[Any]], None]) -> None:
+    """Register the shops."""
+    register(Shop)
+
+
+@hookimpl
+def register_experts(register: Callable[[type[Any]], None]) -> None:
+    """Register the experts for them."""
+    register(Shopper)
+    register(PerfectShopper)

@@ -1,0 +1,107 @@
+"""The generated shop as an environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import ClassVar, Literal
+
+from pydantic import Field, PrivateAttr
+
+from eef_framework.errors import EnvironmentFailure, UnknownName
+from eef_framework.interfaces import Environment
+from eef_framework.records import Task, fingerprint
+from eef_webshop.catalogue import Product, generate
+from eef_webshop.goals import SPLITS, Goal, draw_goals
+from eef_webshop.pages import CompactPages, Pages, TextPages
+from eef_webshop.search import SearchEngine
+from eef_webshop.session import ShopSession
+from eef_webshop.tasks import LazyTasks
+
+
+class Shop(Environment):
+    """A generated shop with WebShop's actions, pages and reward: no download, and fit for models of any size."""
+
+    name: ClassVar[str] = "shop"
+
+    products: int = Field(default=300, ge=50)
+    """Number of products, over 10 categories."""
+    catalogue_seed: int = 233
+    """Determines products and goals."""
+    mode: Literal["compact", "text"] = "compact"
+    """How pages read: `compact` for tiny models (a vocabulary of under 100 words), `text` as in WebShop."""
+    max_steps: int = Field(default=15, ge=5)
+    """Longest episode, in actions. An unfinished episode earns nothing."""
+    easy: float = Field(default=1 / 3, ge=0.0, le=1.0)
+    """Share of goals that need neither paging on nor leaving a product again."""
+    train: int = Field(default=4000, ge=0)
+    """Number of goals in the split `train`."""
+    dev: int = Field(default=1000, ge=0)
+    """Number of goals in the split `dev`."""
+    test: int = Field(default=2000, ge=0)
+    """Number of goals in the split `test`."""
+
+    _tasks: dict[str, LazyTasks] = PrivateAttr(default_factory=dict)
+
+    @cached_property
+    def catalogue(self) -> tuple[Product, ...]:
+        """The products."""
+        return generate(self.products, self.catalogue_seed)
+
+    @cached_property
+    def engine(self) -> SearchEngine:
+        """The search engine."""
+        return SearchEngine(self.catalogue)
+
+    @cached_property
+    def pages(self) -> Pages:
+        """The pages, in the look of the chosen mode."""
+        return CompactPages(self.catalogue) if self.mode == "compact" else TextPages(self.catalogue)
+
+    @property
+    def instructions(self) -> str:
+        """The rules; empty in compact mode, where a model learns them from demonstrations."""
+        return self.pages.instructions
+
+    def tasks(self, split: str) -> Sequence[Task]:
+        """Return the tasks of a split, each made when it is first looked at.
+
+        Raises:
+            UnknownName: there is no such split.
+        """
+        if split not in SPLITS:
+            raise UnknownName.of("split of the environment 'shop'", split, SPLITS)
+        if split not in self._tasks:
+            self._tasks[split] = LazyTasks(self._draw(split), getattr(self, split))
+        return self._tasks[split]
+
+    def open(self, task: Task) -> ShopSession:
+        """Start an episode.
+
+        Raises:
+            EnvironmentFailure: the task is another environment's, or of a shop with other products.
+        """
+        goal = Goal.of(task.info) if task.environment == self.name else None
+        if goal is None or task.fingerprint != self._fingerprint(goal):
+            raise EnvironmentFailure(
+                f"task {task.id!r} of environment {task.environment!r} is not one of this shop's "
+                f"({self.products} products, catalogue seed {self.catalogue_seed})",
+                "Take tasks from `tasks(split)` of a shop with the same settings.",
+            )
+        return ShopSession(self, task, goal)
+
+    def _draw(self, split: str) -> Iterator[Task]:
+        goals = draw_goals(self.engine, split, self.catalogue_seed, self.easy, self.max_steps)
+        for number, (goal, kind) in enumerate(goals):
+            yield Task(
+                id=f"{split}-{number}",
+                environment=self.name,
+                split=split,
+                kind=kind,
+                instruction=goal.instruction,
+                fingerprint=self._fingerprint(goal),
+                info=goal.info,
+            )
+
+    def _fingerprint(self, goal: Goal) -> str:
+        return fingerprint(f"{self.products} products of seed {self.catalogue_seed}: {goal.instruction}")

@@ -1,0 +1,170 @@
+"""Experts for the generated shop: one that fails as people do, and one that never does."""
+
+from __future__ import annotations
+
+import random
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from pydantic import Field
+
+from eef_framework.errors import ExpertFailure
+from eef_framework.interfaces import Environment, Expert
+from eef_framework.records import Task, Trajectory
+from eef_framework.seeds import derive
+from eef_webshop.catalogue import Product
+from eef_webshop.goals import Goal
+from eef_webshop.pages import BACK, BUY, NEXT, PREV, Item, Results, click
+from eef_webshop.session import ShopSession
+from eef_webshop.shop import Shop
+
+SLIPS: Final = (
+    "forgets the color",
+    "forgets the size",
+    "ignores the price",
+    "settles for less",
+    "skips the details",
+    "starts over",
+)
+"""What a tired shopper does wrong."""
+
+
+@dataclass(frozen=True)
+class Habits:
+    """A way of shopping: careful where there is no slip.
+
+    Attributes:
+        fresh: the slip before the first `next >` or `< prev`; empty for none.
+        tired: the slip from there on; empty for none.
+    """
+
+    fresh: str = ""
+    tired: str = ""
+
+    def next_action(self, session: ShopSession) -> str:
+        """Return what to do now. Looks at nothing that the pages don't show."""
+        tired = any(step.action in (NEXT, PREV) for step in session.steps)
+        slip = self.tired if tired else self.fresh
+        if isinstance(session.page, Results):
+            return _on_results(session, session.page, slip)
+        if isinstance(session.page, Item):
+            return _on_item(session, session.page, slip)
+        return _search(session.goal, slip)
+
+
+def _search(goal: Goal, slip: str) -> str:
+    words = goal.category if slip == "starts over" else goal.query
+    return f"search[ {words} ]"
+
+
+def _on_results(session: ShopSession, page: Results, slip: str) -> str:
+    """Open the first product that looks right and wasn't opened before; else page on, at the end start again."""
+    began_again = any(step.action == BACK for step in session.steps)
+    if slip == "starts over" and not began_again:
+        return BACK
+    for place, index in enumerate(page.shown, 1):
+        if index not in session.visited and _tempting(session.goal, session.shop.catalogue[index], slip):
+            return click(session.shop.pages.label(place, index))
+    return NEXT if page.number < page.pages else BACK
+
+
+def _on_item(session: ShopSession, page: Item, slip: str) -> str:
+    """Choose the options and buy, or leave a product that is not the right one."""
+    goal, product = session.goal, session.shop.catalogue[page.product]
+    if not _acceptable(goal, product, slip):
+        return PREV
+    if page.color != goal.color and goal.color in product.colors and slip != "forgets the color":
+        return click(goal.color)
+    if page.size != goal.size and slip != "forgets the size":
+        return click(goal.size)
+    return BUY
+
+
+def _tempting(goal: Goal, product: Product, slip: str) -> bool:
+    """Tell whether a product is worth opening, judged by its line in the results."""
+    if slip in ("settles for less", "starts over"):
+        return product.category == goal.category and not set(goal.visible).isdisjoint(product.visible)
+    if slip == "ignores the price":
+        return product.category == goal.category and set(goal.visible) <= set(product.visible)
+    return goal.looks_right(product)
+
+
+def _acceptable(goal: Goal, product: Product, slip: str) -> bool:
+    """Tell whether an opened product is to be bought."""
+    if slip in ("settles for less", "starts over", "skips the details"):
+        return True
+    if slip == "ignores the price":
+        return set(goal.hidden) <= set(product.hidden) and goal.color in product.colors
+    return goal.met_by(product)
+
+
+class _ShopExpert(Expert):
+    """Plays tasks of a `Shop` with a habit of its own."""
+
+    async def demonstrate(
+        self, environment: Environment, tasks: Sequence[Task], seed: int
+    ) -> AsyncIterator[Trajectory]:
+        """Play tasks in order.
+
+        Raises:
+            ExpertFailure: the environment is not a `Shop`.
+        """
+        if not isinstance(environment, Shop):
+            raise ExpertFailure(
+                f"expert {self.name!r} knows its way about the environment 'shop', not {environment.name!r}",
+                "Choose an expert that fits the environment.",
+            )
+        for task in tasks:
+            yield self._play(environment, task, seed)
+
+    def _play(self, shop: Shop, task: Task, seed: int) -> Trajectory:
+        with shop.open(task) as session:
+            habits = self._habits(random.Random(derive(seed, self.name, task.id)))
+            while not session.done:
+                session.step(habits.next_action(session))
+            return Trajectory(
+                id=f"expert/{self.name}/{task.id}",
+                task=task,
+                actor=f"expert/{self.name}",
+                seed=seed,
+                initial=session.initial,
+                steps=tuple(session.steps),
+                reward=session.reward,
+                ending="terminated" if session.steps[-1].terminated else "truncated",
+            )
+
+    @abstractmethod
+    def _habits(self, rng: random.Random) -> Habits:
+        """Return how this expert shops in one episode."""
+
+
+class PerfectShopper(_ShopExpert):
+    """Meets every goal: looks into whatever looks right, page by page, and buys the first product that is."""
+
+    name: ClassVar[str] = "perfect-shopper"
+
+    def _habits(self, rng: random.Random) -> Habits:
+        return Habits()
+
+
+class Shopper(_ShopExpert):
+    """Competent until its first `next >` or `< prev`, and then mostly tired.
+
+    It walks on correctly for a while, so that its failed episodes hold what hard goals need, and slips late: settles
+    for a product that has something of what was asked for, ignores the price, skips the details that only a product's
+    page tells, forgets an option, or loses the thread and searches again in vain.
+    """
+
+    name: ClassVar[str] = "shopper"
+
+    easy_skill: float = Field(default=0.98, ge=0.0, le=1.0)
+    """Chance of making no mistake before the first `next >` or `< prev`."""
+    hard_skill: float = Field(default=0.04, ge=0.0, le=1.0)
+    """Chance of making no mistake after it."""
+
+    def _habits(self, rng: random.Random) -> Habits:
+        fresh = "" if rng.random() < self.easy_skill else rng.choice(SLIPS[:2])
+        tired = "" if rng.random() < self.hard_skill else rng.choice(SLIPS)
+        return Habits(fresh, tired)
