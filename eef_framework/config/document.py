@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -27,8 +27,8 @@ HINTS = {
 class _Loader(yaml.SafeLoader):
     """YAML 1.2's plain values: `on` and `no` are words, `1e-5` is a number, `010` and `1:30` are text."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
 
+_Loader.yaml_implicit_resolvers = {}
 
 for _tag, _pattern, _first in (
     ("null", r"~|null|", ["~", "n", ""]),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -16,6 +16,9 @@ from eef_framework.errors import PluginError
 from eef_framework.interfaces import Component
 from eef_framework.plugins import hookspecs
 from eef_framework.plugins.kinds import HOOKS, KINDS, Kind
+
+if TYPE_CHECKING:
+    import typer
 
 NAME = re.compile(r"[a-z0-9]+([-.][a-z0-9]+)*")
 """What a registered name looks like."""
@@ -65,13 +68,15 @@ class Plugin:
                 f"{self} implements no hook", "Decorate its functions with @hookimpl of eef_framework.plugins."
             )
         for hook, kind in HOOKS.items():
-            self.call(hook, register=partial(self._register, kind))
-        self.call("register_recipes", register=self._register_recipes)
+            self._call(hook, register=partial(self._register, kind))
+        self._call("register_recipes", register=self._register_recipes)
 
-    def call(self, hook: str, **arguments: Any) -> None:
-        """Call one of the plugin's hooks, if it has it."""
-        if self._manager is not None:
-            getattr(self._manager.hook, hook)(**arguments)
+    def add_commands(self, cli: typer.Typer) -> None:
+        """Let the plugin add its commands; one that fails is broken from then on."""
+        try:
+            self._call("register_commands", cli=cli)
+        except (Exception, SystemExit) as cause:
+            self.fail(cause)
 
     def fail(self, cause: BaseException) -> None:
         """Mark the plugin as broken."""
@@ -83,6 +88,10 @@ class Plugin:
             error.__cause__ = cause
             cause = error
         self.error = cause
+
+    def _call(self, hook: str, **arguments: Any) -> None:
+        if self._manager is not None and self.error is None:
+            getattr(self._manager.hook, hook)(**arguments)
 
     def _register(self, kind: Kind, cls: type[Component]) -> None:
         base = KINDS[kind]

@@ -1,0 +1,55 @@
+"""Where errors meet a person: a short explanation, without traceback, and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+
+from eef_framework.errors import ConfigError, EefError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it (128 + SIGINT)."""
+
+
+def run_app(app: typer.Typer) -> None:
+    """Run a command line and exit.
+
+    Exit codes: 0 done; 1 something failed; 2 the command or the configuration is wrong; 130 interrupted. An error
+    that isn't an `EefError` is a defect of ours and keeps its traceback; `EEF_TRACEBACK=1` shows that of the others.
+    """
+    try:
+        app()
+    except EefError as error:
+        if os.environ.get("EEF_TRACEBACK"):
+            raise
+        show(error)
+        sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except KeyboardInterrupt:
+        _interrupted()
+        sys.exit(INTERRUPTED)
+    except SystemExit as done:
+        if done.code == INTERRUPTED:  # typer's answer to Ctrl-C
+            _interrupted()
+        raise
+
+
+def show(error: EefError) -> None:
+    """Print an error on stderr: a red panel on a terminal, plain lines elsewhere."""
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        console.print(Text(f"error: {error}"), soft_wrap=True)
+        return
+    text = Text(error.message)
+    if error.fix:
+        text.append(f"\n\n{error.fix}", style="bold")
+    console.print(Panel(text, title="error", title_align="left", border_style="red"))
+
+
+def _interrupted() -> None:
+    console = Console(stderr=True, highlight=False)
+    console.print("Interrupted. A run goes on where it stopped when the command is repeated.", style="yellow")

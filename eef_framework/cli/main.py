@@ -1,0 +1,27 @@
+"""`eef`: everything besides whole runs."""
+
+from __future__ import annotations
+
+import typer
+
+from eef_framework.cli.errors import run_app
+from eef_framework.cli.plugins import plugins
+from eef_framework.cli.repair import repair
+from eef_framework.plugins import load_plugins
+
+app = typer.Typer(
+    name="eef",
+    help="Look at plugins and runs, and do the phases of a run one by one. `eef-run` does whole runs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (plugins, repair):
+    app.command()(command)
+
+
+def main() -> None:
+    """Entry point of `eef`, with the commands that plugins add."""
+    for plugin in load_plugins().plugins:
+        plugin.add_commands(app)
+    run_app(app)

@@ -1,0 +1,55 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eef_framework.config.loading import load_config
+from eef_framework.config.tree import RunConfig
+from eef_framework.plugins import Registry, load_plugins
+
+PluginList = Annotated[
+    str | None,
+    typer.Option("--plugins", metavar="A,B", help="Use these plugins only (built-in parts are always there)."),
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="KEY=VALUE", help="Change a setting: --set explore.simulations=2. Repeatable."),
+]
+EnvironmentName = Annotated[
+    str | None, typer.Option("--env", metavar="NAME", help="The environment; short for --set environment=NAME.")
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random; short for --set seed=N.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, such as runs/demo.")]
+
+
+def compose(
+    recipe: str | Path | None,
+    plugins: str | None = None,
+    environment: str | None = None,
+    seed: int | None = None,
+    assignments: Sequence[str] | None = None,
+) -> tuple[RunConfig, Registry]:
+    """Load plugins and configuration as the options say.
+
+    Raises:
+        ConfigError: something is wrong with the configuration.
+        PluginError: a plugin that was asked for is broken.
+    """
+    selection = None if plugins is None else [name.strip() for name in plugins.split(",") if name.strip()]
+    registry = load_plugins(selection)
+    overrides = [
+        *([] if selection is None else [f"plugins=[{','.join(selection)}]"]),
+        *([] if environment is None else [f"environment={environment}"]),
+        *([] if seed is None else [f"seed={seed}"]),
+        *(assignments or []),
+    ]
+    config = load_config(recipe, overrides, registry=registry)
+    if selection is None and config.plugins is not None:  # the configuration itself limits the run
+        registry = load_plugins(config.plugins)
+        config = load_config(recipe, overrides, registry=registry)
+    return config, registry

@@ -1,0 +1,81 @@
+"""`eef plugins`: what is installed, and the settings of one part."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from eef_framework.errors import UnknownName
+from eef_framework.interfaces import Component
+from eef_framework.plugins import Kind, Plugin, Registry, load_plugins
+from eef_framework.plugins.describe import settings_of, summary_of
+
+
+def plugins(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A part (`shop`, `expert shopper`) or a plugin.")
+    ] = None,
+) -> None:
+    """List what is installed, or show the settings of one part."""
+    registry = load_plugins()
+    console = Console(highlight=False)
+    if name is None:
+        _list(registry, console)
+    else:
+        _show(registry, name, console)
+
+
+def _list(registry: Registry, console: Console) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("kind", "name", "distribution", "version"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("summary")
+    for plugin in registry.plugins:
+        for kind, name, summary in _parts(plugin):
+            table.add_row(kind, name, plugin.distribution, plugin.version, summary)
+    for plugin in registry.broken:
+        error = plugin.error
+        table.add_row("plugin", plugin.name, plugin.distribution, plugin.version, Text(str(error)), style="red")
+    console.print(table)
+
+
+def _parts(plugin: Plugin) -> list[tuple[str, str, str]]:
+    if plugin.error:
+        return []
+    parts = [(kind, name, summary_of(cls)) for (kind, name), cls in plugin.components.items()]
+    return [*parts, *(("recipe", name, "") for name in plugin.recipes)]
+
+
+def _show(registry: Registry, name: str, console: Console) -> None:
+    found = _find(registry, name)
+    for plugin, kind, cls in found:
+        console.print(f"[bold]{kind} {cls.name}[/] from {plugin}")
+        console.print(Text(summary_of(cls)))
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in ("setting", "type", "default", "meaning"):
+            table.add_column(column, overflow="fold")
+        for setting in settings_of(cls):
+            table.add_row(*map(Text, setting))
+        console.print(table if table.row_count else "It has no settings.")
+        console.print()
+
+
+def _find(registry: Registry, name: str) -> list[tuple[Plugin, Kind, type[Component]]]:
+    parts = [
+        (plugin, kind, cls)
+        for plugin in registry.plugins
+        if not plugin.error
+        for (kind, each), cls in plugin.components.items()
+        if name in (each, plugin.name)
+    ]
+    for plugin in registry.broken:
+        if plugin.error and not parts and name in (plugin.name, *(each for _, each in plugin.components)):
+            raise plugin.error
+    if not parts:
+        known = {each for plugin in registry.plugins for _, each in plugin.components}
+        raise UnknownName.of("part or plugin", name, known | {plugin.name for plugin in registry.plugins})
+    return parts

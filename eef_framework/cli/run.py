@@ -1,0 +1,70 @@
+"""`eef-run`: a whole run, from demonstrations to the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from eef_framework.cli.errors import run_app
+from eef_framework.cli.options import Assignments, EnvironmentName, PluginList, Seed, compose
+from eef_framework.config.tree import RunConfig
+from eef_framework.plugins import Registry
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def run(
+    recipe: Annotated[
+        str, typer.Argument(metavar="[RECIPE_OR_CONFIG]", help="A recipe's name, or the path of a YAML file.")
+    ] = "demo",
+    plugins: PluginList = None,
+    env: EnvironmentName = None,
+    assignments: Assignments = None,
+    seed: Seed = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="RUN", help="The run directory; runs/RECIPE by default.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+) -> None:
+    """Fine-tune an agent on an expert's successes and failures.
+
+    Without arguments: a comparison of EEF with its baselines on a small shop, which a laptop finishes in minutes.
+    Repeating a command takes an interrupted run up where it stopped.
+    """
+    console = Console()
+    config, registry = compose(recipe, plugins, env, seed, assignments)
+    _warn(registry)
+    if dry_run:
+        _show_plan(config, registry, console)
+        return
+    from eef_framework.evaluation.wording import results_table
+    from eef_framework.pipeline import run as run_pipeline
+
+    folder = out or Path("runs") / Path(recipe).stem
+    metrics = run_pipeline(config, registry, folder, console)
+    console.print(results_table(metrics))
+    console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point of `eef-run`."""
+    run_app(app)
+
+
+def _warn(registry: Registry) -> None:
+    stderr = Console(stderr=True, highlight=False)
+    for plugin in registry.broken:
+        stderr.print(f"[yellow]warning:[/] {plugin} is broken and left out; `eef plugins` shows why.")
+
+
+def _show_plan(config: RunConfig, registry: Registry, console: Console) -> None:
+    import yaml
+
+    from eef_framework.pipeline.plan import plan, plan_table
+
+    console.print(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True), highlight=False)
+    console.print(plan_table(plan(config, registry)))
