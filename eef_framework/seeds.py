@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+SEPARATOR = "\x1f"
+
 
 def derive(seed: int, *names: str | int) -> int:
     """Return a seed (63 bits) for one named purpose.
@@ -14,5 +16,10 @@ def derive(seed: int, *names: str | int) -> int:
         seed: the run's seed, or one derived from it.
         names: what it is for, from general to particular: `derive(seed, "explore", 2, task.id, 3)`.
     """
-    key = "\x1f".join([str(seed), *(f"{type(name).__name__}:{name}" for name in names)])
-    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") >> 1
+    key = SEPARATOR.join([str(seed), *(f"{type(name).__name__}:{_quoted(name)}" for name in names)])
+    return int.from_bytes(hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big") >> 1
+
+
+def _quoted(name: str | int) -> str:
+    # Doubled, so that a name with a separator in it never passes for two names.
+    return str(name).replace(SEPARATOR, SEPARATOR * 2)

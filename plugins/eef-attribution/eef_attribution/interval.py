@@ -39,8 +39,8 @@ class IntervalAttributor(Attributor):
         clearest = fisher(0, self.simulations, self.simulations, self.simulations)
         if self.decide == "significant" and clearest > self.alpha:
             raise ValueError(
-                f"with {self.simulations} simulations from each state no difference is significant at alpha {self.alpha}"
-                f" (0 against {self.simulations} successes has p = {clearest:.2g}); raise simulations, or alpha"
+                f"no difference is significant at alpha {self.alpha} with {self.simulations} simulations from each "
+                f"state: 0 against {self.simulations} successes has p = {clearest:.2g}; raise simulations, or alpha"
             )
         return self
 

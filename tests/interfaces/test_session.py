@@ -1,0 +1,152 @@
+import pytest
+
+from eef_framework.errors import EnvironmentFailure, ReplayDivergence
+from eef_framework.interfaces import Environment, Session, replay
+from eef_framework.records import Observation, Step, Task
+from eef_framework.testing.corridor import Corridor, CorridorSession, best_action
+
+
+def opened(environment: Environment, *actions: str, kind: str = "detour") -> CorridorSession:
+    task = next(task for task in environment.tasks("train") if task.kind == kind)
+    session = environment.open(task)
+    for action in actions:
+        session.step(action)
+    return session
+
+
+def solve(session: Session) -> None:
+    while not session.done:
+        session.step(best_action(session.observation.text))
+
+
+def test_a_step_is_kept_and_its_observation_is_the_latest():
+    session = opened(Corridor())
+    step = session.step("go[east]")
+    assert session.steps == [step]
+    assert session.observation is step.observation
+    assert session.observation != session.initial
+
+
+def test_a_step_after_the_end_is_refused():
+    session = opened(Corridor())
+    solve(session)
+    taken = len(session.steps)
+    with pytest.raises(
+        EnvironmentFailure, match=rf"step\('go\[east\]'\) in an episode of task {session.task.id!r} that is over"
+    ):
+        session.step("go[east]")
+    assert len(session.steps) == taken
+
+
+def test_a_step_behind_close_is_refused():
+    session = opened(Corridor())
+    session.close()
+    with pytest.raises(EnvironmentFailure, match="that is closed"):
+        session.step("go[east]")
+    with pytest.raises(EnvironmentFailure, match="fork of a closed session"):
+        session.fork()
+
+
+def test_a_session_is_closed_once_however_often_it_is_asked():
+    class Counting(CorridorSession):
+        closings = 0
+
+        def _close(self) -> None:
+            self.closings += 1
+
+    environment = Corridor()
+    session = Counting(environment, environment.tasks("train")[0])
+    with session:
+        session.close()
+    session.close()
+    assert session.closings == 1
+
+
+@pytest.mark.parametrize("copies", [True, False], ids=["copy", "replay"])
+def test_a_fork_is_in_the_same_state_and_goes_its_own_way(copies):
+    session = opened(Corridor(copies=copies), "go[east]")
+    before = (session.observation, list(session.steps))
+    fork = session.fork()
+    assert (fork.initial, fork.observation, fork.steps) == (session.initial, session.observation, session.steps)
+    solve(fork)
+    assert fork.reward == 1.0
+    assert (session.observation, session.steps) == before
+    solve(session)
+    assert session.steps == fork.steps
+
+
+@pytest.mark.parametrize("copies", [True, False], ids=["copy", "replay"])
+def test_a_session_can_be_forked_after_its_end(copies):
+    session = opened(Corridor(copies=copies))
+    solve(session)
+    assert session.fork().done
+
+
+def test_a_fork_takes_the_copy_where_there_is_one():
+    class Unwilling(Corridor):
+        def open(self, task: Task) -> CorridorSession:
+            assert not getattr(self, "_opened", False), "replayed"
+            self._opened = True
+            return super().open(task)
+
+        _opened: bool = False
+
+    opened(Unwilling(copies=True)).fork()
+    with pytest.raises(AssertionError, match="replayed"):
+        opened(Unwilling(copies=False)).fork()
+
+
+def test_a_divergence_says_in_which_state_behind_which_action_and_what_differs():
+    environment = Corridor(copies=False, fault="diverge", fault_step=2)
+    session = opened(environment, "go[east]", "go[west]", "go[east]")
+    with pytest.raises(ReplayDivergence) as caught:
+        session.fork()
+    assert f"replay of task {session.task.id!r} diverged in state 2 (behind 'go[west]')" in caught.value.message
+    assert "echo: 0" in caught.value.message.split(", got ")[0]
+    assert "echo: 1" in caught.value.message.split(", got ")[1]
+    assert "not deterministic" in caught.value.fix
+
+
+def test_a_divergence_in_the_initial_state_is_told_without_an_action():
+    session = opened(Corridor())
+    with pytest.raises(ReplayDivergence, match="diverged in state 0: expected"):
+        replay(session.environment, session.task, Observation(text="elsewhere"), [])
+
+
+def test_a_shortened_observation_is_a_divergence():
+    session = opened(Corridor())
+    shorter = Observation(text=session.initial.text[:-1])
+    with pytest.raises(ReplayDivergence, match="state 0"):
+        replay(session.environment, session.task, shorter, [])
+
+
+def test_a_replay_that_ends_early_says_after_how_many_actions():
+    session = opened(Corridor())
+    solve(session)
+    beyond = Step(action="go[east]", observation=Observation(text="further"))
+    taken = len(session.steps)
+    with pytest.raises(ReplayDivergence, match=f"ended after {taken} of {taken + 1} actions"):
+        replay(session.environment, session.task, session.initial, [*session.steps, beyond])
+
+
+def test_a_replay_that_fails_closes_what_it_opened():
+    environment = Corridor(copies=False, fault="diverge")
+    openings: list[CorridorSession] = []
+
+    class Remembering(Corridor):
+        def open(self, task: Task) -> CorridorSession:
+            openings.append(super().open(task))
+            return openings[-1]
+
+    environment = Remembering(copies=False, fault="diverge")
+    session = opened(environment, "go[east]")
+    with pytest.raises(ReplayDivergence):
+        session.fork()
+    assert [s.closed for s in openings] == [False, True]
+
+
+def test_the_reward_of_an_episode_is_its_last_steps():
+    session = opened(Corridor())
+    assert session.reward == 0.0
+    solve(session)
+    assert session.reward == 1.0
