@@ -17,7 +17,9 @@ from eef_framework.records import SuccessRule
 
 def _named(value: Any) -> Any:
     if isinstance(value, Component):
-        return value.settings()
+        # By import path: a component that is handed over as an object need not be registered anywhere.
+        cls = type(value)
+        return {**value.settings(), "name": f"{cls.__module__}:{cls.__qualname__}"}
     return {"name": value} if isinstance(value, str) else value
 
 

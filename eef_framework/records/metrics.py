@@ -21,9 +21,9 @@ class Cost(Record):
     """What a phase consumed. Costs add up."""
 
     episodes: int = 0
-    """Episodes played, simulations included."""
+    """Episodes played by anyone."""
     simulations: int = 0
-    """Episodes played from an intermediate state."""
+    """Episodes played by the agent, from initial and from intermediate states alike (arXiv 2504.13145 counts so)."""
     steps: int = 0
     """Environment steps, replayed ones not counted."""
     prompt_tokens: int = 0

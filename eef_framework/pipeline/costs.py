@@ -1,0 +1,22 @@
+"""What episodes consumed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from eef_framework.records import Cost, Trajectory
+
+
+def cost_of(trajectories: Iterable[Trajectory]) -> Cost:
+    """Add up episodes. Replayed steps cost nothing, and wall-clock time is the stage's to measure."""
+    episodes = simulations = steps = prompt = computed = 0
+    for trajectory in trajectories:
+        episodes += 1
+        simulations += trajectory.actor.startswith("agent/")
+        own = trajectory.steps[trajectory.own_from :]
+        steps += len(own)
+        for response in (step.response for step in own):
+            if response is not None:
+                prompt += response.prompt_tokens
+                computed += response.computed_tokens
+    return Cost(episodes=episodes, simulations=simulations, steps=steps, prompt_tokens=prompt, computed_tokens=computed)

@@ -1,0 +1,150 @@
+"""Phase 3: which trajectories to learn from, and which of their actions get loss (arXiv 2504.13145, section 3).
+
+Important states are the initial states of all tasks and the states that need recovery. For each, solutions are
+picked from the repository D+ of everything that succeeded. What the paper leaves open is a setting (`Select`).
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from eef_framework.config.tree import Select
+from eef_framework.records import Attribution, SuccessRule, Trajectory, Verdict
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one exploration brought.
+
+    Attributes:
+        simulations: all its episodes, from initial and from intermediate states.
+        attributions: its verdicts, by id of the expert trajectory.
+    """
+
+    simulations: Sequence[Trajectory]
+    attributions: Mapping[str, Attribution]
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A trajectory to learn from.
+
+    Attributes:
+        trajectory: the whole of it.
+        weights: loss weight of each step, one for each.
+        source: why: `expert`, `agent`, `continuation` or `recovery`.
+    """
+
+    trajectory: Trajectory
+    weights: tuple[float, ...]
+    source: str
+
+
+def solutions(
+    demonstrations: Sequence[Trajectory], rounds: Sequence[Round], settings: Select, rule: SuccessRule, seed: int
+) -> list[Solution]:
+    """Pick what to learn from.
+
+    Args:
+        demonstrations: the expert's trajectories, failures included.
+        rounds: the explorations so far, the latest last. A simulation's prefix is weighted by the verdicts of its own
+            round: those of another agent don't apply to it.
+        settings: the choices the paper leaves open.
+        rule: what a success is.
+        seed: for choices at random.
+
+    Returns:
+        The expert's successes, then solutions for the initial state of every task in order of the demonstrations,
+        then those for states that need recovery. No trajectory occurs twice.
+    """
+    kept = rounds if settings.keep == "all" else rounds[-1:]
+    picked = [Solution(t, (1.0,) * len(t.steps), "expert") for t in demonstrations if rule.holds(t)]
+    if settings.initial:
+        picked += _for_initial_states(picked, kept, settings, rule, seed)
+    if settings.recovery:
+        picked += _for_recovery(kept, settings, rule, seed)
+    return list(_distinct(picked))
+
+
+def _for_initial_states(
+    expert: Sequence[Solution], rounds: Sequence[Round], settings: Select, rule: SuccessRule, seed: int
+) -> Iterator[Solution]:
+    """For every task: the agent's own solutions, or else, where nobody solved it, a continuation of the expert's."""
+    own: dict[str, list[Solution]] = defaultdict(list)
+    continued: dict[str, list[Solution]] = defaultdict(list)
+    for simulation, attribution in _successes(rounds, rule):
+        if simulation.origin is None:
+            own[simulation.task.id].append(Solution(simulation, (1.0,) * len(simulation.steps), "agent"))
+        elif attribution is not None:
+            weights = _continuation_weights(simulation, attribution, settings)
+            continued[simulation.task.id].append(Solution(simulation, weights, "continuation"))
+    solved_by_expert = {solution.trajectory.task.id for solution in expert}
+    for task in dict.fromkeys([*own, *continued]):
+        if own[task]:
+            yield from _preferred(own[task], settings, f"{seed}/{task}")
+        elif task not in solved_by_expert:
+            yield from _preferred(continued[task], settings, f"{seed}/{task}")
+
+
+def _for_recovery(rounds: Sequence[Round], settings: Select, rule: SuccessRule, seed: int) -> Iterator[Solution]:
+    """For every state behind harmful actions: what got out of it, with loss on the continuation alone."""
+    for round_ in rounds:
+        from_states: dict[str, list[Trajectory]] = defaultdict(list)
+        for simulation in round_.simulations:
+            if simulation.origin is not None and rule.holds(simulation):
+                from_states[simulation.origin.trajectory].append(simulation)
+        for attribution in round_.attributions.values():
+            for state in attribution.needing_recovery:
+                out = [
+                    Solution(s, (0.0,) * s.own_from + (1.0,) * (len(s.steps) - s.own_from), "recovery")
+                    for s in from_states[attribution.trajectory]
+                    if s.own_from >= state
+                ]
+                yield from _preferred(out, settings, f"{seed}/{attribution.trajectory}/{state}")
+
+
+def _successes(rounds: Sequence[Round], rule: SuccessRule) -> Iterator[tuple[Trajectory, Attribution | None]]:
+    for round_ in rounds:
+        for simulation in round_.simulations:
+            if rule.holds(simulation):
+                source = simulation.origin.trajectory if simulation.origin else ""
+                yield simulation, round_.attributions.get(source)
+
+
+def _continuation_weights(simulation: Trajectory, attribution: Attribution, settings: Select) -> tuple[float, ...]:
+    prefix = (float(_learned(attribution.verdict(i), settings)) for i in range(simulation.own_from))
+    return (*prefix, *(1.0 for _ in simulation.steps[simulation.own_from :]))
+
+
+def _learned(verdict: Verdict, settings: Select) -> bool:
+    return {
+        "beneficial": verdict is Verdict.BENEFICIAL,
+        "not-harmful": verdict is not Verdict.HARMFUL,
+        "all": True,
+        "none": False,
+    }[settings.prefix_loss]
+
+
+def _preferred(candidates: Sequence[Solution], settings: Select, seed: str) -> list[Solution]:
+    """Return the preferred solutions of one state. Ties are broken at random, by the seed."""
+    draw = random.Random(seed)
+    drawn = sorted(candidates, key=lambda solution: solution.trajectory.id)
+    draw.shuffle(drawn)
+    key = {
+        "least-expert": lambda s: s.trajectory.own_from,
+        "fewest-steps": lambda s: len(s.trajectory.steps),
+        "fewest-trained": lambda s: sum(weight > 0 for weight in s.weights),
+        "random": lambda s: 0,
+    }[settings.solution]
+    return sorted(drawn, key=key)[: settings.solutions_per_state]
+
+
+def _distinct(solutions: Iterable[Solution]) -> Iterator[Solution]:
+    seen: set[str] = set()
+    for solution in solutions:
+        if solution.trajectory.id not in seen:
+            seen.add(solution.trajectory.id)
+            yield solution

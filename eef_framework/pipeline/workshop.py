@@ -1,0 +1,132 @@
+"""The components of a run, built from its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from eef_framework.config.tree import RunConfig, TaskList
+from eef_framework.errors import ConfigError, EnvironmentFailure, boundary
+from eef_framework.interfaces import (
+    Attributor,
+    Environment,
+    Expert,
+    Filter,
+    Policy,
+    Sampling,
+    TrainablePolicy,
+    Trainer,
+)
+from eef_framework.pipeline.progress import Progress
+from eef_framework.plugins import Registry
+from eef_framework.records import Checkpoint, Task
+from eef_framework.rollout import Player
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What all phases of all methods of a run work with.
+
+    Attributes:
+        config: the run's configuration.
+        registry: where components come from.
+        environment: the world.
+        expert: who demonstrates.
+        policy: the agent, without weights.
+        progress: where phases say how far they are.
+    """
+
+    config: RunConfig
+    registry: Registry
+    environment: Environment
+    expert: Expert
+    policy: Policy
+    progress: Progress
+
+    @classmethod
+    def build(cls, config: RunConfig, registry: Registry, progress: Progress) -> Workshop:
+        """Build what the methods of a run share.
+
+        Raises:
+            ConfigError: a name or a setting is wrong.
+        """
+        return cls(
+            config=config,
+            registry=registry,
+            environment=registry.build("environment", config.environment),
+            expert=registry.build("expert", config.expert),
+            policy=registry.build("policy", config.policy),
+            progress=progress,
+        )
+
+    def tasks(self, tasks: TaskList) -> Sequence[Task]:
+        """Return a list of tasks.
+
+        Raises:
+            ConfigError: the split has fewer tasks than asked for.
+        """
+        name = self.environment.component_name()
+        with boundary(EnvironmentFailure, f"environment {name!r}", f"listing the split {tasks.split!r}"):
+            found = self.environment.tasks(tasks.split)
+        if tasks.count is not None and tasks.count > len(found):
+            raise ConfigError(
+                f"{tasks.count} tasks of split {tasks.split!r} were asked for, environment {name!r} has {len(found)}",
+                "Lower the count, or set it to null for all of them.",
+            )
+        return found[: tasks.count]
+
+    def player(self, policy: Policy, actor: str, sampling: Sampling) -> Player:
+        """Return who plays the episodes of a phase."""
+        limits = self.config.limits
+        return Player(
+            environment=self.environment,
+            policy=policy,
+            actor=actor,
+            format=self.config.format,
+            sampling=sampling,
+            concurrency=limits.concurrency,
+            max_steps=limits.steps,
+            step_timeout_s=limits.step_timeout_s,
+            episode_timeout_s=limits.episode_timeout_s,
+        )
+
+    def agent(self, checkpoint: Checkpoint | None) -> Policy:
+        """Return the agent with the weights of a checkpoint; without one, the policy as it is."""
+        if checkpoint is None or not isinstance(self.policy, TrainablePolicy):
+            return self.policy
+        return self.policy.load(checkpoint)
+
+    def trainer(self, spec: dict[str, Any]) -> Trainer:
+        """Build a trainer."""
+        return self.registry.build("trainer", spec)
+
+    def attributor(self, config: RunConfig) -> Attributor | None:
+        """Build the attributor of a method, if it has one."""
+        return self.registry.build("attributor", config.attributor) if config.attributor else None
+
+    def filters(self, config: RunConfig) -> list[Filter]:
+        """Build the filters of a method."""
+        return [self.registry.build("filter", spec) for spec in config.filters]
+
+    def check(self, config: RunConfig) -> None:
+        """Build everything a method needs, so that what is misspelt is found before anything starts.
+
+        Raises:
+            ConfigError: a name or a setting is wrong.
+        """
+        self.trainer(config.clone.trainer)
+        self.trainer(config.tune.trainer or config.clone.trainer)
+        self.attributor(config)
+        self.filters(config)
+        constrained = config.explore.sampling.constrain or config.evaluate.sampling.constrain
+        if constrained and config.format.style != "action":
+            raise ConfigError(
+                f"sampling.constrain allows nothing but actions, and format.style is {config.format.style!r}",
+                "Set format.style to 'action', or sampling.constrain to false.",
+            )
+
+    def close(self) -> None:
+        """Release what the components hold."""
+        for component in (self.environment, self.expert, self.policy):
+            component.close()
