@@ -46,14 +46,15 @@ def percent(estimate: Estimate) -> str:
     """Write a share with its interval in percent: `61.6 [56.0, 66.9]`."""
     if estimate.n == 0:
         return "-"
-    return f"{estimate.mean * 100:.1f} {_interval(estimate.low * 100, estimate.high * 100, 1)}"
+    return f"{estimate.mean * 100:.1f} [{estimate.low * 100:.1f}, {estimate.high * 100:.1f}]"
 
 
-def number(estimate: Estimate, digits: int = 2) -> str:
-    """Write a mean with its interval: `0.78 [0.74, 0.82]`."""
+def plus_minus(estimate: Estimate, digits: int = 2) -> str:
+    """Write a mean with half the width of its interval: `0.78 ±0.04`; `±?` where one episode leaves that open."""
     if estimate.n == 0:
         return "-"
-    return f"{estimate.mean:.{digits}f} {_interval(estimate.low, estimate.high, digits)}"
+    half = estimate.high - estimate.mean
+    return f"{estimate.mean:.{digits}f} ±{f'{half:.{digits}f}' if math.isfinite(half) else '?'}"
 
 
 def count(value: float) -> str:
@@ -73,42 +74,47 @@ def duration(seconds: float) -> str:
 
 
 def results_table(metrics: RunMetrics) -> Table:
-    """Return a run's rows as a table for the terminal, comparisons as its caption."""
+    """Return a run's rows as a table for a terminal of 80 columns, comparisons below it."""
+    from rich import box
     from rich.table import Table
 
-    evaluations = [row.evaluation for row in metrics.rows]
-    split = ", ".join(sorted({evaluation.split for evaluation in evaluations})) or "no"
     table = Table(
-        title=f"{split} tasks; success means reward >= {metrics.threshold:g}; 95 % intervals in brackets",
+        title=_title(metrics),
         caption="\n".join(map(describe, metrics.differences)) or None,
+        title_justify="left",
         caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
     )
-    table.add_column("")
-    for heading in ("tasks", "success %", "reward", "steps", "simulations", "tokens", "time"):
-        table.add_column(heading, justify="right")
+    table.add_column("", no_wrap=True)
+    for heading in ("success %", "reward", "steps", "sims", "tokens", "time"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in metrics.rows:
         table.add_row(*_cells(row))
     return table
+
+
+def _title(metrics: RunMetrics) -> str:
+    evaluations = [row.evaluation for row in metrics.rows]
+    sizes = sorted({evaluation.episodes for evaluation in evaluations}) or [0]
+    tasks = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else f"{sizes[0]}"
+    splits = "/".join(sorted({evaluation.split for evaluation in evaluations}))
+    lost = sum(evaluation.errors for evaluation in evaluations)
+    title = f"{tasks} {splits} tasks; success: reward >= {metrics.threshold:g}; 95 % intervals"
+    return title + (f"; {lost} episodes lost to errors, counted as failures" if lost else "")
 
 
 def _cells(row: ResultRow) -> tuple[str, ...]:
     evaluation, cost = row.evaluation, row.cost
     return (
         row.label,
-        f"{evaluation.episodes}" + (f" ({evaluation.errors} lost)" if evaluation.errors else ""),
         percent(evaluation.success),
-        number(evaluation.reward),
-        number(evaluation.steps, 1),
+        plus_minus(evaluation.reward),
+        f"{evaluation.steps.mean:.1f}",
         count(cost.simulations),
         count(cost.computed_tokens + cost.trained_tokens),
         duration(cost.seconds),
     )
-
-
-def _interval(low: float, high: float, digits: int) -> str:
-    if math.isfinite(low) and math.isfinite(high):
-        return f"[{low:.{digits}f}, {high:.{digits}f}]"
-    return "[one episode: no interval]"
 
 
 def _points(value: float) -> str:

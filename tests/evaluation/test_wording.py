@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from eef_framework.evaluation.wording import count, describe, duration, number, outcome, percent, results_table
+from eef_framework.evaluation.wording import count, describe, duration, outcome, percent, plus_minus, results_table
 from eef_framework.records import Cost, Difference, Estimate, Evaluation, ResultRow, RunMetrics
 
 
@@ -45,7 +45,8 @@ def test_a_difference_whose_interval_includes_0_is_never_called_a_win(mean, side
 
 def test_estimates_are_written_with_their_interval_or_the_lack_of_one():
     assert percent(Estimate(mean=0.616, low=0.56, high=0.669, n=300)) == "61.6 [56.0, 66.9]"
-    assert number(Estimate(mean=0.7, low=float("-inf"), high=float("inf"), n=1)) == "0.70 [one episode: no interval]"
+    assert plus_minus(Estimate(mean=0.7, low=0.65, high=0.75, n=9)) == "0.70 ±0.05"
+    assert plus_minus(Estimate(mean=0.7, low=float("-inf"), high=float("inf"), n=1)) == "0.70 ±?"
     assert percent(Estimate(mean=0, low=0, high=1, n=0)) == "-"
 
 
@@ -54,11 +55,21 @@ def test_counts_and_durations_are_brief():
     assert [duration(x) for x in (0.42, 59.97, 200, 18_720)] == ["0.4 s", "1 min 0 s", "3 min 20 s", "5 h 12 min"]
 
 
-def test_the_table_shows_every_number_with_its_interval_and_the_comparison_below():
-    console = Console(width=160, record=True, file=io.StringIO())
+def test_the_table_fits_80_columns_with_intervals_and_the_comparison_below():
+    console = Console(width=80, record=True, file=io.StringIO())
     console.print(results_table(_metrics()))
     text = console.export_text()
-    for part in ("eef 2", "61.6 [56.0, 66.9]", "300 (2 lost)", "6.1k", "1.5M", "3 min 20 s", "beats rft 2"):
+    for part in (
+        "eef 2",
+        "61.6 [56.0, 66.9]",
+        "300 test tasks",
+        "2 episodes lost",
+        "0.70 ±?",
+        "6.1k",
+        "1.5M",
+        "3 min 20 s",
+        "beats rft 2",
+    ):
         assert part in text
 
 
