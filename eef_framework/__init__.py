@@ -1,0 +1,123 @@
+"""Fine-tune language-model agents by learning from an expert's failures as well as its successes.
+
+What a plugin or a script needs is here: records, contracts, errors, the registry, the configuration, and `run`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from eef_framework.errors import ConfigError, EefError, PluginError, UnknownName
+from eef_framework.interfaces import (
+    Attributor,
+    Component,
+    Environment,
+    Expert,
+    Filter,
+    Policy,
+    Progress,
+    Sampling,
+    Session,
+    Simulate,
+    TrainablePolicy,
+    Trainer,
+    replay,
+)
+from eef_framework.records import (
+    Attribution,
+    Checkpoint,
+    Conversation,
+    Cost,
+    Example,
+    FreeText,
+    Message,
+    Observation,
+    Origin,
+    Probe,
+    Response,
+    RunMetrics,
+    Segment,
+    Step,
+    SuccessRule,
+    Task,
+    Trajectory,
+    Verdict,
+    fingerprint,
+)
+from eef_framework.seeds import derive
+
+if TYPE_CHECKING:
+    from eef_framework.config.loading import load_config
+    from eef_framework.config.tree import RunConfig
+    from eef_framework.pipeline import run
+    from eef_framework.plugins import Registry, hookimpl, load_plugins
+    from eef_framework.rollout import expert_id
+
+_LAZY = {
+    "Registry": "eef_framework.plugins",
+    "RunConfig": "eef_framework.config.tree",
+    "expert_id": "eef_framework.rollout",
+    "hookimpl": "eef_framework.plugins",
+    "load_config": "eef_framework.config.loading",
+    "load_plugins": "eef_framework.plugins",
+    "run": "eef_framework.pipeline",
+}
+# Imported when first asked for: these modules stand above the contracts, and plugins import the contracts.
+
+__all__ = [
+    "Attribution",
+    "Attributor",
+    "Checkpoint",
+    "Component",
+    "ConfigError",
+    "Conversation",
+    "Cost",
+    "EefError",
+    "Environment",
+    "Example",
+    "Expert",
+    "Filter",
+    "FreeText",
+    "Message",
+    "Observation",
+    "Origin",
+    "PluginError",
+    "Policy",
+    "Probe",
+    "Progress",
+    "Registry",
+    "Response",
+    "RunConfig",
+    "RunMetrics",
+    "Sampling",
+    "Segment",
+    "Session",
+    "Simulate",
+    "Step",
+    "SuccessRule",
+    "Task",
+    "TrainablePolicy",
+    "Trainer",
+    "Trajectory",
+    "UnknownName",
+    "Verdict",
+    "derive",
+    "expert_id",
+    "fingerprint",
+    "hookimpl",
+    "load_config",
+    "load_plugins",
+    "replay",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

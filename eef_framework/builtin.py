@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from eef_framework.interfaces import Policy, Trainer
+from eef_framework.interfaces import Filter, Policy, Trainer
 from eef_framework.plugins.hookspecs import hookimpl
 
 
@@ -23,6 +23,15 @@ def register_trainers(register: Callable[[type[Trainer]], None]) -> None:
     from eef_framework.training.sft import SftTrainer
 
     register(SftTrainer)
+
+
+@hookimpl
+def register_filters(register: Callable[[type[Filter]], None]) -> None:
+    """Filters that suit every task."""
+    from eef_framework.filters import CapPerTask, Deduplicate
+
+    register(CapPerTask)
+    register(Deduplicate)
 
 
 @hookimpl

@@ -62,10 +62,14 @@ class UnknownName(ConfigError):
             known: all names there are; the nearest become suggestions.
             fix: how else to go on, for example the package to install.
         """
-        names = sorted(known)
-        near = difflib.get_close_matches(given, names, n=3, cutoff=0.6)
-        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(names) or 'none'}"
-        return cls(f"there is no {what} {given!r}; {hint}", fix)
+        return cls(f"there is no {what} {given!r}; {nearest(given, known)}", fix)
+
+
+def nearest(given: str, known: Iterable[str]) -> str:
+    """Return `did you mean 'x'?` for a misspelt name, or the list of all there are."""
+    names = sorted(known)
+    near = difflib.get_close_matches(given, names, n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(names) or 'none'}"
 
 
 class PluginError(EefError):

@@ -10,7 +10,7 @@ from eef_framework.errors import UnknownName
 from eef_framework.plugins.hookspecs import GROUP
 from eef_framework.plugins.known import distribution_of
 from eef_framework.plugins.plugin import Plugin
-from eef_framework.plugins.registry import Registry
+from eef_framework.plugins.registry import Registry, look_here
 
 BUILTIN = EntryPoint(name="builtin", value="eef_framework.builtin", group=GROUP)
 """The core's own parts, which are there even where the core runs from a source tree."""
@@ -20,8 +20,9 @@ def load_plugins(selection: Sequence[str] | None = None, environ: Mapping[str, s
     """Load the installed plugins. One that fails is kept as broken, and the rest works.
 
     Args:
-        selection: names of the plugins to load besides the built-in parts. None means those that the environment
-            variable `EEF_PLUGINS` lists (`a,b`), or all where it isn't set.
+        selection: names of the plugins to load besides the built-in parts; a name with a dot is a module of the
+            user's own. None means those that the environment variable `EEF_PLUGINS` lists (`a,b`), or all that are
+            installed where it isn't set.
         environ: the environment variables.
 
     Raises:
@@ -30,16 +31,17 @@ def load_plugins(selection: Sequence[str] | None = None, environ: Mapping[str, s
     """
     if selection is None and "EEF_PLUGINS" in environ:
         selection = [name.strip() for name in environ["EEF_PLUGINS"].split(",") if name.strip()]
-    installed = discover()
-    names = [entry.name for entry in installed]
+    entries = discover()
     if selection is None:
-        return Registry([load(entry) for entry in installed])
+        return Registry([load(entry) for entry in entries])
+    entries += [EntryPoint(name, name, GROUP) for name in selection if "." in name]
+    names = [entry.name for entry in entries]
     for name in selection:
         if name not in names:
             distribution = distribution_of(name)
             raise UnknownName.of("plugin", name, names, f"pip install {distribution}" if distribution else "")
     chosen = {BUILTIN.name, *selection}
-    registry = Registry([load(entry) for entry in installed if entry.name in chosen], sorted(set(names) - chosen))
+    registry = Registry([load(entry) for entry in entries if entry.name in chosen], sorted(set(names) - chosen))
     for plugin in registry.broken:
         if plugin.error and plugin.name in selection:
             raise plugin.error
@@ -59,6 +61,7 @@ def load(entry: EntryPoint) -> Plugin:
         plugin.distribution, plugin.version = entry.dist.name, entry.dist.version
         plugin.summary = entry.dist.metadata["Summary"] or ""
     try:
+        look_here()
         plugin.attach(entry.load())
     except (Exception, SystemExit) as cause:
         plugin.fail(cause)

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from eef_framework.errors import UnknownName
+from eef_framework.errors import nearest
 
 Place = tuple[str | int, ...]
 """Keys and indices from the root of the settings to the one concerned."""
@@ -37,7 +37,7 @@ def _line(details: Any, model: type[BaseModel], at: Callable[[Place], str]) -> s
     parent = model_at(model, place[:-1])
     if details["type"] == "extra_forbidden":
         known = parent.model_fields if parent else ()
-        return f"{at(place)}: {UnknownName.of('setting', str(place[-1]), known).message}"
+        return f"{at(place)} is unknown; {nearest(str(place[-1]), known)}"
     if details["type"] == "missing":
         return f"{at(place)} is missing"
     reason = details["msg"].removeprefix("Value error, ").replace("Input should be", "must be")

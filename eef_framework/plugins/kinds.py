@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from eef_framework.errors import PluginError
 from eef_framework.interfaces import Attributor, Component, Environment, Expert, Filter, Policy, Trainer
 
 Kind = Literal["environment", "expert", "policy", "attributor", "filter", "trainer"]
@@ -27,3 +28,16 @@ HOOKS: dict[str, Kind] = {
     "register_trainers": "trainer",
 }
 """Hook -> the kind it registers."""
+
+
+def kind_of(cls: type[Component]) -> Kind:
+    """Return the kind of component that a class is.
+
+    Raises:
+        PluginError: it implements none of the interfaces.
+    """
+    for kind, base in KINDS.items():
+        if isinstance(cls, type) and issubclass(cls, base):
+            return kind
+    bases = ", ".join(base.__name__ for base in KINDS.values())
+    raise PluginError(f"{cls!r} is no component", f"Derive a class from one of {bases} of eef_framework.interfaces.")

@@ -68,7 +68,7 @@ class Plugin:
                 f"{self} implements no hook", "Decorate its functions with @hookimpl of eef_framework.plugins."
             )
         for hook, kind in HOOKS.items():
-            self._call(hook, register=partial(self._register, kind))
+            self._call(hook, register=partial(self.register, kind))
         self._call("register_recipes", register=self._register_recipes)
 
     def add_commands(self, cli: typer.Typer) -> None:
@@ -89,30 +89,38 @@ class Plugin:
             cause = error
         self.error = cause
 
-    def _call(self, hook: str, **arguments: Any) -> None:
-        if self._manager is not None and self.error is None:
-            getattr(self._manager.hook, hook)(**arguments)
+    def register(self, kind: Kind, cls: type[Component]) -> None:
+        """Add a component.
 
-    def _register(self, kind: Kind, cls: type[Component]) -> None:
+        Raises:
+            PluginError: it is no such component, can't be built, has no name, or another one's.
+        """
         base = KINDS[kind]
         if not (isinstance(cls, type) and issubclass(cls, base)):
             raise PluginError(
                 f"{self} registers {cls!r} as {kind}, which is not a subclass of {base.__name__}",
                 f"Derive it from eef_framework.interfaces.{base.__name__}, and register the class, not an instance.",
             )
-        if not NAME.fullmatch(cls.name):
+        name = getattr(cls, "name", None)
+        if not isinstance(name, str) or not NAME.fullmatch(name) or "name" in cls.model_fields:
             raise PluginError(
-                f"{self} registers {kind} {cls.__qualname__} with name {cls.name!r}",
+                f"{self} registers {kind} {cls.__qualname__} with name {name!r}",
                 'Give the class a name in lower case, words joined by hyphens: name: ClassVar[str] = "my-name".',
             )
         if inspect.isabstract(cls):
             missing = ", ".join(sorted(cls.__abstractmethods__))
-            raise PluginError(f"{self} registers {kind} {cls.name!r}, which doesn't implement {missing}")
-        if self.components.setdefault((kind, cls.name), cls) is not cls:
-            raise PluginError(f"{self} registers two {kind}s named {cls.name!r}", "Rename one of them.")
+            raise PluginError(f"{self} registers {kind} {name!r}, which doesn't implement {missing}")
+        if self.components.setdefault((kind, name), cls) is not cls:
+            raise PluginError(f"{self} registers two components as {kind} {name!r}", "Rename one of them.")
+
+    def _call(self, hook: str, **arguments: Any) -> None:
+        if self._manager is not None and self.error is None:
+            getattr(self._manager.hook, hook)(**arguments)
 
     def _register_recipes(self, recipes: Path | Mapping[str, Path]) -> None:
         if not isinstance(recipes, Mapping):
+            if not Path(recipes).is_dir():
+                raise PluginError(f"{self} registers recipes in {str(recipes)!r}, which is no folder")
             recipes = {path.stem: path for path in sorted(Path(recipes).glob("*.yaml"))}
         for name, path in recipes.items():
             if not Path(path).is_file():

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from eef_framework.errors import ConfigError, PluginError, UnknownName
 from eef_framework.interfaces import Attributor, Component, Environment, Expert, Filter, Policy, Trainer
 from eef_framework.plugins.explain import Place, dotted, explain
-from eef_framework.plugins.kinds import KINDS, Kind
+from eef_framework.plugins.kinds import KINDS, Kind, kind_of
 from eef_framework.plugins.known import distribution_of
 from eef_framework.plugins.plugin import Plugin
 
@@ -49,6 +49,19 @@ class Registry:
                     )
                 )
         self.plugins.append(plugin)
+
+    def register(self, *classes: type[Component]) -> None:
+        """Add components of the user's own code, for this registry alone.
+
+        Raises:
+            PluginError: one is no component, has no name, or a name that is taken.
+        """
+        plugin = Plugin("own code")
+        for cls in classes:
+            plugin.register(kind_of(cls), cls)
+        self.add(plugin)
+        if plugin.error:
+            raise plugin.error
 
     @property
     def broken(self) -> tuple[Plugin, ...]:
@@ -164,11 +177,16 @@ def _setting(kind: str, name: str, place: Place) -> str:
     return f"setting {dotted(place)!r} of {kind} {name!r}" if place else f"{kind} {name!r}"
 
 
+def look_here() -> None:
+    """Let modules in the current folder be found, which a console script doesn't do by itself."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+
+
 def _import(kind: Kind, path: str) -> type[Component]:
     module, _, attribute = path.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # a console script doesn't look where the user is
     try:
+        look_here()
         cls = getattr(importlib.import_module(module), attribute)
     except Exception as cause:
         raise ConfigError(

@@ -1,0 +1,65 @@
+from typing import Literal
+
+import pytest
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from eef_framework.plugins.explain import dotted, explain, model_at
+
+
+class Inner(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    rate: float = 0.1
+    mode: Literal["fast", "exact"] = "fast"
+
+
+class Outer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    inner: Inner = Inner()
+    perhaps: Inner | None = None
+    several: tuple[Inner, ...] = ()
+    size: int
+
+    @model_validator(mode="after")
+    def _even(self):
+        if self.size % 2:
+            raise ValueError("size has to be even")
+        return self
+
+
+def reasons(data):
+    with pytest.raises(ValidationError) as caught:
+        Outer.model_validate(data)
+    return explain(caught.value, Outer, lambda place: dotted(place) or "settings").splitlines()
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({"size": 2, "sise": 1}, "sise is unknown; did you mean 'size'?"),
+        ({"size": 2, "inner": {"rat": 1}}, "inner.rat is unknown; did you mean 'rate'?"),
+        ({"size": 2, "perhaps": {"rat": 1}}, "perhaps.rat is unknown; did you mean 'rate'?"),
+        ({"size": 2, "several": [{"rat": 1}]}, "several.0.rat is unknown; did you mean 'rate'?"),
+        (
+            {"size": 2, "inner": {"mode": "exat"}},
+            "inner.mode must be 'fast' or 'exact', not 'exat'; did you mean 'exact'?",
+        ),
+        ({}, "size is missing"),
+        ({"size": 3}, "settings: size has to be even"),
+    ],
+)
+def test_mistakes_are_told_in_plain_words(data, expected):
+    assert reasons(data) == [expected]
+
+
+def test_a_wrong_type_is_told_with_the_value_given():
+    (reason,) = reasons({"size": "many"})
+    assert reason.startswith("size must be a valid integer")
+    assert reason.endswith("not 'many'")
+
+
+def test_there_is_no_model_below_a_plain_value():
+    assert model_at(Outer, ("size", "deeper")) is None
+    assert model_at(Outer, ("nothing",)) is None
+    assert model_at(Outer, ("several", 3)) is Inner
