@@ -1,0 +1,185 @@
+"""The one place that turns a conversation into tokens and a loss mask, for acting and training alike.
+
+A conversation's tokens are joined from pieces: what the template writes up to an assistant's turn, the turn, what it
+writes up to the next one, and so on. A turn's tokens are those that were sampled, where they are known; so what a model
+is trained on is what it was shown and what it answered, token by token. Which tokens are a turn's is known by
+construction, and nothing is searched for in a finished text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from eef_framework.errors import ConfigError
+from eef_framework.records import Conversation, Message, fingerprint
+
+_MARK = "MARK"
+_OTHER_TEMPLATE = "Choose an instruction-tuned model, or put another chat template into its tokenizer's folder."
+
+
+class Encoded(NamedTuple):
+    """A conversation as tokens."""
+
+    ids: list[int]
+    weights: list[float]
+    """Loss weight of each token; 0 where it isn't trained on."""
+
+
+class _Prompt(NamedTuple):
+    text: str  # as the template writes it
+    ids: tuple[int, ...]  # as the model is shown it
+    turns: tuple[tuple[int, int], ...]  # where in the tokens each assistant's turn starts and ends
+
+
+class ChatTokenizer:
+    """A tokenizer together with its chat template.
+
+    Args:
+        tokenizer: a tokenizer of transformers that has a chat template.
+
+    Attributes:
+        tokenizer: the same.
+        fingerprint: identifies the vocabulary: under equal fingerprints, equal token ids mean the same.
+        stop_ids: what the template ends an assistant's turn with, usually one token.
+        end_ids: each of these tokens, when sampled, ends a turn.
+
+    Raises:
+        ConfigError: there is no chat template, or it ends assistants' turns without a special token.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.fingerprint = fingerprint("\n".join(f"{i} {t}" for t, i in sorted(tokenizer.get_vocab().items())))
+        self._folds_system = self._refuses_system()
+        self._opening = self._render((Message(role="user", content=_MARK),), prompt=True)
+        self._lead, self._stop = self._frame()
+        self.stop_ids = tuple(self._tokens(self._stop))
+        self.end_ids = frozenset({self.stop_ids[-1], tokenizer.eos_token_id} - {None})
+        self._prompt = lru_cache(maxsize=1024)(self._new_prompt)
+
+    def prompt_ids(self, conversation: Conversation) -> list[int]:
+        """Return the tokens a model is shown before it answers a conversation's last message.
+
+        Raises:
+            ConfigError: the template rewrites earlier messages as the conversation goes on.
+        """
+        return list(self._prompt(tuple(conversation)).ids)
+
+    def encode(self, messages: Conversation) -> Encoded:
+        """Return tokens and loss weights of a conversation that ends with an assistant's turn.
+
+        A turn's weight holds for its tokens, stop token included. What the template writes in front of a turn has no
+        weight; nor has a stop token that has to be filled in behind an earlier turn that was cut off.
+
+        Raises:
+            ConfigError: the template rewrites earlier messages, or the turn that is to be trained.
+        """
+        prompt = self._prompt(tuple(messages[:-1]))
+        full = self._render(messages, prompt=False)
+        last = self._turn(messages[-1], self._behind(prompt.text, full)[0])
+        ids = [*prompt.ids, *last]
+        weights = [0.0] * len(ids)
+        answers = [message for message in messages if message.role == "assistant"]
+        for message, (start, end) in zip(answers, [*prompt.turns, (len(prompt.ids), len(ids))], strict=True):
+            weights[start:end] = [message.weight] * (end - start)
+        return Encoded(ids, weights)
+
+    def answer_ids(self, text: str) -> list[int]:
+        """Return the tokens of an answer as they stand behind a prompt, without the stop token."""
+        return self._continued(self._opening, self._lead + text)
+
+    def text(self, ids: Sequence[int]) -> str:
+        """Return what a turn's tokens say, without stop token and other special tokens."""
+        text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text.removeprefix(self._lead)
+
+    def _new_prompt(self, messages: Conversation) -> _Prompt:
+        """Build a prompt on the one for the turn before (`_prompt` remembers them)."""
+        text = self._render(messages, prompt=True)
+        last = max((index for index, message in enumerate(messages) if message.role == "assistant"), default=None)
+        if last is None:
+            return _Prompt(text, tuple(self._tokens(text)), ())
+        earlier = self._prompt(messages[:last])
+        shown, context = self._behind(earlier.text, text)
+        turn = self._turn(messages[last], shown)
+        start, end = len(earlier.ids), len(earlier.ids) + len(turn)
+        stop = () if turn and turn[-1] in self.end_ids else self.stop_ids
+        ids = (*earlier.ids, *turn, *stop, *self._continued(self._stop, context))
+        return _Prompt(text, ids, (*earlier.turns, (start, end)))
+
+    def _turn(self, message: Message, shown: str) -> list[int]:
+        """Return a turn's tokens, given how the template writes it."""
+        if message.token_ids is not None and message.tokenizer == self.fingerprint:
+            return list(message.token_ids)
+        if message.content.strip() not in shown:
+            raise ConfigError(
+                f"the chat template turns the answer {message.content!r} into {shown!r}",
+                "Train without thoughts (format.thoughts: false), or put another chat template into its folder.",
+            )
+        return [*self._continued(self._opening, shown), *self.stop_ids]
+
+    def _behind(self, earlier: str, text: str) -> tuple[str, str]:
+        """Split what follows an earlier prompt into the turn that answers it and what comes behind its stop token."""
+        turn, stop, rest = text[len(earlier) :].partition(self._stop)
+        if not (text.startswith(earlier) and stop):
+            raise ConfigError(
+                "the chat template rewrites earlier messages as the conversation goes on, so that what the agent was "
+                f"shown differs from what it would be trained on; behind {earlier[-80:]!r} it writes "
+                f"{text[len(earlier) :][:80]!r}",
+                "Show one observation at a time (format.history: 1), leave out the instructions "
+                "(format.instructions: false), or put another chat template into the model's folder.",
+            )
+        return turn, rest
+
+    def _frame(self) -> tuple[str, str]:
+        """Find what the template writes in front of an answer, behind the prompt, and what it ends the answer with."""
+        asked = Message(role="user", content=_MARK)
+        full = self._render((asked, Message(role="assistant", content=_MARK)), prompt=False)
+        lead, mark, tail = full.removeprefix(self._opening).partition(_MARK)
+        special = [(tail.index(token), token) for token in self._special() if token in tail]
+        if not (full.startswith(self._opening) and mark and special):
+            raise ConfigError(
+                f"the chat template writes an assistant's turn as {full!r}, not as prompt, answer, special token",
+                _OTHER_TEMPLATE,
+            )
+        place, token = min(special)
+        return lead, tail[:place] + token
+
+    def _special(self) -> set[str]:
+        added = self.tokenizer.added_tokens_decoder.values()
+        return {*self.tokenizer.all_special_tokens, *(token.content for token in added if token.special)}
+
+    def _refuses_system(self) -> bool:
+        messages = [{"role": "system", "content": "SYSTEM"}, {"role": "user", "content": _MARK}]
+        try:
+            return "SYSTEM" not in self._template(messages, prompt=True)
+        except Exception:  # templates refuse by raising whatever they like
+            return True
+
+    def _render(self, messages: Conversation, *, prompt: bool) -> str:
+        """Return the text the template makes of messages, ready for an answer if it is to be a prompt."""
+        plain = [{"role": message.role, "content": message.content} for message in messages]
+        if self._folds_system and len(plain) > 1 and plain[0]["role"] == "system":
+            instructions = plain.pop(0)["content"]
+            plain[0]["content"] = f"{instructions}\n\n{plain[0]['content']}"
+        try:
+            return self._template(plain, prompt=prompt)
+        except Exception as cause:  # templates are programs and raise whatever they like
+            raise ConfigError(f"the chat template failed: {type(cause).__name__}: {cause}", _OTHER_TEMPLATE) from cause
+
+    def _template(self, messages: list[dict[str, str]], *, prompt: bool) -> str:
+        text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt)
+        return str(text)
+
+    def _continued(self, before: str, text: str) -> list[int]:
+        """Return a text's tokens as they are behind another text, where the other's tokens don't change by it."""
+        if not text:
+            return []
+        first, both = self._tokens(before), self._tokens(before + text)
+        return both[len(first) :] if both[: len(first)] == first else self._tokens(text)
+
+    def _tokens(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids

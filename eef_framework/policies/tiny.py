@@ -1,0 +1,118 @@
+"""A model small enough to be trained from scratch on a laptop's processor, with a vocabulary of its own.
+
+Nothing else treats it specially: it is a folder in the layout of transformers, like any other checkpoint.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from eef_framework.errors import ConfigError
+from eef_framework.records import Checkpoint, Conversation
+
+_PAD, _UNKNOWN, _SYSTEM, _USER, _ASSISTANT, _END = "<pad>", "<unk>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"
+_TEMPLATE = (
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] }}"
+    "{% if message['role'] == 'assistant' %}{{ '<|end|>' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+
+class TinyModel(BaseModel):
+    """A small Llama-like model with random weights, and words as tokens."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
+
+    hidden: int = Field(default=128, gt=0)
+    """Width of the residual stream."""
+    layers: int = Field(default=4, gt=0)
+    heads: int = Field(default=4, gt=0)
+    feed_forward: int = Field(default=256, gt=0)
+    """Width of the feed-forward layers."""
+    positions: int = Field(default=8192, gt=0)
+    """Longest conversation, in tokens."""
+    words: int = Field(default=16384, gt=0)
+    """Largest vocabulary; rarer words become `<unk>`."""
+    actions: str = r"\b(?:buy|choose|click|close|go|look|open|put|take|use)\[[^\[\]\n]*\]"
+    """Regular expression for actions that become one token each, whatever words they hold. What stands in brackets
+    behind other words, such as `search[red shirt]`, is split into words."""
+
+    @field_validator("actions")
+    @classmethod
+    def _compiles(cls, actions: str) -> str:
+        re.compile(actions)
+        return actions
+
+    def build(self, conversations: Iterable[Conversation], output: Path, seed: int) -> Checkpoint:
+        """Make the model and write it to a folder.
+
+        Args:
+            conversations: where the vocabulary comes from: every word of every message.
+            output: the folder.
+            seed: for the initial weights.
+
+        Raises:
+            ConfigError: the conversations are empty.
+        """
+        tokenizer = self._tokenizer(message.content for conversation in conversations for message in conversation)
+        self._model(tokenizer, seed).save_pretrained(output)
+        tokenizer.save_pretrained(output)
+        return Checkpoint(path=output)
+
+    def _tokenizer(self, texts: Iterable[str]) -> Any:
+        from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+        from transformers import PreTrainedTokenizerFast
+
+        # Matches of the pattern are kept as words, and what is between them (white space) goes.
+        pattern = rf"{self.actions}|\b\w+\[|\]|[^\s\]]+"
+        splitter = pre_tokenizers.Split(Regex(pattern), behavior="removed", invert=True)
+        counts = Counter(word for text in texts for word, _ in splitter.pre_tokenize_str(text))
+        if not counts:
+            raise ConfigError(
+                "a model of its own vocabulary needs conversations, and there are none",
+                "Collect demonstrations first, or name another model (policy.model).",
+            )
+        tokenizer = Tokenizer(models.WordLevel(dict(self._vocabulary(counts)), unk_token=_UNKNOWN))
+        tokenizer.pre_tokenizer = splitter
+        return PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer,
+            unk_token=_UNKNOWN,
+            pad_token=_PAD,
+            eos_token=_END,
+            additional_special_tokens=[_SYSTEM, _USER, _ASSISTANT],
+            chat_template=_TEMPLATE,
+            clean_up_tokenization_spaces=False,
+            model_max_length=self.positions,
+        )
+
+    def _vocabulary(self, counts: Counter[str]) -> Iterator[tuple[str, int]]:
+        special = [_PAD, _UNKNOWN, _SYSTEM, _USER, _ASSISTANT, _END]
+        words = sorted(counts.keys() - set(special), key=lambda word: (-counts[word], word))
+        return ((word, index) for index, word in enumerate([*special, *words[: self.words]]))
+
+    def _model(self, tokenizer: Any, seed: int) -> Any:
+        import torch
+        from transformers import LlamaConfig, LlamaForCausalLM
+
+        config = LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=self.hidden,
+            intermediate_size=self.feed_forward,
+            num_hidden_layers=self.layers,
+            num_attention_heads=self.heads,
+            num_key_value_heads=self.heads,
+            max_position_embeddings=self.positions,
+            tie_word_embeddings=True,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return LlamaForCausalLM(config)
