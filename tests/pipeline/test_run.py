@@ -1,0 +1,235 @@
+import asyncio
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from eef_attribution.interval import IntervalAttributor
+
+from eef_framework.config.tree import RunConfig
+from eef_framework.errors import AttributorFailure, ConfigError, CorruptFile, EefError, RunConflict, UnknownName
+from eef_framework.interfaces import Attributor, Policy, Sampling, Simulate
+from eef_framework.pipeline import run
+from eef_framework.plugins import Registry
+from eef_framework.records import (
+    Attribution,
+    Conversation,
+    Example,
+    Observation,
+    Response,
+    RunMetrics,
+    Segment,
+    Trajectory,
+    Verdict,
+)
+from eef_framework.runs import read_rows
+from eef_framework.testing.corridor import Corridor
+from eef_framework.testing.memory import MemoryPolicy, MemoryTrainer
+from eef_framework.testing.wanderer import Wanderer
+
+
+def config(**changes: Any) -> RunConfig:
+    settings: dict[str, Any] = {
+        "environment": Corridor(),
+        "expert": Wanderer(),
+        "policy": MemoryPolicy(),
+        "format": {"history": 1},
+        "collect": {"tasks": {"split": "train", "count": 20}},
+        "clone": {"trainer": MemoryTrainer()},
+        "attributor": IntervalAttributor(probes=3),
+        "evaluate": {"tasks": {"split": "test", "count": 12}},
+    }
+    return RunConfig(**settings | changes)
+
+
+def rows_of(out: Path) -> dict[str, Any]:
+    """Return all rows of a run without what depends on the clock."""
+
+    def timeless(line: str) -> Any:
+        row = json.loads(line)
+        row.pop("seconds", None)
+        return row
+
+    return {
+        str(path.relative_to(out)): [timeless(line) for line in path.read_text().splitlines()]
+        for path in sorted(out.rglob("*.jsonl"))
+    }
+
+
+def table(metrics: RunMetrics) -> list[Any]:
+    return [(row.label, row.evaluation, row.cost.model_copy(update={"seconds": 0.0})) for row in metrics.rows]
+
+
+def test_the_whole_method_runs_and_leaves_its_record(tmp_path: Path) -> None:
+    metrics = run(config(), Registry(), tmp_path / "run")
+    assert [row.label for row in metrics.rows] == ["expert", "clone", "eef 1", "eef 2"]
+    assert RunMetrics.model_validate_json((tmp_path / "run" / "metrics.json").read_text()) == metrics
+    for folder in ("collect", "clone", "evaluate/expert", "methods/eef/1/explore", "methods/eef/2/evaluate"):
+        assert (tmp_path / "run" / folder / "stage.json").exists()
+    attributions = list(read_rows(tmp_path / "run/methods/eef/1/explore/attributions.jsonl", Attribution))
+    assert len(attributions) == 20
+    assert {s.verdict for a in attributions for s in a.segments} > {Verdict.BENEFICIAL, Verdict.NEUTRAL}
+
+
+def test_learning_raises_success_on_held_out_tasks(tmp_path: Path) -> None:
+    many = {"collect": {"tasks": {"split": "train", "count": 30}}, "evaluate": {"tasks": {"split": "test"}}}
+    metrics = run(config(**many, iterations=3), Registry(), tmp_path)
+    success = {row.label: row.evaluation.success.mean for row in metrics.rows}
+    assert success["eef 3"] > success["clone"]
+
+
+@pytest.mark.parametrize("concurrency", [1, 1000])
+def test_concurrency_changes_no_row_and_no_number(tmp_path: Path, concurrency: int) -> None:
+    one = run(config(), Registry(), tmp_path / "a")
+    other = run(config(limits={"concurrency": concurrency}), Registry(), tmp_path / "b")
+    assert table(one) == table(other)
+    assert rows_of(tmp_path / "a") == rows_of(tmp_path / "b")
+
+
+class Mortal(MemoryPolicy):
+    """Raises at the nth question, as a process that is killed."""
+
+    name: ClassVar[str] = "mortal"
+    left: ClassVar[int] = 0
+
+    async def act(
+        self, conversation: Conversation, observation: Observation, sampling: Sampling, seed: int
+    ) -> Response:
+        Mortal.left -= 1
+        if Mortal.left == 0:
+            raise KeyboardInterrupt
+        return await super().act(conversation, observation, sampling, seed)
+
+
+@pytest.mark.parametrize("fatal", [1, 60, 333, 600])
+def test_an_interrupted_run_that_is_taken_up_ends_with_the_same_result(tmp_path: Path, fatal: int) -> None:
+    Mortal.left = 0
+    whole = run(config(policy=Mortal()), Registry(), tmp_path / "whole")
+    assert -Mortal.left > fatal
+    Mortal.left = fatal
+    with pytest.raises(KeyboardInterrupt):
+        run(config(policy=Mortal()), Registry(), tmp_path / "resumed")
+    resumed = run(config(policy=Mortal()), Registry(), tmp_path / "resumed")
+    assert table(resumed) == table(whole)
+    assert rows_of(tmp_path / "resumed") == rows_of(tmp_path / "whole")
+
+
+def test_a_complete_run_is_not_done_again(tmp_path: Path) -> None:
+    Mortal.left = 0
+    first = run(config(policy=Mortal()), Registry(), tmp_path)
+    Mortal.left = 1
+    assert run(config(policy=Mortal()), Registry(), tmp_path) == first
+
+
+def test_another_configuration_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    run(config(iterations=0), Registry(), tmp_path)
+    with pytest.raises(RunConflict, match="iterations: 0 -> 1"):
+        run(config(iterations=1), Registry(), tmp_path)
+
+
+def test_harmful_actions_never_get_loss(tmp_path: Path) -> None:
+    many = {"tasks": {"split": "train"}}
+    run(config(expert=Wanderer(skill=0.4), collect=many, iterations=1), Registry(), tmp_path)
+    place = tmp_path / "methods/eef/1"
+    verdicts = {a.trajectory: a for a in read_rows(place / "explore/attributions.jsonl", Attribution)}
+    played = {t.id: t for t in read_rows(place / "explore/simulations.jsonl", Trajectory)}
+    continued = [e for e in read_rows(place / "select/examples.jsonl", Example) if e.source == "continuation"]
+    assert continued
+    for example in continued:
+        origin = played[example.trajectory].origin
+        assert origin is not None
+        for state in example.states:
+            assert state >= origin.state or verdicts[origin.trajectory].verdict(state) is Verdict.BENEFICIAL
+
+
+class LastGood(Attributor):
+    """Everything before the last state the agent can finish from was beneficial."""
+
+    name = "last-good"
+
+    async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Attribution:
+        length = len(trajectory.steps)
+        for k in range(length - 1, 0, -1):
+            if any(map(simulate.succeeded, await simulate(k))):
+                segment = Segment(start=0, end=k, verdict=Verdict.BENEFICIAL)
+                return Attribution(trajectory=trajectory.id, length=length, segments=(segment,))
+        return Attribution(trajectory=trajectory.id, length=length)
+
+
+def test_an_attributor_of_ones_own_needs_no_registration(tmp_path: Path) -> None:
+    metrics = run(config(attributor=LastGood(), iterations=1), Registry(), tmp_path)
+    assert metrics.rows[-1].label == "eef 1"
+    found = list(read_rows(tmp_path / "methods/eef/1/explore/attributions.jsonl", Attribution))
+    assert {a.method for a in found} == {"last-good"}
+    assert any(a.segments for a in found)
+
+
+class Picky(Attributor):
+    """Fails on some trajectories, or on all."""
+
+    name: ClassVar[str] = "picky"
+
+    share: int = 7
+    """Every so manieth trajectory is too much for it."""
+
+    async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Attribution:
+        await asyncio.sleep(0)
+        if int(trajectory.task.id.rpartition("-")[2]) % self.share == 0:
+            raise ValueError("not to my taste")
+        return Attribution(trajectory=trajectory.id, length=len(trajectory.steps))
+
+
+def test_an_attributor_that_fails_on_one_trajectory_loses_that_one_only(tmp_path: Path) -> None:
+    run(config(attributor=Picky(), iterations=1), Registry(), tmp_path)
+    found = list(read_rows(tmp_path / "methods/eef/1/explore/attributions.jsonl", Attribution))
+    failed = [a for a in found if a.error]
+    assert len(found) == 20
+    assert 0 < len(failed) < 5
+    assert "attributor 'picky' failed while attributing" in failed[0].error
+
+
+def test_an_attributor_that_fails_on_most_stops_the_run_and_says_why(tmp_path: Path) -> None:
+    with pytest.raises(AttributorFailure, match=r"failed on 20 of 20 trajectories; first: .*not to my taste"):
+        run(config(attributor=Picky(share=1), iterations=1), Registry(), tmp_path)
+
+
+def test_lost_episodes_above_a_share_stop_the_run(tmp_path: Path) -> None:
+    with pytest.raises(EefError, match="corridor"):
+        run(config(environment=Corridor(fault="raise")), Registry(), tmp_path)
+
+
+def test_a_policy_without_weights_is_explored_and_evaluated_all_the_same(tmp_path: Path) -> None:
+    class_path = "eef_framework.testing.queue_policy:ScriptedPolicy"
+    metrics = run(config(policy={"name": class_path}, iterations=1), Registry(), tmp_path)
+    assert [row.label for row in metrics.rows] == ["expert", "clone", "eef 1"]
+
+
+def test_demonstrations_can_come_from_a_file(tmp_path: Path) -> None:
+    first = run(config(), Registry(), tmp_path / "a")
+    source = str(tmp_path / "a/collect/trajectories.jsonl")
+    collect = {"tasks": {"split": "train", "count": 20}, "trajectories": source}
+    second = run(config(collect=collect), Registry(), tmp_path / "b")
+    assert table(first)[1:] == table(second)[1:]
+
+
+def test_demonstrations_of_another_world_are_refused(tmp_path: Path) -> None:
+    run(config(iterations=0), Registry(), tmp_path / "a")
+    source = str(tmp_path / "a/collect/trajectories.jsonl")
+    collect = {"tasks": {"split": "train", "count": 20}, "trajectories": source}
+    with pytest.raises(CorruptFile, match="doesn't fit environment 'corridor'"):
+        run(config(collect=collect, environment=Corridor(rooms=9)), Registry(), tmp_path / "b")
+
+
+def test_a_misspelt_component_is_found_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="intervall"):
+        run(config(attributor="intervall"), Registry(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_more_tasks_than_there_are_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="1000 tasks of split 'train' were asked for"):
+        run(config(collect={"tasks": {"split": "train", "count": 1000}}), Registry(), tmp_path)
+
+
+def test_a_policy_is_a_policy() -> None:
+    assert issubclass(Mortal, Policy)

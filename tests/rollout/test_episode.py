@@ -1,0 +1,120 @@
+import asyncio
+from typing import ClassVar
+
+import pytest
+
+from eef_framework.chat.format import ChatFormat
+from eef_framework.errors import PolicyFailure
+from eef_framework.interfaces import Environment, Policy, Sampling
+from eef_framework.records import Conversation, Observation, Response, Trajectory
+from eef_framework.rollout import Player
+from eef_framework.testing.corridor import BlockingCorridor, Corridor
+from eef_framework.testing.queue_policy import QueuePolicy, ScriptedPolicy
+from eef_framework.testing.wanderer import Wanderer
+
+
+def player(environment: Environment, policy: Policy, **settings: object) -> Player:
+    return Player(environment, policy, "agent/test", ChatFormat(), Sampling(), **settings)  # type: ignore[arg-type]
+
+
+def played(environment: Environment, policy: Policy, **settings: object) -> Trajectory:
+    task = environment.tasks("train")[0]
+    return asyncio.run(player(environment, policy, **settings).play(task, "x", seed=1))
+
+
+def demonstration(corridor: Corridor) -> Trajectory:
+    async def first() -> Trajectory:
+        async for trajectory in Wanderer(skill=1.0).demonstrate(corridor, corridor.tasks("train"), 0):
+            if len(trajectory.steps) > 3:
+                return trajectory
+        raise AssertionError
+
+    return asyncio.run(first())
+
+
+def test_an_episode_records_every_turn_with_its_answer() -> None:
+    trajectory = played(Corridor(), ScriptedPolicy(skill=1.0))
+    assert (trajectory.reward, trajectory.ending, trajectory.origin) == (1.0, "terminated", None)
+    assert all(step.response and step.response.text == f"Action: {step.action}" for step in trajectory.steps)
+
+
+def test_a_simulation_begins_with_the_replayed_actions_and_goes_on_from_there() -> None:
+    corridor = Corridor()
+    source = demonstration(corridor)
+    trajectory = asyncio.run(player(corridor, ScriptedPolicy(skill=1.0)).play(source.task, "x", 1, source, 2))
+    assert trajectory.steps[:2] == source.steps[:2]
+    assert trajectory.origin is not None
+    assert (trajectory.own_from, trajectory.reward) == (2, 1.0)
+    assert all(step.response for step in trajectory.steps[2:])
+
+
+def test_a_policy_is_shown_the_replayed_turns_as_its_own() -> None:
+    corridor = Corridor()
+    source = demonstration(corridor)
+    policy = QueuePolicy(answers=("Action: go[west]",) * 20)
+    asyncio.run(player(corridor, policy).play(source.task, "x", 1, source, 2))
+    said = [message.content for message in policy.asked[0] if message.role == "assistant"]
+    assert said == [f"Action: {action}" for action in source.actions[:2]]
+
+
+@pytest.mark.parametrize("fault", ["raise", "diverge"])
+def test_a_failure_of_the_environment_is_recorded_and_not_raised(fault: str) -> None:
+    corridor = Corridor()
+    source = demonstration(corridor)
+    broken = Corridor(fault=fault)  # type: ignore[arg-type]
+    trajectory = asyncio.run(player(broken, ScriptedPolicy(skill=1.0)).play(source.task, "x", 1, source, 2))
+    assert trajectory.ending == "error"
+    assert "diverged" in trajectory.error or "corridor" in trajectory.error
+
+
+def test_a_step_that_hangs_is_given_up_after_its_time() -> None:
+    trajectory = played(BlockingCorridor(fault="hang", hang_s=0.5), ScriptedPolicy(skill=1.0), step_timeout_s=0.05)
+    assert trajectory.ending == "error"
+    assert "took longer than 0.05 s" in trajectory.error
+
+
+def test_the_runs_step_limit_ends_an_episode_without_reward() -> None:
+    trajectory = played(Corridor(), ScriptedPolicy(skill=1.0), max_steps=1)
+    assert (trajectory.ending, len(trajectory.steps), trajectory.reward) == ("step-limit", 1, 0.0)
+
+
+class Mute(Policy):
+    name: ClassVar[str] = "mute"
+
+    async def act(
+        self, conversation: Conversation, observation: Observation, sampling: Sampling, seed: int
+    ) -> Response:
+        raise ValueError("out of words")
+
+
+def test_a_policy_that_fails_stops_the_phase() -> None:
+    with pytest.raises(PolicyFailure, match=r"policy 'mute' failed while answering in .*out of words"):
+        played(Corridor(), Mute())
+
+
+class Crowd(ScriptedPolicy):
+    name: ClassVar[str] = "crowd"
+    present: ClassVar[int] = 0
+    most: ClassVar[int] = 0
+
+    async def act(
+        self, conversation: Conversation, observation: Observation, sampling: Sampling, seed: int
+    ) -> Response:
+        Crowd.present += 1
+        Crowd.most = max(Crowd.most, Crowd.present)
+        await asyncio.sleep(0)
+        Crowd.present -= 1
+        return await super().act(conversation, observation, sampling, seed)
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_no_more_episodes_are_in_flight_than_allowed(concurrency: int) -> None:
+    Crowd.most = 0
+    corridor = Corridor()
+    crowd = player(corridor, Crowd(), concurrency=concurrency)
+
+    async def everybody() -> None:
+        await asyncio.gather(*(crowd.play(task, task.id, 1) for task in corridor.tasks("train")))
+
+    asyncio.run(everybody())
+    assert Crowd.most == concurrency

@@ -1,0 +1,103 @@
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from eef_framework.errors import ConfigError, CorruptFile, RunConflict, StorageError
+from eef_framework.records import Cost
+from eef_framework.runs import RunDirectory, new_folder, write_text
+from eef_framework.runs.directory import differences
+
+CONFIG = {"seed": 1, "explore": {"simulations": 2}, "limits": {"concurrency": 8}}
+
+
+def test_a_run_is_taken_up_with_the_same_configuration(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path / "run")
+    directory.prepare(CONFIG, {})
+    before = (tmp_path / "run" / "run.json").read_bytes()
+    directory.prepare(CONFIG, {})
+    assert (tmp_path / "run" / "run.json").read_bytes() == before
+
+
+def test_another_configuration_is_refused_and_the_changed_keys_are_listed(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path / "run")
+    directory.prepare(CONFIG, {})
+    with pytest.raises(RunConflict, match=r"explore\.simulations: 2 -> 3"):
+        directory.prepare({**CONFIG, "explore": {"simulations": 3}}, {})
+
+
+def test_settings_that_change_no_result_may_change(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path / "run")
+    directory.prepare(CONFIG, {})
+    directory.prepare({**CONFIG, "limits": {"concurrency": 99}}, {})
+
+
+def test_differences_name_added_and_removed_keys() -> None:
+    assert list(differences({"a": {"b": 1}}, {"a": {"c": 2}})) == ["a.b: 1 -> None", "a.c: None -> 2"]
+
+
+def test_a_folder_with_other_things_in_it_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("")
+    with pytest.raises(ConfigError, match=r"thesis\.tex"):
+        RunDirectory(tmp_path).prepare(CONFIG, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_damaged_manifest_says_which_file(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path / "run")
+    directory.prepare(CONFIG, {})
+    (tmp_path / "run" / "run.json").write_text("{")
+    with pytest.raises(CorruptFile, match=r"run\.json"):
+        directory.prepare(CONFIG, {})
+
+
+def test_a_path_through_a_file_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="file"):
+        RunDirectory(tmp_path / "file" / "run").prepare(CONFIG, {})
+
+
+def _hold(path: Path, ready: "multiprocessing.synchronize.Event", end: "multiprocessing.synchronize.Event") -> None:
+    with RunDirectory(path).locked():
+        ready.set()
+        end.wait(20)
+
+
+def test_two_processes_never_write_to_one_run(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    ready, end = context.Event(), context.Event()
+    other = context.Process(target=_hold, args=(tmp_path, ready, end))
+    other.start()
+    try:
+        assert ready.wait(20)
+        with pytest.raises(RunConflict, match="another process"), RunDirectory(tmp_path).locked():
+            pass
+    finally:
+        end.set()
+        other.join()
+    with RunDirectory(tmp_path).locked():
+        pass
+
+
+def test_a_stage_is_complete_only_with_its_manifest(tmp_path: Path) -> None:
+    stage = RunDirectory(tmp_path).stage("methods", "eef", 1, "explore")
+    write_text(stage.path / "simulations.jsonl", "")
+    assert not stage.done
+    stage.finish(Cost(episodes=3), {"simulations.jsonl": 0})
+    assert stage.done
+    assert stage.manifest is not None
+    assert (stage.manifest.stage, stage.manifest.cost.episodes) == ("methods/eef/1/explore", 3)
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    def fail_halfway() -> None:
+        with new_folder(tmp_path / "new") as folder:
+            (folder / "half").write_text("")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_halfway()
+    assert list(tmp_path.iterdir()) == []
+    with new_folder(tmp_path / "new") as folder:
+        (folder / "whole").write_text("")
+    assert (tmp_path / "new" / "whole").exists()
