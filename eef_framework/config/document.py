@@ -34,7 +34,7 @@ for _tag, _pattern, _first in (
     ("null", r"~|null|", ["~", "n", ""]),
     ("bool", r"true|false", list("tf")),
     ("int", r"[-+]?(0|[1-9][0-9]*)", list("-+0123456789")),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan", list("-+.0123456789")),
+    ("float", r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan", list("-+.0123456789")),
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), _first)
 
@@ -106,7 +106,7 @@ def _read(text: str, source: str, origins: dict[Place, str]) -> Any:
     except yaml.reader.ReaderError as cause:
         raise ConfigError(f"{source}: not YAML: {cause.reason} ({cause.character!r})", "Save it as UTF-8.") from cause
     except RecursionError as cause:
-        raise ConfigError(f"{source} is nested too deeply") from cause
+        raise ConfigError(f"{source} is nested too deeply, or refers to itself") from cause
 
 
 @dataclass

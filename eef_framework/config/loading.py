@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from eef_framework.config.document import Document, parse_value, read_document
-from eef_framework.config.overlay import COMPONENTS, Overlay
+from eef_framework.config.overlay import COMPONENTS, Overlay, defaults
 from eef_framework.config.tree import RunConfig
 from eef_framework.errors import ConfigError
 from eef_framework.plugins import Kind, Registry
@@ -42,7 +42,7 @@ def load_config(
         ConfigError: anything is wrong. All mistakes of one stage are listed, each with file and line or variable.
     """
     registry = registry or Registry()
-    overlay = Overlay()
+    overlay = Overlay(defaults())
     if recipe is not None:
         _add_recipe(overlay, recipe, registry)
     for variable in sorted(environ):
@@ -57,15 +57,15 @@ def load_config(
     return _checked(overlay, registry)
 
 
-def with_recipe(config: RunConfig, recipe: str | Path, registry: Registry) -> RunConfig:
-    """Return a configuration with a recipe laid over it: what the recipe doesn't mention stays as it is.
+def read_recipe(recipe: str | Path, registry: Registry) -> dict[str, Any]:
+    """Return what a recipe and those it builds on say, without defaults and unchecked.
 
     Raises:
-        ConfigError: as `load_config`.
+        ConfigError: it can't be found or read.
     """
-    overlay = Overlay(config)
+    overlay = Overlay()
     _add_recipe(overlay, recipe, registry)
-    return _checked(overlay, registry)
+    return overlay.data
 
 
 def components(config: RunConfig) -> Iterator[tuple[Place, Kind, dict[str, Any]]]:

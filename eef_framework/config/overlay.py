@@ -28,18 +28,24 @@ def kind_at(place: Place) -> Kind | None:
     return COMPONENTS.get(tuple("*" if isinstance(key, int) else key for key in place))
 
 
+def defaults() -> dict[str, Any]:
+    """Return the tree's defaults, written out: changing one key of a section keeps the section's other defaults."""
+    return RunConfig.model_construct(**{}).model_dump(mode="json", warnings=False)
+
+
 class Overlay:
     """Settings from several sources, the later ones above.
+
+    Args:
+        data: what to start from.
 
     Attributes:
         data: what holds, as nested mappings.
         origins: where each key was last written.
     """
 
-    def __init__(self, config: RunConfig | None = None) -> None:
-        # Defaults are written out, so that changing one key of a section keeps the section's other defaults.
-        base = config or RunConfig.model_construct(**{})
-        self.data: dict[str, Any] = base.model_dump(mode="json", warnings=False)
+    def __init__(self, data: dict[str, Any] | None = None) -> None:
+        self.data: dict[str, Any] = data or {}
         self.origins: dict[Place, str] = {}
 
     def add(self, document: Document) -> None:

@@ -1,0 +1,224 @@
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from eef_framework.config.loading import components, load_config, read_recipe
+from eef_framework.errors import ConfigError, UnknownName
+from eef_framework.interfaces import Attributor
+from eef_framework.plugins import Plugin, load_plugins
+
+
+class Halves(Attributor):
+    """Tries the middle."""
+
+    name: ClassVar[str] = "halves"
+
+    simulations: int = 1
+
+    async def attribute(self, trajectory, simulate):
+        raise NotImplementedError
+
+
+BASE = """\
+# the method
+method: halves
+environment: corridor
+expert: wanderer
+policy: memory
+clone:
+  trainer: memory
+attributor: {name: halves, simulations: 2}
+explore:
+  simulations: 3
+"""
+
+
+@pytest.fixture
+def registry(tmp_path):
+    recipes = tmp_path / "recipes"
+    recipes.mkdir()
+    (recipes / "base.yaml").write_text(BASE)
+    (recipes / "child.yaml").write_text("extends: base\nexplore: {matched: true}\nevaluate: {tasks: {count: 5}}\n")
+    registry = load_plugins(["eef_framework.testing.plugin"], {})
+    plugin = Plugin("mine")
+    plugin.recipes = {path.stem: path for path in recipes.glob("*.yaml")}
+    registry.add(plugin)
+    registry.register(Halves)
+    return registry
+
+
+@pytest.fixture
+def load(registry):
+    def load(recipe="base", *overrides, **environ):
+        return load_config(recipe, overrides, environ, registry)
+
+    return load
+
+
+def refused(load, *arguments, **environ):
+    with pytest.raises(ConfigError) as caught:
+        load(*arguments, **environ)
+    return caught.value
+
+
+def test_a_recipe_is_found_by_name_and_by_path(load, registry):
+    assert load("base") == load(registry.recipe("base")) == load(str(registry.recipe("base")))
+    assert load("base").explore.simulations == 3
+
+
+def test_a_recipe_builds_on_another(load):
+    config = load("child")
+    assert config.explore.simulations == 3
+    assert config.explore.matched
+    assert config.evaluate.tasks.split == "test"
+    assert config.evaluate.tasks.count == 5
+
+
+def test_a_recipe_builds_on_a_file_beside_it(load, tmp_path):
+    (tmp_path / "own.yaml").write_text("extends: recipes/base.yaml\nseed: 7\n")
+    config = load(tmp_path / "own.yaml")
+    assert (config.seed, config.method) == (7, "halves")
+
+
+def test_a_recipe_that_extends_itself_is_refused(load, tmp_path):
+    (tmp_path / "a.yaml").write_text("extends: ./b.yaml\n")
+    (tmp_path / "b.yaml").write_text("extends: ./a.yaml\n")
+    assert "a.yaml -> b.yaml -> a.yaml" in refused(load, tmp_path / "a.yaml").message
+
+
+def test_extending_something_that_is_no_name_is_refused_with_its_line(load, tmp_path):
+    (tmp_path / "a.yaml").write_text("seed: 1\nextends: [base]\n")
+    assert "a.yaml, line 2" in refused(load, tmp_path / "a.yaml").message
+
+
+def test_later_sources_win(load):
+    assert load("base").seed == 0
+    assert load("base", EEF__seed="4").seed == 4
+    assert load("base", "seed=5", EEF__seed="4").seed == 5
+    assert load("base", "seed=5", "seed=6").seed == 6
+
+
+def test_environment_variables_reach_every_setting(load):
+    config = load("base", EEF__explore__simulations="8", EEF__EVALUATE__TASKS__COUNT="9", EEF_PLUGINS="a", EEFX="b")
+    assert (config.explore.simulations, config.evaluate.tasks.count) == (8, 9)
+
+
+def test_values_have_the_types_of_yaml(load):
+    config = load(
+        "base", "baselines=[]", "evaluate.expert=false", "limits.steps=null", "explore.sampling.temperature=1e-1"
+    )
+    assert config.baselines == ()
+    assert config.evaluate.expert is False
+    assert config.limits.steps is None
+    assert config.explore.sampling.temperature == 0.1
+
+
+def test_a_component_named_anew_loses_its_settings(load):
+    assert load("base").attributor == {"name": "halves", "simulations": 2}
+    other = f"{__name__}:Halves"
+    assert load("base", "attributor.simulations=4").attributor == {"name": "halves", "simulations": 4}
+    assert "attributor" in refused(load, "base", f"attributor={other}x").message
+
+
+def test_a_missing_file_lists_the_recipes(load):
+    error = refused(load, "nowhere.yaml")
+    assert "there is no file 'nowhere.yaml'" in error.message
+    assert "base" in error.fix
+
+
+def test_an_unknown_recipe_gets_a_suggestion(load):
+    with pytest.raises(UnknownName, match="did you mean 'base'"):
+        load("bsae")
+
+
+def test_an_unknown_key_gets_file_line_path_and_suggestion(load, tmp_path):
+    (tmp_path / "own.yaml").write_text("extends: base\nexplore:\n  simulatoins: 2\n")
+    message = refused(load, tmp_path / "own.yaml").message
+    assert "explore.simulatoins (" in message
+    assert "own.yaml, line 3" in message
+    assert "did you mean 'simulations'?" in message
+
+
+def test_an_unknown_key_on_the_command_line_is_named_as_it_was_given(load):
+    message = refused(load, "base", "explore.simulatoins=2").message
+    assert message == "explore.simulatoins (--set explore.simulatoins=2) is unknown; did you mean 'simulations'?"
+
+
+def test_an_unknown_environment_variable_is_named(load):
+    assert "environment variable EEF__sed" in refused(load, "base", EEF__sed="2").message
+
+
+def test_a_wrong_value_is_explained_with_its_source(load):
+    message = refused(load, "base", "explore.simulations=0").message
+    assert message == "explore.simulations (--set explore.simulations=0) must be greater than 0, not 0"
+
+
+def test_an_override_without_a_value_is_explained(load):
+    assert "has no `=`" in refused(load, "base", "explore.simulations").message
+
+
+def test_an_override_that_is_not_yaml_is_explained(load):
+    assert "--set baselines=[a" in refused(load, "base", "baselines=[a").message
+
+
+def test_a_missing_environment_lists_those_installed(load):
+    error = refused(load, None, "expert=wanderer")
+    assert error.message == "environment is missing"
+    assert "corridor" in error.fix
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("environment=corridro", "did you mean 'corridor'?"),
+        ("expert.skil=0.5", "did you mean 'skill'?"),
+        ("clone.trainer=memroy", "did you mean 'memory'?"),
+        ("tune.trainer=memroy", "did you mean 'memory'?"),
+        ("filters=[dedupilcate]", "did you mean 'deduplicate'?"),
+        ("attributor={simulations: 1, name: havles}", "did you mean 'halves'?"),
+        ("baselines=[bsae]", "did you mean 'base'?"),
+        ("attributor.simulations=some", "must be a valid integer"),
+    ],
+)
+def test_misspelt_parts_are_found_before_anything_starts(load, override, words):
+    error = refused(load, "base", override)
+    assert words in error.message
+    assert override.partition("=")[0].split(".")[0] in error.message or "recipe" in error.message
+
+
+def test_a_component_is_named_with_its_source(load):
+    assert "expert (--set expert.skil=0.5)" in refused(load, "base", "expert.skil=0.5").message
+
+
+def test_components_are_listed_with_place_and_kind(load):
+    found = {(place, kind): spec["name"] for place, kind, spec in components(load("base", "filters=[deduplicate]"))}
+    assert found == {
+        (("environment",), "environment"): "corridor",
+        (("expert",), "expert"): "wanderer",
+        (("policy",), "policy"): "memory",
+        (("clone", "trainer"), "trainer"): "memory",
+        (("attributor",), "attributor"): "halves",
+        (("filters", 0), "filter"): "deduplicate",
+    }
+
+
+def test_a_recipe_alone_is_read_without_defaults(registry):
+    data = read_recipe("child", registry)
+    assert data["explore"] == {"simulations": 3, "matched": True}
+    assert "extends" not in data
+    assert "limits" not in data
+
+
+def test_keys_that_yaml_1_1_takes_for_booleans_are_words(registry, tmp_path):
+    (tmp_path / "all.yaml").write_text("clone: {on: all}\n")
+    assert read_recipe(tmp_path / "all.yaml", registry) == {"clone": {"on": "all"}}
+
+
+RECIPES = sorted((Path(__file__).parents[2] / "eef_framework" / "recipes").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_that_ships_is_in_order(path):
+    overrides = [] if path.stem == "demo" else ["environment=shop", "expert=shopper"]
+    assert load_config(path.stem, overrides, {}, load_plugins(environ={})).method
