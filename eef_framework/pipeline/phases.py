@@ -22,7 +22,7 @@ from eef_framework.interfaces import Attributor, Environment, Expert, Filter
 from eef_framework.pipeline.progress import Counter, Update
 from eef_framework.pipeline.solutions import Solution
 from eef_framework.records import Attribution, Example, SuccessRule, Task, Trajectory
-from eef_framework.rollout import Player, Simulator
+from eef_framework.rollout import Player, Simulations, Simulator
 from eef_framework.runs import RowFile
 from eef_framework.seeds import derive
 
@@ -139,13 +139,13 @@ async def explore(
     return attributions
 
 
-async def attribute(attributor: Attributor, trajectory: Trajectory, simulator: Simulator) -> Attribution:
+async def attribute(attributor: Attributor, trajectory: Trajectory, simulations: Simulations) -> Attribution:
     """Have one trajectory attributed. Whatever goes wrong is recorded, and leaves all its actions unknown."""
     name = attributor.component_name()
     length = len(trajectory.steps)
     try:
         with boundary(AttributorFailure, f"attributor {name!r}", f"attributing {trajectory.id!r}"):
-            found = await attributor.attribute(trajectory, simulator.of(trajectory))
+            found = await attributor.attribute(trajectory, simulations.of(trajectory))
             if not isinstance(found, Attribution) or (found.trajectory, found.length) != (trajectory.id, length):
                 raise AttributorFailure(
                     f"attributor {name!r} returned {found!r:.200} for {trajectory.id!r} with its {length} actions",
@@ -237,13 +237,18 @@ def latest(rows: Iterable[Trajectory], key: Callable[[Trajectory], str]) -> dict
     return {key(row): row for row in rows}
 
 
+def in_order(rows: Iterable[Trajectory]) -> list[Trajectory]:
+    """Return the rows without replaced ones, by id: an order that doesn't depend on which was finished first."""
+    return sorted(latest(rows, key=lambda row: row.id).values(), key=lambda row: row.id)
+
+
 def check_errors(rows: Sequence[Trajectory]) -> None:
     """Refuse to go on where most episodes were lost.
 
     Raises:
         EnvironmentFailure: too many ended in an error.
     """
-    failed = [row for row in latest(rows, key=lambda row: row.id).values() if row.ending == "error"]
+    failed = [row for row in in_order(rows) if row.ending == "error"]
     if len(failed) > MOST_ERRORS * len(rows):
         raise EnvironmentFailure(
             f"{len(failed)} of {len(rows)} episodes were lost to failures, the first ({failed[0].id}) to: "

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from eef_framework.config.tree import RunConfig
 from eef_framework.errors import CorruptFile, TrainerFailure, boundary
 from eef_framework.interfaces import TrainablePolicy
+from eef_framework.pipeline.corpus import corpus
 from eef_framework.pipeline.costs import cost_of
 from eef_framework.pipeline.methods import methods
 from eef_framework.pipeline.phases import (
@@ -19,23 +20,21 @@ from eef_framework.pipeline.phases import (
     examples_of,
     explore,
     filtered,
-    latest,
+    in_order,
     matched_simulations,
     play,
     to_attribute,
 )
 from eef_framework.pipeline.progress import ConsoleProgress, Counter, Progress, Update
 from eef_framework.pipeline.results import Results
-from eef_framework.pipeline.solutions import Round, Solution, solutions
+from eef_framework.pipeline.solutions import Round, demonstrated, solutions
 from eef_framework.pipeline.workshop import Workshop
 from eef_framework.plugins import Registry
 from eef_framework.records import (
     Attribution,
     Checkpoint,
-    Conversation,
     Cost,
     Example,
-    Message,
     Record,
     RunMetrics,
     Task,
@@ -163,8 +162,8 @@ class Run:
         if stage.manifest is not None:
             return Checkpoint(path=stage.path / str(stage.manifest.info["path"]), name="base")
         with self.progress.phase("model to start from"):
-            corpus = _corpus(demonstrations, self.workshop.environment.instructions)
-            checkpoint = policy.base(corpus, stage.path / "checkpoint", derive(self.config.seed, "base"))
+            words = corpus(demonstrations, self.workshop.environment.instructions)
+            checkpoint = policy.base(words, stage.path / "checkpoint", derive(self.config.seed, "base"))
         path = checkpoint.path
         if path.is_relative_to(stage.path):  # so that a run directory can be moved
             path = path.relative_to(stage.path)
@@ -207,11 +206,7 @@ class Run:
         home: tuple[str, ...],
     ) -> Checkpoint | None:
         """Phase 1: imitate the expert's successes (or everything, for the naive baseline)."""
-        chosen = [
-            Solution(trajectory, (1.0,) * len(trajectory.steps), "expert")
-            for trajectory in demonstrations
-            if variant.clone.on == "all" or self.rule.holds(trajectory)
-        ]
+        chosen = demonstrated(demonstrations, variant.clone.on, self.rule)
         examples = examples_of(chosen, self.config.format, self.workshop.environment.instructions)
         seed = derive(self.config.seed, "clone")
         title = "clone the expert" if home == ("clone",) else f"{variant.method}: clone"
@@ -241,7 +236,7 @@ class Run:
             check_errors(rows.rows)
             if attributions:
                 write_rows(path, attributions)
-            return sorted(latest(rows.rows, key=lambda row: row.id).values(), key=lambda row: row.id)
+            return in_order(rows.rows)
 
         found = self._rows(stage, FILES.simulations, Trajectory, f"{phase}: explore", work)
         self.results.spent("/".join((*place, "explore")), stage)
@@ -371,20 +366,6 @@ class Run:
         cost = cost_of(row for row in found if isinstance(row, Trajectory))
         stage.finish(cost, {filename: len(found)})
         return found
-
-
-def _corpus(demonstrations: Sequence[Trajectory], instructions: str) -> Iterator[Conversation]:
-    """Yield everything an agent may have to read or write, for models that get their vocabulary from it."""
-    yield (Message(role="system", content=instructions),)
-    for trajectory in demonstrations:
-        observations = [trajectory.observation(state) for state in range(len(trajectory.steps) + 1)]
-        for observation, action in zip(observations, [*trajectory.actions, ""], strict=True):
-            actions = "\n".join(observation.actions or ())
-            yield (
-                Message(role="user", content=observation.text),
-                Message(role="user", content=actions),
-                Message(role="assistant", content=action),
-            )
 
 
 def _plugin_versions(registry: Registry) -> dict[str, str]:

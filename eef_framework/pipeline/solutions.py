@@ -10,6 +10,7 @@ import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from eef_framework.config.tree import Select
 from eef_framework.records import Attribution, SuccessRule, Trajectory, Verdict
@@ -61,12 +62,23 @@ def solutions(
         then those for states that need recovery. No trajectory occurs twice.
     """
     kept = rounds if settings.keep == "all" else rounds[-1:]
-    picked = [Solution(t, (1.0,) * len(t.steps), "expert") for t in demonstrations if rule.holds(t)]
+    picked = demonstrated(demonstrations, "successes", rule)
     if settings.initial:
         picked += _for_initial_states(picked, kept, settings, rule, seed)
     if settings.recovery:
         picked += _for_recovery(kept, settings, rule, seed)
     return list(_distinct(picked))
+
+
+def demonstrated(
+    demonstrations: Sequence[Trajectory], which: Literal["successes", "all"], rule: SuccessRule
+) -> list[Solution]:
+    """Return demonstrations to be imitated in full: phase 1, behaviour cloning."""
+    return [
+        Solution(trajectory, (1.0,) * len(trajectory.steps), "expert")
+        for trajectory in demonstrations
+        if which == "all" or rule.holds(trajectory)
+    ]
 
 
 def _for_initial_states(

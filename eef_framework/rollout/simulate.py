@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from eef_framework.interfaces import Simulate
 from eef_framework.records import SuccessRule, Task, Trajectory
@@ -11,6 +12,15 @@ from eef_framework.rollout.episode import Player
 from eef_framework.rollout.ids import simulation_id
 from eef_framework.runs import RowFile
 from eef_framework.seeds import derive
+
+
+class Simulations(Protocol):
+    """Where simulations come from: played now, or recorded."""
+
+    rule: SuccessRule
+
+    def of(self, trajectory: Trajectory) -> Simulate:
+        """Return what an attributor is given: the right to try from the states of one trajectory."""
 
 
 class Simulator:

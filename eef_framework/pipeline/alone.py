@@ -1,0 +1,173 @@
+"""Each phase by itself, from files to files: for people who come with trajectories, or a model, of their own.
+
+The configuration says which components take part and how they are set up; its parts that don't concern a phase are
+not used. Files that exist are continued where the phase plays episodes, and replaced otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eef_framework.config.tree import RunConfig
+from eef_framework.errors import ConfigError
+from eef_framework.evaluation.evaluate import evaluation_of
+from eef_framework.interfaces import TrainablePolicy
+from eef_framework.pipeline import phases
+from eef_framework.pipeline.corpus import corpus
+from eef_framework.pipeline.progress import ConsoleProgress, Counter, Progress
+from eef_framework.pipeline.solutions import Round, demonstrated, solutions
+from eef_framework.pipeline.workshop import Workshop
+from eef_framework.plugins import Registry
+from eef_framework.records import Attribution, Checkpoint, Cost, Evaluation, Example, Task, Trajectory
+from eef_framework.rollout import Recorded, Simulator
+from eef_framework.runs import FILES, RowFile, read_rows, write_rows
+from eef_framework.seeds import derive
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class Alone:
+    """The phases of one configuration, one at a time.
+
+    Args:
+        config: what takes part, and how.
+        registry: where components are found by name.
+        console: where to show progress; nothing is shown without one.
+
+    Raises:
+        ConfigError: the configuration is wrong.
+    """
+
+    def __init__(self, config: RunConfig, registry: Registry, console: Console | None = None) -> None:
+        self.config = config
+        self.workshop = Workshop.build(config, registry, ConsoleProgress(console) if console else Progress())
+        self.workshop.check(config)
+        self.rule = config.success
+
+    def __enter__(self) -> Alone:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.workshop.close()
+
+    def collect(self, out: Path) -> list[Trajectory]:
+        """Have the training tasks demonstrated, and write the trajectories."""
+        workshop = self.workshop
+        tasks = workshop.tasks(self.config.collect.tasks)
+        seed = derive(self.config.seed, "collect")
+        with RowFile(out, Trajectory) as rows, workshop.progress.phase("expert demonstrates") as update:
+            work = phases.collect(workshop.expert, workshop.environment, tasks, rows, self.rule, seed, update)
+            found = asyncio.run(work)
+        write_rows(out, found)
+        return found
+
+    def explore(
+        self, demonstrations: Path, model: Path | None, out: Path
+    ) -> tuple[list[Trajectory], list[Attribution]]:
+        """Let the agent try from initial states and from states of demonstrations, and attribute these.
+
+        Args:
+            demonstrations: the expert's trajectories.
+            model: folder of the agent's checkpoint; None for a policy without weights.
+            out: folder for `simulations.jsonl` and `attributions.jsonl`.
+        """
+        known, tasks = self._demonstrations(demonstrations)
+        workshop = self.workshop
+        settings = self.config.explore
+        path = out / FILES.simulations
+        with RowFile(path, Trajectory) as rows, workshop.progress.phase("explore") as update:
+            counter = Counter(update, len(tasks) * settings.simulations, len(rows.rows))
+            player = workshop.player(workshop.agent(_checkpoint(model)), "agent/explore", settings.sampling)
+            seed = derive(self.config.seed, "explore", 1)
+            simulator = Simulator(player, rows, "explore", seed, self.rule, lambda t: counter.add(self.rule.holds(t)))
+            attributor = workshop.attributor(self.config)
+            attributions = asyncio.run(phases.explore(simulator, tasks, known, attributor, settings))
+            phases.check_errors(rows.rows)
+            found = phases.in_order(rows.rows)
+        write_rows(path, found)
+        write_rows(out / FILES.attributions, attributions)
+        return found, attributions
+
+    def attribute(self, demonstrations: Path, simulations: Path, out: Path) -> list[Attribution]:
+        """Attribute demonstrations by simulations that are recorded already.
+
+        Raises:
+            AttributorFailure: the attributor asks for simulations that aren't there.
+        """
+        known, _ = self._demonstrations(demonstrations)
+        attributor = self.workshop.attributor(self.config)
+        if attributor is None:
+            raise ConfigError("this configuration has no attributor", "Name one: --set attributor=interval.")
+        recorded = Recorded(list(read_rows(simulations, Trajectory)), self.rule)
+        chosen = phases.to_attribute(known, self.rule, self.config.explore)
+        work = phases.gather(phases.attribute(attributor, trajectory, recorded) for trajectory in chosen)
+        found = asyncio.run(work)
+        write_rows(out, found)
+        return found
+
+    def select(self, demonstrations: Path, explored: Sequence[Path], out: Path) -> list[Example]:
+        """Choose what to learn.
+
+        Args:
+            demonstrations: the expert's trajectories.
+            explored: folders that `explore` wrote, the latest last; none for plain cloning.
+            out: file for the examples.
+        """
+        known, _ = self._demonstrations(demonstrations)
+        rounds = [_round(folder) for folder in explored]
+        seed = derive(self.config.seed, "select", len(rounds))
+        if rounds:
+            chosen = solutions(known, rounds, self.config.select, self.rule, seed)
+        else:
+            chosen = demonstrated(known, self.config.clone.on, self.rule)
+        examples = phases.examples_of(chosen, self.config.format, self.workshop.environment.instructions)
+        kept, _ = phases.filtered(examples, self.workshop.filters(self.config), seed)
+        write_rows(out, kept)
+        return kept
+
+    def base(self, demonstrations: Path, out: Path) -> Checkpoint:
+        """Make or find the model that training starts from."""
+        policy = self.workshop.policy
+        if not isinstance(policy, TrainablePolicy):
+            raise ConfigError(f"policy {policy.component_name()!r} has no weights to train", "Name another policy.")
+        known, _ = self._demonstrations(demonstrations)
+        words = corpus(known, self.workshop.environment.instructions)
+        return policy.base(words, out, derive(self.config.seed, "base"))
+
+    def train(self, examples: Path, model: Path, out: Path) -> tuple[Checkpoint, Cost]:
+        """Train from a checkpoint on a file of examples."""
+        trainer = self.workshop.trainer(self.config.tune.trainer or self.config.clone.trainer)
+        rows = list(read_rows(examples, Example))
+        with self.workshop.progress.phase("train") as update:
+            seed = derive(self.config.seed, "tune", 1)
+            return trainer.train(rows, Checkpoint(path=model), out, seed, update)
+
+    def evaluate(self, model: Path | None, out: Path) -> Evaluation:
+        """Let the agent play the held-out tasks, and write the episodes."""
+        workshop = self.workshop
+        settings = self.config.evaluate
+        tasks = workshop.tasks(settings.tasks)
+        with RowFile(out, Trajectory) as rows, workshop.progress.phase("agent on held-out tasks") as update:
+            player = workshop.player(workshop.agent(_checkpoint(model)), "agent/evaluate", settings.sampling)
+            seed = derive(self.config.seed, "evaluate")
+            found = asyncio.run(phases.play(player, tasks, rows, "evaluate", self.rule, seed, update))
+        write_rows(out, found)
+        return evaluation_of("agent", found, self.rule, settings.tasks.split)
+
+    def _demonstrations(self, path: Path) -> tuple[list[Trajectory], list[Task]]:
+        found = list(read_rows(path, Trajectory))
+        return found, list({row.task.id: row.task for row in found}.values())
+
+
+def _checkpoint(model: Path | None) -> Checkpoint | None:
+    return None if model is None else Checkpoint(path=model, name=model.name)
+
+
+def _round(folder: Path) -> Round:
+    verdicts = folder / FILES.attributions
+    known = read_rows(verdicts, Attribution) if verdicts.exists() else ()
+    return Round(list(read_rows(folder / FILES.simulations, Trajectory)), {v.trajectory: v for v in known})
