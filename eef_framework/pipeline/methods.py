@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import yaml
-
+from eef_framework.config.loading import read_recipe
 from eef_framework.config.tree import RunConfig
 from eef_framework.errors import ConfigError
 from eef_framework.plugins import Registry
 
-METHOD_KEYS = ("method", "iterations", "explore", "attributor", "select", "filters")
+METHOD_KEYS = ("method", "iterations", "clone", "explore", "attributor", "select", "filters", "tune")
 """The parts of a recipe that make it another method. The rest is the setting in which methods are compared."""
+
+SECTIONS = ("clone", "explore", "select", "tune")
+"""Those of them of which a recipe may give a part."""
 
 
 def methods(config: RunConfig, registry: Registry) -> list[RunConfig]:
@@ -32,17 +32,13 @@ def methods(config: RunConfig, registry: Registry) -> list[RunConfig]:
 
 
 def _baseline(config: RunConfig, name: str, registry: Registry) -> RunConfig:
-    path = registry.recipe(name)
-    recipe: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    own = {key: recipe[key] for key in METHOD_KEYS if key in recipe}
-    data = config.model_dump(mode="json")
-    if recipe.get("explore", {}).get("matched") and config.attributor:
-        own.pop("attributor", None)
-    if "clone" in recipe:
-        data["clone"] |= recipe["clone"]
-    explore = own.pop("explore", {})
-    data["explore"] |= explore
-    data |= own | {"baselines": [], "method": own.get("method", name)}
-    if own.get("iterations", config.iterations) > config.iterations:
-        data["iterations"] = config.iterations
+    recipe = read_recipe(name, registry)
+    laid_over = {key: recipe[key] for key in METHOD_KEYS if key in recipe}
+    if laid_over.get("explore", {}).get("matched") and config.attributor:
+        del laid_over["attributor"]
+    if "iterations" in laid_over:
+        laid_over["iterations"] = min(laid_over["iterations"], config.iterations)
+    data = config.model_dump(mode="json") | {"baselines": []}
+    for key, value in laid_over.items():
+        data[key] = data[key] | value if key in SECTIONS else value
     return RunConfig.model_validate(data)

@@ -182,10 +182,13 @@ class Run:
         name = variant.method
         shared = variant.clone == self.config.clone
         home = ("clone",) if shared else ("methods", name, "clone")
-        label = "clone" if shared else f"{name} clone"
         clone = self.clone(variant, base, demonstrations, home)
         spent = ["/".join(home)]
-        self.evaluate(clone, label, "" if shared else name, 0, test, ("evaluate", label.replace(" ", "-")), spent)
+        if shared:
+            self.evaluate(clone, "sft", "", 0, test, ("evaluate", "clone"), spent)
+        else:
+            label = f"{name} 0" if variant.iterations else name
+            self.evaluate(clone, label, name, 0, test, ("methods", name, "evaluate"), spent)
         rounds: list[Round] = []
         latest_checkpoint = clone
         for iteration in range(1, variant.iterations + 1):

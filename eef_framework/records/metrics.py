@@ -65,7 +65,7 @@ class ResultRow(Record):
     """A row of a run's table."""
 
     label: str
-    """`expert`, `clone` (fine-tuned on the expert's successes), `eef 2` (method and iteration)."""
+    """`expert`, `sft` (fine-tuned on the expert's successes), `eef 2` (method and iteration)."""
     method: str = ""
     """Recipe the row belongs to; empty for rows that all methods share."""
     iteration: int = 0

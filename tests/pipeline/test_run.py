@@ -62,7 +62,7 @@ def table(metrics: RunMetrics) -> list[Any]:
 
 def test_the_whole_method_runs_and_leaves_its_record(tmp_path: Path) -> None:
     metrics = run(config(), Registry(), tmp_path / "run")
-    assert [row.label for row in metrics.rows] == ["expert", "clone", "eef 1", "eef 2"]
+    assert [row.label for row in metrics.rows] == ["expert", "sft", "eef 1", "eef 2"]
     assert RunMetrics.model_validate_json((tmp_path / "run" / "metrics.json").read_text()) == metrics
     for folder in ("collect", "clone", "evaluate/expert", "methods/eef/1/explore", "methods/eef/2/evaluate"):
         assert (tmp_path / "run" / folder / "stage.json").exists()
@@ -75,7 +75,7 @@ def test_learning_raises_success_on_held_out_tasks(tmp_path: Path) -> None:
     many = {"collect": {"tasks": {"split": "train", "count": 30}}, "evaluate": {"tasks": {"split": "test"}}}
     metrics = run(config(**many, iterations=3), Registry(), tmp_path)
     success = {row.label: row.evaluation.success.mean for row in metrics.rows}
-    assert success["eef 3"] > success["clone"]
+    assert success["eef 3"] > success["sft"]
 
 
 @pytest.mark.parametrize("concurrency", [1, 1000])
@@ -201,7 +201,7 @@ def test_lost_episodes_above_a_share_stop_the_run(tmp_path: Path) -> None:
 def test_a_policy_without_weights_is_explored_and_evaluated_all_the_same(tmp_path: Path) -> None:
     class_path = "eef_framework.testing.queue_policy:ScriptedPolicy"
     metrics = run(config(policy={"name": class_path}, iterations=1), Registry(), tmp_path)
-    assert [row.label for row in metrics.rows] == ["expert", "clone", "eef 1"]
+    assert [row.label for row in metrics.rows] == ["expert", "sft", "eef 1"]
 
 
 def test_demonstrations_can_come_from_a_file(tmp_path: Path) -> None:
