@@ -55,7 +55,7 @@ class ChatTokenizer:
         self._folds_system = self._refuses_system()
         self._opening = self._render((Message(role="user", content=_MARK),), prompt=True)
         self._lead, self._stop = self._frame()
-        self.stop_ids = tuple(self._tokens(self._stop))
+        self.stop_ids = tuple(self.tokens(self._stop))
         self.end_ids = frozenset({self.stop_ids[-1], tokenizer.eos_token_id} - {None})
         self._prompt = lru_cache(maxsize=1024)(self._new_prompt)
 
@@ -90,6 +90,11 @@ class ChatTokenizer:
         """Return the tokens of an answer as they stand behind a prompt, without the stop token."""
         return self._continued(self._opening, self._lead + text)
 
+    def tokens(self, text: str) -> list[int]:
+        """Return a text's tokens as they are in the middle of a conversation."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
     def text(self, ids: Sequence[int]) -> str:
         """Return what a turn's tokens say, without stop token and other special tokens."""
         text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
@@ -100,7 +105,7 @@ class ChatTokenizer:
         text = self._render(messages, prompt=True)
         last = max((index for index, message in enumerate(messages) if message.role == "assistant"), default=None)
         if last is None:
-            return _Prompt(text, tuple(self._tokens(text)), ())
+            return _Prompt(text, tuple(self.tokens(text)), ())
         earlier = self._prompt(messages[:last])
         shown, context = self._behind(earlier.text, text)
         turn = self._turn(messages[last], shown)
@@ -177,9 +182,5 @@ class ChatTokenizer:
         """Return a text's tokens as they are behind another text, where the other's tokens don't change by it."""
         if not text:
             return []
-        first, both = self._tokens(before), self._tokens(before + text)
-        return both[len(first) :] if both[: len(first)] == first else self._tokens(text)
-
-    def _tokens(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
+        first, both = self.tokens(before), self.tokens(before + text)
+        return both[len(first) :] if both[: len(first)] == first else self.tokens(text)

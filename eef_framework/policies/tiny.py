@@ -16,7 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from eef_framework.errors import ConfigError
 from eef_framework.records import Checkpoint, Conversation
 
-_PAD, _UNKNOWN, _SYSTEM, _USER, _ASSISTANT, _END = "<pad>", "<unk>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"
+_PAD, _UNKNOWN, _SYSTEM, _USER, _ASSISTANT, _END = (
+    "<pad>",
+    "<unk>",
+    "<|system|>",
+    "<|user|>",
+    "<|assistant|>",
+    "<|end|>",
+)
 _TEMPLATE = (
     "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] }}"
     "{% if message['role'] == 'assistant' %}{{ '<|end|>' }}{% endif %}{% endfor %}"

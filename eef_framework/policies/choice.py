@@ -1,0 +1,109 @@
+"""Choosing tokens from logits, so that the choice depends on nothing but logits and seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from eef_framework.policies.constraint import Allowed
+from eef_framework.seeds import derive
+
+
+class Draw(NamedTuple):
+    """What one choice depends on, beside the logits."""
+
+    allowed: Allowed | None
+    """The tokens that may be chosen; None for all."""
+    temperature: float
+    uniform: float
+    """Between 0 and 1, both excluded."""
+
+
+class Pick(NamedTuple):
+    """A choice."""
+
+    token: int
+    margin: float
+    """How far the choice is from another one: as a probability where it was sampled (distance of the uniform number to
+    the bounds of the token's interval), as a difference of logits where it is the likeliest token."""
+
+
+def uniform(seed: int, position: int) -> float:
+    """Return the random number for one position of an answer."""
+    return ((derive(seed, position) >> 11) + 0.5) * 2.0**-52
+
+
+def choose(logits: Any, draws: Sequence[Draw]) -> list[Pick]:
+    """Choose a token from each row of logits.
+
+    Args:
+        logits: `(rows, vocabulary)`.
+        draws: one for each row.
+    """
+    listed = [row for row, draw in enumerate(draws) if isinstance(draw.allowed, tuple)]
+    masked = [row for row, draw in enumerate(draws) if not isinstance(draw.allowed, tuple)]
+    picks: dict[int, Pick] = {}
+    for rows, select in ((listed, _listed), (masked, _masked)):
+        if rows:
+            chosen = [draws[row] for row in rows]
+            picks.update(zip(rows, _pick(*select(logits[rows], chosen), chosen), strict=True))
+    return [picks[row] for row in range(len(draws))]
+
+
+def _listed(logits: Any, draws: list[Draw]) -> tuple[Any, Any]:
+    """Return the logits of the tokens that each row lists, `(rows, longest list)`, and the tokens themselves."""
+    import torch
+
+    width = max(len(draw.allowed) for draw in draws)  # type: ignore[arg-type]
+    tokens = torch.tensor([[*draw.allowed, *[-1] * (width - len(draw.allowed))] for draw in draws])  # type: ignore[misc, arg-type]
+    tokens = tokens.to(logits.device)
+    scores = logits.gather(1, tokens.clamp(min=0)).masked_fill(tokens < 0, -torch.inf)
+    return scores, tokens
+
+
+def _masked(logits: Any, draws: list[Draw]) -> tuple[Any, None]:
+    """Return the logits with those of forbidden tokens at minus infinity."""
+    import torch
+
+    for row, draw in enumerate(draws):
+        if draw.allowed is not None:
+            logits[row].masked_fill_(~draw.allowed, -torch.inf)  # type: ignore[operator]
+    return logits, None
+
+
+def _pick(scores: Any, tokens: Any, draws: list[Draw]) -> list[Pick]:
+    """Choose from scores `(rows, choices)`; `tokens` names the choices where they aren't the vocabulary's."""
+    import torch
+
+    temperature = torch.tensor([draw.temperature for draw in draws], dtype=torch.float64, device=scores.device)[:, None]
+    if all(draw.temperature > 0 for draw in draws):
+        index, margin = _sampled(scores, temperature, draws)
+    else:
+        index, margin = _likeliest(scores)
+        if any(draw.temperature > 0 for draw in draws):
+            by_chance = _sampled(scores, temperature.where(temperature > 0, 1.0), draws)
+            index = torch.where(temperature > 0, by_chance[0], index)
+            margin = torch.where(temperature > 0, by_chance[1], margin)
+    chosen = index if tokens is None else tokens.gather(1, index)
+    return [Pick(*pick) for pick in zip(chosen[:, 0].tolist(), margin[:, 0].tolist(), strict=True)]
+
+
+def _likeliest(scores: Any) -> tuple[Any, Any]:
+    best, index = scores.double().topk(2, dim=1)
+    return index[:, :1], best[:, :1] - best[:, 1:]
+
+
+def _sampled(scores: Any, temperature: Any, draws: list[Draw]) -> tuple[Any, Any]:
+    """Sample by the inverse of the cumulative distribution. Returns index and margin, both `(rows, 1)`."""
+    import torch
+
+    bounds = (scores.double() / temperature).softmax(dim=1).cumsum(dim=1)
+    bounds = bounds / bounds[:, -1:]
+    u = torch.tensor([draw.uniform for draw in draws], dtype=torch.float64, device=scores.device)[:, None]
+    index = torch.searchsorted(bounds, u, right=True).clamp(max=scores.shape[1] - 1)
+    upper = bounds.gather(1, index)
+    lower = torch.where(index > 0, bounds.gather(1, (index - 1).clamp(min=0)), 0.0)
+    # Below the first interval and above the last there is nothing to choose instead.
+    below = torch.where(lower > 0, u - lower, torch.inf)
+    above = torch.where(upper < 1, upper - u, torch.inf)
+    return index, torch.minimum(below, above)

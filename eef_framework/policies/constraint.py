@@ -1,0 +1,153 @@
+"""Which tokens may come next, so that an answer is an admissible action."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from typing import Any, Protocol
+
+from eef_framework.chat.tokens import ChatTokenizer
+from eef_framework.records import FreeText, Observation
+
+Allowed = tuple[int, ...] | Any
+"""Token ids in ascending order, or a mask over the whole vocabulary (a tensor of bool)."""
+
+
+class State(Protocol):
+    """A place within an answer."""
+
+    def allowed(self, left: int) -> Allowed:
+        """Return the tokens that may come next, when `left` more are wanted at most."""
+
+    def after(self, token: int) -> State | None:
+        """Return the place behind a token, None where the answer ends."""
+
+
+class Branch:
+    """A place in the tree of all admissible actions.
+
+    Args:
+        children: what each token that may come next leads to.
+    """
+
+    def __init__(self, children: dict[int, State | None]) -> None:
+        self.children = children
+        self.tokens = tuple(sorted(children))
+
+    def allowed(self, left: int) -> Allowed:
+        """Return the tokens that lead on. An action is finished however long it is."""
+        return self.tokens
+
+    def after(self, token: int) -> State | None:
+        """Follow a token."""
+        return self.children[token]
+
+
+class Free:
+    """A place within the part of an action that the agent words itself.
+
+    Args:
+        first: mask of the tokens it may start with.
+        further: mask of the tokens that may follow them: the same, blank ones, and the one that closes the part.
+        closing: what has to follow the part, stop token included.
+        started: whether the part has a token already.
+    """
+
+    def __init__(self, first: Any, further: Any, closing: Sequence[int], started: bool = False) -> None:
+        self.first, self.further, self.closing, self.started = first, further, closing, started
+
+    def allowed(self, left: int) -> Allowed:
+        """Return ordinary tokens and, behind the first, the one that closes the part; only that one if it is time."""
+        if not self.started:
+            return self.first
+        return (self.closing[0],) if left <= len(self.closing) else self.further
+
+    def after(self, token: int) -> State | None:
+        """Follow a token."""
+        if self.started and token == self.closing[0]:
+            return _chain(self.closing[1:])
+        return Free(self.first, self.further, self.closing, started=True)
+
+
+class Constraints:
+    """Makes constraints for one tokenizer, and remembers them by the actions they allow.
+
+    Args:
+        chat: the tokenizer.
+        vocabulary: how many logits the model gives; often more than there are tokens.
+        device: where masks are wanted.
+    """
+
+    def __init__(self, chat: ChatTokenizer, vocabulary: int, device: str) -> None:
+        self._chat, self._vocabulary, self._device = chat, vocabulary, device
+        self._remembered = lru_cache(maxsize=4096)(self._tree)
+        self._masks = lru_cache(maxsize=64)(self._new_masks)
+
+    def start(self, observation: Observation) -> State | None:
+        """Return where an answer to an observation starts; None if it may be anything.
+
+        Actions that the vocabulary has no words for can't be allowed. If none is left, nothing is forbidden.
+        """
+        if observation.actions is None:
+            return None
+        return self._remembered(observation.actions, observation.free)
+
+    @cached_property
+    def meaningful(self) -> Any | None:
+        """Mask of the logits that stand for a token, or None if all do."""
+        import torch
+
+        size = len(self._chat.tokenizer)
+        return torch.arange(self._vocabulary, device=self._device) < size if size < self._vocabulary else None
+
+    def _tree(self, actions: tuple[str, ...], free: tuple[FreeText, ...]) -> State | None:
+        stop, unknown = self._chat.stop_ids, self._chat.tokenizer.unk_token_id
+        tree: dict[int, Any] = {}
+        for action in actions:
+            ids = self._chat.answer_ids(action)
+            if ids and unknown not in ids:
+                _insert(tree, [*ids, *stop], None)
+        for form in free:
+            ids, suffix = self._chat.answer_ids(form.prefix), self._chat.tokens(form.suffix)
+            if unknown in [*ids, *suffix]:
+                continue
+            closing = (*suffix, *stop)
+            place = Free(*self._masks(form.suffix, closing[0]), closing)
+            if not ids:
+                return place  # any text is admissible
+            _insert(tree, ids, place)
+        return _frozen(tree) if tree else None
+
+    def _new_masks(self, suffix: str, closing: int) -> tuple[Any, Any]:
+        """Return masks of the tokens that a free part may start with, and go on with."""
+        import torch
+
+        tokenizer = self._chat.tokenizer
+        size, special = len(tokenizer), {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+        texts = tokenizer.batch_decode([[token] for token in range(size)], clean_up_tokenization_spaces=False)
+        ends = suffix.strip() or "\n"
+        # A token that holds the suffix, or a new line, would end the part in the middle of a token.
+        ordinary = [t not in special and ends not in text and "\n" not in text for t, text in enumerate(texts)]
+        further = torch.zeros(self._vocabulary, dtype=torch.bool)
+        further[:size] = torch.tensor(ordinary)
+        first = further.clone()
+        first[:size] &= torch.tensor([bool(text.strip()) for text in texts])
+        further[closing] = True
+        return first.to(self._device), further.to(self._device)
+
+
+def _insert(tree: dict[int, Any], ids: Sequence[int], end: State | None) -> None:
+    """Add a path to a tree of dictionaries. What lies behind a free part is part of it already."""
+    for token in ids[:-1]:
+        tree = tree.setdefault(token, {})
+        if isinstance(tree, Free):
+            return
+    tree[ids[-1]] = end
+
+
+def _frozen(tree: dict[int, Any]) -> Branch:
+    return Branch({token: _frozen(below) if isinstance(below, dict) else below for token, below in tree.items()})
+
+
+def _chain(ids: Sequence[int]) -> State | None:
+    return Branch({ids[0]: _chain(ids[1:])}) if ids else None

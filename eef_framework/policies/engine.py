@@ -1,0 +1,234 @@
+"""Batched decoding whose results don't depend on the batch.
+
+Rows of a batch are padded on the left, share a cache, and leave it as they finish. Padding and batch size change
+logits in their last digits; where that could change a choice, the logits are computed again for the row alone, and
+that computation is the same whatever the batch was.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from eef_framework.errors import PolicyFailure
+from eef_framework.policies.choice import Draw, Pick, choose, uniform
+from eef_framework.policies.constraint import Allowed, State
+
+
+@dataclass(frozen=True)
+class Request:
+    """A question to the engine."""
+
+    prompt: tuple[int, ...]
+    start: State | None
+    """Where a constrained answer starts; None if it may be anything."""
+    temperature: float
+    max_tokens: int
+    seed: int
+
+
+@dataclass
+class Statistics:
+    """What an engine did since it was made. Unlike a response, this depends on how requests were batched."""
+
+    batches: int = 0
+    tokens: int = 0
+    """Tokens through the model, padding not counted."""
+    choices: int = 0
+    recomputed: int = 0
+    """Choices that were too close, and were made again alone."""
+
+
+class Row:
+    """An answer in the making.
+
+    Attributes:
+        new: its tokens so far.
+        fed: how many of them the model has seen.
+        done: whether it is complete.
+    """
+
+    def __init__(self, request: Request, ends: frozenset[int], meaningful: Allowed | None) -> None:
+        self.request = request
+        self.new: list[int] = []
+        self.fed = 0
+        self.done = False
+        self._state, self._ends, self._meaningful = request.start, ends, meaningful
+        self._follow_the_only_way()
+
+    @property
+    def ids(self) -> list[int]:
+        """Prompt and answer so far."""
+        return [*self.request.prompt, *self.new]
+
+    @property
+    def computed_tokens(self) -> int:
+        """Tokens that had to go through the model for this answer alone."""
+        return len(self.request.prompt) + self.fed if self.fed or self._chose else 0
+
+    _chose = False
+
+    def draw(self) -> Draw:
+        """Return what the next choice depends on."""
+        return Draw(self._allowed(), self.request.temperature, uniform(self.request.seed, len(self.new)))
+
+    def take(self, token: int) -> None:
+        """Add the chosen token, and those that must follow it."""
+        self._chose = True
+        self._add(token)
+        self._follow_the_only_way()
+
+    def _allowed(self) -> Allowed | None:
+        return self._state.allowed(self.request.max_tokens - len(self.new)) if self._state else self._meaningful
+
+    def _add(self, token: int) -> None:
+        self.new.append(token)
+        if self._state is not None:
+            self._state = self._state.after(token)
+            self.done = self._state is None
+        else:
+            self.done = token in self._ends or len(self.new) >= self.request.max_tokens
+
+    def _follow_the_only_way(self) -> None:
+        while not self.done and self._state is not None:
+            allowed = self._allowed()
+            if not (isinstance(allowed, tuple) and len(allowed) == 1):
+                return
+            self._add(allowed[0])
+
+
+class Engine:
+    """Answers batches of requests with one model.
+
+    Args:
+        model: a causal language model of transformers, in evaluation mode.
+        pad: a token for padding; which one doesn't matter.
+        tie_margin: choices that are closer than this are made again alone; see `choice.Pick.margin`.
+    """
+
+    def __init__(self, model: Any, pad: int, tie_margin: float) -> None:
+        self.model = model
+        self.pad = pad
+        self.tie_margin = tie_margin
+        self.statistics = Statistics()
+        parameters = inspect.signature(model.forward).parameters
+        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
+
+    def complete(self, rows: Sequence[Row]) -> None:
+        """Complete all rows in one batch.
+
+        Raises:
+            PolicyFailure: the model's logits aren't numbers.
+        """
+        import torch
+
+        open_rows = [row for row in rows if not row.done]
+        if open_rows:
+            with torch.inference_mode():
+                self._decode(open_rows)
+            self.statistics.batches += 1
+
+    def _decode(self, rows: list[Row]) -> None:
+        logits, cache, mask = self._prefill(rows)
+        while True:
+            self._choose(rows, logits)
+            keep = [index for index, row in enumerate(rows) if not row.done]
+            if not keep:
+                return
+            if len(keep) < len(rows):
+                rows = [rows[index] for index in keep]
+                mask = self._select(cache, mask, keep)
+            logits, mask = self._extend(rows, cache, mask)
+
+    def _prefill(self, rows: list[Row]) -> tuple[Any, Any, Any]:
+        """Run prompts through the model, each different one once.
+
+        Returns:
+            Logits behind each row `(rows, vocabulary)`, the cache, and the mask of its positions `(rows, positions)`.
+        """
+        import torch
+        from transformers import DynamicCache
+
+        places: dict[tuple[int, ...], int] = {}
+        index = [places.setdefault(tuple(row.ids), len(places)) for row in rows]
+        for row in rows:
+            row.fed = len(row.new)
+        ids, mask = self._padded([list(prompt) for prompt in places])
+        cache = DynamicCache(config=self.model.config)
+        logits = self._forward(ids, mask, cache, mask)
+        if len(places) < len(rows):
+            logits = logits[torch.tensor(index, device=logits.device)]
+            mask = self._select(cache, mask, index)
+        return logits, cache, mask
+
+    def _extend(self, rows: list[Row], cache: Any, mask: Any) -> tuple[Any, Any]:
+        """Run the tokens that the model hasn't seen yet; some rows may have more of them than others."""
+        import torch
+
+        ids, seen = self._padded([row.new[row.fed :] for row in rows])
+        for row in rows:
+            row.fed = len(row.new)
+        mask = torch.cat([mask, seen], dim=1)
+        return self._forward(ids, mask, cache, seen), mask
+
+    def _forward(self, ids: Any, mask: Any, cache: Any, seen: Any) -> Any:
+        """Return the logits behind the last position, `(rows, vocabulary)`.
+
+        Args:
+            ids: new tokens, `(rows, new)`.
+            mask: which positions of cache and new tokens are real, `(rows, cached + new)`.
+            cache: extended in place; None to do without.
+            seen: which of the new tokens are real, `(rows, new)`.
+        """
+        self.statistics.tokens += int(seen.sum())
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        output = self.model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=cache is not None,
+            **self._last_only,
+        )
+        return output.logits[:, -1].float()
+
+    def _choose(self, rows: list[Row], logits: Any) -> None:
+        draws = [row.draw() for row in rows]
+        for row, draw, pick in zip(rows, draws, choose(logits, draws), strict=True):
+            self.statistics.choices += 1
+            # Low temperatures stretch differences between logits, rounding errors among them.
+            if pick.margin < self.tie_margin / min(1.0, draw.temperature or 1.0):
+                pick = self._alone(row, draw)
+            if pick.margin != pick.margin:
+                raise PolicyFailure(
+                    "the model's logits aren't numbers", "Its training diverged: lower the learning rate."
+                )
+            row.take(pick.token)
+
+    def _alone(self, row: Row, draw: Draw) -> Pick:
+        """Make a choice from logits of the row alone: without padding and cache."""
+        import torch
+
+        self.statistics.recomputed += 1
+        ids = torch.tensor([row.ids], device=self.model.device)
+        mask = torch.ones_like(ids)
+        return choose(self._forward(ids, mask, None, mask), [draw])[0]
+
+    def _padded(self, sequences: list[list[int]]) -> tuple[Any, Any]:
+        """Return token ids and their mask, padded on the left."""
+        import torch
+
+        width = max(map(len, sequences))
+        ids = torch.tensor([[self.pad] * (width - len(sequence)) + sequence for sequence in sequences])
+        mask = torch.tensor([[0] * (width - len(sequence)) + [1] * len(sequence) for sequence in sequences])
+        return ids.to(self.model.device), mask.to(self.model.device)
+
+    def _select(self, cache: Any, mask: Any, index: list[int]) -> Any:
+        """Keep these rows of the cache and return their mask."""
+        import torch
+
+        rows = torch.tensor(index, device=mask.device)
+        cache.batch_select_indices(rows)
+        return mask[rows]

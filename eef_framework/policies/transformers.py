@@ -1,0 +1,134 @@
+"""The agent as a model of transformers, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from pydantic import Field, PrivateAttr
+
+from eef_framework.errors import ConfigError, PolicyFailure
+from eef_framework.interfaces import Sampling, TrainablePolicy
+from eef_framework.policies.batching import Batcher
+from eef_framework.policies.loading import Device, Dtype, load_model, load_tokenizer, pick_device
+from eef_framework.policies.tiny import TinyModel
+from eef_framework.records import Checkpoint, Conversation, Observation, Response
+
+if TYPE_CHECKING:
+    from eef_framework.chat.tokens import ChatTokenizer
+    from eef_framework.policies.constraint import Constraints
+    from eef_framework.policies.engine import Engine, Row
+
+
+class TransformersPolicy(TrainablePolicy):
+    """A causal language model of transformers, run here, many answers at a time."""
+
+    name: ClassVar[str] = "transformers"
+
+    model: str = "tiny"
+    """`tiny` for a model that is made from the demonstrations, a folder, or a name on the hub."""
+    dtype: Dtype = "auto"
+    """Type to compute in: on a processor `auto` is float32, elsewhere the type the weights were saved in."""
+    device: Device = "auto"
+    """Where to compute; `auto` is the best there is."""
+    max_batch_tokens: int | None = Field(default=None, gt=0)
+    """Largest batch, in tokens of prompts, padding included: it bounds memory. 8,192 on a processor and 65,536
+    elsewhere where it is null. Never changes a result."""
+    tie_margin: float | None = Field(default=None, ge=0)
+    """A choice this close (as a probability, or as a difference of logits at temperature 0) is made again for that
+    answer alone, so that rounding in batches doesn't change it. 1e-4 in float32 and 1e-2 in other types where it is
+    null; 0 does without."""
+    tiny: TinyModel = TinyModel()
+    """What `tiny` is like."""
+
+    _chat: ChatTokenizer | None = PrivateAttr(default=None)
+    _engine: Engine | None = PrivateAttr(default=None)
+    _constraints: Constraints | None = PrivateAttr(default=None)
+    _batcher: Batcher[Row] | None = PrivateAttr(default=None)
+    _room: int = PrivateAttr(default=0)
+
+    def base(self, conversations: Iterable[Conversation], output: Path, seed: int) -> Checkpoint:
+        """Make the tiny model, or find another one.
+
+        Raises:
+            ConfigError: the folder isn't there.
+        """
+        if self.model == "tiny":
+            return self.tiny.build(conversations, output, seed)
+        if self.model.startswith((".", "/", "~")) and not Path(self.model).expanduser().is_dir():
+            raise ConfigError(f"there is no folder {self.model!r}", "Check policy.model.")
+        return Checkpoint(path=Path(self.model).expanduser())
+
+    def load(self, checkpoint: Checkpoint) -> Self:
+        """Return a policy that answers with the weights of a checkpoint.
+
+        Raises:
+            ConfigError: the checkpoint can't be read, or its chat template doesn't allow exact masks.
+        """
+        from eef_framework.chat.tokens import ChatTokenizer
+        from eef_framework.policies.constraint import Constraints
+        from eef_framework.policies.engine import Engine
+
+        device = pick_device(self.device)
+        dtype = "float32" if self.dtype == "auto" and device == "cpu" else self.dtype
+        model = load_model(checkpoint.path, dtype, device).eval()
+        policy = self.model_copy()
+        chat = ChatTokenizer(load_tokenizer(checkpoint.path))
+        margin = self.tie_margin
+        if margin is None:
+            margin = 1e-4 if "float32" in str(model.dtype) else 1e-2
+        policy._chat = chat
+        policy._engine = Engine(model, pad=chat.stop_ids[-1], tie_margin=margin)
+        policy._constraints = Constraints(chat, model.get_output_embeddings().weight.shape[0], device)
+        policy._batcher = Batcher(policy._engine.complete, policy._split)
+        policy._room = self.max_batch_tokens or (8192 if device == "cpu" else 65536)
+        return policy
+
+    async def act(
+        self, conversation: Conversation, observation: Observation, sampling: Sampling, seed: int
+    ) -> Response:
+        """Answer the last message.
+
+        With `sampling.constrain`, the whole answer is an admissible action, which suits the format's style `action`.
+
+        Raises:
+            PolicyFailure: no checkpoint was loaded, or the model failed.
+        """
+        from eef_framework.policies.engine import Request, Row
+
+        if not (self._chat and self._constraints and self._batcher):
+            raise PolicyFailure("this policy has no weights", "Use the policy that load(checkpoint) returns.")
+        request = Request(
+            prompt=tuple(self._chat.prompt_ids(conversation)),
+            start=self._constraints.start(observation) if sampling.constrain else None,
+            temperature=sampling.temperature,
+            max_tokens=sampling.max_tokens,
+            seed=seed,
+        )
+        row = Row(request, self._chat.end_ids, self._constraints.meaningful)
+        if not row.done:
+            await self._batcher.do(row)
+        return Response(
+            text=self._chat.text(row.new),
+            token_ids=tuple(row.new),
+            tokenizer=self._chat.fingerprint,
+            prompt_tokens=len(request.prompt),
+            computed_tokens=row.computed_tokens,
+        )
+
+    def close(self) -> None:
+        """Release the model."""
+        if self._batcher:
+            self._batcher.close()
+        self._engine = self._batcher = None
+
+    def _split(self, rows: list[Row]) -> list[list[Row]]:
+        """Cut rows into batches of similar length that fit into memory."""
+        batches: list[list[Row]] = []
+        for row in sorted(rows, key=lambda row: len(row.request.prompt)):
+            length = len(row.request.prompt) + row.request.max_tokens
+            if not batches or length * (len(batches[-1]) + 1) > self._room:
+                batches.append([])
+            batches[-1].append(row)
+        return batches
