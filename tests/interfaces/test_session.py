@@ -130,7 +130,6 @@ def test_a_replay_that_ends_early_says_after_how_many_actions():
 
 
 def test_a_replay_that_fails_closes_what_it_opened():
-    environment = Corridor(copies=False, fault="diverge")
     openings: list[CorridorSession] = []
 
     class Remembering(Corridor):

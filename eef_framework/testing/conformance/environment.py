@@ -1,0 +1,60 @@
+"""Does an environment keep its contract? Above all: a state is its task and the actions that led there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from eef_framework.interfaces import Environment
+from eef_framework.testing.conformance.episodes import DETERMINISM_CHECKS, EPISODE_CHECKS, REPLAY_CHECKS
+from eef_framework.testing.conformance.processes import equal_in_another_process
+from eef_framework.testing.conformance.subject import EnvironmentSubject
+from eef_framework.testing.conformance.tasks import TASK_CHECKS, tasks_exist
+from eef_framework.testing.conformance.violation import Violation, require, run_checks
+
+
+def check_environment(
+    environment: Environment,
+    split: str = "train",
+    tasks: int = 4,
+    steps: int = 12,
+    actions: Sequence[str] = (),
+    seed: int = 0,
+    processes: bool = True,
+) -> None:
+    """Check that an environment keeps its contract.
+
+    Args:
+        environment: what to check; it stays open.
+        split: whose tasks to play.
+        tasks: how many of them.
+        steps: longest walk, in actions.
+        actions: actions to try, for environments whose observations list none.
+        seed: for the choice of actions.
+        processes: also compare with another process, where the environment is loaded once more.
+
+    Raises:
+        Nonconformance: it doesn't; the message is a report of all violations.
+    """
+    violations = environment_violations(environment, split, tasks, steps, actions, seed, processes)
+    require(f"environment {environment.component_name()!r}", violations)
+
+
+def environment_violations(
+    environment: Environment,
+    split: str = "train",
+    tasks: int = 4,
+    steps: int = 12,
+    actions: Sequence[str] = (),
+    seed: int = 0,
+    processes: bool = True,
+) -> list[Violation]:
+    """Return in which ways an environment doesn't keep its contract; see `check_environment`."""
+    subject = EnvironmentSubject(environment, split, tasks, steps, actions, seed)
+    violations = run_checks([tasks_exist], subject)
+    if violations:  # without tasks there is nothing to play
+        return violations
+    violations = run_checks((*TASK_CHECKS, *EPISODE_CHECKS), subject)
+    if unsteady := run_checks(DETERMINISM_CHECKS, subject, violations):
+        return violations + unsteady
+    replays = (*REPLAY_CHECKS, equal_in_another_process) if processes else REPLAY_CHECKS
+    return violations + run_checks(replays, subject, violations)

@@ -1,0 +1,103 @@
+"""A check that takes another process: what depends on the order of sets, or on memory, shows only there."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib import import_module
+from typing import Any
+
+from eef_framework.records import Observation, Step, Task
+from eef_framework.testing.conformance.subject import EnvironmentSubject, difference
+from eef_framework.testing.conformance.violation import Violation, quoted, rule_of
+
+TIMEOUT_S = 600
+NOT_FOUND = 3
+"""Exit status of a process that can't import the environment."""
+
+
+def equal_in_another_process(subject: EnvironmentSubject) -> Violation | None:
+    """The same task and the same actions lead to the same observations in another process."""
+    kind = type(subject.environment)
+    if "<locals>" in kind.__qualname__ or kind.__module__ == "__main__":
+        return None  # another process can't import what a function or a script defines
+    tasks = subject.tasks()
+    request = {
+        "class": [kind.__module__, kind.__qualname__],
+        "settings": subject.environment.model_dump(mode="json"),
+        "tasks": [task.model_dump(mode="json") for task in tasks],
+        "actions": [[step.action for step in subject.walk(task)] for task in tasks],
+    }
+    other = _ask(request)
+    if other.returncode == NOT_FOUND:
+        return None
+    rule = rule_of(equal_in_another_process)
+    if other.returncode:
+        last_line = (other.stderr.strip().splitlines() or [f"exit status {other.returncode}"])[-1]
+        fix = "An environment has to be built again from its settings alone."
+        return Violation(rule, "", "the environment works there", quoted(last_line), fix)
+    for task, played in zip(tasks, json.loads(other.stdout), strict=True):
+        if found := _departure(subject, task, played):
+            state, name, expected, actual = found
+            return Violation(
+                rule,
+                f"task {task.id!r}, state {state}",
+                f"{name} {quoted(expected)}",
+                f"{name} {quoted(actual)}",
+                "Sort sets before use, and use no hash() or id(): both differ between processes.",
+            )
+    return None
+
+
+def _departure(
+    subject: EnvironmentSubject, task: Task, played: dict[str, Any]
+) -> tuple[int, str, object, object] | None:
+    with subject.environment.open(task) as session:
+        initial = Observation.model_validate(played["initial"])
+        if session.observation != initial:
+            return 0, "observation", session.observation.text, initial.text
+    for number, (expected, step) in enumerate(zip(subject.walk(task), played["steps"], strict=False), 1):
+        if found := difference(expected, Step.model_validate(step)):
+            return number, *found
+    return None
+
+
+def _ask(request: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    # Another hash seed than this process's, so that sets of strings come in another order.
+    seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
+    path = os.pathsep.join(folder for folder in sys.path if folder)
+    return subprocess.run(
+        [sys.executable, "-m", __name__],
+        input=json.dumps(request),
+        env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+
+
+def _answer() -> None:
+    """Play the episodes asked for on standard input, and write what happened to standard output."""
+    request = json.load(sys.stdin)
+    module, qualname = request["class"]
+    try:
+        kind: Any = import_module(module)
+        for part in qualname.split("."):
+            kind = getattr(kind, part)
+    except (ImportError, AttributeError):
+        sys.exit(NOT_FOUND)
+    played = []
+    with kind(**request["settings"]) as environment:
+        for task, actions in zip(request["tasks"], request["actions"], strict=True):
+            with environment.open(Task.model_validate(task)) as session:
+                steps = [session.step(action).model_dump(mode="json") for action in actions if not session.done]
+                played.append({"initial": session.initial.model_dump(mode="json"), "steps": steps})
+    json.dump(played, sys.stdout)
+
+
+if __name__ == "__main__":
+    _answer()

@@ -1,0 +1,80 @@
+"""An environment under test, and the walks it is tested on."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from eef_framework.interfaces import Environment, Session
+from eef_framework.records import Observation, Step, Task
+from eef_framework.seeds import derive
+
+
+@dataclass(frozen=True)
+class EnvironmentSubject:
+    """What the checks of an environment look at.
+
+    Attributes:
+        environment: the environment under test.
+        split: whose tasks it is tested on.
+        count: how many of them, spread over the split.
+        steps: longest walk, in actions.
+        extra: actions to try besides the listed ones, for environments that list none.
+        seed: for the choice of actions.
+    """
+
+    environment: Environment
+    split: str = "train"
+    count: int = 4
+    steps: int = 12
+    extra: Sequence[str] = ()
+    seed: int = 0
+    _walks: dict[str, list[Step]] = field(default_factory=dict, repr=False)
+
+    def tasks(self) -> list[Task]:
+        """Return the tasks it is tested on."""
+        every = list(self.environment.tasks(self.split))
+        return every[:: max(1, len(every) // self.count)][: self.count]
+
+    def walk(self, task: Task) -> list[Step]:
+        """Return what happened on a walk at random, which is taken once and then remembered."""
+        if task.id not in self._walks:
+            with self.environment.open(task) as session:
+                self.wander(session, self.steps)
+                self._walks[task.id] = list(session.steps)
+        return self._walks[task.id]
+
+    def wander(self, session: Session, steps: int) -> None:
+        """Take up to that many actions at random, always the same ones."""
+        draw = random.Random(derive(self.seed, "walk", session.task.id))
+        while not session.done and len(session.steps) < steps:
+            session.step(self.choose(session.observation, draw))
+
+    def choose(self, observation: Observation, draw: random.Random) -> str:
+        """Return an action at random: a listed one, a free one with a word of the observation, or an extra one."""
+        words = observation.text.split() or ["word"]
+        free = [f"{form.prefix}{draw.choice(words)}{form.suffix}" for form in observation.free]
+        return draw.choice([*(observation.actions or ()), *free, *self.extra] or ["look around"])
+
+    def some(self, actions: Sequence[str]) -> Sequence[str]:
+        """Return a dozen of the actions, spread over them."""
+        return actions[:: max(1, len(actions) // 12)][:12]
+
+    def after(self, task: Task, steps: Sequence[Step]) -> Session:
+        """Open a task and take the actions of some steps."""
+        session = self.environment.open(task)
+        for step in steps:
+            session.step(step.action)
+        return session
+
+
+def difference(expected: Step, actual: Step) -> tuple[str, object, object] | None:
+    """Return the first field in which two steps differ, with both values; None if they are equal."""
+    for name in ("action", "observation", "reward", "terminated", "truncated", "valid"):
+        first, second = getattr(expected, name), getattr(actual, name)
+        if first != second and not (first != first and second != second):  # not a number equals nothing
+            if name == "observation" and first.text != second.text:
+                return "observation.text", first.text, second.text
+            return name, first, second
+    return None

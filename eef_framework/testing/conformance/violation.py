@@ -1,0 +1,111 @@
+"""What a check finds, and the report of it."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from eef_framework.errors import EefError
+
+Subject = TypeVar("Subject")
+
+SHOWN = 120
+"""Longest quotation in a report, in characters."""
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One way in which a component doesn't keep its contract.
+
+    Attributes:
+        rule: the sentence of the contract.
+        where: the task, action or trajectory concerned.
+        expected: what should be.
+        actual: what is.
+        fix: how to mend it.
+    """
+
+    rule: str
+    where: str
+    expected: str
+    actual: str
+    fix: str
+
+    def __str__(self) -> str:
+        where = f" ({self.where})" if self.where else ""
+        return f"{self.rule}{where}\n  expected: {self.expected}\n  actual:   {self.actual}\n  fix:      {self.fix}"
+
+
+class Nonconformance(EefError):
+    """A component doesn't keep its contract.
+
+    Attributes:
+        violations: all that were found.
+    """
+
+    def __init__(self, who: str, violations: list[Violation]) -> None:
+        self.violations = violations
+        report = "\n".join(f"{number}. {violation}" for number, violation in enumerate(violations, 1))
+        super().__init__(f"{who} breaks {len(violations)} of the rules of its contract\n{report}")
+
+
+Check = Callable[[Subject], Violation | None]
+"""A check looks at its subject and returns the first violation it sees. Its docstring is the rule."""
+
+
+def run_checks(checks: Iterable[Check[Subject]], subject: Subject, known: Iterable[Violation] = ()) -> list[Violation]:
+    """Run checks one after the other, and return what they find.
+
+    An exception in a check is a violation too; the same one is told once, and not at all if it is among the known.
+    """
+    violations: list[Violation] = []
+    told = {(violation.where, violation.actual) for violation in known}
+    for check in checks:
+        violation = _guarded(check, subject)
+        if violation and (violation.where, violation.actual) not in told:
+            told.add((violation.where, violation.actual))
+            violations.append(violation)
+    return violations
+
+
+def require(who: str, violations: list[Violation]) -> None:
+    """Do nothing if there are no violations.
+
+    Raises:
+        Nonconformance: there are.
+    """
+    if violations:
+        raise Nonconformance(who, violations)
+
+
+def rule_of(check: Callable[..., object]) -> str:
+    """Return the rule that a check stands for."""
+    return (check.__doc__ or check.__name__).strip().split("\n")[0].rstrip(".")
+
+
+def quoted(value: object) -> str:
+    """Return a value for a report, shortened."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN // 2]}...{text[-SHOWN // 2 :]}"
+
+
+def _guarded(check: Check[Subject], subject: Subject) -> Violation | None:
+    try:
+        return check(subject)
+    except Exception as error:
+        frame = _culprit(error)
+        return Violation(
+            rule=rule_of(check),
+            where=f"{frame.filename}, line {frame.lineno}",
+            expected="no exception",
+            actual=f"{type(error).__name__}: {error}",
+            fix="See the line named above; errors of the world itself are raised as EnvironmentFailure.",
+        )
+
+
+def _culprit(error: Exception) -> traceback.FrameSummary:
+    """Return the innermost frame that isn't in an installed library."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame for frame in reversed(frames) if "site-packages" not in frame.filename), frames[-1])
