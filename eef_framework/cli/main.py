@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import typer
 
+from eef_framework.cli.attribute import attribute
+from eef_framework.cli.base import base
+from eef_framework.cli.collect import collect
 from eef_framework.cli.errors import run_app
+from eef_framework.cli.evaluate import evaluate
+from eef_framework.cli.explore import explore
 from eef_framework.cli.plugins import plugins
 from eef_framework.cli.repair import repair
+from eef_framework.cli.select import select
+from eef_framework.cli.train import train
 from eef_framework.plugins import load_plugins
 
 app = typer.Typer(
@@ -18,6 +25,8 @@ app = typer.Typer(
 )
 for command in (plugins, repair):
     app.command()(command)
+for phase in (collect, base, explore, attribute, select, train, evaluate):
+    app.command(rich_help_panel="Phases one by one, from files to files")(phase)
 
 
 def main() -> None:

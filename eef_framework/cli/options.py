@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from eef_framework.config.loading import load_config
+from eef_framework.config.loading import load_config, wanted_plugins
 from eef_framework.config.tree import RunConfig
 from eef_framework.plugins import Registry, load_plugins
 
@@ -24,6 +25,11 @@ EnvironmentName = Annotated[
     str | None, typer.Option("--env", metavar="NAME", help="The environment; short for --set environment=NAME.")
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random; short for --set seed=N.")]
+Recipe = Annotated[str, typer.Argument(metavar="RECIPE_OR_CONFIG", help="A recipe's name, or the path of a YAML file.")]
+Demonstrations = Annotated[Path, typer.Option(metavar="FILE", help="The expert's trajectories (.jsonl).")]
+Model = Annotated[Path | None, typer.Option(metavar="FOLDER", help="The agent's checkpoint; none for an API.")]
+OutFile = Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write (.jsonl).")]
+OutFolder = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="The folder to write to.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, such as runs/demo.")]
 
 
@@ -48,8 +54,7 @@ def compose(
         *([] if seed is None else [f"seed={seed}"]),
         *(assignments or []),
     ]
-    config = load_config(recipe, overrides, registry=registry)
-    if selection is None and config.plugins is not None:  # the configuration itself limits the run
-        registry = load_plugins(config.plugins)
-        config = load_config(recipe, overrides, registry=registry)
-    return config, registry
+    limited = wanted_plugins(recipe, overrides, os.environ, registry) if selection is None else None
+    if limited is not None:  # the configuration itself limits the run
+        registry = load_plugins(limited)
+    return load_config(recipe, overrides, registry=registry), registry

@@ -38,8 +38,8 @@ def _list(registry: Registry, console: Console) -> None:
         for kind, name, summary in _parts(plugin):
             table.add_row(kind, name, plugin.distribution, plugin.version, summary)
     for plugin in registry.broken:
-        error = plugin.error
-        table.add_row("plugin", plugin.name, plugin.distribution, plugin.version, Text(str(error)), style="red")
+        cause = Text(plugin.error.message if plugin.error else "")
+        table.add_row("plugin", plugin.name, plugin.distribution, plugin.version, cause, style="red")
     console.print(table)
 
 

@@ -19,7 +19,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def run(
     recipe: Annotated[
-        str, typer.Argument(metavar="[RECIPE_OR_CONFIG]", help="A recipe's name, or the path of a YAML file.")
+        str, typer.Argument(metavar="RECIPE_OR_CONFIG", help="A recipe's name, or the path of a YAML file.")
     ] = "demo",
     plugins: PluginList = None,
     env: EnvironmentName = None,

@@ -42,19 +42,19 @@ def load_config(
         ConfigError: anything is wrong. All mistakes of one stage are listed, each with file and line or variable.
     """
     registry = registry or Registry()
-    overlay = Overlay(defaults())
-    if recipe is not None:
-        _add_recipe(overlay, recipe, registry)
-    for variable in sorted(environ):
-        if variable.startswith(PREFIX):
-            path = variable.removeprefix(PREFIX).lower().replace("__", ".")
-            _set(overlay, path, environ[variable], f"environment variable {variable}")
-    for override in overrides:
-        path, equals, text = override.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {override!r} has no `=`", "Write --set key.key=value.")
-        _set(overlay, path.strip(), text, f"--set {override}")
-    return _checked(overlay, registry)
+    return _checked(_overlaid(recipe, overrides, environ, registry), registry)
+
+
+def wanted_plugins(
+    recipe: str | Path | None, overrides: Sequence[str], environ: Mapping[str, str], registry: Registry
+) -> list[str] | None:
+    """Return the plugins that a configuration limits its run to, before anything else in it is looked at.
+
+    Raises:
+        ConfigError: a source can't be read.
+    """
+    plugins = _overlaid(recipe, overrides, environ, registry).data["plugins"]
+    return plugins if isinstance(plugins, list) and all(isinstance(name, str) for name in plugins) else None
 
 
 def read_recipe(recipe: str | Path, registry: Registry) -> dict[str, Any]:
@@ -85,6 +85,24 @@ def _at(data: Any, pattern: Place, place: Place = ()) -> Iterator[tuple[Place, A
             yield from _at(item, pattern[1:], (*place, index))
     else:
         yield from _at(data[pattern[0]], pattern[1:], (*place, pattern[0]))
+
+
+def _overlaid(
+    recipe: str | Path | None, overrides: Sequence[str], environ: Mapping[str, str], registry: Registry
+) -> Overlay:
+    overlay = Overlay(defaults())
+    if recipe is not None:
+        _add_recipe(overlay, recipe, registry)
+    for variable in sorted(environ):
+        if variable.startswith(PREFIX):
+            path = variable.removeprefix(PREFIX).lower().replace("__", ".")
+            _set(overlay, path, environ[variable], f"environment variable {variable}")
+    for override in overrides:
+        path, equals, text = override.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {override!r} has no `=`", "Write --set key.key=value.")
+        _set(overlay, path.strip(), text, f"--set {override}")
+    return overlay
 
 
 def _set(overlay: Overlay, path: str, text: str, origin: str) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 DISTRIBUTIONS: dict[str, frozenset[str]] = {
-    "eef-webshop": frozenset({"shop", "webshop", "shopper"}),
+    "eef-attribution": frozenset({"interval"}),
+    "eef-experts": frozenset({"openai", "local", "recording", "scripted"}),
     "eef-sciworld": frozenset({"sciworld", "scienceworld"}),
     "eef-textworld": frozenset({"textworld"}),
-    "eef-experts": frozenset({"openai", "local", "recording", "scripted"}),
-    "eef-attribution": frozenset({"paper", "eef"}),
+    "eef-webshop": frozenset({"shop", "webshop", "shopper", "perfect-shopper"}),
 }
 """Our own distributions, and the names they register."""
 

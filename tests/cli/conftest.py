@@ -1,0 +1,49 @@
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from eef_framework.cli import main, run
+
+OWN = """\
+environment: corridor
+expert: wanderer
+policy: memory
+format: {history: 1}
+iterations: 1
+collect: {tasks: {split: train, count: 8}}
+clone: {trainer: memory}
+evaluate: {tasks: {split: test, count: 6}}
+"""
+
+
+@dataclass
+class Done:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty current folder with a configuration that takes milliseconds, own.yaml."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("EEF_PLUGINS", "eef_framework.testing.plugin")
+    (tmp_path / "own.yaml").write_text(OWN)
+    return tmp_path
+
+
+@pytest.fixture
+def command(folder, monkeypatch, capsys):
+    """Run `eef ...` or `eef-run ...` in this process."""
+
+    def command(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            {"eef": main, "eef-run": run}[name].main()
+        return Done(left.value.code or 0, *capsys.readouterr())
+
+    return command

@@ -1,0 +1,79 @@
+import pytest
+import typer
+
+from eef_framework.cli.errors import run_app
+from eef_framework.errors import ConfigError, EefError, StorageError
+
+
+def app_that(action):
+    app = typer.Typer(pretty_exceptions_enable=False)
+
+    @app.command()
+    def command():
+        action()
+
+    return app
+
+
+def raising(error):
+    def action():
+        raise error
+
+    return app_that(action)
+
+
+@pytest.fixture(autouse=True)
+def _arguments(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["command"])
+    monkeypatch.delenv("EEF_TRACEBACK", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(ConfigError("x is wrong", "Mend it."), 2), (StorageError("disk full"), 1), (EefError("oh"), 1)],
+)
+def test_an_error_is_told_without_traceback_and_with_its_exit_code(error, code, capsys):
+    with pytest.raises(SystemExit) as left:
+        run_app(raising(error))
+    assert left.value.code == code
+    assert capsys.readouterr().err == f"error: {error}\n"
+
+
+def test_brackets_in_an_error_are_no_markup(capsys):
+    with pytest.raises(SystemExit):
+        run_app(raising(EefError("search[red shoes] [/] [bold]")))
+    assert "search[red shoes] [/] [bold]" in capsys.readouterr().err
+
+
+def test_a_terminal_gets_a_panel(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with pytest.raises(SystemExit):
+        run_app(raising(ConfigError("x is wrong", "Mend it.")))
+    shown = capsys.readouterr().err
+    assert "╭" in shown
+    assert "x is wrong" in shown
+    assert "Mend it." in shown
+
+
+def test_an_interruption_says_how_to_go_on(capsys):
+    with pytest.raises(SystemExit) as left:
+        run_app(raising(KeyboardInterrupt()))
+    assert left.value.code == 130
+    assert "when the command is repeated" in capsys.readouterr().err
+
+
+def test_a_defect_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        run_app(app_that(lambda: 1 // 0))
+
+
+def test_tracebacks_can_be_asked_for(monkeypatch):
+    monkeypatch.setenv("EEF_TRACEBACK", "1")
+    with pytest.raises(ConfigError):
+        run_app(raising(ConfigError("x")))
+
+
+def test_a_command_that_ends_well_exits_with_0():
+    with pytest.raises(SystemExit) as left:
+        run_app(app_that(lambda: None))
+    assert left.value.code == 0

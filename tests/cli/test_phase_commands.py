@@ -1,0 +1,67 @@
+"""The phases one by one, each from the files of those before it."""
+
+import pytest
+
+from eef_framework.records import Example, Trajectory
+from eef_framework.runs import read_rows
+
+
+@pytest.fixture
+def collected(command, folder):
+    done = command("eef", "collect", "own.yaml", "--out", "demonstrations.jsonl")
+    assert done.code == 0, done.err
+    assert done.out.startswith("demonstrations.jsonl: 8 trajectories, ")
+    return folder / "demonstrations.jsonl"
+
+
+def test_demonstrations_are_written_as_records(collected):
+    assert len(list(read_rows(collected, Trajectory))) == 8
+
+
+def test_the_phases_follow_one_another_through_files(command, folder, collected):
+    def eef(*arguments):
+        done = command("eef", *arguments)
+        assert done.code == 0, done.err
+        return done.out
+
+    given = ("--demonstrations", collected)
+    assert eef("base", "own.yaml", *given, "--out", "base").startswith("base: ")
+    assert "examples with" in eef("select", "own.yaml", *given, "--out", "clone.jsonl")
+    eef("train", "own.yaml", "--examples", "clone.jsonl", "--model", "base", "--out", "cloned")
+    explored = eef("explore", "own.yaml", *given, "--model", "cloned", "--out", "explored")
+    assert "explored: 8 simulations" in explored
+    eef("select", "own.yaml", *given, "--explored", "explored", "--out", "examples.jsonl")
+    assert list(read_rows(folder / "examples.jsonl", Example))
+    assert "6 test tasks; success" in eef("evaluate", "own.yaml", "--model", "cloned", "--out", "episodes.jsonl")
+
+
+def test_attribution_needs_an_attributor(command, collected):
+    done = command(
+        *("eef", "attribute", "own.yaml", "--demonstrations", collected),
+        *("--simulations", collected, "--out", "attributions.jsonl"),
+    )
+    assert done.code == 2
+    assert "has no attributor" in done.err
+
+
+def test_a_file_that_is_missing_is_told(command):
+    done = command("eef", "select", "own.yaml", "--demonstrations", "nothing.jsonl", "--out", "x.jsonl")
+    assert done.code == 1
+    assert "nothing.jsonl" in done.err
+
+
+def test_a_damaged_row_is_set_aside_by_repair(command, collected):
+    rows = collected.read_bytes().splitlines(keepends=True)
+    trajectories = collected.with_name("trajectories.jsonl")
+    trajectories.write_bytes(b"".join([*rows[:3], b"{oh no}\n", *rows[3:]]))
+    done = command("eef", "repair", "trajectories.jsonl")
+    assert done.out == "trajectories.jsonl: 8 good rows, 1 set aside in trajectories.jsonl.bad\n"
+    assert trajectories.read_bytes() == b"".join(rows)
+    assert "nothing to repair" in command("eef", "repair", "trajectories.jsonl").out
+
+
+def test_a_file_of_unknown_content_is_not_repaired(command, folder):
+    (folder / "notes.txt").write_text("mine")
+    done = command("eef", "repair", "notes.txt")
+    assert done.code == 2
+    assert (folder / "notes.txt").read_text() == "mine"

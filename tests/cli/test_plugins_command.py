@@ -1,0 +1,35 @@
+def rows(done):
+    return [line.split() for line in done.out.splitlines()]
+
+
+def test_the_list_has_every_kind(command):
+    done = command("eef", "plugins")
+    assert done.code == 0, done.err
+    listed = {tuple(row[:2]) for row in rows(done) if len(row) > 1}
+    assert {
+        ("environment", "corridor"),
+        ("expert", "wanderer"),
+        ("policy", "transformers"),
+        ("trainer", "sft"),
+        ("filter", "deduplicate"),
+        ("recipe", "eef"),
+    } <= listed
+
+
+def test_a_part_is_shown_with_its_settings(command):
+    done = command("eef", "plugins", "wanderer")
+    assert "expert wanderer from plugin" in done.out
+    (skill,) = [row for row in rows(done) if row[:1] == ["skill"]]
+    assert skill[1:3] == ["float", "0.65"]
+
+
+def test_all_parts_of_a_name_are_shown(command):
+    done = command("eef", "plugins", "memory")
+    assert "policy memory from" in done.out
+    assert "trainer memory from" in done.out
+
+
+def test_a_misspelt_part_gets_a_suggestion(command):
+    done = command("eef", "plugins", "wandrer")
+    assert done.code == 2
+    assert "did you mean 'wanderer'?" in done.err
