@@ -1,0 +1,61 @@
+# Development and CI use the same targets. All you need is Python 3.11 or newer with pip, and make.
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+VENV := .venv
+BIN := $(VENV)/bin
+PLUGINS := plugins/eef-webshop plugins/eef-attribution
+PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: help install demo test lint type docs bench wheels clean
+
+help:
+	@echo "make demo     install, and compare EEF with its baselines on a small shop"
+	@echo "make install  install into $(VENV)"
+	@echo "make test     run the tests            make lint   ruff      make type   mypy"
+	@echo "make docs     generate the references  make bench  benchmarks"
+	@echo "make wheels   build dist/*.whl         make clean  remove what was built"
+
+install: $(VENV)/.installed
+
+demo: $(VENV)/.installed
+	$(BIN)/eef-run
+
+# OMP_NUM_THREADS is left to torch, so that results don't depend on the caller's shell.
+test: $(VENV)/.installed-dev
+	env -u OMP_NUM_THREADS $(BIN)/python -m pytest -q
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+type: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+docs: $(VENV)/.installed-dev
+	$(BIN)/python docs/generate.py
+
+bench: $(VENV)/.installed-dev
+	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
+
+wheels: $(VENV)/.installed-dev
+	for project in . $(PLUGINS); do $(BIN)/python -m build --no-isolation --wheel --outdir dist $$project || exit 1; done
+
+clean:
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -path ./$(VENV) -prune -o \( -name __pycache__ -o -name '*.egg-info' \) -type d -print | xargs rm -rf
+
+# torch first and by its version alone: which build of it suits the machine is for pip to know.
+$(VENV)/.torch:
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet $(TORCH)
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.torch $(PROJECTS) constraints.txt
+	$(PIP) install --quiet -c constraints.txt -e . $(PLUGINS:%=-e ./%)
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) install --quiet -c constraints.txt -e '.[test,dev]'
+	touch $@
