@@ -1,0 +1,151 @@
+"""The trajectories of the page: a light index for the list, and what belongs to each one when it is opened."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from eef_framework.records import Attribution, Example, Observation, Step, SuccessRule, Trajectory, fingerprint
+from eef_framework.report.chunks import Chunks
+
+VERDICT_BITS = {"beneficial": 1, "harmful": 2, "neutral": 4, "unknown": 8}
+FAILED, SUCCEEDED, LOST = range(3)
+
+
+class Archive:
+    """Takes trajectories one by one. Memory holds the index and one chunk, however long the run.
+
+    Args:
+        chunks: takes the trajectories themselves.
+        rule: what a success is.
+    """
+
+    def __init__(self, chunks: Chunks, rule: SuccessRule) -> None:
+        self._chunks = chunks
+        self._rule = rule
+        self._groups: list[dict[str, str]] = []
+        self._tasks: dict[tuple[str, str], int] = {}
+        self._task_columns: dict[str, list[str]] = {name: [] for name in ("title", "kind", "id", "split")}
+        self._numbers: dict[str, int] = {}
+        self._states: dict[int, list[str]] = {}
+        self._columns: dict[str, list[Any]] = {
+            name: [] for name in ("id", "group", "task", "outcome", "reward", "steps", "origin", "state", "learnt")
+        }
+        self._verdicts: dict[int, dict[str, int]] = defaultdict(dict)
+        self._links: dict[int, dict[str, list[Any]]] = defaultdict(lambda: {"attributions": [], "learnt": []})
+
+    def __len__(self) -> int:
+        return len(self._columns["id"])
+
+    def group(self, title: str, phase: str, label: str) -> int:
+        """Announce a kind of trajectories.
+
+        Args:
+            title: for the list's filter.
+            phase: `demonstration`, `start`, `simulation` or `test`.
+            label: who played, or the training that the exploration belongs to (`eef 1`).
+
+        Returns:
+            Its number, for `add`.
+        """
+        self._groups.append({"title": title, "phase": phase, "label": label})
+        return len(self._groups) - 1
+
+    def add(self, trajectory: Trajectory, group: int) -> None:
+        """Take a trajectory. A simulation should come after the one it set out from, to share its steps."""
+        number, origin = len(self), trajectory.origin
+        self._numbers.setdefault(trajectory.id, number)
+        values = {
+            "id": trajectory.id,
+            "group": group,
+            "task": self._task(trajectory),
+            "outcome": LOST if trajectory.ending == "error" else int(self._rule.holds(trajectory)),
+            "reward": round(trajectory.reward, 4),
+            "steps": len(trajectory.steps),
+            "origin": self._numbers.get(origin.trajectory, -1) if origin else -1,
+            "state": origin.state if origin else -1,
+            "learnt": 0,
+        }
+        for name, value in values.items():
+            self._columns[name].append(value)
+        if self._groups[group]["phase"] == "demonstration":
+            self._states[number] = list(_state_keys(trajectory.initial, trajectory.steps))
+        self._chunks.add(trajectory, self._shared(trajectory))
+
+    def attribute(self, attribution: Attribution, training: str) -> None:
+        """Attach the verdicts of one iteration to a demonstration, if it is on the page."""
+        number = self._numbers.get(attribution.trajectory)
+        if number is None:
+            return
+        verdicts = {segment.verdict.value for segment in attribution.segments}
+        if sum(s.end - s.start for s in attribution.segments) < attribution.length:
+            verdicts.add("unknown")
+        self._verdicts[number][training] = sum(VERDICT_BITS[verdict] for verdict in verdicts)
+        self._links[number]["attributions"].append(
+            {
+                "training": training,
+                "method": attribution.method,
+                "error": attribution.error,
+                "segments": [[s.start, s.end, s.verdict.value, s.reason] for s in attribution.segments],
+                "probes": [
+                    [p.state, p.successes, len(p.simulations), [self._numbers.get(s, -1) for s in p.simulations]]
+                    for p in attribution.probes
+                ],
+            }
+        )
+
+    def learn(self, example: Example, training: str) -> None:
+        """Note which steps of a trajectory a training learnt from, if it is on the page."""
+        number = self._numbers.get(example.trajectory)
+        if number is None:
+            return
+        self._columns["learnt"][number] = 1
+        learnt = self._links[number]["learnt"]
+        for entry in learnt:
+            if entry[:2] == [training, example.source]:
+                entry[2] = sorted({*entry[2], *example.states})
+                return
+        learnt.append([training, example.source, sorted(set(example.states))])
+
+    def finish(self) -> dict[str, Any]:
+        """Write what isn't written yet and return the index."""
+        self._chunks.flush()
+        ends = [*self._chunks.starts[1:], len(self)]
+        for piece, (start, end) in enumerate(zip(self._chunks.starts, ends, strict=True)):
+            links = {number: self._links[number] for number in range(start, end) if number in self._links}
+            self._chunks.write(f"links-{piece}", links)
+        return {
+            "groups": self._groups,
+            "tasks": self._task_columns,
+            "rows": self._columns,
+            "verdicts": self._verdicts,
+            "chunks": self._chunks.starts,
+        }
+
+    def _task(self, trajectory: Trajectory) -> int:
+        task = trajectory.task
+        if (task.split, task.id) not in self._tasks:
+            self._tasks[task.split, task.id] = len(self._tasks)
+            title = task.instruction or " ".join(trajectory.initial.text.split())[:200] or task.id
+            for name, value in {"title": title[:400], "kind": task.kind, "id": task.id, "split": task.split}.items():
+                self._task_columns[name].append(value)
+        return self._tasks[task.split, task.id]
+
+    def _shared(self, trajectory: Trajectory) -> int:
+        """Return how many of the first steps needn't be stored, as they are the origin's."""
+        if trajectory.origin is None:
+            return 0
+        state = trajectory.origin.state
+        known = self._states.get(self._numbers.get(trajectory.origin.trajectory, -1), [])
+        own = list(_state_keys(trajectory.initial, trajectory.steps[:state]))
+        return state if len(own) == state + 1 <= len(known) and own[state] == known[state] else 0
+
+
+def _state_keys(initial: Observation, steps: Iterable[Step]) -> Iterator[str]:
+    """Yield a fingerprint of every state together with all that led there."""
+    key = fingerprint(initial.text)
+    yield key
+    for step in steps:
+        key = fingerprint(f"{key}\x1f{step.action}\x1f{step.observation.text}")
+        yield key

@@ -1,0 +1,183 @@
+"""From a run directory to one page that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import IO
+
+from eef_framework.errors import storage
+from eef_framework.records import Attribution, Example, SuccessRule, Trajectory, fingerprint
+from eef_framework.report.archive import Archive
+from eef_framework.report.chunks import TEXT_LIMIT, Chunks
+from eef_framework.report.markup import Element, data_script, render, tag
+from eef_framework.report.sections import sections
+from eef_framework.report.source import Group, Source
+from eef_framework.report.summary import name_of, summary
+from eef_framework.report.tally import Counts, Exploration, Tally, sources_of
+from eef_framework.report.words import GLOSSARY, glossary
+
+MOST_TRAJECTORIES = 20_000
+"""More of them make a page that browsers open slowly; beyond it, a sample of the tasks is shown."""
+
+SCRIPTS = ("store.js", "list.js", "detail.js", "page.js")
+
+
+def build_report(run: Path, most: int = MOST_TRAJECTORIES) -> Path:
+    """Write a run's `report.html`: results, charts, and every trajectory to read. Works on unfinished runs too.
+
+    Rows are streamed, so that memory holds an index of them only. No plugin is needed.
+
+    Args:
+        run: the run directory.
+        most: how many trajectories the page may hold, roughly. Of longer runs it holds all those of a sample of
+            their tasks, and says so; counts and charts cover everything.
+
+    Returns:
+        The page's path, within the run directory.
+
+    Raises:
+        StorageError: there is no such directory, or it can't be written to.
+    """
+    source = Source(run)
+    page, draft, pieces = run / "report.html", run / ".report.html.tmp", run / ".report.pieces.tmp"
+    with storage(page, "writing"):
+        try:
+            with pieces.open("w", encoding="ascii") as file:
+                parts = _parts(source, file, most)
+            with draft.open("w", encoding="utf-8", errors="replace") as out:
+                _fill(out, parts, pieces)
+            draft.replace(page)
+        finally:
+            draft.unlink(missing_ok=True)
+            pieces.unlink(missing_ok=True)
+    return page
+
+
+def _parts(source: Source, file: IO[str], most: int) -> dict[str, str]:
+    """Read the run once, writing trajectories to the file, and return what the template's places are filled with."""
+    chunks = Chunks(file)
+    archive = Archive(chunks, _rule(source))
+    counts = Counts()
+    total = sum(_lines(group.path) for group in source.groups())
+    share = min(1.0, most / max(total, 1))
+    for group in source.groups():
+        _read_group(source, group, archive, counts, share)
+    _read_links(source, archive, counts)
+    index = archive.finish()
+    body = [summary(source, counts, _remarks(source, chunks, share)), *sections(source, counts)]
+    style = _asset("page.css")
+    script = "(() => {\n" + "\n".join(map(_asset, SCRIPTS)) + "\n})();"
+    return {
+        "policy": f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; base-uri 'none'; "
+        "form-action 'none'",
+        "title": render(tag("title", f"{source.method} on {name_of(source.config, 'environment')}")),
+        "heading": render(_heading(source)),
+        "style": style,
+        "results": "\n".join(map(render, body)),
+        "glossary": render(glossary()),
+        "data": data_script("data", {**index, "words": GLOSSARY}),
+        "script": script,
+    }
+
+
+def _heading(source: Source) -> Element:
+    names = (tag("b", source.method), " on ", tag("b", name_of(source.config, "environment")))
+    return tag("h1", *names, tag("small", f" · run {source.run.resolve().name}"))
+
+
+def _rule(source: Source) -> SuccessRule:
+    if source.metrics is not None:
+        return SuccessRule(threshold=source.metrics.threshold)
+    success = source.config.get("success")
+    threshold = success.get("threshold") if isinstance(success, Mapping) else None
+    return SuccessRule(threshold=threshold) if isinstance(threshold, int | float) else SuccessRule()
+
+
+def _read_group(source: Source, group: Group, archive: Archive, counts: Counts, share: float) -> None:
+    rule = _rule(source)
+    numbers: dict[str, int] = {}
+    titles = {
+        "demonstration": "expert's demonstrations (training tasks)",
+        "test": f"{group.label}: test on held-out tasks",
+        "start": f"{group.label}: exploring from the start",
+        "simulation": f"{group.label}: exploring from probes",
+    }
+    for trajectory in source.rows(group.path, Trajectory):
+        phase: str = group.phase
+        if phase == "exploration":
+            phase = "simulation" if trajectory.origin else "start"
+            counts.explorations.setdefault(group.label, Exploration()).add(trajectory, rule)
+        elif phase == "test":
+            counts.tests.setdefault(group.label, Tally()).add(trajectory, rule)
+        else:
+            counts.demonstrations.add(trajectory, rule)
+            counts.demonstrated[trajectory.id] = trajectory.task.id
+        if _sampled(trajectory, share):
+            if phase not in numbers:
+                numbers[phase] = archive.group(titles[phase], phase, group.label)
+            archive.add(trajectory, numbers[phase])
+
+
+def _read_links(source: Source, archive: Archive, counts: Counts) -> None:
+    for training in source.trainings():
+        for attribution in source.rows(training.attributions, Attribution):
+            task = counts.demonstrated.get(attribution.trajectory)
+            counts.explorations.setdefault(training.label, Exploration()).attribute(attribution, task)
+            archive.attribute(attribution, training.label)
+        if training.examples.exists():
+            sources: dict[str, set[str]] = {}
+            for example in source.rows(training.examples, Example):
+                sources_of(example, sources)
+                archive.learn(example, training.label)
+            counts.learn(training.label, sources)
+
+
+def _sampled(trajectory: Trajectory, share: float) -> bool:
+    """Tell whether a trajectory's task is in the sample. All trajectories of a task share its fate."""
+    return share >= 1 or int(fingerprint(f"{trajectory.task.split}/{trajectory.task.id}"), 16) < share * 2**64
+
+
+def _remarks(source: Source, chunks: Chunks, share: float) -> Iterator[str]:
+    if source.metrics is None:
+        yield "This run isn't finished: its final numbers (metrics.json) aren't there. The page shows what there is so far."
+    if share < 1:
+        yield (
+            f"The list of trajectories holds about {share:.1%} of them: all those of a random sample of the tasks. "
+            "Results, counts and charts cover all of them."
+        )
+    if chunks.cut:
+        yield f"Texts of more than {TEXT_LIMIT:,} characters are cut in the list of trajectories ({chunks.cut:,} of them)."
+    yield from source.problems
+
+
+def _fill(out: IO[str], parts: Mapping[str, str], pieces: Path) -> None:
+    """Write the template with its places filled. What is filled in is never searched for places."""
+    for number, part in enumerate(re.split(r"\{\{(\w+)\}\}", _asset("page.html"))):
+        if number % 2 == 0:
+            out.write(part)
+        elif part == "pieces":
+            with pieces.open(encoding="ascii") as file:
+                shutil.copyfileobj(file, out)
+        else:
+            out.write(parts[part])
+
+
+def _asset(name: str) -> str:
+    return files("eef_framework.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    """Return the hash by which the page's security policy allows its own script and style, and no others."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _lines(path: Path) -> int:
+    """Count a file's lines without reading it whole."""
+    with path.open("rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))

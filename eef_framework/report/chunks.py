@@ -1,0 +1,93 @@
+"""Compressed pieces of the page, which a browser unpacks when they are looked at."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from typing import IO, Any
+
+from eef_framework.records import Step, Trajectory
+
+CHUNK_ROWS = 200
+CHUNK_CHARACTERS = 4_000_000
+TEXT_LIMIT = 20_000
+"""Longer texts are cut on the page, in characters."""
+
+
+class Chunks:
+    """Packs trajectories in order, some 200 to a piece, with every text of a piece kept once.
+
+    Args:
+        file: where finished pieces go, as script elements that no browser executes.
+
+    Attributes:
+        starts: number of the first trajectory of each piece.
+        cut: how many texts were too long and were cut.
+    """
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+        self._rows: list[dict[str, Any]] = []
+        self._texts: dict[str, int] = {}
+        self._characters = 0
+        self._count = 0
+        self.starts: list[int] = []
+        self.cut = 0
+
+    def add(self, trajectory: Trajectory, shared: int) -> None:
+        """Pack a trajectory.
+
+        Args:
+            trajectory: the next one.
+            shared: how many of its first steps to leave out, as those of its origin are the same.
+        """
+        if not self._rows:
+            self.starts.append(self._count)
+        self._count += 1
+        self._rows.append(
+            {
+                "actor": trajectory.actor,
+                "seed": str(trajectory.seed),  # 63 bits are more than a browser's numbers hold
+                "ending": trajectory.ending,
+                "error": trajectory.error,
+                "seconds": trajectory.seconds if trajectory.seconds < float("inf") else None,
+                "origin": trajectory.origin.trajectory if trajectory.origin else "",
+                "shared": shared,
+                "initial": None if shared else self._text(trajectory.initial.text),
+                "steps": [self._step(step) for step in trajectory.steps[shared:]],
+            }
+        )
+        if len(self._rows) >= CHUNK_ROWS or self._characters >= CHUNK_CHARACTERS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the piece under way, if there is one."""
+        if self._rows:
+            self.write(f"chunk-{len(self.starts) - 1}", {"texts": list(self._texts), "rows": self._rows})
+        self._rows, self._texts, self._characters = [], {}, 0
+
+    def write(self, ident: str, data: Any) -> None:
+        """Write data under a name."""
+        packed = gzip.compress(json.dumps(data, separators=(",", ":")).encode(), compresslevel=6, mtime=0)
+        self._file.write(f'<script type="text/plain" id="{ident}">{base64.b64encode(packed).decode()}</script>\n')
+
+    def _step(self, step: Step) -> dict[str, Any]:
+        row: dict[str, Any] = {"action": self._text(step.action), "seen": self._text(step.observation.text)}
+        if not step.valid:
+            row["invalid"] = True
+        if step.response is not None and step.response.thought:
+            row["thought"] = self._text(step.response.thought)
+        if step.response is not None and not step.response.parsed:
+            row["said"] = self._text(step.response.text)
+        return row
+
+    def _text(self, text: str) -> int:
+        """Return the number of a text within the piece."""
+        if len(text) > TEXT_LIMIT:
+            self.cut += 1
+            text = f"{text[:TEXT_LIMIT]}\n[cut here: {len(text) - TEXT_LIMIT:,} more characters are in the run's files]"
+        if text not in self._texts:
+            self._texts[text] = len(self._texts)
+            self._characters += len(text)
+        return self._texts[text]

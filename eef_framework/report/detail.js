@@ -1,0 +1,250 @@
+// One trajectory, as a person wants to read it.
+
+const detail = byId("detail");
+let opened = -1;
+const ENDINGS = {
+  terminated: "ended by the world",
+  truncated: "stopped at the world's limit of steps",
+  "step-limit": "stopped at the run's limit of steps",
+  "time-limit": "stopped at the time limit",
+  "gave-up": "gave up",
+  error: "lost to a technical failure",
+};
+
+async function open(number) {
+  opened = number;
+  markOpen();
+  detail.replaceChildren(el("p", { class: "lead" }, "Unpacking …"));
+  const [found, linked] = await Promise.all([trajectory(number), links(number)]);
+  const from = rows.origin[number] >= 0 ? await links(rows.origin[number]) : null;
+  if (opened !== number) return; // another one was asked for meanwhile
+  const training = groupOf(number).label;
+  const judged = from ? from.attributions.filter((a) => a.training === training) : linked.attributions;
+  draw(number, found, linked, judged, judged.length - 1);
+  byId("detail-title").focus({ preventScroll: true });
+}
+
+function close() {
+  opened = -1;
+  const tips = suggestions().map(([number, why]) => el("li", {}, el("a", { href: linkTo(number) }, why)));
+  detail.replaceChildren(
+    el("p", { class: "lead empty" }, "Choose a ", term("trajectory"), " to read it step by step. ",
+      "With an expert's demonstration you see which of its actions helped the agent, and which did harm."),
+    tips.length ? el("div", {}, el("h3", {}, "Good ones to begin with"), el("ul", {}, tips)) : "");
+  markOpen();
+}
+
+// Find a few trajectories that show what the method does.
+function suggestions() {
+  const first = (fits) => rows.id.findIndex((_, number) => fits(number, groupOf(number).phase));
+  const masks = (number) => Object.values(data.verdicts[number] || {});
+  return [
+    [first((n, phase) => phase === "demonstration" && rows.outcome[n] === 0 && masks(n).some((mask) => mask & 1)),
+      "The expert fails, yet some of its actions helped the agent"],
+    [first((n, phase) => phase === "demonstration" && masks(n).some((mask) => mask & 2)),
+      "The expert harms the agent's chances on the way"],
+    [first((n, phase) => phase === "simulation" && rows.outcome[n] === 1 && rows.learnt[n] && rows.outcome[rows.origin[n]] === 0),
+      "The agent succeeds from a state of a failed demonstration, and learns from it"],
+    [first((n, phase) => phase === "test" && rows.outcome[n] === 0), "A test that fails"],
+  ].filter(([number]) => number >= 0);
+}
+
+function draw(number, found, linked, judged, choice) {
+  const own = rows.origin[number] < 0 && rows.state[number] < 0 ? 0 : rows.state[number];
+  const attribution = judged[choice] || null;
+  const redraw = (other) => draw(number, found, linked, judged, other);
+  detail.replaceChildren(
+    toolbar(number),
+    el("h2", { id: "detail-title", tabindex: -1 }, titleOf(number)),
+    facts(number, found),
+    el("p", { class: "story" }, story(number, found)),
+    found.error ? el("p", { class: "remarks" }, found.error) : "",
+    own ? "" : verdictHead(judged, choice, redraw),
+    attribution && !own ? strip(found, attribution) : "",
+    linked.learnt.length ? learntLegend(linked.learnt) : "",
+    steps(found, attribution, linked.learnt, own),
+    others(number),
+  );
+}
+
+function toolbar(number) {
+  const place = matching.indexOf(number);
+  const go = (to, text) => {
+    const there = place >= 0 && matching[to] !== undefined;
+    return el("button", { type: "button", disabled: !there, onclick: () => { location.hash = linkTo(matching[to]); } }, text);
+  };
+  return el("div", { class: "toolbar" },
+    el("a", { href: filtersAsLink(), id: "close", class: "button" }, "✕ Close"), el("small", {}, " Esc"),
+    el("span", { class: "gap" }), go(place - 1, "↑ Previous"), go(place + 1, "↓ Next"));
+}
+
+function facts(number, found) {
+  const outcome = OUTCOMES[rows.outcome[number]];
+  const entries = [
+    [el("span", { class: `outcome ${outcome.key}` }, outcome.icon), ` ${outcome.word}`],
+    [term("reward"), ` ${rewardOf(number)}`],
+    [plural(rows.steps[number], "step")],
+    [ENDINGS[found.ending] || found.ending],
+    kindOf(number) ? [term("kind"), ` ${kindOf(number)}`] : null,
+    ["played by ", found.actor],
+  ];
+  return el("ul", { class: "pills" }, entries.filter(Boolean).map((entry) => el("li", {}, entry)));
+}
+
+function story(number, found) {
+  const { phase, label } = groupOf(number);
+  if (phase === "demonstration") return ["A ", term("demonstration"), ": the ", term("expert"), " plays a training task."];
+  if (phase === "test") return [`A test of ${label} on a `, term("held-out", "held-out task"), "."];
+  if (phase === "start") return [`Exploration for ${label}: the `, term("agent"), " tries a training task from its start."];
+  const origin = rows.origin[number];
+  const demonstration = origin >= 0 ? el("a", { href: linkTo(origin) }, "this demonstration") : `“${found.origin}”`;
+  return ["A ", term("simulation"), ` for ${label}: the first ${plural(rows.state[number], "action")} repeat `, demonstration,
+    " of the ", term("expert"), ", all that follows is the ", term("agent"), "'s own doing."];
+}
+
+function verdictHead(judged, choice, redraw) {
+  if (!judged.length) return "";
+  const buttons = judged.map((a, index) =>
+    el("button", { type: "button", "aria-pressed": String(index === choice), onclick: () => redraw(index) }, a.training));
+  const { method, error } = judged[choice];
+  return el("div", { class: "verdicts" },
+    el("h3", {}, "What the expert's actions did to the agent's chances"),
+    el("p", {}, term("verdict", "Verdicts"), " found before training: ", buttons, method ? ` by the strategy “${method}”` : ""),
+    error ? el("p", { class: "remarks" }, `No verdict was reached: ${error}`) : "",
+    el("ul", { class: "legend" }, VERDICTS.map(({ key, icon }) =>
+      el("li", {}, el("span", { class: `swatch v-${key}` }, icon), term(key))),
+    el("li", {}, el("span", { class: "probe-dot" }, "1/2"), term("probe"), ": 1 of 2 tries succeeded")));
+}
+
+const segmentAt = (attribution, step) =>
+  attribution && attribution.segments.find(([start, end]) => start <= step && step < end);
+const verdictAt = (attribution, step) => verdictOf((segmentAt(attribution, step) || [0, 0, "unknown"])[2]);
+
+// The whole demonstration on one line: actions coloured by verdict, probes between them.
+function strip(found, attribution) {
+  const parts = [];
+  for (let state = 0; state <= found.steps.length; state++) {
+    const probe = attribution.probes.find(([at]) => at === state);
+    if (probe) {
+      const go = () => byId(`state-${state}`).scrollIntoView({ behavior: "smooth", block: "center" });
+      const words = `Probe behind ${plural(state, "action")}: ${probe[1]} of ${probe[2]} tries succeeded. Go there.`;
+      parts.push(el("button", { type: "button", class: `probe-dot ${probe[1] ? "some" : "none"}`, title: words, "aria-label": words, onclick: go }, `${probe[1]}/${probe[2]}`));
+    }
+    if (state === found.steps.length) break;
+    const { key, icon } = verdictAt(attribution, state);
+    parts.push(el("span", { class: `cell v-${key}`, title: `${state + 1}. ${found.steps[state].action} (${key})` }, icon));
+  }
+  return el("div", { class: "strip", role: "group", "aria-label": "The demonstration at a glance" }, el("span", { class: "end" }, "start"), parts, el("span", { class: "end" }, "end"));
+}
+
+function learntLegend(learnt) {
+  const sources = [...new Set(learnt.map(([, source]) => source))];
+  const parts = sources.map((source) => el("li", {}, "as ", term(`source-${source}`, data.words[`source-${source}`] ? null : source || "example"),
+    " by ", el("b", {}, learnt.filter(([, other]) => other === source).map(([training]) => training).join(", "))));
+  return el("div", { class: "learnt-legend" }, el("p", {}, "This trajectory was used in training. Steps marked ",
+    el("span", { class: "chip learnt" }, "● learnt"), " below were ", term("learnt"), ":"), el("ul", {}, parts));
+}
+
+function steps(found, attribution, learnt, own) {
+  const shown = el("ol", { class: "timeline" });
+  const replayed = own ? el("ol", { class: "timeline" }) : shown;
+  let before = null;
+  let into = replayed;
+  for (let state = 0; state <= found.steps.length; state++) {
+    if (state === own) into = shown;
+    const step = found.steps[state];
+    into.append(stateItem(found, state, before, attribution, own));
+    into.append(...segmentHead(attribution, state, own));
+    before = state ? found.steps[state - 1].seen : found.initial;
+    if (step) into.append(actionItem(step, state, attribution, learnt, own));
+  }
+  if (!own) return shown;
+  const words = `The expert's first ${plural(own, "action")}, repeated`;
+  return el("div", {}, el("details", { class: "replayed" }, el("summary", {}, words), replayed),
+    el("p", { class: "takeover" }, "From here on the agent acts alone"), shown);
+}
+
+function segmentHead(attribution, state, own) {
+  const segment = attribution && (!own || state < own) && attribution.segments.find(([start]) => start === state);
+  if (!segment) return [];
+  const [start, end, key, reason] = segment;
+  const { icon } = verdictOf(key);
+  const span = end - start === 1 ? `action ${start + 1}` : `actions ${start + 1} to ${end}`;
+  return [el("li", { class: `segment v-${key}` }, el("span", { class: `swatch v-${key}` }, icon), " ", term(key), `: ${span}. ${reason}`)];
+}
+
+function stateItem(found, state, before, attribution, own) {
+  const text = state ? found.steps[state - 1].seen : found.initial;
+  const known = new Set((before || "").split("\n"));
+  const lines = text.split("\n").map((line) => el("span", { class: before != null && known.has(line) ? "same" : "" }, line + "\n"));
+  const box = el("pre", { class: "seen" }, lines);
+  const probe = attribution && !own && attribution.probes.find(([at]) => at === state);
+  const item = el("li", { class: `state ${around(attribution, state, own)}`, id: `state-${state}` },
+    el("small", {}, state ? `State ${state}: what is seen then` : "State 0: what is seen at the start"), box);
+  if (lines.length > 9 || text.length > 900) {
+    box.classList.add("long");
+    item.append(el("button", { type: "button", class: "more", onclick: (event) => {
+      const whole = box.classList.toggle("whole");
+      event.target.textContent = whole ? "Show less" : "Show all";
+    } }, "Show all"));
+  }
+  if (probe) item.append(probeCard(probe, state));
+  return item;
+}
+
+// A state within a segment continues its coloured edge; one between two segments has none.
+function around(attribution, state, own) {
+  if (!attribution || state === 0 || (own && state >= own)) return "";
+  const [left, right] = [segmentAt(attribution, state - 1), segmentAt(attribution, state)];
+  return left && left === right ? `edge v-${left[2]}` : "";
+}
+
+function probeCard([state, successes, n, simulations], at) {
+  const chips = simulations.map((number, index) => {
+    if (number < 0) return el("span", { class: "chip" }, `try ${index + 1}: not on this page`);
+    const { icon, key, word } = OUTCOMES[rows.outcome[number]];
+    return el("a", { class: "chip", href: linkTo(number) }, el("span", { class: `outcome ${key}` }, icon), ` try ${index + 1}: ${word}`);
+  });
+  return el("div", { class: "probe" }, el("span", { class: `probe-dot ${successes ? "some" : "none"}` }, `${successes}/${n}`),
+    " ", term("probe", "Probe"), `: from here the agent went on alone ${n === 1 ? "once" : `${n} times`} and succeeded ${successes === 0 ? "never" : successes === 1 ? "once" : `${successes} times`}. `,
+    chips);
+}
+
+function actionItem(step, state, attribution, learnt, own) {
+  const mine = state >= own;
+  const key = attribution && (!own || !mine) ? verdictAt(attribution, state).key : "";
+  return el("li", { class: `action ${key ? `edge v-${key}` : ""}` },
+    step.thought ? el("p", { class: "thought" }, el("span", { class: "unseen" }, "Thought: "), step.thought) : "",
+    el("p", {}, el("span", { class: "number" }, `${state + 1}. `), el("code", {}, step.action), " ",
+      key ? el("span", { class: `chip v-${key}` }, `${verdictOf(key).icon} ${key}`) : "", " ",
+      step.invalid ? el("span", { class: "chip bad" }, "✗ ", "not understood by the world") : "", " ", learntChip(learnt, state)),
+    step.said ? el("p", { class: "remarks" }, term("unparsed", "No action could be read"), ` in this answer: ${step.said}`) : "");
+}
+
+// Tell whether a step was learnt, and by whom where trainings differ.
+function learntChip(learnt, state) {
+  if (!learnt.length) return "";
+  const by = [...new Set(learnt.filter(([, , states]) => states.includes(state)).map(([training]) => training))];
+  if (!by.length) return el("span", { class: "chip" }, "○ context only");
+  const all = new Set(learnt.map(([training]) => training)).size === by.length;
+  const names = by.length > 2 ? `${by[0]} and ${by.length - 1} more` : by.join(", ");
+  return el("span", { class: "chip learnt", title: `learnt by ${by.join(", ")}` }, all ? "● learnt" : `● learnt by ${names}`);
+}
+
+function others(number) {
+  const byGroup = new Map();
+  for (let other = 0; other < total; other++) {
+    if (rows.task[other] !== rows.task[number] || other === number) continue;
+    const group = rows.group[other];
+    byGroup.set(group, [...(byGroup.get(group) || []), other]);
+  }
+  if (!byGroup.size) return "";
+  const most = 12;
+  const lines = [...byGroup].map(([group, numbers]) => el("li", {}, `${data.groups[group].title}: `,
+    numbers.slice(0, most).map((other) => {
+      const { icon, key, word } = OUTCOMES[rows.outcome[other]];
+      return el("a", { class: "chip", href: linkTo(other) }, el("span", { class: `outcome ${key}` }, icon), ` ${word}`);
+    }),
+    numbers.length > most ? ` and ${numbers.length - most} more` : ""));
+  return el("section", { class: "others" }, el("h3", {}, "The same task, played at other times"), el("ul", {}, lines));
+}

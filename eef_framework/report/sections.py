@@ -1,0 +1,264 @@
+"""What is below the first screen: by kind of task, by iteration, from probed states, yield, costs, losses, settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from urllib.parse import urlencode
+
+import yaml
+
+from eef_framework.evaluation.wording import count, duration
+from eef_framework.records import Cost, Estimate
+from eef_framework.report.charts import EXPERT_MARK, Line, interval_bar, line_chart, loss_chart, share_bar
+from eef_framework.report.markup import Child, Element, tag
+from eef_framework.report.source import Source
+from eef_framework.report.summary import looks, rate_text
+from eef_framework.report.tally import Counts, Exploration, Tally
+from eef_framework.report.words import GLOSSARY, term
+
+VERDICTS = ("beneficial", "harmful", "neutral", "unknown")
+
+
+def sections(source: Source, counts: Counts) -> Iterator[Element]:
+    """Yield every section that there is something to show in."""
+    yield from _kinds(source)
+    yield from _iterations(source)
+    yield from _probes(source, counts)
+    yield from _exploration(source, counts)
+    yield from _costs(source)
+    yield from _losses(source)
+    yield _about(source)
+
+
+def _section(ident: str, title: str, lead: list[Child], *children: Child) -> Element:
+    return tag("section", tag("h2", title), tag("p", lead, class_="lead"), *children, id=ident)
+
+
+def _kinds(source: Source) -> Iterator[Element]:
+    rows = source.metrics.rows if source.metrics else ()
+    last = {row.method or row.label: row for row in rows}  # of each method, the row of its last iteration
+    kinds = sorted({kind for row in last.values() for kind in row.evaluation.by_kind})
+    if not kinds:
+        return
+    style = looks(source)
+    blocks = []
+    for kind in kinds:
+        bars: list[Child] = []
+        for name, row in last.items():
+            estimate = row.evaluation.by_kind.get(kind)
+            if estimate:
+                look = style.get(name, "s-clone")
+                label = tag("span", tag("span", class_=f"dot {look}"), row.label)
+                bars.append(tag("li", label, interval_bar(estimate, look), rate_text(estimate, 0)))
+        sizes = {row.evaluation.by_kind[kind].n for row in last.values() if kind in row.evaluation.by_kind}
+        blocks.append(tag("div", tag("h3", kind, tag("small", f" {max(sizes)} tasks")), tag("ul", bars), class_="kind"))
+    lead: list[Child] = ["Where each is strong, by ", term("kind"), ", after the last ", term("iteration"), "."]
+    yield _section("kinds", "Success by kind of task", lead, tag("div", blocks, class_="kinds"))
+
+
+def _iterations(source: Source) -> Iterator[Element]:
+    rows = source.metrics.rows if source.metrics else ()
+    if not any(row.method for row in rows):
+        return
+    ticks = [(float(i), "0 (clone)" if i == 0 else str(i)) for i in range(max(row.iteration for row in rows) + 1)]
+    success = _by_iteration(source, {row.label: row.evaluation.success for row in rows}, len(ticks))
+    charts = [line_chart("Success on held-out tasks", success, ticks, "iteration")]
+    if all(0 <= row.evaluation.reward.mean <= 1 for row in rows):
+        reward = _by_iteration(source, {row.label: row.evaluation.reward for row in rows}, len(ticks))
+        charts.append(line_chart("Mean reward on held-out tasks", reward, ticks, "iteration", shares=False))
+    lead: list[Child] = ["How the agent gets better from ", term("iteration"), " to iteration. "]
+    lead += ["Vertical lines are ", term("interval", "95 % intervals"), "; the expert doesn't learn."]
+    yield _section("iterations", "Progress by iteration", lead, tag("div", charts, class_="charts"))
+
+
+def _by_iteration(source: Source, values: dict[str, Estimate], count: int) -> list[Line]:
+    """Return a line for each method, from the clone on, and a level one for the expert."""
+    assert source.metrics is not None
+    style = looks(source)
+    start = [(0.0, values["clone"])] if "clone" in values else []
+    lines = []
+    for mark, method in enumerate(dict.fromkeys(row.method for row in source.metrics.rows if row.method)):
+        own = [(float(r.iteration), values[r.label]) for r in source.metrics.rows if r.method == method]
+        lines.append(Line(method, style[method], min(mark, EXPERT_MARK - 1), start + own))
+    if "expert" in values:
+        level = [(float(i), values["expert"]) for i in range(count)]
+        lines.append(Line("expert", style["expert"], EXPERT_MARK, level))
+    return lines
+
+
+def _probes(source: Source, counts: Counts) -> Iterator[Element]:
+    by_method: dict[str, list[Line]] = {}
+    style = looks(source)
+    for training in source.trainings():
+        points = counts.explorations.get(training.label, Exploration()).by_probe()
+        if points:
+            lines = by_method.setdefault(training.method, [])
+            mark = min(len(lines), EXPERT_MARK - 1)
+            lines.append(
+                Line(training.label, style[training.method], mark, [(float(k), estimate) for k, estimate in points])
+            )
+    if not by_method:
+        return
+    charts = []
+    for method, lines in by_method.items():
+        last = int(max(x for line in lines for x, _ in line.points))
+        ticks = [(float(k), "start" if k == 0 else f"probe {k}" if last < 6 else str(k)) for k in range(last + 1)]
+        title = f"{method}: success of the agent's attempts, by where they start"
+        charts.append(line_chart(title, lines, ticks, "where the attempt starts"))
+    lead: list[Child] = [
+        "How often the agent succeeds when it starts at the beginning of a training task, and when it "
+    ]
+    lead += [
+        "starts at the first, second, ... ",
+        term("probe"),
+        " along the expert's demonstration of it. A curve that ",
+    ]
+    lead += ["rises says that the expert's first actions help; one that falls, that the expert leads astray later on."]
+    yield _section("probes", "How far the expert helps", lead, tag("div", charts, class_="charts"))
+
+
+def _exploration(source: Source, counts: Counts) -> Iterator[Element]:
+    found = [(t, counts.explorations[t.label]) for t in source.trainings() if t.label in counts.explorations]
+    if not found and not counts.examples:
+        return
+    cards = [_yield_card(training.label, exploration, counts) for training, exploration in found]
+    if "clone" in counts.examples:
+        cards.insert(0, tag("article", tag("h3", "clone"), _examples("clone", counts), class_="card"))
+    lead: list[Child] = [
+        "What each ",
+        term("exploration"),
+        " of training tasks brought in, and what was learnt from it.",
+    ]
+    yield _section("exploration", "What exploration found", lead, tag("div", cards, class_="cards"))
+
+
+def _yield_card(label: str, exploration: Exploration, counts: Counts) -> Element:
+    starts = sum(exploration.starts.values(), Tally())
+    simulations = sum(exploration.simulations.values(), Tally())
+    tasks = len(exploration.starts.keys() | exploration.simulations.keys())
+    facts: list[tuple[list[Child], str]] = [
+        (["attempts from the start"], f"{starts.n:,}, {_percent(starts.rate)} succeed"),
+        (["tasks solved from their start"], f"{exploration.solved:,} of {tasks:,}"),
+    ]
+    if simulations.n:
+        text = f"{simulations.n:,}, {_percent(simulations.rate)} succeed"
+        facts.append(([term("simulation", "simulations"), " from ", term("probe", "probes")], text))
+        facts.append((["further tasks solved, only from a probe"], f"{exploration.solved_with_help:,}"))
+    if starts.lost + simulations.lost:
+        facts.append(([term("lost", "lost episodes")], f"{starts.lost + simulations.lost:,}"))
+    return tag(
+        "article",
+        tag("h3", label),
+        tag("dl", [tag("div", tag("dt", name), tag("dd", value)) for name, value in facts], class_="facts"),
+        _verdict_bar(exploration) if exploration.attributed else None,
+        _examples(label, counts),
+        tag("p", tag("a", "Read these attempts", href=f"#trajectories?{urlencode({'label': label})}")),
+        class_="card",
+    )
+
+
+def _percent(rate: Estimate) -> str:
+    return f"{rate.mean:.0%}" if rate.n else "none"
+
+
+def _verdict_bar(exploration: Exploration) -> Element:
+    total = sum(exploration.verdicts.values()) or 1
+    bar = tag("svg", class_="shares", viewBox="0 0 100 10", preserveAspectRatio="none", aria_hidden="true")
+    left, words = 0.0, []
+    for verdict in VERDICTS:
+        n = exploration.verdicts.get(verdict, 0)
+        if n:
+            fill = "url(#hatch)" if verdict == "unknown" else None
+            bar.append(tag("rect", class_=f"v-{verdict}", fill=fill, x=left, y=0, width=100 * n / total, height=10))
+            left += 100 * n / total
+            words.append(tag("li", tag("span", class_=f"swatch v-{verdict}"), term(verdict), f" {n / total:.0%}"))
+    title = [f"The expert's {total:,} actions in {exploration.attributed:,} demonstrations, by ", term("verdict")]
+    return tag("div", tag("p", title), bar, tag("ul", words, class_="legend"))
+
+
+def _examples(label: str, counts: Counts) -> Element | None:
+    sources = counts.examples.get(label)
+    if sources is None:
+        return None
+    items: list[Child] = []
+    for source, n in sources.most_common():
+        key = f"source-{source}"
+        items += [", " if items else " ", f"{n:,} ", term(key, source) if key in GLOSSARY else source]
+    return tag("p", term("learnt", "Learnt from"), *(items or [" nothing"]), " trajectories" if items else "")
+
+
+def _costs(source: Source) -> Iterator[Element]:
+    stages = source.metrics.stages if source.metrics else {}
+    if not stages:
+        return
+    total = sum(stages.values(), Cost())
+    longest = max(cost.seconds for cost in stages.values()) or 1.0
+    rows = [_cost_row(stage_title(name), cost, longest) for name, cost in stages.items()]
+    heads: list[Child] = ["stage", "time", "attempts", term("simulation", "simulations"), term("step", "steps")]
+    heads += [term("tokens", "tokens read and written while acting"), term("tokens", "tokens in training")]
+    table = tag(
+        "table",
+        tag("thead", tag("tr", [tag("th", h, scope="col") for h in heads])),
+        tag("tbody", rows),
+        tag("tfoot", _cost_row("all", total, 0)),
+    )
+    lead: list[Child] = ["What every stage of the run consumed."]
+    yield _section("costs", "Costs", lead, tag("div", table, class_="scroll costs"))
+
+
+def stage_title(name: str) -> str:
+    """Put a stage's folder into words: `methods/eef/2/tune` is `eef 2: training`."""
+    words = {"explore": "exploration", "select": "choice of examples", "tune": "training", "evaluate": "test"}
+    parts = name.split("/")
+    if parts[0] == "methods" and len(parts) == 4:
+        return f"{parts[1]} {parts[2]}: {words.get(parts[3], parts[3])}"
+    if parts[0] == "evaluate" and len(parts) == 2:
+        return f"{parts[1]}: test"
+    return {"collect": "expert: demonstrations", "clone": "clone: training"}.get(name, name)
+
+
+def _cost_row(title: str, cost: Cost, longest: float) -> Element:
+    return tag(
+        "tr",
+        tag("th", title, scope="row"),
+        tag("td", share_bar(cost.seconds / longest) if longest else None, duration(cost.seconds)),
+        [tag("td", count(n)) for n in (cost.episodes, cost.simulations, cost.steps)],
+        [tag("td", count(n)) for n in (cost.computed_tokens, cost.trained_tokens)],
+    )
+
+
+def _losses(source: Source) -> Iterator[Element]:
+    curves = [(training.label, source.losses(training)) for training in source.trainings()]
+    curves = [(label, points) for label, points in curves if points]
+    if not curves:
+        return
+    highest = max((y for _, points in curves for _, y in points if abs(y) < float("inf")), default=1.0) or 1.0
+    charts = [loss_chart(label, points, highest) for label, points in curves]
+    lead: list[Child] = ["The ", term("loss"), " of every training, all on the same scale."]
+    yield _section("losses", "Training", lead, tag("div", charts, class_="charts"))
+
+
+def _about(source: Source) -> Element:
+    versions = source.manifest.get("versions")
+    git = source.manifest.get("git")
+    rows = {
+        "folder": source.run.resolve().name,
+        "started": source.manifest.get("created"),
+        "seed": source.manifest.get("seed"),
+    }
+    if isinstance(git, dict):
+        rows["code"] = f"{git.get('commit', '')}{' with changes that were not committed' if git.get('dirty') else ''}"
+    if isinstance(versions, dict):
+        rows["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items())
+    facts = [tag("div", tag("dt", name), tag("dd", str(value))) for name, value in rows.items() if value is not None]
+    notes = [tag("li", note) for note in (source.metrics.notes if source.metrics else ())]
+    settings = yaml.safe_dump(json.loads(json.dumps(source.config, default=str)), sort_keys=False, allow_unicode=True)
+    return _section(
+        "about",
+        "About this run",
+        ["What is needed to repeat it."],
+        tag("ul", notes) if notes else None,
+        tag("dl", facts, class_="facts"),
+        tag("details", tag("summary", "All settings"), tag("pre", settings)) if source.config else None,
+    )

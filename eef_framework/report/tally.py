@@ -1,0 +1,117 @@
+"""Counts over all of a run's rows, also of those that the page leaves out."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+from eef_framework.evaluation.intervals import success_rate
+from eef_framework.records import Attribution, Estimate, Example, SuccessRule, Trajectory
+
+
+@dataclass
+class Tally:
+    """Episodes and how they ended."""
+
+    wins: int = 0
+    n: int = 0
+    lost: int = 0
+    """Episodes lost to failures of the infrastructure; not among the n."""
+
+    def add(self, trajectory: Trajectory, rule: SuccessRule) -> None:
+        """Count an episode."""
+        if trajectory.ending == "error":
+            self.lost += 1
+        else:
+            self.wins += rule.holds(trajectory)
+            self.n += 1
+
+    @property
+    def rate(self) -> Estimate:
+        """Share of successes, lost episodes left out."""
+        return success_rate(self.wins, self.n)
+
+    @property
+    def strict_rate(self) -> Estimate:
+        """Share of successes, lost episodes counted as failures, as in evaluations."""
+        return success_rate(self.wins, self.n + self.lost)
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.wins + other.wins, self.n + other.n, self.lost + other.lost)
+
+
+@dataclass
+class Exploration:
+    """What one iteration's exploration found."""
+
+    starts: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    """By task: episodes from its initial state."""
+    simulations: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    """By task: episodes from states of its demonstration."""
+    probes: dict[int, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    """By number of the probe along the demonstration, from 1."""
+    probed_tasks: set[str] = field(default_factory=set)
+    verdicts: Counter[str] = field(default_factory=Counter)
+    """Verdict -> number of the expert's actions with it."""
+    attributed: int = 0
+    """Number of demonstrations with verdicts."""
+
+    def add(self, trajectory: Trajectory, rule: SuccessRule) -> None:
+        """Count an episode."""
+        side = self.simulations if trajectory.origin else self.starts
+        side[trajectory.task.id].add(trajectory, rule)
+
+    def attribute(self, attribution: Attribution, task: str | None) -> None:
+        """Count verdicts and probes of one demonstration, played on a task (None: not known)."""
+        self.attributed += 1
+        covered = 0
+        for segment in attribution.segments:
+            self.verdicts[segment.verdict.value] += segment.end - segment.start
+            covered += segment.end - segment.start
+        self.verdicts["unknown"] += attribution.length - covered
+        if task is not None:
+            self.probed_tasks.add(task)
+        for k, probe in enumerate((p for p in attribution.probes if p.state > 0), start=1):
+            self.probes[k] += Tally(probe.successes, len(probe.simulations))
+
+    def by_probe(self) -> list[tuple[int, Estimate]]:
+        """Return success by number of the probe; 0 is the initial state, on the tasks that were probed."""
+        if not self.probes:
+            return []
+        start = sum((self.starts[task] for task in sorted(self.probed_tasks) if task in self.starts), Tally())
+        return [(k, tally.rate) for k, tally in [(0, start), *sorted(self.probes.items())] if tally.n]
+
+    @property
+    def solved(self) -> int:
+        """Number of tasks solved from their initial state at least once."""
+        return sum(tally.wins > 0 for tally in self.starts.values())
+
+    @property
+    def solved_with_help(self) -> int:
+        """Number of further tasks, solved only from a state that the expert had brought the agent to."""
+        helped = {task for task, tally in self.simulations.items() if tally.wins}
+        return len(helped - {task for task, tally in self.starts.items() if tally.wins})
+
+
+@dataclass
+class Counts:
+    """Everything counted while a run's files were read."""
+
+    demonstrations: Tally = field(default_factory=Tally)
+    demonstrated: dict[str, str] = field(default_factory=dict)
+    """Id of a demonstration -> id of its task."""
+    tests: dict[str, Tally] = field(default_factory=dict)
+    """By who played."""
+    explorations: dict[str, Exploration] = field(default_factory=dict)
+    """By the training they led to (`eef 1`)."""
+    examples: dict[str, Counter[str]] = field(default_factory=dict)
+    """By training: source -> number of trajectories it learnt from."""
+
+    def learn(self, training: str, sources: dict[str, set[str]]) -> None:
+        """Note what a training learnt from: source -> ids of trajectories."""
+        self.examples[training] = Counter({source: len(ids) for source, ids in sources.items()})
+
+
+def sources_of(example: Example, into: dict[str, set[str]]) -> None:
+    """Add an example's trajectory to those of its source."""
+    into.setdefault(example.source or "unnamed", set()).add(example.trajectory or example.id)
