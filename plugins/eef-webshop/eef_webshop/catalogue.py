@@ -10,44 +10,43 @@ from eef_framework.seeds import derive
 from eef_webshop.reward import ProductType
 
 CATEGORIES: Final = ("lamp", "chair", "shirt", "mug", "bag", "rug", "clock", "towel", "pillow", "hat")
-VISIBLE: Final = ("soft", "modern", "light", "round", "classic", "bright")
-"""Attributes that stand in a product's title, and so in the result pages and in the search index."""
-HIDDEN: Final = ("washable", "waterproof", "handmade", "recycled", "durable", "foldable")
-"""Attributes that only the product's own page tells."""
+STYLES: Final = ("soft", "modern", "light", "round", "classic", "bright")
+"""Visible attributes: one stands in each product's title, and so in the result pages and in the search index."""
+FEATURES: Final = ("washable", "waterproof", "handmade", "recycled", "durable", "foldable")
+"""Hidden attributes: only the product's own page tells them."""
 COLORS: Final = ("red", "blue", "green", "black", "white", "pink", "brown", "gold")
-SIZES: Final = ("small", "medium", "large")
+SIZES: Final = ("small", "medium", "large", "huge")
 PRICES: Final = (10, 20, 30, 40)
 """Prices in dollars, and the price limits of goals."""
 
-VISIBLE_PER_PRODUCT: Final = 2
-HIDDEN_PER_PRODUCT: Final = 3
+FEATURES_PER_PRODUCT: Final = 3
 COLORS_PER_PRODUCT: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """Something to buy."""
+    """Something to buy. It comes in all sizes."""
 
     asin: str
     """Its ten-character number, as on the pages of `text` mode."""
     category: str
-    visible: tuple[str, ...]
-    hidden: tuple[str, ...]
+    style: str
+    features: tuple[str, ...]
     colors: tuple[str, ...]
     price: int
     """In dollars."""
     popularity: float
-    """In [0, 1]: what the shop ranks by beside the match with the query."""
+    """In [0, 1): what the shop ranks by beside the match with the query."""
 
     @property
     def title(self) -> str:
         """The title, as shown in result pages."""
-        return " ".join((*self.visible, self.category))
+        return f"{self.style} {self.category}"
 
     @property
     def attributes(self) -> tuple[str, ...]:
         """All attributes."""
-        return self.visible + self.hidden
+        return (self.style, *self.features)
 
 
 def generate(count: int, seed: int) -> tuple[Product, ...]:
@@ -69,8 +68,8 @@ def _product(index: int, rng: random.Random) -> Product:
     return Product(
         asin="B0" + "".join(rng.choices("0123456789ABCDEFGHJKLMNPQRSTUVWXYZ", k=8)),
         category=CATEGORIES[index % len(CATEGORIES)],
-        visible=_some(VISIBLE, VISIBLE_PER_PRODUCT, rng),
-        hidden=_some(HIDDEN, HIDDEN_PER_PRODUCT, rng),
+        style=rng.choice(STYLES),
+        features=_some(FEATURES, FEATURES_PER_PRODUCT, rng),
         colors=_some(COLORS, COLORS_PER_PRODUCT, rng),
         price=rng.choice(PRICES),
         popularity=rng.random(),

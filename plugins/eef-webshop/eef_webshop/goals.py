@@ -5,21 +5,19 @@ from __future__ import annotations
 import itertools
 import random
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from eef_framework.records import fingerprint
 from eef_framework.seeds import derive
-from eef_webshop.catalogue import PRICES, SIZES, Product, product_type
+from eef_webshop.catalogue import CATEGORIES, COLORS, FEATURES, PRICES, SIZES, STYLES, Product, product_type
 from eef_webshop.reward import Wanted
 from eef_webshop.search import PER_PAGE, SearchEngine
 
 KINDS: Final = ("easy", "paging", "back", "both")
-HARD: Final = KINDS[1:]
-SPLITS: Final = {"train": range(0, 4), "dev": range(4, 5), "test": range(5, 7)}
-"""Which sevenths of all goals a split draws from. A goal's fingerprint says which seventh it is in."""
+SPLITS: Final = {"train": (0, 4), "dev": (4, 5), "test": (5, 7)}
+"""Which sevenths of all goals, in random order, a split draws from."""
 
 
 @dataclass(frozen=True)
@@ -27,60 +25,56 @@ class Goal:
     """What an instruction asks for."""
 
     category: str
-    visible: tuple[str, ...]
-    hidden: tuple[str, ...]
+    style: str
+    feature: str
     color: str
     size: str
     price_upper: int
 
     @classmethod
     def of(cls, info: dict[str, Any]) -> Goal:
-        """Rebuild a goal from what `info` made of it."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in info.items()})
+        """Make a goal of what `info` returned.
+
+        Raises:
+            TypeError: it isn't that.
+        """
+        return cls(**info)
 
     @property
     def info(self) -> dict[str, Any]:
         """The goal as plain data."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return asdict(self)
 
     @property
     def query(self) -> str:
         """The words that a careful shopper searches for."""
-        return " ".join((self.category, *self.visible))
+        return f"{self.category} {self.style}"
 
     @cached_property
     def instruction(self) -> str:
         """The goal in WebShop's words."""
-        attributes = ", ".join(self.visible + self.hidden)
-        options = f"with color: {self.color}, and size: {self.size}"
-        return f"Find me {attributes} {self.category} {options}, and price lower than {self.price_upper:.2f} dollars"
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Identifies the goal."""
-        return fingerprint(self.instruction)
+        return (
+            f"Find me {self.style}, {self.feature} {self.category} with color: {self.color}, and size: {self.size}, "
+            f"and price lower than {self.price_upper:.2f} dollars"
+        )
 
     @cached_property
     def wanted(self) -> Wanted:
         """The goal as the reward sees it."""
         return Wanted(
             type=product_type(self.category),
-            attributes=self.visible + self.hidden,
+            attributes=(self.style, self.feature),
             options=(self.color, self.size),
             price_upper=self.price_upper,
         )
 
     def looks_right(self, product: Product) -> bool:
         """Tell whether a product is what is asked for, as far as a result page shows."""
-        return (
-            product.category == self.category
-            and product.price <= self.price_upper
-            and set(self.visible) <= set(product.visible)
-        )
+        return product.style == self.style and product.price <= self.price_upper and product.category == self.category
 
     def met_by(self, product: Product) -> bool:
         """Tell whether a product, with the right options, earns the full reward."""
-        return self.looks_right(product) and set(self.hidden) <= set(product.hidden) and self.color in product.colors
+        return self.looks_right(product) and self.feature in product.features and self.color in product.colors
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,50 +109,42 @@ def difficulty(goal: Goal, engine: SearchEngine) -> Difficulty | None:
 
 
 def draw_goals(engine: SearchEngine, split: str, seed: int, easy: float, max_steps: int) -> Iterator[tuple[Goal, str]]:
-    """Yield the goals of a split with their kinds, without end and without repetition.
+    """Yield goals of a split with their kinds, each once, until none of a wanted kind is left.
+
+    Kinds alternate so that the first n goals have the same mix for every n.
 
     Args:
         engine: the shop's search engine.
         split: name of the split, a key of `SPLITS`.
-        seed: the same seed gives the same goals in the same order.
-        easy: share of easy goals; the other kinds share the rest equally.
+        seed: the same seed gives the same goals in the same order, and splits that share none.
+        easy: share of easy goals; the other kinds share the rest equally while there are any of each.
         max_steps: goals that take a careful shopper longer are left out.
     """
-    rng = random.Random(derive(seed, "goals", split))
+    shares = {kind: share for kind, share in zip(KINDS, (easy, *[(1 - easy) / 3] * 3), strict=True) if share}
     waiting: dict[str, deque[Goal]] = {kind: deque() for kind in KINDS}
-    weights = (easy, *[(1 - easy) / len(HARD)] * len(HARD))
-    candidates = _candidates(engine, split, rng, max_steps)
-    while True:
-        (kind,) = rng.choices(KINDS, weights)
-        while not waiting[kind]:
-            goal, its_kind = next(candidates)
-            waiting[its_kind].append(goal)
-        yield waiting[kind].popleft(), kind
+    drawn = dict.fromkeys(KINDS, 0)
+    candidates = _feasible(engine, _goals_of(split, seed), max_steps)
+    while shares:
+        kind = min(shares, key=lambda kind: (drawn[kind] + 1) / shares[kind])
+        while not waiting[kind] and (found := next(candidates, None)):
+            waiting[found[1]].append(found[0])
+        if waiting[kind]:
+            drawn[kind] += 1
+            yield waiting[kind].popleft(), kind
+        else:
+            del shares[kind]
 
 
-def _candidates(engine: SearchEngine, split: str, rng: random.Random, max_steps: int) -> Iterator[tuple[Goal, str]]:
-    seen = set()
-    for _ in itertools.count():
-        goal = _goal_for(rng.choice(engine.products), rng)
-        if goal in seen or int(goal.fingerprint, 16) % 7 not in SPLITS[split]:
-            continue
-        seen.add(goal)
+def _goals_of(split: str, seed: int) -> Iterator[Goal]:
+    """Yield everything that can be asked for in a split, in random order."""
+    everything = list(itertools.product(CATEGORIES, STYLES, FEATURES, COLORS, SIZES, PRICES))
+    random.Random(derive(seed, "goals")).shuffle(everything)
+    first, last = (len(everything) * sevenths // 7 for sevenths in SPLITS[split])
+    return (Goal(*words) for words in everything[first:last])
+
+
+def _feasible(engine: SearchEngine, goals: Iterator[Goal], max_steps: int) -> Iterator[tuple[Goal, str]]:
+    for goal in goals:
         found = difficulty(goal, engine)
         if found is not None and found.steps <= max_steps:
             yield goal, found.kind
-
-
-def _goal_for(product: Product, rng: random.Random) -> Goal:
-    """Return a goal that a product meets."""
-    return Goal(
-        category=product.category,
-        visible=_some(product.visible, rng.randint(1, len(product.visible)), rng),
-        hidden=_some(product.hidden, 1, rng),
-        color=rng.choice(product.colors),
-        size=rng.choice(SIZES),
-        price_upper=rng.choice([price for price in PRICES if price >= product.price]),
-    )
-
-
-def _some(words: Sequence[str], count: int, rng: random.Random) -> tuple[str, ...]:
-    return tuple(sorted(rng.sample(words, count), key=words.index))

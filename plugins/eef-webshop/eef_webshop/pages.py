@@ -95,10 +95,6 @@ class Pages(ABC):
         free = (SEARCH,) if self._can_search(page) else ()
         return Observation(text=self._text(page, goal, visited), actions=tuple(links), free=free)
 
-    def canonical(self, action: str) -> str:
-        """Return an action in the spelling of `links`."""
-        return action
-
     @abstractmethod
     def label(self, place: int, product: int) -> str:
         """Return what is clicked to open a product, given its place on the page (from 1) and its index."""
@@ -144,13 +140,13 @@ class CompactPages(Pages):
         return isinstance(page, Start)
 
     def _text(self, page: Page, goal: Goal, visited: frozenset[int]) -> str:
-        wanted = " ".join((goal.category, *goal.visible, *goal.hidden, goal.color, goal.size))
+        wanted = f"{goal.category} {goal.style} {goal.feature} {goal.color} {goal.size}"
         return f"want {wanted} under {goal.price_upper}\n{self._body(page, visited)}"
 
     def _body(self, page: Page, visited: frozenset[int]) -> str:
         if isinstance(page, Results):
             lines = [
-                f"{' '.join(self.products[product].visible)} {self.products[product].price} "
+                f"{self.products[product].style} {self.products[product].price} "
                 f"{'seen ' if product in visited else ''}{click(self.label(place, product))}"
                 for place, product in enumerate(page.shown, 1)
             ]
@@ -166,7 +162,7 @@ class CompactPages(Pages):
 
 
 class TextPages(Pages):
-    """WebShop's own look in its mode `text`: for large models. Actions are understood in any case, as in WebShop."""
+    """WebShop's own look in its mode `text`: for large models."""
 
     instructions = (
         "You are shopping on a web site. Find and buy the product that the instruction asks for: the right kind, "
@@ -181,10 +177,6 @@ class TextPages(Pages):
     def label(self, place: int, product: int) -> str:
         """Return the product's number."""
         return self.products[product].asin.lower()
-
-    def canonical(self, action: str) -> str:
-        """Return the action in lower case."""
-        return action.lower()
 
     def _can_search(self, page: Page) -> bool:
         return not isinstance(page, Receipt)

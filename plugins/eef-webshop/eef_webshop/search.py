@@ -6,14 +6,14 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from eef_webshop.catalogue import CATEGORIES, VISIBLE, Product
+from eef_webshop.catalogue import CATEGORIES, STYLES, Product
 
 RESULTS = 50
 """Most results of a query, as in WebShop."""
 PER_PAGE = 10
 """Results on a page, as in WebShop."""
-NOISE = 4.0
-"""Weight of popularity against one matching attribute: so large that what is asked for often sits behind page 1."""
+NOISE = 6.0
+"""Weight of popularity against one matching word: so large that what is asked for often sits behind page 1."""
 
 _WORD = re.compile(r"[a-z]+")
 
@@ -26,7 +26,7 @@ class SearchEngine:
 
     def __init__(self, products: Sequence[Product]) -> None:
         self.products = products
-        self._known = frozenset(CATEGORIES) | frozenset(VISIBLE)
+        self._known = frozenset(CATEGORIES) | frozenset(STYLES)
         self._rank = lru_cache(maxsize=4096)(self._ranked)
 
     def search(self, query: str) -> tuple[int, ...]:
@@ -39,7 +39,7 @@ class SearchEngine:
         for index, product in enumerate(self.products):
             if categories and product.category not in categories:
                 continue
-            hits = len(words.intersection(product.visible)) + (product.category in categories)
+            hits = (product.style in words) + (product.category in words)
             if hits:
                 scored.append((-hits - NOISE * product.popularity, index))
         return tuple(index for _, index in sorted(scored)[:RESULTS])

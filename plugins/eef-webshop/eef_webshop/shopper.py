@@ -13,6 +13,7 @@ from pydantic import Field
 from eef_framework.errors import ExpertFailure
 from eef_framework.interfaces import Environment, Expert
 from eef_framework.records import Task, Trajectory
+from eef_framework.rollout import expert_id
 from eef_framework.seeds import derive
 from eef_webshop.catalogue import Product
 from eef_webshop.goals import Goal
@@ -29,7 +30,7 @@ SLIPS: Final = {
 }
 """What a tired shopper does wrong, and how often in twenty cases."""
 IN_A_HURRY: Final = ("settles for less", "starts over")
-"""Slips of a shopper who buys the first product that has something of what was asked for, size whatever."""
+"""Slips of a shopper who buys the first product of the page, in the right color if it comes in that."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Habits:
 
 def _search(goal: Goal, slip: str) -> str:
     words = goal.category if slip == "starts over" else goal.query
-    return f"search[ {words} ]"
+    return f"search[{words}]"
 
 
 def _on_results(session: ShopSession, page: Results, slip: str) -> str:
@@ -87,9 +88,9 @@ def _on_item(session: ShopSession, page: Item, slip: str) -> str:
 def _tempting(goal: Goal, product: Product, slip: str) -> bool:
     """Tell whether a product is worth opening, judged by its line in the results."""
     if slip in IN_A_HURRY:
-        return not set(goal.visible).isdisjoint(product.visible)
+        return True
     if slip == "trusts the title":
-        return set(goal.visible) <= set(product.visible)
+        return product.style == goal.style
     return goal.looks_right(product)
 
 
@@ -118,7 +119,7 @@ class _ShopExpert(Expert):
             while not session.done:
                 session.step(habits.next_action(session))
             return Trajectory(
-                id=f"expert/{self.name}/{task.id}",
+                id=expert_id(self.name, task),
                 task=task,
                 actor=f"expert/{self.name}",
                 seed=seed,
@@ -146,7 +147,7 @@ class Shopper(_ShopExpert):
     """Competent until its first `next >` or `< prev`, and then mostly tired.
 
     It walks on correctly for a while, so that its failed episodes hold what hard goals need, and slips late: settles
-    for a product that has something of what was asked for, trusts a title without a look at the price and the details,
+    for the first product of the page, trusts a title without a look at the price and the details,
     forgets an option, or loses the thread and searches again.
     """
 
