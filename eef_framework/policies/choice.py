@@ -43,10 +43,12 @@ def choose(logits: Any, draws: Sequence[Draw]) -> list[Pick]:
     listed = [row for row, draw in enumerate(draws) if isinstance(draw.allowed, tuple)]
     masked = [row for row, draw in enumerate(draws) if not isinstance(draw.allowed, tuple)]
     picks: dict[int, Pick] = {}
-    for rows, select in ((listed, _listed), (masked, _masked)):
-        if rows:
-            chosen = [draws[row] for row in rows]
-            picks.update(zip(rows, _pick(*select(logits[rows], chosen), chosen), strict=True))
+    if listed:
+        some = [draws[row] for row in listed]
+        picks.update(zip(listed, _pick(*_listed(logits[listed], some), some), strict=True))
+    if masked:
+        some = [draws[row] for row in masked]
+        picks.update(zip(masked, _pick(_masked(logits[masked], some), None, some), strict=True))
     return [picks[row] for row in range(len(draws))]
 
 
@@ -54,21 +56,21 @@ def _listed(logits: Any, draws: list[Draw]) -> tuple[Any, Any]:
     """Return the logits of the tokens that each row lists, `(rows, longest list)`, and the tokens themselves."""
     import torch
 
-    width = max(len(draw.allowed) for draw in draws)  # type: ignore[arg-type]
-    tokens = torch.tensor([[*draw.allowed, *[-1] * (width - len(draw.allowed))] for draw in draws])  # type: ignore[misc, arg-type]
-    tokens = tokens.to(logits.device)
+    lists = [draw.allowed or () for draw in draws]
+    width = max(map(len, lists))
+    tokens = torch.tensor([[*tokens, *[-1] * (width - len(tokens))] for tokens in lists], device=logits.device)
     scores = logits.gather(1, tokens.clamp(min=0)).masked_fill(tokens < 0, -torch.inf)
     return scores, tokens
 
 
-def _masked(logits: Any, draws: list[Draw]) -> tuple[Any, None]:
+def _masked(logits: Any, draws: list[Draw]) -> Any:
     """Return the logits with those of forbidden tokens at minus infinity."""
     import torch
 
     for row, draw in enumerate(draws):
         if draw.allowed is not None:
-            logits[row].masked_fill_(~draw.allowed, -torch.inf)  # type: ignore[operator]
-    return logits, None
+            logits[row].masked_fill_(torch.logical_not(draw.allowed), -torch.inf)
+    return logits
 
 
 def _pick(scores: Any, tokens: Any, draws: list[Draw]) -> list[Pick]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,9 +41,8 @@ def load_model(path: Path | str, dtype: str, device: str) -> Any:
         ConfigError: there is no such model, or transformers can't read it.
     """
     from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
 
-    with _Quiet(logging), _Readable(path):
+    with without_progress_bars(), _readable(path):
         model = AutoModelForCausalLM.from_pretrained(str(path), dtype=dtype)
     return model.to(device)
 
@@ -54,38 +55,31 @@ def load_tokenizer(path: Path | str) -> Any:
     """
     from transformers import AutoTokenizer
 
-    with _Readable(path):
+    with _readable(path):
         return AutoTokenizer.from_pretrained(str(path))
 
 
-class _Readable:
-    """Explains what goes wrong while a model is opened."""
+@contextmanager
+def without_progress_bars() -> Iterator[None]:
+    """Keep transformers from drawing progress bars: whoever calls this framework draws their own."""
+    from transformers.utils import logging
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, cause: BaseException | None, trace: object) -> None:
-        if isinstance(cause, OSError | ValueError):
-            first = next(iter(str(cause).strip().splitlines()), "")
-            raise ConfigError(
-                f"can't open the model {str(self.path)!r}: {type(cause).__name__}: {first}",
-                "Give 'tiny', a folder that holds config.json, model weights and a tokenizer, or a name on the hub.",
-            ) from cause
+    drawn = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if drawn:
+            logging.enable_progress_bar()
 
 
-class _Quiet:
-    """Keeps transformers from drawing progress bars, as the command line draws its own."""
-
-    def __init__(self, logging: Any) -> None:
-        self.logging = logging
-
-    def __enter__(self) -> None:
-        self.drawn = self.logging.is_progress_bar_enabled()
-        self.logging.disable_progress_bar()
-
-    def __exit__(self, *exception: object) -> None:
-        if self.drawn:
-            self.logging.enable_progress_bar()
+@contextmanager
+def _readable(path: Path | str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as cause:
+        first = next(iter(str(cause).strip().splitlines()), "")
+        raise ConfigError(
+            f"can't open the model {str(path)!r}: {type(cause).__name__}: {first}",
+            "Give 'tiny', a folder that holds config.json, model weights and a tokenizer, or a name on the hub.",
+        ) from cause

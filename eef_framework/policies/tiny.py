@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from eef_framework.errors import ConfigError
+from eef_framework.policies.loading import without_progress_bars
 from eef_framework.records import Checkpoint, Conversation
 
 _PAD, _UNKNOWN, _SYSTEM, _USER, _ASSISTANT, _END = (
@@ -24,6 +25,7 @@ _PAD, _UNKNOWN, _SYSTEM, _USER, _ASSISTANT, _END = (
     "<|assistant|>",
     "<|end|>",
 )
+_ROLES = [_SYSTEM, _USER, _ASSISTANT]
 _TEMPLATE = (
     "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] }}"
     "{% if message['role'] == 'assistant' %}{{ '<|end|>' }}{% endif %}{% endfor %}"
@@ -68,7 +70,8 @@ class TinyModel(BaseModel):
             ConfigError: the conversations are empty.
         """
         tokenizer = self._tokenizer(message.content for conversation in conversations for message in conversation)
-        self._model(tokenizer, seed).save_pretrained(output)
+        with without_progress_bars():
+            self._model(tokenizer, seed).save_pretrained(output)
         tokenizer.save_pretrained(output)
         return Checkpoint(path=output)
 
@@ -92,14 +95,14 @@ class TinyModel(BaseModel):
             unk_token=_UNKNOWN,
             pad_token=_PAD,
             eos_token=_END,
-            additional_special_tokens=[_SYSTEM, _USER, _ASSISTANT],
+            additional_special_tokens=_ROLES,
             chat_template=_TEMPLATE,
             clean_up_tokenization_spaces=False,
             model_max_length=self.positions,
         )
 
     def _vocabulary(self, counts: Counter[str]) -> Iterator[tuple[str, int]]:
-        special = [_PAD, _UNKNOWN, _SYSTEM, _USER, _ASSISTANT, _END]
+        special = [_PAD, _UNKNOWN, *_ROLES, _END]
         words = sorted(counts.keys() - set(special), key=lambda word: (-counts[word], word))
         return ((word, index) for index, word in enumerate([*special, *words[: self.words]]))
 

@@ -1,0 +1,5 @@
+"""From examples to a fine-tuned checkpoint."""
+
+from eef_framework.training.sft import SftTrainer
+
+__all__ = ["SftTrainer"]

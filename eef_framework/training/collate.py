@@ -1,0 +1,104 @@
+"""From examples to tensors. What is learnt is settled in preparation; collation only pads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from eef_framework.chat.tokens import ChatTokenizer
+from eef_framework.errors import NothingToTrain
+from eef_framework.records import Example
+
+
+class Prepared(NamedTuple):
+    """An example as tokens."""
+
+    id: str
+    ids: list[int]
+    places: list[int]
+    """Where in `ids` the tokens to learn are, in order."""
+    weights: list[float]
+    """Their weights in the loss, all above 0."""
+
+
+class Preparation(NamedTuple):
+    """A training set as tokens, and what was left out."""
+
+    examples: list[Prepared]
+    over_long: list[str]
+    """Ids of examples with too many tokens."""
+    without_loss: list[str]
+    """Ids of examples without a token to learn."""
+
+
+class Batch(NamedTuple):
+    """Examples padded to one length."""
+
+    ids: Any
+    """Token ids, `(examples, longest)`, padded on the right, where causal attention never looks."""
+    shown: Any
+    """The positions that predict a token to learn in any example, `(positions,)`, ascending."""
+    rows: Any
+    """For each token to learn, its example, `(learnt,)`."""
+    columns: Any
+    """For each token to learn, which of the shown positions predicts it, `(learnt,)`."""
+    labels: Any
+    """The tokens to learn, `(learnt,)`."""
+    weights: Any
+    """Their weights, `(learnt,)`."""
+
+
+def prepare(examples: Sequence[Example], chat: ChatTokenizer, max_tokens: int) -> Preparation:
+    """Turn examples into tokens and drop those that can't be learnt from.
+
+    Args:
+        examples: the training set.
+        chat: the tokenizer of the model that is trained.
+        max_tokens: longest example; longer ones are dropped, as a part of one would be another example.
+
+    Raises:
+        NothingToTrain: no example is left.
+    """
+    kept: list[Prepared] = []
+    over_long: list[str] = []
+    without_loss: list[str] = []
+    for example in examples:
+        ids, weights = chat.encode(example.messages)
+        places = [place for place, weight in enumerate(weights) if weight > 0]
+        if not places:
+            without_loss.append(example.id)
+        elif len(ids) > max_tokens:
+            over_long.append(example.id)
+        else:
+            kept.append(Prepared(example.id, ids, places, [weights[place] for place in places]))
+    if not kept:
+        raise NothingToTrain(
+            f"of {len(examples)} examples none can be trained on: {len(without_loss)} have no turn with a weight, "
+            f"{len(over_long)} are longer than {max_tokens} tokens",
+            "Collect more, choose other selection rules, or raise the trainer's max_tokens.",
+        )
+    return Preparation(kept, over_long, without_loss)
+
+
+def collate(examples: Sequence[Prepared], pad: int) -> Batch:
+    """Pad examples to the length of the longest.
+
+    Args:
+        examples: at least one.
+        pad: token to pad with; nothing depends on which.
+    """
+    import torch
+
+    longest = max(len(example.ids) for example in examples)
+    # A token is predicted at the position before it.
+    before = [[place - 1 for place in example.places] for example in examples]
+    shown = sorted({place for places in before for place in places})
+    column = {place: index for index, place in enumerate(shown)}
+    return Batch(
+        ids=torch.tensor([example.ids + [pad] * (longest - len(example.ids)) for example in examples]),
+        shown=torch.tensor(shown),
+        rows=torch.tensor([row for row, places in enumerate(before) for _ in places]),
+        columns=torch.tensor([column[place] for places in before for place in places]),
+        labels=torch.tensor([example.ids[place] for example in examples for place in example.places]),
+        weights=torch.tensor([weight for example in examples for weight in example.weights]),
+    )
