@@ -6,12 +6,14 @@ import typer
 
 from eef_framework.cli.attribute import attribute
 from eef_framework.cli.base import base
+from eef_framework.cli.check import check
 from eef_framework.cli.collect import collect
 from eef_framework.cli.errors import run_app
 from eef_framework.cli.evaluate import evaluate
 from eef_framework.cli.explore import explore
 from eef_framework.cli.plugins import plugins
 from eef_framework.cli.repair import repair
+from eef_framework.cli.report import report
 from eef_framework.cli.select import select
 from eef_framework.cli.train import train
 from eef_framework.plugins import load_plugins
@@ -23,7 +25,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (plugins, repair):
+for command in (plugins, report, check, repair):
     app.command()(command)
 for phase in (collect, base, explore, attribute, select, train, evaluate):
     app.command(rich_help_panel="Phases one by one, from files to files")(phase)

@@ -24,13 +24,20 @@ Assignments = Annotated[
 EnvironmentName = Annotated[
     str | None, typer.Option("--env", metavar="NAME", help="The environment; short for --set environment=NAME.")
 ]
-Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random; short for --set seed=N.")]
+Seed = Annotated[
+    int | None, typer.Option("--seed", metavar="N", help="Seed of everything random; short for --set seed=N.")
+]
 Recipe = Annotated[str, typer.Argument(metavar="RECIPE_OR_CONFIG", help="A recipe's name, or the path of a YAML file.")]
 Demonstrations = Annotated[Path, typer.Option(metavar="FILE", help="The expert's trajectories (.jsonl).")]
 Model = Annotated[Path | None, typer.Option(metavar="FOLDER", help="The agent's checkpoint; none for an API.")]
 OutFile = Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write (.jsonl).")]
 OutFolder = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="The folder to write to.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, such as runs/demo.")]
+
+
+def selected(plugins: str | None) -> list[str] | None:
+    """Read the option `--plugins`."""
+    return None if plugins is None else [name.strip() for name in plugins.split(",") if name.strip()]
 
 
 def compose(
@@ -46,7 +53,7 @@ def compose(
         ConfigError: something is wrong with the configuration.
         PluginError: a plugin that was asked for is broken.
     """
-    selection = None if plugins is None else [name.strip() for name in plugins.split(",") if name.strip()]
+    selection = selected(plugins)
     registry = load_plugins(selection)
     overrides = [
         *([] if selection is None else [f"plugins=[{','.join(selection)}]"]),

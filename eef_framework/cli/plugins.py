@@ -12,13 +12,11 @@ from rich.text import Text
 from eef_framework.errors import UnknownName
 from eef_framework.interfaces import Component
 from eef_framework.plugins import Kind, Plugin, Registry, load_plugins
-from eef_framework.plugins.describe import settings_of, summary_of
+from eef_framework.plugins.describe import settings_of, summary_of, summary_of_recipe
 
 
 def plugins(
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="A part (`shop`, `expert shopper`) or a plugin.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A part, such as `shop`, or a plugin.")] = None,
 ) -> None:
     """List what is installed, or show the settings of one part."""
     registry = load_plugins()
@@ -47,7 +45,7 @@ def _parts(plugin: Plugin) -> list[tuple[str, str, str]]:
     if plugin.error:
         return []
     parts = [(kind, name, summary_of(cls)) for (kind, name), cls in plugin.components.items()]
-    return [*parts, *(("recipe", name, "") for name in plugin.recipes)]
+    return [*parts, *(("recipe", name, summary_of_recipe(path)) for name, path in plugin.recipes.items())]
 
 
 def _show(registry: Registry, name: str, console: Console) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import json
+import types
 import typing
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 
 class Setting(typing.NamedTuple):
@@ -24,6 +26,12 @@ class Setting(typing.NamedTuple):
 def summary_of(cls: type[Any]) -> str:
     """Return the first sentence or line of a class's docstring."""
     return (inspect.getdoc(cls) or "").split("\n\n", 1)[0].replace("\n", " ")
+
+
+def summary_of_recipe(path: Path) -> str:
+    """Return the first sentence of the comment that a recipe begins with."""
+    comment = itertools.takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
+    return " ".join(line.strip("# ") for line in comment).partition(". ")[0].removesuffix(".")
 
 
 def settings_of(model: type[BaseModel]) -> list[Setting]:
@@ -44,18 +52,21 @@ def type_name(annotation: Any) -> str:
         return type_name(arguments[0])
     if annotation is type(None):
         return "null"
-    if arguments and isinstance(origin, type):
-        inner = ", ".join(type_name(each) for each in arguments if each is not Ellipsis)
-        return f"list of {inner}" if origin in (list, tuple, set, frozenset) else origin.__name__
-    if arguments:
+    if origin in (typing.Union, types.UnionType):
         return " or ".join(map(type_name, arguments))
+    if origin in (list, tuple, set, frozenset):
+        return f"list of {', '.join(type_name(each) for each in arguments if each is not Ellipsis)}"
     return getattr(annotation, "__name__", str(annotation))
 
 
 def _default(field: FieldInfo) -> str:
-    default = field.get_default(call_default_factory=True) if not field.is_required() else PydanticUndefined
-    if default is PydanticUndefined:
+    if field.is_required():
         return "required"
-    if default is None or isinstance(default, bool):
-        return json.dumps(default)
-    return "" if isinstance(default, BaseModel) else str(default)
+    default = field.get_default(call_default_factory=True)
+    if isinstance(default, BaseModel):
+        return ""
+    if isinstance(default, dict) and list(default) == ["name"]:  # a component without settings
+        return str(default["name"])
+    if default is None or isinstance(default, bool | list | tuple):
+        return json.dumps(default, default=str)
+    return str(default)

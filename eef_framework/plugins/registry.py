@@ -90,7 +90,11 @@ class Registry:
             ConfigError: the import path leads nowhere, or to something else than this kind.
         """
         if ":" in name:
-            return _import(kind, name)
+            cls: type[Component] = import_class(name)
+            if not (isinstance(cls, type) and issubclass(cls, KINDS[kind])):
+                fix = f"Derive it from eef_framework.interfaces.{KINDS[kind].__name__}."
+                raise ConfigError(f"{name!r} is no {kind}", fix)
+            return cls
         for plugin in self._usable:
             if (kind, name) in plugin.components:
                 return plugin.components[kind, name]
@@ -183,16 +187,18 @@ def look_here() -> None:
         sys.path.append(os.getcwd())
 
 
-def _import(kind: Kind, path: str) -> type[Component]:
+def import_class(path: str) -> Any:
+    """Return what an import path `module:Class` leads to.
+
+    Raises:
+        ConfigError: it leads nowhere.
+    """
     module, _, attribute = path.partition(":")
     try:
         look_here()
-        cls = getattr(importlib.import_module(module), attribute)
+        return getattr(importlib.import_module(module), attribute)
     except Exception as cause:
         raise ConfigError(
-            f"{kind} {path!r} can't be imported: {type(cause).__name__}: {cause}",
+            f"{path!r} can't be imported: {type(cause).__name__}: {cause}",
             "Write it as module:Class, with the module in the current folder or installed.",
         ) from cause
-    if not (isinstance(cls, type) and issubclass(cls, KINDS[kind])):
-        raise ConfigError(f"{path!r} is no {kind}", f"Derive it from eef_framework.interfaces.{KINDS[kind].__name__}.")
-    return cls

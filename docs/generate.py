@@ -1,0 +1,133 @@
+"""Writes the references that are derived from the code: `make docs`. A test fails while one of them is out of date."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+from pydantic import BaseModel
+
+from eef_framework.cli.main import app as eef
+from eef_framework.cli.run import app as eef_run
+from eef_framework.config.overlay import COMPONENTS
+from eef_framework.config.tree import RunConfig
+from eef_framework.plugins import hookspecs
+from eef_framework.plugins.describe import settings_of, summary_of
+from eef_framework.plugins.explain import Place, dotted, model_at
+
+HERE = Path(__file__).parent
+HEAD = "<!-- Written by docs/generate.py from the code: change that, and run `make docs`. -->\n"
+
+CONFIGURATION = """
+# Configuration
+
+What a run does is one tree of settings. It is composed from four sources; later ones win:
+
+1. the defaults below;
+2. the recipe: the name of a registered one (`eef plugins` lists them) or a YAML file; `extends: eef` builds on another;
+3. environment variables: `EEF__explore__simulations=2`;
+4. the command line: `--set explore.simulations=2`, and `--env`, `--seed`, `--plugins`, which are short for settings.
+
+Sections are merged key by key, lists are replaced; `--set filters.0.per_task=2` reaches into a list. A component is a
+name, or a name with settings: `attributor: interval`, `attributor: {name: interval, probes: 5}`. One that a later
+source names anew loses the settings it had. Its own settings are listed by `eef plugins NAME`. A class that isn't
+registered is named by its import path: `attributor: my_module:MyAttributor`.
+
+Values are those of YAML 1.2: `true` and `false` are the booleans, `on` and `no` are words, `1e-5` is a number.
+`eef-run ... --dry-run` shows the configuration that comes out, and how many episodes it means.
+"""
+
+
+def configuration() -> str:
+    """Return the reference of the configuration tree."""
+    return "\n".join([HEAD, CONFIGURATION.strip(), "", *_section(RunConfig, ())])
+
+
+def _section(model: type[BaseModel], place: Place) -> Iterator[str]:
+    yield f"## {f'`{dotted(place)}`' if place else 'A run'}\n"
+    yield f"{summary_of(model)}\n"
+    yield from _table(("setting", "type", "default", "meaning"), _settings(model, place))
+    yield ""
+    for name in model.model_fields:
+        inner = model_at(model, (name,))
+        if inner is not None and (*place, name) not in COMPONENTS:
+            yield from _section(inner, (*place, name))
+
+
+def _settings(model: type[BaseModel], place: Place) -> Iterator[tuple[str, ...]]:
+    for name, type_, default, meaning in settings_of(model):
+        here = (*place, name)
+        kind, several = COMPONENTS.get(here), COMPONENTS.get((*here, "*"))
+        inner = model_at(model, (name,))
+        if kind or several:
+            optional = " or null" if default == "null" else ""
+            type_ = f"list of {several}s" if several else f"{kind}{optional}"
+        elif inner is not None:
+            type_, meaning = "section", meaning or summary_of(inner)
+        yield f"`{name}`", type_, f"`{default}`" if default else "", meaning
+
+
+def hooks() -> str:
+    """Return the reference of the hooks."""
+    rows = [
+        (f"`{name}{inspect.signature(function)}`".replace("'", "").replace(" -> None", ""), summary_of(function))
+        for name, function in vars(hookspecs).items()
+        if hasattr(function, f"{hookspecs.GROUP}_spec")
+    ]
+    text = (
+        "# Hooks\n\nWhat a plugin may implement, each decorated with `eef_framework.hookimpl`. "
+        f"Its module is named by an entry point of the group `{hookspecs.GROUP}`. See [plugins](plugins.md).\n"
+    )
+    return "\n".join([HEAD, text, *_table(("hook", "what to do"), rows), ""])
+
+
+def command_line() -> str:
+    """Return the reference of the commands."""
+    lines = [
+        HEAD,
+        "# Command line\n",
+        "Exit codes: 0 done, 1 failed, 2 command or configuration wrong, 130 interrupted.\n",
+    ]
+    lines += _command("eef-run", typer.main.get_command(eef_run))
+    group: Any = typer.main.get_command(eef)
+    for name, command in group.commands.items():
+        lines += _command(f"eef {name}", command)
+    return "\n".join(lines)
+
+
+def _command(name: str, command: Any) -> Iterator[str]:
+    arguments = [each for each in command.params if each.param_type_name == "argument"]
+    options = [each for each in command.params if each.param_type_name == "option" and "--help" not in each.opts]
+    usage = " ".join(each.metavar if each.required else f"[{each.metavar}]" for each in arguments)
+    required = "".join(f" {each.opts[0]} {each.metavar}" for each in options if each.required)
+    yield f"## `{name}`\n"
+    yield f"    {name} {usage}{required} [options]".replace(" [options]", " [options]" if options else "") + "\n"
+    yield inspect.cleandoc(command.help or "") + "\n"
+    rows = [(f"`{each.metavar}`", each.help or "") for each in arguments]
+    rows += [
+        (f"`{', '.join(each.opts)}{f' {each.metavar}' if each.metavar else ''}`", each.help or "") for each in options
+    ]
+    yield from _table(("argument or option", "meaning"), rows)
+    yield ""
+
+
+def _table(head: tuple[str, ...], rows: Any) -> Iterator[str]:
+    for row in (head, ("---",) * len(head), *rows):
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
+
+
+PAGES = {"configuration.md": configuration, "hooks.md": hooks, "cli.md": command_line}
+"""File -> what writes it."""
+
+
+def main() -> None:
+    """Write all pages."""
+    for name, page in PAGES.items():
+        (HERE / name).write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

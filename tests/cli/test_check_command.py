@@ -1,0 +1,55 @@
+import pytest
+
+WRONG = """
+from eef_framework import Attribution, Attributor
+
+class Forgetful(Attributor):
+    size: int = 3
+
+    async def attribute(self, trajectory, simulate):
+        return Attribution(trajectory="another", length=self.size)
+"""
+
+
+@pytest.mark.parametrize("part", ["corridor", "eef_framework.testing.corridor:Corridor"])
+def test_a_part_that_keeps_its_contract_passes(command, part):
+    done = command("eef", "check", part, "-s", "rooms=5")
+    assert done.code == 0, done.err
+    assert done.out == f"environment '{part}' keeps its contract\n"
+
+
+def test_a_part_that_breaks_its_contract_is_reported_with_how_to_fix_it(command, folder):
+    (folder / "forgetful_idea.py").write_text(WRONG)
+    done = command("eef", "check", "forgetful_idea:Forgetful", "--set", "size=2")
+    assert done.code == 1
+    assert "expected:" in done.err
+    assert "fix:" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["corridro"], "did you mean 'corridor'?"),
+        (["memory"], "the name of several parts: policy, trainer"),
+        (["memory", "--kind", "policy"], "no check for a policy"),
+        (["nothing_here:Class"], "ModuleNotFoundError"),
+        (["json:dumps"], "is no component"),
+        (["corridor", "--set", "rooms"], "has no `=`"),
+        (["corridor", "--set", "romos=3"], "did you mean 'rooms'?"),
+    ],
+)
+def test_what_cannot_be_checked_is_explained(command, arguments, words):
+    done = command("eef", "check", *arguments)
+    assert done.code in (1, 2)
+    assert words in done.err
+
+
+def test_a_file_of_records_is_checked_row_by_row(command, folder):
+    assert command("eef", "collect", "own.yaml", "--out", "trajectories.jsonl").code == 0
+    assert command("eef", "check", "trajectories.jsonl").out == "trajectories.jsonl: 8 rows in order\n"
+    with (folder / "trajectories.jsonl").open("a") as file:
+        file.write("{}\n")
+    done = command("eef", "check", "trajectories.jsonl")
+    assert done.code == 1
+    assert "line 9" in done.err
+    assert "eef repair" in done.err
