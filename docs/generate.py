@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +13,10 @@ from pydantic import BaseModel
 
 from eef_framework.cli.main import app as eef
 from eef_framework.cli.run import app as eef_run
-from eef_framework.config.overlay import COMPONENTS
+from eef_framework.config.overlay import COMPONENTS, defaults
 from eef_framework.config.tree import RunConfig
 from eef_framework.plugins import hookspecs
-from eef_framework.plugins.describe import settings_of, summary_of
+from eef_framework.plugins.describe import settings_of, shown, summary_of
 from eef_framework.plugins.explain import Place, dotted, model_at
 
 HERE = Path(__file__).parent
@@ -58,6 +59,8 @@ def _section(model: type[BaseModel], place: Place) -> Iterator[str]:
 
 
 def _settings(model: type[BaseModel], place: Place) -> Iterator[tuple[str, ...]]:
+    # A section's defaults depend on where it stands: an evaluation isn't sampled as exploration is.
+    standing = functools.reduce(lambda data, key: data[key], place, defaults())
     for name, type_, default, meaning in settings_of(model):
         here = (*place, name)
         kind, several = COMPONENTS.get(here), COMPONENTS.get((*here, "*"))
@@ -67,6 +70,8 @@ def _settings(model: type[BaseModel], place: Place) -> Iterator[tuple[str, ...]]
             type_ = f"list of {several}s" if several else f"{kind}{optional}"
         elif inner is not None:
             type_, meaning = "section", meaning or summary_of(inner)
+        if default and name in standing:
+            default = shown(standing[name])
         yield f"`{name}`", type_, f"`{default}`" if default else "", meaning
 
 

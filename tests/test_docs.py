@@ -30,6 +30,11 @@ def test_the_reference_has_every_setting_of_a_run():
         assert f"| `{name}` |" in PAGES["configuration.md"]()
 
 
+def test_the_reference_shows_a_sections_defaults_where_it_stands():
+    _, _, evaluation = PAGES["configuration.md"]().partition("## `evaluate.sampling`")
+    assert "| `temperature` | float | `0.0` |" in evaluation.partition("## ")[0]
+
+
 def pages():
     return [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 

@@ -59,14 +59,14 @@ def type_name(annotation: Any) -> str:
     return getattr(annotation, "__name__", str(annotation))
 
 
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
-        return "required"
-    default = field.get_default(call_default_factory=True)
-    if isinstance(default, BaseModel):
+def shown(value: Any) -> str:
+    """Write a default as it would be set; nothing for a section."""
+    if isinstance(value, BaseModel):
         return ""
-    if isinstance(default, dict) and list(default) == ["name"]:  # a component without settings
-        return str(default["name"])
-    if default is None or isinstance(default, bool | list | tuple):
-        return json.dumps(default, default=str)
-    return str(default)
+    if isinstance(value, dict) and list(value) == ["name"]:  # a component without settings
+        return str(value["name"])
+    return json.dumps(value, default=str) if value is None or isinstance(value, bool | list | tuple) else str(value)
+
+
+def _default(field: FieldInfo) -> str:
+    return "required" if field.is_required() else shown(field.get_default(call_default_factory=True))
