@@ -72,7 +72,7 @@ class Shop(Environment):
         if split not in SPLITS:
             raise UnknownName.of("split of the environment 'shop'", split, SPLITS)
         if split not in self._tasks:
-            self._tasks[split] = LazyTasks(self._draw(split), getattr(self, split))
+            self._tasks[split] = LazyTasks(self._draw(split), getattr(self, split), setting=split)
         return self._tasks[split]
 
     def open(self, task: Task) -> ShopSession:
@@ -81,14 +81,23 @@ class Shop(Environment):
         Raises:
             EnvironmentFailure: the task is another environment's, or of a shop with other products.
         """
-        goal = Goal.of(task.info) if task.environment == self.name else None
-        if goal is None or task.fingerprint != self._fingerprint(goal):
+        goal = self._goal(task)
+        if goal is None:
             raise EnvironmentFailure(
                 f"task {task.id!r} of environment {task.environment!r} is not one of this shop's "
                 f"({self.products} products, catalogue seed {self.catalogue_seed})",
                 "Take tasks from `tasks(split)` of a shop with the same settings.",
             )
         return ShopSession(self, task, goal)
+
+    def _goal(self, task: Task) -> Goal | None:
+        """Return a task's goal, or None if the task isn't one of this shop's."""
+        try:
+            goal = Goal.of(task.info)
+            mine = task.environment == self.name and task.fingerprint == self._fingerprint(goal)
+        except (TypeError, ValueError):
+            return None
+        return goal if mine else None
 
     def _draw(self, split: str) -> Iterator[Task]:
         goals = draw_goals(self.engine, split, self.catalogue_seed, self.easy, self.max_steps)

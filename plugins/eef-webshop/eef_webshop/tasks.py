@@ -6,14 +6,22 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import overload
 
+from eef_framework.errors import ConfigError
 from eef_framework.records import Task
 
 
 class LazyTasks(Sequence[Task]):
-    """A list of tasks of known length that is drawn from an iterator as far as it is read."""
+    """A list of tasks of known length that is drawn from an iterator as far as it is read.
 
-    def __init__(self, source: Iterator[Task], length: int) -> None:
+    Args:
+        source: where tasks come from.
+        length: how many there are to be.
+        setting: the environment's setting for this, to name in errors.
+    """
+
+    def __init__(self, source: Iterator[Task], length: int, setting: str) -> None:
         self._source = source
+        self._setting = setting
         self._length = length
         self._drawn: list[Task] = []
 
@@ -34,3 +42,8 @@ class LazyTasks(Sequence[Task]):
 
     def _draw(self, count: int) -> None:
         self._drawn.extend(islice(self._source, max(0, count - len(self._drawn))))
+        if len(self._drawn) < count:
+            raise ConfigError(
+                f"the shop has only {len(self._drawn)} goals for the split {self._setting!r}, not {self._length}",
+                f"Ask for fewer ({self._setting}), or for more products.",
+            )

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from eef_webshop.shop import Shop
+
+from eef_framework.interfaces import Expert
+from eef_framework.records import Task, Trajectory
+
+
+@pytest.fixture(scope="session")
+def shop() -> Shop:
+    return Shop()
+
+
+@pytest.fixture(scope="session")
+def text_shop() -> Shop:
+    return Shop(mode="text")
+
+
+class Demonstrations:
+    def __call__(self, expert: Expert, shop: Shop, tasks: Sequence[Task], seed: int = 0) -> list[Trajectory]:
+        async def collect() -> list[Trajectory]:
+            return [trajectory async for trajectory in expert.demonstrate(shop, tasks, seed)]
+
+        return asyncio.run(collect())
+
+
+@pytest.fixture(scope="session")
+def demonstrate() -> Demonstrations:
+    return Demonstrations()

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import pytest
+from eef_webshop.reward import Bought, ProductType, Wanted, reward, same, type_factor
+
+
+def kind(query: str = "lamps", categories: str = "home lighting", nouns: str = "lamp") -> ProductType:
+    return ProductType(query, frozenset(categories.split()), frozenset(nouns.split()))
+
+
+WANTED = Wanted(kind(), attributes=("soft", "easy to clean"), options=("red", "small"), price_upper=30.0)
+
+
+def bought(**changes: object) -> Bought:
+    fields = {
+        "type": kind(),
+        "attributes": ("soft", "easy to clean"),
+        "text": "",
+        "options": ("red", "small"),
+        "price": 30.0,
+    }
+    return Bought(**{**fields, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, 1.0),  # 2 attributes + 2 options + the price, of 5
+        ({"price": 30.01}, 4 / 5),
+        ({"options": ("red",)}, 4 / 5),
+        ({"options": ()}, 3 / 5),
+        ({"attributes": ("soft",)}, 4 / 5),
+        ({"attributes": ("soft",), "text": "a lamp that is easy to clean"}, 1.0),
+        ({"attributes": ("Clean, easy to!", "SOFT")}, 1.0),  # case, punctuation and order don't count
+        ({"attributes": (), "options": (), "price": 99.0}, 0.0),
+        ({"type": kind(nouns="chair")}, 0.0),  # no noun in common
+        ({"type": kind(nouns="chair"), "price": 99.0}, 0.0),
+    ],
+)
+def test_the_reward_is_what_was_hit_of_what_was_asked_for(changes, expected):
+    assert reward(bought(**changes), WANTED) == pytest.approx(expected)
+
+
+def test_a_goal_without_options_divides_by_attributes_and_price_alone():
+    wanted = Wanted(kind(), attributes=("soft",), options=(), price_upper=30.0)
+    assert reward(bought(attributes=(), options=()), wanted) == pytest.approx(1 / 2)
+
+
+MANY = "one two three four five six seven eight nine ten eleven"
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "factor"),
+    [
+        (kind(nouns="desk lamp"), kind(nouns="lamp"), 1.0),
+        # One of five nouns is not above 0.2, so query or category has to help.
+        (kind("x", "a b", "one"), kind("y", "c d", "one two three four five"), 0.5),
+        (kind("y", "a b", "one"), kind("y", "c d", "one two three four five"), 1.0),
+        (kind("x", "c d", "one"), kind("y", "c d", "one two three four five"), 1.0),
+        (kind("x", "c b", "one"), kind("y", "c d", "one two three four five"), 0.5),
+        # One of four is above 0.2.
+        (kind("x", "a b", "one"), kind("y", "c d", "one two three four"), 1.0),
+        # One of eleven is below 0.1, which the right query doesn't heal.
+        (kind("y", "c d", "one"), kind("y", "c d", MANY), 0.1),
+        (kind("y", "c d", "other"), kind("y", "c d", "one"), 0.0),
+        # A name without nouns counts as sharing 0.2.
+        (kind("x", "a b", "one"), kind("y", "c d", ""), 0.5),
+        (kind("y", "a b", "one"), kind("y", "c d", ""), 1.0),
+    ],
+)
+def test_the_type_factor_follows_nouns_then_query_and_category(mine, theirs, factor):
+    assert type_factor(mine, theirs) == factor
+
+
+def test_phrases_are_the_same_above_a_ratio_of_85():
+    assert same("easy to clean", "clean easy to")
+    assert same("water resistant", "water resistance")  # 2 * 14 common letters of 31: 90
+    assert not same("a" * 20 + "bbb", "a" * 20 + "cccc")  # 40 of 47: 85.1, which rounds to 85
+    assert same("red", "red plaid")  # a subset of words has 100
+    assert not same("small", "smart")  # 60
+    assert not same("", "red")
