@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import typer
 from pydantic import BaseModel
@@ -60,7 +60,7 @@ def _section(model: type[BaseModel], place: Place) -> Iterator[str]:
 
 def _settings(model: type[BaseModel], place: Place) -> Iterator[tuple[str, ...]]:
     # A section's defaults depend on where it stands: an evaluation isn't sampled as exploration is.
-    standing = functools.reduce(lambda data, key: data[key], place, defaults())
+    standing: Any = functools.reduce(lambda data, key: data[key], place, cast("Any", defaults()))
     for name, type_, default, meaning in settings_of(model):
         here = (*place, name)
         kind, several = COMPONENTS.get(here), COMPONENTS.get((*here, "*"))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 
@@ -75,6 +76,20 @@ def components(config: RunConfig) -> Iterator[tuple[Place, Kind, dict[str, Any]]
         for place, spec in _at(data, pattern):
             if spec is not None:
                 yield place, kind, spec
+
+
+def resolved(config: RunConfig, registry: Registry) -> dict[str, Any]:
+    """Return a configuration as plain data in which components have all of their settings, defaults included.
+
+    This is what a record of a run keeps: a default that another version of a plugin changes shows up as a change.
+    """
+    data = config.model_dump(mode="json")
+    for place, kind, spec in components(config):
+        with registry.build(kind, spec) as component:
+            settings = {**component.settings(), "name": spec["name"]}
+        *above, last = place
+        functools.reduce(lambda part, key: part[key], above, cast("Any", data))[last] = settings
+    return data
 
 
 def _at(data: Any, pattern: Place, place: Place = ()) -> Iterator[tuple[Place, Any]]:

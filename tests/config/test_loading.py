@@ -2,8 +2,9 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+import yaml
 
-from eef_framework.config.loading import components, load_config, read_recipe
+from eef_framework.config.loading import components, load_config, read_recipe, resolved
 from eef_framework.errors import ConfigError, UnknownName
 from eef_framework.interfaces import Attributor
 from eef_framework.plugins import Plugin, load_plugins
@@ -201,6 +202,21 @@ def test_components_are_listed_with_place_and_kind(load):
         (("attributor",), "attributor"): "halves",
         (("filters", 0), "filter"): "deduplicate",
     }
+
+
+def test_a_resolved_configuration_has_every_setting_of_its_components(load, registry):
+    config = load("base", "filters=[cap-per-task, deduplicate]", f"attributor={__name__}:Halves")
+    data = resolved(config, registry)
+    assert data["expert"] == {"name": "wanderer", "skill": 0.65, "patience": 30}
+    assert data["filters"][0].keys() > {"name"}
+    assert data["attributor"] == {"name": f"{__name__}:Halves", "simulations": 1}
+    assert data["clone"]["trainer"]["name"] == "memory"
+
+
+def test_a_resolved_configuration_is_that_of_the_same_run(load, registry, tmp_path):
+    data = resolved(load("base"), registry)
+    (tmp_path / "resolved.yaml").write_text(yaml.safe_dump(data))
+    assert resolved(load(tmp_path / "resolved.yaml"), registry) == data
 
 
 def test_a_recipe_alone_is_read_without_defaults(registry):

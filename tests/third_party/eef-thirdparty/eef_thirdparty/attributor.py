@@ -1,6 +1,6 @@
 """An attribution strategy in ten lines."""
 
-from eef_framework import Attribution, Attributor, Segment, Simulate, Trajectory, Verdict
+from eef_framework import Attribution, Attributor, Segment, Verdict
 
 
 class LastGood(Attributor):
@@ -8,11 +8,10 @@ class LastGood(Attributor):
 
     name = "last-good"
 
-    async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Attribution:
-        """Try the states from the last to the first."""
+    async def attribute(self, trajectory, simulate):
         length = len(trajectory.steps)
         for k in range(length - 1, 0, -1):
             if any(map(simulate.succeeded, await simulate(k))):
-                segment = Segment(start=0, end=k, verdict=Verdict.BENEFICIAL)
-                return Attribution(trajectory=trajectory.id, length=length, segments=(segment,))
+                helped = Segment(start=0, end=k, verdict=Verdict.BENEFICIAL)
+                return Attribution(trajectory=trajectory.id, length=length, segments=(helped,))
         return Attribution(trajectory=trajectory.id, length=length)
