@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Any
 
 from eef_framework.records import Attribution, Example, Observation, Step, SuccessRule, Trajectory, fingerprint
@@ -61,7 +62,7 @@ class Archive:
             "group": group,
             "task": self._task(trajectory),
             "outcome": LOST if trajectory.ending == "error" else int(self._rule.holds(trajectory)),
-            "reward": round(trajectory.reward, 4),
+            "reward": trajectory.reward,
             "steps": len(trajectory.steps),
             "origin": self._numbers.get(origin.trajectory, -1) if origin else -1,
             "state": origin.state if origin else -1,
@@ -111,8 +112,7 @@ class Archive:
     def finish(self) -> dict[str, Any]:
         """Write what isn't written yet and return the index."""
         self._chunks.flush()
-        ends = [*self._chunks.starts[1:], len(self)]
-        for piece, (start, end) in enumerate(zip(self._chunks.starts, ends, strict=True)):
+        for piece, (start, end) in enumerate(pairwise([*self._chunks.starts, len(self)])):
             links = {number: self._links[number] for number in range(start, end) if number in self._links}
             self._chunks.write(f"links-{piece}", links)
         return {

@@ -13,6 +13,7 @@ from typing import IO
 
 from eef_framework.errors import storage
 from eef_framework.records import Attribution, Example, SuccessRule, Trajectory, fingerprint
+from eef_framework.report.account import account
 from eef_framework.report.archive import Archive
 from eef_framework.report.chunks import TEXT_LIMIT, Chunks
 from eef_framework.report.markup import Element, data_script, render, tag
@@ -70,13 +71,13 @@ def _parts(source: Source, file: IO[str], most: int) -> dict[str, str]:
         _read_group(source, group, archive, counts, share)
     _read_links(source, archive, counts)
     index = archive.finish()
-    body = [summary(source, counts, _remarks(source, chunks, share)), *sections(source, counts)]
+    body = [summary(source, counts, _remarks(source, chunks, share)), *sections(source, counts), *account(source)]
     style = _asset("page.css")
     script = "(() => {\n" + "\n".join(map(_asset, SCRIPTS)) + "\n})();"
     return {
         "policy": f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; base-uri 'none'; "
         "form-action 'none'",
-        "title": render(tag("title", f"{source.method} on {name_of(source.config, 'environment')}")),
+        "title": render(tag("title", "".join(_heading(source).itertext()))),
         "heading": render(_heading(source)),
         "style": style,
         "results": "\n".join(map(render, body)),
@@ -87,8 +88,8 @@ def _parts(source: Source, file: IO[str], most: int) -> dict[str, str]:
 
 
 def _heading(source: Source) -> Element:
-    names = (tag("b", source.method), " on ", tag("b", name_of(source.config, "environment")))
-    return tag("h1", *names, tag("small", f" · run {source.run.resolve().name}"))
+    names = (tag("b", source.method), " on ", tag("b", name_of(source.config, "environment")), " · ")
+    return tag("h1", *(names if source.config else ()), tag("small", f"run {source.run.resolve().name}"))
 
 
 def _rule(source: Source) -> SuccessRule:
@@ -145,14 +146,14 @@ def _sampled(trajectory: Trajectory, share: float) -> bool:
 
 def _remarks(source: Source, chunks: Chunks, share: float) -> Iterator[str]:
     if source.metrics is None:
-        yield "This run isn't finished: its final numbers (metrics.json) aren't there. The page shows what there is so far."
+        yield "This run isn't finished: metrics.json, with its final numbers, isn't there. Here is what there is."
     if share < 1:
         yield (
             f"The list of trajectories holds about {share:.1%} of them: all those of a random sample of the tasks. "
             "Results, counts and charts cover all of them."
         )
     if chunks.cut:
-        yield f"Texts of more than {TEXT_LIMIT:,} characters are cut in the list of trajectories ({chunks.cut:,} of them)."
+        yield f"Among the trajectories, {chunks.cut:,} texts of more than {TEXT_LIMIT:,} characters are cut."
     yield from source.problems
 
 

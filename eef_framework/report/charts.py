@@ -60,13 +60,14 @@ def line_chart(
     return tag("figure", tag("figcaption", title), _legend(lines), svg, table, class_="chart")
 
 
-def loss_chart(title: str, points: Sequence[tuple[float, float]], highest: float) -> Element:
+def loss_chart(title: str, points: Sequence[tuple[float, float]], highest: float, note: str = "") -> Element:
     """Draw a loss over training steps.
 
     Args:
         title: which training.
         points: (step, loss), at least one.
         highest: top of the vertical axis, to make several charts comparable.
+        note: what else to say about the training.
     """
     points = [(x, y) for x, y in points if math.isfinite(y)]
     shown = _thinned(points, 150)
@@ -82,7 +83,8 @@ def loss_chart(title: str, points: Sequence[tuple[float, float]], highest: float
         svg.append(tag("text", f"{x:g}", class_="tick", x=place, y=HEIGHT - BOTTOM + 16, text_anchor=anchor))
     svg.append(_axis_name("training step"))
     ends = f"from {points[0][1]:.3g} to {points[-1][1]:.3g}" if points else "no finite loss"
-    return tag("figure", tag("figcaption", f"{title}: {ends}"), svg, class_="chart")
+    below = tag("small", note) if note else None
+    return tag("figure", tag("figcaption", f"{title}: {ends}"), svg, below, class_="chart")
 
 
 def interval_bar(estimate: Estimate, look: str, low: float = 0.0, high: float = 1.0) -> Element:

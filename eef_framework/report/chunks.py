@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from math import isfinite
 from typing import IO, Any
 
 from eef_framework.records import Step, Trajectory
@@ -51,7 +52,6 @@ class Chunks:
                 "seed": str(trajectory.seed),  # 63 bits are more than a browser's numbers hold
                 "ending": trajectory.ending,
                 "error": trajectory.error,
-                "seconds": trajectory.seconds if trajectory.seconds < float("inf") else None,
                 "origin": trajectory.origin.trajectory if trajectory.origin else "",
                 "shared": shared,
                 "initial": None if shared else self._text(trajectory.initial.text),
@@ -74,6 +74,8 @@ class Chunks:
 
     def _step(self, step: Step) -> dict[str, Any]:
         row: dict[str, Any] = {"action": self._text(step.action), "seen": self._text(step.observation.text)}
+        if step.reward and isfinite(step.reward):
+            row["reward"] = step.reward
         if not step.valid:
             row["invalid"] = True
         if step.response is not None and step.response.thought:

@@ -19,7 +19,10 @@ async function open(number) {
   const from = rows.origin[number] >= 0 ? await links(rows.origin[number]) : null;
   if (opened !== number) return; // another one was asked for meanwhile
   const training = groupOf(number).label;
-  const judged = from ? from.attributions.filter((a) => a.training === training) : linked.attributions;
+  const own = Math.max(rows.state[number], 0); // what comes before was the expert's doing
+  const given = from ? from.attributions.filter((a) => own && a.training === training) : linked.attributions;
+  const judged = given.map((a) =>
+    ({ ...a, segments: withoutGaps(a.segments, found.steps.length), probes: withStart(a, number) }));
   draw(number, found, linked, judged, judged.length - 1);
   byId("detail-title").focus({ preventScroll: true });
 }
@@ -32,6 +35,31 @@ function close() {
       "With an expert's demonstration you see which of its actions helped the agent, and which did harm."),
     tips.length ? el("div", {}, el("h3", {}, "Good ones to begin with"), el("ul", {}, tips)) : "");
   markOpen();
+}
+
+// Actions that no segment covers have no verdict; give them a segment that says so.
+function withoutGaps(segments, length) {
+  const all = [];
+  let at = 0;
+  for (const segment of [...segments, [length, length, "", ""]]) {
+    if (segment[0] > at) all.push([at, segment[0], "unknown", "The agent wasn't tried out on both sides of them."]);
+    if (segment[1] > segment[0]) all.push(segment);
+    at = Math.max(at, segment[1]);
+  }
+  return all;
+}
+
+// The attempts from the task's start are evidence too: probe 0.
+function withStart(attribution, number) {
+  if (attribution.probes.some(([state]) => state === 0)) return attribution.probes;
+  const starts = [];
+  for (let other = 0; other < total; other++) {
+    const { phase, label } = groupOf(other);
+    if (rows.task[other] === rows.task[number] && phase === "start" && label === attribution.training) starts.push(other);
+  }
+  const valid = starts.filter((other) => rows.outcome[other] !== 2);
+  const successes = valid.filter((other) => rows.outcome[other] === 1).length;
+  return starts.length ? [[0, successes, valid.length, starts], ...attribution.probes] : attribution.probes;
 }
 
 // Find a few trajectories that show what the method does.
@@ -50,7 +78,7 @@ function suggestions() {
 }
 
 function draw(number, found, linked, judged, choice) {
-  const own = rows.origin[number] < 0 && rows.state[number] < 0 ? 0 : rows.state[number];
+  const own = Math.max(rows.state[number], 0);
   const attribution = judged[choice] || null;
   const redraw = (other) => draw(number, found, linked, judged, other);
   detail.replaceChildren(
@@ -181,7 +209,7 @@ function stateItem(found, state, before, attribution, own) {
   const probe = attribution && !own && attribution.probes.find(([at]) => at === state);
   const item = el("li", { class: `state ${around(attribution, state, own)}`, id: `state-${state}` },
     el("small", {}, state ? `State ${state}: what is seen then` : "State 0: what is seen at the start"), box);
-  if (lines.length > 9 || text.length > 900) {
+  if (lines.length > 14 || text.length > 900) {
     box.classList.add("long");
     item.append(el("button", { type: "button", class: "more", onclick: (event) => {
       const whole = box.classList.toggle("whole");
@@ -206,7 +234,7 @@ function probeCard([state, successes, n, simulations], at) {
     return el("a", { class: "chip", href: linkTo(number) }, el("span", { class: `outcome ${key}` }, icon), ` try ${index + 1}: ${word}`);
   });
   return el("div", { class: "probe" }, el("span", { class: `probe-dot ${successes ? "some" : "none"}` }, `${successes}/${n}`),
-    " ", term("probe", "Probe"), `: from here the agent went on alone ${n === 1 ? "once" : `${n} times`} and succeeded ${successes === 0 ? "never" : successes === 1 ? "once" : `${successes} times`}. `,
+    " ", term("probe", "Probe"), `: the agent went on alone from here. ${successes} of ${plural(n, "try").replace("trys", "tries")} succeeded. `,
     chips);
 }
 
@@ -217,6 +245,7 @@ function actionItem(step, state, attribution, learnt, own) {
     step.thought ? el("p", { class: "thought" }, el("span", { class: "unseen" }, "Thought: "), step.thought) : "",
     el("p", {}, el("span", { class: "number" }, `${state + 1}. `), el("code", {}, step.action), " ",
       key ? el("span", { class: `chip v-${key}` }, `${verdictOf(key).icon} ${key}`) : "", " ",
+      step.reward ? el("span", { class: "chip" }, `reward ${+step.reward.toFixed(3)}`) : "", " ",
       step.invalid ? el("span", { class: "chip bad" }, "✗ ", "not understood by the world") : "", " ", learntChip(learnt, state)),
     step.said ? el("p", { class: "remarks" }, term("unparsed", "No action could be read"), ` in this answer: ${step.said}`) : "");
 }

@@ -1,19 +1,15 @@
-"""What is below the first screen: by kind of task, by iteration, from probed states, yield, costs, losses, settings."""
+"""Below the first screen: success by kind of task, by iteration and by probe, and what exploration found."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
-import yaml
-
-from eef_framework.evaluation.wording import count, duration
-from eef_framework.records import Cost, Estimate
-from eef_framework.report.charts import EXPERT_MARK, Line, interval_bar, line_chart, loss_chart, share_bar
+from eef_framework.records import Estimate
+from eef_framework.report.charts import EXPERT_MARK, Line, interval_bar, line_chart
 from eef_framework.report.markup import Child, Element, tag
 from eef_framework.report.source import Source
-from eef_framework.report.summary import looks, rate_text
+from eef_framework.report.table import looks, rate_text
 from eef_framework.report.tally import Counts, Exploration, Tally
 from eef_framework.report.words import GLOSSARY, term
 
@@ -21,17 +17,15 @@ VERDICTS = ("beneficial", "harmful", "neutral", "unknown")
 
 
 def sections(source: Source, counts: Counts) -> Iterator[Element]:
-    """Yield every section that there is something to show in."""
+    """Yield the sections that there is something to show in."""
     yield from _kinds(source)
     yield from _iterations(source)
     yield from _probes(source, counts)
     yield from _exploration(source, counts)
-    yield from _costs(source)
-    yield from _losses(source)
-    yield _about(source)
 
 
-def _section(ident: str, title: str, lead: list[Child], *children: Child) -> Element:
+def section(ident: str, title: str, lead: list[Child], *children: Child) -> Element:
+    """Return a section with a title and a sentence or two on what it shows."""
     return tag("section", tag("h2", title), tag("p", lead, class_="lead"), *children, id=ident)
 
 
@@ -54,7 +48,7 @@ def _kinds(source: Source) -> Iterator[Element]:
         sizes = {row.evaluation.by_kind[kind].n for row in last.values() if kind in row.evaluation.by_kind}
         blocks.append(tag("div", tag("h3", kind, tag("small", f" {max(sizes)} tasks")), tag("ul", bars), class_="kind"))
     lead: list[Child] = ["Where each is strong, by ", term("kind"), ", after the last ", term("iteration"), "."]
-    yield _section("kinds", "Success by kind of task", lead, tag("div", blocks, class_="kinds"))
+    yield section("kinds", "Success by kind of task", lead, tag("div", blocks, class_="kinds"))
 
 
 def _iterations(source: Source) -> Iterator[Element]:
@@ -69,14 +63,14 @@ def _iterations(source: Source) -> Iterator[Element]:
         charts.append(line_chart("Mean reward on held-out tasks", reward, ticks, "iteration", shares=False))
     lead: list[Child] = ["How the agent gets better from ", term("iteration"), " to iteration. "]
     lead += ["Vertical lines are ", term("interval", "95 % intervals"), "; the expert doesn't learn."]
-    yield _section("iterations", "Progress by iteration", lead, tag("div", charts, class_="charts"))
+    yield section("iterations", "Progress by iteration", lead, tag("div", charts, class_="charts"))
 
 
 def _by_iteration(source: Source, values: dict[str, Estimate], count: int) -> list[Line]:
     """Return a line for each method, from the clone on, and a level one for the expert."""
     assert source.metrics is not None
     style = looks(source)
-    start = [(0.0, values["clone"])] if "clone" in values else []
+    start = [(0.0, values[source.clone_label])] if source.clone_label in values else []
     lines = []
     for mark, method in enumerate(dict.fromkeys(row.method for row in source.metrics.rows if row.method)):
         own = [(float(r.iteration), values[r.label]) for r in source.metrics.rows if r.method == method]
@@ -115,7 +109,7 @@ def _probes(source: Source, counts: Counts) -> Iterator[Element]:
         " along the expert's demonstration of it. A curve that ",
     ]
     lead += ["rises says that the expert's first actions help; one that falls, that the expert leads astray later on."]
-    yield _section("probes", "How far the expert helps", lead, tag("div", charts, class_="charts"))
+    yield section("probes", "How far the expert helps", lead, tag("div", charts, class_="charts"))
 
 
 def _exploration(source: Source, counts: Counts) -> Iterator[Element]:
@@ -130,7 +124,7 @@ def _exploration(source: Source, counts: Counts) -> Iterator[Element]:
         term("exploration"),
         " of training tasks brought in, and what was learnt from it.",
     ]
-    yield _section("exploration", "What exploration found", lead, tag("div", cards, class_="cards"))
+    yield section("exploration", "What exploration found", lead, tag("div", cards, class_="cards"))
 
 
 def _yield_card(label: str, exploration: Exploration, counts: Counts) -> Element:
@@ -173,7 +167,10 @@ def _verdict_bar(exploration: Exploration) -> Element:
             bar.append(tag("rect", class_=f"v-{verdict}", fill=fill, x=left, y=0, width=100 * n / total, height=10))
             left += 100 * n / total
             words.append(tag("li", tag("span", class_=f"swatch v-{verdict}"), term(verdict), f" {n / total:.0%}"))
-    title = [f"The expert's {total:,} actions in {exploration.attributed:,} demonstrations, by ", term("verdict")]
+    title: list[Child] = [
+        f"The expert's {total:,} actions in {exploration.attributed:,} demonstrations, by ",
+        term("verdict"),
+    ]
     return tag("div", tag("p", title), bar, tag("ul", words, class_="legend"))
 
 
@@ -185,80 +182,4 @@ def _examples(label: str, counts: Counts) -> Element | None:
     for source, n in sources.most_common():
         key = f"source-{source}"
         items += [", " if items else " ", f"{n:,} ", term(key, source) if key in GLOSSARY else source]
-    return tag("p", term("learnt", "Learnt from"), *(items or [" nothing"]), " trajectories" if items else "")
-
-
-def _costs(source: Source) -> Iterator[Element]:
-    stages = source.metrics.stages if source.metrics else {}
-    if not stages:
-        return
-    total = sum(stages.values(), Cost())
-    longest = max(cost.seconds for cost in stages.values()) or 1.0
-    rows = [_cost_row(stage_title(name), cost, longest) for name, cost in stages.items()]
-    heads: list[Child] = ["stage", "time", "attempts", term("simulation", "simulations"), term("step", "steps")]
-    heads += [term("tokens", "tokens read and written while acting"), term("tokens", "tokens in training")]
-    table = tag(
-        "table",
-        tag("thead", tag("tr", [tag("th", h, scope="col") for h in heads])),
-        tag("tbody", rows),
-        tag("tfoot", _cost_row("all", total, 0)),
-    )
-    lead: list[Child] = ["What every stage of the run consumed."]
-    yield _section("costs", "Costs", lead, tag("div", table, class_="scroll costs"))
-
-
-def stage_title(name: str) -> str:
-    """Put a stage's folder into words: `methods/eef/2/tune` is `eef 2: training`."""
-    words = {"explore": "exploration", "select": "choice of examples", "tune": "training", "evaluate": "test"}
-    parts = name.split("/")
-    if parts[0] == "methods" and len(parts) == 4:
-        return f"{parts[1]} {parts[2]}: {words.get(parts[3], parts[3])}"
-    if parts[0] == "evaluate" and len(parts) == 2:
-        return f"{parts[1]}: test"
-    return {"collect": "expert: demonstrations", "clone": "clone: training"}.get(name, name)
-
-
-def _cost_row(title: str, cost: Cost, longest: float) -> Element:
-    return tag(
-        "tr",
-        tag("th", title, scope="row"),
-        tag("td", share_bar(cost.seconds / longest) if longest else None, duration(cost.seconds)),
-        [tag("td", count(n)) for n in (cost.episodes, cost.simulations, cost.steps)],
-        [tag("td", count(n)) for n in (cost.computed_tokens, cost.trained_tokens)],
-    )
-
-
-def _losses(source: Source) -> Iterator[Element]:
-    curves = [(training.label, source.losses(training)) for training in source.trainings()]
-    curves = [(label, points) for label, points in curves if points]
-    if not curves:
-        return
-    highest = max((y for _, points in curves for _, y in points if abs(y) < float("inf")), default=1.0) or 1.0
-    charts = [loss_chart(label, points, highest) for label, points in curves]
-    lead: list[Child] = ["The ", term("loss"), " of every training, all on the same scale."]
-    yield _section("losses", "Training", lead, tag("div", charts, class_="charts"))
-
-
-def _about(source: Source) -> Element:
-    versions = source.manifest.get("versions")
-    git = source.manifest.get("git")
-    rows = {
-        "folder": source.run.resolve().name,
-        "started": source.manifest.get("created"),
-        "seed": source.manifest.get("seed"),
-    }
-    if isinstance(git, dict):
-        rows["code"] = f"{git.get('commit', '')}{' with changes that were not committed' if git.get('dirty') else ''}"
-    if isinstance(versions, dict):
-        rows["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items())
-    facts = [tag("div", tag("dt", name), tag("dd", str(value))) for name, value in rows.items() if value is not None]
-    notes = [tag("li", note) for note in (source.metrics.notes if source.metrics else ())]
-    settings = yaml.safe_dump(json.loads(json.dumps(source.config, default=str)), sort_keys=False, allow_unicode=True)
-    return _section(
-        "about",
-        "About this run",
-        ["What is needed to repeat it."],
-        tag("ul", notes) if notes else None,
-        tag("dl", facts, class_="facts"),
-        tag("details", tag("summary", "All settings"), tag("pre", settings)) if source.config else None,
-    )
+    return tag("p", term("learnt", "Learnt from"), items or " nothing", " trajectories" if items else "")

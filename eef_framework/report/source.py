@@ -87,6 +87,12 @@ class Source:
         """The main method; the other ones are its baselines."""
         return str(self.config.get("method") or next(iter(self._methods()), "eef"))
 
+    @property
+    def clone_label(self) -> str:
+        """What the clone is called in the table of results, where all methods share its row."""
+        shared = [row.label for row in self.metrics.rows if not row.method] if self.metrics else []
+        return next((label for label in shared if label != "expert"), "clone")
+
     def trainings(self) -> list[Training]:
         """Return the fine-tunings that left a folder: the clone's, then the main method's, then the baselines'."""
         found = [Training("clone", "", 0, self.run / "clone")] if (self.run / "clone").is_dir() else []
@@ -148,6 +154,14 @@ class Source:
         if bad and not points:
             self.problems.append(f"{self._name(training.log)}: no line has a step and a loss.")
         return points
+
+    def preparation(self, training: Training) -> dict[str, Any]:
+        """Return what a training's preparation counted (examples, tokens, what was left out), empty if unknown."""
+        try:
+            found = json.loads(training.log.with_name("preparation.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def _methods(self) -> list[str]:
         """Return the methods there are folders of, the main one first."""

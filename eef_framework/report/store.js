@@ -88,6 +88,7 @@ async function trajectory(number) {
     thought: texts[step.thought],
     said: texts[step.said],
     invalid: step.invalid,
+    reward: step.reward,
   }));
   if (!row.shared) return { ...row, initial: texts[row.initial], steps };
   const origin = await trajectory(rows.origin[number]);

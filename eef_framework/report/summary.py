@@ -1,29 +1,18 @@
-"""The first screen: what the run was, who won, and the table of results."""
+"""The first screen: what the run was, and who won."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
-from eef_framework.evaluation.wording import count, describe, duration, outcome, plus_minus
-from eef_framework.records import Difference, Estimate, ResultRow
+from eef_framework.evaluation.wording import describe, outcome
+from eef_framework.records import Difference
 from eef_framework.report.charts import interval_bar
 from eef_framework.report.markup import Child, Element, tag
 from eef_framework.report.source import Source
+from eef_framework.report.table import looks, results
 from eef_framework.report.tally import Counts
 from eef_framework.report.words import method_term, term
-
-LOOKS = 4
-"""How many series have a look of their own."""
-
-
-def looks(source: Source) -> dict[str, str]:
-    """Return method, `expert` or `clone` -> class of the style sheet that draws it."""
-    known = {"expert": "s-expert", "clone": "s-clone"}
-    methods = [source.method, *_baselines(source), *(t.method for t in source.trainings() if t.method)]
-    for number, method in enumerate(dict.fromkeys(methods)):
-        known.setdefault(method, f"s-{min(number, LOOKS - 1)}")
-    return known
 
 
 def summary(source: Source, counts: Counts, remarks: Iterable[str]) -> Element:
@@ -42,7 +31,7 @@ def summary(source: Source, counts: Counts, remarks: Iterable[str]) -> Element:
         _story(source, counts),
         _answers(source),
         tag("h3", "Results on the ", term("held-out", "held-out tasks")),
-        _table(source, counts),
+        results(source, counts),
         id="found",
     )
 
@@ -54,24 +43,32 @@ def name_of(config: dict[str, Any], part: str) -> str:
     return str(name) if name else "not recorded"
 
 
-def _baselines(source: Source) -> list[str]:
-    baselines = source.config.get("baselines")
-    return [str(b) for b in baselines] if isinstance(baselines, list) else []
+def _agent(config: dict[str, Any]) -> str:
+    policy = config.get("policy")
+    model = policy.get("model") if isinstance(policy, dict) else None
+    return f"{name_of(config, 'policy')}{f', model {model}' if isinstance(model, str) else ''}"
 
 
 def _story(source: Source, counts: Counts) -> Element:
     config = source.config
+    if not config:
+        return tag("p", "What was run isn't known, as the run's settings (config.yaml) are missing.", class_="story")
     shown = counts.demonstrations
-    methods = [m for m in looks(source) if m not in ("expert", "clone")]
-    played = f" ({shown.wins:,} of its {shown.n + shown.lost:,} attempts)" if shown.n else ""
+    methods = [m for m in looks(source) if m not in ("expert", "clone", source.clone_label)]
+    if config.get("iterations") == 0 and source.method in methods:
+        methods.remove(source.method)
+    played = f" ({shown.wins:,} of its {shown.n + shown.lost:,} attempts succeeded)" if shown.n else ""
+    clone = config.get("clone")
+    all_of_them = isinstance(clone, dict) and clone.get("on") == "all"
     return tag(
         "div",
         tag(
             "p",
-            *("An ", term("agent"), f" (a language model, “{name_of(config, 'policy')}”) learnt to solve "),
+            *("An ", term("agent"), f" ({_agent(config)}) learnt to solve "),
             *(term("task", "tasks"), " in the ", term("world"), " ", tag("b", name_of(config, "environment"))),
             *(", from an ", term("expert"), ", ", tag("b", name_of(config, "expert")), ", and by trying for itself. "),
-            *("First it imitated the expert's successful ", term("demonstration", "demonstrations")),
+            f"First it imitated the expert's {'' if all_of_them else 'successful '}",
+            *(term("demonstration", "demonstrations"), ", failed ones included" if all_of_them else ""),
             *(f"{played}; that made the ", term("clone"), ". "),
             *("Then it went on ", _listed(methods), ". ") if methods else (),
         ),
@@ -114,16 +111,17 @@ def _answers(source: Source) -> Element:
         )
     own = [d for d in metrics.differences if d.label.startswith(f"{source.method} ")] or list(metrics.differences)
     rest = [d for d in metrics.differences if d not in own]
+    own.sort(key=lambda d: d.label.partition(" - ")[2] in ("expert", source.clone_label))  # other methods come first
     span = max(max(abs(d.success.low), abs(d.success.high)) for d in metrics.differences) or 1.0
     others = [tag("li", describe(d)) for d in rest]
     return tag(
         "div",
-        tag("div", [_answer(d, span) for d in own], class_="answers"),
+        tag("div", [_answer(d, span, source.clone_label) for d in own], class_="answers"),
         tag("details", tag("summary", "Other comparisons"), tag("ul", others)) if others else None,
     )
 
 
-def _answer(difference: Difference, span: float) -> Element:
+def _answer(difference: Difference, span: float, clone: str) -> Element:
     first, _, second = difference.label.partition(" - ")
     result = outcome(difference)
     points = f"{abs(difference.success.mean) * 100:.1f}"
@@ -134,7 +132,7 @@ def _answer(difference: Difference, span: float) -> Element:
     }[result]
     return tag(
         "article",
-        tag("h3", f"Did {first} beat {_spoken(second)}?"),
+        tag("h3", f"Did {first} beat {_spoken(second, clone)}?"),
         tag(
             "p", tag("span", {"ahead": "✓", "behind": "✗", "undecided": "≈"}[result], aria_hidden="true"), " ", headline
         ),
@@ -144,91 +142,8 @@ def _answer(difference: Difference, span: float) -> Element:
     )
 
 
-def _spoken(name: str) -> str:
-    return f"the {name}" if name in ("expert", "clone") else name or "the other"
-
-
-def rate_text(estimate: Estimate, digits: int = 1) -> Element:
-    """Write a share of successes with its interval."""
-    if not estimate.n:
-        return tag("span", "none played")
-    low, high = (f"{bound * 100:.{digits}f}" for bound in (estimate.low, estimate.high))
-    return tag(
-        "span", tag("b", f"{estimate.mean * 100:.{digits}f} %"), " ", tag("small", f"{low} to {high}"), class_="rate"
-    )
-
-
-def _table(source: Source, counts: Counts) -> Element:
-    if source.metrics is None or not source.metrics.rows:
-        return _table_so_far(source, counts)
-    style = looks(source)
-    rows = [_row(row, style.get(row.method or row.label, "s-clone")) for row in source.metrics.rows]
-    split = ", ".join(sorted({row.evaluation.split for row in source.metrics.rows}))
-    heads: list[Child | tuple[Child, ...]] = [
-        "",
-        (term("success"), " with its ", term("interval")),
-        term("reward"),
-        term("step", "steps"),
-        term("simulation", "simulations"),
-        term("tokens"),
-        "time",
-        "mishaps",
-    ]
-    sizes = sorted({row.evaluation.episodes for row in source.metrics.rows})
-    caption = (
-        f"{' to '.join(f'{size:,}' for size in sizes[:: max(len(sizes) - 1, 1)])} tasks of the split “{split}”. An attempt is a success if its reward is at least {source.metrics.threshold:g}. Simulations, "
-        "tokens and time are what it took to train up to there, tests not counted."
-    )
-    return tag("div", _grid(heads, rows), tag("p", caption, class_="caption"))
-
-
-def _row(row: ResultRow, look: str) -> Element:
-    evaluation, cost = row.evaluation, row.cost
-    bar = interval_bar(evaluation.success, look)
-    return tag(
-        "tr",
-        tag("th", tag("span", class_=f"dot {look}"), row.label, scope="row"),
-        tag("td", bar, rate_text(evaluation.success), class_="wide", data_label="success"),
-        tag("td", plus_minus(evaluation.reward), data_label="reward"),
-        tag("td", plus_minus(evaluation.steps, 1), data_label="steps"),
-        tag("td", _or_dash(cost.simulations, count), data_label="simulations"),
-        tag("td", _or_dash(cost.computed_tokens + cost.trained_tokens, count), data_label="tokens"),
-        tag("td", _or_dash(cost.seconds, duration), data_label="time"),
-        tag("td", _mishaps(row), data_label="mishaps"),
-    )
-
-
-def _or_dash(value: float, write: Callable[[float], str]) -> str:
-    return write(value) if value else "–"
-
-
-def _mishaps(row: ResultRow) -> list[Child]:
-    evaluation = row.evaluation
-    parts = [
-        (evaluation.errors, "lost", f"{evaluation.errors} lost"),
-        (evaluation.invalid_rate, "invalid", f"{evaluation.invalid_rate:.1%} invalid"),
-        (evaluation.unparsed_rate, "unparsed", f"{evaluation.unparsed_rate:.1%} unreadable"),
-    ]
-    found = [term(key, text) for value, key, text in parts if value]
-    return [piece for term_ in found for piece in (term_, " ")] or ["–"]
-
-
-def _table_so_far(source: Source, counts: Counts) -> Element:
-    """Return what the tests played so far say, while there are no final numbers."""
-    if not counts.tests:
-        return tag("p", "None yet: no test was played so far.")
-    style = looks(source)
-    rows = []
-    for label, tally in counts.tests.items():
-        look = style.get(label.rpartition(" ")[0] or label, "s-clone")
-        rate: Estimate = tally.strict_rate
-        bar = tag("td", interval_bar(rate, look), rate_text(rate), class_="wide", data_label="success")
-        head = tag("th", tag("span", class_=f"dot {look}"), label, scope="row")
-        rows.append(tag("tr", head, bar, tag("td", f"{rate.n}", data_label="tasks played")))
-    heads = ["", (term("success"), " with its ", term("interval")), "tasks played"]
-    return tag("div", tag("p", "Tests played so far; not final."), _grid(heads, rows))
-
-
-def _grid(heads: Iterable[Any], rows: list[Element]) -> Element:
-    head = tag("tr", [tag("th", *(h if isinstance(h, tuple) else (h,)), scope="col") for h in heads])
-    return tag("table", tag("thead", head), tag("tbody", rows), class_="results")
+def _spoken(name: str, clone: str) -> str:
+    """Return a row's label as one would say it."""
+    if name == clone:
+        return "the clone" if name == "clone" else f"the clone ({name})"
+    return "the expert" if name == "expert" else name or "the other"

@@ -60,6 +60,11 @@ GLOSSARY: dict[str, tuple[str, str]] = {
         "An attempt of the agent that starts in the middle of an expert's demonstration: the expert's actions up to "
         "there are repeated, then the agent goes on alone.",
     ),
+    "attempts": (
+        "agent's attempts",
+        "How often the agent played training tasks, from their start and from probes alike. Papers compare methods at "
+        "equal numbers of these, which they call simulations.",
+    ),
     "probe": (
         "probe",
         "A state of a demonstration from which the agent was let go on, to see whether it succeeds from there. Probes "
@@ -72,7 +77,7 @@ GLOSSARY: dict[str, tuple[str, str]] = {
     ),
     "harmful": (
         "harmful",
-        "The agent succeeds from the state before these actions and fails from the one after. That state needs recovery.",
+        "The agent succeeds from the state before these actions and fails from the one after, which needs recovery.",
     ),
     "neutral": ("neutral", "The agent fares the same before and after these actions."),
     "unknown": ("unknown", "Not tried out, or the tries don't allow a verdict."),

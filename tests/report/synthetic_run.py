@@ -5,6 +5,7 @@ By hand: python tests/report/synthetic_run.py FOLDER [TRAIN_TASKS]; 260 training
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import random
@@ -75,7 +76,8 @@ class Shop:
             f"{name}: " + " ".join(f"[{v}{' (chosen)' if self.chosen.get(name) == v else ''}]" for v in values)
             for name, values in (("color", COLOURS), ("size", SIZES))
         )
-        return f"{head}[Back to Results]\n{item['title']}\n{item['details']}\nPrice: ${item['price']:.2f}\n{options}\n[Buy Now]"
+        words = f"{item['title']}\n{item['details']}\nPrice: ${item['price']:.2f}"
+        return f"{head}[Back to Results]\n{words}\n{options}\n[Buy Now]"
 
     def right(self) -> str:
         """The action a perfect shopper takes."""
@@ -210,7 +212,7 @@ def trajectory(number: int, split: str, ident: str, actor: str, skill: float, **
 def attribute(demonstration: Trajectory, simulations: dict[int, list[Trajectory]]) -> Attribution:
     wins = {state: sum(map(RULE.holds, runs)) for state, runs in simulations.items()}
     states, segments = sorted(simulations), []
-    for before, after in zip(states, states[1:], strict=False):
+    for before, after in itertools.pairwise(states):
         was, now = wins[before] > 0, wins[after] > 0
         verdict = Verdict.NEUTRAL if was == now else (Verdict.BENEFICIAL if now else Verdict.HARMFUL)
         reason = (
@@ -298,9 +300,8 @@ def select(demonstrations: list[Trajectory], pools: list[tuple]) -> list[Example
             helped = [k for k in range(best.own_from) if found.verdict(k) is Verdict.BENEFICIAL]
             chosen.append(example("continuation", best, helped + list(range(best.own_from, len(best.steps)))))
         for state in found.needing_recovery if found else ():
-            for t in continued:
-                if t.own_from == state:
-                    chosen.append(example("recovery", t, list(range(state, len(t.steps)))))
+            out = [t for t in continued if t.own_from == state]
+            chosen += [example("recovery", t, list(range(state, len(t.steps)))) for t in out]
     return chosen
 
 

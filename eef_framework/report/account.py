@@ -1,0 +1,116 @@
+"""What the run took and how to repeat it: costs, training losses, settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from eef_framework.evaluation.wording import count, duration
+from eef_framework.records import Cost
+from eef_framework.report.charts import loss_chart, share_bar
+from eef_framework.report.markup import Child, Element, tag
+from eef_framework.report.sections import section
+from eef_framework.report.source import Source
+from eef_framework.report.words import term
+
+
+def account(source: Source) -> Iterator[Element]:
+    """Yield the sections on costs, training and settings, as far as there is something to show in them."""
+    yield from _costs(source)
+    yield from _losses(source)
+    yield _about(source)
+
+
+def _costs(source: Source) -> Iterator[Element]:
+    stages = source.metrics.stages if source.metrics else {}
+    if not stages:
+        return
+    total = sum(stages.values(), Cost())
+    longest = max(cost.seconds for cost in stages.values()) or 1.0
+    rows = [_cost_row(stage_title(name), cost, longest) for name, cost in stages.items()]
+    heads: list[Child] = ["stage", "time", "all attempts", term("attempts"), term("step", "steps")]
+    heads += [term("tokens", "tokens read and written while acting"), term("tokens", "tokens in training")]
+    table = tag(
+        "table",
+        tag("thead", tag("tr", [tag("th", h, scope="col") for h in heads])),
+        tag("tbody", rows),
+        tag("tfoot", _cost_row("all", total, 0)),
+    )
+    lead: list[Child] = ["What every stage of the run consumed."]
+    yield section("costs", "Costs", lead, tag("div", table, class_="scroll costs"))
+
+
+def stage_title(name: str) -> str:
+    """Put a stage's folder into words: `methods/eef/2/tune` is `eef 2: training`."""
+    words = {"explore": "exploration", "select": "choice of examples", "tune": "training", "evaluate": "test"}
+    parts = name.split("/")
+    if parts[0] == "methods" and len(parts) == 4:
+        return f"{parts[1]} {parts[2]}: {words.get(parts[3], parts[3])}"
+    if parts[0] == "evaluate" and len(parts) == 2:
+        return f"{parts[1]}: test"
+    return {"collect": "expert: demonstrations", "clone": "clone: training"}.get(name, name)
+
+
+def _cost_row(title: str, cost: Cost, longest: float) -> Element:
+    return tag(
+        "tr",
+        tag("th", title, scope="row"),
+        tag("td", share_bar(cost.seconds / longest) if longest else None, duration(cost.seconds)),
+        [tag("td", count(n)) for n in (cost.episodes, cost.simulations, cost.steps)],
+        [tag("td", count(n)) for n in (cost.computed_tokens, cost.trained_tokens)],
+    )
+
+
+def _losses(source: Source) -> Iterator[Element]:
+    curves = [(training, source.losses(training)) for training in source.trainings()]
+    curves = [(training, points) for training, points in curves if points]
+    if not curves:
+        return
+    highest = max((y for _, points in curves for _, y in points if abs(y) < float("inf")), default=1.0) or 1.0
+    charts = [
+        loss_chart(training.label, points, highest, _prepared(source.preparation(training)))
+        for training, points in curves
+    ]
+    lead: list[Child] = ["The ", term("loss"), " of every training, all on the same scale."]
+    yield section("losses", "Training", lead, tag("div", charts, class_="charts"))
+
+
+def _prepared(counted: dict[str, Any]) -> str:
+    """Put what a training was given into words, what was left out above all."""
+    parts = []
+    if isinstance(counted.get("examples"), int):
+        parts.append(f"{counted['examples']:,} examples")
+    if isinstance(counted.get("tokens"), int) and isinstance(counted.get("tokens_with_loss"), int):
+        parts.append(
+            f"{counted['tokens_with_loss']:,} of their {counted['tokens']:,} tokens learnt, the rest is context"
+        )
+    for key, words in (("over_long", "left out as too long"), ("without_loss", "left out with nothing to learn")):
+        if isinstance(counted.get(key), list) and counted[key]:
+            parts.append(f"{len(counted[key]):,} {words}")
+    return "; ".join(parts)
+
+
+def _about(source: Source) -> Element:
+    versions = source.manifest.get("versions")
+    git = source.manifest.get("git")
+    rows = {
+        "folder": source.run.resolve().name,
+        "started": source.manifest.get("created"),
+        "seed": source.manifest.get("seed"),
+    }
+    if isinstance(git, dict):
+        rows["code"] = f"{git.get('commit', '')}{' with changes that were not committed' if git.get('dirty') else ''}"
+    if isinstance(versions, dict):
+        rows["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items())
+    facts = [tag("div", tag("dt", name), tag("dd", str(value))) for name, value in rows.items() if value is not None]
+    settings = yaml.safe_dump(json.loads(json.dumps(source.config, default=str)), sort_keys=False, allow_unicode=True)
+    return section(
+        "about",
+        "About this run",
+        ["What is needed to repeat it."],
+        tag("dl", facts, class_="facts"),
+        tag("details", tag("summary", "All settings"), tag("pre", settings)) if source.config else None,
+    )

@@ -1,0 +1,121 @@
+"""The table of results, and how each of its rows looks all over the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from eef_framework.evaluation.wording import count, duration, plus_minus
+from eef_framework.records import Estimate, ResultRow
+from eef_framework.report.charts import interval_bar
+from eef_framework.report.markup import Child, Element, tag
+from eef_framework.report.source import Source
+from eef_framework.report.tally import Counts
+from eef_framework.report.words import term
+
+LOOKS = 4
+"""How many series have a look of their own."""
+
+
+def looks(source: Source) -> dict[str, str]:
+    """Return method, `expert` or `clone` -> class of the style sheet that draws it."""
+    known = {"expert": "s-expert", "clone": "s-clone"}
+    methods = [source.method, *_baselines(source), *(t.method for t in source.trainings() if t.method)]
+    for number, method in enumerate(dict.fromkeys(methods)):
+        known.setdefault(method, f"s-{min(number, LOOKS - 1)}")
+    return known
+
+
+def rate_text(estimate: Estimate, digits: int = 1) -> Element:
+    """Write a share of successes with its interval."""
+    if not estimate.n:
+        return tag("span", "none played")
+    low, high = (f"{bound * 100:.{digits}f}" for bound in (estimate.low, estimate.high))
+    return tag(
+        "span", tag("b", f"{estimate.mean * 100:.{digits}f} %"), " ", tag("small", f"{low} to {high}"), class_="rate"
+    )
+
+
+def results(source: Source, counts: Counts) -> Element:
+    """Return the table of results; while there are none, of the tests played so far."""
+    if source.metrics is None or not source.metrics.rows:
+        return _table_so_far(source, counts)
+    style = looks(source)
+    rows = [_row(row, style.get(row.method or row.label, "s-clone"), source.clone_label) for row in source.metrics.rows]
+    split = ", ".join(sorted({row.evaluation.split for row in source.metrics.rows}))
+    heads: list[Child | tuple[Child, ...]] = [
+        "",
+        (term("success"), " with its ", term("interval")),
+        term("reward"),
+        term("step", "steps"),
+        term("attempts"),
+        term("tokens"),
+        "time",
+        "mishaps",
+    ]
+    sizes = sorted({row.evaluation.episodes for row in source.metrics.rows})
+    tasks = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
+    caption = (
+        f"{tasks} tasks of the split “{split}”. An attempt is a success if its reward is at least "
+        f"{source.metrics.threshold:g}. Attempts, tokens and time are what training up to there took, without tests."
+    )
+    notes = [tag("p", note, class_="caption") for note in source.metrics.notes]
+    return tag("div", _grid(heads, rows), tag("p", caption, class_="caption"), notes)
+
+
+def _row(row: ResultRow, look: str, clone: str) -> Element:
+    evaluation, cost = row.evaluation, row.cost
+    bar = interval_bar(evaluation.success, look)
+    called = tag("small", " ", term("clone", "the clone")) if row.label == clone != "clone" else None
+    return tag(
+        "tr",
+        tag("th", tag("span", class_=f"dot {look}"), row.label, called, scope="row"),
+        tag("td", bar, rate_text(evaluation.success), class_="wide", data_label="success"),
+        tag("td", plus_minus(evaluation.reward), data_label="reward"),
+        tag("td", plus_minus(evaluation.steps, 1), data_label="steps"),
+        tag("td", _or_dash(cost.simulations, count), data_label="attempts"),
+        tag("td", _or_dash(cost.computed_tokens + cost.trained_tokens, count), data_label="tokens"),
+        tag("td", _or_dash(cost.seconds, duration), data_label="time"),
+        tag("td", _mishaps(row), data_label="mishaps"),
+    )
+
+
+def _or_dash(value: float, write: Callable[[float], str]) -> str:
+    return write(value) if value else "–"
+
+
+def _mishaps(row: ResultRow) -> list[Child]:
+    evaluation = row.evaluation
+    parts = [
+        (evaluation.errors, "lost", f"{evaluation.errors} lost"),
+        (evaluation.invalid_rate, "invalid", f"{evaluation.invalid_rate:.1%} invalid"),
+        (evaluation.unparsed_rate, "unparsed", f"{evaluation.unparsed_rate:.1%} unreadable"),
+    ]
+    found = [term(key, text) for value, key, text in parts if value]
+    return [piece for term_ in found for piece in (term_, " ")] or ["–"]
+
+
+def _table_so_far(source: Source, counts: Counts) -> Element:
+    """Return what the tests played so far say, while there are no final numbers."""
+    if not counts.tests:
+        return tag("p", "None yet: no test was played so far.")
+    style = looks(source)
+    rows = []
+    for label, tally in counts.tests.items():
+        look = style.get(label.rpartition(" ")[0] or label, "s-clone")
+        rate: Estimate = tally.strict_rate
+        bar = tag("td", interval_bar(rate, look), rate_text(rate), class_="wide", data_label="success")
+        head = tag("th", tag("span", class_=f"dot {look}"), label, scope="row")
+        rows.append(tag("tr", head, bar, tag("td", f"{rate.n}", data_label="tasks played")))
+    heads = ["", (term("success"), " with its ", term("interval")), "tasks played"]
+    return tag("div", tag("p", "Tests played so far; not final."), _grid(heads, rows))
+
+
+def _baselines(source: Source) -> list[str]:
+    baselines = source.config.get("baselines")
+    return [str(b) for b in baselines] if isinstance(baselines, list) else []
+
+
+def _grid(heads: Iterable[Any], rows: list[Element]) -> Element:
+    head = tag("tr", [tag("th", *(h if isinstance(h, tuple) else (h,)), scope="col") for h in heads])
+    return tag("table", tag("thead", head), tag("tbody", rows), class_="results")

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import base64
+import gzip
+import importlib.util
+import json
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+
+class Page(HTMLParser):
+    """A report as a browser sees it: elements, visible text, scripts by id."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.html = html
+        self.scripts: dict[str, str] = {}
+        self.tags: list[tuple[str, dict]] = []
+        self.styles: list[str] = []
+        self._open: list[str] = []
+        self._texts: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self._open.append(tag)
+        self._script = dict(attrs).get("id") or "code"
+        if tag == "script":
+            self.scripts[self._script] = ""
+
+    def handle_endtag(self, tag):
+        while self._open and self._open.pop() != tag:
+            pass
+
+    def handle_data(self, data):
+        if self._open and self._open[-1] == "script":
+            self.scripts[self._script] += data
+        elif self._open and self._open[-1] == "style":
+            self.styles.append(data)
+        else:
+            self._texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self._texts).split())
+
+    @property
+    def data(self) -> dict:
+        return json.loads(self.scripts["data"])
+
+    def piece(self, name: str) -> dict:
+        return json.loads(gzip.decompress(base64.b64decode(self.scripts[name])))
+
+    def number(self, ident: str) -> int:
+        return self.data["rows"]["id"].index(ident)
+
+    def trajectory(self, number: int) -> dict:
+        """Unpack a trajectory as the page's script does."""
+        starts = self.data["chunks"]
+        chunk = max(k for k, start in enumerate(starts) if start <= number)
+        found = self.piece(f"chunk-{chunk}")
+        row = dict(found["rows"][number - starts[chunk]])
+        texts = found["texts"]
+        keys = ("action", "seen", "thought", "said")
+        row["steps"] = [{k: texts[v] if k in keys else v for k, v in step.items()} for step in row["steps"]]
+        if row["shared"]:
+            origin = self.trajectory(self.data["rows"]["origin"][number])
+            return {**row, "initial": origin["initial"], "steps": origin["steps"][: row["shared"]] + row["steps"]}
+        return {**row, "initial": texts[row["initial"]]}
+
+    def links(self, number: int) -> dict:
+        chunk = max(k for k, start in enumerate(self.data["chunks"]) if start <= number)
+        return self.piece(f"links-{chunk}").get(str(number), {"attributions": [], "learnt": []})
+
+
+@pytest.fixture(scope="session")
+def synthetic():
+    """The module that writes made-up run directories."""
+    path = Path(__file__).with_name("synthetic_run.py")
+    spec = importlib.util.spec_from_file_location("synthetic_run", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["synthetic_run"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def finished(synthetic, tmp_path_factory) -> Path:
+    """A finished run of some 370 trajectories. Not to be written to: make a copy first."""
+    return synthetic.write_run(tmp_path_factory.mktemp("run") / "finished")
+
+
+@pytest.fixture(scope="session")
+def page_class():
+    """Reads the HTML of a report: `page_class(html)`."""
+    return Page

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eef_framework.records import Attribution, Example, Observation, Origin, Probe, Segment, Step, SuccessRule, Task
+from eef_framework.records import Trajectory as Episode
+from eef_framework.report.archive import Archive
+from eef_framework.report.chunks import CHUNK_ROWS, TEXT_LIMIT, Chunks
+from eef_framework.report.markup import data_script
+from eef_framework.testing.strategies import trajectories
+
+
+def _episode(ident="t", actions="abc", origin=None, **fields):
+    steps = [Step(action=a, observation=Observation(text=f"after {actions[: k + 1]}")) for k, a in enumerate(actions)]
+    task = Task(id="task", environment="rooms", instruction="Find the key")
+    given = {"initial": Observation(text="a room"), "steps": tuple(steps), **fields}
+    return Episode(id=ident, task=task, actor="agent/clone", origin=origin, **given)
+
+
+def _example(ident, source, *states):
+    return Example(id=f"{ident}#{source}{states}", messages=(), source=source, trajectory=ident, states=states)
+
+
+class Shelf:
+    """An archive and what it writes."""
+
+    def __init__(self, rows):
+        self.file = io.StringIO()
+        self.chunks = Chunks(self.file)
+        self.archive = Archive(self.chunks, SuccessRule(threshold=1.0))
+        self.groups = {phase: self.archive.group(phase, phase, "eef 1") for phase in ("demonstration", "simulation")}
+        for row in rows:
+            self.archive.add(row, self.groups["simulation" if row.origin else "demonstration"])
+
+    def html(self):
+        index = self.archive.finish()
+        return data_script("data", index) + self.file.getvalue()
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(trajectories(max_steps=4), max_size=3))
+def test_every_text_of_a_trajectory_comes_back_from_the_page(page_class, rows):
+    read = page_class(Shelf(rows).html())
+    assert read.data["rows"]["id"] == [row.id for row in rows]
+    for number, row in enumerate(rows):
+        found = read.trajectory(number)
+        assert found["initial"] == row.initial.text
+        assert [step["action"] for step in found["steps"]] == list(row.actions)
+        assert [step["seen"] for step in found["steps"]] == [step.observation.text for step in row.steps]
+        assert [step.get("invalid", False) for step in found["steps"]] == [not step.valid for step in row.steps]
+        assert int(found["seed"]) == row.seed
+
+
+def test_a_simulation_shares_the_steps_of_its_demonstration(page_class):
+    rows = [_episode("d", "abcd"), _episode("s", "abxy", Origin(trajectory="d", state=2))]
+    read = page_class(Shelf(rows).html())
+    assert len(read.piece("chunk-0")["rows"][1]["steps"]) == 2
+    assert [step["action"] for step in read.trajectory(1)["steps"]] == list("abxy")
+    assert (read.data["rows"]["origin"], read.data["rows"]["state"]) == ([-1, 0], [-1, 2])
+
+
+@pytest.mark.parametrize(
+    "demonstration",
+    [_episode("d", "azcd"), _episode("d", "abcd", initial=Observation(text="elsewhere")), _episode("d", "a")],
+)
+def test_a_simulation_whose_replay_differs_keeps_steps_of_its_own(page_class, demonstration):
+    read = page_class(Shelf([demonstration, _episode("s", "abxy", Origin(trajectory="d", state=2))]).html())
+    assert read.piece("chunk-0")["rows"][1]["shared"] == 0
+    assert [step["action"] for step in read.trajectory(1)["steps"]] == list("abxy")
+
+
+def test_a_simulation_whose_demonstration_is_not_on_the_page_keeps_its_name(page_class):
+    read = page_class(Shelf([_episode("s", "abxy", Origin(trajectory="gone", state=2))]).html())
+    assert read.data["rows"]["origin"] == [-1]
+    assert read.trajectory(0)["origin"] == "gone"
+
+
+def test_outcomes_follow_the_rule_and_lost_episodes_are_told_apart(page_class):
+    rows = [_episode("a", reward=0.99), _episode("b", reward=1.0), _episode("c", reward=1.0, ending="error")]
+    assert page_class(Shelf(rows).html()).data["rows"]["outcome"] == [0, 1, 2]
+
+
+def test_pieces_stay_small_and_links_lie_beside_their_trajectories(page_class):
+    shelf = Shelf(_episode(f"t{k}") for k in range(CHUNK_ROWS + 3))
+    shelf.archive.learn(_example(f"t{CHUNK_ROWS + 1}", "agent", 0), "eef 1")
+    read = page_class(shelf.html())
+    assert read.data["chunks"] == [0, CHUNK_ROWS]
+    assert read.links(CHUNK_ROWS + 1)["learnt"] == [["eef 1", "agent", [0]]]
+    assert read.links(5)["learnt"] == []
+
+
+def test_learnt_steps_of_one_training_and_source_are_joined(page_class):
+    shelf = Shelf([_episode("t")])
+    for example in (_example("t", "agent", 2), _example("t", "agent", 0), _example("t", "recovery", 1)):
+        shelf.archive.learn(example, "eef 1")
+    shelf.archive.learn(_example("t", "agent", 1), "eef 2")
+    shelf.archive.learn(_example("unknown", "agent", 1), "eef 2")
+    read = page_class(shelf.html())
+    assert read.links(0)["learnt"] == [["eef 1", "agent", [0, 2]], ["eef 1", "recovery", [1]], ["eef 2", "agent", [1]]]
+    assert read.data["rows"]["learnt"] == [1]
+
+
+def test_verdicts_are_in_the_index_and_actions_without_a_segment_are_unknown(page_class):
+    shelf = Shelf([_episode("d", "abcd"), _episode("s", "abx", Origin(trajectory="d", state=2))])
+    segments = (Segment(start=0, end=2, verdict="harmful", reason="1 of 1 before, 0 of 1 after"),)
+    probes = (Probe(state=2, simulations=("s", "left out"), successes=1),)
+    shelf.archive.attribute(Attribution(trajectory="d", length=4, segments=segments, probes=probes), "eef 1")
+    shelf.archive.attribute(Attribution(trajectory="nobody", length=4), "eef 1")
+    read = page_class(shelf.html())
+    assert read.data["verdicts"] == {"0": {"eef 1": 2 + 8}}
+    found = read.links(0)["attributions"][0]
+    assert found["segments"] == [[0, 2, "harmful", "1 of 1 before, 0 of 1 after"]]
+    assert found["probes"] == [[2, 1, 2, [1, -1]]]
+
+
+def test_a_huge_text_is_cut_and_counted(page_class):
+    shelf = Shelf([_episode("t", "a", initial=Observation(text="x" * (TEXT_LIMIT + 7)))])
+    read = page_class(shelf.html())
+    assert read.trajectory(0)["initial"].endswith("[cut here: 7 more characters are in the run's files]")
+    assert shelf.chunks.cut == 1
+
+
+def test_a_task_without_an_instruction_is_titled_by_what_is_seen_first(page_class):
+    silent = _episode().changed(task=Task(id="task-7", environment="rooms"))
+    assert page_class(Shelf([silent]).html()).data["tasks"]["title"] == ["a room"]

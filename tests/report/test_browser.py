@@ -1,0 +1,58 @@
+"""The page in a real browser, where there is one."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from urllib.parse import quote
+
+import pytest
+
+from eef_framework.report.build import build_report
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--enable-logging=stderr"),
+    "--virtual-time-budget=4000",
+)
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium, which isn't installed")
+
+
+@pytest.fixture(scope="module")
+def report(finished, tmp_path_factory):
+    return build_report(shutil.copytree(finished, tmp_path_factory.mktemp("browser") / "run"))
+
+
+def _opened(report, anchor, profile):
+    """Return the page's elements after its script ran, and what it complained about."""
+    command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "--dump-dom", f"{report.as_uri()}#{anchor}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+def test_the_list_and_a_demonstration_open_without_a_complaint(report, page_class, tmp_path):
+    html, complaints = _opened(report, "trajectory/" + quote("expert/train-0002", safe=""), tmp_path)
+    read = page_class(html)
+    assert complaints == []
+    assert "trajectories," in read.text
+    assert sum(tag == "a" and "data-number" in attrs for tag, attrs in read.tags) == 50
+    assert "A demonstration: the expert plays a training task." in read.text
+    assert "What the expert's actions did to the agent's chances" in read.text
+    assert any(attrs.get("id") == "state-0" for _, attrs in read.tags)
+
+
+def test_a_link_with_filters_shows_what_fits_them(report, page_class, tmp_path):
+    html, complaints = _opened(report, "trajectories?phase=demonstration&outcome=0", tmp_path)
+    read = page_class(html)
+    shown = [int(attrs["data-number"]) for tag, attrs in read.tags if tag == "a" and "data-number" in attrs]
+    rows, groups = read.data["rows"], read.data["groups"]
+    expected = [
+        n
+        for n, group in enumerate(rows["group"])
+        if groups[group]["phase"] == "demonstration" and rows["outcome"][n] == 0
+    ]
+    assert complaints == []
+    assert shown == expected[:50]
+    assert shown

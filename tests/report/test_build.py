@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+
+import pytest
+
+from eef_framework.errors import StorageError
+from eef_framework.records import RunMetrics, Trajectory
+from eef_framework.report.build import build_report
+from eef_framework.report.words import GLOSSARY
+
+HOSTILE = "</script><img src=x onerror=alert(1)><!--<script>&lt;\u2028 {{script}} \\"
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    return shutil.copytree(finished, tmp_path / "run")
+
+
+@pytest.fixture
+def built(run, page_class):
+    return page_class(build_report(run).read_text(encoding="utf-8"))
+
+
+def _rewrite(path, change):
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(change(row)) + "\n" for row in rows))
+
+
+def test_the_first_screen_says_what_was_run_and_who_won(built):
+    for words in ("learnt to solve tasks in the world shop, from an expert, shopper", "Did eef 2 beat rft-matched 2?"):
+        assert words in built.text
+    assert "Did eef 2 beat the expert?" in built.text
+
+
+def test_an_undecided_comparison_is_not_called_a_win(run, page_class):
+    metrics = RunMetrics.model_validate_json((run / "metrics.json").read_text())
+    first = metrics.differences[0]
+    doubtful = first.changed(success=first.success.changed(mean=0.05, low=-0.02, high=0.12))
+    (run / "metrics.json").write_text(metrics.changed(differences=(doubtful,)).model_dump_json())
+    text = page_class(build_report(run).read_text()).text
+    assert "Did eef 2 beat rft-matched 2?≈ Too close to tell" in text
+    assert "the interval includes 0: it may be chance" in text
+    assert "Yes, by" not in text
+
+
+def test_every_row_of_the_results_is_on_the_page_with_its_interval(run, built):
+    for row in RunMetrics.model_validate_json((run / "metrics.json").read_text()).rows:
+        success = row.evaluation.success
+        assert f"{success.mean * 100:.1f} % {success.low * 100:.1f} to {success.high * 100:.1f}" in built.text
+        assert row.label in built.text
+
+
+def test_every_trajectory_of_the_run_is_on_the_page(run, built):
+    written = [
+        Trajectory.model_validate_json(line)
+        for path in sorted(run.rglob("*.jsonl"))
+        if path.name in ("trajectories.jsonl", "simulations.jsonl")
+        for line in path.read_text().splitlines()
+    ]
+    assert sorted(built.data["rows"]["id"]) == sorted(row.id for row in written)
+    for row in written[::17]:
+        found = built.trajectory(built.number(row.id))
+        assert [step["seen"] for step in found["steps"]] == [step.observation.text for step in row.steps]
+        assert [step["action"] for step in found["steps"]] == list(row.actions)
+
+
+def test_demonstrations_carry_their_verdicts_and_what_was_learnt(run, built):
+    attribution = json.loads((run / "methods/eef/2/explore/attributions.jsonl").read_text().splitlines()[0])
+    number = built.number(attribution["trajectory"])
+    found = [a for a in built.links(number)["attributions"] if a["training"] == "eef 2"]
+    assert [s[:3] for s in found[0]["segments"]] == [
+        [s["start"], s["end"], s["verdict"]] for s in attribution["segments"]
+    ]
+    simulation = attribution["probes"][0]["simulations"][0]
+    assert built.data["rows"]["id"][found[0]["probes"][0][3][0]] == simulation
+    example = json.loads((run / "methods/eef/1/select/examples.jsonl").read_text().splitlines()[-1])
+    learnt = built.links(built.number(example["trajectory"]))["learnt"]
+    assert ["eef 1", example["source"], example["states"]] in learnt
+
+
+def test_the_page_needs_no_network_and_allows_none(built):
+    policy = next(attrs["content"] for tag, attrs in built.tags if attrs.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none';")
+    for text, kind in ((built.scripts["code"], "script-src"), (built.styles[0], "style-src")):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{kind} 'sha256-{digest}'" in policy
+    for tag, attrs in built.tags:
+        assert not {"src", "style", "onclick"} & attrs.keys(), tag
+        assert attrs.get("href", "#").startswith("#")
+    assert not re.search(r"\b(https?:|url\(['\"]?[^#)]|@import)", built.styles[0] + built.scripts["code"])
+    assert "innerHTML" not in built.scripts["code"]
+
+
+def test_hostile_texts_stay_texts(run, page_class):
+    harmless = [tag for tag, _ in page_class(build_report(run).read_text(encoding="utf-8")).tags]
+
+    def poison(row):
+        row["task"] |= {"instruction": HOSTILE, "kind": HOSTILE}
+        row["steps"][0] |= {"action": HOSTILE}
+        row["steps"][0]["observation"]["text"] = HOSTILE
+        return row | {"actor": HOSTILE, "error": HOSTILE}
+
+    for path in run.rglob("trajectories.jsonl"):
+        _rewrite(path, poison)
+    _rewrite(run / "methods/eef/1/explore/attributions.jsonl", lambda row: row | {"method": HOSTILE, "error": HOSTILE})
+    _rewrite(run / "methods/eef/1/select/examples.jsonl", lambda row: row | {"source": HOSTILE})
+    (run / "config.yaml").write_text(json.dumps({"environment": HOSTILE, "expert": {"name": HOSTILE}, "method": "eef"}))
+    metrics = RunMetrics.model_validate_json((run / "metrics.json").read_text())
+    label = metrics.rows[0].changed(label=HOSTILE)
+    (run / "metrics.json").write_text(
+        metrics.changed(rows=(label, *metrics.rows[1:]), notes=(HOSTILE,)).model_dump_json()
+    )
+
+    read = page_class(build_report(run).read_text(encoding="utf-8"))
+    assert "img" not in {tag for tag, _ in read.tags}
+    assert [tag for tag, _ in read.tags].count("script") == harmless.count("script")
+    assert HOSTILE in read.data["tasks"]["title"]
+    assert read.trajectory(0)["steps"][0]["action"] == HOSTILE
+    assert read.text.count("<img src=x onerror=alert(1)>") >= 4
+
+
+def test_an_unfinished_run_has_a_page_that_says_so(run, page_class):
+    (run / "metrics.json").unlink()
+    shutil.rmtree(run / "methods/eef/2/evaluate")
+    read = page_class(build_report(run).read_text(encoding="utf-8"))
+    assert "This run isn't finished" in read.text
+    assert "Tests played so far; not final." in read.text
+    assert "eef 1" in read.text
+
+
+def test_an_empty_folder_has_a_page(tmp_path, page_class):
+    read = page_class(build_report(tmp_path).read_text(encoding="utf-8"))
+    assert "config.yaml is missing" in read.text
+    assert read.data["rows"]["id"] == []
+
+
+def test_a_run_of_one_method_says_that_it_compares_nothing(run, page_class):
+    metrics = RunMetrics.model_validate_json((run / "metrics.json").read_text())
+    (run / "metrics.json").write_text(metrics.changed(differences=()).model_dump_json())
+    assert "This run compares nothing" in page_class(build_report(run).read_text(encoding="utf-8")).text
+
+
+def test_a_clone_with_a_name_of_its_own_is_still_called_the_clone(run, page_class):
+    metrics = (
+        (run / "metrics.json")
+        .read_text()
+        .replace('"label": "clone"', '"label": "sft"')
+        .replace("eef 2 - clone", "eef 2 - sft")
+    )
+    (run / "metrics.json").write_text(metrics)
+    read = page_class(build_report(run).read_text(encoding="utf-8"))
+    assert "Did eef 2 beat the clone (sft)?" in read.text
+    assert "sft the clone" in read.text
+
+
+def test_a_run_that_only_clones_tells_no_story_of_exploring(run, page_class):
+    config = "environment: shop\nexpert: shopper\nmethod: sft-all\niterations: 0\nclone: {'on': all}\n"
+    (run / "config.yaml").write_text(config)
+    (run / "metrics.json").unlink()
+    shutil.rmtree(run / "methods")
+    text = page_class(build_report(run).read_text(encoding="utf-8")).text
+    assert "imitated the expert's demonstrations, failed ones included" in text
+    assert "Then it went on" not in text
+
+
+def test_what_training_left_out_is_told(run, page_class):
+    counted = {"examples": 156, "tokens": 4396, "tokens_with_loss": 402, "over_long": ["a", "b"], "without_loss": []}
+    (run / "clone/checkpoint/preparation.json").write_text(json.dumps(counted))
+    text = page_class(build_report(run).read_text(encoding="utf-8")).text
+    assert "156 examples; 402 of their 4,396 tokens learnt, the rest is context; 2 left out as too long" in text
+
+
+def test_a_corrupt_line_is_told_on_the_page(run, page_class):
+    with (run / "methods/eef/1/explore/simulations.jsonl").open("a") as file:
+        file.write("garbage\n")
+    text = page_class(build_report(run).read_text(encoding="utf-8")).text
+    assert "methods/eef/1/explore/simulations.jsonl: 1 unreadable line" in text
+
+
+def test_a_long_run_shows_whole_tasks_and_says_how_many(run, page_class):
+    full = page_class(build_report(run).read_text(encoding="utf-8"))
+    part = page_class(build_report(run, most=150).read_text(encoding="utf-8"))
+    assert "The list of trajectories holds about" in part.text
+    kept, everything = part.data["rows"]["id"], full.data["rows"]["id"]
+    assert 0 < len(kept) < len(everything)
+    tasks = set(part.data["tasks"]["id"])
+    expected = [
+        i for i, t in zip(everything, full.data["rows"]["task"], strict=True) if full.data["tasks"]["id"][t] in tasks
+    ]
+    assert kept == expected
+    assert "attempts from the start" in part.text
+    counted = re.findall(r"attempts from the start(\d+),", part.text)
+    assert counted == re.findall(r"attempts from the start(\d+),", full.text)
+
+
+def test_the_same_run_gives_the_same_page(run):
+    assert build_report(run).read_bytes() == build_report(run).read_bytes()
+
+
+def test_a_failure_leaves_the_page_there_was(run, monkeypatch):
+    before = build_report(run).read_bytes()
+    monkeypatch.setattr("eef_framework.report.build.glossary", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        build_report(run)
+    assert (run / "report.html").read_bytes() == before
+    assert not list(run.glob(".report*"))
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(StorageError, match="is no run directory"):
+        build_report(tmp_path / "nowhere")
+
+
+def test_unknown_parts_of_other_plugins_are_shown_as_they_are(run, page_class):
+    _rewrite(run / "methods/eef/1/select/examples.jsonl", lambda row: row | {"source": "daydream"})
+    (run / "config.yaml").write_text(
+        "environment: {name: mars, gravity: 3.7}\nexpert: rover\nmethod: eef\nnew_key: {a: 1}\n"
+    )
+    text = page_class(build_report(run).read_text(encoding="utf-8")).text
+    for word in ("daydream", "mars", "rover", "gravity: 3.7"):
+        assert word in text
+
+
+def test_every_term_on_the_page_is_explained(built):
+    used = {attrs["data-term"] for tag, attrs in built.tags if attrs.get("class") == "term"}
+    used |= set(re.findall(r'term\("([\w-]+)"', built.scripts["code"]))
+    assert used
+    assert used <= GLOSSARY.keys()
+
+
+def test_ids_on_the_page_are_unique(built):
+    ids = [attrs["id"] for _, attrs in built.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
