@@ -43,12 +43,11 @@ def run(
         return
     from eef_framework.evaluation.wording import results_table
     from eef_framework.pipeline import run as run_pipeline
-    from eef_framework.report.build import build_report
 
     folder = out or Path("runs") / Path(recipe).stem
     metrics = run_pipeline(config, registry, folder, console)
     console.print(results_table(metrics))
-    console.print(f"report: {build_report(folder)}", highlight=False, soft_wrap=True)
+    console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
 
 
 def main() -> None:

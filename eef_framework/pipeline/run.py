@@ -40,6 +40,7 @@ from eef_framework.records import (
     Task,
     Trajectory,
 )
+from eef_framework.report.build import build_report
 from eef_framework.rollout import Simulator
 from eef_framework.runs import FILES, RowFile, RunDirectory, Stage, read_rows, write_rows, write_text
 from eef_framework.seeds import derive
@@ -109,6 +110,8 @@ class Run:
             self.method(variant, base, demonstrations, train, test)
         metrics = self.results.metrics(self.config.method)
         write_text(self.directory.path / "metrics.json", metrics.model_dump_json(indent=2) + "\n")
+        with self.progress.phase("report"):
+            build_report(self.directory.path)
         return metrics
 
     def demonstrations(self, tasks: Sequence[Task]) -> list[Trajectory]:
