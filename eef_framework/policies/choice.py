@@ -68,8 +68,9 @@ def _masked(logits: Any, draws: list[Draw]) -> Any:
     import torch
 
     for row, draw in enumerate(draws):
-        if draw.allowed is not None:
-            logits[row].masked_fill_(torch.logical_not(draw.allowed), -torch.inf)
+        mask: Any = draw.allowed
+        if mask is not None:
+            logits[row].masked_fill_(~mask, -torch.inf)
     return logits
 
 

@@ -112,22 +112,22 @@ class Constraints:
             if unknown in [*ids, *suffix]:
                 continue
             closing = (*suffix, *stop)
-            place = Free(*self._masks(form.suffix, closing[0]), closing)
+            place = Free(*self._masks(form, closing[0]), closing)
             if not ids:
                 return place  # any text is admissible
             _insert(tree, ids, place)
         return _frozen(tree) if tree else None
 
-    def _new_masks(self, suffix: str, closing: int) -> tuple[Any, Any]:
+    def _new_masks(self, form: FreeText, closing: int) -> tuple[Any, Any]:
         """Return masks of the tokens that a free part may start with, and go on with."""
         import torch
 
         tokenizer = self._chat.tokenizer
         size, special = len(tokenizer), {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
         texts = tokenizer.batch_decode([[token] for token in range(size)], clean_up_tokenization_spaces=False)
-        ends = suffix.strip() or "\n"
-        # A token that holds the suffix, or a new line, would end the part in the middle of a token.
-        ordinary = [t not in special and ends not in text and "\n" not in text for t, text in enumerate(texts)]
+        # A token that holds the suffix or a new line would end the part in its middle; the prefix would start another.
+        ends = [part for part in (form.prefix.strip(), form.suffix.strip(), "\n") if part]
+        ordinary = [t not in special and not any(end in text for end in ends) for t, text in enumerate(texts)]
         further = torch.zeros(self._vocabulary, dtype=torch.bool)
         further[:size] = torch.tensor(ordinary)
         first = further.clone()

@@ -89,13 +89,14 @@ def collate(examples: Sequence[Prepared], pad: int) -> Batch:
     """
     import torch
 
-    longest = max(len(example.ids) for example in examples)
-    # A token is predicted at the position before it.
+    # A token is predicted at the position before it, so what comes behind the last of these is of no use.
+    inputs = [example.ids[: example.places[-1]] for example in examples]
+    longest = max(map(len, inputs))
     before = [[place - 1 for place in example.places] for example in examples]
     shown = sorted({place for places in before for place in places})
     column = {place: index for index, place in enumerate(shown)}
     return Batch(
-        ids=torch.tensor([example.ids + [pad] * (longest - len(example.ids)) for example in examples]),
+        ids=torch.tensor([ids + [pad] * (longest - len(ids)) for ids in inputs]),
         shown=torch.tensor(shown),
         rows=torch.tensor([row for row, places in enumerate(before) for _ in places]),
         columns=torch.tensor([column[place] for places in before for place in places]),
