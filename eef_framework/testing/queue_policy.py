@@ -15,11 +15,7 @@ from eef_framework.testing.corridor import best_action
 
 
 class QueuePolicy(Policy):
-    """Gives prepared answers in order, whatever it is asked: for one episode at a time.
-
-    Attributes:
-        asked: the conversations it was asked to go on with.
-    """
+    """Gives prepared answers in order, whatever it is asked: for one episode at a time."""
 
     name: ClassVar[str] = "queue"
 

@@ -1,6 +1,9 @@
 import subprocess
 import sys
 
+from eef_framework.config.tree import RunConfig
+from eef_framework.pipeline import run
+from eef_framework.plugins import load_plugins
 from eef_framework.plugins.hookspecs import GROUP
 from eef_framework.testing import plugin
 
@@ -24,6 +27,21 @@ def test_its_functions_are_marked_as_hooks():
     hooks = [name for name in vars(plugin) if name.startswith("register_")]
     assert len(hooks) == 4
     assert all(hasattr(getattr(plugin, name), f"{GROUP}_impl") for name in hooks)
+
+
+def test_the_tiny_run_is_a_whole_run_in_which_the_agent_learns(tiny_run_config, tmp_path):
+    registry = load_plugins(["eef_framework.testing.plugin", "eef_attribution.plugin"], {})
+    metrics = run(RunConfig.model_validate(tiny_run_config), registry, tmp_path / "run")
+    success = {row.label: row.evaluation.success.mean for row in metrics.rows}
+    assert list(success) == ["expert", "sft", "eef 1", "eef 2"]
+    assert success["eef 2"] > success["sft"] > 0
+
+
+def test_the_fixtures_are_fresh(corridor, wanderer, queue_policy, scripted_policy, memory_policy, memory_trainer):
+    doubles = [corridor, wanderer, queue_policy, scripted_policy, memory_policy, memory_trainer]
+    names = [double.component_name() for double in doubles]
+    assert names == ["corridor", "wanderer", "queue", "scripted", "memory", "memory"]
+    assert queue_policy.asked == []
 
 
 def test_the_doubles_do_without_torch():
