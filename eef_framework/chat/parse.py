@@ -39,6 +39,8 @@ def parse_answer(text: str, observation: Observation, *, labelled: bool) -> Answ
         labelled: whether an answer should have the label `Action:`. One without it then counts only if it is
             an admissible action.
     """
+    if observation.actions and text in observation.actions:
+        return Answer(action=text)
     thought, found = _split(text, anywhere=labelled)
     line = _first_line(text if found is None else found)
     for candidate in _candidates(line):
@@ -56,8 +58,12 @@ def _split(text: str, *, anywhere: bool) -> tuple[str, str | None]:
         for label in (_LABEL_ON_ITS_LINE, _LABEL_ANYWHERE) if anywhere else (_LABEL_ON_ITS_LINE,):
             for match in reversed(list(label.finditer(part))):
                 if _first_line(part[match.end() :]):
-                    return _THOUGHT.sub("", part[: match.start()]).strip(), part[match.end() :]
+                    return _thought(part[: match.start()]), part[match.end() :]
     return "", None
+
+
+def _thought(text: str) -> str:
+    return _THOUGHT.sub("", _FENCE.sub("", text)).strip()
 
 
 def _turns(text: str) -> Iterator[str]:
@@ -107,12 +113,17 @@ def _admissible(candidate: str, observation: Observation) -> str | None:
 
 def _free(candidate: str, observation: Observation) -> str | None:
     for form in observation.free:
-        # Spaces may stand anywhere in the prefix, so it is matched letter by letter.
-        prefix, suffix = (r"\s*".join(map(re.escape, "".join(part.split()))) for part in (form.prefix, form.suffix))
-        match = re.fullmatch(rf"\s*{prefix}\s*(.*?\S)\s*{suffix}\s*", candidate, re.IGNORECASE | re.DOTALL)
+        pattern = rf"\s*{_loose(form.prefix)}\s*(.*?\S)\s*{_loose(form.suffix)}\s*"
+        match = re.fullmatch(pattern, candidate, re.IGNORECASE | re.DOTALL)
         if match:
             return f"{form.prefix}{match[1]}{form.suffix}"
     return None
+
+
+def _loose(text: str) -> str:
+    """Return a pattern for a text with spaces anywhere between words and signs, and somewhere between words."""
+    parts = re.findall(r"\w+|\s+|[^\w\s]", text)
+    return r"\s*".join(r"\s" if part.isspace() else re.escape(part) for part in parts)
 
 
 def _tidy(line: str) -> str:
