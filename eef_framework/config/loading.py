@@ -174,8 +174,8 @@ def _checked(overlay: Overlay, registry: Registry) -> RunConfig:
             registry.build(kind, spec).close()
         except ConfigError as error:
             raise type(error)(f"{_described(overlay, place)}: {error.message}", error.fix) from error
-    for name in config.baselines:
-        registry.recipe(name)
+    for baseline in config.baselines:
+        read_recipe(baseline, registry)
     return config
 
 

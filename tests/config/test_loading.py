@@ -179,13 +179,14 @@ def test_a_missing_environment_lists_those_installed(load):
         ("filters=[dedupilcate]", "did you mean 'deduplicate'?"),
         ("attributor={simulations: 1, name: havles}", "did you mean 'halves'?"),
         ("baselines=[bsae]", "did you mean 'base'?"),
+        ("baselines=[nowhere.yaml]", "there is no file 'nowhere.yaml'"),
         ("attributor.simulations=some", "must be a valid integer"),
     ],
 )
 def test_misspelt_parts_are_found_before_anything_starts(load, override, words):
     error = refused(load, "base", override)
     assert words in error.message
-    assert override.partition("=")[0].split(".")[0] in error.message or "recipe" in error.message
+    assert override.partition("=")[0].split(".")[0] in error.message or "baselines" in override
 
 
 def test_a_component_is_named_with_its_source(load):
