@@ -46,17 +46,16 @@ class ConsoleProgress(Progress):
     @contextmanager
     def phase(self, title: str) -> Iterator[Update]:
         """Show a bar with count, time left and the latest detail."""
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
+        from rich.table import Column
 
         columns = [
-            TextColumn("{task.description:<34}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[detail]}", style="dim"),
+            TextColumn("{task.description:<26}", table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=10),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True, table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[detail]}", style="dim", table_column=Column(no_wrap=True)),
         ]
         with Bars(*columns, console=self._console) as bars:
             bar = bars.add_task(title, total=None, detail="")
@@ -68,7 +67,7 @@ class ConsoleProgress(Progress):
 
     def skipped(self, title: str) -> None:
         """Say so on a line."""
-        self._console.print(f"{title:<34} [dim]done before[/dim]", highlight=False)
+        self._console.print(f"{title:<26} [dim]done before[/dim]", highlight=False)
 
 
 class Counter:

@@ -1,0 +1,1 @@
+"""Recipes: methods, and what `eef-run` does by itself, as YAML."""

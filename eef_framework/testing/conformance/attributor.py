@@ -80,14 +80,14 @@ def attributions_fit(subject: AttributorSubject) -> Violation | None:
 
 
 def attributions_are_signed(subject: AttributorSubject) -> Violation | None:
-    """An attribution says which method made it."""
+    """An attribution says which method made it, or leaves that to the run, but never names another."""
     for trajectory, _, attribution in subject.cases():
         name = subject.attributor.component_name()
-        if attribution.method != name:
+        if attribution.method not in ("", name):  # the run fills in what is left empty
             return Violation(
                 rule_of(attributions_are_signed),
                 _case(trajectory),
-                f"method={name!r}",
+                f"method={name!r} or none",
                 f"method={attribution.method!r}",
                 "Set Attribution(method=self.component_name()).",
             )
