@@ -68,7 +68,7 @@ def test_an_attributor_that_keeps_its_contract_passes():
 
 def test_a_failing_check_raises_a_report():
     with pytest.raises(Nonconformance, match=r"attributor 'halves' breaks 1 of .*\n1\. An attribution"):
-        check_attributor(changing(method=""))
+        check_attributor(changing(method="another"))
 
 
 def test_an_attribution_of_another_trajectory_is_told():
@@ -92,10 +92,11 @@ def test_something_else_than_an_attribution_is_told():
     assert "  actual:   list ['beneficial']\n" in report(Terse())
 
 
-def test_an_attribution_without_a_signature_is_told():
+def test_an_attribution_signed_by_another_is_told():
     assert report(changing(method="thirds")) == (
-        "An attribution says which method made it (a trajectory of 0 actions)\n"
-        "  expected: method='halves'\n"
+        "An attribution says which method made it, or leaves that to the run, but never names another "
+        "(a trajectory of 0 actions)\n"
+        "  expected: method='halves' or none\n"
         "  actual:   method='thirds'\n"
         "  fix:      Set Attribution(method=self.component_name())."
     )
