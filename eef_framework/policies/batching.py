@@ -25,14 +25,17 @@ class Batcher(Generic[Item]):
         self._split = split
         self._waiting: list[tuple[Item, asyncio.Future[None]]] = []
         self._worker: asyncio.Task[None] | None = None
+        self._closed = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="policy")
 
     async def do(self, item: Item) -> None:
         """Return when the item's batch is done.
 
         Raises:
-            PolicyFailure: the work failed, for this batch.
+            PolicyFailure: the work failed for this batch, or the batcher is closed.
         """
+        if self._closed:
+            raise PolicyFailure("the policy was closed and is asked again", "Load the checkpoint again.")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         if self._worker is None or self._worker.done() or self._worker.get_loop() is not loop:
@@ -42,7 +45,8 @@ class Batcher(Generic[Item]):
         await future
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread. May be called twice."""
+        self._closed = True
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _serve(self) -> None:

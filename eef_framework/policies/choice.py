@@ -109,4 +109,4 @@ def _sampled(scores: Any, temperature: Any, draws: list[Draw]) -> tuple[Any, Any
     # Below the first interval and above the last there is nothing to choose instead.
     below = torch.where(lower > 0, u - lower, torch.inf)
     above = torch.where(upper < 1, upper - u, torch.inf)
-    return index, torch.minimum(below, above)
+    return index, torch.where(upper.isnan(), upper, torch.minimum(below, above))

@@ -15,6 +15,7 @@ from typing import Any
 from eef_framework.errors import PolicyFailure
 from eef_framework.policies.choice import Draw, Pick, choose, uniform
 from eef_framework.policies.constraint import Allowed, State
+from eef_framework.policies.memory import Memory
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Statistics:
     tokens: int = 0
     """Tokens through the model, padding not counted."""
     choices: int = 0
+    remembered: int = 0
+    """Choices from logits that were known already."""
     recomputed: int = 0
     """Choices that were too close, and were made again alone."""
 
@@ -55,20 +58,19 @@ class Row:
         self.new: list[int] = []
         self.fed = 0
         self.done = False
+        self._last_choice: int | None = None  # its place in the answer
         self._state, self._ends, self._meaningful = request.start, ends, meaningful
         self._follow_the_only_way()
 
     @property
-    def ids(self) -> list[int]:
+    def ids(self) -> tuple[int, ...]:
         """Prompt and answer so far."""
-        return [*self.request.prompt, *self.new]
+        return (*self.request.prompt, *self.new)
 
     @property
     def computed_tokens(self) -> int:
-        """Tokens that had to go through the model for this answer alone."""
-        return len(self.request.prompt) + self.fed if self.fed or self._chose else 0
-
-    _chose = False
+        """Tokens that had to go through the model for this answer, had it been the only one."""
+        return len(self.request.prompt) + self._last_choice if self._last_choice is not None else 0
 
     def draw(self) -> Draw:
         """Return what the next choice depends on."""
@@ -76,7 +78,7 @@ class Row:
 
     def take(self, token: int) -> None:
         """Add the chosen token, and those that must follow it."""
-        self._chose = True
+        self._last_choice = len(self.new)
         self._add(token)
         self._follow_the_only_way()
 
@@ -106,12 +108,14 @@ class Engine:
         model: a causal language model of transformers, in evaluation mode.
         pad: a token for padding; which one doesn't matter.
         tie_margin: choices that are closer than this are made again alone; see `choice.Pick.margin`.
+        memory: where logits are kept for those who ask the same.
     """
 
-    def __init__(self, model: Any, pad: int, tie_margin: float) -> None:
+    def __init__(self, model: Any, pad: int, tie_margin: float, memory: Memory) -> None:
         self.model = model
         self.pad = pad
         self.tie_margin = tie_margin
+        self.memory = memory
         self.statistics = Statistics()
         parameters = inspect.signature(model.forward).parameters
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
@@ -124,15 +128,32 @@ class Engine:
         """
         import torch
 
-        open_rows = [row for row in rows if not row.done]
-        if open_rows:
-            with torch.inference_mode():
-                self._decode(open_rows)
-            self.statistics.batches += 1
+        with torch.inference_mode():
+            unknown = self._recall([row for row in rows if not row.done])
+            if unknown:
+                self._decode(unknown)
+                self.statistics.batches += 1
+
+    def _recall(self, rows: list[Row]) -> list[Row]:
+        """Go as far as remembered logits lead. Returns the rows that need the model."""
+        import torch
+
+        unknown: list[Row] = []
+        while rows:
+            found = [(row, self.memory.get(row.ids)) for row in rows]
+            unknown += [row for row, logits in found if logits is None]
+            rows = [row for row, logits in found if logits is not None]
+            if rows:
+                self.statistics.remembered += len(rows)
+                self._choose(rows, torch.stack([logits for _, logits in found if logits is not None]))
+            rows = [row for row in rows if not row.done]
+        return unknown
 
     def _decode(self, rows: list[Row]) -> None:
         logits, cache, mask = self._prefill(rows)
         while True:
+            for row, behind in zip(rows, logits, strict=True):
+                self.memory.put(row.ids, behind)
             self._choose(rows, logits)
             keep = [index for index, row in enumerate(rows) if not row.done]
             if not keep:
@@ -152,7 +173,7 @@ class Engine:
         from transformers import DynamicCache
 
         places: dict[tuple[int, ...], int] = {}
-        index = [places.setdefault(tuple(row.ids), len(places)) for row in rows]
+        index = [places.setdefault(row.ids, len(places)) for row in rows]
         for row in rows:
             row.fed = len(row.new)
         ids, mask = self._padded([list(prompt) for prompt in places])
@@ -212,7 +233,7 @@ class Engine:
         import torch
 
         self.statistics.recomputed += 1
-        ids = torch.tensor([row.ids], device=self.model.device)
+        ids = torch.tensor([list(row.ids)], device=self.model.device)
         mask = torch.ones_like(ids)
         return choose(self._forward(ids, mask, None, mask), [draw])[0]
 

@@ -18,7 +18,7 @@ from eef_framework.records import Checkpoint, Conversation, Observation, Respons
 if TYPE_CHECKING:
     from eef_framework.chat.tokens import ChatTokenizer
     from eef_framework.policies.constraint import Constraints
-    from eef_framework.policies.engine import Engine, Row
+    from eef_framework.policies.engine import Engine, Row, Statistics
 
 
 class TransformersPolicy(TrainablePolicy):
@@ -39,6 +39,8 @@ class TransformersPolicy(TrainablePolicy):
     """A choice this close (as a probability, or as a difference of logits at temperature 0) is made again for that
     answer alone, so that rounding in batches doesn't change it. 1e-4 in float32 and 1e-2 in other types where it is
     null; 0 does without."""
+    memory_mb: int = Field(default=128, ge=0)
+    """How much of what the model said to recent prompts is kept, for those who ask the same. Never changes a result."""
     tiny: TinyModel = TinyModel()
     """What `tiny` is like."""
 
@@ -69,6 +71,7 @@ class TransformersPolicy(TrainablePolicy):
         from eef_framework.chat.tokens import ChatTokenizer
         from eef_framework.policies.constraint import Constraints
         from eef_framework.policies.engine import Engine
+        from eef_framework.policies.memory import Memory
 
         device = pick_device(self.device)
         dtype = "float32" if self.dtype == "auto" and device == "cpu" else self.dtype
@@ -79,7 +82,7 @@ class TransformersPolicy(TrainablePolicy):
         if margin is None:
             margin = 1e-4 if "float32" in str(model.dtype) else 1e-2
         policy._chat = chat
-        policy._engine = Engine(model, pad=chat.stop_ids[-1], tie_margin=margin)
+        policy._engine = Engine(model, chat.stop_ids[-1], margin, Memory(self.memory_mb << 20))
         policy._constraints = Constraints(chat, model.get_output_embeddings().weight.shape[0], device)
         policy._batcher = Batcher(policy._engine.complete, policy._split)
         policy._room = self.max_batch_tokens or (8192 if device == "cpu" else 65536)
@@ -116,6 +119,13 @@ class TransformersPolicy(TrainablePolicy):
             prompt_tokens=len(request.prompt),
             computed_tokens=row.computed_tokens,
         )
+
+    @property
+    def statistics(self) -> Statistics:
+        """What the model did since it was loaded; nothing if it wasn't."""
+        from eef_framework.policies.engine import Statistics
+
+        return self._engine.statistics if self._engine else Statistics()
 
     def close(self) -> None:
         """Release the model."""

@@ -1,0 +1,44 @@
+"""Remembers what the model said to recent token sequences.
+
+Simulations from one state start with the same prompt, and agents meet the same pages again and again: on the embedded
+shop four in five prompts of an exploration have been asked before.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+
+class Memory:
+    """Logits behind token sequences, the most recently used of them.
+
+    Args:
+        max_bytes: how much is kept.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._logits: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+
+    def get(self, ids: tuple[int, ...]) -> Any | None:
+        """Return the logits behind a sequence, `(vocabulary,)`, or None if they aren't known any more."""
+        logits = self._logits.get(ids)
+        if logits is not None:
+            self._logits.move_to_end(ids)
+        return logits
+
+    def put(self, ids: tuple[int, ...], logits: Any) -> None:
+        """Keep the logits behind a sequence, and drop others where there is no more room."""
+        size = _size(ids, logits)
+        if ids in self._logits or size > self._max_bytes:
+            return
+        self._logits[ids] = logits.clone()  # a view would keep the logits of its whole batch
+        self._bytes += size
+        while self._bytes > self._max_bytes:
+            self._bytes -= _size(*self._logits.popitem(last=False))
+
+
+def _size(ids: tuple[int, ...], logits: Any) -> int:
+    return 8 * len(ids) + int(logits.numel()) * int(logits.element_size())

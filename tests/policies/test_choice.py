@@ -1,0 +1,80 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eef_framework.policies.choice import Draw, choose, uniform
+
+logits = st.lists(st.floats(min_value=-30, max_value=30, width=32), min_size=2, max_size=8)
+
+
+def one(row, allowed=None, temperature=1.0, u=0.5):
+    (pick,) = choose(torch.tensor([row]), [Draw(allowed, temperature, u)])
+    return pick
+
+
+def test_sampling_follows_the_distribution():
+    row = [math.log(p) for p in (0.2, 0.5, 0.3)]
+    draws = [Draw(None, 1.0, uniform(7, position)) for position in range(20000)]
+    picks = choose(torch.tensor([row]).expand(20000, 3), draws)
+    shares = [sum(pick.token == token for pick in picks) / 20000 for token in range(3)]
+    assert shares == pytest.approx([0.2, 0.5, 0.3], abs=0.015)
+
+
+def test_the_margin_is_the_distance_to_the_nearest_other_choice():
+    row = [math.log(p) for p in (0.2, 0.5, 0.3)]
+    for u, token, margin in ((0.1, 0, 0.1), (0.25, 1, 0.05), (0.6, 1, 0.1), (0.9, 2, 0.2)):
+        pick = one(row, u=u)
+        assert (pick.token, pick.margin) == (token, pytest.approx(margin, abs=1e-6))
+
+
+def test_the_likeliest_token_is_chosen_at_temperature_zero():
+    pick = one([1.0, 3.0, 2.5], temperature=0)
+    assert (pick.token, pick.margin) == (1, pytest.approx(0.5))
+
+
+def test_temperature_sharpens_and_flattens():
+    assert one([0.0, 1.0], temperature=0.01, u=0.01).token == 1
+    assert one([0.0, 1.0], temperature=100.0, u=0.49).token == 0
+
+
+@given(row=logits, u=st.floats(min_value=1e-9, max_value=1 - 1e-9), data=st.data())
+def test_only_allowed_tokens_are_chosen(row, u, data):
+    some = data.draw(st.sets(st.integers(0, len(row) - 1), min_size=2))
+    mask = torch.tensor([token in some for token in range(len(row))])
+    for temperature in (0.0, 0.1, 1.0):
+        listed = one(row, tuple(sorted(some)), temperature, u)
+        masked = one(row, mask, temperature, u)
+        assert listed.token in some
+        assert listed.token == masked.token or min(listed.margin, masked.margin) < 1e-9
+
+
+@given(rows=st.lists(st.tuples(logits, st.booleans(), st.sampled_from([0.0, 0.5, 1.0])), min_size=1, max_size=6))
+def test_mixed_rows_are_chosen_as_if_each_were_alone(rows):
+    table = torch.tensor([(row + [-5.0] * 8)[:8] for row, _, _ in rows])
+    draws = [
+        Draw((1, 3, 6) if listed else None, temperature, uniform(1, index))
+        for index, (_, listed, temperature) in enumerate(rows)
+    ]
+    together = choose(table.clone(), draws)
+    alone = [choose(table[index : index + 1].clone(), [draw])[0] for index, draw in enumerate(draws)]
+    assert [pick.token for pick in together] == [pick.token for pick in alone]
+
+
+def test_tokens_without_probability_are_never_chosen():
+    row = [-math.inf, 0.0, -math.inf, 0.0, -math.inf]
+    assert [one(row, u=u).token for u in (1e-12, 0.49, 0.51, 1 - 1e-12)] == [1, 1, 3, 3]
+    assert one(row, u=1e-12).margin == pytest.approx(0.5)  # nothing lies below the first
+
+
+def test_logits_that_are_not_numbers_have_no_margin():
+    assert math.isnan(one([math.nan, 0.0]).margin)
+
+
+@given(st.integers(min_value=0, max_value=2**63 - 1), st.integers(min_value=0, max_value=10000))
+def test_uniform_numbers_lie_strictly_between_0_and_1(seed, position):
+    assert 0 < uniform(seed, position) < 1
+    assert uniform(seed, position) == uniform(seed, position)
+    assert uniform(seed, position) != uniform(seed, position + 1)

@@ -1,0 +1,179 @@
+"""The claim to prove: an answer depends on its question and seed alone, whatever else is asked at the same time."""
+
+import random
+
+import pytest
+import torch
+import transformers as hf
+
+from eef_framework.errors import PolicyFailure
+from eef_framework.policies.choice import Draw, choose, uniform
+from eef_framework.policies.constraint import Constraints
+from eef_framework.policies.engine import Engine, Request, Row
+from eef_framework.policies.loading import load_model
+from eef_framework.policies.memory import Memory
+from eef_framework.records import Observation
+
+
+def tiny_config(kind):
+    """Return the configuration of a small model of one architecture."""
+    common = {"vocab_size": 90, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+    common |= {"num_attention_heads": 4, "num_key_value_heads": 2, "initializer_range": 0.4, "pad_token_id": 0}
+    return {
+        "llama": lambda: hf.LlamaConfig(**common),
+        "qwen2": lambda: hf.Qwen2Config(**common),
+        "mistral, sliding window": lambda: hf.MistralConfig(**common, sliding_window=16),
+        "gemma2, capped logits": lambda: hf.Gemma2Config(**common, head_dim=8, sliding_window=16),
+        "gpt2, learnt positions": lambda: hf.GPT2Config(
+            vocab_size=90, n_embd=32, n_layer=2, n_head=4, initializer_range=0.4
+        ),
+    }[kind]()
+
+
+ARCHITECTURES = ["llama", "qwen2", "mistral, sliding window", "gemma2, capped logits", "gpt2, learnt positions"]
+
+
+def requests(count, longest=40, vocabulary=90):
+    rng = random.Random(1)
+    return [
+        Request(
+            prompt=tuple(rng.randrange(10, vocabulary) for _ in range(rng.randint(1, longest))),
+            start=None,
+            temperature=rng.choice([0.0, 0.7, 1.0]),
+            max_tokens=rng.randint(1, 8),
+            seed=rng.randrange(1 << 60),
+        )
+        for _ in range(count)
+    ]
+
+
+def answers(engine, asked, sizes, ends=frozenset({5})):
+    """Return the answers when batches have these sizes in turn."""
+    rows = [Row(request, ends, None) for request in asked]
+    waiting, turn = list(rows), 0
+    while waiting:
+        size = sizes[turn % len(sizes)]
+        engine.complete(waiting[:size])
+        waiting, turn = waiting[size:], turn + 1
+    assert all(row.done for row in rows)
+    return [row.new for row in rows]
+
+
+def by_hand(model, request, ends=frozenset({5})):
+    """Return the answer computed the slow and obvious way: whole sequence, no batch, no cache, every time."""
+    new = []
+    while len(new) < request.max_tokens and not (new and new[-1] in ends):
+        with torch.inference_mode():
+            logits = model(input_ids=torch.tensor([[*request.prompt, *new]])).logits[:, -1]
+        new.append(choose(logits, [Draw(None, request.temperature, uniform(request.seed, len(new)))])[0].token)
+    return new
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_batched_answers_are_those_computed_by_hand(kind):
+    torch.manual_seed(0)
+    model = hf.AutoModelForCausalLM.from_config(tiny_config(kind)).eval()
+    asked = requests(24)
+    wanted = [by_hand(model, request) for request in asked]
+    for sizes in ((24,), (3, 7)):
+        engine = Engine(model, pad=0, tie_margin=1e-4, memory=Memory(0))
+        assert answers(engine, asked, sizes) == wanted
+
+
+class Noisy(torch.nn.Module):
+    """A model whose logits differ by about 1e-3 with the shape of the batch, as those of short types do."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.inner, self.config, self.device = model, model.config, model.device
+
+    def forward(self, input_ids, attention_mask, position_ids, past_key_values, use_cache):
+        output = self.inner(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+        )
+        noise = torch.Generator().manual_seed(hash((tuple(attention_mask.shape), tuple(input_ids.shape))) % 2**31)
+        output.logits = output.logits + 2e-3 * (torch.rand(output.logits.shape, generator=noise) - 0.5)
+        return output
+
+
+@pytest.fixture(scope="module")
+def noisy(checkpoint):
+    return Noisy(load_model(checkpoint.path, "float32", "cpu").eval())
+
+
+def test_answers_survive_noise_within_the_margin(noisy):
+    asked = requests(60, vocabulary=60)
+    engines = [Engine(noisy, pad=0, tie_margin=5e-3, memory=Memory(size)) for size in (0, 0, 1 << 20)]
+    alone, together, remembering = (answers(e, asked, s) for e, s in zip(engines, ((1,), (60,), (7, 30)), strict=True))
+    assert alone == together == remembering
+    assert engines[1].statistics.recomputed > 0
+
+
+def test_without_a_margin_noise_changes_answers(noisy):
+    """Else the test above would prove nothing."""
+    asked = requests(60, vocabulary=60)
+    alone, together = (answers(Engine(noisy, 0, 0.0, Memory(0)), asked, sizes) for sizes in ((1,), (60,)))
+    assert alone != together
+
+
+def test_equal_prompts_go_through_the_model_once(checkpoint):
+    engine = Engine(load_model(checkpoint.path, "float32", "cpu").eval(), 0, 1e-4, Memory(0))
+    asked = [Request((7, 8, 9), None, 1.0, 1, seed) for seed in range(30)]
+    answers(engine, asked, (30,))
+    assert engine.statistics.tokens - 3 * engine.statistics.recomputed == 3
+
+
+def test_what_was_asked_before_is_remembered_and_answered_alike(checkpoint):
+    model = load_model(checkpoint.path, "float32", "cpu").eval()
+    asked = requests(20, vocabulary=60)
+    forgetful, remembering = (Engine(model, 0, 1e-4, Memory(size)) for size in (0, 1 << 20))
+    wanted = answers(forgetful, asked, (20,))
+    assert answers(remembering, asked, (20,)) == wanted
+    batches = remembering.statistics.batches
+    assert answers(remembering, asked, (6,)) == wanted
+    assert remembering.statistics.batches == batches
+    assert remembering.statistics.remembered == sum(map(len, wanted))
+
+
+def test_the_only_way_is_taken_without_the_model(chat):
+    constraints = Constraints(chat, len(chat.tokenizer), "cpu")
+    start = constraints.start(Observation(text="", actions=("buy now",)))
+    row = Row(Request((1, 2), start, 1.0, 8, seed=0), chat.end_ids, None)
+    assert row.done
+    assert chat.text(row.new) == "buy now"
+    assert row.computed_tokens == 0
+
+
+def test_a_click_costs_one_pass(checkpoint, chat, shop):
+    engine = Engine(load_model(checkpoint.path, "float32", "cpu").eval(), 0, 0.0, Memory(0))
+    start = Constraints(chat, len(chat.tokenizer), "cpu").start(shop)
+    rows = [Row(Request((7, 8, 9), start, 1.0, 8, seed), chat.end_ids, None) for seed in range(40)]
+    clicks = 0
+    for row in rows:
+        before = engine.statistics.tokens
+        engine.complete([row])
+        if chat.text(row.new).startswith("click"):
+            clicks += 1
+            assert engine.statistics.tokens - before == 3 == row.computed_tokens
+            assert row.new[-1] in chat.end_ids
+    assert clicks > 20
+
+
+def test_cut_off_answers_have_no_stop_token(checkpoint):
+    engine = Engine(load_model(checkpoint.path, "float32", "cpu").eval(), 0, 1e-4, Memory(0))
+    (new,) = answers(engine, [Request((7,), None, 0.0, 3, 0)], (1,), ends=frozenset())
+    assert len(new) == 3
+
+
+def test_a_broken_model_is_named(checkpoint):
+    model = load_model(checkpoint.path, "float32", "cpu").eval()
+    with torch.no_grad():
+        model.model.norm.weight.fill_(float("nan"))
+    for temperature in (0.0, 1.0):
+        row = Row(Request((7, 8), None, temperature, 4, 0), frozenset({5}), None)
+        with pytest.raises(PolicyFailure, match="aren't numbers"):
+            Engine(model, 0, 1e-4, Memory(0)).complete([row])

@@ -1,0 +1,126 @@
+import asyncio
+
+import pytest
+
+from eef_framework.chat.parse import parse_answer
+from eef_framework.errors import ConfigError, PolicyFailure
+from eef_framework.interfaces import Sampling
+from eef_framework.policies import TransformersPolicy
+from eef_framework.records import Checkpoint, Message, Observation
+
+FREE = Observation(text="")
+
+
+async def ask(policy, questions, observation, sampling, concurrency):
+    room = asyncio.Semaphore(concurrency)
+
+    async def one(seed, question):
+        async with room:
+            return await policy.act(question, observation, sampling, seed)
+
+    return await asyncio.gather(*(one(seed, question) for seed, question in enumerate(questions)))
+
+
+@pytest.mark.parametrize(("temperature", "constrain"), [(1.0, True), (1.0, False), (0.0, True), (0.3, False)])
+def test_answers_do_not_depend_on_how_many_are_asked_at_once(checkpoint, questions, shop, temperature, constrain):
+    sampling = Sampling(temperature=temperature, max_tokens=6, constrain=constrain)
+    responses = []
+    plain, small = {"memory_mb": 0}, {"memory_mb": 0, "max_batch_tokens": 300}
+    for settings, concurrency in ((plain, 1), (plain, 200), (small, 64), ({}, 9)):
+        with TransformersPolicy(**settings).load(checkpoint) as policy:
+            responses.append(asyncio.run(ask(policy, questions, shop, sampling, concurrency)))
+    assert all(response == responses[0] for response in responses)
+
+
+def test_constrained_answers_are_admissible(policy, questions, shop):
+    responses = asyncio.run(ask(policy, questions, shop, Sampling(max_tokens=6, constrain=True), 64))
+    actions = [parse_answer(response.text, shop, labelled=False).action for response in responses]
+    assert all(shop.admits(action) for action in actions)
+    assert {action.split("[")[0] for action in actions} == {"click", "search"}
+
+
+def test_a_response_says_what_was_sampled_and_what_it_took(policy, chat, questions, shop):
+    (response,) = asyncio.run(ask(policy, questions[:1], shop, Sampling(constrain=True), 1))
+    assert response.tokenizer == chat.fingerprint
+    assert response.token_ids[-1] in chat.end_ids
+    assert chat.text(response.token_ids) == response.text
+    assert response.prompt_tokens == len(chat.prompt_ids(questions[0]))
+    assert response.computed_tokens >= response.prompt_tokens
+
+
+def test_what_was_sampled_is_what_is_trained(policy, chat, questions, shop):
+    responses = asyncio.run(ask(policy, questions, shop, Sampling(max_tokens=6), 200))
+    for question, response in zip(questions, responses, strict=True):
+        turn = Message(
+            role="assistant",
+            content=response.text,
+            weight=1.0,
+            token_ids=response.token_ids,
+            tokenizer=response.tokenizer,
+        )
+        ids, weights = chat.encode((*question, turn))
+        assert ids == [*chat.prompt_ids(question), *response.token_ids]
+        assert weights == [0.0] * response.prompt_tokens + [1.0] * len(response.token_ids)
+
+
+def test_the_seed_and_the_sampling_matter(policy, questions):
+    sampling = Sampling(max_tokens=12)
+
+    async def main():
+        question = questions[0]
+        return [
+            await policy.act(question, FREE, sampling, 1),
+            await policy.act(question, FREE, sampling, 1),
+            await policy.act(question, FREE, sampling, 2),
+            await policy.act(question, FREE, Sampling(max_tokens=12, temperature=0), 1),
+            await policy.act(question, FREE, Sampling(max_tokens=12, temperature=0), 2),
+        ]
+
+    first, again, other, greedy, greedy_again = asyncio.run(main())
+    assert first == again
+    assert first.token_ids != other.token_ids
+    assert greedy == greedy_again
+
+
+def test_a_policy_without_weights_says_how_to_get_some(questions):
+    with pytest.raises(PolicyFailure, match="load"):
+        asyncio.run(TransformersPolicy().act(questions[0], FREE, Sampling(), 0))
+
+
+def test_a_closed_policy_answers_no_more_and_may_be_closed_again(checkpoint, questions):
+    policy = TransformersPolicy().load(checkpoint)
+    policy.close()
+    policy.close()
+    with pytest.raises(PolicyFailure):
+        asyncio.run(policy.act(questions[0], FREE, Sampling(), 0))
+
+
+def test_a_loaded_policy_has_the_settings_of_the_one_it_came_from(policy):
+    assert policy.settings() == TransformersPolicy().settings()
+
+
+@pytest.mark.parametrize("make", ["missing", "empty", "without weights"])
+def test_a_folder_without_a_model_is_explained(tmp_path, checkpoint, make):
+    folder = tmp_path / "model"
+    if make != "missing":
+        folder.mkdir()
+    if make == "without weights":
+        (folder / "config.json").write_text((checkpoint.path / "config.json").read_text())
+    with pytest.raises(ConfigError, match="can't open the model"):
+        TransformersPolicy().load(Checkpoint(path=folder))
+
+
+def test_a_folder_that_is_not_there_is_found_before_training(tmp_path):
+    with pytest.raises(ConfigError, match="no folder"):
+        TransformersPolicy(model=str(tmp_path / "nowhere")).base([], tmp_path / "out", 0)
+
+
+def test_another_model_is_used_where_it_is(tmp_path, checkpoint):
+    assert TransformersPolicy(model=str(checkpoint.path)).base([], tmp_path / "out", 0).path == checkpoint.path
+
+
+def test_memory_bounds_batches(checkpoint, questions):
+    sampling = Sampling(max_tokens=1)
+    with TransformersPolicy(max_batch_tokens=200, memory_mb=0, tie_margin=0).load(checkpoint) as policy:
+        asyncio.run(ask(policy, questions, FREE, sampling, 200))
+        assert policy.statistics.batches > 20
