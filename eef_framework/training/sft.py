@@ -119,7 +119,8 @@ class _Run:
         # Updates at usual learning rates get lost in the rounding of shorter types.
         model = model.float().train()
         if settings.gradient_checkpointing:
-            model.gradient_checkpointing_enable()
+            enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+            enable()  # its name from transformers 5 on, or before
         self.partial = "logits_to_keep" in inspect.signature(model.forward).parameters
         self.model, self.optimizer = self.accelerator.prepare(model, _optimizer(model, settings))
         self.schedule = get_cosine_schedule_with_warmup(self.optimizer, round(settings.warmup * steps), steps)

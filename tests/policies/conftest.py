@@ -3,6 +3,7 @@
 import random
 
 import pytest
+import torch
 
 from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.policies import TinyModel, TransformersPolicy
@@ -15,6 +16,15 @@ ACTIONS = tuple(f"click[item {number}]" for number in range(12))
 
 def asked(text):
     return (Message(role="user", content=text),)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Models this small are slower on several threads, and much slower where other programs run beside the tests."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,189 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from eef_framework.chat.tokens import ChatTokenizer
+from eef_framework.errors import NothingToTrain, TrainerFailure
+from eef_framework.policies.loading import load_model, load_tokenizer
+from eef_framework.records import Checkpoint, Example, Message
+from eef_framework.training import SftTrainer
+
+CPU = {"device": "cpu", "learning_rate": 3e-3, "batch_size": 16}
+
+
+def train(examples, start, output, seed=0, **settings):
+    """Return weights and log of a training."""
+    notes = []
+    trainer = SftTrainer(**(CPU | {"steps": 4} | settings))
+    checkpoint, cost = trainer.train(examples, start, output, seed, lambda *note: notes.append(note))
+    assert checkpoint == Checkpoint(path=output)
+    rows = [json.loads(row) for row in (output / "training.jsonl").read_text().splitlines()]
+    assert [note[:2] for note in notes] == [(row["step"], trainer.steps or len(rows)) for row in rows]
+    assert cost.trained_tokens == rows[-1]["tokens"]
+    return load_file(output / "model.safetensors"), rows
+
+
+def close(one, other):
+    return all(one[name].allclose(other[name], atol=2e-5) for name in one)
+
+
+def same(one, other):
+    return all(one[name].equal(other[name]) for name in one)
+
+
+def test_it_learns_to_copy(examples, start, tmp_path):
+    _, rows = train(examples, start, tmp_path / "out", steps=150)
+    assert rows[0]["loss"] > 1.2  # mean of a word out of twelve and a stop token that is soon known
+    assert rows[-1]["loss"] < 0.1
+
+
+def test_the_same_examples_and_seed_give_the_same_bits(examples, start, tmp_path):
+    weights, rows = train(examples, start, tmp_path / "a")
+    again, rows_again = train(examples, start, tmp_path / "b")
+    assert same(weights, again)
+    assert rows == rows_again
+    assert (tmp_path / "a/model.safetensors").read_bytes() == (tmp_path / "b/model.safetensors").read_bytes()
+    assert not same(weights, train(examples, start, tmp_path / "c", seed=1)[0])
+
+
+def test_the_loss_is_the_weighted_mean_of_the_turns(start, tmp_path):
+    ask, chat = Message(role="user", content="copy word1"), ChatTokenizer(load_tokenizer(start.path))
+
+    def turn(word, weight):
+        return Message(role="assistant", content=word, weight=weight)
+
+    examples = [
+        Example(id="a", messages=(ask, turn("word1", 0.0), ask, turn("word2", 0.5), ask, turn("word4 word5", 2.0))),
+        Example(id="b", messages=(ask, turn("word3", 1.0))),
+    ]
+    model, total, parts = load_model(start.path, "float32", "cpu").eval(), 0.0, 0.0
+    for example in examples:
+        ids, weights = chat.encode(example.messages)
+        log_p = model(torch.tensor([ids])).logits[0].log_softmax(-1)
+        for place, weight in enumerate(weights):
+            parts += -weight * log_p[place - 1, ids[place]].item() if weight else 0.0
+            total += weight
+    assert total == 0.5 * 2 + 2.0 * 3 + 1.0 * 2
+    for room in (1, 10000):
+        _, rows = train(examples, start, tmp_path / str(room), batch_size=2, steps=1, max_batch_tokens=room)
+        assert rows[0]["loss"] == pytest.approx(parts / total, rel=1e-5)
+
+
+def test_pieces_of_a_step_add_up_to_the_whole(examples, start, tmp_path):
+    whole, rows = train(examples, start, tmp_path / "whole", max_batch_tokens=100000)
+    pieces, rows_of_pieces = train(examples, start, tmp_path / "pieces", max_batch_tokens=40)
+    assert close(whole, pieces)
+    assert [row["loss"] for row in rows] == pytest.approx([row["loss"] for row in rows_of_pieces], rel=1e-4)
+
+
+def test_an_example_without_weight_changes_nothing(examples, start, tmp_path):
+    masked = Example(
+        id="masked", messages=(examples[0].messages[0], Message(role="assistant", content="word1", weight=0.0))
+    )
+    weights, _ = train(examples, start, tmp_path / "a")
+    assert same(weights, train([*examples[:5], masked, *examples[5:]], start, tmp_path / "b")[0])
+    assert json.loads((tmp_path / "b/preparation.json").read_text())["without_loss"] == ["masked"]
+
+
+def test_what_is_left_out_is_on_record(examples, start, tmp_path):
+    long = Example(id="long", messages=(Message(role="user", content="word1 " * 200), examples[0].messages[1]))
+    train([*examples, long], start, tmp_path, max_tokens=64)
+    report = json.loads((tmp_path / "preparation.json").read_text())
+    assert (report["examples"], report["over_long"]) == (len(examples), ["long"])
+    assert report["tokens_with_loss"] == 2 * len(examples)
+
+
+def test_a_masked_turn_gets_no_gradient(start, tmp_path):
+    """Whatever a masked last turn says, the weights come out the same."""
+
+    def example(masked):
+        ask = Message(role="user", content="copy word1")
+        said = Message(role="assistant", content="word1", weight=1.0)
+        return Example(id="e", messages=(ask, said, ask, Message(role="assistant", content=masked, weight=0.0)))
+
+    weights, _ = train([example("word2")], start, tmp_path / "a", batch_size=1)
+    assert same(weights, train([example("word3 word4")], start, tmp_path / "b", batch_size=1)[0])
+
+
+def test_twice_the_weight_everywhere_is_the_same_mean(examples, start, tmp_path):
+    def weighted(weight):
+        return [e.changed(messages=(e.messages[0], e.messages[1].changed(weight=weight))) for e in examples]
+
+    weights, _ = train(weighted(1.0), start, tmp_path / "a")
+    assert same(weights, train(weighted(2.0), start, tmp_path / "b")[0])
+
+
+def test_the_learning_rate_warms_up_and_falls(examples, start, tmp_path):
+    _, rows = train(examples, start, tmp_path, steps=20, warmup=0.2)
+    rates = [row["lr"] for row in rows]
+    assert rates[:5] == pytest.approx([0, 0.25 * 3e-3, 0.5 * 3e-3, 0.75 * 3e-3, 3e-3])
+    assert rates[4:] == sorted(rates[4:], reverse=True)
+    assert rates[-1] < 0.1 * 3e-3
+
+
+def test_epochs_set_the_number_of_steps(examples, start, tmp_path):
+    _, rows = train(examples, start, tmp_path, steps=None, epochs=2)
+    assert len(rows) == 2 * len(examples) / 16
+
+
+def test_long_gradients_are_cut(examples, start, tmp_path):
+    _, rows = train(examples, start, tmp_path / "a", max_grad_norm=1e-3)
+    assert rows[0]["grad_norm"] > 1e-3
+
+
+def test_nothing_to_train_is_an_error(start, tmp_path):
+    with pytest.raises(NothingToTrain, match="of 0 examples"):
+        train([], start, tmp_path)
+
+
+def test_a_loss_that_is_no_number_names_the_examples(examples, start, tmp_path):
+    model = load_model(start.path, "float32", "cpu")
+    with torch.no_grad():
+        model.model.norm.weight.fill_(float("nan"))
+    model.save_pretrained(tmp_path / "broken")
+    load_tokenizer(start.path).save_pretrained(tmp_path / "broken")
+    with pytest.raises(TrainerFailure, match=r"became nan[\s\S]* e0, e1"):
+        train(examples[:2], Checkpoint(path=tmp_path / "broken"), tmp_path / "out", batch_size=2)
+
+
+def test_the_result_is_saved_in_the_type_it_was_read_in(examples, start, tmp_path):
+    load_model(start.path, "bfloat16", "cpu").save_pretrained(tmp_path / "half")
+    load_tokenizer(start.path).save_pretrained(tmp_path / "half")
+    weights, _ = train(examples, Checkpoint(path=tmp_path / "half"), tmp_path / "out")
+    assert {tensor.dtype for tensor in weights.values()} == {torch.bfloat16}
+
+
+def test_bfloat16_and_float32_can_follow_one_another(examples, start, tmp_path):
+    half, _ = train(examples, start, tmp_path / "a", precision="bfloat16")
+    full, _ = train(examples, start, tmp_path / "b", precision="float32")
+    assert not same(half, full)
+    assert all(half[name].allclose(full[name], atol=0.05) for name in full)
+
+
+def test_gradient_checkpointing_changes_no_result(examples, start, tmp_path):
+    plain, _ = train(examples, start, tmp_path / "a")
+    assert close(plain, train(examples, start, tmp_path / "b", gradient_checkpointing=True)[0])
+
+
+def test_the_programs_own_random_numbers_go_on_undisturbed(examples, start, tmp_path):
+    torch.manual_seed(3)
+    wanted = torch.rand(4)
+    torch.manual_seed(3)
+    train(examples, start, tmp_path)
+    assert torch.rand(4).equal(wanted)
+
+
+def test_the_result_answers(examples, start, tmp_path):
+    """The checkpoint is a folder with everything a policy needs."""
+    import asyncio
+
+    from eef_framework.interfaces import Sampling
+    from eef_framework.policies import TransformersPolicy
+    from eef_framework.records import Observation
+
+    train(examples, start, tmp_path, steps=150)
+    with TransformersPolicy().load(Checkpoint(path=tmp_path)) as policy:
+        answer = policy.act(examples[0].messages[:1], Observation(text=""), Sampling(temperature=0), 0)
+        assert asyncio.run(answer).text == examples[0].messages[1].content
