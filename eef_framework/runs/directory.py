@@ -23,8 +23,8 @@ from eef_framework.runs.stage import Stage
 RUN_FORMAT = 1
 MANIFEST = "run.json"
 
-# Settings that never change a result, so that a run may be taken up with other ones.
-FREE_SETTINGS = ("limits.concurrency",)
+# Settings that change no result that is there already, so that a run may be taken up with other ones.
+FREE_SETTINGS = ("limits.concurrency", "baselines")
 
 
 class RunDirectory:
@@ -56,6 +56,7 @@ class RunDirectory:
         manifest = self.path / MANIFEST
         if manifest.exists():
             self._check(config)
+            self._write_config(config)  # free settings may have changed
             return
         with storage(self.path, "making the run directory"):
             self.path.mkdir(parents=True, exist_ok=True)
@@ -65,7 +66,7 @@ class RunDirectory:
                 f"{str(self.path)!r} is no run directory and not empty: it holds {', '.join(sorted(strangers)[:5])}",
                 "Choose another folder with --out.",
             )
-        write_text(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+        self._write_config(config)
         write_json(
             manifest,
             {
@@ -77,6 +78,9 @@ class RunDirectory:
                 "git": _git_state(),
             },
         )
+
+    def _write_config(self, config: Mapping[str, Any]) -> None:
+        write_text(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
 
     def _check(self, config: Mapping[str, Any]) -> None:
         manifest = self.path / MANIFEST

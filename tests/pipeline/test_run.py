@@ -127,6 +127,18 @@ def test_another_configuration_in_the_same_folder_is_refused(tmp_path: Path) -> 
         run(config(iterations=1), Registry(), tmp_path)
 
 
+def test_a_baseline_can_be_added_to_a_finished_run(tmp_path: Path) -> None:
+    bold = tmp_path / "bold.yaml"
+    bold.write_text("method: bold\nselect: {prefix_loss: all}\n")
+    Mortal.left = 0
+    alone = run(config(policy=Mortal()), Registry(), tmp_path / "run")
+    spent = -Mortal.left
+    both = run(config(policy=Mortal(), baselines=[str(bold)]), Registry(), tmp_path / "run")
+    assert table(both)[: len(alone.rows)] == table(alone)
+    assert [row.label for row in both.rows[len(alone.rows) :]] == ["bold 1", "bold 2"]
+    assert -Mortal.left < 2 * spent
+
+
 def test_harmful_actions_never_get_loss(tmp_path: Path) -> None:
     many = {"tasks": {"split": "train"}}
     run(config(expert=Wanderer(skill=0.4), collect=many, iterations=1), Registry(), tmp_path)

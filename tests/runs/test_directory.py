@@ -2,6 +2,7 @@ import multiprocessing
 from pathlib import Path
 
 import pytest
+import yaml
 
 from eef_framework.errors import ConfigError, CorruptFile, RunConflict, StorageError
 from eef_framework.records import Cost
@@ -29,7 +30,9 @@ def test_another_configuration_is_refused_and_the_changed_keys_are_listed(tmp_pa
 def test_settings_that_change_no_result_may_change(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path / "run")
     directory.prepare(CONFIG, {})
-    directory.prepare({**CONFIG, "limits": {"concurrency": 99}}, {})
+    changed = {**CONFIG, "limits": {"concurrency": 99}}
+    directory.prepare(changed, {})
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text()) == changed
 
 
 def test_differences_name_added_and_removed_keys() -> None:
