@@ -27,10 +27,15 @@ class Encoded(NamedTuple):
     """Loss weight of each token; 0 where it isn't trained on."""
 
 
-class _Prompt(NamedTuple):
-    text: str  # as the template writes it
-    ids: tuple[int, ...]  # as the model is shown it
-    turns: tuple[tuple[int, int], ...]  # where in the tokens each assistant's turn starts and ends
+class Prompt(NamedTuple):
+    """A conversation that is to be answered."""
+
+    text: str
+    """As the template writes it."""
+    ids: tuple[int, ...]
+    """As the model is shown it: sampled tokens stand for their turns."""
+    turns: tuple[tuple[int, int], ...]
+    """Where in the tokens each assistant's turn starts and ends."""
 
 
 class ChatTokenizer:
@@ -59,13 +64,17 @@ class ChatTokenizer:
         self.end_ids = frozenset({self.stop_ids[-1], tokenizer.eos_token_id} - {None})
         self._prompt = lru_cache(maxsize=1024)(self._new_prompt)
 
-    def prompt_ids(self, conversation: Conversation) -> list[int]:
-        """Return the tokens a model is shown before it answers a conversation's last message.
+    def prompt(self, conversation: Conversation) -> Prompt:
+        """Return what a model is shown before it answers a conversation's last message.
 
         Raises:
             ConfigError: the template rewrites earlier messages as the conversation goes on.
         """
-        return list(self._prompt(tuple(conversation)).ids)
+        return self._prompt(tuple(conversation))
+
+    def prompt_ids(self, conversation: Conversation) -> list[int]:
+        """Return the tokens of `prompt`."""
+        return list(self.prompt(conversation).ids)
 
     def encode(self, messages: Conversation) -> Encoded:
         """Return tokens and loss weights of a conversation that ends with an assistant's turn.
@@ -76,7 +85,7 @@ class ChatTokenizer:
         Raises:
             ConfigError: the template rewrites earlier messages, or the turn that is to be trained.
         """
-        prompt = self._prompt(tuple(messages[:-1]))
+        prompt = self.prompt(messages[:-1])
         full = self._render(messages, prompt=False)
         last = self._turn(messages[-1], self._behind(prompt.text, full)[0])
         ids = [*prompt.ids, *last]
@@ -100,19 +109,19 @@ class ChatTokenizer:
         text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text.removeprefix(self._lead)
 
-    def _new_prompt(self, messages: Conversation) -> _Prompt:
+    def _new_prompt(self, messages: Conversation) -> Prompt:
         """Build a prompt on the one for the turn before (`_prompt` remembers them)."""
         text = self._render(messages, prompt=True)
         last = max((index for index, message in enumerate(messages) if message.role == "assistant"), default=None)
         if last is None:
-            return _Prompt(text, tuple(self.tokens(text)), ())
+            return Prompt(text, tuple(self.tokens(text)), ())
         earlier = self._prompt(messages[:last])
         shown, context = self._behind(earlier.text, text)
         turn = self._turn(messages[last], shown)
         start, end = len(earlier.ids), len(earlier.ids) + len(turn)
         stop = () if turn and turn[-1] in self.end_ids else self.stop_ids
         ids = (*earlier.ids, *turn, *stop, *self._continued(self._stop, context))
-        return _Prompt(text, ids, (*earlier.turns, (start, end)))
+        return Prompt(text, ids, (*earlier.turns, (start, end)))
 
     def _turn(self, message: Message, shown: str) -> list[int]:
         """Return a turn's tokens, given how the template writes it."""

@@ -16,6 +16,7 @@ from eef_framework.errors import PolicyFailure
 from eef_framework.policies.choice import Draw, Pick, choose, uniform
 from eef_framework.policies.constraint import Allowed, State
 from eef_framework.policies.memory import Memory
+from eef_framework.policies.prefixes import Prefixes, assembled
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Request:
     temperature: float
     max_tokens: int
     seed: int
+    starts: tuple[int, ...] = ()
+    """Where the earlier answers in the prompt start."""
 
 
 @dataclass
@@ -66,6 +69,16 @@ class Row:
     def ids(self) -> tuple[int, ...]:
         """Prompt and answer so far."""
         return (*self.request.prompt, *self.new)
+
+    @property
+    def seen(self) -> tuple[int, ...]:
+        """The tokens that went through the model."""
+        return self.ids[: len(self.request.prompt) + self.fed]
+
+    @property
+    def new_tokens(self) -> int:
+        """Length of the prompt behind the start of the last earlier answer: about what isn't in a cache."""
+        return len(self.request.prompt) - max(self.request.starts, default=0)
 
     @property
     def computed_tokens(self) -> int:
@@ -109,13 +122,15 @@ class Engine:
         pad: a token for padding; which one doesn't matter.
         tie_margin: choices that are closer than this are made again alone; see `choice.Pick.margin`.
         memory: where logits are kept for those who ask the same.
+        prefixes: where keys and values are kept for those who go on.
     """
 
-    def __init__(self, model: Any, pad: int, tie_margin: float, memory: Memory) -> None:
+    def __init__(self, model: Any, pad: int, tie_margin: float, memory: Memory, prefixes: Prefixes) -> None:
         self.model = model
         self.pad = pad
         self.tie_margin = tie_margin
         self.memory = memory
+        self.prefixes = prefixes
         self.statistics = Statistics()
         parameters = inspect.signature(model.forward).parameters
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
@@ -131,8 +146,26 @@ class Engine:
         with torch.inference_mode():
             unknown = self._recall([row for row in rows if not row.done])
             if unknown:
-                self._decode(unknown)
-                self.statistics.batches += 1
+                self._decode_what_fits(unknown)
+
+    def _decode_what_fits(self, rows: list[Row]) -> None:
+        """Decode rows in one batch, or in smaller ones where the device's memory isn't enough for that."""
+        import torch
+
+        try:
+            self._decode(rows)
+            self.statistics.batches += 1
+        except torch.OutOfMemoryError as cause:
+            if len(rows) == 1:
+                raise PolicyFailure(
+                    f"a prompt of {len(rows[0].request.prompt)} tokens is too long for the device's memory",
+                    "Use a shorter history (format.history), or a smaller model.",
+                ) from cause
+            half = len(rows) // 2
+        else:
+            return
+        for part in (rows[:half], rows[half:]):
+            self._decode_what_fits([row for row in part if not row.done])
 
     def _recall(self, rows: list[Row]) -> list[Row]:
         """Go as far as remembered logits lead. Returns the rows that need the model."""
@@ -156,6 +189,9 @@ class Engine:
                 self.memory.put(row.ids, behind)
             self._choose(rows, logits)
             keep = [index for index, row in enumerate(rows) if not row.done]
+            for index, row in enumerate(rows):
+                if row.done:
+                    self.prefixes.keep(row.request.prompt, row.seen, cache, index, mask[index])
             if not keep:
                 return
             if len(keep) < len(rows):
@@ -164,21 +200,23 @@ class Engine:
             logits, mask = self._extend(rows, cache, mask)
 
     def _prefill(self, rows: list[Row]) -> tuple[Any, Any, Any]:
-        """Run prompts through the model, each different one once.
+        """Run what isn't known of the prompts through the model, each different one once.
 
         Returns:
             Logits behind each row `(rows, vocabulary)`, the cache, and the mask of its positions `(rows, positions)`.
         """
         import torch
-        from transformers import DynamicCache
 
         places: dict[tuple[int, ...], int] = {}
         index = [places.setdefault(row.ids, len(places)) for row in rows]
+        starts = {row.ids: row.request.starts for row in rows}
+        known = [self.prefixes.find(ids, starts[ids]) for ids in places]
         for row in rows:
             row.fed = len(row.new)
-        ids, mask = self._padded([list(prompt) for prompt in places])
-        cache = DynamicCache(config=self.model.config)
-        logits = self._forward(ids, mask, cache, mask)
+        cache, mask = assembled(known, self.model.config, self.model.device)
+        ids, seen = self._padded([ids[known.length :] for ids, known in zip(places, known, strict=True)])
+        mask = torch.cat([mask, seen], dim=1)
+        logits = self._forward(ids, mask, cache, seen)
         if len(places) < len(rows):
             logits = logits[torch.tensor(index, device=logits.device)]
             mask = self._select(cache, mask, index)
@@ -237,12 +275,12 @@ class Engine:
         mask = torch.ones_like(ids)
         return choose(self._forward(ids, mask, None, mask), [draw])[0]
 
-    def _padded(self, sequences: list[list[int]]) -> tuple[Any, Any]:
+    def _padded(self, sequences: Sequence[Sequence[int]]) -> tuple[Any, Any]:
         """Return token ids and their mask, padded on the left."""
         import torch
 
         width = max(map(len, sequences))
-        ids = torch.tensor([[self.pad] * (width - len(sequence)) + sequence for sequence in sequences])
+        ids = torch.tensor([[self.pad] * (width - len(sequence)) + [*sequence] for sequence in sequences])
         mask = torch.tensor([[0] * (width - len(sequence)) + [1] * len(sequence) for sequence in sequences])
         return ids.to(self.model.device), mask.to(self.model.device)
 

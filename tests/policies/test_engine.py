@@ -12,6 +12,7 @@ from eef_framework.policies.constraint import Constraints
 from eef_framework.policies.engine import Engine, Request, Row
 from eef_framework.policies.loading import load_model
 from eef_framework.policies.memory import Memory
+from eef_framework.policies.prefixes import Prefixes
 from eef_framework.records import Observation
 
 
@@ -76,7 +77,7 @@ def test_batched_answers_are_those_computed_by_hand(kind):
     asked = requests(24)
     wanted = [by_hand(model, request) for request in asked]
     for sizes in ((24,), (3, 7)):
-        engine = Engine(model, pad=0, tie_margin=1e-4, memory=Memory(0))
+        engine = Engine(model, pad=0, tie_margin=1e-4, memory=Memory(0), prefixes=Prefixes(0))
         assert answers(engine, asked, sizes) == wanted
 
 
@@ -107,7 +108,9 @@ def noisy(checkpoint):
 
 def test_answers_survive_noise_within_the_margin(noisy):
     asked = requests(60, vocabulary=60)
-    engines = [Engine(noisy, pad=0, tie_margin=5e-3, memory=Memory(size)) for size in (0, 0, 1 << 20)]
+    engines = [
+        Engine(noisy, pad=0, tie_margin=5e-3, memory=Memory(size), prefixes=Prefixes(0)) for size in (0, 0, 1 << 20)
+    ]
     alone, together, remembering = (answers(e, asked, s) for e, s in zip(engines, ((1,), (60,), (7, 30)), strict=True))
     assert alone == together == remembering
     assert engines[1].statistics.recomputed > 0
@@ -116,12 +119,12 @@ def test_answers_survive_noise_within_the_margin(noisy):
 def test_without_a_margin_noise_changes_answers(noisy):
     """Else the test above would prove nothing."""
     asked = requests(60, vocabulary=60)
-    alone, together = (answers(Engine(noisy, 0, 0.0, Memory(0)), asked, sizes) for sizes in ((1,), (60,)))
+    alone, together = (answers(Engine(noisy, 0, 0.0, Memory(0), Prefixes(0)), asked, sizes) for sizes in ((1,), (60,)))
     assert alone != together
 
 
 def test_equal_prompts_go_through_the_model_once(checkpoint):
-    engine = Engine(load_model(checkpoint.path, "float32", "cpu").eval(), 0, 1e-4, Memory(0))
+    engine = Engine(load_model(checkpoint.path, "float32", "cpu").eval(), 0, 1e-4, Memory(0), Prefixes(0))
     asked = [Request((7, 8, 9), None, 1.0, 1, seed) for seed in range(30)]
     answers(engine, asked, (30,))
     assert engine.statistics.tokens - 3 * engine.statistics.recomputed == 3
@@ -130,7 +133,7 @@ def test_equal_prompts_go_through_the_model_once(checkpoint):
 def test_what_was_asked_before_is_remembered_and_answered_alike(checkpoint):
     model = load_model(checkpoint.path, "float32", "cpu").eval()
     asked = requests(20, vocabulary=60)
-    forgetful, remembering = (Engine(model, 0, 1e-4, Memory(size)) for size in (0, 1 << 20))
+    forgetful, remembering = (Engine(model, 0, 1e-4, Memory(size), Prefixes(0)) for size in (0, 1 << 20))
     wanted = answers(forgetful, asked, (20,))
     assert answers(remembering, asked, (20,)) == wanted
     batches = remembering.statistics.batches
@@ -149,7 +152,7 @@ def test_the_only_way_is_taken_without_the_model(chat):
 
 
 def test_a_click_costs_one_pass(checkpoint, chat, shop):
-    engine = Engine(load_model(checkpoint.path, "float32", "cpu").eval(), 0, 0.0, Memory(0))
+    engine = Engine(load_model(checkpoint.path, "float32", "cpu").eval(), 0, 0.0, Memory(0), Prefixes(0))
     start = Constraints(chat, len(chat.tokenizer), "cpu").start(shop)
     rows = [Row(Request((7, 8, 9), start, 1.0, 8, seed), chat.end_ids, None) for seed in range(40)]
     clicks = 0
@@ -164,7 +167,7 @@ def test_a_click_costs_one_pass(checkpoint, chat, shop):
 
 
 def test_cut_off_answers_have_no_stop_token(checkpoint):
-    engine = Engine(load_model(checkpoint.path, "float32", "cpu").eval(), 0, 1e-4, Memory(0))
+    engine = Engine(load_model(checkpoint.path, "float32", "cpu").eval(), 0, 1e-4, Memory(0), Prefixes(0))
     (new,) = answers(engine, [Request((7,), None, 0.0, 3, 0)], (1,), ends=frozenset())
     assert len(new) == 3
 
@@ -176,4 +179,28 @@ def test_a_broken_model_is_named(checkpoint):
     for temperature in (0.0, 1.0):
         row = Row(Request((7, 8), None, temperature, 4, 0), frozenset({5}), None)
         with pytest.raises(PolicyFailure, match="aren't numbers"):
-            Engine(model, 0, 1e-4, Memory(0)).complete([row])
+            Engine(model, 0, 1e-4, Memory(0), Prefixes(0)).complete([row])
+
+
+class Cramped(Noisy):
+    """A model on a device with room for so many rows."""
+
+    room = 2
+
+    def forward(self, input_ids, **more):
+        if len(input_ids) > self.room:
+            raise torch.OutOfMemoryError("no room")
+        return self.inner(input_ids=input_ids, **more)
+
+
+def test_a_batch_without_room_is_halved_until_it_fits(noisy):
+    asked = requests(11, vocabulary=60)
+    wanted = answers(Engine(noisy.inner, 0, 1e-4, Memory(0), Prefixes(0)), asked, (11,))
+    assert answers(Engine(Cramped(noisy.inner), 0, 1e-4, Memory(0), Prefixes(0)), asked, (11,)) == wanted
+
+
+def test_a_prompt_without_room_is_an_error_with_a_way_out(noisy):
+    model = Cramped(noisy.inner)
+    model.room = 0
+    with pytest.raises(PolicyFailure, match=r"prompt of 3 tokens[\s\S]*format\.history"):
+        answers(Engine(model, 0, 1e-4, Memory(0), Prefixes(0)), [Request((7, 8, 9), None, 1.0, 4, 0)], (1,))

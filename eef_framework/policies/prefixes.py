@@ -1,0 +1,123 @@
+"""Remembers keys and values of conversations, so that a longer one costs only what is new in it.
+
+With the whole episode as history, each prompt starts with the one before and its answer; and the simulations from the
+states of one trajectory share its beginning.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+
+class Prefix(NamedTuple):
+    """A token sequence and what attention needs of it."""
+
+    ids: tuple[int, ...]
+    layers: list[tuple[Any, Any]]
+    """Keys and values of each layer, `(heads, tokens, width)`."""
+
+    @property
+    def bytes(self) -> int:
+        """How much it takes."""
+        return sum(2 * keys.numel() * keys.element_size() for keys, _ in self.layers)
+
+
+class Known(NamedTuple):
+    """How much of a token sequence is known."""
+
+    prefix: Prefix | None = None
+    length: int = 0
+
+
+class Prefixes:
+    """The most recently used conversations, with keys and values.
+
+    Nothing is kept before a prompt with an earlier answer in it has been seen: where each prompt shows one
+    observation, none continues another.
+
+    Args:
+        max_bytes: how much is kept.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._wanted = False
+        self._by_prompt: OrderedDict[tuple[int, ...], Prefix] = OrderedDict()
+
+    def find(self, ids: tuple[int, ...], starts: Sequence[int]) -> Known:
+        """Return the longest known beginning of a sequence; never all of it, as one token is needed for logits.
+
+        Args:
+            ids: the sequence.
+            starts: where the answers in it start.
+        """
+        self._wanted = self._wanted or (bool(starts) and self._max_bytes > 0)
+        for start in (len(ids), *reversed(starts)):
+            prefix = self._by_prompt.get(ids[:start])
+            if prefix is not None:
+                # Whoever continues this conversation will be continued in turn, and the prefix no longer be needed.
+                self._by_prompt.move_to_end(ids[:start], last=start == len(ids))
+                return Known(prefix, min(_common(prefix.ids, ids), len(ids) - 1))
+        return Known()
+
+    def keep(self, prompt: tuple[int, ...], ids: tuple[int, ...], cache: Any, row: int, mask: Any) -> None:
+        """Keep a finished row of a batch.
+
+        Args:
+            prompt: the tokens before the answer.
+            ids: all tokens in the cache.
+            cache: keys and values of the batch.
+            row: its index there.
+            mask: which positions of the row are real, `(positions,)`.
+        """
+        if not self._wanted or not all(type(layer).__name__ == "DynamicLayer" for layer in cache.layers):
+            return  # a layer that sees only a window forgets the beginning
+        real = mask.bool()
+        prefix = Prefix(ids, [(layer.keys[row][:, real], layer.values[row][:, real]) for layer in cache.layers])
+        if prefix.bytes > self._max_bytes:
+            return
+        self._drop(prompt)
+        self._by_prompt[prompt] = prefix
+        self._bytes += prefix.bytes
+        while self._bytes > self._max_bytes:
+            self._drop(next(iter(self._by_prompt)))
+
+    def _drop(self, prompt: tuple[int, ...]) -> None:
+        prefix = self._by_prompt.pop(prompt, None)
+        self._bytes -= prefix.bytes if prefix else 0
+
+
+def assembled(known: Sequence[Known], config: Any, device: Any) -> tuple[Any, Any]:
+    """Return a cache that holds what is known, padded on the left, and the mask of its positions.
+
+    Args:
+        known: for each row, what is known of it.
+        config: the model's.
+        device: where the model is.
+    """
+    import torch
+    from transformers import DynamicCache
+
+    cache = DynamicCache(config=config)
+    width = max(row.length for row in known)
+    mask = torch.tensor([[0] * (width - row.length) + [1] * row.length for row in known]).long().to(device)
+    some = next((row.prefix for row in known if row.length), None)
+    for layer, shape in enumerate(some.layers if some else []):
+        pair = [tensor.new_zeros(len(known), tensor.shape[0], width, tensor.shape[2]) for tensor in shape]
+        for index, row in enumerate(known):
+            if row.prefix and row.length:
+                for padded, tensor in zip(pair, row.prefix.layers[layer], strict=True):
+                    padded[index, :, width - row.length :] = tensor[:, : row.length]
+        cache.update(*pair, layer)
+    return cache, mask
+
+
+def _common(one: tuple[int, ...], other: tuple[int, ...]) -> int:
+    """Return how many tokens two sequences start with alike."""
+    shorter = min(len(one), len(other))
+    if one[:shorter] == other[:shorter]:
+        return shorter
+    return next(index for index in range(shorter) if one[index] != other[index])

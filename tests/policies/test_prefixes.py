@@ -1,0 +1,140 @@
+import random
+
+import pytest
+import torch
+import transformers as hf
+
+from eef_framework.policies.engine import Engine, Request, Row
+from eef_framework.policies.memory import Memory
+from eef_framework.policies.prefixes import Known, Prefixes, assembled
+
+SMALL = {
+    "vocab_size": 90,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "initializer_range": 0.4,
+}
+CONFIGS = {
+    "llama": lambda: hf.LlamaConfig(**SMALL),
+    "gpt2": lambda: hf.GPT2Config(vocab_size=90, n_embd=32, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=0),
+    "mistral": lambda: hf.MistralConfig(**SMALL, sliding_window=6),
+}
+END = 5
+
+
+def model(kind):
+    torch.manual_seed(0)
+    return hf.AutoModelForCausalLM.from_config(CONFIGS[kind]()).eval()
+
+
+def engine(model, prefixes):
+    return Engine(model, pad=0, tie_margin=1e-4, memory=Memory(0), prefixes=prefixes)
+
+
+def episodes(engine, count, turns=5):
+    """Play conversations side by side and return all answers; each prompt continues the one before."""
+    rng = random.Random(2)
+    prompts = [tuple(rng.randrange(10, 90) for _ in range(rng.randint(3, 12))) for _ in range(count)]
+    starts = [() for _ in range(count)]
+    answers = []
+    for turn in range(turns):
+        rows = [
+            Row(Request(prompt, None, 1.0, 4, 100 * turn + index, starts[index]), frozenset({END}), None)
+            for index, prompt in enumerate(prompts)
+        ]
+        rng_batches = random.Random(turn)
+        order = list(rows)
+        rng_batches.shuffle(order)
+        for part in (order[: count // 2], order[count // 2 :]):
+            engine.complete(part)
+        answers.append([row.new for row in rows])
+        starts = [(*known, len(prompt)) for known, prompt in zip(starts, prompts, strict=True)]
+        prompts = [
+            (*prompt, *row.new, END, *(rng.randrange(10, 90) for _ in range(rng.randint(1, 5))))
+            for prompt, row in zip(prompts, rows, strict=True)
+        ]
+    return answers
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_answers_are_the_same_with_and_without(kind):
+    forgetful, remembering = engine(model(kind), Prefixes(0)), engine(model(kind), Prefixes(1 << 24))
+    assert episodes(forgetful, 8) == episodes(remembering, 8)
+    saves = remembering.statistics.tokens < 0.6 * forgetful.statistics.tokens
+    assert saves == (kind != "mistral")  # a sliding window forgets the beginning, so nothing can be kept
+
+
+def test_little_room_changes_no_answer():
+    forgetful, cramped = engine(model("llama"), Prefixes(0)), engine(model("llama"), Prefixes(30_000))
+    assert episodes(forgetful, 8) == episodes(cramped, 8)
+    assert cramped.statistics.tokens <= forgetful.statistics.tokens
+
+
+def keep(prefixes, prompt, answer):
+    """Keep a conversation whose keys and values are its tokens."""
+    ids = (*prompt, *answer)
+    cache = hf.DynamicCache()
+    values = torch.tensor([0.0, *ids]).reshape(1, 1, -1, 1)  # one row, one head, padded by one on the left
+    cache.update(values, values, 0)
+    prefixes.keep(prompt, ids, cache, 0, torch.tensor([0] + [1] * len(ids)))
+
+
+def found(prefixes, ids, starts=()):
+    known = prefixes.find(ids, starts)
+    return known.length, known.prefix.ids if known.prefix else None
+
+
+def wanting(max_bytes=10_000):
+    prefixes = Prefixes(max_bytes)
+    prefixes.find((1, 2, 3), (1,))  # a prompt with an earlier answer
+    return prefixes
+
+
+def test_nothing_is_kept_where_prompts_do_not_continue_one_another():
+    prefixes = Prefixes(10_000)
+    prefixes.find((1, 2), ())
+    keep(prefixes, (1, 2), (3,))
+    assert found(prefixes, (1, 2, 3, 4), (2,)) == (0, None)
+
+
+def test_the_longest_known_beginning_is_found():
+    prefixes = wanting()
+    keep(prefixes, (1, 2), (3,))
+    keep(prefixes, (1, 2, 3, 4), (5, 6))
+    assert found(prefixes, (1, 2, 3, 4, 5, 6, 7), (2, 4)) == (6, (1, 2, 3, 4, 5, 6))
+    assert found(prefixes, (1, 2, 3, 9, 9), (2, 4)) == (3, (1, 2, 3))
+    assert found(prefixes, (9, 2, 3), (2,)) == (0, None)
+
+
+def test_another_answer_to_the_same_prompt_shares_the_prompt():
+    prefixes = wanting()
+    keep(prefixes, (1, 2), (3, 4))
+    assert found(prefixes, (1, 2, 3, 9, 9), (2,)) == (3, (1, 2, 3, 4))
+
+
+def test_one_token_is_left_for_the_model():
+    prefixes = wanting()
+    keep(prefixes, (1, 2), (3,))
+    assert found(prefixes, (1, 2)) == (1, (1, 2, 3))
+
+
+def test_keys_are_kept_without_padding_and_assembled_with_it():
+    prefixes = wanting()
+    keep(prefixes, (1, 2), (3,))
+    known = [prefixes.find((1, 2, 3, 4), (2,)), Known(), prefixes.find((1, 2, 9), (2,))]
+    cache, mask = assembled(known, hf.LlamaConfig(**SMALL), "cpu")
+    assert mask.tolist() == [[1, 1, 1], [0, 0, 0], [0, 1, 1]]
+    assert cache.layers[0].keys[:, 0, :, 0].tolist() == [[1, 2, 3], [0, 0, 0], [0, 1, 2]]
+
+
+def test_what_was_continued_goes_first():
+    prefixes = wanting(max_bytes=3 * 2 * 4 * 2)  # two conversations of three tokens, keys and values in float32
+    keep(prefixes, (1, 2), (3,))
+    keep(prefixes, (5, 6), (7,))
+    assert found(prefixes, (5, 6, 7, 8), (2,))[0] == 3
+    keep(prefixes, (8, 8), (8,))
+    assert found(prefixes, (1, 2, 3, 4), (2,))[0] == 3
+    assert found(prefixes, (5, 6, 7, 8), (2,))[0] == 0
