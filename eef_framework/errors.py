@@ -159,6 +159,7 @@ def storage(path: object, doing: str) -> Iterator[None]:
         reason = cause.strerror or str(cause)
         fix = {
             28: "Free some space (what was completed so far is kept) and repeat the command.",
+            1: "Choose another folder with --out: this one does not accept new files.",
             13: "Choose another folder with --out, or change its permissions.",
             30: "The file system is read-only: choose another folder with --out.",
             2: "Check the path.",

@@ -80,7 +80,7 @@ class Alone:
         settings = self.config.explore
         path = out / FILES.simulations
         with RowFile(path, Trajectory) as rows, workshop.progress.phase("explore") as update:
-            counter = Counter(update, len(tasks) * settings.simulations, len(rows.rows))
+            counter = Counter(update, len(tasks) * settings.simulations, map(self.rule.holds, rows.rows))
             player = workshop.player(workshop.agent(_checkpoint(model)), "agent/explore", settings.sampling)
             seed = derive(self.config.seed, "explore", 1)
             simulator = Simulator(player, rows, "explore", seed, self.rule, lambda t: counter.add(self.rule.holds(t)))

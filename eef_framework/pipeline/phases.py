@@ -59,9 +59,9 @@ async def collect(
         ExpertFailure: the expert raised, or left tasks out.
     """
     wanted = {task.id: task for task in tasks}
-    have = {row.task.id for row in rows.rows if row.ending != "error"}
+    have = {row.task.id: rule.holds(row) for row in rows.rows if row.ending != "error"}
     owed = [task for task in tasks if task.id not in have]
-    counter = Counter(update, len(tasks), len(tasks) - len(owed))
+    counter = Counter(update, len(tasks), have.values())
     if owed:
         who = f"expert {expert.component_name()!r}"
         with boundary(ExpertFailure, who, f"demonstrating {len(owed)} tasks"):
@@ -93,7 +93,7 @@ async def play(
     Returns:
         The episodes in the order of the tasks.
     """
-    counter = Counter(update, len(tasks), 0)
+    counter = Counter(update, len(tasks), map(rule.holds, rows.rows))
     simulator = Simulator(player, rows, phase, seed, rule, lambda t: counter.add(rule.holds(t)))
     await gather(simulator.initial(task, 1) for task in tasks)
     check_errors(rows.rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -76,12 +76,13 @@ class Counter:
     Args:
         update: the phase's update function.
         total: how many are expected.
-        done: how many were there already.
+        before: what came of those that were there already.
     """
 
-    def __init__(self, update: Update, total: int, done: int = 0) -> None:
-        self._update, self.total, self.done, self.successes = update, total, done, 0
-        update(done, total, "")
+    def __init__(self, update: Update, total: int, before: Iterable[bool] = ()) -> None:
+        known = list(before)
+        self._update, self.total, self.done, self.successes = update, total, len(known), sum(known)
+        update(self.done, total, "")
 
     def add(self, success: bool) -> None:
         """Count one."""

@@ -235,7 +235,9 @@ class Run:
 
         def work(rows: RowFile[Trajectory], update: Update) -> list[Trajectory]:
             player = self.workshop.player(self.workshop.agent(checkpoint), f"agent/{phase}", variant.explore.sampling)
-            counter = Counter(update, self._planned(variant, demonstrations, len(tasks)), len(rows.rows))
+            counter = Counter(
+                update, self._planned(variant, demonstrations, len(tasks)), map(self.rule.holds, rows.rows)
+            )
             seed = derive(self.config.seed, "explore", iteration)
             simulator = Simulator(player, rows, phase, seed, self.rule, lambda t: counter.add(self.rule.holds(t)))
             attributions = asyncio.run(explore(simulator, tasks, demonstrations, attributor, variant.explore))
