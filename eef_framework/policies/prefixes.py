@@ -52,14 +52,14 @@ class Prefixes:
 
         Args:
             ids: the sequence.
-            starts: where the answers in it start.
+            starts: where the answers in it start, the last of them being the one in the making.
         """
-        self._wanted = self._wanted or (bool(starts) and self._max_bytes > 0)
-        for start in (len(ids), *reversed(starts)):
+        self._wanted = self._wanted or (len(starts) > 1 and self._max_bytes > 0)
+        for start in reversed(starts):
             prefix = self._by_prompt.get(ids[:start])
             if prefix is not None:
                 # Whoever continues this conversation will be continued in turn, and the prefix no longer be needed.
-                self._by_prompt.move_to_end(ids[:start], last=start == len(ids))
+                self._by_prompt.move_to_end(ids[:start], last=start == starts[-1])
                 return Known(prefix, min(_common(prefix.ids, ids), len(ids) - 1))
         return Known()
 

@@ -18,7 +18,8 @@ from eef_framework.records import Checkpoint, Conversation, Observation, Respons
 if TYPE_CHECKING:
     from eef_framework.chat.tokens import ChatTokenizer
     from eef_framework.policies.constraint import Constraints
-    from eef_framework.policies.engine import Engine, Row, Statistics
+    from eef_framework.policies.engine import Engine, Statistics
+    from eef_framework.policies.row import Row
 
 
 class TransformersPolicy(TrainablePolicy):
@@ -103,14 +104,14 @@ class TransformersPolicy(TrainablePolicy):
         Raises:
             PolicyFailure: no checkpoint was loaded, or the model failed.
         """
-        from eef_framework.policies.engine import Request, Row
+        from eef_framework.policies.row import Request, Row
 
         if not (self._chat and self._constraints and self._batcher):
             raise PolicyFailure("this policy has no weights", "Use the policy that load(checkpoint) returns.")
         prompt = self._chat.prompt(conversation)
         request = Request(
             prompt=prompt.ids,
-            starts=tuple(start for start, _ in prompt.turns),
+            earlier=tuple(start for start, _ in prompt.turns),
             start=self._constraints.start(observation) if sampling.constrain else None,
             temperature=sampling.temperature,
             max_tokens=sampling.max_tokens,

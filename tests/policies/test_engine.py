@@ -9,10 +9,11 @@ import transformers as hf
 from eef_framework.errors import PolicyFailure
 from eef_framework.policies.choice import Draw, choose, uniform
 from eef_framework.policies.constraint import Constraints
-from eef_framework.policies.engine import Engine, Request, Row
+from eef_framework.policies.engine import Engine
 from eef_framework.policies.loading import load_model
 from eef_framework.policies.memory import Memory
 from eef_framework.policies.prefixes import Prefixes
+from eef_framework.policies.row import Request, Row
 from eef_framework.records import Observation
 
 

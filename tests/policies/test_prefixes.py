@@ -4,9 +4,10 @@ import pytest
 import torch
 import transformers as hf
 
-from eef_framework.policies.engine import Engine, Request, Row
+from eef_framework.policies.engine import Engine
 from eef_framework.policies.memory import Memory
 from eef_framework.policies.prefixes import Known, Prefixes, assembled
+from eef_framework.policies.row import Request, Row
 
 SMALL = {
     "vocab_size": 90,
@@ -82,20 +83,20 @@ def keep(prefixes, prompt, answer):
     prefixes.keep(prompt, ids, cache, 0, torch.tensor([0] + [1] * len(ids)))
 
 
-def found(prefixes, ids, starts=()):
-    known = prefixes.find(ids, starts)
+def found(prefixes, ids, earlier=(), start=None):
+    known = prefixes.find(ids, (*earlier, len(ids) if start is None else start))
     return known.length, known.prefix.ids if known.prefix else None
 
 
 def wanting(max_bytes=10_000):
     prefixes = Prefixes(max_bytes)
-    prefixes.find((1, 2, 3), (1,))  # a prompt with an earlier answer
+    prefixes.find((1, 2, 3), (1, 3))  # a prompt with an earlier answer
     return prefixes
 
 
 def test_nothing_is_kept_where_prompts_do_not_continue_one_another():
     prefixes = Prefixes(10_000)
-    prefixes.find((1, 2), ())
+    prefixes.find((1, 2), (2,))
     keep(prefixes, (1, 2), (3,))
     assert found(prefixes, (1, 2, 3, 4), (2,)) == (0, None)
 
@@ -121,10 +122,16 @@ def test_one_token_is_left_for_the_model():
     assert found(prefixes, (1, 2)) == (1, (1, 2, 3))
 
 
+def test_an_answer_that_was_begun_counts():
+    prefixes = wanting()
+    keep(prefixes, (1, 2), (3, 4, 5))
+    assert found(prefixes, (1, 2, 3, 4), start=2) == (3, (1, 2, 3, 4, 5))
+
+
 def test_keys_are_kept_without_padding_and_assembled_with_it():
     prefixes = wanting()
     keep(prefixes, (1, 2), (3,))
-    known = [prefixes.find((1, 2, 3, 4), (2,)), Known(), prefixes.find((1, 2, 9), (2,))]
+    known = [prefixes.find((1, 2, 3, 4), (2, 4)), Known(), prefixes.find((1, 2, 9), (2, 3))]
     cache, mask = assembled(known, hf.LlamaConfig(**SMALL), "cpu")
     assert mask.tolist() == [[1, 1, 1], [0, 0, 0], [0, 1, 1]]
     assert cache.layers[0].keys[:, 0, :, 0].tolist() == [[1, 2, 3], [0, 0, 0], [0, 1, 2]]
