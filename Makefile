@@ -37,7 +37,7 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py
 
 bench: $(VENV)/.installed-dev
-	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
+	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
 
 wheels: $(VENV)/.installed-dev
 	for project in . $(PLUGINS); do $(BIN)/python -m build --no-isolation --wheel --outdir dist $$project || exit 1; done
