@@ -39,7 +39,7 @@ class SftTrainer(Trainer):
     """Examples in an optimisation step."""
     max_batch_tokens: int | None = Field(default=None, gt=0)
     """Largest piece of a step that goes through the model at once, in tokens, padding included: it bounds memory, and
-    gradients accumulate over pieces. 2,048 on a processor and 16,384 elsewhere where it is null."""
+    gradients accumulate over pieces. 1,024 on a processor and 16,384 elsewhere where it is null."""
     max_tokens: int = Field(default=4096, gt=0)
     """Longest example. Longer ones are left out and counted."""
     learning_rate: float = Field(default=2e-5, gt=0)
@@ -113,7 +113,7 @@ class _Run:
         self.settings, self.steps, self.tokens = settings, steps, 0
         self.accelerator = _accelerator(settings)
         on_cpu = self.accelerator.device.type == "cpu"
-        self.room = settings.max_batch_tokens or (2048 if on_cpu else 16384)
+        self.room = settings.max_batch_tokens or (1024 if on_cpu else 16384)
         model = load_model(start.path, "auto", "cpu")
         self.saved_dtype = model.dtype
         # Updates at usual learning rates get lost in the rounding of shorter types.

@@ -30,7 +30,8 @@ MISTRAL = (
 GEMMA = (
     "{{ '<s>' }}{% for m in messages %}"
     "{% if m['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
-    "{{ '<|start|>' + ('model' if m['role'] == 'assistant' else 'user') + '\n' }}{{ m['content'] | trim + '<|eot|>\n' }}"
+    "{{ '<|start|>' + ('model' if m['role'] == 'assistant' else 'user') + '\n' }}"
+    "{{ m['content'] | trim + '<|eot|>\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|start|>model\n' }}{% endif %}"
 )
 THINKING = (  # strips thoughts from earlier turns and adds an empty one to the last
@@ -256,6 +257,15 @@ def test_templates_without_exact_turns_are_refused(template):
 def test_a_system_message_is_folded_where_the_template_refuses_one():
     ids = chat(GEMMA).prompt_ids((Message(role="system", content="rules"), user("a")))
     assert decoded(chat(GEMMA), ids) == "<s><|start|>user\nrules\n\na<|eot|>\n<|start|>model\n"
+
+
+def test_texts_stay_whole_where_the_tokenizer_was_saved_with_truncation():
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=vocabulary("bytes"), eos_token="</s>", chat_template=CHATML)
+    tokenizer.add_special_tokens({"additional_special_tokens": SPECIAL[2:]})
+    tokenizer.backend_tokenizer.enable_truncation(3)
+    tokenizer.backend_tokenizer.enable_padding(length=50)
+    tokens = ChatTokenizer(tokenizer)
+    assert decoded(tokens, tokens.tokens("a text of some words")) == "a text of some words"
 
 
 def test_long_conversations_are_no_problem():
