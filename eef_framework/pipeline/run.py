@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from eef_framework.config.loading import resolved
 from eef_framework.config.tree import RunConfig
 from eef_framework.errors import CorruptFile, TrainerFailure, boundary
 from eef_framework.interfaces import TrainablePolicy
@@ -75,7 +76,7 @@ def run(config: RunConfig, registry: Registry, out: Path, console: Console | Non
         for variant in variants:  # whatever is misspelt anywhere is found before anything starts
             workshop.check(variant)
         directory = RunDirectory(out)
-        directory.prepare(config.model_dump(mode="json"), _plugin_versions(registry))
+        directory.prepare(resolved(config, registry), _plugin_versions(registry))
         with directory.locked():
             return Run(workshop, directory).all(variants)
     finally:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import yaml
 from eef_attribution.interval import IntervalAttributor
 
 from eef_framework.config.tree import RunConfig
@@ -112,6 +113,12 @@ def test_an_interrupted_run_that_is_taken_up_ends_with_the_same_result(tmp_path:
     resumed = run(config(policy=Mortal()), Registry(), tmp_path / "resumed")
     assert table(resumed) == table(whole)
     assert rows_of(tmp_path / "resumed") == rows_of(tmp_path / "whole")
+
+
+def test_the_record_of_a_run_holds_every_setting_of_its_components(tmp_path: Path) -> None:
+    run(config(iterations=0, policy={"name": "eef_framework.testing.memory:MemoryPolicy"}), Registry(), tmp_path)
+    written = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    assert written["policy"]["stray"] == MemoryPolicy().stray
 
 
 def test_a_complete_run_is_not_done_again(tmp_path: Path) -> None:
