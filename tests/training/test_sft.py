@@ -187,3 +187,44 @@ def test_the_result_answers(examples, start, tmp_path):
     with TransformersPolicy().load(Checkpoint(path=tmp_path)) as policy:
         answer = policy.act(examples[0].messages[:1], Observation(text=""), Sampling(temperature=0), 0)
         assert asyncio.run(answer).text == examples[0].messages[1].content
+
+
+class Interrupted(Exception):
+    """Stands for a killed process."""
+
+
+def interrupted(examples, start, output, at, **settings):
+    """Start a training and have it end behind a step."""
+
+    def progress(step, steps, note):
+        if step == at:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        SftTrainer(**(CPU | {"steps": 8} | settings)).train(examples, start, output, 0, progress)
+
+
+@pytest.mark.parametrize("at", [1, 5])
+def test_a_resumed_training_ends_like_an_uninterrupted_one(examples, start, tmp_path, at):
+    wanted, rows = train(examples, start, tmp_path / "a", steps=8)
+    interrupted(examples, start, tmp_path / "b", at, save_every_s=0)
+    seen = []
+    trainer = SftTrainer(**CPU, steps=8, save_every_s=0)
+    _, cost = trainer.train(examples, start, tmp_path / "b", 0, lambda step, steps, note: seen.append(step))
+    assert seen == list(range(at, 9))  # the step that was interrupted before it was saved is taken again
+    assert same(wanted, load_file(tmp_path / "b" / "model.safetensors"))
+    assert [json.loads(row) for row in (tmp_path / "b" / "training.jsonl").read_text().splitlines()] == rows
+    assert cost.trained_tokens == rows[-1]["tokens"]
+    assert not (tmp_path / "b" / "interrupted.pt").exists()
+
+
+@pytest.mark.parametrize("change", ["seed", "examples", "settings"])
+def test_another_training_starts_from_the_beginning(examples, start, tmp_path, change):
+    interrupted(examples, start, tmp_path / "b", 5, save_every_s=0)
+    more = {"learning_rate": 1e-3} if change == "settings" else {}
+    some = examples[:40] if change == "examples" else examples
+    seed = 1 if change == "seed" else 0
+    wanted, rows = train(some, start, tmp_path / "a", seed, steps=8, save_every_s=0, **more)
+    again, rows_again = train(some, start, tmp_path / "b", seed, steps=8, save_every_s=0, **more)
+    assert same(wanted, again)
+    assert rows == rows_again
