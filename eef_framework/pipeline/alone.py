@@ -81,11 +81,14 @@ class Alone:
         path = out / FILES.simulations
         with RowFile(path, Trajectory) as rows, workshop.progress.phase("explore") as update:
             counter = Counter(update, len(tasks) * settings.simulations, map(self.rule.holds, rows.rows))
-            player = workshop.player(workshop.agent(_checkpoint(model)), "agent/explore", settings.sampling)
-            seed = derive(self.config.seed, "explore", 1)
-            simulator = Simulator(player, rows, "explore", seed, self.rule, lambda t: counter.add(self.rule.holds(t)))
             attributor = workshop.attributor(self.config)
-            attributions = asyncio.run(phases.explore(simulator, tasks, known, attributor, settings))
+            seed = derive(self.config.seed, "explore", 1)
+            with workshop.agent(_checkpoint(model)) as agent:
+                player = workshop.player(agent, "agent/explore", settings.sampling)
+                simulator = Simulator(
+                    player, rows, "explore", seed, self.rule, lambda t: counter.add(self.rule.holds(t))
+                )
+                attributions = asyncio.run(phases.explore(simulator, tasks, known, attributor, settings))
             phases.check_errors(rows.rows)
             found = phases.in_order(rows.rows)
         write_rows(path, found)
@@ -152,9 +155,10 @@ class Alone:
         settings = self.config.evaluate
         tasks = workshop.tasks(settings.tasks)
         with RowFile(out, Trajectory) as rows, workshop.progress.phase("agent on held-out tasks") as update:
-            player = workshop.player(workshop.agent(_checkpoint(model)), "agent/evaluate", settings.sampling)
             seed = derive(self.config.seed, "evaluate")
-            found = asyncio.run(phases.play(player, tasks, rows, "evaluate", self.rule, seed, update))
+            with workshop.agent(_checkpoint(model)) as agent:
+                player = workshop.player(agent, "agent/evaluate", settings.sampling)
+                found = asyncio.run(phases.play(player, tasks, rows, "evaluate", self.rule, seed, update))
         write_rows(out, found)
         return evaluation_of("agent", found, self.rule, settings.tasks.split)
 

@@ -2,49 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from eef_framework.config.loading import resolved
 from eef_framework.config.tree import RunConfig
-from eef_framework.errors import CorruptFile, TrainerFailure, boundary
-from eef_framework.interfaces import TrainablePolicy
-from eef_framework.pipeline.corpus import corpus
-from eef_framework.pipeline.costs import cost_of
 from eef_framework.pipeline.methods import methods
-from eef_framework.pipeline.phases import (
-    check_errors,
-    collect,
-    examples_of,
-    explore,
-    filtered,
-    in_order,
-    matched_simulations,
-    play,
-    to_attribute,
-)
-from eef_framework.pipeline.progress import ConsoleProgress, Counter, Progress, Update
-from eef_framework.pipeline.results import Results
-from eef_framework.pipeline.solutions import Round, demonstrated, solutions
+from eef_framework.pipeline.progress import ConsoleProgress, Progress
+from eef_framework.pipeline.solutions import Round
+from eef_framework.pipeline.stages import Stages
 from eef_framework.pipeline.workshop import Workshop
 from eef_framework.plugins import Registry
 from eef_framework.records import (
-    Attribution,
     Checkpoint,
-    Cost,
-    Example,
     Record,
     RunMetrics,
     Task,
     Trajectory,
 )
 from eef_framework.report.build import build_report
-from eef_framework.rollout import Simulator
-from eef_framework.runs import FILES, RowFile, RunDirectory, Stage, read_rows, write_rows, write_text
-from eef_framework.seeds import derive
+from eef_framework.runs import RunDirectory, write_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,95 +62,34 @@ def run(config: RunConfig, registry: Registry, out: Path, console: Console | Non
 
 
 class Run:
-    """The stages of one run.
+    """The loop around the stages.
 
     Args:
-        workshop: its components.
+        workshop: the run's components.
         directory: its record.
     """
 
     def __init__(self, workshop: Workshop, directory: RunDirectory) -> None:
-        self.workshop = workshop
-        self.config = workshop.config
-        self.directory = directory
-        self.progress = workshop.progress
-        self.rule = self.config.success
-        self.results = Results(self.rule, self.config.evaluate.tasks.split)
+        self._workshop = workshop
+        self._directory = directory
+        self._stages = Stages(workshop, directory)
 
     def all(self, variants: Sequence[RunConfig]) -> RunMetrics:
         """Do everything, and return the results."""
-        train = self.workshop.tasks(self.config.collect.tasks)
-        test = self.workshop.tasks(self.config.evaluate.tasks)
-        demonstrations = self.demonstrations(train)
-        if self.config.evaluate.expert:
-            self.evaluate_expert(test)
-        base = self.base(demonstrations)
+        config, stages = self._workshop.config, self._stages
+        train = self._workshop.tasks(config.collect.tasks)
+        test = self._workshop.tasks(config.evaluate.tasks)
+        demonstrations = stages.demonstrations(train)
+        if config.evaluate.expert:
+            stages.evaluate_expert(test)
+        base = stages.base(demonstrations)
         for variant in variants:
             self.method(variant, base, demonstrations, train, test)
-        metrics = self.results.metrics(self.config.method)
-        write_text(self.directory.path / "metrics.json", metrics.model_dump_json(indent=2) + "\n")
-        with self.progress.phase("report"):
-            build_report(self.directory.path)
+        metrics = stages.results.metrics(config.method)
+        write_text(self._directory.path / "metrics.json", metrics.model_dump_json(indent=2) + "\n")
+        with self._workshop.progress.phase("report"):
+            build_report(self._directory.path)
         return metrics
-
-    def demonstrations(self, tasks: Sequence[Task]) -> list[Trajectory]:
-        """Phase 0: have the training tasks demonstrated by the expert, or read demonstrations from a file."""
-        stage = self.directory.stage("collect")
-        source = self.config.collect.trajectories
-
-        def work(rows: RowFile[Trajectory], update: Update) -> list[Trajectory]:
-            if source is not None:
-                return self._imported(Path(source), tasks)
-            seed = derive(self.config.seed, "collect")
-            workshop = self.workshop
-            return asyncio.run(collect(workshop.expert, workshop.environment, tasks, rows, self.rule, seed, update))
-
-        found = self._rows(stage, FILES.trajectories, Trajectory, "expert demonstrates", work)
-        self.results.spent("collect", stage)
-        return found
-
-    def _imported(self, path: Path, tasks: Sequence[Task]) -> list[Trajectory]:
-        known = {task.id: task for task in tasks}
-        found = [row for row in read_rows(path, Trajectory) if row.task.id in known]
-        changed = [row for row in found if row.task.fingerprint != known[row.task.id].fingerprint]
-        if changed or not found:
-            which = (
-                f"task {changed[0].task.id!r} means something else there" if changed else "none of its tasks is here"
-            )
-            raise CorruptFile(
-                f"{path} doesn't fit environment {self.workshop.environment.component_name()!r}: {which}",
-                "Set the environment up as it was when the trajectories were recorded.",
-            )
-        return found
-
-    def evaluate_expert(self, tasks: Sequence[Task]) -> None:
-        """Let the expert play the held-out tasks, for the table."""
-        stage = self.directory.stage("evaluate", "expert")
-
-        def work(rows: RowFile[Trajectory], update: Update) -> list[Trajectory]:
-            seed = derive(self.config.seed, "evaluate", "expert")
-            workshop = self.workshop
-            return asyncio.run(collect(workshop.expert, workshop.environment, tasks, rows, self.rule, seed, update))
-
-        found = self._rows(stage, FILES.trajectories, Trajectory, "expert on held-out tasks", work)
-        self.results.add("expert", "", 0, found, ["collect"])
-
-    def base(self, demonstrations: Sequence[Trajectory]) -> Checkpoint | None:
-        """Make or find the model that training starts from; None for a policy that can't be trained."""
-        policy = self.workshop.policy
-        if not isinstance(policy, TrainablePolicy):
-            return None
-        stage = self.directory.stage("base")
-        if stage.manifest is not None:
-            return Checkpoint(path=stage.path / str(stage.manifest.info["path"]), name="base")
-        with self.progress.phase("model to start from"):
-            words = corpus(demonstrations, self.workshop.environment.instructions)
-            checkpoint = policy.base(words, stage.path / "checkpoint", derive(self.config.seed, "base"))
-        path = checkpoint.path
-        if path.is_relative_to(stage.path):  # so that a run directory can be moved
-            path = path.relative_to(stage.path)
-        stage.finish(Cost(), {}, {"path": str(path)})
-        return checkpoint
 
     def method(
         self,
@@ -184,197 +101,26 @@ class Run:
     ) -> None:
         """Do one method: clone, then iterate."""
         name = variant.method
-        shared = variant.clone == self.config.clone
+        shared = variant.clone == self._workshop.config.clone
         home = ("clone",) if shared else ("methods", name, "clone")
-        clone = self.clone(variant, base, demonstrations, home)
+        clone = self._stages.clone(variant, base, demonstrations, home)
         spent = ["/".join(home)]
         if shared:
-            self.evaluate(clone, "sft", "", 0, test, ("evaluate", "clone"), spent)
+            self._stages.evaluate(clone, "sft", "", 0, test, ("evaluate", "clone"), spent)
         else:
             label = f"{name} 0" if variant.iterations else name
-            self.evaluate(clone, label, name, 0, test, ("methods", name, "evaluate"), spent)
+            self._stages.evaluate(clone, label, name, 0, test, ("methods", name, "evaluate"), spent)
         rounds: list[Round] = []
         latest_checkpoint = clone
         for iteration in range(1, variant.iterations + 1):
             place = ("methods", name, str(iteration))
-            rounds.append(self.explore(variant, latest_checkpoint, iteration, train, demonstrations, place))
-            examples = self.select(variant, demonstrations, rounds, iteration, place)
+            rounds.append(self._stages.explore(variant, latest_checkpoint, iteration, train, demonstrations, place))
+            examples = self._stages.select(variant, demonstrations, rounds, iteration, place)
             starts = {"base": base, "clone": clone, "previous": latest_checkpoint}
-            latest_checkpoint = self.tune(variant, examples, starts[variant.tune.start], iteration, place)
+            latest_checkpoint = self._stages.tune(variant, examples, starts[variant.tune.start], iteration, place)
             spent += ["/".join((*place, stage)) for stage in ("explore", "tune")]
             label = f"{name} {iteration}"
-            self.evaluate(latest_checkpoint, label, name, iteration, test, (*place, "evaluate"), spent)
-
-    def clone(
-        self,
-        variant: RunConfig,
-        base: Checkpoint | None,
-        demonstrations: Sequence[Trajectory],
-        home: tuple[str, ...],
-    ) -> Checkpoint | None:
-        """Phase 1: imitate the expert's successes (or everything, for the naive baseline)."""
-        chosen = demonstrated(demonstrations, variant.clone.on, self.rule)
-        examples = examples_of(chosen, self.config.format, self.workshop.environment.instructions)
-        seed = derive(self.config.seed, "clone")
-        title = "clone the expert" if home == ("clone",) else f"{variant.method}: clone"
-        return self._train(self.directory.stage(*home), variant.clone.trainer, examples, base, seed, title, "clone")
-
-    def explore(
-        self,
-        variant: RunConfig,
-        checkpoint: Checkpoint | None,
-        iteration: int,
-        tasks: Sequence[Task],
-        demonstrations: Sequence[Trajectory],
-        place: tuple[str, ...],
-    ) -> Round:
-        """Phase 2: the agent tries, from initial states and from states of demonstrations; verdicts are recorded."""
-        stage = self.directory.stage(*place, "explore")
-        phase = f"{variant.method}/{iteration}"
-        attributor = self.workshop.attributor(variant)
-        path = stage.path / FILES.attributions
-
-        def work(rows: RowFile[Trajectory], update: Update) -> list[Trajectory]:
-            player = self.workshop.player(self.workshop.agent(checkpoint), f"agent/{phase}", variant.explore.sampling)
-            counter = Counter(
-                update, self._planned(variant, demonstrations, len(tasks)), map(self.rule.holds, rows.rows)
-            )
-            seed = derive(self.config.seed, "explore", iteration)
-            simulator = Simulator(player, rows, phase, seed, self.rule, lambda t: counter.add(self.rule.holds(t)))
-            attributions = asyncio.run(explore(simulator, tasks, demonstrations, attributor, variant.explore))
-            check_errors(rows.rows)
-            if attributions:
-                write_rows(path, attributions)
-            return in_order(rows.rows)
-
-        found = self._rows(stage, FILES.simulations, Trajectory, f"{phase}: explore", work)
-        self.results.spent("/".join((*place, "explore")), stage)
-        verdicts = read_rows(path, Attribution) if path.exists() else ()
-        return Round(found, {verdict.trajectory: verdict for verdict in verdicts})
-
-    def _planned(self, variant: RunConfig, demonstrations: Sequence[Trajectory], tasks: int) -> int:
-        attributor = self.workshop.attributor(variant)
-        initial = variant.explore.simulations * tasks
-        if attributor is None or attributor.planned(1) is None:
-            return initial
-        if variant.explore.attribute != "none":
-            demonstrations = to_attribute(demonstrations, self.rule, variant.explore)
-        elif not variant.explore.matched:
-            return initial
-        return initial + sum(matched_simulations(demonstrations, attributor, variant.explore).values())
-
-    def select(
-        self,
-        variant: RunConfig,
-        demonstrations: Sequence[Trajectory],
-        rounds: Sequence[Round],
-        iteration: int,
-        place: tuple[str, ...],
-    ) -> list[Example]:
-        """Phase 3, first half: choose solutions and mask what isn't to be learned."""
-        stage = self.directory.stage(*place, "select")
-
-        def work(rows: RowFile[Example], update: Update) -> list[Example]:
-            seed = derive(self.config.seed, "select", iteration)
-            chosen = solutions(demonstrations, rounds, variant.select, self.rule, seed)
-            examples = examples_of(chosen, self.config.format, self.workshop.environment.instructions)
-            kept, _ = filtered(examples, self.workshop.filters(variant), seed)
-            return kept
-
-        return self._rows(stage, FILES.examples, Example, f"{variant.method}/{iteration}: choose what to learn", work)
-
-    def tune(
-        self,
-        variant: RunConfig,
-        examples: Sequence[Example],
-        start: Checkpoint | None,
-        iteration: int,
-        place: tuple[str, ...],
-    ) -> Checkpoint | None:
-        """Phase 3, second half: fine-tune on the choice."""
-        stage = self.directory.stage(*place, "tune")
-        trainer = variant.tune.trainer or variant.clone.trainer
-        seed = derive(self.config.seed, "tune", iteration)
-        name = f"{variant.method}-{iteration}"
-        return self._train(stage, trainer, examples, start, seed, f"{variant.method}/{iteration}: fine-tune", name)
-
-    def evaluate(
-        self,
-        checkpoint: Checkpoint | None,
-        label: str,
-        method: str,
-        iteration: int,
-        tasks: Sequence[Task],
-        place: tuple[str, ...],
-        spent: Sequence[str],
-    ) -> None:
-        """Let the agent play the held-out tasks."""
-        if label in self.results:
-            return
-        stage = self.directory.stage(*place)
-
-        def work(rows: RowFile[Trajectory], update: Update) -> list[Trajectory]:
-            player = self.workshop.player(
-                self.workshop.agent(checkpoint), f"agent/{label}", self.config.evaluate.sampling
-            )
-            seed = derive(self.config.seed, "evaluate")
-            phase = f"evaluate/{label.replace(' ', '/')}"
-            return asyncio.run(play(player, tasks, rows, phase, self.rule, seed, update))
-
-        found = self._rows(stage, FILES.trajectories, Trajectory, f"{label} on held-out tasks", work)
-        self.results.add(label, method, iteration, found, spent)
-
-    def _train(
-        self,
-        stage: Stage,
-        trainer: dict[str, Any],
-        examples: Sequence[Example],
-        start: Checkpoint | None,
-        seed: int,
-        title: str,
-        name: str,
-    ) -> Checkpoint | None:
-        """Train in a stage of its own, unless that was done, or the policy has no weights."""
-        if start is None:
-            return None
-        manifest = stage.manifest
-        if manifest is None:
-            if name == "clone":
-                write_rows(stage.path / FILES.examples, examples)
-            shutil.rmtree(stage.path / "checkpoint", ignore_errors=True)  # what an interrupted training left
-            component = self.workshop.trainer(trainer)
-            with (
-                self.progress.phase(title) as update,
-                boundary(TrainerFailure, f"trainer {component.component_name()!r}", f"training {name!r}"),
-            ):
-                checkpoint, cost = component.train(examples, start, stage.path / "checkpoint", seed, update)
-            checkpoint = checkpoint.changed(name=name)
-            stage.finish(cost, {}, {"examples": len(examples)})
-        else:
-            self.progress.skipped(title)
-            checkpoint = Checkpoint(path=stage.path / "checkpoint", name=name)
-        self.results.spent(stage.name, stage)
-        return checkpoint
-
-    def _rows(
-        self,
-        stage: Stage,
-        filename: str,
-        record: type[R],
-        title: str,
-        work: Callable[[RowFile[R], Update], list[R]],
-    ) -> list[R]:
-        """Return the rows of a stage, doing what is missing. Complete stages have them in a fixed order."""
-        path = stage.path / filename
-        if stage.done:
-            self.progress.skipped(title)
-            return list(read_rows(path, record))
-        with RowFile(path, record) as rows, self.progress.phase(title) as update:
-            found = work(rows, update)
-        write_rows(path, found)
-        cost = cost_of(row for row in found if isinstance(row, Trajectory))
-        stage.finish(cost, {filename: len(found)})
-        return found
+            self._stages.evaluate(latest_checkpoint, label, name, iteration, test, (*place, "evaluate"), spent)
 
 
 def _plugin_versions(registry: Registry) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,11 +92,14 @@ class Workshop:
             episode_timeout_s=limits.episode_timeout_s,
         )
 
-    def agent(self, checkpoint: Checkpoint | None) -> Policy:
-        """Return the agent with the weights of a checkpoint; without one, the policy as it is."""
+    @contextmanager
+    def agent(self, checkpoint: Checkpoint | None) -> Iterator[Policy]:
+        """Hold the agent with the weights of a checkpoint; without one, the policy as it is."""
         if checkpoint is None or not isinstance(self.policy, TrainablePolicy):
-            return self.policy
-        return self.policy.load(checkpoint)
+            yield self.policy
+            return
+        with self.policy.load(checkpoint) as loaded:
+            yield loaded
 
     def trainer(self, spec: dict[str, Any]) -> Trainer:
         """Build a trainer."""
