@@ -24,8 +24,7 @@ class Pick(NamedTuple):
 
     token: int
     margin: float
-    """How far the choice is from another one: as a probability where it was sampled (distance of the uniform number to
-    the bounds of the token's interval), as a difference of logits where it is the likeliest token."""
+    """How far each logit may be off without changing the choice."""
 
 
 def uniform(seed: int, position: int) -> float:
@@ -92,12 +91,17 @@ def _pick(scores: Any, tokens: Any, draws: list[Draw]) -> list[Pick]:
 
 
 def _likeliest(scores: Any) -> tuple[Any, Any]:
+    """Choose the likeliest. Returns index and margin, both `(rows, 1)`."""
     best, index = scores.double().topk(2, dim=1)
-    return index[:, :1], best[:, :1] - best[:, 1:]
+    return index[:, :1], (best[:, :1] - best[:, 1:]) / 2
 
 
 def _sampled(scores: Any, temperature: Any, draws: list[Draw]) -> tuple[Any, Any]:
-    """Sample by the inverse of the cumulative distribution. Returns index and margin, both `(rows, 1)`."""
+    """Sample by the inverse of the cumulative distribution. Returns index and margin, both `(rows, 1)`.
+
+    A bound of the cumulative distribution is the probability of some tokens against the others. If no logit is off
+    by more than e, the logarithm of these odds is off by 2 e / temperature at most; so margins are measured there.
+    """
     import torch
 
     bounds = (scores.double() / temperature).softmax(dim=1).cumsum(dim=1)
@@ -106,7 +110,5 @@ def _sampled(scores: Any, temperature: Any, draws: list[Draw]) -> tuple[Any, Any
     index = torch.searchsorted(bounds, u, right=True).clamp(max=scores.shape[1] - 1)
     upper = bounds.gather(1, index)
     lower = torch.where(index > 0, bounds.gather(1, (index - 1).clamp(min=0)), 0.0)
-    # Below the first interval and above the last there is nothing to choose instead.
-    below = torch.where(lower > 0, u - lower, torch.inf)
-    above = torch.where(upper < 1, upper - u, torch.inf)
-    return index, torch.where(upper.isnan(), upper, torch.minimum(below, above))
+    nearest = torch.minimum(u.logit() - lower.logit(), upper.logit() - u.logit())
+    return index, nearest * temperature / 2

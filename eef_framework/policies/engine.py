@@ -39,7 +39,7 @@ class Engine:
     Args:
         model: a causal language model of transformers, in evaluation mode.
         pad: a token for padding; which one doesn't matter.
-        tie_margin: choices that are closer than this are made again alone; see `choice.Pick.margin`.
+        tie_margin: how much batches may change a logit. Choices that this could change are made again alone.
         memory: where logits are kept for those who ask the same.
         prefixes: where keys and values are kept for those who go on.
     """
@@ -176,8 +176,7 @@ class Engine:
         draws = [row.draw() for row in rows]
         for row, draw, pick in zip(rows, draws, choose(logits, draws), strict=True):
             self.statistics.choices += 1
-            # Low temperatures stretch differences between logits, rounding errors among them.
-            if pick.margin < self.tie_margin / min(1.0, draw.temperature or 1.0):
+            if pick.margin < self.tie_margin:
                 pick = self._alone(row, draw)
             if pick.margin != pick.margin:
                 raise PolicyFailure(

@@ -23,16 +23,36 @@ def test_sampling_follows_the_distribution():
     assert shares == pytest.approx([0.2, 0.5, 0.3], abs=0.015)
 
 
+def log_odds(p):
+    return math.log(p / (1 - p))
+
+
 def test_the_margin_is_the_distance_to_the_nearest_other_choice():
     row = [math.log(p) for p in (0.2, 0.5, 0.3)]
-    for u, token, margin in ((0.1, 0, 0.1), (0.25, 1, 0.05), (0.6, 1, 0.1), (0.9, 2, 0.2)):
-        pick = one(row, u=u)
-        assert (pick.token, pick.margin) == (token, pytest.approx(margin, abs=1e-6))
+    for u, token, bound in ((0.1, 0, 0.2), (0.25, 1, 0.2), (0.6, 1, 0.7), (0.9, 2, 0.7)):
+        for temperature in (1.0, 2.0):
+            scaled = [logit * temperature for logit in row]
+            pick = one(scaled, u=u, temperature=temperature)
+            distance = abs(log_odds(u) - log_odds(bound)) * temperature / 2
+            assert (pick.token, pick.margin) == (token, pytest.approx(distance, abs=1e-5))
 
 
 def test_the_likeliest_token_is_chosen_at_temperature_zero():
     pick = one([1.0, 3.0, 2.5], temperature=0)
-    assert (pick.token, pick.margin) == (1, pytest.approx(0.5))
+    assert (pick.token, pick.margin) == (1, pytest.approx(0.25))
+
+
+@given(
+    row=logits,
+    noise=st.lists(st.floats(min_value=-1, max_value=1), min_size=8, max_size=8),
+    size=st.sampled_from([1e-4, 1e-2, 0.3, 2.0]),
+    temperature=st.sampled_from([0.0, 0.2, 1.0, 3.0]),
+    u=st.floats(min_value=1e-6, max_value=1 - 1e-6),
+)
+def test_no_change_of_logits_within_the_margin_changes_the_choice(row, noise, size, temperature, u):
+    pick = one(row, temperature=temperature, u=u)
+    changed = one([logit + size * off for logit, off in zip(row, noise, strict=False)], temperature=temperature, u=u)
+    assert changed.token == pick.token or pick.margin < size * 1.001 + 1e-5
 
 
 def test_temperature_sharpens_and_flattens():
@@ -66,7 +86,7 @@ def test_mixed_rows_are_chosen_as_if_each_were_alone(rows):
 def test_tokens_without_probability_are_never_chosen():
     row = [-math.inf, 0.0, -math.inf, 0.0, -math.inf]
     assert [one(row, u=u).token for u in (1e-12, 0.49, 0.51, 1 - 1e-12)] == [1, 1, 3, 3]
-    assert one(row, u=1e-12).margin == pytest.approx(0.5)  # nothing lies below the first
+    assert one(row, u=1e-12).margin == pytest.approx(-log_odds(1e-12) / 2)  # nothing lies below the first
 
 
 def test_logits_that_are_not_numbers_have_no_margin():
