@@ -23,7 +23,7 @@ from eef_framework.report.summary import name_of, summary
 from eef_framework.report.tally import Counts, Exploration, Tally, sources_of
 from eef_framework.report.words import GLOSSARY, glossary
 
-MOST_TRAJECTORIES = 20_000
+MOST_TRAJECTORIES = 40_000
 """More of them make a page that browsers open slowly; beyond it, a sample of the tasks is shown."""
 
 SCRIPTS = ("store.js", "list.js", "detail.js", "page.js")
