@@ -75,7 +75,7 @@ def _turns(text: str) -> Iterator[str]:
 
 
 def _first_line(text: str) -> str:
-    lines = (_unquote(line) for line in _FENCE.sub("", text).splitlines())
+    lines = (_unquote(line) for line in re.split(r"[\r\n]", _FENCE.sub("", text)))
     return next((line for line in lines if line), "")
 
 

@@ -125,9 +125,12 @@ class Constraints:
         tokenizer = self._chat.tokenizer
         size, special = len(tokenizer), {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
         texts = tokenizer.batch_decode([[token] for token in range(size)], clean_up_tokenization_spaces=False)
-        # A token that holds the suffix or a new line would end the part in its middle; the prefix would start another.
-        ends = [part for part in (form.prefix.strip(), form.suffix.strip(), "\n") if part]
-        ordinary = [t not in special and not any(end in text for end in ends) for t, text in enumerate(texts)]
+        # A token that holds the suffix would end the part in its middle; the prefix would start another.
+        marks = [part for part in (form.prefix.strip(), form.suffix.strip()) if part]
+        ordinary = [
+            token not in special and text.isprintable() and not any(mark in text for mark in marks)
+            for token, text in enumerate(texts)
+        ]
         further = torch.zeros(self._vocabulary, dtype=torch.bool)
         further[:size] = torch.tensor(ordinary)
         first = further.clone()
