@@ -66,6 +66,8 @@ class Trial:
 
 def main() -> None:
     arguments = parsed()
+    # The runs are in sessions of their own: ended by SIGTERM, this process has to end the one under way.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     arguments.out.mkdir(parents=True, exist_ok=True)
     whole = arguments.out / "uninterrupted"
     shutil.rmtree(whole, ignore_errors=True)
