@@ -25,7 +25,8 @@ class Trainer(Component):
         Args:
             examples: what to learn.
             start: where to start.
-            output: folder for the new checkpoint, and for a log of the training (`training.jsonl`).
+            output: folder for the new checkpoint, and for a log of the training (`training.jsonl`). It may hold what an
+                interrupted training left: go on from there with the same result, or overwrite it.
             seed: for the order of examples and everything else that is random.
             progress: to be called now and then.
 

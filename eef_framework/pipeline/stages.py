@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -261,7 +260,6 @@ class Stages:
         if manifest is None:
             if name == "clone":
                 write_rows(stage.path / FILES.examples, examples)
-            shutil.rmtree(stage.path / "checkpoint", ignore_errors=True)  # what an interrupted training left
             component = self.workshop.trainer(trainer)
             with (
                 self.progress.phase(title) as update,
