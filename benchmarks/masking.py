@@ -22,7 +22,8 @@ from eef_framework.config.loading import load_config
 from eef_framework.evaluation.intervals import over_seeds
 from eef_framework.pipeline.alone import Alone
 from eef_framework.plugins import load_plugins
-from eef_framework.records import Evaluation, Example
+from eef_framework.records import Evaluation, Example, RunMetrics
+from eef_framework.runs import read_rows
 
 PAPER = "beneficial"
 RULES = (PAPER, "not-harmful", "all", "none")
@@ -49,6 +50,8 @@ def one(work: tuple[Path, str, Path]) -> dict:
     done = out / "result.json"
     if done.exists():
         return json.loads(done.read_text())
+    if rule == PAPER:  # the run itself did just that
+        return of_run(run)
     import torch
 
     torch.set_num_threads(1)
@@ -62,6 +65,13 @@ def one(work: tuple[Path, str, Path]) -> dict:
         found = phase.evaluate(out / "checkpoint", out / "trajectories.jsonl")
     done.write_text(json.dumps(result(found, chosen)))
     return result(found, chosen)
+
+
+def of_run(run: Path) -> dict:
+    """Return what the run's own first iteration gave."""
+    metrics = RunMetrics.model_validate_json((run / "metrics.json").read_text())
+    row = next(row for row in metrics.rows if row.label == "eef 1")
+    return result(row.evaluation, list(read_rows(run / "methods/eef/1/select/examples.jsonl", Example)))
 
 
 def result(found: Evaluation, chosen: Sequence[Example]) -> dict:

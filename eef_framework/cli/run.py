@@ -64,7 +64,9 @@ def _warn(registry: Registry) -> None:
 def _show_plan(config: RunConfig, registry: Registry, console: Console) -> None:
     import yaml
 
+    from eef_framework.config.loading import resolved
     from eef_framework.pipeline.plan import plan, plan_table
 
-    console.print(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True), highlight=False)
+    text = yaml.safe_dump(resolved(config, registry), sort_keys=False, allow_unicode=True)
+    console.print(text, highlight=False, markup=False)
     console.print(plan_table(plan(config, registry)))
