@@ -248,6 +248,13 @@ def test_a_template_that_moves_the_instructions_is_refused_with_the_ways_out():
     assert tokens.prompt_ids((user("a"), agent("x"), user("b")))
 
 
+def test_a_template_that_rewrites_earlier_messages_is_refused_even_if_their_length_stays():
+    shouting = CHATML.replace("m['content'] +", "(m['content'] | upper if not loop.last else m['content']) +")
+    assert chat(shouting).prompt_ids((user("a page"),))
+    with pytest.raises(ConfigError, match="rewrites earlier messages"):
+        chat(shouting).prompt_ids((user("a page"), agent("X"), user("B")))
+
+
 @pytest.mark.parametrize("template", [ENDLESS, "{{ 'nothing' }}", "{{ raise_exception('no') }}", None])
 def test_templates_without_exact_turns_are_refused(template):
     with pytest.raises(ConfigError, match="chat template"):
