@@ -22,8 +22,8 @@ def run_app(app: typer.Typer) -> None:
     Exit codes: 0 done; 1 something failed; 2 the command or the configuration is wrong; 130 interrupted. An error
     that isn't an `EefError` is a defect of ours and keeps its traceback; `EEF_TRACEBACK=1` shows that of the others.
     """
-    # torch's threads shall sleep, not spin, while they wait for one another: where another process wants a core, spinning
-    # makes everything several times slower. Read when torch is loaded.
+    # torch's threads shall sleep, not spin, while they wait for one another: where another process wants a core,
+    # spinning makes everything several times slower. Read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
