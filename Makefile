@@ -8,6 +8,9 @@ PLUGINS := plugins/eef-webshop plugins/eef-attribution
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
+# torch's threads sleep while they wait for one another: spinning ones slow everything down on a busy machine.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 .PHONY: help install demo test lint type docs bench wheels clean
 
 help:
