@@ -70,8 +70,7 @@ class Attribution(Row):
             if not position <= segment.start < segment.end <= self.length:
                 raise ValueError(
                     f"segment {segment.start}..{segment.end} of trajectory {self.trajectory!r} is out of order, "
-                    "overlaps another, or leaves the trajectory; segments are half-open, sorted and within its "
-                    f"{self.length} actions"
+                    f"overlaps another, or leaves the {self.length} actions there are; segments are half-open and sorted"
                 )
             position = segment.end
         return self
