@@ -70,7 +70,8 @@ class Attribution(Row):
             if not position <= segment.start < segment.end <= self.length:
                 raise ValueError(
                     f"segment {segment.start}..{segment.end} of trajectory {self.trajectory!r} is out of order, "
-                    f"overlaps another, or leaves the {self.length} actions there are; segments are half-open and sorted"
+                    f"overlaps another, or leaves the {self.length} actions there are; segments are "
+                    "half-open and sorted"
                 )
             position = segment.end
         return self
