@@ -9,7 +9,7 @@ from eef_attribution.interval import IntervalAttributor
 
 from eef_framework.config.tree import RunConfig
 from eef_framework.errors import AttributorFailure, ConfigError, CorruptFile, EefError, RunConflict, UnknownName
-from eef_framework.interfaces import Attributor, Policy, Sampling, Simulate
+from eef_framework.interfaces import Attributor, Sampling, Simulate
 from eef_framework.pipeline import run
 from eef_framework.plugins import Registry
 from eef_framework.records import (
@@ -248,7 +248,3 @@ def test_a_misspelt_component_is_found_before_anything_starts(tmp_path: Path) ->
 def test_more_tasks_than_there_are_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="1000 tasks of split 'train' were asked for"):
         run(config(collect={"tasks": {"split": "train", "count": 1000}}), Registry(), tmp_path)
-
-
-def test_a_policy_is_a_policy() -> None:
-    assert issubclass(Mortal, Policy)
