@@ -52,11 +52,12 @@ if TYPE_CHECKING:
     from eef_framework.config.tree import RunConfig
     from eef_framework.pipeline import run
     from eef_framework.plugins import Registry, hookimpl, load_plugins
-    from eef_framework.rollout import expert_id
+    from eef_framework.rollout import ScriptedExpert, expert_id
 
 _LAZY = {
     "Registry": "eef_framework.plugins",
     "RunConfig": "eef_framework.config.tree",
+    "ScriptedExpert": "eef_framework.rollout",
     "expert_id": "eef_framework.rollout",
     "hookimpl": "eef_framework.plugins",
     "load_config": "eef_framework.config.loading",
@@ -91,6 +92,7 @@ __all__ = [
     "RunConfig",
     "RunMetrics",
     "Sampling",
+    "ScriptedExpert",
     "Segment",
     "Session",
     "Simulate",

@@ -3,6 +3,7 @@
 from eef_framework.rollout.episode import Player
 from eef_framework.rollout.ids import expert_id, simulation_id
 from eef_framework.rollout.recorded import Recorded
+from eef_framework.rollout.scripted import ScriptedExpert
 from eef_framework.rollout.simulate import Simulations, Simulator
 
-__all__ = ["Player", "Recorded", "Simulations", "Simulator", "expert_id", "simulation_id"]
+__all__ = ["Player", "Recorded", "ScriptedExpert", "Simulations", "Simulator", "expert_id", "simulation_id"]

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Iterator
 from typing import ClassVar
 
 from pydantic import Field
 
-from eef_framework.interfaces import Environment, Expert
-from eef_framework.records import Observation, Task, Trajectory
-from eef_framework.rollout import expert_id
-from eef_framework.seeds import derive
+from eef_framework.interfaces import Session
+from eef_framework.records import Observation
+from eef_framework.rollout import ScriptedExpert
 from eef_framework.testing.corridor import best_action
 
 
-class Wanderer(Expert):
+class Wanderer(ScriptedExpert):
     """Knows the way through the corridor, and strays from it now and then."""
 
     name: ClassVar[str] = "wanderer"
@@ -25,29 +24,10 @@ class Wanderer(Expert):
     patience: int = Field(default=30, gt=0)
     """After how many steps it gives up."""
 
-    async def demonstrate(
-        self, environment: Environment, tasks: Sequence[Task], seed: int
-    ) -> AsyncIterator[Trajectory]:
-        """Play the tasks one after the other."""
-        for task in tasks:
-            yield self._play(environment, task, derive(seed, "wanderer", task.id))
-
-    def _play(self, environment: Environment, task: Task, seed: int) -> Trajectory:
-        draw = random.Random(seed)
-        with environment.open(task) as session:
-            while not session.done and len(session.steps) < self.patience:
-                session.step(self._choose(session.observation, draw))
-            last = session.steps[-1]
-            return Trajectory(
-                id=expert_id(self.name, task),
-                task=task,
-                actor=f"expert/{self.name}",
-                seed=seed,
-                initial=session.initial,
-                steps=tuple(session.steps),
-                reward=session.reward,
-                ending="terminated" if last.terminated else "truncated" if last.truncated else "gave-up",
-            )
+    def script(self, session: Session, draw: random.Random) -> Iterator[str]:
+        """Take the right action, or a wrong one, until it has had enough."""
+        for _ in range(self.patience):
+            yield self._choose(session.observation, draw)
 
     def _choose(self, observation: Observation, draw: random.Random) -> str:
         right = best_action(observation.text)

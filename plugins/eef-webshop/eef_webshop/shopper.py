@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import random
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from pydantic import Field
 
 from eef_framework.errors import ExpertFailure
-from eef_framework.interfaces import Environment, Expert
-from eef_framework.records import Task, Trajectory
-from eef_framework.rollout import expert_id
-from eef_framework.seeds import derive
+from eef_framework.interfaces import Environment, Session
+from eef_framework.rollout import ScriptedExpert
 from eef_webshop.catalogue import Product
 from eef_webshop.goals import Goal
 from eef_webshop.pages import BACK, BUY, NEXT, PREV, Item, Results, click
@@ -94,40 +92,27 @@ def _tempting(goal: Goal, product: Product, slip: str) -> bool:
     return goal.looks_right(product)
 
 
-class _ShopExpert(Expert):
+class _ShopExpert(ScriptedExpert):
     """Plays tasks of a `Shop` with a habit of its own."""
 
-    async def demonstrate(
-        self, environment: Environment, tasks: Sequence[Task], seed: int
-    ) -> AsyncIterator[Trajectory]:
-        """Play tasks in order.
+    def check(self, environment: Environment) -> None:
+        """Refuse everything but a `Shop`.
 
         Raises:
-            ExpertFailure: the environment is not a `Shop`.
+            ExpertFailure: the environment is another one.
         """
         if not isinstance(environment, Shop):
             raise ExpertFailure(
                 f"expert {self.name!r} knows its way about the environment 'shop', not {environment.name!r}",
                 "Choose an expert that fits the environment.",
             )
-        for task in tasks:
-            yield self._play(environment, task, seed)
 
-    def _play(self, shop: Shop, task: Task, seed: int) -> Trajectory:
-        with shop.open(task) as session:
-            habits = self._habits(random.Random(derive(seed, self.name, task.id)))
-            while not session.done:
-                session.step(habits.next_action(session))
-            return Trajectory(
-                id=expert_id(self.name, task),
-                task=task,
-                actor=f"expert/{self.name}",
-                seed=seed,
-                initial=session.initial,
-                steps=tuple(session.steps),
-                reward=session.reward,
-                ending="terminated" if session.steps[-1].terminated else "truncated",
-            )
+    def script(self, session: Session, draw: random.Random) -> Iterator[str]:
+        """Shop until the episode ends."""
+        assert isinstance(session, ShopSession)
+        habits = self._habits(draw)
+        while True:
+            yield habits.next_action(session)
 
     @abstractmethod
     def _habits(self, rng: random.Random) -> Habits:

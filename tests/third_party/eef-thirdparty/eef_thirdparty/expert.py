@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Iterator
 
 from pydantic import Field
 
-from eef_framework import Environment, Expert, Observation, Task, Trajectory, derive, expert_id
+from eef_framework import Observation, ScriptedExpert, Session
 
 
-class Hasty(Expert):
+class Hasty(ScriptedExpert):
     """Works backwards from the goal, and loses patience now and then: it doubles whatever there is."""
 
     name = "hasty"
@@ -18,26 +18,11 @@ class Hasty(Expert):
     patience: float = Field(default=0.8, ge=0.0, le=1.0)
     """Chance that it stays calm at a step."""
 
-    async def demonstrate(
-        self, environment: Environment, tasks: Sequence[Task], seed: int
-    ) -> AsyncIterator[Trajectory]:
-        """Play the tasks one after the other."""
-        for task in tasks:
-            draw = random.Random(derive(seed, "hasty", task.id))
-            with environment.open(task) as session:
-                while not session.done:
-                    calm = draw.random() < self.patience
-                    session.step(best_action(session.observation) if calm else "double")
-                yield Trajectory(
-                    id=expert_id(self.name, task),
-                    task=task,
-                    actor=f"expert/{self.name}",
-                    seed=seed,
-                    initial=session.initial,
-                    steps=tuple(session.steps),
-                    reward=session.reward,
-                    ending="terminated" if session.steps[-1].terminated else "truncated",
-                )
+    def script(self, session: Session, draw: random.Random) -> Iterator[str]:
+        """Go on until the episode ends."""
+        while True:
+            calm = draw.random() < self.patience
+            yield best_action(session.observation) if calm else "double"
 
 
 def best_action(observation: Observation) -> str:

@@ -1,0 +1,95 @@
+"""Experts that are programs: they look at a session and say what to do next."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+from eef_framework.errors import EnvironmentFailure, boundary
+from eef_framework.interfaces import Environment, Expert, Session
+from eef_framework.records import Ending, Observation, Step, Task, Trajectory
+from eef_framework.rollout.ids import expert_id
+from eef_framework.seeds import derive
+
+AT_ONCE = 8
+"""Episodes in flight where the environment's steps block, each in a thread."""
+
+
+class ScriptedExpert(Expert):
+    """An expert whose demonstrations come from a script. Subclasses write `script`, and `check` where it matters."""
+
+    @abstractmethod
+    def script(self, session: Session, draw: random.Random) -> Iterator[str]:
+        """Yield one action after the other; where the script ends before the episode does, the expert gives up.
+
+        Args:
+            session: the episode; behind each `yield` it is in the state that the action led to.
+            draw: the only source of chance, seeded for this task.
+        """
+
+    def check(self, environment: Environment) -> None:
+        """Refuse environments that the script knows nothing about.
+
+        Raises:
+            ExpertFailure: this one doesn't suit it.
+        """
+
+    async def demonstrate(
+        self, environment: Environment, tasks: Sequence[Task], seed: int
+    ) -> AsyncIterator[Trajectory]:
+        """Play the tasks, several at once where the environment's steps block."""
+        self.check(environment)
+        if not environment.blocking:
+            for task in tasks:
+                yield self._play(environment, task, seed)
+            return
+        slots = asyncio.Semaphore(AT_ONCE)
+
+        async def play(task: Task) -> Trajectory:
+            async with slots:
+                return await asyncio.to_thread(self._play, environment, task, seed)
+
+        playing = [asyncio.create_task(play(task)) for task in tasks]
+        try:
+            for episode in asyncio.as_completed(playing):
+                yield await episode
+        finally:
+            for each in playing:
+                each.cancel()
+
+    def _play(self, environment: Environment, task: Task, seed: int) -> Trajectory:
+        initial, steps, reward, error = Observation(text=""), list[Step](), 0.0, ""
+        ending: Ending
+        try:
+            who = f"environment {environment.component_name()!r}"
+            with boundary(EnvironmentFailure, who, f"opening {task.id!r}"):
+                session = environment.open(task)
+            with session:
+                initial, steps = session.initial, session.steps
+                for action in self.script(session, random.Random(derive(seed, self.component_name(), task.id))):
+                    with boundary(EnvironmentFailure, who, f"taking {action!r} in {task.id!r}"):
+                        session.step(action)
+                    if session.done:
+                        break
+                reward, ending = session.reward, _ending(steps)
+        except EnvironmentFailure as failure:
+            ending, error = "error", str(failure)
+        return Trajectory(
+            id=expert_id(self.component_name(), task),
+            task=task,
+            actor=f"expert/{self.component_name()}",
+            seed=seed,
+            initial=initial,
+            steps=tuple(steps),
+            reward=reward,
+            ending=ending,
+            error=error,
+        )
+
+
+def _ending(steps: Sequence[Step]) -> Ending:
+    if not steps or not steps[-1].done:
+        return "gave-up"
+    return "terminated" if steps[-1].terminated else "truncated"
