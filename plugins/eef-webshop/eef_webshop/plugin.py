@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from eef_framework.plugins import hookimpl
-from eef_webshop.shop import Shop
-from eef_webshop.shopper import PerfectShopper, Shopper
+from eef_webshop.generated.shop import Shop
+from eef_webshop.generated.shopper import PerfectShopper, Shopper
 
 
 @hookimpl

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from eef_webshop.shop import Shop
+from eef_webshop.generated.shop import Shop
 
 from eef_framework.interfaces import Expert
 from eef_framework.records import Task, Trajectory

@@ -11,9 +11,9 @@ from functools import cached_property
 from typing import Any, Final
 
 from eef_framework.seeds import derive
-from eef_webshop.catalogue import CATEGORIES, COLORS, FEATURES, PRICES, SIZES, STYLES, Product, product_type
+from eef_webshop.generated.catalogue import CATEGORIES, COLORS, FEATURES, PRICES, SIZES, STYLES, Product, product_type
+from eef_webshop.generated.search import PER_PAGE, SearchEngine
 from eef_webshop.reward import Wanted
-from eef_webshop.search import PER_PAGE, SearchEngine
 
 KINDS: Final = ("easy", "paging", "back", "both")
 SPLITS: Final = {"train": (0, 4), "dev": (4, 5), "test": (5, 7)}

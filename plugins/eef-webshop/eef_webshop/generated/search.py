@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from eef_webshop.catalogue import CATEGORIES, STYLES, Product
+from eef_webshop.generated.catalogue import CATEGORIES, STYLES, Product
 
 RESULTS = 50
 """Most results of a query, as in WebShop."""

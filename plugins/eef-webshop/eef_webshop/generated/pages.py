@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from eef_framework.records import FreeText, Observation
-from eef_webshop.catalogue import SIZES, Product
-from eef_webshop.goals import Goal
-from eef_webshop.search import PER_PAGE
+from eef_webshop.generated.catalogue import SIZES, Product
+from eef_webshop.generated.goals import Goal
+from eef_webshop.generated.search import PER_PAGE
 
 NEXT: Final = "click[next >]"
 PREV: Final = "click[< prev]"

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import itertools
 
-from eef_webshop.catalogue import CATEGORIES, COLORS, FEATURES, PRICES, SIZES, STYLES, generate
+from eef_webshop.generated.catalogue import CATEGORIES, COLORS, FEATURES, PRICES, SIZES, STYLES, generate
+from eef_webshop.generated.search import RESULTS, SearchEngine
 from eef_webshop.reward import same
-from eef_webshop.search import RESULTS, SearchEngine
 
 
 def test_the_same_seed_gives_the_same_products_and_another_one_others():

@@ -13,11 +13,11 @@ from pydantic import Field
 from eef_framework.errors import ExpertFailure
 from eef_framework.interfaces import Environment, Session
 from eef_framework.rollout import ScriptedExpert
-from eef_webshop.catalogue import Product
-from eef_webshop.goals import Goal
-from eef_webshop.pages import BACK, BUY, NEXT, PREV, Item, Results, click
-from eef_webshop.session import ShopSession
-from eef_webshop.shop import Shop
+from eef_webshop.generated.catalogue import Product
+from eef_webshop.generated.goals import Goal
+from eef_webshop.generated.pages import BACK, BUY, NEXT, PREV, Item, Results, click
+from eef_webshop.generated.session import ShopSession
+from eef_webshop.generated.shop import Shop
 
 SLIPS: Final = {
     "forgets the color": 6,

@@ -7,9 +7,9 @@ import sys
 from collections import defaultdict
 
 import pytest
-from eef_webshop.pages import BACK, BUY, NEXT, PREV
-from eef_webshop.shop import Shop
-from eef_webshop.shopper import PerfectShopper, Shopper
+from eef_webshop.generated.pages import BACK, BUY, NEXT, PREV
+from eef_webshop.generated.shop import Shop
+from eef_webshop.generated.shopper import PerfectShopper, Shopper
 
 from eef_framework.errors import ExpertFailure
 from eef_framework.records import SuccessRule
@@ -106,8 +106,8 @@ def test_the_vocabulary_of_compact_mode_is_small_and_its_pages_are_short(thousan
 
 PROGRAM = """
 import asyncio, hashlib
-from eef_webshop.shop import Shop
-from eef_webshop.shopper import Shopper
+from eef_webshop.generated.shop import Shop
+from eef_webshop.generated.shopper import Shopper
 async def main():
     shop = Shop()
     digest = hashlib.sha256()

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Self
 
 from eef_framework.interfaces import Session
 from eef_framework.records import Observation, Step, Task
-from eef_webshop.catalogue import product_type
-from eef_webshop.goals import Goal
-from eef_webshop.pages import SEARCH, Item, Page, Receipt, Results, Start
+from eef_webshop.generated.catalogue import product_type
+from eef_webshop.generated.goals import Goal
+from eef_webshop.generated.pages import SEARCH, Item, Page, Receipt, Results, Start
 from eef_webshop.reward import Bought, reward
 
 if TYPE_CHECKING:
-    from eef_webshop.shop import Shop
+    from eef_webshop.generated.shop import Shop
 
 
 class ShopSession(Session):

@@ -11,12 +11,12 @@ from pydantic import Field, PrivateAttr
 from eef_framework.errors import EnvironmentFailure, UnknownName
 from eef_framework.interfaces import Environment
 from eef_framework.records import Task, fingerprint
-from eef_webshop.catalogue import Product, generate
-from eef_webshop.goals import SPLITS, Goal, draw_goals
-from eef_webshop.pages import CompactPages, Pages, TextPages
-from eef_webshop.search import SearchEngine
-from eef_webshop.session import ShopSession
-from eef_webshop.tasks import LazyTasks
+from eef_webshop.generated.catalogue import Product, generate
+from eef_webshop.generated.goals import SPLITS, Goal, draw_goals
+from eef_webshop.generated.pages import CompactPages, Pages, TextPages
+from eef_webshop.generated.search import SearchEngine
+from eef_webshop.generated.session import ShopSession
+from eef_webshop.generated.tasks import LazyTasks
 
 
 class Shop(Environment):

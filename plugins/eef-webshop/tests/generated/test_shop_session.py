@@ -4,10 +4,10 @@ import random
 import time
 
 import pytest
-from eef_webshop.catalogue import COLORS, SIZES
-from eef_webshop.pages import BACK, BUY, NEXT, PREV, Item, Receipt, Results, Start, click
-from eef_webshop.shop import Shop
-from eef_webshop.shopper import PerfectShopper
+from eef_webshop.generated.catalogue import COLORS, SIZES
+from eef_webshop.generated.pages import BACK, BUY, NEXT, PREV, Item, Receipt, Results, Start, click
+from eef_webshop.generated.shop import Shop
+from eef_webshop.generated.shopper import PerfectShopper
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

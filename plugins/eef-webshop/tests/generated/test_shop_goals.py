@@ -5,10 +5,10 @@ from collections import Counter
 from itertools import islice
 
 import pytest
-from eef_webshop.catalogue import Product, generate
-from eef_webshop.goals import Difficulty, Goal, difficulty, draw_goals
-from eef_webshop.search import SearchEngine
-from eef_webshop.shop import Shop
+from eef_webshop.generated.catalogue import Product, generate
+from eef_webshop.generated.goals import Difficulty, Goal, difficulty, draw_goals
+from eef_webshop.generated.search import SearchEngine
+from eef_webshop.generated.shop import Shop
 
 from eef_framework.errors import ConfigError, EnvironmentFailure, UnknownName
 
