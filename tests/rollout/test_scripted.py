@@ -1,0 +1,113 @@
+import asyncio
+import threading
+from typing import ClassVar
+
+import pytest
+
+from eef_framework.errors import EnvironmentFailure, ExpertFailure
+from eef_framework.rollout import ScriptedExpert, expert_id
+from eef_framework.rollout.scripted import AT_ONCE
+from eef_framework.testing.corridor import Corridor, best_action
+
+
+class Guide(ScriptedExpert):
+    name: ClassVar[str] = "guide"
+    patience: int = 100
+
+    def script(self, session, draw):
+        for _ in range(self.patience):
+            draw.random()
+            yield best_action(session.observation.text)
+
+
+class Picky(Guide):
+    def check(self, environment):
+        raise ExpertFailure(f"not {environment.name!r}", "Another one.")
+
+
+class Slow(Corridor):
+    """Steps in threads, and counts how many episodes are open at once."""
+
+    blocking: ClassVar[bool] = True
+    threads: ClassVar[set[str]] = set()
+
+    def open(self, task):
+        self.threads.add(threading.current_thread().name)
+        return super().open(task)
+
+
+class Flaky(Corridor):
+    def open(self, task):
+        if task.id.endswith("1"):
+            raise RuntimeError("no light")
+        return super().open(task)
+
+
+def demonstrate(expert, environment, count=6, seed=0):
+    async def collect():
+        return [row async for row in expert.demonstrate(environment, environment.tasks("train")[:count], seed)]
+
+    return asyncio.run(collect())
+
+
+def test_every_task_gets_a_trajectory_with_the_id_of_the_contract():
+    rows = demonstrate(Guide(), Corridor())
+    assert [row.id for row in rows] == [expert_id("guide", task) for task in Corridor().tasks("train")[:6]]
+    assert {row.actor for row in rows} == {"expert/guide"}
+    assert all(row.reward == 1.0 and row.ending == "terminated" for row in rows)
+
+
+def test_a_script_that_ends_early_has_given_up():
+    assert {(row.ending, len(row.steps)) for row in demonstrate(Guide(patience=1), Corridor())} == {
+        ("gave-up", 1)
+    }
+    assert {(row.ending, len(row.steps)) for row in demonstrate(Guide(patience=0), Corridor())} == {("gave-up", 0)}
+
+
+def test_blocking_environments_are_played_in_threads_with_the_same_result():
+    rows = demonstrate(Guide(), Slow(), count=20)
+    assert sorted(rows, key=lambda row: row.id) == sorted(demonstrate(Guide(), Corridor(), 20), key=lambda row: row.id)
+    assert threading.main_thread().name not in Slow.threads
+    assert 1 <= len(Slow.threads) <= AT_ONCE
+
+
+def test_a_failing_environment_costs_one_episode():
+    rows = demonstrate(Guide(), Flaky())
+    lost = [row for row in rows if row.ending == "error"]
+    assert [row.task.id[-1] for row in lost] == ["1"]
+    assert "no light" in lost[0].error
+    assert lost[0].steps == ()
+    assert all(row.reward == 1.0 for row in rows if row not in lost)
+
+
+def test_a_defect_of_the_script_is_not_the_environments():
+    class Broken(Guide):
+        def script(self, session, draw):
+            yield "look"
+            raise KeyError("lamp")
+
+    with pytest.raises(KeyError):
+        demonstrate(Broken(), Corridor())
+
+
+def test_a_failure_in_the_middle_keeps_the_steps_until_then():
+    class Trap(Corridor):
+        def open(self, task):
+            session = super().open(task)
+            take = session._step
+
+            def step(action):
+                if session.steps:
+                    raise EnvironmentFailure("the floor gave way", "")
+                return take(action)
+
+            session._step = step
+            return session
+
+    (row,) = demonstrate(Guide(), Trap(), count=1)
+    assert (row.ending, len(row.steps), row.error) == ("error", 1, "the floor gave way")
+
+
+def test_an_expert_can_decline_an_environment():
+    with pytest.raises(ExpertFailure, match="not 'corridor'"):
+        demonstrate(Picky(), Corridor())
