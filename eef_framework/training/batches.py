@@ -46,3 +46,19 @@ def pieces(batch: Sequence[Prepared], max_tokens: int) -> list[list[Prepared]]:
             cut.append([])
         cut[-1].append(example)
     return cut
+
+
+def share(cut: Sequence[list[Prepared]], process: int, processes: int) -> list[tuple[list[Prepared], bool]]:
+    """Return the pieces of a step that one of several processes works on, and whether each counts.
+
+    All processes get equally many, because they exchange gradients together; where there are too few, one gets a piece
+    that doesn't count.
+
+    Args:
+        cut: all pieces of the step, at least one.
+        process: index of this process.
+        processes: how many there are.
+    """
+    mine = [(piece, True) for piece in cut[process::processes]]
+    rounds = math.ceil(len(cut) / processes)
+    return mine + [(cut[0], False)] * (rounds - len(mine))

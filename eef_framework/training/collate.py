@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.errors import NothingToTrain
@@ -26,7 +26,9 @@ class Preparation(NamedTuple):
 
     examples: list[Prepared]
     over_long: list[str]
-    """Ids of examples with too many tokens."""
+    """Ids of examples that were left out because they have too many tokens."""
+    cut: list[str]
+    """Ids of examples that were cut behind the last turn that fits."""
     without_loss: list[str]
     """Ids of examples without a token to learn."""
 
@@ -48,36 +50,47 @@ class Batch(NamedTuple):
     """Their weights, `(learnt,)`."""
 
 
-def prepare(examples: Sequence[Example], chat: ChatTokenizer, max_tokens: int) -> Preparation:
+def prepare(
+    examples: Sequence[Example], chat: ChatTokenizer, max_tokens: int, over_long: Literal["drop", "cut"] = "drop"
+) -> Preparation:
     """Turn examples into tokens and drop those that can't be learnt from.
 
     Args:
         examples: the training set.
         chat: the tokenizer of the model that is trained.
-        max_tokens: longest example; longer ones are dropped, as a part of one would be another example.
+        max_tokens: longest example.
+        over_long: what becomes of longer ones: left out, or cut behind the last turn that fits. What is left of a
+            conversation is learnt as it would be in the whole, since later turns never matter to earlier ones.
 
     Raises:
         NothingToTrain: no example is left.
     """
-    kept: list[Prepared] = []
-    over_long: list[str] = []
-    without_loss: list[str] = []
+    done = Preparation([], [], [], [])
     for example in examples:
         ids, weights = chat.encode(example.messages)
-        places = [place for place, weight in enumerate(weights) if weight > 0]
+        if not any(weights):
+            done.without_loss.append(example.id)
+            continue
+        end = len(ids) if len(ids) <= max_tokens else 0 if over_long == "drop" else _last_end(weights, max_tokens)
+        places = [place for place, weight in enumerate(weights[:end]) if weight > 0]
         if not places:
-            without_loss.append(example.id)
-        elif len(ids) > max_tokens:
-            over_long.append(example.id)
-        else:
-            kept.append(Prepared(example.id, ids, places, [weights[place] for place in places]))
-    if not kept:
+            done.over_long.append(example.id)
+            continue
+        if end < len(ids):
+            done.cut.append(example.id)
+        done.examples.append(Prepared(example.id, ids[:end], places, [weights[place] for place in places]))
+    if not done.examples:
         raise NothingToTrain(
-            f"of {len(examples)} examples none can be trained on: {len(without_loss)} have no turn with a weight, "
-            f"{len(over_long)} are longer than {max_tokens} tokens",
+            f"of {len(examples)} examples none can be trained on: {len(done.without_loss)} have no turn with a weight, "
+            f"{len(done.over_long)} are longer than {max_tokens} tokens",
             "Collect more, choose other selection rules, or raise the trainer's max_tokens.",
         )
-    return Preparation(kept, over_long, without_loss)
+    return done
+
+
+def _last_end(weights: Sequence[float], room: int) -> int:
+    """Return where the last learnt turn that fits ends; 0 if none does."""
+    return max((place for place in range(1, room + 1) if weights[place - 1] > 0 >= weights[place]), default=0)
 
 
 def collate(examples: Sequence[Prepared], pad: int) -> Batch:

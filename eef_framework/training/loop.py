@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import math
+import random
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from eef_framework.errors import TrainerFailure
 from eef_framework.policies.loading import load_model, pick_device, without_progress_bars
 from eef_framework.records import Checkpoint
-from eef_framework.training.batches import batches, number_of_steps, pieces
+from eef_framework.training.batches import batches, number_of_steps, pieces, share
 from eef_framework.training.collate import Batch, Prepared, collate
+from eef_framework.training.lora import adapted, merged
 
 if TYPE_CHECKING:
     from eef_framework.training.sft import SftTrainer
@@ -27,6 +30,7 @@ class Training:
         settings: of the trainer.
         examples: what is learnt.
         start: the checkpoint to start from.
+        output: folder for what trackers write.
         seed: for the order of examples.
 
     Attributes:
@@ -35,27 +39,32 @@ class Training:
         tokens: how many tokens went through the model, padding not counted.
     """
 
-    def __init__(self, settings: SftTrainer, examples: Sequence[Prepared], start: Checkpoint, seed: int) -> None:
+    def __init__(
+        self, settings: SftTrainer, examples: Sequence[Prepared], start: Checkpoint, output: Path, seed: int
+    ) -> None:
         from transformers import get_cosine_schedule_with_warmup
 
         self._settings = settings
         self.step, self.tokens = 0, 0
         self.steps = number_of_steps(len(examples), settings.batch_size, settings.epochs, settings.steps)
         self._batches = batches(examples, settings.batch_size, self.steps, seed)
-        self._accelerator = _accelerator(settings)
+        self._accelerator = _accelerator(settings, output)
         on_cpu = self._accelerator.device.type == "cpu"
         self._room = settings.max_batch_tokens or (1024 if on_cpu else 16384)
         model = load_model(start.path, "auto", "cpu")
-        self._saved_dtype = model.dtype
-        # Updates at usual learning rates get lost in the rounding of shorter types.
-        model = model.float().train()
-        if settings.gradient_checkpointing:
-            enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
-            enable()  # its name from transformers 5 on, or before
-        self._partial = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self._start, self._saved_dtype = start, model.dtype
+        model = _trainable(model, settings)
+        self._partial = "logits_to_keep" in inspect.signature(model.forward).parameters or settings.lora is not None
         self._model, self._optimizer = self._accelerator.prepare(model, _optimizer(model, settings))
         warmup = round(settings.warmup * self.steps)
         self._schedule = get_cosine_schedule_with_warmup(self._optimizer, warmup, self.steps)
+        self._accelerator.register_for_checkpointing(self._schedule)
+        self._accelerator.init_trackers("training", _plain(settings))
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes the files: the only one, or the first of several."""
+        return bool(self._accelerator.is_main_process)
 
     def advance(self) -> dict[str, Any]:
         """Take a step and return its row of the log.
@@ -68,47 +77,54 @@ class Training:
         loss, norm = self._step(batch)
         self.step += 1
         self.tokens += sum(len(example.ids) for example in batch)
+        self._accelerator.log({"loss": loss, "lr": rate, "grad_norm": norm}, step=self.step)
         return {"step": self.step, "loss": loss, "lr": rate, "grad_norm": norm, "tokens": self.tokens}
 
-    def state(self) -> dict[str, Any]:
-        """Return everything that the next steps depend on."""
-        import torch
+    def agree(self, wish: bool) -> bool:
+        """Return what the first of several processes wishes."""
+        if self._accelerator.num_processes == 1:
+            return wish
+        return self._sum(float(wish and self.leads)) > 0
 
-        return {
-            "step": self.step,
-            "tokens": self.tokens,
-            "model": self._accelerator.unwrap_model(self._model).state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "schedule": self._schedule.state_dict(),
-            "random": [torch.get_rng_state(), *torch.cuda.get_rng_state_all()],
-        }
+    def save_state(self, folder: Path) -> None:
+        """Write everything that the next steps depend on."""
+        self._accelerator.save_state(str(folder))
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was called."""
-        import torch
-
-        self.step, self.tokens = state["step"], state["tokens"]
+    def load_state(self, folder: Path, step: int, tokens: int) -> None:
+        """Go on where a state was written: behind that many steps and tokens."""
+        self._accelerator.load_state(str(folder))
+        self.step, self.tokens = step, tokens
         self._batches = islice(self._batches, self.step, None)
-        self._accelerator.unwrap_model(self._model).load_state_dict(state["model"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._schedule.load_state_dict(state["schedule"])
-        torch.set_rng_state(state["random"][0])
-        torch.cuda.set_rng_state_all(state["random"][1:])
 
     def save(self, output: Path) -> None:
-        """Write the model, in the type it was read in."""
-        model = self._accelerator.unwrap_model(self._model, keep_fp32_wrapper=False)
-        with without_progress_bars():
-            model.to(self._saved_dtype).save_pretrained(output)
+        """Write the model, in the type it was read in, and end the training."""
+        weights = self._accelerator.get_state_dict(self._model)
+        if self.leads:
+            with without_progress_bars():
+                self._finished(weights, output).to(self._saved_dtype).save_pretrained(output)
+        self._accelerator.end_training()
+
+    def _finished(self, weights: dict[str, Any], output: Path) -> Any:
+        """Return the model with its final weights, on the processor; adapters are written and merged."""
+        model = load_model(self._start.path, "auto", "cpu")
+        if self._settings.lora is None:
+            model.float().load_state_dict(weights)
+            return model
+        return merged(model, self._settings.lora, weights, output / "adapter")
 
     def _step(self, batch: list[Prepared]) -> tuple[float, float]:
         """Take one optimisation step. Returns its loss and the length of the gradient."""
         total = sum(weight for example in batch for weight in example.weights)
+        processes = self._accelerator.num_processes
+        mine = share(pieces(batch, self._room), self._accelerator.process_index, processes)
         loss = 0.0
-        for piece in pieces(batch, self._room):
-            part = self._weighted_sum(collate(piece, pad=0)) / total
-            self._accelerator.backward(part)
-            loss += part.item()
+        for number, (piece, counts) in enumerate(mine, 1):
+            with self._accelerator.no_sync(self._model) if number < len(mine) else nullcontext():
+                # Gradients are averaged over processes, and the step wants their sum.
+                part = self._weighted_sum(collate(piece, pad=0)) * (processes * counts / total)
+                self._accelerator.backward(part)
+            loss += part.item() / processes
+        loss = self._sum(loss)
         norm = float(self._accelerator.clip_grad_norm_(self._model.parameters(), self._settings.max_grad_norm))
         if not math.isfinite(loss + norm):
             raise TrainerFailure(
@@ -120,6 +136,14 @@ class Training:
         self._schedule.step()
         self._optimizer.zero_grad()
         return loss, norm
+
+    def _sum(self, number: float) -> float:
+        """Return the sum of a number over all processes."""
+        import torch
+
+        if self._accelerator.num_processes == 1:
+            return number
+        return float(self._accelerator.reduce(torch.tensor(number, device=self._accelerator.device), "sum"))
 
     def _weighted_sum(self, batch: Batch) -> Any:
         """Return the sum of w * -log p over the tokens to learn."""
@@ -134,15 +158,37 @@ class Training:
         return (losses * batch.weights).sum()
 
 
-def _accelerator(settings: SftTrainer) -> Any:
+def _accelerator(settings: SftTrainer, output: Path) -> Any:
     from accelerate import Accelerator
-    from accelerate.state import AcceleratorState
+    from accelerate.state import AcceleratorState, PartialState
 
-    # accelerate keeps its settings for the life of the process; another training may want others.
-    AcceleratorState._reset_state(reset_partial_state=True)
+    if not PartialState().use_distributed:
+        # accelerate keeps its settings for the life of the process; another training may want others.
+        AcceleratorState._reset_state(reset_partial_state=True)
     device = pick_device(settings.device)
     half = settings.precision == "bfloat16" or (settings.precision == "auto" and device != "cpu")
-    return Accelerator(cpu=device == "cpu", mixed_precision="bf16" if half else "no")
+    return Accelerator(
+        cpu=device == "cpu",
+        mixed_precision="bf16" if half else "no",
+        log_with=[name for name in settings.trackers if find_spec(name)] or None,
+        project_dir=str(output),
+    )
+
+
+def _plain(settings: SftTrainer) -> dict[str, Any]:
+    """Return the settings as trackers take them: numbers, and words for everything else."""
+    return {key: value if isinstance(value, int | float) else str(value) for key, value in settings.settings().items()}
+
+
+def _trainable(model: Any, settings: SftTrainer) -> Any:
+    """Return the model ready for training: in float32, or, with adapters, with these alone to be trained."""
+    if settings.gradient_checkpointing:
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable()  # its name from transformers 5 on, or before
+    if settings.lora is not None:
+        return adapted(model, settings.lora).train()
+    # Updates at usual learning rates get lost in the rounding of shorter types.
+    return model.float().train()
 
 
 def _optimizer(model: Any, settings: SftTrainer) -> Any:
@@ -159,8 +205,15 @@ def _optimizer(model: Any, settings: SftTrainer) -> Any:
 @contextmanager
 def own_random_numbers(seed: int) -> Iterator[None]:
     """Seed what dropout draws from, and leave the program's random numbers as they were."""
+    import numpy as np
     import torch
 
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
+    # The last two because accelerate restores all three when a training goes on.
+    own, numpy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            yield
+    finally:
+        random.setstate(own)
+        np.random.set_state(numpy)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import os
+import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from eef_framework.records import Checkpoint, fingerprint
+from eef_framework.runs.atomic import write_json
 from eef_framework.training.collate import Prepared
 
 if TYPE_CHECKING:
+    from eef_framework.training.loop import Training
     from eef_framework.training.sft import SftTrainer
 
 
@@ -23,34 +26,35 @@ def training_key(settings: SftTrainer, examples: Sequence[Prepared], start: Chec
 
 
 class SavePoint:
-    """A file with the state of a training.
+    """A folder with states of a training, the latest of which counts.
 
     Args:
-        path: the file.
-        key: which training it is of.
+        folder: the folder.
+        key: which training they are of.
     """
 
-    def __init__(self, path: Path, key: str) -> None:
-        self._path = path
+    def __init__(self, folder: Path, key: str) -> None:
+        self._folder = folder
         self._key = key
 
-    def read(self) -> dict[str, Any] | None:
-        """Return the state that was written, or None if there is none, or that of another training."""
-        import torch
+    def restore(self, training: Training) -> None:
+        """Let a training go on behind its latest state, if there is one."""
+        for mark in sorted(self._folder.glob("*.json"), key=lambda path: int(path.stem), reverse=True):
+            state = json.loads(mark.read_text(encoding="utf-8"))
+            if state["key"] == self._key:
+                return training.load_state(mark.with_suffix(""), state["step"], state["tokens"])
 
-        if not self._path.is_file():
-            return None
-        state: dict[str, Any] = torch.load(self._path, map_location="cpu", weights_only=True)
-        return state["training"] if state["key"] == self._key else None
-
-    def write(self, state: dict[str, Any]) -> None:
-        """Write a state in place of the one before. An interruption leaves one of them."""
-        import torch
-
-        new = self._path.with_suffix(".new")
-        torch.save({"key": self._key, "training": state}, new)
-        os.replace(new, self._path)
+    def write(self, training: Training) -> None:
+        """Write a training's state. An interruption leaves this one or the one before."""
+        state = self._folder / str(training.step)
+        training.save_state(state)
+        if training.leads:
+            mark = {"key": self._key, "step": training.step, "tokens": training.tokens}
+            write_json(state.with_suffix(".json"), mark)
+            for old in self._folder.iterdir():
+                if old.name not in (state.name, f"{state.name}.json"):
+                    shutil.rmtree(old) if old.is_dir() else old.unlink()
 
     def remove(self) -> None:
-        """Forget the state: the training is complete."""
-        self._path.unlink(missing_ok=True)
+        """Forget all states: the training is complete."""
+        shutil.rmtree(self._folder, ignore_errors=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
+from io import StringIO
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -12,11 +14,14 @@ from pydantic import Field
 
 from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.errors import storage
+from eef_framework.evaluation.wording import count, duration
 from eef_framework.interfaces import Progress, Trainer
 from eef_framework.policies.loading import Device, load_tokenizer
 from eef_framework.records import Checkpoint, Cost, Example
 from eef_framework.training.collate import Preparation, prepare
+from eef_framework.training.launch import train_elsewhere
 from eef_framework.training.loop import Training, own_random_numbers
+from eef_framework.training.lora import Lora
 from eef_framework.training.resume import SavePoint, training_key
 
 
@@ -40,7 +45,9 @@ class SftTrainer(Trainer):
     """Largest piece of a step that goes through the model at once, in tokens, padding included: it bounds memory, and
     gradients accumulate over pieces. 1,024 on a processor and 16,384 elsewhere where it is null."""
     max_tokens: int = Field(default=4096, gt=0)
-    """Longest example. Longer ones are left out and counted."""
+    """Longest example."""
+    over_long: Literal["drop", "cut"] = "drop"
+    """What becomes of longer ones: they are left out, or cut behind the last turn that fits. Both are counted."""
     learning_rate: float = Field(default=2e-5, gt=0)
     """Highest learning rate. It rises linearly during warm-up and falls to 0 along a cosine."""
     warmup: float = Field(default=0.03, ge=0, le=1)
@@ -55,6 +62,16 @@ class SftTrainer(Trainer):
     """Where to compute; `auto` is the best there is."""
     gradient_checkpointing: bool = False
     """Trade time for memory: compute activations again for the backward pass."""
+    lora: Lora | None = None
+    """Train low-rank adapters in place of all weights. The checkpoint holds the merged model, and `adapter/` the
+    adapters by themselves."""
+    processes: int = Field(default=1, gt=0)
+    """On how many processes of this machine to train, one for each GPU."""
+    accelerate_config: Path | None = None
+    """A file as `accelerate config` writes it, for what goes beyond `processes`: FSDP, several machines. It overrules
+    `processes`."""
+    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ("tensorboard",)
+    """Where to show loss and learning rate, beside `training.jsonl`. Those that aren't installed are passed over."""
     save_every_s: float | None = Field(default=600.0, ge=0)
     """How often a long training writes down where it is. Repeated with the same arguments after an interruption, it
     goes on from there, with the same result. Never where it is null."""
@@ -68,39 +85,68 @@ class SftTrainer(Trainer):
 
         Raises:
             NothingToTrain: no example has a token to learn.
-            TrainerFailure: the loss isn't a number any more.
+            TrainerFailure: the loss isn't a number any more, or a process of several failed.
         """
         began = time.perf_counter()
-        tokenizer = load_tokenizer(start.path)
-        prepared = prepare(examples, ChatTokenizer(tokenizer), self.max_tokens)
-        with storage(output, "writing the checkpoint"), own_random_numbers(seed):
+        with storage(output, "writing the checkpoint"):
             output.mkdir(parents=True, exist_ok=True)
-            (output / "preparation.json").write_text(_report(prepared), encoding="utf-8")
-            point = SavePoint(output / "interrupted.pt", training_key(self, prepared.examples, start, seed))
-            training = Training(self, prepared.examples, start, seed)
-            self._run(training, point, output / "training.jsonl", progress)
-            training.save(output)
-            tokenizer.save_pretrained(output)
-            point.remove()
-        return Checkpoint(path=output), Cost(trained_tokens=training.tokens, seconds=time.perf_counter() - began)
+            if self.processes > 1 or self.accelerate_config is not None:
+                tokens = train_elsewhere(self, examples, start, output, seed, progress)
+            else:
+                tokens = train_here(self, examples, start, output, seed, progress)
+        return Checkpoint(path=output), Cost(trained_tokens=tokens, seconds=time.perf_counter() - began)
 
-    def _run(self, training: Training, point: SavePoint, log: Path, progress: Progress) -> None:
-        """Take all steps that aren't taken yet, and write a row for each."""
-        state = point.read()
-        rows = log.read_text(encoding="utf-8").splitlines(keepends=True) if state else []
-        if state and len(rows) >= state["step"]:
-            training.restore(state)
-        saved = time.monotonic()
-        with log.open("w", encoding="utf-8") as file:
-            file.writelines(rows[: training.step])
-            while training.step < training.steps:
-                row = training.advance()
-                file.write(json.dumps(row) + "\n")
-                progress(training.step, training.steps, f"loss {row['loss']:.4f}")
-                if self.save_every_s is not None and time.monotonic() - saved >= self.save_every_s:
-                    file.flush()
-                    point.write(training.state())
-                    saved = time.monotonic()
+
+def train_here(
+    trainer: SftTrainer, examples: Sequence[Example], start: Checkpoint, output: Path, seed: int, progress: Progress
+) -> int:
+    """Train in this process, which may be one of several. Returns how many tokens went through the model."""
+    tokenizer = load_tokenizer(start.path)
+    prepared = prepare(examples, ChatTokenizer(tokenizer), trainer.max_tokens, trainer.over_long)
+    with own_random_numbers(seed):
+        point = SavePoint(output / "interrupted", training_key(trainer, prepared.examples, start, seed))
+        training = Training(trainer, prepared.examples, start, output, seed)
+        point.restore(training)
+        if training.leads:
+            (output / "preparation.json").write_text(_report(prepared), encoding="utf-8")
+            tokenizer.save_pretrained(output)
+        _run(training, point, output / "training.jsonl", trainer.save_every_s, progress)
+        training.save(output)
+        if training.leads:
+            point.remove()
+    return training.tokens
+
+
+def _run(training: Training, point: SavePoint, log: Path, save_every_s: float | None, progress: Progress) -> None:
+    """Take all steps that aren't taken yet, and write a row for each."""
+    rows = log.read_text(encoding="utf-8").splitlines(keepends=True)[: training.step] if training.step else []
+    pace = Pace(training)
+    saved = time.monotonic()
+    with log.open("w", encoding="utf-8") if training.leads else nullcontext(StringIO()) as file:
+        file.writelines(rows)
+        while training.step < training.steps:
+            row = training.advance()
+            file.write(json.dumps(row) + "\n")
+            progress(training.step, training.steps, f"loss {row['loss']:.4f}, {pace}")
+            if save_every_s is not None and training.agree(time.monotonic() - saved >= save_every_s):
+                file.flush()
+                point.write(training)
+                saved = time.monotonic()
+
+
+class Pace:
+    """How fast a training goes, in words."""
+
+    def __init__(self, training: Training) -> None:
+        self._training = training
+        self._began, self._tokens, self._step = time.monotonic(), training.tokens, training.step
+
+    def __str__(self) -> str:
+        """Return tokens per second since the start, and the time left."""
+        seconds = max(time.monotonic() - self._began, 1e-9)
+        steps = max(self._training.step - self._step, 1)
+        left = (self._training.steps - self._training.step) * seconds / steps
+        return f"{count(round((self._training.tokens - self._tokens) / seconds))} tokens/s, {duration(left)} left"
 
 
 def _report(prepared: Preparation) -> str:
@@ -112,6 +158,7 @@ def _report(prepared: Preparation) -> str:
             "tokens": sum(len(example.ids) for example in kept),
             "tokens_with_loss": sum(len(example.places) for example in kept),
             "over_long": prepared.over_long,
+            "cut": prepared.cut,
             "without_loss": prepared.without_loss,
         },
         indent=2,

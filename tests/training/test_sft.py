@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file
 
 from eef_framework.chat.tokens import ChatTokenizer
-from eef_framework.errors import NothingToTrain, TrainerFailure
+from eef_framework.errors import ConfigError, NothingToTrain, TrainerFailure
 from eef_framework.policies.loading import load_model, load_tokenizer
 from eef_framework.records import Checkpoint, Example, Message
 from eef_framework.training import SftTrainer
@@ -215,7 +215,7 @@ def test_a_resumed_training_ends_like_an_uninterrupted_one(examples, start, tmp_
     assert same(wanted, load_file(tmp_path / "b" / "model.safetensors"))
     assert [json.loads(row) for row in (tmp_path / "b" / "training.jsonl").read_text().splitlines()] == rows
     assert cost.trained_tokens == rows[-1]["tokens"]
-    assert not (tmp_path / "b" / "interrupted.pt").exists()
+    assert not (tmp_path / "b" / "interrupted").exists()
 
 
 @pytest.mark.parametrize("change", ["seed", "examples", "settings"])
@@ -228,3 +228,59 @@ def test_another_training_starts_from_the_beginning(examples, start, tmp_path, c
     again, rows_again = train(some, start, tmp_path / "b", seed, steps=8, save_every_s=0, **more)
     assert same(wanted, again)
     assert rows == rows_again
+
+
+LORA = {"lora": {"rank": 4, "dropout": 0.3}, "learning_rate": 1e-2}
+
+
+def test_adapters_alone_are_trained_and_merged_into_what_is_saved(examples, start, tmp_path):
+    from safetensors import safe_open
+
+    weights, rows = train(examples, start, tmp_path / "out", steps=30, lora={"rank": 4}, learning_rate=1e-2)
+    assert rows[-1]["loss"] < 0.8 * rows[0]["loss"]
+    before = load_file(start.path / "model.safetensors")
+    changed = {name for name in before if not before[name].equal(weights[name])}
+    assert changed == {name for name in before if "_proj" in name}
+    with safe_open(tmp_path / "out/adapter/adapter_model.safetensors", "pt") as adapter:
+        assert all("lora_" in name for name in adapter.keys())  # noqa: SIM118 - it isn't a dictionary
+
+
+def test_dropout_goes_on_where_it_was(examples, start, tmp_path):
+    wanted, rows = train(examples, start, tmp_path / "a", steps=8, **LORA)
+    assert rows != train(examples, start, tmp_path / "none", steps=8, **(LORA | {"lora": {"rank": 4}}))[1]
+    interrupted(examples, start, tmp_path / "b", 5, save_every_s=0, **LORA)
+    SftTrainer(**(CPU | LORA), steps=8, save_every_s=0).train(examples, start, tmp_path / "b", 0, lambda *_: None)
+    assert same(wanted, load_file(tmp_path / "b" / "model.safetensors"))
+    assert [json.loads(row) for row in (tmp_path / "b" / "training.jsonl").read_text().splitlines()] == rows
+
+
+def test_targets_that_the_model_does_not_have_are_an_error(examples, start, tmp_path):
+    with pytest.raises(ConfigError, match="lora.targets"):
+        train(examples, start, tmp_path, lora={"targets": ["no_such_module"]})
+
+
+def test_a_cut_example_is_learnt_up_to_the_last_turn_that_fits(start, tmp_path):
+    ask, chat = Message(role="user", content="copy word1"), ChatTokenizer(load_tokenizer(start.path))
+    said = Message(role="assistant", content="word1", weight=1.0)
+    whole = Example(id="long", messages=(ask, said) * 3)
+    front = whole.changed(messages=(ask, said) * 2)
+    room = len(chat.encode(front.messages).ids) + 1
+    weights, _ = train([whole], start, tmp_path / "a", batch_size=1, max_tokens=room, over_long="cut")
+    assert same(weights, train([front], start, tmp_path / "b", batch_size=1)[0])
+    report = json.loads((tmp_path / "a/preparation.json").read_text())
+    assert (report["examples"], report["cut"], report["over_long"]) == (1, ["long"], [])
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_weights_of_one(examples, start, tmp_path):
+    one, rows = train(examples, start, tmp_path / "one", max_batch_tokens=200)
+    two, rows_of_two = train(examples, start, tmp_path / "two", max_batch_tokens=200, processes=2)
+    assert close(one, two)
+    assert [row["loss"] for row in rows_of_two] == pytest.approx([row["loss"] for row in rows], rel=1e-4)
+    assert not (tmp_path / "two/request.json").exists()
+
+
+@pytest.mark.slow
+def test_what_stops_one_of_several_processes_is_told(examples, start, tmp_path):
+    with pytest.raises(NothingToTrain, match="none can be trained on"):
+        train(examples, start, tmp_path, max_tokens=2, processes=2)

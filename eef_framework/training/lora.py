@@ -1,0 +1,66 @@
+"""Low-rank adapters: a fraction of the weights is trained, and merged into the model at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from eef_framework.errors import ConfigError
+
+
+class Lora(BaseModel):
+    """Settings of low-rank adapters (Hu et al. 2021, arXiv 2106.09685)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    rank: int = Field(default=16, gt=0)
+    """Rank of the updates."""
+    alpha: int = Field(default=32, gt=0)
+    """Updates are scaled by alpha / rank."""
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Dropout in front of the adapters."""
+    targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    """Names of the modules that get one, such as `q_proj`."""
+
+
+def adapted(model: Any, lora: Lora) -> Any:
+    """Return the model with fresh adapters, the only weights that are trained.
+
+    Raises:
+        ConfigError: peft isn't installed, or the model has no module of the names given.
+    """
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError as cause:
+        raise ConfigError("adapters need the package peft", "pip install 'eef-framework[lora]'") from cause
+    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=targets,
+        task_type="CAUSAL_LM",
+    )
+    try:
+        return get_peft_model(model, config)
+    except ValueError as cause:
+        raise ConfigError(
+            f"the trainer's lora.targets {targets!r} don't fit the model: {cause}", "'all-linear' fits all."
+        ) from cause
+
+
+def merged(model: Any, lora: Lora, weights: dict[str, Any], output: Path) -> Any:
+    """Write trained adapters to a folder, and return the model with them merged into it.
+
+    Args:
+        model: the model they were trained on.
+        lora: their settings.
+        weights: state of the adapted model behind the training.
+        output: folder for the adapters, in the layout of peft.
+    """
+    complete = adapted(model, lora)
+    complete.load_state_dict(weights)
+    complete.save_pretrained(output)
+    return complete.merge_and_unload()
