@@ -1,4 +1,4 @@
-"""Training on several processes: torchrun or accelerate starts them, each runs `main`, and the first one tells how far it is.
+"""Training on several processes: a launcher starts them, each runs `main`, and the first one tells how far it is.
 
 Everything passes through files in the output folder: the request on the way there, the checkpoint on the way back.
 """

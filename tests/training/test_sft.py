@@ -255,7 +255,7 @@ def test_dropout_goes_on_where_it_was(examples, start, tmp_path):
 
 
 def test_targets_that_the_model_does_not_have_are_an_error(examples, start, tmp_path):
-    with pytest.raises(ConfigError, match="lora.targets"):
+    with pytest.raises(ConfigError, match=r"lora\.targets"):
         train(examples, start, tmp_path, lora={"targets": ["no_such_module"]})
 
 
