@@ -12,7 +12,8 @@
         ├── EnvironmentFailure
         │   └── ReplayDivergence a replayed prefix of actions led somewhere else
         ├── ExpertFailure
-        ├── PolicyFailure
+        ├── PolicyFailure        concerns every episode: the run stops, and can be resumed
+        │   └── AnswerFailure    concerns one answer: its episode is lost, the run goes on
         ├── AttributorFailure
         ├── FilterFailure
         └── TrainerFailure
@@ -109,7 +110,11 @@ class ExpertFailure(ComponentFailure):
 
 
 class PolicyFailure(ComponentFailure):
-    """A policy failed to answer."""
+    """A policy can't answer, whoever asks: the run stops, and can be resumed."""
+
+
+class AnswerFailure(PolicyFailure):
+    """One answer was lost, and the next may come: the episode is recorded as an error, and the run goes on."""
 
 
 class AttributorFailure(ComponentFailure):

@@ -45,6 +45,10 @@ class Policy(Component):
 
         Returns:
             The turn. `thought` and `parsed` are filled in by the caller, who knows the format of answers.
+
+        Raises:
+            AnswerFailure: this answer is lost, the next may come; the episode is recorded as an error.
+            PolicyFailure: no answer will come, whoever asks; the run stops, and can be resumed.
         """
 
 

@@ -10,6 +10,7 @@ from eef_framework.records import Cost, Trajectory
 def cost_of(trajectories: Iterable[Trajectory]) -> Cost:
     """Add up episodes. Replayed steps cost nothing, and wall-clock time is the stage's to measure."""
     episodes = simulations = steps = prompt = computed = 0
+    usd = 0.0
     for trajectory in trajectories:
         episodes += 1
         simulations += trajectory.actor.startswith("agent/")
@@ -19,4 +20,12 @@ def cost_of(trajectories: Iterable[Trajectory]) -> Cost:
             if response is not None:
                 prompt += response.prompt_tokens
                 computed += response.computed_tokens
-    return Cost(episodes=episodes, simulations=simulations, steps=steps, prompt_tokens=prompt, computed_tokens=computed)
+                usd += response.usd
+    return Cost(
+        episodes=episodes,
+        simulations=simulations,
+        steps=steps,
+        prompt_tokens=prompt,
+        computed_tokens=computed,
+        usd=round(usd, 6),
+    )

@@ -57,6 +57,7 @@ async def collect(
 
     Raises:
         ExpertFailure: the expert raised, or left tasks out.
+        EnvironmentFailure: too many demonstrations ended in an error.
     """
     wanted = {task.id: task for task in tasks}
     have = {row.task.id: rule.holds(row) for row in rows.rows if row.ending != "error"}
@@ -76,7 +77,9 @@ async def collect(
             f"missing one is {missing[0]!r}",
             "An expert owes one trajectory for each task, failures included.",
         )
-    return [found[task.id] for task in tasks]
+    demonstrations = [found[task.id] for task in tasks]
+    check_errors(demonstrations)
+    return demonstrations
 
 
 async def play(

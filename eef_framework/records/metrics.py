@@ -31,6 +31,8 @@ class Cost(Record):
     """Tokens through the model while acting."""
     trained_tokens: int = 0
     """Tokens through the model while training, padding not counted."""
+    usd: float = 0.0
+    """What was paid for answers, in US dollars, where policies know prices."""
     seconds: float = 0.0
     """Wall-clock time."""
 

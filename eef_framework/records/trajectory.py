@@ -60,6 +60,12 @@ class Response(Record):
     """Length of the prompt, in tokens."""
     computed_tokens: int = 0
     """Tokens that went through the model for this turn (prompt tokens that were not cached, and new ones)."""
+    logprobs: tuple[float, ...] | None = None
+    """Log-probability of each sampled token, where the policy was asked for them and knows them."""
+    usd: float = 0.0
+    """What the turn cost, in US dollars, where the policy knows prices."""
+    info: Info = Field(default_factory=dict)
+    """What else the policy has to say: what it left out of the prompt, why the answer was cut off."""
 
 
 class Step(Record):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
 from eef_framework.chat.format import ChatFormat
-from eef_framework.errors import EefError, EnvironmentFailure, PolicyFailure, boundary
+from eef_framework.errors import AnswerFailure, EefError, EnvironmentFailure, PolicyFailure, boundary
 from eef_framework.interfaces import Environment, Policy, Sampling, Session, replay
 from eef_framework.records import Ending, Observation, Origin, Step, Task, Trajectory
 from eef_framework.seeds import derive
@@ -58,7 +58,7 @@ class Player:
             state: how many of them.
 
         Returns:
-            The trajectory; one whose ending is `error` where the environment failed.
+            The trajectory; one whose ending is `error` where the environment failed, or an answer was lost.
 
         Raises:
             PolicyFailure: the policy can't answer. This concerns all episodes, so it isn't recorded as one's ending.
@@ -114,9 +114,9 @@ class _Episode:
                 await self._play(self.session)
         except TimeoutError:
             self.ending = "time-limit"
-        except PolicyFailure:
-            raise
         except EefError as failure:
+            if isinstance(failure, PolicyFailure) and not isinstance(failure, AnswerFailure):
+                raise
             self.ending, self.error = "error", str(failure)
         finally:
             if self.session is not None:
