@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from eef_framework.interfaces import Filter, Policy, Trainer
+from eef_framework.interfaces import Environment, Filter, Policy, Trainer
 from eef_framework.plugins.hookspecs import hookimpl
+
+
+@hookimpl
+def register_environments(register: Callable[[type[Environment]], None]) -> None:
+    """Gymnasium's environments."""
+    from eef_framework.gym import GymnasiumEnvironment
+
+    register(GymnasiumEnvironment)
 
 
 @hookimpl

@@ -22,7 +22,7 @@ LAYERS = (
     {"plugins"},
     {"chat", "runs"},
     {"config"},
-    {"policies", "training", "rollout", "evaluation", "filters"},
+    {"policies", "training", "rollout", "evaluation", "filters", "gym"},
     {"report", "testing", "builtin", "recipes", "pipeline"},
     {"cli"},
 )
@@ -129,7 +129,7 @@ def fresh(code):
     return done.stdout
 
 
-HEAVY = ("torch", "transformers", "accelerate", "numpy", "matplotlib")
+HEAVY = ("torch", "transformers", "accelerate", "numpy", "matplotlib", "gymnasium")
 LOADED = f"import json, sys; print(json.dumps([name for name in {HEAVY} if name in sys.modules]))"
 HELP = "import sys; sys.argv = ['eef-run', '--help']\ntry: main()\nexcept SystemExit: pass\nprint()\n"
 

@@ -1,0 +1,188 @@
+"""Any Gymnasium environment with text, or with what can be put into words, as an environment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+
+from pydantic import Field, JsonValue, PrivateAttr
+
+from eef_framework.errors import ConfigError, EnvironmentFailure, UnknownName
+from eef_framework.gym.session import GymnasiumSession
+from eef_framework.interfaces import Environment
+from eef_framework.records import Task, fingerprint
+
+if TYPE_CHECKING:
+    import gymnasium
+
+SPLITS = ("train", "dev", "test")
+LARGEST_SPLIT = 1_000_000
+"""Most tasks of a split: the seeds of the next split begin behind them."""
+
+Actions: TypeAlias = tuple[str, ...] | dict[str, JsonValue]
+
+
+class GymnasiumEnvironment(Environment):
+    """A Gymnasium environment (gymnasium.farama.org). A task is a seed; a state is a seed and the actions since.
+
+    Discrete actions, and observations that are texts or numbers, are put into words as they are. For others, and for
+    better words, write a subclass: overwrite `observe`, and `actions` by a mapping from words to actions.
+    """
+
+    name: ClassVar[str] = "gymnasium"
+
+    id: str
+    """What `gymnasium.make` takes: `FrozenLake-v1`, or with the module to import, `my_module:MyWorld-v0`."""
+    kwargs: dict[str, JsonValue] = Field(default_factory=dict)
+    """Further arguments of `gymnasium.make`."""
+    actions: Actions = ()
+    """Words for actions: a list for discrete actions in their order, or a mapping from words to actions. By default
+    discrete actions are called by their numbers, and text actions are what the agent writes."""
+    rules: str = ""
+    """What an agent is told once: the rules and the form of actions."""
+    reward: Literal["sum", "last"] = "sum"
+    """An episode's reward: the sum of the rewards of its steps, or the last one."""
+    max_steps: int | None = Field(default=None, gt=0)
+    """Longest episode in actions, those that weren't understood included. Where it is null, the limit in Gymnasium's
+    registry, or 100 where that has none."""
+    train: int = Field(default=1000, ge=0, le=LARGEST_SPLIT)
+    """Number of tasks in the split `train`; their seeds count from 0."""
+    dev: int = Field(default=200, ge=0, le=LARGEST_SPLIT)
+    """Number of tasks in the split `dev`; their seeds count from 1,000,000."""
+    test: int = Field(default=500, ge=0, le=LARGEST_SPLIT)
+    """Number of tasks in the split `test`; their seeds count from 2,000,000."""
+
+    _vocabulary: dict[str, Any] | None = PrivateAttr(default=None)
+
+    @property
+    def instructions(self) -> str:
+        """The rules."""
+        return self.rules
+
+    def observe(self, observation: Any, info: Mapping[str, Any]) -> str:
+        """Put an observation into words; overwrite it where the observation is neither text nor a number.
+
+        Args:
+            observation: what `reset` or `step` returned.
+            info: what came with it.
+
+        Raises:
+            ConfigError: there is no obvious way to do so.
+        """
+        if isinstance(observation, str) or getattr(observation, "shape", None) == () or isinstance(observation, int):
+            return str(observation)
+        raise ConfigError(
+            f"observations of {self.id!r} are neither texts nor numbers but {type(observation).__name__}",
+            "Write a subclass of GymnasiumEnvironment whose observe(observation, info) returns a text.",
+        )
+
+    def admissible(self, info: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """Return the words for the actions that make sense in a state, or None where any text is an action.
+
+        By default all of them, but for those that an `action_mask` (Gymnasium's habit) rules out; for text actions,
+        what `admissible_actions` lists.
+        """
+        words = self.vocabulary
+        if not words:
+            listed = info.get("admissible_actions")
+            return None if listed is None else tuple(listed)
+        mask = info.get("action_mask")
+        if mask is None or len(mask) != len(words):
+            return tuple(words)
+        return tuple(word for word, allowed in zip(words, mask, strict=True) if allowed)
+
+    def tasks(self, split: str) -> Sequence[Task]:
+        """Return a split's tasks: one for every seed of its range.
+
+        Raises:
+            ConfigError: there is no such split, or no such Gymnasium environment.
+        """
+        if split not in SPLITS:
+            raise UnknownName.of(f"split of the environment {self.component_name()!r}", split, SPLITS)
+        self.vocabulary  # noqa: B018 - a wrong id or mapping is found before anything starts
+        first = SPLITS.index(split) * LARGEST_SPLIT
+        return [self._task(split, seed) for seed in range(first, first + int(getattr(self, split)))]
+
+    def open(self, task: Task) -> GymnasiumSession:
+        """Make a Gymnasium environment and reset it with the task's seed.
+
+        Raises:
+            EnvironmentFailure: the task is another environment's, or of other settings.
+        """
+        seed = task.info.get("seed")
+        if not isinstance(seed, int) or task.fingerprint != self._fingerprint(seed):
+            raise EnvironmentFailure(
+                f"task {task.id!r} of environment {task.environment!r} is not one of {self.id!r} with these settings",
+                "Take tasks from tasks(split) of an environment with the same `id` and `kwargs`.",
+            )
+        return GymnasiumSession(self, task, self.make(), seed)
+
+    def make(self) -> gymnasium.Env[Any, Any]:
+        """Make the Gymnasium environment.
+
+        Raises:
+            ConfigError: Gymnasium knows no such environment, or can't make it.
+        """
+        import gymnasium
+
+        try:
+            arguments: dict[str, Any] = {"max_episode_steps": self.max_steps, "disable_env_checker": True}
+            return gymnasium.make(self.id, **arguments | self.kwargs)
+        except (gymnasium.error.Error, ImportError, TypeError, ValueError) as cause:
+            raise ConfigError(
+                f"gymnasium.make({self.id!r}) failed: {cause}",
+                "Check `id` and `kwargs`; `python -c 'import gymnasium; gymnasium.pprint_registry()'` lists all ids.",
+            ) from cause
+
+    @property
+    def vocabulary(self) -> dict[str, Any]:
+        """Words -> actions; empty where any text is an action.
+
+        Raises:
+            ConfigError: the space of actions is neither discrete nor text and has no words, or not enough of them.
+        """
+        if self._vocabulary is None:
+            env = self.make()
+            try:
+                self._vocabulary = self._words(env.action_space)
+            finally:
+                env.close()
+        return self._vocabulary
+
+    def _words(self, space: Any) -> dict[str, Any]:
+        import numpy
+        from gymnasium import spaces
+
+        if isinstance(self.actions, dict):
+            return {
+                word: numpy.asarray(action, space.dtype) if isinstance(action, list) else action
+                for word, action in self.actions.items()
+            }
+        if isinstance(space, spaces.Discrete):
+            numbers = [int(space.start) + index for index in range(int(space.n))]
+            words = self.actions or tuple(map(str, numbers))
+            if len(set(words)) != len(numbers):
+                raise ConfigError(
+                    f"{self.id!r} has {len(numbers)} actions, `actions` has {len(set(words))} different words",
+                    "Give one word for each action, in their order, or a mapping from words to actions.",
+                )
+            return dict(zip(words, numbers, strict=True))
+        if isinstance(space, spaces.Text) and not self.actions:
+            return {}
+        raise ConfigError(
+            f"actions of {self.id!r} are {space}, which have no words",
+            "Set `actions` to a mapping from words to actions, in a subclass or in the configuration.",
+        )
+
+    def _task(self, split: str, seed: int) -> Task:
+        return Task(
+            id=f"{self.id}-seed-{seed}",
+            environment=self.component_name(),
+            split=split,
+            fingerprint=self._fingerprint(seed),
+            info={"seed": seed},
+        )
+
+    def _fingerprint(self, seed: int) -> str:
+        return fingerprint(f"{self.id} {json.dumps(self.kwargs, sort_keys=True)} {seed}")

@@ -1,0 +1,47 @@
+"""Importing this registers every installed environment with Gymnasium, as `eef/<class name>-v0`.
+
+Gymnasium imports a module that is named before the id: `gymnasium.make("eef_framework.gym.envs:eef/Shop-v0")`. Up to
+its version 0.29 it found environments by entry points; from 1.0 on it doesn't.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import gymnasium
+
+from eef_framework.gym.environment import GymnasiumEnvironment
+from eef_framework.plugins import Registry, load_plugins
+
+ENTRY_POINT = "eef_framework.gym.env:EefEnv"
+
+
+def register_envs(registry: Registry | None = None) -> list[str]:
+    """Register environments with Gymnasium; those it knows already are left as they are.
+
+    Settings are arguments of `gymnasium.make`: `gymnasium.make("eef/Shop-v0", split="test", products=500)`.
+
+    Args:
+        registry: whose environments; the installed ones by default.
+
+    Returns:
+        The ids, in the order of the environments' names.
+    """
+    registry = registry or load_plugins()
+    ids = []
+    for name in registry.names("environment"):
+        cls = registry.get("environment", name)
+        if issubclass(cls, GymnasiumEnvironment):
+            continue  # Gymnasium's own
+        env_id, arguments = f"eef/{cls.__name__}-v0", {"environment": name}
+        known = gymnasium.registry.get(env_id)
+        if known is None:
+            gymnasium.register(env_id, entry_point=ENTRY_POINT, kwargs=arguments)
+        elif known.kwargs != arguments:
+            warnings.warn(f"{env_id} is environment {known.kwargs.get('environment')!r}, not {name!r}", stacklevel=2)
+            continue
+        ids.append(env_id)
+    return ids
+
+
+register_envs()
