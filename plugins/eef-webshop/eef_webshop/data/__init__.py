@@ -1,0 +1,7 @@
+"""The real WebShop's products: reading the official files, and the store they are prepared into."""
+
+from eef_webshop.data.catalogue import Catalogue
+from eef_webshop.data.prepare import Summary, prepare
+from eef_webshop.data.product import Product
+
+__all__ = ["Catalogue", "Product", "Summary", "prepare"]

@@ -1,0 +1,23 @@
+"""NumPy arrays on disk, opened by memory map."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SMALL = 1 << 12
+"""Files up to this many bytes are read: mapping takes longer, and an empty array can't be mapped."""
+
+
+def load(folder: Path, name: str) -> np.ndarray[Any, Any]:
+    """Open `name.npy` of a folder for reading.
+
+    Raises:
+        OSError: it is missing or can't be read.
+        ValueError: it is no array, or cut off.
+    """
+    path = folder / f"{name}.npy"
+    small = path.stat().st_size <= SMALL
+    return np.asarray(np.load(path, mmap_mode=None if small else "r", allow_pickle=False))

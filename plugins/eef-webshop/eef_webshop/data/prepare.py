@@ -1,0 +1,235 @@
+"""From the official files to a store, once: products cleaned, nouns tagged, texts indexed, in bounded memory."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from eef_framework.errors import ConfigError, CorruptFile, storage
+from eef_webshop.data.cleaning import Unusable, clean
+from eef_webshop.data.manifest import Manifest, Skipped, Source, write_manifest
+from eef_webshop.data.nouns import NONE, nouns_of, tagger_name
+from eef_webshop.data.product import Product, encode, search_text
+from eef_webshop.data.sources import Extras, Sources, read_human, source_of
+from eef_webshop.data.stream import JsonStream
+from eef_webshop.data.workers import default_jobs, in_order
+
+if TYPE_CHECKING:
+    from eef_webshop.search.build import Counted
+
+Progress = Callable[[str, int, int], None]
+"""Told how far a file was read: its name, bytes so far, bytes in all."""
+
+BATCH = 500
+"""Products that are worked on together."""
+EXAMPLES = 5
+"""Skipped records that are named for every reason."""
+LONGEST_ASIN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What `prepare` did."""
+
+    folder: Path
+    """The store."""
+    manifest: Manifest
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """A batch of products, ready to be written."""
+
+    products: Sequence[Product]
+    records: Sequence[bytes]
+    terms: Counted
+
+
+def prepare(
+    source: Path,
+    output: Path,
+    progress: Progress | None = None,
+    *,
+    nouns: Literal["spacy", "none"] = "spacy",
+    jobs: int | None = None,
+    overwrite: bool = False,
+) -> Summary:
+    """Turn the official files into a store for `Catalogue.open`. It appears whole or not at all.
+
+    Args:
+        source: a folder with `items_shuffle*.json`, `items_ins_v2*.json` and `items_human_ins.json`, plain or `.gz`; or the
+            first of these files, where a folder has several.
+        output: the store to be written.
+        progress: told how far each file was read.
+        nouns: `none` leaves out the nouns of names, and needs no spaCy.
+        jobs: processes that tag and index; as many as there are cores if not given, one for a small catalogue.
+        overwrite: whether a store that is there already is replaced.
+
+    Raises:
+        ConfigError: files are missing, spaCy is not installed, or the output is taken.
+        CorruptFile: a file is damaged; says where.
+        StorageError: reading or writing failed.
+    """
+    began = time.monotonic()
+    files = Sources.find(Path(source))
+    output = Path(output).absolute()
+    _check_free(output, overwrite)
+    tagger = tagger_name() if nouns == "spacy" else NONE
+    jobs = default_jobs(files.products) if jobs is None else jobs
+    with storage(output, "writing"):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+        try:
+            manifest = _write(files, scratch, tagger, jobs, progress or _silent)
+            _move(scratch, output)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return Summary(output, manifest, time.monotonic() - began)
+
+
+def _write(files: Sources, folder: Path, tagger: str, jobs: int, progress: Progress) -> Manifest:
+    from eef_webshop.data.writer import StoreWriter
+
+    human, human_source = read_human(files.human, _counter(files.human, progress))
+    extras = Extras(files.extras, folder, _counter(files.extras, progress))
+    reader = _Reader(files.products, extras, human, progress)
+    writer = StoreWriter(folder)
+    digest = digest_with_nouns if tagger != NONE else digest_without_nouns
+    try:
+        for batch in in_order(digest, _batches(reader.products()), jobs):
+            writer.add(batch.products, batch.records, batch.terms)
+        if not len(writer):
+            raise CorruptFile(f"{str(files.products)!r} holds no usable product: {_counts(reader.skipped)}")
+    finally:
+        extras.close()
+        writer.close()
+    manifest = Manifest(
+        products=len(writer),
+        sources=[source_of(reader.stream), extras.source, human_source],
+        skipped=list(reader.skipped.values()),
+        tagger=tagger,
+        human_instructions=reader.human_instructions,
+        files=writer.finish(),
+    )
+    write_manifest(folder, manifest)
+    return manifest
+
+
+@dataclass
+class _Reader:
+    """Reads products in order and keeps account of those left out."""
+
+    path: Path
+    extras: Extras
+    human: dict[str, Any]
+    progress: Progress
+    human_instructions: int = 0
+    skipped: dict[str, Skipped] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.stream = JsonStream(self.path, _counter(self.path, self.progress))
+        self._seen: set[str] = set()
+
+    def products(self) -> Iterator[Product]:
+        """Yield the usable products, each ASIN once, as the reference does."""
+        for record in self.stream.items():
+            try:
+                product = self._product(record)
+            except Unusable as problem:
+                self._skip(problem.reason, record)
+            else:
+                self._seen.add(product.asin)
+                self.human_instructions += len(product.human_instructions)
+                yield product
+
+    def _product(self, record: Any) -> Product:
+        asin = record.get("asin") if isinstance(record, dict) else None
+        if isinstance(asin, str):
+            if asin == "nan" or len(asin) > LONGEST_ASIN:
+                raise Unusable(f"the ASIN is nan or longer than {LONGEST_ASIN} characters (the reference's rule)")
+            if asin in self._seen:
+                raise Unusable("an earlier product has the same ASIN (the reference's rule)")
+        return clean(record, self.extras.get(asin or ""), self.human.get(asin or "", ()))
+
+    def _skip(self, reason: str, record: Any) -> None:
+        entry = self.skipped.setdefault(reason, Skipped(reason=reason))
+        entry.count += 1
+        if len(entry.examples) < EXAMPLES:
+            names = (
+                [record[key] for key in ("asin", "name") if isinstance(record.get(key), str)]
+                if isinstance(record, dict)
+                else []
+            )
+            entry.examples.append(" ".join((f"entry {self.stream.entries + 1}:", *names))[:100])
+
+
+def digest_with_nouns(products: Sequence[Product]) -> Digest:
+    """Tag, encode and count a batch."""
+    tagged = [
+        replace(product, nouns=frozenset(nouns), noun_count=len(nouns))
+        for product, nouns in zip(products, nouns_of(product.name for product in products), strict=True)
+    ]
+    return digest_without_nouns(tagged)
+
+
+def digest_without_nouns(products: Sequence[Product]) -> Digest:
+    """Encode and count a batch."""
+    from eef_webshop.search.build import count
+
+    return Digest(products, [encode(product) for product in products], count(map(search_text, products)))
+
+
+def _batches(products: Iterator[Product]) -> Iterator[list[Product]]:
+    batch: list[Product] = []
+    for product in products:
+        batch.append(product)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _check_free(output: Path, overwrite: bool) -> None:
+    if output.exists() and not overwrite and (output.is_file() or any(output.iterdir())):
+        raise ConfigError(
+            f"{str(output)!r} exists already", "Choose another place with --out, or replace it with --overwrite."
+        )
+
+
+def _move(made: Path, output: Path) -> None:
+    """Put a folder into its place, with what was there out of the way first."""
+    made.chmod(0o755)
+    if output.exists():
+        aside = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+        output.rename(aside / "old")
+        made.rename(output)
+        shutil.rmtree(aside, ignore_errors=True)
+    else:
+        made.rename(output)
+
+
+def _counter(path: Path, progress: Progress) -> Callable[[int], None]:
+    """Return a function that adds up bytes and reports them."""
+    total, done = path.stat().st_size, 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        progress(path.name, done, total)
+
+    return advance
+
+
+def _counts(skipped: dict[str, Skipped]) -> str:
+    return "; ".join(f"{entry.count:,} skipped: {entry.reason}" for entry in skipped.values()) or "it is empty"
+
+
+def _silent(name: str, done: int, total: int) -> None:
+    pass

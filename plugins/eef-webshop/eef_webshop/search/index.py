@@ -1,0 +1,114 @@
+"""Searching an index: the best documents for a query, exactly as an exhaustive BM25 would rank them."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eef_webshop.data.arrays import load
+from eef_webshop.search.analysis import analyse
+from eef_webshop.search.bm25 import saturation, scores, weight
+from eef_webshop.search.topk import Accumulator
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TermPostings:
+    """A term of a query, with its documents."""
+
+    docs: Array
+    """(n,) int32, ascending."""
+    codes: Array
+    """(n,) which pair of frequency and length the term has there."""
+    table: Array
+    """(C,) float32: what it adds to a document's score, by that code."""
+    bound: float
+    """The most it adds to any."""
+
+    def scores(self) -> Array:
+        """Return (n,) float32: what the term adds to each of its documents."""
+        return self.table[self.codes]
+
+
+class Index:
+    """An index on disk. Everything is mapped, nothing is changed: any number of threads may search at once.
+
+    Args:
+        folder: what `IndexBuilder` wrote.
+
+    Raises:
+        OSError, ValueError: a file is missing or no array.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.documents, self._filled, _ = (int(value) for value in load(folder, "statistics"))
+        self._starts, self._bounds = load(folder, "term_starts"), load(folder, "term_bounds")
+        self._docs, self._codes = load(folder, "posting_docs"), load(folder, "posting_codes")
+        self._words = _Words(load(folder, "word_text"), load(folder, "word_ends"))
+        self._terms = load(folder, "word_terms")
+        self._saturations = saturation(load(folder, "pairs"), load(folder, "statistics"))
+        self._number = lru_cache(maxsize=1 << 14)(self._find)
+
+    def top(self, query: str, count: int = 50) -> tuple[Array, Array]:
+        """Return the best documents for a query.
+
+        Args:
+            query: any text; repeated words count repeatedly.
+            count: how many at most.
+
+        Returns:
+            (n,) the documents, best first, of equal ones the first in the index first; and (n,) float32, their scores.
+        """
+        return Accumulator(self.documents, count).best(self.postings(query))
+
+    def scores(self, query: str) -> Array:
+        """Return (documents,) float32: the scores of all documents, by plain addition; 0 where no word occurs."""
+        total = np.zeros(self.documents)
+        for term in self.postings(query):
+            total[term.docs] += term.scores()
+        return total.astype(np.float32)
+
+    def postings(self, query: str) -> list[TermPostings]:
+        """Return the terms of a query that occur in any document."""
+        boosts = Counter(analyse(query))
+        found = [(self._number(word), boost) for word, boost in boosts.items()]
+        return [self._postings(number, boost) for number, boost in found if number is not None]
+
+    def _postings(self, number: int, boost: int) -> TermPostings:
+        start, end = int(self._starts[number]), int(self._starts[number + 1])
+        heft = weight(boost, self._filled, end - start)
+        return TermPostings(
+            docs=self._docs[start:end],
+            codes=self._codes[start:end],
+            table=scores(heft, self._saturations),
+            bound=float(scores(heft, self._bounds[number])),
+        )
+
+    def _find(self, word: str) -> int | None:
+        """Return a term's number, or None."""
+        wanted = word.encode("utf-8", "surrogatepass")
+        place = bisect_left(self._words, wanted)
+        found = place < len(self._words) and self._words[place] == wanted
+        return int(self._terms[place]) if found else None
+
+
+class _Words(Sequence[bytes]):
+    """The terms, sorted, each cut from the map when it is looked at."""
+
+    def __init__(self, text: Array, ends: Array) -> None:
+        self._text, self._ends = memoryview(text), ends
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, place: Any) -> Any:
+        start = self._ends[place - 1] if place else 0
+        return bytes(self._text[start : self._ends[place]])
