@@ -2,26 +2,55 @@
 
 import itertools
 import math
+import os
+import subprocess
+import sys
 import threading
-from typing import Any
+import time
+from typing import Any, ClassVar
 
 import pytest
 
 from eef_framework.errors import ConfigError, EnvironmentFailure
 from eef_framework.records import FreeText, Observation, Step, Task
 from eef_framework.testing.conformance import Nonconformance, check_environment, environment_violations
-from eef_framework.testing.conformance.episodes import prefixes_reach_their_state, steps_are_deterministic
+from eef_framework.testing.conformance.closing import (
+    FEWEST_CYCLES,
+    closed_environments_open_nothing_broken,
+    environments_close_for_themselves,
+    sessions_leave_nothing_behind,
+)
+from eef_framework.testing.conformance.episodes import steps_are_deterministic
 from eef_framework.testing.conformance.processes import equal_in_another_process
+from eef_framework.testing.conformance.replays import listed_actions_are_valid, prefixes_reach_their_state
 from eef_framework.testing.conformance.subject import EnvironmentSubject
-from eef_framework.testing.corridor import Corridor, CorridorSession
+from eef_framework.testing.corridor import BlockingCorridor, Corridor, CorridorSession
 from eef_framework.testing.unsteady import HashOrder, Unbuildable
 
 counter = itertools.count()
 
 
 def report(environment: Corridor, **options: Any) -> str:
-    violations = environment_violations(environment, **{"processes": False, **options})
+    violations = environment_violations(environment, **{"processes": False, "cycles": 10, **options})
     return "\n".join(map(str, violations))
+
+
+class Fused(Corridor):
+    """All of them go dark when one is closed."""
+
+    dark: ClassVar[bool] = False
+
+    def open(self, task: Task) -> CorridorSession:
+        Fused.dark = False
+        return FusedSession(self, task)
+
+    def close(self) -> None:
+        Fused.dark = True
+
+
+class FusedSession(CorridorSession):
+    def _step(self, action: str) -> Step:
+        return super()._step("stumble" if Fused.dark else action).changed(action=action)
 
 
 def corridor_of(session: type[CorridorSession], **settings: Any) -> Corridor:
@@ -388,13 +417,181 @@ def test_threads_that_outlive_their_session_are_told():
 
     try:
         assert (
-            "A closed session leaves no threads behind (task 'corridor-train-000')\n"
-            "  expected: no new threads after 50 sessions were opened and closed\n"
-            "  actual:   50 new threads\n"
-            "  fix:      End in _close() what the session started."
-        ) in report(corridor_of(Leaking, copies=True), tasks=1, steps=2)
+            "A closed session leaves no thread, process, file or memory behind (task 'corridor-train-000')\n"
+            "  expected: no more of anything after 100 sessions were opened and closed\n"
+            "  actual:   100 new threads\n"
+            "  fix:      End in _close() what the session started, close its files, and keep no list of sessions."
+        ) in report(corridor_of(Leaking, copies=True), tasks=1, steps=2, cycles=100)
     finally:
         stop.set()
+
+
+@pytest.fixture
+def held():
+    """A list to leave things behind in; they are closed at the end."""
+    things: list[Any] = []
+    yield things
+    for thing in things:
+        getattr(thing, "kill", getattr(thing, "close", lambda: None))()
+
+
+LEAKS = {
+    "open files": lambda: open(os.devnull, encoding="ascii"),  # noqa: SIM115
+    "processes": lambda: subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE),
+    "MB more memory": lambda: bytearray(os.urandom(1 << 20)),
+}
+
+
+@pytest.mark.parametrize("what", sorted(LEAKS))
+def test_what_sessions_leave_behind_is_told(what, held):
+    class Leaking(CorridorSession):
+        def _close(self) -> None:
+            held.append(LEAKS[what]())
+
+    text = report(corridor_of(Leaking), tasks=1, steps=2, cycles=12 if what == "processes" else 40)
+    assert text.startswith("A closed session leaves no thread, process, file or memory behind")
+    assert what in text
+
+
+def test_sessions_that_are_kept_are_told(held):
+    class Kept(CorridorSession):
+        def _close(self) -> None:
+            held.append(self)
+
+    assert "  actual:   10 new sessions in memory\n" in report(corridor_of(Kept), tasks=1)
+
+
+def test_where_sessions_take_long_to_open_fewer_of_them_are():
+    opened = []
+
+    class Counting(CorridorSession):
+        def __init__(self, environment: Corridor, task: Task) -> None:
+            opened.append(task)
+            super().__init__(environment, task)
+
+    subject = EnvironmentSubject(corridor_of(Counting, copies=False), cycles=1000, patience_s=0.0)
+    assert sessions_leave_nothing_behind(subject) is None
+    assert len(opened) == FEWEST_CYCLES + 2
+    opened.clear()
+    assert listed_actions_are_valid(subject) is None
+    assert len(opened) < 3 * subject.count
+
+
+def test_an_end_that_is_both_is_told():
+    class Both(CorridorSession):
+        def _step(self, action: str) -> Step:
+            step = super()._step(action)
+            return step.changed(truncated=step.done)
+
+    text = report(corridor_of(Both))
+    assert text.startswith(
+        "An episode ends by its task (terminated) or by the environment's step limit (truncated), not by both "
+        "(task 'corridor-train-"
+    )
+    assert "  expected: terminated=True, or truncated=True\n  actual:   both\n" in text
+
+
+def test_a_closed_session_that_goes_on_is_told():
+    class Undead(CorridorSession):
+        closed = property(lambda self: False, lambda self, value: None)
+
+    text = report(corridor_of(Undead))
+    assert (
+        "A closed session takes no action and can't be forked (task 'corridor-train-000', step('x') behind close())\n"
+        "  expected: EnvironmentFailure\n  actual:   it returned a Step\n"
+    ) in text
+
+
+def test_sessions_of_one_task_that_share_their_state_are_told():
+    class Shared(CorridorSession):
+        """Keeps what happens in the environment, under the task's id."""
+
+        def __init__(self, environment: Corridor, task: Task) -> None:
+            rooms[task.id] = []
+            super().__init__(environment, task)
+
+        @property
+        def _position(self) -> int:
+            return rooms[self.task.id][-1]
+
+        @_position.setter
+        def _position(self, room: int) -> None:
+            rooms.setdefault(self._id, []).append(room)
+
+    class Broken(Corridor):
+        def open(self, task: Task) -> CorridorSession:
+            Shared._id = task.id
+            session = Shared.__new__(Shared)
+            session.task = task
+            session.__init__(self, task)
+            return session
+
+    rooms: dict[str, list[int]] = {}
+    assert "Sessions that are open at once don't disturb one another" in report(Broken(copies=False))
+
+
+def test_sessions_that_mix_in_threads_only_are_told():
+    class Racing(CorridorSession):
+        """Hands its action over in a place that all sessions share."""
+
+        def _step(self, action: str) -> Step:
+            desk["action"] = action
+            time.sleep(0.001)
+            return super()._step(desk["action"]).changed(action=action)
+
+    class Broken(BlockingCorridor):
+        def open(self, task: Task) -> CorridorSession:
+            return Racing(self, task)
+
+    desk: dict[str, str] = {}
+    text = report(Broken())
+    assert text.startswith("Sessions that threads step at once (where the environment is blocking) don't disturb")
+    assert "Guard what sessions share with a lock." in text
+
+
+def test_an_environment_whose_sessions_are_stepped_in_threads_keeps_its_contract():
+    check_environment(BlockingCorridor(), processes=False, cycles=10)
+
+
+def test_closing_one_environment_must_not_close_another():
+    violation = environments_close_for_themselves(EnvironmentSubject(Fused()))
+    assert str(violation) == (
+        "An environment can be closed twice, and closing one doesn't disturb another "
+        "(task 'corridor-train-000', state 1, behind 'go[east]')\n"
+        "  expected: observation.text 'door: 1 west\\nkey: not needed'\n"
+        "  actual:   observation.text 'door: 1 east\\nkey: not needed'\n"
+        "  fix:      Release in close() what belongs to this environment alone, or count who uses it."
+    )
+
+
+def test_an_environment_that_fails_to_close_again_is_told():
+    class Once(Corridor):
+        def close(self) -> None:
+            if getattr(self, "rooms", 0) == 0:
+                raise RuntimeError("closed already")
+            self.rooms = 0
+
+    assert "RuntimeError: closed already" in "\n".join(map(str, environment_violations(Once(), cycles=10)))
+
+
+@pytest.mark.parametrize("error", [None, AttributeError("no pipe"), EnvironmentFailure("closed")])
+def test_a_closed_environment_opens_as_before_or_refuses(error):
+    class Closing(Corridor):
+        def close(self) -> None:
+            self.rooms = 4
+
+        def open(self, task: Task) -> CorridorSession:
+            if self.rooms == 4 and error:
+                raise error
+            return super().open(task)
+
+    violation = closed_environments_open_nothing_broken(EnvironmentSubject(Closing(rooms=9)))
+    if isinstance(error, AttributeError):
+        assert (violation.expected, violation.actual) == ("EnvironmentFailure", "AttributeError: 'no pipe'")
+    elif error is None:
+        assert "Let open() start again all that close() released." in str(violation)
+    else:
+        assert violation is None
 
 
 def test_what_depends_on_the_order_of_a_set_shows_in_another_process():

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from eef_framework.interfaces import Environment
-from eef_framework.testing.conformance.episodes import DETERMINISM_CHECKS, EPISODE_CHECKS, REPLAY_CHECKS
+from eef_framework.testing.conformance.closing import CLOSING_CHECKS, TWIN_CHECKS
+from eef_framework.testing.conformance.episodes import DETERMINISM_CHECKS, EPISODE_CHECKS
 from eef_framework.testing.conformance.processes import equal_in_another_process
+from eef_framework.testing.conformance.replays import REPLAY_CHECKS
 from eef_framework.testing.conformance.subject import EnvironmentSubject
 from eef_framework.testing.conformance.tasks import TASK_CHECKS, tasks_exist
 from eef_framework.testing.conformance.violation import Violation, require, run_checks
@@ -20,6 +22,8 @@ def check_environment(
     actions: Sequence[str] = (),
     seed: int = 0,
     processes: bool = True,
+    cycles: int = 100,
+    patience_s: float = 20.0,
 ) -> None:
     """Check that an environment keeps its contract.
 
@@ -30,12 +34,15 @@ def check_environment(
         steps: longest walk, in actions.
         actions: actions to try, for environments whose observations list none.
         seed: for the choice of actions.
-        processes: also compare with another process, where the environment is loaded once more.
+        processes: also load the environment once more: in another process, to compare, and here, to close it.
+        cycles: how many sessions are opened and closed in search of what they leave behind.
+        patience_s: after how many seconds each of the two checks that open a great many sessions goes on with those
+            it had: where a session takes long to open, they are samples.
 
     Raises:
         Nonconformance: it doesn't; the message is a report of all violations.
     """
-    violations = environment_violations(environment, split, tasks, steps, actions, seed, processes)
+    violations = environment_violations(environment, split, tasks, steps, actions, seed, processes, cycles, patience_s)
     require(f"environment {environment.component_name()!r}", violations)
 
 
@@ -47,14 +54,16 @@ def environment_violations(
     actions: Sequence[str] = (),
     seed: int = 0,
     processes: bool = True,
+    cycles: int = 100,
+    patience_s: float = 20.0,
 ) -> list[Violation]:
     """Return in which ways an environment doesn't keep its contract; see `check_environment`."""
-    subject = EnvironmentSubject(environment, split, tasks, steps, actions, seed)
+    subject = EnvironmentSubject(environment, split, tasks, steps, actions, seed, cycles, patience_s)
     violations = run_checks([tasks_exist], subject)
     if violations:  # without tasks there is nothing to play
         return violations
-    violations = run_checks((*TASK_CHECKS, *EPISODE_CHECKS), subject)
+    violations = run_checks((*TASK_CHECKS, *EPISODE_CHECKS, *CLOSING_CHECKS), subject)
     if unsteady := run_checks(DETERMINISM_CHECKS, subject, violations):
         return violations + unsteady
-    replays = (*REPLAY_CHECKS, equal_in_another_process) if processes else REPLAY_CHECKS
+    replays = (*REPLAY_CHECKS, equal_in_another_process, *TWIN_CHECKS) if processes else REPLAY_CHECKS
     return violations + run_checks(replays, subject, violations)

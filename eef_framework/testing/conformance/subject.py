@@ -22,6 +22,8 @@ class EnvironmentSubject:
         steps: longest walk, in actions.
         extra: actions to try besides the listed ones, for environments that list none.
         seed: for the choice of actions.
+        cycles: how many sessions are opened and closed in search of what they leave behind.
+        patience_s: after how many seconds a check that opens a great many sessions goes on with those it had.
     """
 
     environment: Environment
@@ -30,6 +32,8 @@ class EnvironmentSubject:
     steps: int = 12
     extra: Sequence[str] = ()
     seed: int = 0
+    cycles: int = 100
+    patience_s: float = 20.0
     _walks: dict[str, list[Step]] = field(default_factory=dict, repr=False)
 
     def tasks(self) -> list[Task]:

@@ -1,0 +1,160 @@
+"""Checks of what is left when sessions and environments are closed."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from eef_framework.errors import EefError
+from eef_framework.interfaces import Session
+from eef_framework.testing.conformance.departure import departed, departure
+from eef_framework.testing.conformance.subject import EnvironmentSubject
+from eef_framework.testing.conformance.violation import Violation, quoted, rule_of
+
+FEWEST_CYCLES = 10
+"""How many sessions are opened and closed in search of what they leave behind, however long it takes."""
+
+MEMORY_MB, SESSION_KB = 4, 100
+"""What memory may grow by while sessions are opened and closed, besides so much for each of them."""
+
+
+def sessions_close_at_any_time(subject: EnvironmentSubject) -> Violation | None:
+    """A session can be closed in any state, and twice."""
+    for task in subject.tasks():
+        for steps in ([], subject.walk(task)):
+            session = subject.after(task, steps)
+            session.close()
+            session.close()
+    return None
+
+
+def closed_sessions_are_out_of_use(subject: EnvironmentSubject) -> Violation | None:
+    """A closed session takes no action and can't be forked."""
+    task = subject.tasks()[0]
+    session = subject.after(task, [])
+    session.close()
+    uses: dict[str, Callable[[], object]] = {"step('x')": lambda: session.step("x"), "fork()": session.fork}
+    for what, use in uses.items():
+        if (actual := _answer(use)) != "EnvironmentFailure":
+            return Violation(
+                rule_of(closed_sessions_are_out_of_use),
+                f"task {task.id!r}, {what} behind close()",
+                "EnvironmentFailure",
+                actual,
+                "Leave `step`, `fork` and `close` of Session as they are; release resources in _close().",
+            )
+    return None
+
+
+def sessions_leave_nothing_behind(subject: EnvironmentSubject) -> Violation | None:
+    """A closed session leaves no thread, process, file or memory behind."""
+    task = subject.tasks()[0]
+    actions = subject.walk(task)[:1]
+    subject.after(task, actions).close()  # the first one may start what all share
+    alive: list[weakref.ref[Session]] = []
+    before, halfway = _holdings(alive), (0, 0.0)
+    began, cycles = time.monotonic(), 0
+    while cycles < subject.cycles and (cycles < FEWEST_CYCLES or time.monotonic() - began < subject.patience_s):
+        session = subject.after(task, actions)
+        alive.append(weakref.ref(session))
+        session.close()
+        del session
+        cycles += 1
+        if cycles == subject.cycles // 2:
+            halfway = cycles, _memory_mb()
+    now, grown = _holdings(alive), _memory_mb() - halfway[1]
+    left = {what: now[what] - before[what] for what in now}
+    found = next((f"{count} new {what}" for what, count in left.items() if count >= max(cycles // 2, 2)), "")
+    if not found and halfway[0] and grown > MEMORY_MB + (cycles - halfway[0]) * SESSION_KB / 1024:
+        found = f"{grown:.0f} MB more memory during the last {cycles - halfway[0]} of them"
+    if not found:
+        return None
+    return Violation(
+        rule_of(sessions_leave_nothing_behind),
+        f"task {task.id!r}",
+        f"no more of anything after {cycles} sessions were opened and closed",
+        found,
+        "End in _close() what the session started, close its files, and keep no list of sessions.",
+    )
+
+
+def environments_close_for_themselves(subject: EnvironmentSubject) -> Violation | None:
+    """An environment can be closed twice, and closing one doesn't disturb another."""
+    environment = subject.environment
+    twin = type(environment)(**environment.model_dump())
+    task = subject.tasks()[0]
+    steps = subject.walk(task)
+    with environment.open(task) as session:
+        twin.open(task).close()
+        twin.close()
+        twin.close()
+        if found := departure(session, steps):
+            fix = "Release in close() what belongs to this environment alone, or count who uses it."
+            return departed(rule_of(environments_close_for_themselves), task, found, fix)
+    return None
+
+
+def closed_environments_open_nothing_broken(subject: EnvironmentSubject) -> Violation | None:
+    """A closed environment opens tasks as before, or refuses to with EnvironmentFailure."""
+    environment = subject.environment
+    twin = type(environment)(**environment.model_dump())
+    task = subject.tasks()[0]
+    twin.open(task).close()
+    twin.close()
+    try:
+        with twin.open(task) as session:
+            found = departure(session, subject.walk(task))
+    except EefError:
+        return None
+    except Exception as error:
+        actual = f"{type(error).__name__}: {quoted(str(error))}"
+        fix = "Raise EnvironmentFailure from open(), or let it start again what close() released."
+        return Violation(
+            rule_of(closed_environments_open_nothing_broken), f"task {task.id!r}", "EnvironmentFailure", actual, fix
+        )
+    finally:
+        twin.close()
+    if found:
+        fix = "Let open() start again all that close() released."
+        return departed(rule_of(closed_environments_open_nothing_broken), task, found, fix)
+    return None
+
+
+CLOSING_CHECKS = (sessions_close_at_any_time, closed_sessions_are_out_of_use, sessions_leave_nothing_behind)
+
+TWIN_CHECKS = (environments_close_for_themselves, closed_environments_open_nothing_broken)
+"""These load the environment once more."""
+
+
+def _answer(use: Callable[[], object]) -> str:
+    try:
+        return f"it returned a {type(use()).__name__}"
+    except Exception as error:
+        return type(error).__name__
+
+
+def _holdings(alive: list[weakref.ref[Session]]) -> dict[str, int]:
+    """Count what sessions may leave behind."""
+    process = _process()
+    return {
+        "threads": threading.active_count(),
+        "processes": len(process.children(recursive=True)),
+        "open files": process.num_fds() if hasattr(process, "num_fds") else process.num_handles(),
+        "sessions in memory": sum(session() is not None for session in alive),
+    }
+
+
+def _memory_mb() -> float:
+    return float(_process().memory_info().rss) / 2**20
+
+
+def _process() -> Any:
+    """Return this process, with the garbage collected."""
+    import psutil  # type: ignore[import-untyped]  # its annotations are a distribution of their own
+
+    gc.collect()
+    return psutil.Process()
