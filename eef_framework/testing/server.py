@@ -1,0 +1,290 @@
+"""A chat-completions server on a socket of this machine, with faults to order: what policies are tested against."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Literal, Self
+
+from eef_framework.records import fingerprint
+from eef_framework.testing.corridor import best_action
+
+Fault = Literal[
+    "",
+    "die",  # the connection breaks off within the answer
+    "quit",  # so it does, and nobody listens any more
+    "slow",  # the answer comes after `slow_s`
+    "garbage",  # half of a JSON document
+    "html",  # a page in place of an answer
+    "shape",  # JSON of another shape
+    "no-choices",
+    "no-text",
+    "filtered",
+    "negative-usage",
+    "absurd-usage",
+    "text-usage",
+    "no-usage",
+    "429",
+    "quota",
+    "500",
+    "400",
+]
+"""What a request is answered with in place of what was asked for."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as it came in."""
+
+    number: int
+    """Which it is, counted from 0."""
+    body: dict[str, Any]
+
+    @property
+    def said(self) -> str:
+        """The last message."""
+        return str(self.body["messages"][-1]["content"])
+
+
+Answer = Callable[[Request], str]
+FaultOf = Callable[[Request], Fault]
+
+
+def corridor_answer(request: Request) -> str:
+    """Answer as an expert for the corridor would."""
+    return f"Thought: The way is clear.\nAction: {best_action(request.said)}"
+
+
+class ChatServer:
+    """The server; use it as a context manager.
+
+    Args:
+        answer: what it says.
+        fault: what goes wrong with a request; nothing by default.
+        key: the key it wants to see; any, or none, where it is empty.
+        vllm: whether it is one of vLLM's: token ids, allowed answers.
+        context: longest conversation with its answer, in words, which are its tokens; any where it is None.
+
+    Attributes:
+        requests: all requests for an answer, in order.
+        most_at_once: most requests that were under way at the same time.
+        retry_after_s: what 429 asks to wait for.
+        slow_s: how long `slow` takes.
+    """
+
+    def __init__(
+        self,
+        answer: Answer = corridor_answer,
+        fault: FaultOf = lambda request: "",
+        *,
+        key: str = "",
+        vllm: bool = False,
+        context: int | None = None,
+    ) -> None:
+        self.answer, self.fault, self.key, self.vllm, self.context = answer, fault, key, vllm, context
+        self.requests: list[Request] = []
+        self.most_at_once = 0
+        self.retry_after_s = 0.02
+        self.slow_s = 0.5
+        self._at_once = 0
+        self._lock = threading.Lock()
+        self._port = 0
+        self._http: _Http | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it is, as `base_url`."""
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    def start(self) -> Self:
+        """Listen; again at the same port after a stop."""
+        self._http = _Http(("127.0.0.1", self._port), self)
+        self._port = self._http.server_address[1]
+        threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def stop(self) -> None:
+        """Stop listening. Connections that are open get no further answer."""
+        http, self._http = self._http, None
+        if http is not None:
+            http.gone = True
+            http.shutdown()
+            http.server_close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    def received(self, body: dict[str, Any]) -> Request:
+        """Note a request."""
+        with self._lock:
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+            self.requests.append(Request(len(self.requests), body))
+            return self.requests[-1]
+
+    def answered(self) -> None:
+        """Note that a request is over."""
+        with self._lock:
+            self._at_once -= 1
+
+    def completion(self, request: Request) -> tuple[int, dict[str, Any]]:
+        """Return status and document for a request without fault."""
+        prompt = sum(len(message["content"].split()) for message in request.body["messages"])
+        limit = int(request.body.get("max_tokens") or request.body.get("max_completion_tokens") or 16)
+        if self.context is not None and prompt + limit > self.context:
+            return 400, _error(f"This model's maximum context length is {self.context} tokens", "BadRequestError")
+        text = self._allowed(self.answer(request), request.body)
+        words = text.split()
+        text = text if len(words) <= limit else " ".join(words[:limit])
+        choice: dict[str, Any] = {
+            "index": 0,
+            "message": {"role": "assistant", "content": text},
+            "finish_reason": "stop" if len(words) <= limit else "length",
+        }
+        completed = min(len(words), limit)
+        if request.body.get("logprobs"):
+            choice["logprobs"] = {"content": [{"token": word, "logprob": -0.5} for word in words[:limit]]}
+        if self.vllm and request.body.get("return_token_ids"):
+            choice["token_ids"] = [int(fingerprint(word)[:4], 16) for word in words[:limit]]
+        usage = {
+            "prompt_tokens": prompt,
+            "completion_tokens": completed,
+            "total_tokens": prompt + completed,
+            "prompt_tokens_details": {"cached_tokens": prompt // 2},
+        }
+        return 200, {"id": "x", "object": "chat.completion", "choices": [choice], "usage": usage}
+
+    def _allowed(self, text: str, body: dict[str, Any]) -> str:
+        """Return the answer, or where it isn't allowed, the first that is."""
+        wanted = body.get("structured_outputs") or {}
+        if not self.vllm or not wanted:
+            return text
+        if "choice" in wanted:
+            return text if text in wanted["choice"] else str(wanted["choice"][0])
+        return text if re.fullmatch(wanted["regex"], text) else ""
+
+
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], chat: ChatServer) -> None:
+        self.chat = chat
+        self.gone = False
+        super().__init__(address, _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that hang up are no news."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Http
+    protocol_version = "HTTP/1.1"  # connections stay open
+
+    def do_GET(self) -> None:
+        """List the models."""
+        if self._refused():
+            return
+        model = {"id": "test", "object": "model", "owned_by": "vllm" if self.server.chat.vllm else "somebody"}
+        self._send(200, {"object": "list", "data": [model]})
+
+    def do_POST(self) -> None:
+        """Answer a conversation."""
+        chat = self.server.chat
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if self._refused():
+            return
+        request = chat.received(body)
+        try:
+            self._answer(request, chat.fault(request))
+        finally:
+            chat.answered()
+
+    def _refused(self) -> bool:
+        if self.server.gone:
+            self.close_connection = True
+            return True
+        key = self.server.chat.key
+        if key and self.headers.get("authorization") != f"Bearer {key}":
+            self._send(
+                401, _error(f"Incorrect API key provided: {self.headers.get('authorization')}", "invalid_api_key")
+            )
+            return True
+        return False
+
+    def _answer(self, request: Request, fault: Fault) -> None:
+        if fault in ("die", "quit"):
+            self._break_off(listen=fault == "die")
+        elif fault in _DOCUMENTS:
+            status, data = _DOCUMENTS[fault]
+            self._send(status, data, {"retry-after": str(self.server.chat.retry_after_s)} if status == 429 else {})
+        else:
+            if fault == "slow":
+                time.sleep(self.server.chat.slow_s)
+            status, document = self.server.chat.completion(request)
+            self._send(status, document | _USAGE.get(fault, {}))
+
+    def _break_off(self, listen: bool) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", "1000")
+        self.end_headers()
+        self.wfile.write(b'{"choices": [{"message": {"content": "Thought: I')
+        self.wfile.flush()
+        self.close_connection = True
+        if not listen:
+            self.server.gone = True
+            self.server.server_close()
+            threading.Thread(target=self.server.shutdown, daemon=True).start()
+
+    def _send(self, status: int, document: Any, headers: dict[str, str] | None = None) -> None:
+        data = document if isinstance(document, bytes) else json.dumps(document).encode()
+        self.send_response(status)
+        for name, value in {"content-type": "application/json", **(headers or {})}.items():
+            self.send_header(name, value)
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Say nothing."""
+
+
+def _error(message: str, code: str) -> dict[str, Any]:
+    return {"error": {"message": message, "type": "error", "code": code}}
+
+
+def _choice(content: Any, finish_reason: str) -> dict[str, Any]:
+    return {"choices": [{"message": {"role": "assistant", "content": content}, "finish_reason": finish_reason}]}
+
+
+_DOCUMENTS: dict[str, tuple[int, Any]] = {
+    "garbage": (200, b'{"choices": [{"mess'),
+    "html": (200, b"<html><body>Welcome</body></html>"),
+    "shape": (200, {"choices": {"message": "Action: look"}}),
+    "no-choices": (200, {"choices": [], "usage": {"prompt_tokens": 1}}),
+    "no-text": (200, _choice(None, "tool_calls")),
+    "filtered": (200, _choice(None, "content_filter")),
+    "429": (429, _error("Too many requests", "rate_limit_exceeded")),
+    "quota": (429, _error("You exceeded your current quota", "insufficient_quota")),
+    "500": (500, _error("CUDA error: device-side assert triggered", "internal_error")),
+    "400": (400, _error("Unrecognized request argument supplied: seed", "unknown_parameter")),
+}
+"""What takes the place of an answer."""
+
+_USAGE: dict[str, dict[str, Any]] = {
+    "negative-usage": {"usage": {"prompt_tokens": -7, "completion_tokens": 3}},
+    "absurd-usage": {"usage": {"prompt_tokens": 10**12, "completion_tokens": 10**12}},
+    "text-usage": {"usage": {"prompt_tokens": "many", "completion_tokens": None}},
+    "no-usage": {"usage": None},
+}
+"""What takes the place of true token counts."""
