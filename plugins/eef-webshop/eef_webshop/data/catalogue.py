@@ -35,7 +35,7 @@ class Catalogue:
         from eef_webshop.search.index import Index
 
         self.folder, self.manifest = folder, manifest
-        self.index: Index = Index(folder / "index")
+        self.index: Index = Index(folder / "index", load(folder, "asins_rank"))
         self.pricing: np.ndarray[Any, Any] = load(folder, "pricing")
         """(products, 2) float64: both ends of each product's price range in dollars, NaN for the second of a single price."""
         self.instructed: np.ndarray[Any, Any] = load(folder, "instructed")
@@ -127,21 +127,7 @@ class Catalogue:
 
     def _ranking(self, query: str) -> tuple[tuple[int, float], ...]:
         docs, scores = self.index.top(query, RESULTS)
-        return self._untied(docs.tolist(), scores.tolist())
-
-    def _untied(self, docs: list[int], scores: list[float]) -> tuple[tuple[int, float], ...]:
-        """Order documents as Anserini does: by the score rounded to 4 decimals, ties by ASIN.
-
-        Each of a tie is then lowered by 1e-6 more than the one before it.
-        """
-        rounded = [(-round(score, 4), doc) for doc, score in zip(docs, scores, strict=True)]
-        if len(set(score for score, _ in rounded)) < len(rounded):
-            rounded.sort(key=lambda pair: (pair[0], self.asin(pair[1])))
-        ranking, repeats, last = [], 0, None
-        for negative, doc in rounded:
-            repeats, last = (repeats + 1 if negative == last else 0), negative
-            ranking.append((doc, -negative - 1e-6 * repeats))
-        return tuple(ranking)
+        return tuple(zip(docs.tolist(), untied(scores.tolist()), strict=True))
 
     def _decode(self, index: int) -> Product:
         if not 0 <= index < len(self):
@@ -152,3 +138,18 @@ class Catalogue:
             return decode(record)
         except (ValueError, TypeError) as cause:
             raise CorruptFile(f"record {index} of the store {str(self.folder)!r} is damaged: {cause}", AGAIN) from cause
+
+
+def untied(scores: list[float]) -> list[float]:
+    """Return scores as Anserini reports them: rounded to 4 decimals, and of equal ones each 1e-6 below the one before.
+
+    Args:
+        scores: in descending order.
+    """
+    adjusted: list[float] = []
+    repeats, last = 0, None
+    for score in scores:
+        rounded = round(score, 4)
+        repeats, last = (repeats + 1 if rounded == last else 0), rounded
+        adjusted.append(rounded - 1e-6 * repeats)
+    return adjusted

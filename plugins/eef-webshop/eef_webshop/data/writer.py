@@ -64,6 +64,7 @@ class StoreWriter:
         self._save("asins", asins)
         self._save("asins_sorted", asins[order])
         self._save("asins_order", order)
+        self._save("asins_rank", np.argsort(order).astype(np.int32))
         self._save("pricing", np.array(self._pricing, dtype=np.float64).reshape(-1, 2))
         self._save("instructed", np.array(self._instructed, dtype=np.int32))
         self._save("synthetic", np.array(self._synthetic, dtype=np.int32))

@@ -43,12 +43,14 @@ class Index:
 
     Args:
         folder: what `IndexBuilder` wrote.
+        precedence: (documents,) int32; of equally good documents, those with lower numbers come first.
 
     Raises:
         OSError, ValueError: a file is missing or no array.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, precedence: Array) -> None:
+        self._precedence = precedence
         self.documents, self._filled, _ = (int(value) for value in load(folder, "statistics"))
         self._starts, self._bounds = load(folder, "term_starts"), load(folder, "term_bounds")
         self._docs, self._codes = load(folder, "posting_docs"), load(folder, "posting_codes")
@@ -65,9 +67,9 @@ class Index:
             count: how many at most.
 
         Returns:
-            (n,) the documents, best first, of equal ones the first in the index first; and (n,) float32, their scores.
+            (n,) the documents, best first; and (n,) float32, their scores.
         """
-        return Accumulator(self.documents, count).best(self.postings(query))
+        return Accumulator(self.documents, count, self._precedence).best(self.postings(query))
 
     def scores(self, query: str) -> Array:
         """Return (documents,) float32: the scores of all documents, by plain addition; 0 where no word occurs."""

@@ -58,9 +58,12 @@ def unicode_pattern() -> Any:
     line = rf"\p{{WB=ExtendNumLet}}{extend}"
     unit = rf"(?:(?:\p{{WB=Katakana}}{extend})+|{run})"
     word = rf"(?:{line})*{unit}(?:(?:{line})+{unit})*(?:{line})*"
-    joined = r"[\p{WB=Extend}\p{WB=Format}\p{WB=ZWJ}--[\uFE0E\uFE0F\U000E0020-\U000E007F]]*"
-    shown = rf"[{_PICTOGRAPHS}]{joined}\uFE0F?"
-    emoji = rf"{shown}(?:(?:\u200D{shown})*|[\U000E0020-\U000E007E]+\U000E007F)|[#*]{extend}\u20E3{extend}"
+    # A joiner between two symbols joins them; elsewhere it belongs to the symbol before it.
+    marks = (
+        rf"(?:[\p{{WB=Extend}}\p{{WB=Format}}--[\uFE0E\uFE0F\U000E0020-\U000E007F]]|\u200D(?!\u200D*[{_PICTOGRAPHS}]))*"
+    )
+    shown = rf"[{_PICTOGRAPHS}]{marks}\uFE0F?"
+    emoji = rf"{shown}(?:(?:\u200D+{shown})*|[\U000E0020-\U000E007E]+\U000E007F)|[#*]{extend}\u20E3{extend}"
     flag = rf"(?:\p{{WB=Regional_Indicator}}{extend}){{2}}"
     asian = rf"(?:\p{{LB=SA}}{extend})+|[\p{{Script=Han}}\p{{Script=Hiragana}}]{extend}"
     return regex.compile(rf"{word}|{emoji}|{flag}|{asian}", regex.VERSION1)

@@ -29,10 +29,12 @@ class Accumulator:
     Args:
         documents: how many there are.
         count: how many of the best are wanted.
+        precedence: (documents,) int32, which of two equally good documents comes first: the one with the lower number.
     """
 
-    def __init__(self, documents: int, count: int) -> None:
+    def __init__(self, documents: int, count: int, precedence: Array) -> None:
         self.count = count
+        self._precedence = precedence
         self._scores = np.zeros(documents)
         self._threshold = 0.0
 
@@ -87,10 +89,18 @@ class Accumulator:
         """Return the best of some documents, given in ascending order."""
         reached = self._scores[docs].astype(np.float32)
         if len(docs) > self.count:
-            inside = reached >= _kth_largest(reached, self.count)
+            inside = self._inside(docs, reached, _kth_largest(reached, self.count))
             docs, reached = docs[inside], reached[inside]
-        order = np.argsort(-reached, kind="stable")[: self.count]
+        order = np.lexsort((self._precedence[docs], -reached))
         return docs[order], reached[order]
+
+    def _inside(self, docs: Array, reached: Array, last: Any) -> Array:
+        """Return the places of the best: all above the last score, and of those that have it as many as fit."""
+        above, tied = np.flatnonzero(reached > last), np.flatnonzero(reached == last)
+        free = self.count - len(above)
+        if len(tied) > free:
+            tied = tied[np.argpartition(self._precedence[docs[tied]], free - 1)[:free]]
+        return np.concatenate([above, tied])
 
 
 def _kth_largest(values: Array, count: int) -> Any:
