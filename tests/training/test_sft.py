@@ -10,7 +10,7 @@ from eef_framework.policies.loading import load_model, load_tokenizer
 from eef_framework.records import Checkpoint, Example, Message
 from eef_framework.training import SftTrainer
 
-CPU = {"device": "cpu", "learning_rate": 3e-3, "batch_size": 16}
+CPU = {"device": "cpu", "trackers": ("tensorboard",), "learning_rate": 3e-3, "batch_size": 16}
 
 
 def train(examples, start, output, seed=0, **settings):
@@ -284,3 +284,12 @@ def test_two_processes_give_the_weights_of_one(examples, start, tmp_path):
 def test_what_stops_one_of_several_processes_is_told(examples, start, tmp_path):
     with pytest.raises(NothingToTrain, match="none can be trained on"):
         train(examples, start, tmp_path, max_tokens=2, processes=2)
+
+
+def test_tensorboard_is_told_loss_and_learning_rate(examples, start, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    _, rows = train(examples, start, tmp_path)
+    events = EventAccumulator(str(next(tmp_path.rglob("events.out.tfevents.*")).parent)).Reload()
+    assert [event.value for event in events.Scalars("loss")] == pytest.approx([row["loss"] for row in rows], rel=1e-5)
+    assert [event.step for event in events.Scalars("lr")] == [1, 2, 3, 4]

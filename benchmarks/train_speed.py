@@ -1,0 +1,241 @@
+"""Our trainer beside TRL's SFTTrainer: same model, data, order, batches and settings; tokens per second and loss.
+
+The data are a scripted shopper's whole episodes on the generated shop in WebShop's own look, as they fall: of very
+mixed length, with loss on the agent's turns. Both train in float32, from the same weights, on the same examples in the
+same order, so that their losses should agree step by step. Each of TRL's rows is one way to cut a step into pieces;
+ours cuts by length and computes logits only where something is learnt. Rounds alternate between the two, so that what
+else the machine does hits both. Prints a table, writes JSON.
+
+    python benchmarks/train_speed.py --model FOLDER [--steps 4] [--rounds 2]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+RATE, CLIP = 1e-4, 1.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, help="folder of a model; a small one with random weights if left out")
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--max-tokens", type=int, default=1024, help="longest example")
+    parser.add_argument("--per-device", type=int, nargs="+", default=[1, 4], help="sizes of TRL's pieces")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--out", type=Path, default=Path("runs/train-speed.json"))
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        report = compare(arguments, Path(scratch))
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(report, indent=2))
+    print(as_text(report))
+
+
+def compare(arguments: argparse.Namespace, scratch: Path) -> dict:
+    """Train with each in turn, as often as there are rounds."""
+    episodes = trajectories(4 * arguments.steps * arguments.batch_size)
+    model = arguments.model or small_model(episodes, scratch / "model")
+    prepared = tokens_of(episodes, model, arguments.max_tokens)
+    order = in_order(prepared, arguments.batch_size, arguments.steps)
+    rows: dict[str, list[dict]] = {}
+    for number in range(arguments.rounds):
+        for size in arguments.per_device:
+            way = rows.setdefault(f"TRL, {size} at once", [])
+            way.append(theirs(model, order, arguments, size, scratch / f"trl-{number}-{size}"))
+        rows.setdefault("ours", []).append(ours(model, order, arguments, scratch / f"ours-{number}"))
+    lengths = sorted(len(example.ids) for example in order)
+    return {
+        "model": str(arguments.model or "small"),
+        "examples": len(order),
+        "length": {"shortest": lengths[0], "median": lengths[len(lengths) // 2], "longest": lengths[-1]},
+        "tokens": sum(lengths),
+        "learnt": sum(len(example.places) for example in order),
+        "precision": arguments.precision,
+        "ways": {way: summary(runs) for way, runs in rows.items()},
+    }
+
+
+def trajectories(count: int) -> list:
+    """Return a shopper's episodes."""
+    from eef_webshop.generated.shop import Shop
+    from eef_webshop.generated.shopper import Shopper
+
+    async def collect() -> list:
+        with Shop(mode="text") as shop:
+            return [row async for row in Shopper().demonstrate(shop, shop.tasks("train")[:count], 0)]
+
+    return asyncio.run(collect())
+
+
+def small_model(episodes: list, folder: Path) -> Path:
+    """Make a model of 30 million weights with random values, two thirds of them in a vocabulary as large as usual."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from eef_framework.policies import TinyModel
+    from eef_framework.policies.loading import load_tokenizer
+    from eef_framework.records import Message
+
+    words = " ".join(row.initial.text for row in episodes[:50])
+    TinyModel().build([(Message(role="user", content=words),)], folder, 0)
+    size = len(load_tokenizer(folder))
+    config = LlamaConfig(
+        vocab_size=max(size, 49152),
+        hidden_size=256,
+        intermediate_size=768,
+        num_hidden_layers=8,
+        num_attention_heads=8,
+        num_key_value_heads=4,
+        tie_word_embeddings=True,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def tokens_of(episodes: list, model: Path, max_tokens: int) -> list:
+    """Return the episodes as tokens; the agent's turns are learnt, longer episodes are cut."""
+    from eef_framework.chat.format import ChatFormat
+    from eef_framework.chat.tokens import ChatTokenizer
+    from eef_framework.policies.loading import load_tokenizer
+    from eef_framework.training.collate import prepare
+
+    examples = [
+        example
+        for row in episodes
+        for example in ChatFormat().examples(row, [1.0] * len(row.steps), "Buy what is asked for.", "expert")
+    ]
+    return prepare(examples, ChatTokenizer(load_tokenizer(model)), max_tokens, "cut").examples
+
+
+def in_order(prepared: list, batch_size: int, steps: int) -> list:
+    """Return the examples in the order in which our trainer takes them."""
+    from eef_framework.training.batches import batches
+
+    return [example for batch in batches(prepared, batch_size, steps, 0) for example in batch]
+
+
+def ours(model: Path, order: list, arguments: argparse.Namespace, scratch: Path) -> dict:
+    """Train with our loop, and take its time without loading and saving."""
+    from eef_framework.records import Checkpoint
+    from eef_framework.training.loop import Training
+    from eef_framework.training.sft import SftTrainer
+
+    settings = SftTrainer(
+        learning_rate=RATE,
+        batch_size=arguments.batch_size,
+        steps=arguments.steps,
+        warmup=0.0,
+        max_grad_norm=CLIP,
+        device="cpu",
+        precision=arguments.precision,
+        trackers=(),
+    )
+    training = Training(settings, order, Checkpoint(path=model), scratch, 0)
+    cut = (order[start : start + arguments.batch_size] for start in range(0, len(order), arguments.batch_size))
+    training._batches = iter(cut)  # the order is fixed outside, for both
+    return timed(lambda: [training.advance()["loss"] for _ in range(arguments.steps)], order)
+
+
+def theirs(model: Path, order: list, arguments: argparse.Namespace, size: int, scratch: Path) -> dict:
+    """Train with TRL, and take its time without loading and saving."""
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, TrainerCallback
+    from trl import SFTConfig, SFTTrainer
+
+    from eef_framework.policies.loading import load_tokenizer
+
+    def labels(example: object) -> list[int]:
+        learnt = set(example.places)
+        return [token if place in learnt else -100 for place, token in enumerate(example.ids)]
+
+    losses = []
+
+    class Losses(TrainerCallback):
+        def on_log(self, args, state, control, logs=None, **kwargs) -> None:
+            if "loss" in (logs or {}):
+                losses.append(logs["loss"])
+
+    trainer = SFTTrainer(
+        model=AutoModelForCausalLM.from_pretrained(model, dtype="float32"),
+        processing_class=load_tokenizer(model),
+        train_dataset=Dataset.from_list([{"input_ids": example.ids, "labels": labels(example)} for example in order]),
+        callbacks=[Losses()],
+        args=SFTConfig(
+            output_dir=str(scratch),
+            per_device_train_batch_size=size,
+            gradient_accumulation_steps=arguments.batch_size // size,
+            max_steps=arguments.steps,
+            learning_rate=RATE,
+            lr_scheduler_type="cosine",
+            warmup_steps=0,
+            weight_decay=0.0,
+            max_grad_norm=CLIP,
+            optim="adamw_torch_fused",
+            bf16=arguments.precision == "bfloat16",
+            gradient_checkpointing=False,
+            train_sampling_strategy="sequential",
+            max_length=None,
+            dataset_kwargs={"skip_prepare_dataset": True},
+            logging_steps=1,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            use_cpu=True,
+        ),
+    )
+    return timed(lambda: trainer.train() and losses, order)
+
+
+def timed(train: object, order: list) -> dict:
+    """Return losses and times of a training."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    losses = list(train())
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    tokens = sum(len(example.ids) for example in order)
+    return {"losses": losses, "tokens_per_s": tokens / wall, "tokens_per_cpu_s": tokens / cpu}
+
+
+def summary(runs: list[dict]) -> dict:
+    """Return medians over rounds; losses are the same in each."""
+    rates = [run["tokens_per_s"] for run in runs]
+    return {
+        "losses": [round(loss, 4) for loss in runs[0]["losses"]],
+        "tokens_per_s": statistics.median(rates),
+        "lowest": min(rates),
+        "highest": max(rates),
+        "tokens_per_cpu_s": statistics.median(run["tokens_per_cpu_s"] for run in runs),
+    }
+
+
+def as_text(report: dict) -> str:
+    """Write the report for reading."""
+    length = report["length"]
+    ours = report["ways"]["ours"]
+    best = max(row["tokens_per_s"] for way, row in report["ways"].items() if way != "ours")
+    best_cpu = max(row["tokens_per_cpu_s"] for way, row in report["ways"].items() if way != "ours")
+    lines = [
+        f"{report['model']}, {report['precision']}: {report['examples']} examples of {length['shortest']} to "
+        f"{length['longest']} tokens (median {length['median']}), {report['learnt']} of {report['tokens']} learnt",
+        f"{'way':<16} {'tokens/s':>9} {'range':>13} {'per CPU-s':>10}  loss by step",
+    ]
+    for way, row in report["ways"].items():
+        spread = f"{row['lowest']:.0f}-{row['highest']:.0f}"
+        losses = " ".join(f"{loss:.4f}" for loss in row["losses"])
+        lines.append(f"{way:<16} {row['tokens_per_s']:>9.0f} {spread:>13} {row['tokens_per_cpu_s']:>10.0f}  {losses}")
+    ratio, ratio_cpu = ours["tokens_per_s"] / best, ours["tokens_per_cpu_s"] / best_cpu
+    lines.append(f"ours / TRL's best: {ratio:.2f} by the clock, {ratio_cpu:.2f} by CPU time")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""The templates that models really come with, as TRL ships them: what is trained is what the agent said, and no more.
+
+Tokens are followed all the way into batches: many examples in one piece or each by itself, whole or cut.
+"""
+
+from collections import Counter
+from functools import lru_cache
+from importlib.resources import files
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from eef_framework.chat.tokens import ChatTokenizer
+from eef_framework.records import Example, Message
+from eef_framework.training.batches import pieces
+from eef_framework.training.collate import collate, prepare
+
+SPECIAL = {
+    "cohere": ["<|START_OF_TURN_TOKEN|>", "<|END_OF_TURN_TOKEN|>", "<|SYSTEM_TOKEN|>", "<|CHATBOT_TOKEN|>"],
+    "gemma": ["<start_of_turn>", "<end_of_turn>"],
+    "gemma3": ["<start_of_turn>", "<end_of_turn>"],
+    "llama3": ["<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"],
+    "llama3_2": ["<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"],
+    "phi3": ["<|user|>", "<|assistant|>", "<|system|>", "<|end|>"],
+    "phi3_5": ["<|user|>", "<|assistant|>", "<|system|>", "<|end|>"],
+    "qwen2_5": ["<|im_start|>", "<|im_end|>"],
+    "qwen3_instruct_2507": ["<|im_start|>", "<|im_end|>"],
+    "mistral": ["[INST]", "[/INST]"],
+}
+"""Families, and the special tokens their templates write besides the beginning and the end of a text."""
+
+MISTRAL = (  # TRL has none of this kind
+    "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}{{ '[INST] ' + m['content'] + '[/INST]' }}"
+    "{% elif m['role'] == 'assistant' %}{{ ' ' + m['content'] + eos_token }}"
+    "{% else %}{{ raise_exception('after the optional system message, roles take turns') }}{% endif %}{% endfor %}"
+)
+
+WORDS = ["Thought: I should search.\nAction: search[red shirt]", "click[buy now] user assistant model system"] * 9
+
+
+def template(family):
+    if family == "mistral":
+        return MISTRAL
+    return files("trl").joinpath(f"chat_templates/{family}.jinja").read_text(encoding="utf-8")
+
+
+@lru_cache
+def chat(family):
+    """Return a tokenizer of bytes with a few merges, and the family's template and special tokens."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = ["<s>", "</s>", *SPECIAL[family]]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(WORDS, trainer)
+    return ChatTokenizer(
+        PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer,
+            bos_token="<s>",
+            eos_token="</s>",
+            additional_special_tokens=SPECIAL[family],
+            chat_template=template(family),
+        )
+    )
+
+
+said = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=25).map(lambda text: f"Action: {text.strip()}.")
+turns = st.tuples(st.text(max_size=25).map(lambda text: f"page {text}"), said, st.sampled_from([0.0, 0.5, 1.0]))
+
+
+@st.composite
+def conversations(draw):
+    """Make conversations in which at least one turn is learnt."""
+    head = [Message(role="system", content="You are in a shop.")] if draw(st.booleans()) else []
+    pairs = draw(st.lists(turns, min_size=1, max_size=4).filter(lambda pairs: any(weight for *_, weight in pairs)))
+    for asked, answer, weight in pairs:
+        head += [Message(role="user", content=asked), Message(role="assistant", content=answer, weight=weight)]
+    return Example(id="e", messages=tuple(head))
+
+
+def wanted(tokens, examples):
+    """Return how often each token should be learnt, and what the learnt turns say."""
+    learnt = [m.content for example in examples for m in example.messages if m.weight > 0]
+    return Counter(token for text in learnt for token in (*tokens.answer_ids(text), *tokens.stop_ids)), learnt
+
+
+def learnt_in(batch):
+    return Counter(batch.labels.tolist())
+
+
+@pytest.mark.parametrize("family", SPECIAL)
+@settings(max_examples=25, deadline=None)
+@given(examples=st.lists(conversations(), min_size=1, max_size=4), room=st.sampled_from([1, 200, 100000]))
+def test_the_trained_tokens_are_those_of_the_wanted_turns(family, examples, room):
+    tokens = chat(family)
+    counted, texts = wanted(tokens, examples)
+    prepared = prepare(examples, tokens, max_tokens=100000).examples
+    batches = [collate(piece, pad=0) for piece in pieces(prepared, room)]
+    assert sum(map(learnt_in, batches), Counter()) == counted
+    turns = []
+    for example in prepared:
+        turn = []
+        for place in example.places:
+            turn.append(example.ids[place])
+            if turn[-len(tokens.stop_ids) :] == list(tokens.stop_ids):
+                turns.append(tokens.text(turn))
+                turn = []
+        assert turn == []  # the stop token is learnt with every turn
+    assert turns == texts
+
+
+@pytest.mark.parametrize("family", SPECIAL)
+@settings(max_examples=25, deadline=None)
+@given(example=conversations(), share=st.floats(0.0, 1.0))
+def test_a_cut_example_has_its_first_turns_whole_and_nothing_of_the_rest(family, example, share):
+    tokens = chat(family)
+    (whole,) = prepare([example], tokens, 100000).examples
+    room = 1 + int(share * (len(whole.ids) - 1))
+    other = Example(
+        id="o", messages=(Message(role="user", content=""), Message(role="assistant", content="", weight=1.0))
+    )
+    if room < len(tokens.encode(other.messages).ids):
+        return  # not even the shortest example fits
+    done = prepare([example, other], tokens, room, "cut")
+    cut = [each for each in done.examples if each.id == "e"]
+    assert len(done.examples) + len(done.over_long) == 2
+    for each in cut:
+        assert len(each.ids) <= room
+        assert each.ids == whole.ids[: len(each.ids)]
+        assert each.places == whole.places[: len(each.places)]
+        ends = [place for place in whole.places if whole.ids[place] == tokens.stop_ids[-1]]
+        assert each.places[-1] in ends
+        assert not [end for end in ends if each.places[-1] < end < room]  # as many turns as fit
+
+
+@pytest.mark.parametrize("family", SPECIAL)
+def test_what_is_shown_is_what_the_template_writes(family):
+    tokens = chat(family)
+    messages = (
+        Message(role="user", content="a page"),
+        Message(role="assistant", content="Action: x", weight=1.0),
+        Message(role="user", content="another"),
+        Message(role="assistant", content="Action: y", weight=1.0),
+    )
+    plain = [{"role": message.role, "content": message.content} for message in messages]
+    text = tokens.tokenizer.apply_chat_template(plain, tokenize=False)
+    shown = tokens.tokenizer.decode(tokens.encode(messages).ids, clean_up_tokenization_spaces=False)
+    assert text.startswith(shown)
+    assert not text.removeprefix(shown).strip().removeprefix("</s>")
