@@ -15,7 +15,7 @@ from eef_framework.policies.openai.answer import (
     usage,
 )
 from eef_framework.policies.openai.constraint import constraint
-from eef_framework.policies.openai.window import spare_turns, without_oldest
+from eef_framework.policies.openai.window import spare_observations, without_oldest
 from eef_framework.records import FreeText, Message, Observation
 
 JSON = st.recursive(
@@ -45,10 +45,9 @@ def completion(reported, text="Action: look", **choice):
 def test_any_bytes_are_an_answer_or_refused(data):
     try:
         found = read_completion(data)
-    except UnreadableAnswer as refusal:
-        assert str(refusal)
-    else:
-        assert found.choices
+    except UnreadableAnswer:
+        return
+    assert found.choices
 
 
 @given(JSON, JSON, JSON)
@@ -106,16 +105,11 @@ def test_a_shortened_conversation_keeps_its_ends_and_its_order(turns, left_out, 
     for turn in range(turns):
         said += [Message(role="assistant", content=f"act {turn}"), Message(role="user", content=f"see {turn}")]
     conversation = (*head, *said)
-    shown = without_oldest(conversation, left_out)
-    if left_out > spare_turns(conversation):
-        assert shown is None
+    if left_out > spare_observations(conversation):
         return
-    assert shown is not None
-    assert shown[: len(head)] == head
-    assert shown[len(head)].content.startswith("goal")
-    assert shown[-1].content == ("goal" if turns == 0 else f"see {turns - 1}")
-    assert [message.role for message in shown] == [message.role for message in conversation[: len(shown)]]
-    assert len(shown) == len(conversation) - 2 * left_out
+    shown = without_oldest(conversation, left_out)
+    assert shown == (*head, *said[2 * left_out :])
+    assert shown[len(head)].role == shown[-1].role == "user"
 
 
 def test_worded_actions_are_allowed_by_a_pattern():

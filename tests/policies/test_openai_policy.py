@@ -224,7 +224,7 @@ def test_vllm_is_recognised_and_gives_token_ids():
         response = act(policy(server, logprobs=True))
     assert response.token_ids is not None
     assert (len(response.token_ids), response.tokenizer) == (7, "server:test")
-    assert response.logprobs == (-0.5,) * 7
+    assert (response.logprob, response.logprobs) == (-3.5, (-0.5,) * 7)
 
 
 def test_other_servers_are_not_asked_for_what_they_do_not_know(server):
@@ -276,23 +276,19 @@ def long_conversation(turns):
     return tuple(told)
 
 
-def test_the_oldest_turns_are_left_out_of_a_conversation_that_is_too_long():
+def test_the_oldest_observations_are_left_out_of_a_conversation_that_is_too_long():
     with ChatServer(lambda request: "Action: go[on]", context=150) as server:
         response = act(policy(server), long_conversation(8))
-    shown = server.requests[-1].body["messages"]
-    left_out = response.info["left_out"]
-    assert left_out in range(1, 8)
+    assert response.dropped in range(1, 9)
     assert response.info["requests"] == len(server.requests) > 1
-    assert shown[1]["content"] == f"the goal: a door\n\n[{left_out} earlier turns are left out here]"
-    assert [message["content"] for message in shown[2:]] == [
-        m.content for m in long_conversation(8)[2 + 2 * left_out :]
-    ]
-    assert shown[-1]["content"].startswith("room 8")
+    shown = [message["content"] for message in server.requests[-1].body["messages"]]
+    assert shown == [m.content for m in (ASKED[0], *long_conversation(8)[1 + 2 * response.dropped :])]
+    assert shown[-1].startswith("room 8")
 
 
 @pytest.mark.parametrize(("turns", "overflow"), [(8, "fail"), (0, "drop-oldest"), (1, "drop-oldest")])
 def test_a_conversation_with_nothing_to_leave_out_costs_one_answer(turns, overflow):
-    with ChatServer(context=70) as server, pytest.raises(AnswerFailure, match="maximum context length is 70"):
+    with ChatServer(context=60) as server, pytest.raises(AnswerFailure, match="maximum context length is 60"):
         act(policy(server, overflow=overflow), long_conversation(turns))
 
 

@@ -14,7 +14,7 @@ from eef_framework.policies.openai.connection import Connection
 from eef_framework.policies.openai.constraint import constraint
 from eef_framework.policies.openai.failures import TooLong
 from eef_framework.policies.openai.settings import ServerSettings
-from eef_framework.policies.openai.window import spare_turns, without_oldest
+from eef_framework.policies.openai.window import spare_observations, without_oldest
 from eef_framework.records import Conversation, Info, Observation, Response
 
 LARGEST_SEED = 2**31 - 1
@@ -50,12 +50,12 @@ class OpenAIPolicy(ServerSettings, Policy):
         fields = self._fields(sampling, seed, vllm)
         if sampling.constrain:
             fields |= self._constraint(observation, vllm)
-        completion, left_out, requests = await self._ask(connection, conversation, fields)
-        response = self._response(completion, without_oldest(conversation, left_out) or conversation, sampling)
+        completion, dropped, requests = await self._ask(connection, conversation, fields)
+        response = self._response(completion, without_oldest(conversation, dropped), sampling)
         if sampling.constrain:
             self._check_constraint(response, observation)
-        notes = {"left_out": left_out, "requests": requests if requests > 1 else 0}
-        told: Response = response.changed(info={**response.info, **{note: n for note, n in notes.items() if n}})
+        notes = {"requests": requests} if requests > 1 else {}
+        told: Response = response.changed(dropped=dropped, info={**response.info, **notes})
         return told
 
     def close(self) -> None:
@@ -111,23 +111,21 @@ class OpenAIPolicy(ServerSettings, Policy):
     async def _ask(
         self, connection: Connection, conversation: Conversation, fields: dict[str, Any]
     ) -> tuple[Completion, int, int]:
-        """Return an answer, how many turns were left out for it, and the number of requests."""
-        left_out = requests = 0
+        """Return an answer, how many observations were left out for it, and the number of requests."""
+        dropped = refused = 0
         while True:
-            shown = without_oldest(conversation, left_out) or conversation
             try:
-                completion, attempts = await connection.ask(_messages(shown), fields)
+                completion, attempts = await connection.ask(_messages(without_oldest(conversation, dropped)), fields)
+                return completion, dropped, refused + attempts
             except TooLong as cause:
-                spare = spare_turns(conversation)
-                if self.overflow == "fail" or left_out >= spare:
+                spare = spare_observations(conversation)
+                if self.overflow == "fail" or dropped >= spare:
                     raise AnswerFailure(
                         f"the conversation is longer than the context of {self.model!r} at {self.place}: {cause}",
                         "Lower format.history or max_tokens, or serve the model with a longer context.",
                     ) from cause
-                # Doubling, so that few requests are refused; at most twice as much is left out as has to be.
-                left_out, requests = min(2 * left_out + 1, spare), requests + 1
-                continue
-            return completion, left_out, requests + attempts
+                # Doubling, so that few requests are refused; about twice as much as has to be is left out at most.
+                dropped, refused = min(2 * dropped + 1, spare), refused + 1
 
     def _response(self, completion: Completion, shown: Conversation, sampling: Sampling) -> Response:
         choice = completion.choices[0]
@@ -139,14 +137,17 @@ class OpenAIPolicy(ServerSettings, Policy):
             info["usage"] = "unknown"  # missing, or impossible: nothing is counted
         else:
             info["completion_tokens"] = tokens.completion
-        ids = token_ids(choice.token_ids)
+        ids, chances = token_ids(choice.token_ids), logprobs(choice.logprobs)
+        # Servers report the model's own probabilities; those sampled from differ at other temperatures.
+        own = chances is not None and sampling.temperature in (0.0, 1.0) and not sampling.constrain
         return Response(
             text=choice.message.content or "",
             token_ids=ids,
             tokenizer=self._tokenizer() if ids else "",
             prompt_tokens=tokens.prompt if tokens else 0,
             computed_tokens=tokens.prompt - tokens.cached + tokens.completion if tokens else 0,
-            logprobs=logprobs(choice.logprobs),
+            logprob=sum(chances) if own and chances else None,
+            logprobs=chances,
             usd=self.prices.usd(*tokens) if tokens else 0.0,
             info=info,
         )

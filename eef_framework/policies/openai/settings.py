@@ -62,8 +62,8 @@ class ServerSettings(Component):
     extra: dict[str, JsonValue] = Field(default_factory=dict)
     """Further fields of the request's body, such as `{reasoning_effort: low}`. null removes a field."""
     overflow: Literal["drop-oldest", "fail"] = "drop-oldest"
-    """What happens when a conversation is longer than the model's context: the oldest turns behind the first
-    observation are left out, with a note in their place and in the record; or the episode fails."""
+    """What happens when a conversation is longer than the model's context: the oldest observations are left out, with
+    the turns that answer them, and the record says how many; or the episode fails."""
     server: Literal["auto", "plain", "vllm"] = "auto"
     """What the server is. vLLM is asked for token ids and can be told which answers are allowed; `auto` looks at
     its list of models."""

@@ -4,34 +4,20 @@ from __future__ import annotations
 
 from eef_framework.records import Conversation
 
-NOTE = "[{turns} earlier {noun} left out here]"
-"""Stands behind the first observation, so that the model knows."""
 
+def without_oldest(conversation: Conversation, dropped: int) -> Conversation:
+    """Return a conversation without its oldest observations and the turns that answer them.
 
-def without_oldest(conversation: Conversation, turns: int) -> Conversation | None:
-    """Return a conversation without its oldest turns.
-
-    What stands in front, the first observation (which often states the task) and the latest are always kept. A turn
-    goes with the observation it led to.
+    What stands in front of the first observation is kept, and the latest observation is.
 
     Args:
-        conversation: ends with a user's message.
-        turns: how many agent's turns to leave out.
-
-    Returns:
-        The shorter conversation, or None if it hasn't that many to spare.
+        conversation: perhaps a system message, then observations and turns by turns, the latest observation last.
+        dropped: how many observations to leave out, at most `spare_observations(conversation)`.
     """
-    if turns == 0:
-        return conversation
-    first = next(index for index, message in enumerate(conversation) if message.role == "user")
-    rest = first + 1 + 2 * turns
-    if rest + 2 > len(conversation):
-        return None
-    note = NOTE.format(turns=turns, noun="turn is" if turns == 1 else "turns are")
-    start = conversation[first].changed(content=f"{conversation[first].content}\n\n{note}")
-    return (*conversation[:first], start, *conversation[rest:])
+    first = next((index for index, message in enumerate(conversation) if message.role == "user"), 0)
+    return (*conversation[:first], *conversation[first + 2 * dropped :])
 
 
-def spare_turns(conversation: Conversation) -> int:
-    """Return how many turns can be left out."""
-    return max(0, sum(message.role == "assistant" for message in conversation) - 1)
+def spare_observations(conversation: Conversation) -> int:
+    """Return how many observations can be left out: all that were answered."""
+    return sum(message.role == "assistant" for message in conversation)
