@@ -558,7 +558,7 @@ def test_closing_one_environment_must_not_close_another():
     assert str(violation) == (
         "An environment can be closed twice, and closing one doesn't disturb another "
         "(task 'corridor-train-000', state 1, behind 'go[east]')\n"
-        "  expected: observation.text 'door: 1 west\\nkey: not needed'\n"
+        "  expected: observation.text 'door: here\\nkey: not needed'\n"
         "  actual:   observation.text 'door: 1 east\\nkey: not needed'\n"
         "  fix:      Release in close() what belongs to this environment alone, or count who uses it."
     )

@@ -1,0 +1,241 @@
+"""Does an expert keep its contract?"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from eef_framework.errors import ReplayDivergence
+from eef_framework.interfaces import Environment, Expert, Session, replay
+from eef_framework.records import Task, Trajectory
+from eef_framework.rollout import expert_id
+from eef_framework.testing.conformance.subject import EnvironmentSubject, difference
+from eef_framework.testing.conformance.violation import Violation, quoted, require, rule_of, run_checks
+
+
+@dataclass(frozen=True)
+class ExpertSubject:
+    """What the checks of an expert look at.
+
+    Attributes:
+        expert: the expert under test.
+        environment: where it demonstrates.
+        split: whose tasks.
+        count: how many of them, spread over the split.
+        seed: of the demonstrations.
+    """
+
+    expert: Expert
+    environment: Environment
+    split: str = "train"
+    count: int = 6
+    seed: int = 0
+    opened: list[str] = field(default_factory=list)
+
+    @cached_property
+    def tasks(self) -> list[Task]:
+        """The tasks it demonstrates."""
+        return EnvironmentSubject(self.environment, self.split, self.count).tasks()
+
+    @cached_property
+    def demonstrations(self) -> list[Trajectory]:
+        """What it demonstrates when it is asked for all tasks, in the order it gives."""
+        return self.demonstrate(self.tasks)
+
+    def demonstrate(self, tasks: Sequence[Task]) -> list[Trajectory]:
+        """Let it demonstrate tasks."""
+
+        async def gather() -> list[Trajectory]:
+            return [each async for each in self.expert.demonstrate(self.environment, tasks, self.seed)]
+
+        return asyncio.run(gather())
+
+    @contextmanager
+    def failing(self, task: Task) -> Iterator[None]:
+        """Let the environment fail to open a task; `opened` says whether that was tried."""
+
+        def refuse(wanted: Task) -> Session:
+            if wanted.id == task.id:
+                self.opened.append(wanted.id)
+                raise RuntimeError("this task can't be opened, for the sake of a check")
+            return type(self.environment).open(self.environment, wanted)
+
+        # On the instance, so that what is heavy about the environment need not be loaded once more.
+        self.environment.__dict__["open"] = refuse
+        try:
+            yield
+        finally:
+            del self.environment.__dict__["open"]
+
+
+def check_expert(expert: Expert, environment: Environment, split: str = "train", tasks: int = 6, seed: int = 0) -> None:
+    """Check that an expert keeps its contract.
+
+    Args:
+        expert: what to check.
+        environment: where it demonstrates; it stays open, and is expected to keep its own contract.
+        split: whose tasks it demonstrates.
+        tasks: how many of them. The checks take about four demonstrations of each.
+        seed: of the demonstrations.
+
+    Raises:
+        Nonconformance: it doesn't; the message is a report of all violations.
+    """
+    require(f"expert {expert.component_name()!r}", expert_violations(expert, environment, split, tasks, seed))
+
+
+def expert_violations(
+    expert: Expert, environment: Environment, split: str = "train", tasks: int = 6, seed: int = 0
+) -> list[Violation]:
+    """Return in which ways an expert doesn't keep its contract; see `check_expert`."""
+    subject = ExpertSubject(expert, environment, split, tasks, seed)
+    violations = run_checks([every_task_is_demonstrated_once], subject)
+    return violations or run_checks(CHECKS, subject)
+
+
+def every_task_is_demonstrated_once(subject: ExpertSubject) -> Violation | None:
+    """There is one demonstration of every task it is asked for, and no other."""
+    owed = Counter(task.id for task in subject.tasks)
+    given = Counter(each.task.id if isinstance(each, Trajectory) else repr(each) for each in subject.demonstrations)
+    for task in owed | given:
+        if owed[task] != given[task]:
+            return Violation(
+                rule_of(every_task_is_demonstrated_once),
+                f"task {task!r}",
+                f"{owed[task]} trajectories",
+                f"{given[task]}",
+                "Yield one Trajectory for each task, failures included.",
+            )
+    return None
+
+
+def demonstrations_are_signed(subject: ExpertSubject) -> Violation | None:
+    """A demonstration's id, actor and task are those that the contract says."""
+    name, tasks = subject.expert.component_name(), {task.id: task for task in subject.tasks}
+    for each in subject.demonstrations:
+        task = tasks[each.task.id]
+        expected = {"id": expert_id(name, task), "actor": f"expert/{name}", "task": task}
+        for what, value in expected.items():
+            if (actual := getattr(each, what)) != value:
+                return Violation(
+                    rule_of(demonstrations_are_signed),
+                    f"task {task.id!r}, {what}",
+                    quoted(value),
+                    quoted(actual),
+                    "Set id=expert_id(self.component_name(), task), actor=f'expert/{name}', and the task as given.",
+                )
+    return None
+
+
+def demonstrations_survive_the_disk(subject: ExpertSubject) -> Violation | None:
+    """A demonstration that was written and read back is the same."""
+    for each in subject.demonstrations:
+        read = Trajectory.model_validate_json(each.model_dump_json())
+        if read != each:
+            return Violation(
+                rule_of(demonstrations_survive_the_disk),
+                f"task {each.task.id!r}",
+                quoted(each),
+                quoted(read),
+                "Give records the types that their fields have: tuples, not lists; JSON values only in `info`.",
+            )
+    return None
+
+
+def demonstrations_can_be_replayed(subject: ExpertSubject) -> Violation | None:
+    """Replaying a demonstration's actions gives its observations, its reward and its ending."""
+    for each in subject.demonstrations:
+        if each.ending == "error":
+            continue
+        try:
+            with replay(subject.environment, each.task, each.initial, each.steps) as session:
+                found = _misreported(each, session)
+        except ReplayDivergence as error:
+            found = "the recorded observations", error.message
+        if found:
+            return Violation(
+                rule_of(demonstrations_can_be_replayed),
+                f"task {each.task.id!r}",
+                *found,
+                "Record the session's own steps and reward, and every action in between.",
+            )
+    return None
+
+
+def demonstrations_depend_on_seed_and_task_alone(subject: ExpertSubject) -> Violation | None:
+    """The same seed gives the same demonstration of a task, whichever other tasks are asked for."""
+    first = {each.task.id: each for each in subject.demonstrations}
+    again = {"again": subject.tasks, "in reverse": subject.tasks[::-1], "by itself": subject.tasks[-1:]}
+    for how, tasks in again.items():
+        for each in subject.demonstrate(tasks):
+            one, other = _timeless(first[each.task.id]), _timeless(each)
+            if one != other:
+                return Violation(
+                    rule_of(demonstrations_depend_on_seed_and_task_alone),
+                    f"task {each.task.id!r}, demonstrated {how}",
+                    f"actions {quoted(one.actions)}, reward {one.reward:g}, {one.ending}",
+                    f"actions {quoted(other.actions)}, reward {other.reward:g}, {other.ending}",
+                    "Draw from random.Random(derive(seed, name, task.id)), and keep nothing between tasks.",
+                )
+    return None
+
+
+def failures_are_recorded(subject: ExpertSubject) -> Violation | None:
+    """A task that can't be opened is demonstrated, too: by a trajectory that ends in an error. The others go on."""
+    victim = subject.tasks[0]
+    with subject.failing(victim):
+        found = {each.task.id: each for each in subject.demonstrate(subject.tasks)}
+    missing = [task.id for task in subject.tasks if task.id not in found]
+    failed = found.get(victim.id)
+    if missing:
+        actual = f"no trajectory of {missing[0]!r}"
+    elif failed and subject.opened and (failed.ending != "error" or not failed.error):
+        actual = f"ending {failed.ending!r}, error {quoted(failed.error)}"
+    else:
+        return None  # a recording opens nothing
+    return Violation(
+        rule_of(failures_are_recorded),
+        f"task {victim.id!r}",
+        "ending 'error' and what went wrong in `error`",
+        actual,
+        "Catch what the environment raises, or derive the expert from ScriptedExpert.",
+    )
+
+
+CHECKS = (
+    demonstrations_are_signed,
+    demonstrations_survive_the_disk,
+    demonstrations_can_be_replayed,
+    demonstrations_depend_on_seed_and_task_alone,
+    failures_are_recorded,
+)
+
+
+def _misreported(demonstration: Trajectory, session: Session) -> tuple[str, str] | None:
+    """Return what a demonstration should say and what it says, where it isn't what the session says."""
+    for number, (expected, recorded) in enumerate(zip(session.steps, demonstration.steps, strict=True), 1):
+        if found := difference(expected, recorded):
+            name, one, other = found
+            return f"step {number}: {name} {quoted(one)}", f"{name} {quoted(other)}"
+    if demonstration.reward != session.reward:
+        return f"reward {session.reward}", f"reward {demonstration.reward}"
+    last = session.steps[-1] if session.steps else None
+    ended = "" if not (last and last.done) else "terminated" if last.terminated else "truncated"
+    if ended and demonstration.ending != ended:
+        return f"ending {ended!r}", f"ending {demonstration.ending!r}"
+    if not ended and demonstration.ending in ("terminated", "truncated"):
+        return "ending 'gave-up', 'step-limit' or 'time-limit'", f"ending {demonstration.ending!r}"
+    return None
+
+
+def _timeless(trajectory: Trajectory) -> Trajectory:
+    """Return a trajectory without what depends on the clock or on caches."""
+    steps = tuple(
+        step.changed(response=step.response and step.response.changed(computed_tokens=0)) for step in trajectory.steps
+    )
+    timeless: Trajectory = trajectory.changed(seconds=0.0, info={}, steps=steps)
+    return timeless

@@ -1,0 +1,61 @@
+"""What a policy is asked in its checks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from eef_framework.chat.format import ChatFormat
+from eef_framework.interfaces import Policy, Sampling
+from eef_framework.records import Conversation, Observation, Response
+from eef_framework.testing.conformance.examples import demonstrations
+from eef_framework.testing.conformance.violation import quoted
+
+
+@dataclass(frozen=True)
+class Question:
+    """The arguments of `Policy.act`."""
+
+    conversation: Conversation
+    observation: Observation
+    sampling: Sampling
+    seed: int
+
+    def __str__(self) -> str:
+        where = f"{quoted(self.conversation[-1].content)}, temperature {self.sampling.temperature:g}, seed {self.seed}"
+        return f"{where}{', constrained' if self.sampling.constrain else ''}"
+
+    def sampled(self, **sampling: float) -> Question:
+        """Return the same question, to be sampled in another way."""
+        return replace(self, sampling=self.sampling.changed(**sampling))
+
+    def seeded(self, seed: int) -> Question:
+        """Return the same question with another seed."""
+        return replace(self, seed=seed)
+
+
+def questions(seed: int = 0) -> list[Question]:
+    """Return questions of different lengths, half of them at temperature 0 and half at 1."""
+    found: list[Question] = []
+    for trajectory in demonstrations(3):
+        for state in range(len(trajectory.steps)):
+            conversation = ChatFormat(style="action").conversation("", trajectory.initial, trajectory.steps[:state])
+            sampling = Sampling(temperature=len(found) % 2, max_tokens=8)
+            found.append(Question(conversation, trajectory.observation(state), sampling, seed + len(found)))
+    return found
+
+
+def ask(policy: Policy, asked: Sequence[Question]) -> list[Response]:
+    """Ask everything at once, and return the answers in the order of the questions."""
+
+    async def gather() -> list[Response]:
+        answers = (policy.act(each.conversation, each.observation, each.sampling, each.seed) for each in asked)
+        return await asyncio.gather(*answers)
+
+    return asyncio.run(gather())
+
+
+def said(response: Response) -> tuple[str, tuple[int, ...] | None]:
+    """Return what of an answer depends on the question: not what it cost, which caches may lower."""
+    return response.text, response.token_ids
