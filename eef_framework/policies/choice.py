@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from eef_framework.policies.constraint import Allowed
@@ -25,6 +25,8 @@ class Pick(NamedTuple):
     token: int
     margin: float
     """How far each logit may be off without changing the choice."""
+    logprob: float
+    """Logarithm of the probability that the token had."""
 
 
 def uniform(seed: int, position: int) -> float:
@@ -35,6 +37,11 @@ def uniform(seed: int, position: int) -> float:
 def choose(logits: Any, draws: Sequence[Draw]) -> list[Pick]:
     """Choose a token from each row of logits.
 
+    A short list of tokens is sampled by the inverse of its cumulative distribution. Over a whole vocabulary, the
+    bounds of that function's many rare tokens lie so close to one another that rounding would often change the
+    choice; there, the largest sum of a logit and a random number of its own is taken (Gumbel's distribution, arXiv
+    1611.00712), which follows the same distribution and is seldom close.
+
     Args:
         logits: `(rows, vocabulary)`.
         draws: one for each row.
@@ -44,10 +51,11 @@ def choose(logits: Any, draws: Sequence[Draw]) -> list[Pick]:
     picks: dict[int, Pick] = {}
     if listed:
         some = [draws[row] for row in listed]
-        picks.update(zip(listed, _pick(*_listed(logits[listed], some), some), strict=True))
+        scores, tokens = _listed(logits[listed], some)
+        picks.update(zip(listed, _pick(scores, tokens, some, _sampled), strict=True))
     if masked:
         some = [draws[row] for row in masked]
-        picks.update(zip(masked, _pick(_masked(logits[masked], some), None, some), strict=True))
+        picks.update(zip(masked, _pick(_masked(logits[masked], some), None, some, _perturbed), strict=True))
     return [picks[row] for row in range(len(draws))]
 
 
@@ -57,9 +65,9 @@ def _listed(logits: Any, draws: list[Draw]) -> tuple[Any, Any]:
 
     lists = [draw.allowed or () for draw in draws]
     width = max(map(len, lists))
-    tokens = torch.tensor([[*tokens, *[-1] * (width - len(tokens))] for tokens in lists], device=logits.device)
-    scores = logits.gather(1, tokens.clamp(min=0)).masked_fill(tokens < 0, -torch.inf)
-    return scores, tokens
+    tokens = torch.tensor([[*tokens, *[-1] * (width - len(tokens))] for tokens in lists])
+    scores = logits.gather(1, tokens.clamp(min=0).to(logits.device)).cpu().double()
+    return scores.masked_fill(tokens < 0, -torch.inf), tokens
 
 
 def _masked(logits: Any, draws: list[Draw]) -> Any:
@@ -73,42 +81,62 @@ def _masked(logits: Any, draws: list[Draw]) -> Any:
     return logits
 
 
-def _pick(scores: Any, tokens: Any, draws: list[Draw]) -> list[Pick]:
+def _pick(scores: Any, tokens: Any, draws: list[Draw], sample: Callable[..., tuple[Any, Any]]) -> list[Pick]:
     """Choose from scores `(rows, choices)`; `tokens` names the choices where they aren't the vocabulary's."""
     import torch
 
-    temperature = torch.tensor([draw.temperature for draw in draws], dtype=torch.float64, device=scores.device)[:, None]
-    if all(draw.temperature > 0 for draw in draws):
-        index, margin = _sampled(scores, temperature, draws)
-    else:
-        index, margin = _likeliest(scores)
-        if any(draw.temperature > 0 for draw in draws):
-            by_chance = _sampled(scores, temperature.where(temperature > 0, 1.0), draws)
-            index = torch.where(temperature > 0, by_chance[0], index)
-            margin = torch.where(temperature > 0, by_chance[1], margin)
+    temperature = torch.tensor([[draw.temperature] for draw in draws], dtype=scores.dtype, device=scores.device)
+    scaled = scores / temperature.where(temperature > 0, 1.0)
+    index, margin = sample(scaled, draws) if (temperature > 0).any() else _likeliest(scaled)
+    if (temperature > 0).any() and (temperature == 0).any():
+        likeliest = _likeliest(scaled)
+        index = torch.where(temperature > 0, index, likeliest[0])
+        margin = torch.where(temperature > 0, margin, likeliest[1])
+    margin = margin * temperature.where(temperature > 0, 1.0)
+    logprob = scaled.gather(1, index) - scaled.logsumexp(dim=1, keepdim=True)
     chosen = index if tokens is None else tokens.gather(1, index)
-    return [Pick(*pick) for pick in zip(chosen[:, 0].tolist(), margin[:, 0].tolist(), strict=True)]
+    columns = (chosen[:, 0].tolist(), margin[:, 0].tolist(), logprob[:, 0].tolist())
+    return [Pick(*pick) for pick in zip(*columns, strict=True)]
 
 
-def _likeliest(scores: Any) -> tuple[Any, Any]:
+def _likeliest(scaled: Any) -> tuple[Any, Any]:
     """Choose the likeliest. Returns index and margin, both `(rows, 1)`."""
-    best, index = scores.double().topk(2, dim=1)
+    best, index = scaled.topk(2, dim=1)
     return index[:, :1], (best[:, :1] - best[:, 1:]) / 2
 
 
-def _sampled(scores: Any, temperature: Any, draws: list[Draw]) -> tuple[Any, Any]:
+def _sampled(scaled: Any, draws: list[Draw]) -> tuple[Any, Any]:
     """Sample by the inverse of the cumulative distribution. Returns index and margin, both `(rows, 1)`.
 
     A bound of the cumulative distribution is the probability of some tokens against the others. If no logit is off
-    by more than e, the logarithm of these odds is off by 2 e / temperature at most; so margins are measured there.
+    by more than e, the logarithm of these odds is off by 2 e at most; so margins are measured there.
     """
     import torch
 
-    bounds = (scores.double() / temperature).softmax(dim=1).cumsum(dim=1)
+    bounds = scaled.softmax(dim=1).cumsum(dim=1)
     bounds = bounds / bounds[:, -1:]
-    u = torch.tensor([draw.uniform for draw in draws], dtype=torch.float64, device=scores.device)[:, None]
-    index = torch.searchsorted(bounds, u, right=True).clamp(max=scores.shape[1] - 1)
+    u = torch.tensor([[draw.uniform] for draw in draws], dtype=scaled.dtype)
+    index = torch.searchsorted(bounds, u, right=True).clamp(max=scaled.shape[1] - 1)
     upper = bounds.gather(1, index)
     lower = torch.where(index > 0, bounds.gather(1, (index - 1).clamp(min=0)), 0.0)
     nearest = torch.minimum(u.logit() - lower.logit(), upper.logit() - u.logit())
-    return index, nearest * temperature / 2
+    return index, nearest / 2
+
+
+def _perturbed(scaled: Any, draws: list[Draw]) -> tuple[Any, Any]:
+    """Sample by the largest sum of logit and noise. Returns index and margin, both `(rows, 1)`."""
+    import torch
+
+    noise = torch.stack([_noise(draw, scaled) for draw in draws])
+    return _likeliest(scaled + noise)
+
+
+def _noise(draw: Draw, scaled: Any) -> Any:
+    """Return random numbers of Gumbel's distribution, one for each token of the vocabulary, `(vocabulary,)`."""
+    import torch
+
+    generator = torch.Generator(scaled.device).manual_seed(int(draw.uniform * 2**52))
+    # In double precision, where there is such a thing: in single, rare tokens would come too seldom.
+    precise = torch.float32 if scaled.device.type == "mps" else torch.float64
+    uniforms = torch.rand(scaled.shape[1], generator=generator, device=scaled.device, dtype=precise)
+    return -(-uniforms.log_()).log_().to(scaled.dtype)

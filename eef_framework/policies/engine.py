@@ -13,10 +13,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from eef_framework.errors import PolicyFailure
+from eef_framework.policies.cache import empty_cache, is_plain, merged
 from eef_framework.policies.choice import Draw, Pick, choose
 from eef_framework.policies.memory import Memory
-from eef_framework.policies.prefixes import Prefixes, assembled
+from eef_framework.policies.prefixes import Known, Prefixes, assembled
 from eef_framework.policies.row import Row
+
+_CROWD = 0.75
+"""Finished rows are taken out of the cache, which copies the others, when at most this share is left."""
+_PADDING = 0.125
+"""Largest share of a row that is padded where prompts of several lengths are computed at once..."""
+_FEW = 16
+"""...unless it is so few tokens."""
 
 
 @dataclass
@@ -52,6 +60,7 @@ class Engine:
         self.prefixes = prefixes
         self.statistics = Statistics()
         parameters = inspect.signature(model.forward).parameters
+        self._plain = all(is_plain(layer) for layer in empty_cache(model.config).layers)
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
 
     def complete(self, rows: Sequence[Row]) -> None:
@@ -103,20 +112,21 @@ class Engine:
 
     def _decode(self, rows: list[Row]) -> None:
         logits, cache, mask = self._prefill(rows)
+        places = list(range(len(rows)))  # of the rows in the cache
         while True:
             for row, behind in zip(rows, logits, strict=True):
                 self.memory.put(row.ids, behind)
             self._choose(rows, logits)
-            keep = [index for index, row in enumerate(rows) if not row.done]
-            for index, row in enumerate(rows):
+            for row, place in zip(rows, places, strict=True):
                 if row.done:
-                    self.prefixes.keep(row.request.prompt, row.seen, cache, index, mask[index])
-            if not keep:
+                    self.prefixes.keep(row.request.prompt, row.seen, cache, place, mask[place])
+            places = [place for row, place in zip(rows, places, strict=True) if not row.done]
+            rows = [row for row in rows if not row.done]
+            if not rows:
                 return
-            if len(keep) < len(rows):
-                rows = [rows[index] for index in keep]
-                mask = self._select(cache, mask, keep)
-            logits, mask = self._extend(rows, cache, mask)
+            if len(rows) <= _CROWD * len(mask):
+                mask, places = self._select(cache, mask, places), list(range(len(rows)))
+            logits, mask = self._extend(rows, places, cache, mask)
 
     def _prefill(self, rows: list[Row]) -> tuple[Any, Any, Any]:
         """Run what isn't known of the prompts through the model, each different one once.
@@ -126,30 +136,75 @@ class Engine:
         """
         import torch
 
-        places: dict[tuple[int, ...], int] = {}
-        index = [places.setdefault(row.ids, len(places)) for row in rows]
+        sequences = list(dict.fromkeys(row.ids for row in rows))
         starts = {row.ids: (*row.request.earlier, len(row.request.prompt)) for row in rows}
-        known = [self.prefixes.find(ids, starts[ids]) for ids in places]
+        known = [self.prefixes.find(ids, starts[ids]) for ids in sequences]
+        if head := self.prefixes.shared(sequences, known):
+            self.prefixes.keep_head(head, self._piece([head], [self.prefixes.find(head, ())])[1])
+            known = [self.prefixes.find(ids, starts[ids]) for ids in sequences]
         for row in rows:
             row.fed = len(row.new)
-        cache, mask = assembled(known, self.model.config, self.model.device)
-        ids, seen = self._padded([ids[known.length :] for ids, known in zip(places, known, strict=True)])
-        mask = torch.cat([mask, seen], dim=1)
-        logits = self._forward(ids, mask, cache, seen)
-        if len(places) < len(rows):
-            logits = logits[torch.tensor(index, device=logits.device)]
+        pieces = self._pieces([len(ids) - some.length for ids, some in zip(sequences, known, strict=True)])
+        done = [self._piece([sequences[i] for i in piece], [known[i] for i in piece]) for piece in pieces]
+        cache, mask = merged([piece[1] for piece in done], [piece[2] for piece in done], self.model.config)
+        place = {sequences[i]: place for place, i in enumerate(i for piece in pieces for i in piece)}
+        index = [place[row.ids] for row in rows]
+        logits = torch.cat([piece[0] for piece in done])[torch.tensor(index, device=self.model.device)]
+        if index != list(range(len(mask))):
             mask = self._select(cache, mask, index)
         return logits, cache, mask
 
-    def _extend(self, rows: list[Row], cache: Any, mask: Any) -> tuple[Any, Any]:
-        """Run the tokens that the model hasn't seen yet; some rows may have more of them than others."""
+    def _pieces(self, lengths: list[int]) -> list[list[int]]:
+        """Cut sequences into pieces of similar length, so that little of what is computed is padding.
+
+        Args:
+            lengths: how many tokens of each sequence are new.
+
+        Returns:
+            The indices in each piece.
+        """
+        order = sorted(range(len(lengths)), key=lambda index: lengths[index])
+        if not self._plain:
+            return [order]
+        pieces = [[order[0]]]
+        for index in order[1:]:
+            short = lengths[pieces[-1][0]]
+            if lengths[index] - short > max(_PADDING * lengths[index], _FEW):
+                pieces.append([])
+            pieces[-1].append(index)
+        return pieces
+
+    def _piece(self, sequences: list[tuple[int, ...]], known: list[Known]) -> tuple[Any, Any, Any]:
+        """Run what isn't known of some sequences through the model. Returns logits, cache and mask, as `_prefill`."""
         import torch
 
-        ids, seen = self._padded([row.new[row.fed :] for row in rows])
-        for row in rows:
-            row.fed = len(row.new)
+        cache, mask = assembled(known, self.model.config, self.model.device)
+        ids, seen = self._padded([ids[some.length :] for ids, some in zip(sequences, known, strict=True)])
         mask = torch.cat([mask, seen], dim=1)
-        return self._forward(ids, mask, cache, seen), mask
+        return self._forward(ids, mask, cache, seen), cache, mask
+
+    def _extend(self, rows: list[Row], places: list[int], cache: Any, mask: Any) -> tuple[Any, Any]:
+        """Run the tokens that the model hasn't seen yet; some rows may have more of them than others.
+
+        Args:
+            rows: those to go on with.
+            places: where each is in the cache; what is elsewhere there is padded.
+            cache: extended in place.
+            mask: of its positions, `(places, positions)`.
+
+        Returns:
+            Logits `(rows, vocabulary)`, and the mask with the new positions.
+        """
+        import torch
+
+        new: list[Sequence[int]] = [()] * len(mask)
+        for row, place in zip(rows, places, strict=True):
+            new[place] = row.new[row.fed :]
+            row.fed = len(row.new)
+        ids, seen = self._padded(new)
+        mask = torch.cat([mask, seen], dim=1)
+        logits = self._forward(ids, mask, cache, seen)
+        return (logits if len(rows) == len(mask) else logits[places]), mask
 
     def _forward(self, ids: Any, mask: Any, cache: Any, seen: Any) -> Any:
         """Return the logits behind the last position, `(rows, vocabulary)`.
@@ -182,7 +237,7 @@ class Engine:
                 raise PolicyFailure(
                     "the model's logits aren't numbers", "Its training diverged: lower the learning rate."
                 )
-            row.take(pick.token)
+            row.take(pick)
 
     def _alone(self, row: Row, draw: Draw) -> Pick:
         """Make a choice from logits of the row alone: without padding and cache."""

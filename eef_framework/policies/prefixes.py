@@ -10,6 +10,13 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from eef_framework.policies.cache import empty_cache, is_plain
+
+_WORTH_SHARING = 16
+"""Shortest beginning that is kept because different prompts share it, in tokens."""
+_HEADS = 16
+"""How many of these are kept."""
+
 
 class Prefix(NamedTuple):
     """A token sequence and what attention needs of it."""
@@ -35,7 +42,8 @@ class Prefixes:
     """The most recently used conversations, with keys and values.
 
     Nothing is kept before a prompt with an earlier answer in it has been seen: where each prompt shows one
-    observation, none continues another.
+    observation, none continues another. What different prompts begin with alike, such as the instructions, is kept
+    apart and always.
 
     Args:
         max_bytes: how much is kept.
@@ -46,6 +54,7 @@ class Prefixes:
         self._bytes = 0
         self._wanted = False
         self._by_prompt: OrderedDict[tuple[int, ...], Prefix] = OrderedDict()
+        self._heads: list[Prefix] = []
 
     def find(self, ids: tuple[int, ...], starts: Sequence[int]) -> Known:
         """Return the longest known beginning of a sequence; never all of it, as one token is needed for logits.
@@ -61,7 +70,37 @@ class Prefixes:
                 # Whoever continues this conversation will be continued in turn, and the prefix no longer be needed.
                 self._by_prompt.move_to_end(ids[:start], last=start == starts[-1])
                 return Known(prefix, min(_common(prefix.ids, ids), len(ids) - 1))
-        return Known()
+        heads = (Known(head, min(_common(head.ids, ids), len(ids) - 1)) for head in self._heads)
+        return max(heads, key=lambda known: known.length, default=Known())
+
+    def shared(self, sequences: Sequence[tuple[int, ...]], known: Sequence[Known]) -> tuple[int, ...]:
+        """Return what sequences that continue no conversation begin with alike; nothing if that is known or short.
+
+        Args:
+            sequences: of tokens.
+            known: what was found of each.
+        """
+        fresh = [(ids, some.length) for ids, some in zip(sequences, known, strict=True) if self._is_head(some.prefix)]
+        if len(fresh) < 2 or not self._max_bytes:
+            return ()
+        least, most = min(ids for ids, _ in fresh), max(ids for ids, _ in fresh)
+        length = min(_common(least, most), min(len(ids) for ids, _ in fresh) - 1)
+        return least[:length] if length - min(there for _, there in fresh) >= _WORTH_SHARING else ()
+
+    def keep_head(self, ids: tuple[int, ...], cache: Any) -> None:
+        """Keep what sequences begin with alike.
+
+        Args:
+            ids: its tokens.
+            cache: its keys and values, a batch of one without padding.
+        """
+        if not all(is_plain(layer) for layer in cache.layers):
+            return
+        prefix = Prefix(ids, [(layer.keys[0].clone(), layer.values[0].clone()) for layer in cache.layers])
+        self._heads = [prefix, *self._heads][:_HEADS]
+
+    def _is_head(self, prefix: Prefix | None) -> bool:
+        return prefix is None or any(prefix is head for head in self._heads)
 
     def keep(self, prompt: tuple[int, ...], ids: tuple[int, ...], cache: Any, row: int, mask: Any) -> None:
         """Keep a finished row of a batch.
@@ -73,7 +112,7 @@ class Prefixes:
             row: its index there.
             mask: which positions of the row are real, `(positions,)`.
         """
-        if not self._wanted or not all(type(layer).__name__ == "DynamicLayer" for layer in cache.layers):
+        if not self._wanted or not all(is_plain(layer) for layer in cache.layers):
             return  # a layer that sees only a window forgets the beginning
         real = mask.bool()
         prefix = Prefix(ids, [(layer.keys[row][:, real], layer.values[row][:, real]) for layer in cache.layers])
@@ -99,9 +138,8 @@ def assembled(known: Sequence[Known], config: Any, device: Any) -> tuple[Any, An
         device: where the model is.
     """
     import torch
-    from transformers import DynamicCache
 
-    cache = DynamicCache(config=config)
+    cache = empty_cache(config)
     width = max(row.length for row in known)
     mask = torch.tensor([[0] * (width - row.length) + [1] * row.length for row in known]).long().to(device)
     some = next((row.prefix for row in known if row.length), None)

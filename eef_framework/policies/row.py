@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eef_framework.policies.choice import Draw, uniform
+from eef_framework.policies.choice import Draw, Pick, uniform
 from eef_framework.policies.constraint import Allowed, State
 
 
@@ -29,6 +29,7 @@ class Row:
         new: its tokens so far.
         fed: how many of them the model has seen.
         done: whether it is complete.
+        logprob: logarithm of the probability of the tokens so far, under the distribution they were sampled from.
     """
 
     def __init__(self, request: Request, ends: frozenset[int], meaningful: Allowed | None) -> None:
@@ -36,6 +37,7 @@ class Row:
         self.new: list[int] = []
         self.fed = 0
         self.done = False
+        self.logprob = 0.0
         self._last_choice: int | None = None  # its place in the answer
         self._state, self._ends, self._meaningful = request.start, ends, meaningful
         self._follow_the_only_way()
@@ -64,10 +66,11 @@ class Row:
         """Return what the next choice depends on."""
         return Draw(self._allowed(), self.request.temperature, uniform(self.request.seed, len(self.new)))
 
-    def take(self, token: int) -> None:
+    def take(self, pick: Pick) -> None:
         """Add the chosen token, and those that must follow it."""
         self._last_choice = len(self.new)
-        self._add(token)
+        self.logprob += pick.logprob
+        self._add(pick.token)
         self._follow_the_only_way()
 
     def _allowed(self) -> Allowed | None:

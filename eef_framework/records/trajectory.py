@@ -56,6 +56,13 @@ class Response(Record):
     thought: str = ""
     parsed: bool = True
     """Whether an action was found in the text; if not, the whole text was sent to the environment."""
+    logprob: float | None = None
+    """Logarithm of the answer's probability under the distribution it was sampled from (temperature and admissible
+    actions included; at temperature 0, that of temperature 1), where the policy knows it. Unlike the tokens, its last
+    digits may depend on what else was asked at the same time."""
+    dropped: int = Field(default=0, ge=0)
+    """How many of the oldest observations, with the turns that answer them, were left out of the prompt for it to fit
+    into the model's window. Training leaves out the same."""
     prompt_tokens: int = 0
     """Length of the prompt, in tokens."""
     computed_tokens: int = 0

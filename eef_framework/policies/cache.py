@@ -1,0 +1,102 @@
+"""Keys and values of a batch, in memory that is reserved ahead, padded on the left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache as once
+from typing import Any
+
+_AHEAD = 32
+"""For how many more tokens memory is reserved whenever there isn't enough."""
+
+
+def empty_cache(config: Any) -> Any:
+    """Return an empty cache for a model.
+
+    Args:
+        config: the model's.
+    """
+    from transformers import DynamicCache
+
+    cache = DynamicCache(config=config)
+    # Layers that see a window only, or keep something else than keys and values, stay what they are.
+    cache.layers = [_reserving()() if is_plain(layer) else layer for layer in cache.layers]
+    return cache
+
+
+def is_plain(layer: Any) -> bool:
+    """Tell whether a layer keeps the keys and values of all tokens."""
+    return type(layer).__name__ in ("DynamicLayer", "ReservingLayer")
+
+
+def merged(caches: Sequence[Any], masks: Sequence[Any], config: Any) -> tuple[Any, Any]:
+    """Return one cache with the rows of several, and the mask of its positions.
+
+    Args:
+        caches: of plain layers, at least one.
+        masks: which of their positions are real, `(rows, positions)` each.
+        config: the model's.
+    """
+    import torch
+
+    if len(caches) == 1:
+        return caches[0], masks[0]
+    whole, width = empty_cache(config), max(mask.shape[1] for mask in masks)
+    for index, layers in enumerate(zip(*(cache.layers for cache in caches), strict=True)):
+        keys = _stacked([layer.keys for layer in layers], width)
+        whole.update(keys, _stacked([layer.values for layer in layers], width), index)
+        for layer in layers:
+            layer.reset()  # so that there is never a second copy of more than one layer
+    return whole, torch.cat([torch.nn.functional.pad(mask, (width - mask.shape[1], 0)) for mask in masks])
+
+
+def _stacked(parts: Sequence[Any], width: int) -> Any:
+    """Join tensors `(rows, heads, positions, channels)` of several lengths, padded on the left."""
+    some = parts[0]
+    whole = some.new_zeros(sum(map(len, parts)), some.shape[1], width, some.shape[3])
+    row = 0
+    for part in parts:
+        whole[row : row + len(part), :, width - part.shape[2] :] = part
+        row += len(part)
+    return whole
+
+
+@once
+def _reserving() -> type[Any]:
+    """Return the class of layers with reserved memory. It exists once transformers is loaded."""
+    from transformers.cache_utils import DynamicLayer
+
+    class ReservingLayer(DynamicLayer):  # type: ignore[misc]
+        """Keys and values of one layer.
+
+        The one of transformers copies everything for every new token, which takes as long as the attention itself.
+        """
+
+        def update(self, key_states: Any, value_states: Any, *_: Any, **__: Any) -> tuple[Any, Any]:
+            """Add keys and values `(rows, heads, new, channels)`; returns all of them."""
+            if not self.is_initialized:
+                self.lazy_initialization(key_states, value_states)
+                self.keys, self.values = key_states[:, :, :0], value_states[:, :, :0]
+                self._room: list[Any] = [self.keys, self.values]
+            there = self.keys.shape[2]
+            wanted = there + key_states.shape[2]
+            known, new = (self.keys, self.values), (key_states, value_states)
+            if wanted > self._room[0].shape[2]:
+                self._room = [_wider(old, wanted + _AHEAD) for old in known]
+            for room, more in zip(self._room, new, strict=True):
+                room[:, :, there:wanted] = more
+            self.keys, self.values = (room[:, :, :wanted] for room in self._room)
+            return self.keys, self.values
+
+        def batch_select_indices(self, indices: Any) -> None:
+            """Keep these rows."""
+            super().batch_select_indices(indices)
+            if self.is_initialized:
+                self._room = [self.keys, self.values]
+
+    def _wider(old: Any, length: int) -> Any:
+        room = old.new_empty(*old.shape[:2], length, old.shape[3])
+        room[:, :, : old.shape[2]] = old
+        return room
+
+    return ReservingLayer
