@@ -25,7 +25,9 @@ class ChatFormat(BaseModel):
     instructions: bool = True
     """Put the environment's instructions in front, as a system message."""
     thoughts: bool = True
-    """Show and train thoughts. Without them, turns are worded as their action alone."""
+    """Show thoughts. Without them, turns are worded as their action alone."""
+    train_thoughts: bool = True
+    """Give thoughts loss, where they are shown. Without, a turn is learnt from `Action:` on."""
 
     def conversation(self, instructions: str, initial: Observation, steps: Sequence[Step]) -> Conversation:
         """Return the prompt for the state behind some steps; it ends with a user's message.
@@ -120,10 +122,12 @@ class ChatFormat(BaseModel):
         if response.thought and (self.style == "action" or not self.thoughts):
             # Tokens that hold a thought can't be shown in a format without thoughts.
             return Message(role="assistant", content=self.answer(step.action), weight=weight)
+        silent = 0 if self.train_thoughts or self.style == "action" else max(0, response.text.rfind("Action:"))
         return Message(
             role="assistant",
             content=response.text,
             weight=weight,
+            silent=silent if weight else 0,
             token_ids=response.token_ids,
             tokenizer=response.tokenizer,
         )

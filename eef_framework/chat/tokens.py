@@ -80,7 +80,7 @@ class ChatTokenizer:
     def encode(self, messages: Conversation) -> Encoded:
         """Return tokens and loss weights of a conversation that ends with an assistant's turn.
 
-        A turn's weight holds for its tokens, stop token included. What the template writes in front of a turn has no
+        A turn's weight holds for its tokens, stop token included, but not for those of its silent start. What the template writes in front of a turn has no
         weight; nor has a stop token that has to be filled in behind an earlier turn that was cut off.
 
         Raises:
@@ -93,6 +93,7 @@ class ChatTokenizer:
         weights = [0.0] * len(ids)
         answers = [message for message in messages if message.role == "assistant"]
         for message, (start, end) in zip(answers, [*prompt.turns, (len(prompt.ids), len(ids))], strict=True):
+            start += self._silent(message, ids[start:end])
             weights[start:end] = [message.weight] * (end - start)
         return Encoded(ids, weights)
 
@@ -136,6 +137,12 @@ class ChatTokenizer:
                 "Train without thoughts (format.thoughts: false), or put another chat template into its folder.",
             )
         return [*self._continued(self._opening, shown), *self.stop_ids]
+
+    def _silent(self, message: Message, turn: list[int]) -> int:
+        """Return how many tokens of a turn say nothing but what gets no loss."""
+        if not message.silent:
+            return 0
+        return sum(len(self.text(turn[:end])) <= message.silent for end in range(1, len(turn) + 1))
 
     def _behind(self, earlier: str, text: str) -> tuple[str, str]:
         """Split what follows an earlier prompt into the turn that answers it and what comes behind its stop token."""

@@ -18,6 +18,8 @@ class Message(Record):
     content: str
     weight: float = Field(default=0.0, ge=0.0)
     """Weight of this turn's tokens in the loss. Only an assistant's turn may have one above 0."""
+    silent: int = Field(default=0, ge=0)
+    """How many characters at the start of `content` get no loss in spite of the weight, such as a thought's."""
     token_ids: tuple[int, ...] | None = None
     """For an assistant's turn: the tokens as they were sampled, stop token included."""
     tokenizer: str = ""

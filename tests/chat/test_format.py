@@ -137,3 +137,12 @@ def test_misspelt_settings_are_refused():
 def test_the_format_needs_no_torch():
     code = "import sys, eef_framework.chat.format; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_thoughts_are_shown_without_loss_if_they_are_not_to_be_trained():
+    (example,) = ChatFormat(train_thoughts=False).examples(TRAJECTORY, [1.0, 1.0, 1.0], "", "expert")
+    turns = [message for message in example.messages if message.role == "assistant"]
+    assert [turn.content[turn.silent :] for turn in turns] == ["Action: a0", "Action: a1", "Action: a2"]
+    assert [turn.silent for turn in turns] == [len("Thought: t0\n"), 0, 0]
+    (example,) = ChatFormat().examples(TRAJECTORY, [1.0, 1.0, 1.0], "", "expert")
+    assert not any(message.silent for message in example.messages)

@@ -279,3 +279,15 @@ def test_long_conversations_are_no_problem():
     pair = (user("a page"), agent("click[x]"))
     once, often = (chat(CHATML).encode(pair * times).weights for times in (1, 150))
     assert sum(weight > 0 for weight in often) == 150 * sum(weight > 0 for weight in once)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+@settings(max_examples=30, deadline=None)
+@given(thought=st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=20).map(str.strip))
+def test_a_silent_start_has_no_loss_and_the_rest_has(name, thought):
+    tokens, silent = chat(TEMPLATES[name]), f"Thought: {thought}.\n"
+    messages = (user("a"), agent(silent + "Action: click[x]", silent=len(silent)), user("b"), agent("Action: y"))
+    ids, weights = tokens.encode(messages)
+    learnt = decoded(tokens, [token for token, weight in zip(ids, weights, strict=True) if weight])
+    lead = " " if name == "mistral" else ""
+    assert learnt == f"Action: click[x]{STOPS[name]}{lead}Action: y{STOPS[name]}"
