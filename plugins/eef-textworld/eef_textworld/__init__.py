@@ -1,0 +1,1 @@
+"""TextWorld for eef-framework: see the README."""

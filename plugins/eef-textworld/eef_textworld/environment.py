@@ -1,0 +1,167 @@
+"""TextWorld as an environment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, ClassVar, Final
+
+from pydantic import Field, JsonValue, PrivateAttr
+
+from eef_framework.errors import ConfigError, EnvironmentFailure, UnknownName
+from eef_framework.interfaces import Environment
+from eef_framework.records import Task, fingerprint
+from eef_textworld.engine import Look
+from eef_textworld.games import SEEDS, SPLITS, Challenge, GameSpec, Goal, Theme
+from eef_textworld.host import Host
+from eef_textworld.session import TextWorldSession
+from eef_textworld.views import Mode, Part
+
+RULES: Final = (
+    "You are playing a text adventure. Answer with one command a turn. Commands look like these: go north, "
+    "open chest, take lamp, take lamp from chest, put lamp on table, insert lamp into chest, drop lamp, "
+    "unlock door with key, eat apple, examine note, look, inventory."
+)
+
+
+class TextWorld(Environment):
+    """Text games made by TextWorld: games of a chosen size, or one of TextWorld's own challenges."""
+
+    name: ClassVar[str] = "textworld"
+
+    challenge: Challenge = "custom"
+    """`custom` for games of TextWorld's generator, or `tw-simple`, `tw-cooking`, `tw-coin_collector`,
+    `tw-treasure_hunter`."""
+    rooms: int = Field(default=4, ge=1, le=40)
+    """Number of rooms (`custom`)."""
+    objects: int = Field(default=6, ge=0, le=60)
+    """Number of objects, containers and supporters (`custom`); a quest adds those it needs."""
+    shortest: int = Field(default=2, ge=1, le=20)
+    """Length of the shortest quests, in actions (`custom`)."""
+    longest: int = Field(default=5, ge=1, le=20)
+    """Length of the longest quests; games take turns from the shortest to the longest (`custom`)."""
+    quests: int = Field(default=1, ge=1, le=5)
+    """Number of quests that don't depend on one another (`custom`)."""
+    level: int = Field(default=1, ge=1, le=300)
+    """Difficulty of `tw-coin_collector` (1 to 300, up to 100 rooms) and `tw-treasure_hunter` (1 to 30)."""
+    options: dict[str, JsonValue] = Field(default_factory=dict)
+    """Settings of `tw-simple` (`rewards`) and `tw-cooking` (`recipe`, `take`, `open`, `cook`, `cut`, `drop`, `go`),
+    as TextWorld calls them."""
+    goal: Goal = "last"
+    """What the objective names: the `last` action only, so that the rest has to be found out, or all `steps`."""
+    theme: Theme = "plain"
+    """Where names come from: `plain` (a small vocabulary), `house` or `basic` (TextWorld's)."""
+    mode: Mode = "compact"
+    """How games read: `compact` for tiny models, `text` in sentences."""
+    parts: tuple[Part, ...] = ("objective", "room", "inventory")
+    """What every observation in `text` mode holds; the first one holds all."""
+    max_steps: int = Field(default=20, ge=1)
+    """Longest episode, in actions."""
+    first_seed: int = Field(default=0, ge=0, lt=SEEDS // 2)
+    """Seed of the first game of each split: another one gives other games."""
+    train: int = Field(default=2000, ge=0, le=SEEDS // 2)
+    """Number of games in the split `train`."""
+    dev: int = Field(default=500, ge=0, le=SEEDS // 2)
+    """Number of games in the split `dev`."""
+    test: int = Field(default=1000, ge=0, le=SEEDS // 2)
+    """Number of games in the split `test`."""
+    kept: int = Field(default=256, ge=1)
+    """How many games are kept for the next episode of the same task (about 0.2 MB each)."""
+    limit_s: float = Field(default=60.0, gt=0.0)
+    """Longest time for making a game or a step, in seconds. TextWorld's process is ended then, the episode fails."""
+
+    _tasks: dict[str, list[Task]] = PrivateAttr(default_factory=dict)
+
+    def model_post_init(self, context: Any) -> None:
+        """Refuse settings that contradict one another.
+
+        Raises:
+            ConfigError: the shortest quest is longer than the longest, or the level isn't one of the challenge.
+        """
+        if self.shortest > self.longest:
+            raise ConfigError(
+                f"the shortest quests have {self.shortest} actions, the longest {self.longest}", "Raise `longest`."
+            )
+        if self.challenge == "tw-treasure_hunter" and self.level > 30:
+            raise ConfigError(f"tw-treasure_hunter has no level {self.level}", "Choose one from 1 to 30.")
+
+    @cached_property
+    def host(self) -> Host:
+        """The process that the games run in."""
+        return Host(Look(self.mode, tuple(self.parts)), self.kept, self.limit_s)
+
+    @property
+    def instructions(self) -> str:
+        """The rules; empty in compact mode, where a model learns them from demonstrations."""
+        return RULES if self.mode == "text" else ""
+
+    def tasks(self, split: str) -> Sequence[Task]:
+        """Return the tasks of a split. Their games are made when they are opened.
+
+        Raises:
+            UnknownName: there is no such split.
+        """
+        if split not in SPLITS:
+            raise UnknownName.of("split of the environment 'textworld'", split, SPLITS)
+        if split not in self._tasks:
+            self._tasks[split] = [self._task(split, index) for index in range(getattr(self, split))]
+        return self._tasks[split]
+
+    def open(self, task: Task) -> TextWorldSession:
+        """Start an episode.
+
+        Raises:
+            EnvironmentFailure: the task is another environment's, of another version of TextWorld, or has no game.
+        """
+        try:
+            fits = task.environment == self.name and task.fingerprint == _fingerprint(GameSpec.of(task.info))
+        except TypeError:
+            fits = False
+        if not fits:
+            raise EnvironmentFailure(
+                f"task {task.id!r} of environment {task.environment!r}, made with TextWorld "
+                f"{task.info.get('textworld', '?')}, is not one of this environment's (TextWorld {_version()})",
+                "Take tasks from `tasks(split)`, and keep the version of TextWorld throughout a run.",
+            )
+        return TextWorldSession(self, task)
+
+    def close(self) -> None:
+        """End the process that the games run in."""
+        if "host" in self.__dict__:
+            self.host.close()
+
+    def _task(self, split: str, index: int) -> Task:
+        length = self.shortest + index % (self.longest - self.shortest + 1)
+        own = {"rooms": self.rooms, "objects": self.objects, "length": length, "quests": self.quests}
+        spec = GameSpec(
+            challenge=self.challenge,
+            split=split,
+            seed=SPLITS.index(split) * SEEDS + self.first_seed + index,
+            options=self.options,
+            goal=self.goal,
+            theme=self.theme,
+            **(own if self.challenge == "custom" else {"level": self.level}),
+        )
+        leveled = self.challenge in ("tw-coin_collector", "tw-treasure_hunter")
+        kind = f"quest-{length}" if self.challenge == "custom" else self.challenge
+        return Task(
+            id=f"{self.challenge}-{split}-{spec.seed - SPLITS.index(split) * SEEDS}",
+            environment=self.name,
+            split=split,
+            kind=f"{kind}-{self.level}" if leveled else kind,
+            fingerprint=_fingerprint(spec),
+            info={**spec.info, "textworld": _version()},
+        )
+
+
+def _fingerprint(spec: GameSpec) -> str:
+    """Return a hash of what determines a game: its parameters and the version of what makes it."""
+    return fingerprint(f"{sorted(spec.info.items())} TextWorld {_version()}")
+
+
+def _version() -> str:
+    try:
+        return version("textworld")
+    except PackageNotFoundError as error:
+        raise EnvironmentFailure("TextWorld is not installed", "pip install textworld") from error
