@@ -8,12 +8,14 @@ from typing import Any
 from eef_framework.plugins import hookimpl
 from eef_webshop.generated.shop import Shop
 from eef_webshop.generated.shopper import PerfectShopper, Shopper
+from eef_webshop.site.environment import WebShop
 
 
 @hookimpl
 def register_environments(register: Callable[[type[Any]], None]) -> None:
     """Register the shops."""
     register(Shop)
+    register(WebShop)
 
 
 @hookimpl

@@ -1,0 +1,61 @@
+"""Finding the products: a prepared store, or a folder with the official files that is prepared once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from eef_framework.errors import ConfigError
+from eef_framework.records import fingerprint
+from eef_webshop.data.catalogue import Catalogue
+from eef_webshop.data.manifest import FILE, FORMAT
+
+OFFICIAL: Final = ("items_shuffle*.json*", "items_ins_v2*.json*", "items_human_ins*.json*")
+HOW: Final = (
+    "Get the products with `eef webshop download small`, prepare them with `eef webshop prepare FOLDER --out STORE`, "
+    "and name the store (`--set environment.data=STORE`). The environment `shop` needs no data at all."
+)
+
+
+def open_catalogue(data: Path | None) -> Catalogue:
+    """Open the store in a folder, or one prepared from the official files there.
+
+    Raises:
+        ConfigError: there are neither.
+    """
+    if data is None:
+        raise ConfigError("the environment 'webshop' has no products: its setting `data` is not given", HOW)
+    data = data.expanduser()
+    if (data / FILE).is_file():
+        return Catalogue.open(data)
+    files = _official_files(data)
+    if not files:
+        state = "neither a prepared store nor the official files" if data.is_dir() else "no such folder"
+        raise ConfigError(f"the environment 'webshop' looks for products in {str(data)!r}: {state}", HOW)
+    return Catalogue.open(_prepared(data, files))
+
+
+def _official_files(data: Path) -> list[Path]:
+    if data.is_file():
+        return [data, *(path for pattern in OFFICIAL[1:] for path in sorted(data.parent.glob(pattern)))]
+    return [path for pattern in OFFICIAL for path in sorted(data.glob(pattern))]
+
+
+def _prepared(data: Path, files: list[Path]) -> Path:
+    """Return the store that belongs to these files, making it first where it isn't there."""
+    from eef_webshop.data.prepare import prepare
+
+    sizes = [f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in (data, *files)]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    store = cache / "eef-webshop" / fingerprint("\n".join((f"format {FORMAT}", *sizes)))
+    if (store / FILE).is_file():
+        return store
+    print(f"webshop: preparing the products in {data} once, into {store}", file=sys.stderr)
+    try:
+        prepare(data, store)
+    except ConfigError:
+        if not (store / FILE).is_file():  # else another process was faster
+            raise
+    return store

@@ -1,0 +1,146 @@
+"""The words of the pages in the reference's two modes, learned from recordings of it."""
+
+from __future__ import annotations
+
+from eef_webshop.site.markup import joined, node, script_safe_json
+from eef_webshop.site.sheet import RATING, Sheet
+from eef_webshop.site.state import State
+
+
+class Plain:
+    """Mode `text`: parts of a page with `[SEP]` between them."""
+
+    between = " [SEP] "
+
+    @staticmethod
+    def start(instruction: str) -> str:
+        """Return the first page."""
+        return joined(["WebShop", "Instruction:", instruction, "Search"])
+
+    @staticmethod
+    def under(instruction: str, body: str, clicked: str = "") -> str:
+        """Return a page with the instruction at its top."""
+        return f"Instruction: [SEP] {instruction.strip()} [SEP] {body}" if instruction else f"Instruction: [SEP] {body}"
+
+    @staticmethod
+    def head(state: State) -> str:
+        """Return what stands above the results."""
+        parts = ["Back to Search", f"Page {state.number} (Total results: {len(state.found)})"]
+        return joined([*parts, *["< Prev"] * state.has_prev, "Next >"])
+
+    @staticmethod
+    def line(sheet: Sheet, seen: bool) -> str:
+        """Return a product in the results."""
+        return joined([node(sheet.product.asin), sheet.name, sheet.product.price_tag])
+
+    @staticmethod
+    def item(sheet: Sheet, address: str) -> str:
+        """Return the page of a product."""
+        parts = ["Back to Search", "< Prev"]
+        for name, values in sheet.product.options.items():
+            parts += [node(name), *map(node, values)]
+        parts += [sheet.name, f"Price: {sheet.product.price_tag}", RATING]
+        return joined([*parts, *(tab.title() for tab in sheet.tabs), "Buy Now"])
+
+    @staticmethod
+    def clicked(sheet: Sheet, state: State) -> str:
+        """Return what stands above everything for the options chosen: nothing in this mode."""
+        return ""
+
+    @staticmethod
+    def tab(parts: list[str]) -> str:
+        """Return a page behind the product's."""
+        return joined(["Back to Search", "< Prev", *parts])
+
+    @staticmethod
+    def done(sheet: Sheet, state: State, reward: float) -> str:
+        """Return the last page."""
+        return joined(_receipt(sheet, state, reward))
+
+
+class Rich:
+    """Mode `text_rich`: a line for every part, buttons in tags."""
+
+    between = ""
+
+    @staticmethod
+    def start(instruction: str) -> str:
+        """Return the first page."""
+        return f"WebShop\nInstruction: \n{_lines([instruction])}{_button('Search')}"
+
+    @staticmethod
+    def under(instruction: str, body: str, clicked: str = "") -> str:
+        """Return a page with the instruction at its top, below what was clicked."""
+        return f"{clicked}Instruction:\n{_lines([instruction])}{body}"
+
+    @staticmethod
+    def head(state: State) -> str:
+        """Return what stands above the results."""
+        page = f"Page {state.number} (Total results: {len(state.found)})\n"
+        prev = _button("< Prev") if state.has_prev else ""
+        return _button("Back to Search") + page + prev + _button("Next >")
+
+    @staticmethod
+    def line(sheet: Sheet, seen: bool) -> str:
+        """Return a product in the results."""
+        mark = _clicked_button if seen else _button
+        return "\n" + mark(sheet.product.asin) + _lines([sheet.name, sheet.product.price_tag])
+
+    @staticmethod
+    def item(sheet: Sheet, address: str) -> str:
+        """Return the page of a product. An option counts as chosen where its quoted value stands in the address."""
+        parts = [_button("Back to Search"), _button("< Prev")]
+        for name, values in sheet.product.options.items():
+            parts.append(_lines([node(name)]))
+            parts += [f"  {_option(value, address)}" for value in map(node, values) if value]
+        parts.append(_lines([sheet.name, f"Price: {sheet.product.price_tag}", RATING]))
+        return "".join([*parts, *(_button(tab.title()) for tab in sheet.tabs), _button("Buy Now")])
+
+    @staticmethod
+    def clicked(sheet: Sheet, state: State) -> str:
+        """Return what stands above everything for the options chosen, the last one first."""
+        if not state.options and '"' not in state.query:
+            return ""
+        address = state.address
+        values = [node(value) for values in sheet.product.options.values() for value in values]
+        return "".join(f"You have clicked {value}.\n" for value in reversed(values) if _stands_in(value, address))
+
+    @staticmethod
+    def tab(parts: list[str]) -> str:
+        """Return a page behind the product's."""
+        return _button("Back to Search") + _button("< Prev") + _lines(parts)
+
+    @staticmethod
+    def done(sheet: Sheet, state: State, reward: float) -> str:
+        """Return the last page."""
+        return _lines(_receipt(sheet, state, reward))
+
+
+def _lines(parts: list[str]) -> str:
+    return "".join(f"{part}\n" for part in parts if part)
+
+
+def _button(name: str) -> str:
+    return f"[button] {name} [button_]\n"
+
+
+def _clicked_button(name: str) -> str:
+    return f"[clicked button] {name} [clicked button_]\n"
+
+
+def _option(value: str, address: str) -> str:
+    return _clicked_button(value) if _stands_in(value, address) else _button(value)
+
+
+def _stands_in(value: str, address: str) -> bool:
+    return bool(value) and f'"{value}"' in address
+
+
+def _receipt(sheet: Sheet, state: State, reward: float) -> list[str]:
+    """Return the parts of the last page; most of it is there for the reference's human studies, and empty."""
+    bought = ["Purchased", "asin", node(sheet.product.asin), "options", script_safe_json(dict(state.options))]
+    unknown = ["attrs", "None", "category", "None", "query", "None", "product category", "None"]
+    target = ["Target", "asin", "options", "attrs", "price upper", "instuction text", "category", "product category"]
+    score = ["Reward", "Your score (min 0.0, max 1.0)", str(reward), "Reward Details ", "None"]
+    code = ["Thank you for shopping with us!", "Your code: ", "None", " (Paste it in your MTurk interface.)"]
+    return [*code, *bought, *unknown, *target, "query", "Goal ", "None", *score]
