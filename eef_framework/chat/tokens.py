@@ -80,8 +80,9 @@ class ChatTokenizer:
     def encode(self, messages: Conversation) -> Encoded:
         """Return tokens and loss weights of a conversation that ends with an assistant's turn.
 
-        A turn's weight holds for its tokens, stop token included, but not for those of its silent start. What the template writes in front of a turn has no
-        weight; nor has a stop token that has to be filled in behind an earlier turn that was cut off.
+        A turn's weight holds for its tokens, stop token included, but not for those of its silent start. What the
+        template writes in front of a turn has no weight; nor has a stop token that has to be filled in behind an
+        earlier turn that was cut off.
 
         Raises:
             ConfigError: the template rewrites earlier messages, or the turn that is to be trained.
@@ -96,6 +97,16 @@ class ChatTokenizer:
             start += self._silent(message, ids[start:end])
             weights[start:end] = [message.weight] * (end - start)
         return Encoded(ids, weights)
+
+    def drifts(self, messages: Conversation, ids: Sequence[int]) -> bool:
+        """Tell whether a conversation's tokens differ from those of the template's text as a whole.
+
+        Args:
+            messages: a conversation that ends with an assistant's turn.
+            ids: its tokens, as `encode` returns them.
+        """
+        whole = self.tokens(self._render(messages, prompt=False))
+        return list(ids) != whole[: len(ids)]
 
     def answer_ids(self, text: str) -> list[int]:
         """Return the tokens of an answer as they stand behind a prompt, without the stop token."""

@@ -31,6 +31,9 @@ class Preparation(NamedTuple):
     """Ids of examples that were cut behind the last turn that fits."""
     without_loss: list[str]
     """Ids of examples without a token to learn."""
+    drifted: list[str]
+    """Ids of examples whose turns are known as text only, and whose tokens, turn by turn, aren't those of the text as a
+    whole. They are learnt turn by turn, as the agent would be shown them."""
 
 
 class Batch(NamedTuple):
@@ -65,7 +68,7 @@ def prepare(
     Raises:
         NothingToTrain: no example is left.
     """
-    done = Preparation([], [], [], [])
+    done = Preparation([], [], [], [], [])
     for example in examples:
         ids, weights = chat.encode(example.messages)
         if not any(weights):
@@ -76,6 +79,8 @@ def prepare(
         if not places:
             done.over_long.append(example.id)
             continue
+        if _text_only(example) and chat.drifts(example.messages, ids):
+            done.drifted.append(example.id)
         if end < len(ids):
             done.cut.append(example.id)
         done.examples.append(Prepared(example.id, ids[:end], places, [weights[place] for place in places]))
@@ -86,6 +91,10 @@ def prepare(
             "Collect more, choose other selection rules, or raise the trainer's max_tokens.",
         )
     return done
+
+
+def _text_only(example: Example) -> bool:
+    return all(message.token_ids is None for message in example.messages)
 
 
 def _last_end(weights: Sequence[float], room: int) -> int:

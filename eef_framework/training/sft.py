@@ -160,6 +160,7 @@ def _report(prepared: Preparation) -> str:
             "over_long": prepared.over_long,
             "cut": prepared.cut,
             "without_loss": prepared.without_loss,
+            "drifted": prepared.drifted,
         },
         indent=2,
     )

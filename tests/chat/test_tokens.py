@@ -291,3 +291,20 @@ def test_a_silent_start_has_no_loss_and_the_rest_has(name, thought):
     learnt = decoded(tokens, [token for token, weight in zip(ids, weights, strict=True) if weight])
     lead = " " if name == "mistral" else ""
     assert learnt == f"Action: click[x]{STOPS[name]}{lead}Action: y{STOPS[name]}"
+
+
+def test_drift_is_a_difference_from_the_tokens_of_the_whole_text():
+    """Where a template's newline and an answer's are one token in the text as a whole, they are two turn by turn."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(special_tokens=SPECIAL, initial_alphabet=alphabet, vocab_size=280)
+    tokenizer.train_from_iterator(["\n\n"] * 50, trainer)
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>", chat_template=CHATML)
+    wrapped.add_special_tokens({"additional_special_tokens": SPECIAL[2:]})
+    tokens = ChatTokenizer(wrapped)
+    plain, drifting = (user("a"), agent("x")), (user("a"), agent("\nx"))
+    assert not tokens.drifts(plain, tokens.encode(plain).ids)
+    assert tokens.drifts(drifting, tokens.encode(drifting).ids)
+    assert decoded(tokens, tokens.encode(drifting).ids).endswith("assistant\n\nx<|im_end|>")
