@@ -42,7 +42,12 @@ class Connection:
         self.answered = False
         self._slots = asyncio.Semaphore(settings.requests)
         self._client = openai.AsyncOpenAI(
-            api_key=settings.key(), base_url=settings.base_url, timeout=settings.timeout_s, max_retries=0
+            api_key=settings.key(),
+            base_url=settings.base_url,
+            timeout=settings.timeout_s,
+            max_retries=0,
+            # The one it makes by itself closes itself in whichever event loop runs when it is collected.
+            http_client=openai.DefaultAsyncHttpxClient(),
         )
 
     async def ask(self, messages: list[dict[str, str]], fields: dict[str, Any]) -> tuple[Completion, int]:
