@@ -82,9 +82,9 @@ class CompactPages(Pages):
     def __init__(self, catalogue: Catalogue) -> None:
         super().__init__(catalogue)
         self._wishes = lru_cache(maxsize=REMEMBERED)(lambda key: Wish.of(key.goal))
-        self._lines = lru_cache(maxsize=4 * REMEMBERED)(
-            lambda key, index: _line(self._product(index), key.goal, self.wish(key.goal))
-        )
+        self._lines = lru_cache(maxsize=4 * REMEMBERED)(self._new_line)
+        self._abouts = lru_cache(maxsize=REMEMBERED)(self._new_about)
+        self._values = lru_cache(maxsize=REMEMBERED)(self._new_values)
 
     def wish(self, goal: Goal) -> Wish:
         """Return a goal in short."""
@@ -126,6 +126,10 @@ class CompactPages(Pages):
 
     def values(self, index: int, goal: Goal) -> dict[str, tuple[str, str]]:
         """Return the options that are shown: name and value by what is clicked to choose it."""
+        return self._values(_Key(goal), index)
+
+    def _new_values(self, key: _Key, index: int) -> dict[str, tuple[str, str]]:
+        goal = key.goal
         words, shown = self.wish(goal).option_words, {}
         for letter, (name, values) in zip(OPTIONS, self._product(index).options.items(), strict=False):
             for number, value in enumerate(_likeliest(values, goal.values, words), 1):
@@ -158,17 +162,22 @@ class CompactPages(Pages):
         return "\n".join([f"{how} page {state.number} of {pages}", *lines])
 
     def _item(self, state: State, goal: Goal) -> str:
-        product, chosen = self._product(state.product), dict(state.options)
-        has, lacks = _attributes(product, goal)
-        lines = [f"item {self._lines(_Key(goal), state.product)}", f"has {' , '.join(has) or 'none'}"]
-        lines += [f"lacks {' , '.join(lacks)}"] if lacks else []
-        last = ""
+        chosen, wanted, last = dict(state.options), goal.values, ""
+        lines = [self._abouts(_Key(goal), state.product)]
         for label, (name, value) in self.values(state.product, goal).items():
             lines += [name] if name != last else []
-            mark = "chosen " if chosen.get(name) == value else "wanted " if value in goal.values else ""
+            mark = "chosen " if chosen.get(name) == value else "wanted " if value in wanted else ""
             lines.append(f"{_short(value)} {mark}{click(label)}")
             last = name
         return "\n".join(lines)
+
+    def _new_line(self, key: _Key, index: int) -> str:
+        return _line(self._product(index), key.goal, self.wish(key.goal))
+
+    def _new_about(self, key: _Key, index: int) -> str:
+        has, lacks = _attributes(self._product(index), key.goal)
+        lines = [f"item {self._lines(key, index)}", f"has {' , '.join(has) or 'none'}"]
+        return "\n".join([*lines, *[f"lacks {' , '.join(lacks)}"] * bool(lacks)])
 
     def _product(self, index: int) -> Product:
         return self.sheet(index).product
@@ -213,6 +222,7 @@ def _likeliest(values: tuple[str, ...], wanted: tuple[str, ...], words: frozense
     return [value for value in known if value in likely]
 
 
+@lru_cache(maxsize=1 << 14)
 def _words(text: str) -> frozenset[str]:
     return frozenset(_WORD.findall(text.lower())) - _COMMON
 

@@ -123,6 +123,8 @@ class WebShop(Environment):
 
     def close(self) -> None:
         """Close the store. The next use opens it again."""
+        if catalogue := self.__dict__.get("catalogue"):
+            catalogue.close()
         for name in ("pages", "book", "catalogue"):
             self.__dict__.pop(name, None)
 

@@ -13,7 +13,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -210,8 +210,9 @@ def human_goal(product: Product, number: int, limit: float) -> Goal:
 
 def stamped(goal: Goal) -> Goal:
     """Return a goal with its fingerprint."""
-    content = {key: value for key, value in asdict(goal).items() if key != "fingerprint"}
-    return Goal(**content, fingerprint=fingerprint(json.dumps(content, sort_keys=True)))
+    texts = [goal.asin, goal.category, goal.query, goal.name, goal.product_category, goal.instruction]
+    content = json.dumps([*texts, goal.attributes, goal.price_upper, goal.options], sort_keys=True)
+    return replace(goal, fingerprint=fingerprint(content))
 
 
 def _product_of(catalogue: Catalogue, goal: Goal) -> Product:

@@ -1,0 +1,168 @@
+"""How fast is the environment `webshop` on the 1,000 products, in one process on one core?
+
+Replays the action sequences of the recordings in every mode (`compact` takes its own clicks, at random), searches their
+queries, opens tasks, forks sessions, and plays sessions while watching memory. Steps are replayed three times: right
+after opening; with everything remembered; and with pages remembered while every search is ranked anew, as in training,
+where tasks go round and searches differ. The last is what `steps/s, MODE` means. Each figure is the median of several
+repetitions, with the least and the greatest; writes JSON. For comparison: the reference text environment does 44
+steps/s on this kind of machine (README of the shared data).
+
+    OMP_NUM_THREADS=1 python benchmarks/webshop_speed.py ../shared/data/webshop-1k
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from eef_webshop.data.catalogue import Catalogue
+from eef_webshop.site.environment import WebShop
+
+TARGETS = {
+    "steps/s, text": 9_000,
+    "steps/s, text_rich": 9_000,
+    "searches/s, nothing remembered": 2_000,
+    "fork, microseconds": 20,
+    "reset, microseconds": 50,
+}
+MODES = ("text", "text_rich", "compact")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="official files, or a prepared store")
+    parser.add_argument("--episodes", type=Path, help="recordings (default: reference_episodes.jsonl.gz of the data)")
+    parser.add_argument("--repetitions", type=int, default=7)
+    parser.add_argument("--sessions", type=int, default=10_000, help="opened, played and closed for the memory figure")
+    parser.add_argument("--quick", action="store_true", help="two repetitions, 500 sessions")
+    parser.add_argument("--out", type=Path, default=Path("runs/webshop-speed/summary.json"))
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.repetitions, arguments.sessions = 2, 500
+    path = arguments.episodes or arguments.data / "reference_episodes.jsonl.gz"
+    episodes = [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
+    figures = measure(arguments.data, episodes, arguments.repetitions)
+    memory = resident_after(arguments.data, episodes, arguments.sessions)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps({"figures": figures, "memory_mib": memory}, indent=2))
+    print(as_text(figures, memory))
+
+
+class Forgetful:
+    """A catalogue that ranks every query anew."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    def search(self, query: str) -> tuple[int, ...]:
+        """Return the products found."""
+        docs, _ = self._catalogue.index.top(query, 50)
+        return tuple(docs.tolist())
+
+
+def measure(data: Path, episodes: list[dict], repetitions: int) -> dict[str, list[float]]:
+    """Return all repetitions of all figures. Every repetition starts with a new shop, so with empty caches."""
+    figures: dict[str, list[float]] = {}
+    shop = WebShop(data=data, max_steps=None)  # prepares the products, where that is still to be done
+    assert len(shop.book)
+    for _ in range(repetitions):
+        for mode in MODES:
+            shop = WebShop(data=data, mode=mode, max_steps=None)
+            assert len(shop.book)
+            figures.setdefault(f"steps/s, {mode}, from nothing", []).append(steps_per_second(shop, episodes))
+            figures.setdefault(f"steps/s, {mode}, all remembered", []).append(steps_per_second(shop, episodes))
+            shop.pages.catalogue = Forgetful(shop.catalogue)
+            figures.setdefault(f"steps/s, {mode}", []).append(steps_per_second(shop, episodes))
+        queries = [s["action"][7:-1] for e in episodes for s in e["steps"] if s["action"].startswith("search[")]
+        shop = WebShop(data=data, max_steps=None)
+        distinct = list(dict.fromkeys(query.lower() for query in queries))
+        figures.setdefault("searches/s, nothing remembered", []).append(searches_per_second(shop.catalogue, distinct))
+        figures.setdefault("reset, microseconds", []).append(reset_microseconds(shop))
+        figures.setdefault("fork, microseconds", []).append(fork_microseconds(shop, episodes))
+    return figures
+
+
+def steps_per_second(shop: WebShop, episodes: list[dict]) -> float:
+    """Replay the recorded actions; in compact mode, walk as far at random over the listed ones."""
+    tasks = [shop.task(episode["goal_index"]) for episode in episodes]
+    steps, draw, began = 0, random.Random(0), time.perf_counter()
+    for task, episode in zip(tasks, episodes, strict=True):
+        with shop.open(task) as session:
+            for recorded in episode["steps"]:
+                listed = session.observation.actions
+                session.step(draw.choice(listed) if shop.mode == "compact" else recorded["action"])
+                steps += 1
+                if session.done:
+                    break
+    return steps / (time.perf_counter() - began)
+
+
+def searches_per_second(catalogue: Catalogue, queries: list[str]) -> float:
+    """Rank distinct queries on the bare index, which remembers no rankings."""
+    return len(queries) / seconds(lambda query: catalogue.index.top(query, 50), queries)
+
+
+def reset_microseconds(shop: WebShop) -> float:
+    """Open 1,000 tasks that were looked at before, from their records."""
+    tasks = list(shop.tasks("dev"))
+    return 1e6 * seconds(shop.open, tasks) / len(tasks)
+
+
+def fork_microseconds(shop: WebShop, episodes: list[dict]) -> float:
+    """Fork sessions in the middle of the recorded episodes."""
+    sessions = []
+    for episode in episodes:
+        session = shop.open(shop.task(episode["goal_index"]))
+        for recorded in episode["steps"][: len(episode["steps"]) // 2]:
+            session.step(recorded["action"])
+        sessions.append(session)
+    return 1e6 * seconds(lambda session: session.fork(), sessions * 20) / len(sessions * 20)
+
+
+def seconds(call: Callable, arguments: Iterable) -> float:
+    """Return how long it takes to call something with each of the arguments."""
+    began = time.perf_counter()
+    for argument in arguments:
+        call(argument)
+    return time.perf_counter() - began
+
+
+def resident_after(data: Path, episodes: list[dict], sessions: int) -> dict[str, float]:
+    """Play sessions, and return the resident memory in MiB after each tenth of them."""
+    shop, resident = WebShop(data=data, max_steps=None), {}
+    count = len(shop.book)
+    for number in range(sessions):
+        with shop.open(shop.task(number % count)) as session:
+            for recorded in episodes[number % len(episodes)]["steps"]:
+                if session.step(recorded["action"]).done:
+                    break
+        if (number + 1) % (sessions // 10) == 0:
+            resident[str(number + 1)] = round(resident_mib(), 1)
+    return resident
+
+
+def resident_mib() -> float:
+    """Return this process's resident memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 2**20
+
+
+def as_text(figures: dict[str, list[float]], memory: dict[str, float]) -> str:
+    """Return the figures as a table."""
+    lines = [f"{'':38} {'median':>10} {'least':>10} {'greatest':>10}   wanted"]
+    for name, values in figures.items():
+        low, middle, high = min(values), statistics.median(values), max(values)
+        target = f"{'<=' if 'micro' in name else '>='} {TARGETS[name]:,}" if name in TARGETS else ""
+        lines.append(f"{name:38} {middle:10,.1f} {low:10,.1f} {high:10,.1f}   {target}")
+    lines += ["", f"resident memory in MiB after so many sessions: {memory}"]
+    return "\n".join([*lines, "the reference does 44 steps/s on this kind of machine"])
+
+
+if __name__ == "__main__":
+    main()
