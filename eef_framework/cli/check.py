@@ -2,46 +2,141 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from eef_framework.cli.errors import show
 from eef_framework.cli.options import PluginList, selected
 from eef_framework.cli.phases import say
 from eef_framework.cli.records import record_of
 from eef_framework.config.document import parse_value
-from eef_framework.errors import ConfigError, UnknownName
+from eef_framework.errors import ConfigError, EefError, UnknownName
+from eef_framework.interfaces import Component
 from eef_framework.plugins import Kind, Registry, load_plugins
 from eef_framework.plugins.kinds import KINDS, kind_of
 from eef_framework.plugins.registry import import_class
 from eef_framework.runs import read_rows
 
+OPTIONS: dict[str, tuple[Kind, ...]] = {
+    "split": ("environment", "expert"),
+    "tasks": ("environment", "expert"),
+    "cycles": ("environment",),
+}
+"""Option -> the kinds whose checks take it."""
+
 
 def check(
-    target: Annotated[
-        str, typer.Argument(metavar="NAME_OR_FILE", help="A part (`shop`, `my_module:MyClass`), or a .jsonl file.")
+    targets: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME_OR_FILE...", help="Parts (`shop`, `my_module:MyClass`), or .jsonl files."),
     ],
     kind: Annotated[
         str | None, typer.Option(metavar="KIND", help="Which part is meant, if several have the name.")
     ] = None,
+    env: Annotated[str | None, typer.Option("--env", metavar="NAME", help="Where an expert demonstrates.")] = None,
+    policy: Annotated[
+        str, typer.Option("--policy", metavar="NAME", help="The policy whose weights a trainer trains.")
+    ] = "transformers",
     settings: Annotated[
-        list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="A setting of the part. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            "-s",
+            metavar="KEY=VALUE",
+            help="A setting of the part; `environment.KEY`, `policy.KEY` or, of several parts, `NAME.KEY`. Repeatable.",
+        ),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(metavar="SPLIT", help="Whose tasks an environment or expert is checked on.")
+    ] = None,
+    tasks: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="How many of them: fewer where sessions are expensive.")
+    ] = None,
+    cycles: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="How many sessions are opened and closed in search of leaks.")
     ] = None,
     plugins: PluginList = None,
 ) -> None:
-    """Check that a part keeps the contract of its kind, or that every row of a file can be read."""
-    if Path(target).is_file():
-        rows = sum(1 for _ in read_rows(Path(target), record_of(Path(target))))
-        say(f"{target}: {rows} rows in order")
-        return
-    registry = load_plugins(selected(plugins))
-    found = _kind(registry, target, kind)
-    component = registry.build(found, {"name": target, **dict(map(_setting, settings or []))})
-    with component:
-        _check_of(found)(component)
-    say(f"{found} {target!r} keeps its contract")
+    """Check that parts keep the contract of their kind, or that every row of a file can be read."""
+    parts = _Parts(load_plugins(selected(plugins)), targets, kind, env, policy, settings or ())
+    options = {"split": split, "tasks": tasks, "cycles": cycles}
+    failed = False
+    for target in targets:
+        try:
+            say(_checked_file(Path(target)) if Path(target).is_file() else parts.check(target, options))
+        except EefError as error:
+            if len(targets) == 1:
+                raise
+            show(error)
+            failed = True
+    if failed:
+        raise typer.Exit(1)
+
+
+def _checked_file(path: Path) -> str:
+    rows = sum(1 for _ in read_rows(path, record_of(path)))
+    return f"{path}: {rows} rows in order"
+
+
+class _Parts:
+    """What is named on the command line."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        targets: Sequence[str],
+        kind: str | None,
+        env: str | None,
+        policy: str,
+        assignments: Sequence[str],
+    ) -> None:
+        self.registry, self.kind, self.env, self.policy = registry, kind, env, policy
+        several = targets if len(targets) > 1 else ()
+        self.settings: dict[str, dict[str, Any]] = {owner: {} for owner in ("", "environment", "policy", *several)}
+        for text in assignments:
+            self._set(text, plain=not several)
+
+    def check(self, target: str, options: dict[str, Any]) -> str:
+        """Check one part and return what to say about it."""
+        from eef_framework.testing.conformance import check_component
+
+        kind = _kind(self.registry, target, self.kind)
+        given = {name: value for name, value in options.items() if value is not None}
+        for name in given:
+            if kind not in OPTIONS[name]:
+                raise ConfigError(f"--{name} is not for a {kind}", f"It is for: {', '.join(OPTIONS[name])}.")
+        with ExitStack() as stack:
+            needed: dict[str, Any] = {}
+            if kind == "expert" and self.env is not None:
+                needed["environment"] = stack.enter_context(self._build("environment", self.env, "environment"))
+            if kind == "trainer":
+                needed["policy"] = stack.enter_context(self._build("policy", self.policy, "policy"))
+            owner = target if target in self.settings else ""
+            component = stack.enter_context(self._build(kind, target, owner))
+            check_component(component, **needed, **given)
+        return f"{kind} {target!r} keeps its contract"
+
+    def _build(self, kind: Kind, name: str, owner: str) -> Component:
+        return self.registry.build(kind, {"name": name, **self.settings[owner]})
+
+    def _set(self, text: str, plain: bool) -> None:
+        path, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {text!r} has no `=`", "Write --set key=value.")
+        owner, dot, key = path.strip().partition(".")
+        if not dot or owner not in self.settings:
+            owner, key = "", path.strip()
+            if not plain:
+                raise ConfigError(f"--set {text!r}: of which part?", "Write --set NAME.key=value.")
+        *above, last = key.split(".")
+        section = self.settings[owner]
+        for name in above:
+            section = section.setdefault(name, {})
+        section[last] = parse_value(value, f"--set {text}")
 
 
 def _kind(registry: Registry, name: str, kind: str | None) -> Kind:
@@ -52,23 +147,10 @@ def _kind(registry: Registry, name: str, kind: str | None) -> Kind:
         return kinds[0]
     if kinds:
         raise ConfigError(f"{name!r} is the name of several parts: {', '.join(kinds)}", "Say which with --kind.")
-    raise UnknownName.of("part or file", name, {part for each in KINDS for part in registry.names(each)})
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise ConfigError(f"--set {text!r} has no `=`", "Write --set key=value.")
-    return key.strip(), parse_value(value, f"--set {text}")
-
-
-def _check_of(kind: Kind) -> Callable[[Any], None]:
-    from eef_framework.testing import conformance
-
-    checks: dict[Kind, Callable[[Any], None]] = {
-        "environment": conformance.check_environment,
-        "attributor": conformance.check_attributor,
-    }
-    if kind not in checks:
-        raise ConfigError(f"there is no check for a {kind} by itself", f"These have one: {', '.join(checks)}.")
-    return checks[kind]
+    fix = ""
+    for each in KINDS:
+        try:
+            registry.get(each, name)  # raises what is wrong with a plugin that brings it
+        except UnknownName as unknown:
+            fix = unknown.fix
+    raise UnknownName.of("part or file", name, {part for each in KINDS for part in registry.names(each)}, fix)

@@ -18,6 +18,38 @@ def test_a_part_that_keeps_its_contract_passes(command, part):
     assert done.out == f"environment '{part}' keeps its contract\n"
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["wanderer", "--env", "corridor", "-s", "environment.rooms=7", "-s", "skill=0.5", "--tasks", "3"],
+        ["memory", "--kind", "policy"],
+        ["memory", "--kind", "trainer", "--policy", "memory"],
+        ["deduplicate"],
+        ["corridor", "--tasks", "2", "--cycles", "20", "--split", "test"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_there_is_a_check_for_every_kind(command, arguments):
+    done = command("eef", "check", *arguments)
+    assert done.code == 0, done.err
+    assert done.out.endswith("keeps its contract\n")
+
+
+def test_several_parts_are_checked_one_after_the_other(command, folder):
+    (folder / "forgetful_idea.py").write_text(WRONG)
+    parts = ["corridor", "forgetful_idea:Forgetful", "cap-per-task"]
+    done = command("eef", "check", *parts, "-s", "corridor.rooms=5", "--set", "cap-per-task.trajectories=1")
+    assert done.code == 1
+    assert done.out == "environment 'corridor' keeps its contract\nfilter 'cap-per-task' keeps its contract\n"
+    assert "attributor 'forgetful_idea:Forgetful' breaks" in done.err
+
+
+def test_a_setting_in_a_section_is_reached(command):
+    done = command("eef", "check", "corridor", "-s", "rooms.of.the.house=5")
+    assert done.code == 2
+    assert "'rooms'" in done.err
+
+
 def test_a_part_that_breaks_its_contract_is_reported_with_how_to_fix_it(command, folder):
     (folder / "forgetful_idea.py").write_text(WRONG)
     done = command("eef", "check", "forgetful_idea:Forgetful", "--set", "size=2")
@@ -31,7 +63,10 @@ def test_a_part_that_breaks_its_contract_is_reported_with_how_to_fix_it(command,
     [
         (["corridro"], "did you mean 'corridor'?"),
         (["memory"], "the name of several parts: policy, trainer"),
-        (["memory", "--kind", "policy"], "no check for a policy"),
+        (["wanderer"], "expert 'wanderer' needs an environment to demonstrate in"),
+        (["memory", "--kind", "policy", "--tasks", "2"], "--tasks is not for a policy"),
+        (["corridor", "wanderer", "--set", "rooms=5"], "of which part?"),
+        (["sciworld"], "comes with eef-sciworld"),
         (["nothing_here:Class"], "ModuleNotFoundError"),
         (["json:dumps"], "is no component"),
         (["corridor", "--set", "rooms"], "has no `=`"),

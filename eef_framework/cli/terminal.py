@@ -1,0 +1,82 @@
+"""A game in the terminal: colours and panels where there is one, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+
+from eef_framework.interfaces import Session
+from eef_framework.records import Observation, Task
+
+MOST_ACTIONS = 30
+"""How many actions are listed unless all are asked for."""
+
+
+class Leave(Exception):
+    """The player wants to leave."""
+
+
+class Terminal:
+    """Where a game is shown and played."""
+
+    def __init__(self) -> None:
+        self.console = Console(highlight=False)
+        self.person = sys.stdin.isatty() and self.console.is_terminal
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        if text:
+            self.console.print(Text(text), soft_wrap=True)
+
+    def start(self, task: Task, instructions: str) -> None:
+        """Show what an agent is told once."""
+        self.say(f"task {task.id}{f' ({task.kind})' if task.kind else ''}")
+        self.say(instructions)
+        self.say(task.instruction)
+        self.say("Type an action or its number; help, undo, quit.")
+
+    def state(self, session: Session) -> None:
+        """Show a state: what is seen, what can be done, and the score."""
+        self.say("" if self.person else "---")
+        text = Text(session.observation.text)
+        title = f"after {len(session.steps)} actions, score {session.reward:g}"
+        if self.person:
+            self.console.print(Panel(text, title=title, title_align="left"))
+        else:
+            self.say(text.plain)
+            self.say(f"[{title}]")
+        if session.done:
+            how = "The task is over" if session.steps[-1].terminated else "The step limit is reached"
+            self.say(f"{how}: score {session.reward:g}. undo or quit.")
+        else:
+            self.actions(session.observation)
+
+    def actions(self, observation: Observation, everything: bool = False) -> None:
+        """List the admissible actions, where they are known, with their numbers."""
+        listed = observation.actions or ()
+        shown = listed if everything else listed[:MOST_ACTIONS]
+        for number, action in enumerate(shown, 1):
+            self.say(f"{number:3} {action}")
+        if len(shown) < len(listed):
+            self.say(f"    ... and {len(listed) - len(shown)} more: actions lists them all")
+        for form in observation.free:
+            self.say(f"    {form.prefix}...{form.suffix}")
+
+    def ask(self) -> str:
+        """Return the next line.
+
+        Raises:
+            EOFError: there is none.
+        """
+        if self.person:
+            import readline  # noqa: F401 - lets input() be edited, with a history
+
+            return input("> ").strip()
+        line = sys.stdin.readline()
+        if not line:
+            raise EOFError
+        self.say(f"> {line.strip()}")
+        return line.strip()

@@ -1,0 +1,255 @@
+"""Does a trainer keep its contract?"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from eef_framework.errors import NothingToTrain
+from eef_framework.interfaces import TrainablePolicy, Trainer
+from eef_framework.interfaces.trainer import Progress
+from eef_framework.records import Checkpoint, Cost, Example
+from eef_framework.testing.conformance.examples import conversations, examples
+from eef_framework.testing.conformance.questions import ask, questions
+from eef_framework.testing.conformance.violation import Violation, quoted, require, rule_of, run_checks
+
+LOG = "training.jsonl"
+
+Said = tuple[int, int, str]
+"""What `progress` was called with."""
+
+
+class Interrupted(BaseException):
+    """What ends a training from outside; no handler of exceptions stops it."""
+
+
+@dataclass(frozen=True)
+class TrainerSubject:
+    """What the checks of a trainer look at.
+
+    Attributes:
+        trainer: the trainer under test.
+        policy: whose weights it trains, without weights of its own.
+        folder: for checkpoints.
+        seed: of the model to start from and of the training.
+    """
+
+    trainer: Trainer
+    policy: TrainablePolicy
+    folder: Path
+    seed: int = 0
+    said: list[Said] = field(default_factory=list)
+
+    @cached_property
+    def start(self) -> Checkpoint:
+        """Where training starts."""
+        return self.policy.base(conversations(), self.folder / "base", self.seed)
+
+    @cached_property
+    def trained(self) -> tuple[Checkpoint, Cost]:
+        """What a training makes of the examples; `said` is how it went."""
+        return self.train("first", examples(), self._listen)
+
+    def train(
+        self, name: str, learnt: Sequence[Example], progress: Progress = lambda *_: None
+    ) -> tuple[Checkpoint, Cost]:
+        """Train, and write to a folder of this name."""
+        return self.trainer.train(learnt, self.start, self.folder / name, self.seed, progress)
+
+    def weights(self, checkpoint: Checkpoint) -> dict[str, str]:
+        """Return a hash of every file with weights: those in safetensors, or of all files but logs where none is."""
+        files = sorted(path for path in checkpoint.path.rglob("*") if path.is_file())
+        tensors = [path for path in files if path.suffix == ".safetensors"]
+        weights = tensors or [path for path in files if path.suffix != ".jsonl"]
+        return {str(path.relative_to(checkpoint.path)): _hash(path) for path in weights}
+
+    def _listen(self, done: int, total: int, text: str) -> None:
+        self.said.append((done, total, text))
+
+
+def check_trainer(trainer: Trainer, policy: TrainablePolicy, seed: int = 0) -> None:
+    """Check that a trainer keeps its contract. It takes about eight short trainings.
+
+    Args:
+        trainer: what to check; give it settings with which a few examples are learnt quickly.
+        policy: whose weights it trains, one of the tiny ones at best; it makes the model to start from.
+        seed: of that model and of the trainings.
+
+    Raises:
+        Nonconformance: it doesn't; the message is a report of all violations.
+    """
+    require(f"trainer {trainer.component_name()!r}", trainer_violations(trainer, policy, seed))
+
+
+def trainer_violations(trainer: Trainer, policy: TrainablePolicy, seed: int = 0) -> list[Violation]:
+    """Return in which ways a trainer doesn't keep its contract; see `check_trainer`."""
+    with tempfile.TemporaryDirectory() as folder:
+        subject = TrainerSubject(trainer, policy, Path(folder), seed)
+        violations = run_checks([checkpoints_appear_in_the_output], subject)
+        return violations or run_checks(CHECKS, subject)
+
+
+def checkpoints_appear_in_the_output(subject: TrainerSubject) -> Violation | None:
+    """A training returns a checkpoint in its output folder, and what it cost."""
+    result = subject.trained
+    output = subject.folder / "first"
+    if not (isinstance(result, tuple) and [type(each) for each in result] == [Checkpoint, Cost]):
+        expected, actual = "(Checkpoint, Cost)", quoted(result)
+    elif not result[0].path.is_relative_to(output):
+        expected, actual = f"a checkpoint in {str(output)!r}", f"one in {str(result[0].path)!r}"
+    elif not subject.weights(result[0]):
+        expected, actual = "files with weights", "an empty folder"
+    elif result[1].trained_tokens <= 0 or not math.isfinite(result[1].seconds):
+        expected, actual = "Cost with trained_tokens above 0 and seconds", repr(result[1])
+    else:
+        return None
+    fix = "Write to `output`, and return (Checkpoint(path=output), Cost(trained_tokens=..., seconds=...))."
+    return Violation(rule_of(checkpoints_appear_in_the_output), "", expected, actual, fix)
+
+
+def checkpoints_can_be_loaded(subject: TrainerSubject) -> Violation | None:
+    """The policy answers with the checkpoint."""
+    with subject.policy.load(subject.trained[0]) as policy:
+        ask(policy, questions(subject.seed))
+    return None
+
+
+def trainings_are_logged(subject: TrainerSubject) -> Violation | None:
+    """A training leaves a log, training.jsonl, with a JSON object a line."""
+    path = subject.folder / "first" / LOG
+    expected, actual = "a JSON object a line", "no such file"
+    if path.is_file():
+        rows = path.read_text(encoding="utf-8").splitlines()
+        bad = [row for row in rows if not _is_object(row)]
+        if rows and not bad:
+            return None
+        actual = f"the line {quoted(bad[0])}" if bad else "an empty file"
+    fix = "Write json.dumps({'step': ..., 'loss': ...}) for each step."
+    return Violation(rule_of(trainings_are_logged), LOG, expected, actual, fix)
+
+
+def progress_is_told(subject: TrainerSubject) -> Violation | None:
+    """A training says how far it is, and never goes back."""
+    subject.trained  # noqa: B018 - it is trained once
+    done = [each[0] for each in subject.said]
+    if subject.said and done == sorted(done) and all(0 <= each[0] <= each[1] for each in subject.said):
+        return None
+    return Violation(
+        rule_of(progress_is_told),
+        "",
+        "progress(done, total, text) with done rising up to total",
+        quoted(subject.said) if subject.said else "it was never called",
+        "Call progress(step, steps, f'loss {loss:.4f}') behind each step.",
+    )
+
+
+def the_start_stays_as_it_is(subject: TrainerSubject) -> Violation | None:
+    """The checkpoint that training starts from stays as it is."""
+    before = {path: _hash(path) for path in sorted(subject.start.path.rglob("*")) if path.is_file()}
+    subject.train("from the same start", examples())
+    after = {path: _hash(path) for path in sorted(subject.start.path.rglob("*")) if path.is_file()}
+    if after == before:
+        return None
+    changed = sorted(path.name for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+    fix = "Write to `output` alone."
+    return Violation(rule_of(the_start_stays_as_it_is), "", "no file changed", f"changed: {quoted(changed)}", fix)
+
+
+def trainings_depend_on_their_arguments(subject: TrainerSubject) -> Violation | None:
+    """The same examples, start and seed give the same weights."""
+    again, _ = subject.train("again", examples())
+    return _compared(
+        trainings_depend_on_their_arguments,
+        subject,
+        again,
+        "Draw the order of examples and all else from the seed, and use deterministic algorithms.",
+    )
+
+
+def masked_examples_contribute_nothing(subject: TrainerSubject) -> Violation | None:
+    """Examples without a weight contribute nothing."""
+    masked = [example.changed(id=f"{example.id}/masked") for example in examples(weight=0.0)]
+    among, _ = subject.train("among masked ones", [*masked[:4], *examples(), *masked[4:]])
+    return _compared(
+        masked_examples_contribute_nothing,
+        subject,
+        among,
+        "Drop them before batches are made, so that they have no share in the order, the loss or the steps.",
+    )
+
+
+def nothing_to_train_is_an_error(subject: TrainerSubject) -> Violation | None:
+    """Without a single weight there is nothing to train, which is an error."""
+    for what, learnt in {"no examples": [], "examples without a weight": examples(weight=0.0)}.items():
+        try:
+            result: object = subject.train(f"nothing: {what}", learnt)
+            actual = quoted(result)
+        except NothingToTrain:
+            continue
+        except Exception as error:
+            actual = f"{type(error).__name__}: {error}"
+        fix = "Raise eef_framework.errors.NothingToTrain before anything is trained."
+        return Violation(rule_of(nothing_to_train_is_an_error), what, "NothingToTrain", actual, fix)
+    return None
+
+
+def interrupted_trainings_can_be_repeated(subject: TrainerSubject) -> Violation | None:
+    """A training that was interrupted gives, when it is repeated in the same folder, the result of one that wasn't."""
+    subject.trained  # noqa: B018 - says how often progress is told
+    calls = 0
+
+    def interrupt(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > len(subject.said) // 2:
+            raise Interrupted
+
+    with suppress(Interrupted):
+        subject.train("interrupted", examples(), interrupt)
+    repeated, _ = subject.train("interrupted", examples())
+    return _compared(
+        interrupted_trainings_can_be_repeated,
+        subject,
+        repeated,
+        "Go on from a state that was written whole, generators and optimiser included; or start again from scratch.",
+    )
+
+
+CHECKS = (
+    checkpoints_can_be_loaded,
+    trainings_are_logged,
+    progress_is_told,
+    the_start_stays_as_it_is,
+    trainings_depend_on_their_arguments,
+    masked_examples_contribute_nothing,
+    nothing_to_train_is_an_error,
+    interrupted_trainings_can_be_repeated,
+)
+
+
+def _compared(rule: Callable[..., object], subject: TrainerSubject, other: Checkpoint, fix: str) -> Violation | None:
+    """Compare a checkpoint with that of the first training."""
+    first, second = subject.weights(subject.trained[0]), subject.weights(other)
+    if first == second:
+        return None
+    differing = sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
+    expected = f"the files {quoted(sorted(first))} as before"
+    return Violation(rule_of(rule), "", expected, f"others: {quoted(differing)}", fix)
+
+
+def _is_object(row: str) -> bool:
+    try:
+        return isinstance(json.loads(row), dict)
+    except ValueError:
+        return False
+
+
+def _hash(path: Path) -> str:
+    return hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
