@@ -11,6 +11,7 @@ from eef_framework.cli.collect import collect
 from eef_framework.cli.errors import run_app
 from eef_framework.cli.evaluate import evaluate
 from eef_framework.cli.explore import explore
+from eef_framework.cli.play import play
 from eef_framework.cli.plugins import plugins
 from eef_framework.cli.repair import repair
 from eef_framework.cli.report import report
@@ -25,7 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (plugins, report, check, repair):
+for command in (plugins, report, play, check, repair):
     app.command()(command)
 for phase in (collect, base, explore, attribute, select, train, evaluate):
     app.command(rich_help_panel="Phases one by one, from files to files")(phase)
