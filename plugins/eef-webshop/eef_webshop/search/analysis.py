@@ -14,15 +14,25 @@ STOP_WORDS = frozenset(
 """Lucene's English stop words."""
 
 _APOSTROPHES = "'\u2019\uff07"
+_WORTH_KEEPING = 40
+"""Characters up to which stretches of text are common enough for their terms to be remembered."""
 
 
 def analyse(text: str) -> list[str]:
     """Return the terms of a text, in order and with repetitions: tokens without `'s`, stop words and endings."""
-    return [term for term in map(_term, tokenize(text.lower())) if term is not None]
+    terms: list[str] = []
+    # No token spans a space, and stretches between spaces repeat: most are looked up.
+    for stretch in text.lower().split(" "):
+        terms += _remembered(stretch) if len(stretch) <= _WORTH_KEEPING else _terms(stretch)
+    return terms
 
 
-@lru_cache(maxsize=1 << 17)
-def _term(token: str) -> str | None:
-    if len(token) >= 2 and token[-1] == "s" and token[-2] in _APOSTROPHES:
-        token = token[:-2]
-    return None if token in STOP_WORDS else stem(token)
+def _terms(stretch: str) -> tuple[str, ...]:
+    return tuple(stem(token) for token in map(_without_possessive, tokenize(stretch)) if token not in STOP_WORDS)
+
+
+_remembered = lru_cache(maxsize=1 << 17)(_terms)
+
+
+def _without_possessive(token: str) -> str:
+    return token[:-2] if len(token) >= 2 and token[-1] == "s" and token[-2] in _APOSTROPHES else token
