@@ -1,6 +1,7 @@
 """The policy against a real server on a socket."""
 
 import asyncio
+import random
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from eef_framework.errors import AnswerFailure, ConfigError, PolicyFailure
 from eef_framework.interfaces import Sampling
 from eef_framework.policies.openai import OpenAIPolicy, Prices
 from eef_framework.records import FreeText, Message, Observation
+from eef_framework.testing.conformance import check_policy
 from eef_framework.testing.server import ChatServer
 
 ROOM = Observation(text="door: 1 east\nkey: not needed", actions=("go[west]", "go[east]"))
@@ -290,6 +292,15 @@ def test_the_oldest_observations_are_left_out_of_a_conversation_that_is_too_long
 def test_a_conversation_with_nothing_to_leave_out_costs_one_answer(turns, overflow):
     with ChatServer(context=60) as server, pytest.raises(AnswerFailure, match="maximum context length is 60"):
         act(policy(server, overflow=overflow), long_conversation(turns))
+
+
+def test_it_keeps_the_contract_of_policies_with_a_server_that_keeps_its_side():
+    def sampled(request):
+        draw = random.Random(request.body["seed"] if request.body["temperature"] else 0)
+        return f"go[{draw.choice(['west', 'east', 'up', 'down'])}]"
+
+    with ChatServer(sampled, vllm=True) as server:
+        check_policy(policy(server))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Experts: models behind servers, local models, recordings."""

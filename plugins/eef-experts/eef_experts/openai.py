@@ -1,0 +1,21 @@
+"""GPT-4, and any other model behind a server that speaks the chat-completions API."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from eef_experts.playing import PlayingExpert
+from eef_framework.policies.openai import OpenAIPolicy, ServerSettings
+
+
+class OpenAIExpert(ServerSettings, PlayingExpert):
+    """A model behind a server: OpenAI, vLLM, llama.cpp, whatever speaks the chat-completions API."""
+
+    name: ClassVar[str] = "openai"
+
+    stop: tuple[str, ...] = ("\nObservation:",)
+    """An answer ends before any of these texts: a model that goes on would make up the environment's answer."""
+
+    def player(self) -> OpenAIPolicy:
+        """Return the policy with this expert's settings."""
+        return OpenAIPolicy(**self.model_dump(include=set(ServerSettings.model_fields)))

@@ -1,0 +1,104 @@
+"""Experts that are language models: they play by the core's rules, as the agent does."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Literal
+
+from pydantic import Field
+
+from eef_experts.flight import as_they_end
+from eef_experts.prompt import ExpertFormat, read_examples
+from eef_framework.interfaces import Environment, Expert, Policy, Sampling
+from eef_framework.records import Info, Task, Trajectory
+from eef_framework.rollout import Player, expert_id
+from eef_framework.seeds import derive
+
+
+class PlayingExpert(Expert):
+    """An expert whose demonstrations are the episodes of a policy. Subclasses say which policy that is.
+
+    An answer that is lost costs its episode, which is recorded as an error and asked for again when the command is
+    repeated. A policy that can't answer at all ends the run, which can be resumed.
+    """
+
+    style: Literal["react", "action"] = "react"
+    """`react`: it thinks aloud before each action (arXiv 2210.03629). `action`: it says the action alone."""
+    guidance: str | None = None
+    """What it is told behind the environment's instructions; how to word an answer, where it is null."""
+    examples: str = ""
+    """A file of worked examples to show it: conversations or trajectories, one a line (.jsonl)."""
+    history: int | None = Field(default=None, gt=0)
+    """How many of the latest observations it is shown; the whole episode where it is null."""
+    temperature: float = Field(default=0.0, ge=0)
+    """How its answers are sampled."""
+    max_tokens: int = Field(default=512, gt=0)
+    """Its longest answer, in tokens, thought included."""
+    max_steps: int | None = Field(default=None, gt=0)
+    """Its longest episode, in actions, where the environment's own limit isn't short enough."""
+    episodes: int = Field(default=32, gt=0)
+    """Episodes in flight. Never changes a result that depends on its seed only."""
+    step_timeout_s: float = Field(default=120.0, gt=0)
+    """Longest time for one step of the environment."""
+    episode_timeout_s: float = Field(default=3600.0, gt=0)
+    """Longest time for one episode, waiting included."""
+
+    @abstractmethod
+    def player(self) -> AbstractContextManager[Policy]:
+        """Return who plays, ready to answer, for as long as the demonstrations take."""
+
+    async def demonstrate(
+        self, environment: Environment, tasks: Sequence[Task], seed: int
+    ) -> AsyncIterator[Trajectory]:
+        """Play the tasks, several at once, and yield each trajectory as it ends.
+
+        Raises:
+            ConfigError: the examples can't be read.
+            PolicyFailure: the policy can't answer at all.
+        """
+        format = self.format()
+        name = self.component_name()
+        with self.player() as policy:
+            player = Player(
+                environment=environment,
+                policy=policy,
+                actor=f"expert/{name}",
+                format=format,
+                sampling=Sampling(temperature=self.temperature, max_tokens=self.max_tokens),
+                concurrency=self.episodes,
+                max_steps=self.max_steps,
+                step_timeout_s=self.step_timeout_s,
+                episode_timeout_s=self.episode_timeout_s,
+            )
+            playing = (player.play(task, expert_id(name, task), derive(seed, name, task.id)) for task in tasks)
+            async for trajectory in as_they_end(playing):
+                yield trajectory.changed(info={**trajectory.info, **account(trajectory)})
+
+    def format(self) -> ExpertFormat:
+        """Return how episodes are put to it.
+
+        Raises:
+            ConfigError: the examples can't be read.
+        """
+        format = ExpertFormat(style=self.style, history=self.history, guidance=self.guidance)
+        return format.model_copy(update={"worked": read_examples(self.examples, format) if self.examples else ()})
+
+
+def account(trajectory: Trajectory) -> Info:
+    """Return what an episode consumed, as far as it is known; what answers that were lost cost isn't."""
+    said = [step.response for step in trajectory.steps if step.response is not None]
+    total: Info = {
+        "turns": len(said),
+        "prompt_tokens": sum(response.prompt_tokens for response in said),
+        "computed_tokens": sum(response.computed_tokens for response in said),
+        "usd": round(sum(response.usd for response in said), 6),
+    }
+    unknown = sum(response.info.get("usage") == "unknown" for response in said)
+    shortened = sum(response.dropped > 0 for response in said)
+    if unknown:
+        total["turns_of_unknown_cost"] = unknown
+    if shortened:
+        total["turns_with_shortened_context"] = shortened
+    return total

@@ -1,0 +1,98 @@
+"""What an expert is told before it plays: how to answer, and worked examples."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from eef_framework.chat.format import ChatFormat
+from eef_framework.errors import ConfigError, EefError, storage
+from eef_framework.records import Conversation, Message, Observation, Step, Trajectory
+
+GUIDANCE = {
+    "react": (
+        "In every turn, think about what to do next, then take one action. Answer with two lines and nothing else:\n"
+        "Thought: what you think\n"
+        "Action: the action"
+    ),
+    "action": "In every turn, answer with one action and nothing else.",
+}
+"""How to word an answer, by style."""
+
+
+class ExpertFormat(ChatFormat):
+    """The core's format, with guidance and worked examples in the system message.
+
+    They stand there, and not among the turns, so that no model takes an example for a part of its own episode.
+    """
+
+    guidance: str | None = None
+    """What is told behind the environment's instructions; how to word an answer, where it is null."""
+    worked: tuple[Conversation, ...] = ()
+    """Worked examples: whole episodes, each ending with a turn of the agent."""
+
+    def conversation(self, instructions: str, initial: Observation, steps: Sequence[Step]) -> Conversation:
+        """Return the prompt for the state behind some steps; it ends with a user's message."""
+        return super().conversation(self.told(instructions), initial, steps)
+
+    def told(self, instructions: str) -> str:
+        """Return the system message."""
+        guidance = GUIDANCE[self.style] if self.guidance is None else self.guidance
+        shown = [f"Example {n}:\n\n{_as_text(example)}" for n, example in enumerate(self.worked, start=1)]
+        return "\n\n".join(part for part in (instructions.strip(), guidance.strip(), *shown) if part)
+
+
+def read_examples(path: str, format: ExpertFormat) -> tuple[Conversation, ...]:
+    """Read worked examples.
+
+    Args:
+        path: a file whose lines are conversations (`{"messages": [{"role": ..., "content": ...}, ...]}`, or the list
+            alone) or trajectories, as runs record them.
+        format: how trajectories are worded.
+
+    Raises:
+        ConfigError: a line is neither.
+        StorageError: the file can't be read.
+    """
+    with storage(path, "reading examples from"):
+        lines = Path(path).expanduser().read_bytes().splitlines()
+    return tuple(_example(line, format, f"{path}, line {number}") for number, line in _filled(lines))
+
+
+def _filled(lines: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:
+    return ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+
+
+def _example(line: bytes, format: ExpertFormat, place: str) -> Conversation:
+    try:
+        data = json.loads(line)
+        if isinstance(data, dict) and "steps" in data:
+            trajectory = Trajectory.model_validate_json(line)
+            last = trajectory.steps[-1:]  # what it led to has nothing to teach
+            return ChatFormat.conversation(format, "", trajectory.initial, trajectory.steps)[: -1 if last else None]
+        return _conversation(data["messages"] if isinstance(data, dict) else data)
+    except (ValueError, KeyError, TypeError, ValidationError, EefError) as cause:
+        raise ConfigError(
+            f"{place} is no worked example: {type(cause).__name__}: {str(cause).splitlines()[0]}",
+            'Write {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}, or a '
+            "trajectory as runs record them.",
+        ) from cause
+
+
+def _conversation(messages: Any) -> Conversation:
+    found = tuple(Message(role=each["role"], content=each["content"]) for each in messages)
+    if not any(message.role == "assistant" for message in found):
+        raise ValueError("nobody answers in it")
+    return found
+
+
+def _as_text(example: Conversation) -> str:
+    return "\n".join(
+        message.content if message.role == "assistant" else f"Observation: {message.content}"
+        for message in example
+        if message.role != "system"
+    )

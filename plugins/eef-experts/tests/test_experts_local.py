@@ -1,0 +1,70 @@
+"""Policies as experts."""
+
+import asyncio
+
+import pytest
+from eef_experts.local import LocalExpert
+
+from eef_framework.errors import ConfigError, UnknownName
+from eef_framework.policies.tiny import TinyModel
+from eef_framework.records import Message
+from eef_framework.testing.corridor import Corridor
+
+CORRIDOR = Corridor()
+TASKS = CORRIDOR.tasks("train")[:3]
+SCRIPTED = "eef_framework.testing.queue_policy:ScriptedPolicy"
+
+
+def demonstrations(expert, tasks=TASKS):
+    async def gather():
+        return [trajectory async for trajectory in expert.demonstrate(CORRIDOR, tasks, 7)]
+
+    return asyncio.run(gather())
+
+
+def test_any_policy_plays_as_the_expert():
+    played = demonstrations(LocalExpert(policy={"name": SCRIPTED, "skill": 1.0}))
+    assert [trajectory.reward for trajectory in played] == [1.0] * 3
+    assert {trajectory.actor for trajectory in played} == {"expert/local"}
+    assert all(trajectory.info["turns"] == len(trajectory.steps) for trajectory in played)
+
+
+def test_a_name_alone_is_a_policy_with_its_defaults_which_the_record_holds():
+    assert LocalExpert(policy=SCRIPTED).policy == {"name": SCRIPTED, "skill": 0.5, "template": "Action: {action}"}
+
+
+def test_its_settings_build_an_equal_expert():
+    one = LocalExpert(policy={"name": SCRIPTED, "skill": 0.25}, temperature=0.5)
+    assert LocalExpert(**{key: value for key, value in one.settings().items() if key != "name"}) == one
+
+
+@pytest.mark.parametrize(
+    ("policy", "error", "words"),
+    [
+        ("transformres", UnknownName, "did you mean 'transformers'"),
+        ({"name": "transformers", "modle": "x"}, ConfigError, "modle"),
+        ({}, ConfigError, "has no name"),
+    ],
+)
+def test_what_is_misspelt_is_found_before_anything_starts(policy, error, words):
+    with pytest.raises(error, match=words):
+        LocalExpert(policy=policy)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("named_by", ["checkpoint", "model"])
+def test_a_model_of_transformers_plays_with_its_weights(tmp_path, named_by):
+    words = [Message(role="system", content=CORRIDOR.instructions)]
+    for task in TASKS:
+        session = CORRIDOR.open(task)
+        words += [Message(role="user", content=session.observation.text)]
+        words += [Message(role="assistant", content=action) for action in session.observation.actions]
+    folder = TinyModel().build([tuple(words)], tmp_path / "tiny", 0).path
+    policy = {"name": "transformers"} | ({"model": str(folder)} if named_by == "model" else {})
+    checkpoint = str(folder) if named_by == "checkpoint" else ""
+    expert = LocalExpert(
+        policy=policy, checkpoint=checkpoint, style="action", guidance="", history=1, max_tokens=4, max_steps=2
+    )
+    played = demonstrations(expert)
+    assert [len(trajectory.steps) for trajectory in played] == [2, 2, 2]
+    assert all(step.response.token_ids for trajectory in played for step in trajectory.steps)

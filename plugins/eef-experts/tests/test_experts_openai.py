@@ -1,0 +1,158 @@
+"""The expert behind a server, against a real one on a socket."""
+
+import asyncio
+import json
+
+import pytest
+from eef_experts.openai import OpenAIExpert
+
+from eef_framework.errors import AnswerFailure, ConfigError, PolicyFailure, StorageError
+from eef_framework.rollout import expert_id
+from eef_framework.testing.corridor import Corridor
+from eef_framework.testing.server import ChatServer
+from eef_framework.testing.wanderer import Wanderer
+
+CORRIDOR = Corridor()
+TASKS = CORRIDOR.tasks("train")[:6]
+
+
+@pytest.fixture
+def server():
+    with ChatServer() as server:
+        yield server
+
+
+def expert(server, **settings):
+    return OpenAIExpert(**{"model": "test", "base_url": server.url, "retries": 1, "longest_wait_s": 0.01} | settings)
+
+
+def demonstrations(expert, tasks=TASKS, environment=CORRIDOR):
+    async def gather():
+        return [trajectory async for trajectory in expert.demonstrate(environment, tasks, 7)]
+
+    return {trajectory.task.id: trajectory for trajectory in asyncio.run(gather())}
+
+
+def system_message(server):
+    first = server.requests[0].body["messages"][0]
+    assert first["role"] == "system"
+    return first["content"]
+
+
+def test_it_plays_every_task_and_keeps_its_thoughts(server):
+    played = demonstrations(expert(server))
+    assert set(played) == {task.id for task in TASKS}
+    assert all(trajectory.reward == 1.0 for trajectory in played.values())
+    first = played[TASKS[0].id]
+    assert (first.id, first.actor) == (expert_id("openai", TASKS[0]), "expert/openai")
+    assert all(step.response.thought == "The way is clear." for step in first.steps)
+
+
+def test_it_is_told_the_rules_and_how_to_answer(server):
+    demonstrations(expert(server), TASKS[:1])
+    told = system_message(server)
+    assert told.startswith(CORRIDOR.instructions)
+    assert "Thought: what you think\nAction: the action" in told
+    assert server.requests[0].body["stop"] == ["\nObservation:"]
+
+
+def test_an_expert_without_thoughts_says_the_action_alone(server):
+    server.answer = lambda request: "go[west]"
+    played = demonstrations(expert(server, style="action"), TASKS[:1])
+    assert "one action and nothing else" in system_message(server)
+    assert set(played[TASKS[0].id].actions) == {"go[west]"}
+
+
+def test_conversations_and_trajectories_serve_as_worked_examples(server, tmp_path):
+    taught = next(iter(demonstrations(Wanderer(skill=1.0), CORRIDOR.tasks("dev")[1:2]).values()))
+    conversation = {
+        "messages": [{"role": "user", "content": "a door"}, {"role": "assistant", "content": "Action: push"}]
+    }
+    lines = [json.dumps(conversation), "", json.dumps(conversation["messages"]), taught.model_dump_json()]
+    (tmp_path / "examples.jsonl").write_text("\n".join(lines))
+    demonstrations(expert(server, examples=str(tmp_path / "examples.jsonl"), guidance="Be quick."), TASKS[:1])
+    told = system_message(server)
+    assert told.startswith(f"{CORRIDOR.instructions}\n\nBe quick.\n\nExample 1:\n\nObservation: a door\nAction: push")
+    assert "\n\nExample 2:\n\nObservation: a door\nAction: push\n\nExample 3:" in told
+    assert told.endswith(f"Observation: {taught.steps[-2].observation.text}\nAction: {taught.actions[-1]}")
+
+
+@pytest.mark.parametrize(
+    "line", ["{", "[]", '{"messages": 3}', '[{"role": "user", "content": "x"}]', '{"steps": []}', '[{"role": "x"}]']
+)
+def test_a_line_that_is_no_worked_example_is_named(server, tmp_path, line):
+    path = tmp_path / "examples.jsonl"
+    path.write_text(f'[{{"role": "assistant", "content": "Action: push"}}]\n{line}\n')
+    with pytest.raises(ConfigError, match=r"examples.jsonl, line 2 is no worked example"):
+        demonstrations(expert(server, examples=str(path)))
+
+
+def test_a_file_of_examples_that_is_not_there_is_named(server):
+    with pytest.raises(StorageError, match="nowhere"):
+        demonstrations(expert(server, examples="nowhere.jsonl"))
+
+
+def test_tokens_and_money_are_counted(server):
+    played = demonstrations(expert(server, prices={"input": 10.0, "output": 30.0}))
+    for trajectory in played.values():
+        said = [step.response for step in trajectory.steps]
+        assert trajectory.info["turns"] == len(said)
+        assert trajectory.info["prompt_tokens"] == sum(response.prompt_tokens for response in said) > 0
+        assert trajectory.info["usd"] == pytest.approx(sum(r.prompt_tokens * 1e-5 + 7 * 3e-5 for r in said), abs=1e-6)
+        assert "turns_of_unknown_cost" not in trajectory.info
+
+
+def test_turns_whose_cost_is_unknown_and_contexts_that_were_shortened_are_counted():
+    with ChatServer(lambda request: "Action: look", context=150) as server:
+        server.fault = lambda request: "no-usage" if request.number < 3 else ""
+        far = Corridor(rooms=40, max_steps=8)
+        played = demonstrations(expert(server, max_tokens=60, episodes=1), far.tasks("train")[1:2], far)
+    (trajectory,) = played.values()
+    assert trajectory.info["turns_of_unknown_cost"] == 3
+    assert (
+        trajectory.info["turns_with_shortened_context"]
+        == sum(step.response.dropped > 0 for step in trajectory.steps)
+        > 0
+    )
+
+
+def test_a_lost_answer_costs_its_episode_alone(server):
+    poisoned = CORRIDOR.open(TASKS[2]).observation.text
+    server.fault = lambda request: "garbage" if request.said == poisoned else ""
+    played = demonstrations(expert(server))
+    assert played[TASKS[2].id].ending == "error"
+    assert "gave no readable answer 2 times" in played[TASKS[2].id].error
+    others = [trajectory for id, trajectory in played.items() if id != TASKS[2].id]
+    assert sum(trajectory.reward == 1.0 for trajectory in others) >= 4
+
+
+def test_a_server_that_is_not_there_stops_the_demonstrations():
+    with ChatServer() as gone:
+        pass
+    with pytest.raises(PolicyFailure) as caught:
+        demonstrations(expert(gone))
+    assert not isinstance(caught.value, AnswerFailure)
+
+
+def test_no_more_episodes_are_in_flight_than_allowed(server):
+    server.fault, server.slow_s = lambda request: "slow", 0.01
+    demonstrations(expert(server, episodes=2))
+    assert server.most_at_once == 2
+
+
+def test_its_own_step_limit_ends_an_episode(server):
+    played = demonstrations(expert(server, max_steps=1), CORRIDOR.tasks("train")[1:2])
+    assert [(t.ending, len(t.steps)) for t in played.values()] == [("step-limit", 1)]
+
+
+def test_a_demonstration_depends_on_the_seed_and_its_task_alone(server):
+    demonstrations(expert(server, temperature=1.0), TASKS[:3])
+    asked = {json.dumps(request.body) for request in server.requests}
+    server.requests.clear()
+    demonstrations(expert(server, temperature=1.0), TASKS)
+    assert asked < {json.dumps(request.body) for request in server.requests}
+
+
+def test_its_settings_build_an_equal_expert(server):
+    one = expert(server, prices={"input": 1.0}, stop=("x",), examples="a.jsonl")
+    assert OpenAIExpert(**{key: value for key, value in one.settings().items() if key != "name"}) == one
