@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from eef_framework.records import Example, Trajectory
+from eef_framework.testing import conformance
+from eef_framework.testing.conformance import examples
 from eef_framework.testing.corridor import Corridor
 from eef_framework.testing.memory import MemoryPolicy, MemoryTrainer
 from eef_framework.testing.queue_policy import QueuePolicy, ScriptedPolicy
@@ -46,6 +50,24 @@ def memory_policy() -> MemoryPolicy:
 def memory_trainer() -> MemoryTrainer:
     """The trainer of the memory policy."""
     return MemoryTrainer()
+
+
+@pytest.fixture
+def demonstrations() -> list[Trajectory]:
+    """Six episodes in the corridor in which every action is right."""
+    return examples.demonstrations()
+
+
+@pytest.fixture
+def training_examples() -> list[Example]:
+    """An example for each state of the demonstrations."""
+    return examples.examples()
+
+
+@pytest.fixture
+def check_component() -> Callable[..., None]:
+    """The check of whatever component it is given: `check_component(MyExpert(), environment=MyGame())`."""
+    return conformance.check_component
 
 
 @pytest.fixture

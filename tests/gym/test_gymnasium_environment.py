@@ -14,7 +14,7 @@ from eef_framework.pipeline import run
 from eef_framework.plugins import Registry, load_plugins
 from eef_framework.records import Task
 from eef_framework.rollout import ScriptedExpert
-from eef_framework.testing.conformance import check_environment
+from eef_framework.testing.conformance import check_environment, check_expert
 from eef_framework.testing.memory import MemoryPolicy, MemoryTrainer
 
 HOLES = ((1, 1), (1, 3), (2, 3), (3, 0))
@@ -217,7 +217,7 @@ def test_a_closed_session_closes_its_world():
 
 def test_an_expert_demonstrates_on_it():
     lake = Lake(kwargs={"is_slippery": False})
-    # check_expert
+    check_expert(Skater(), lake)
 
     async def demonstrations():
         return [each async for each in Skater().demonstrate(lake, lake.tasks("train")[:40], 0)]

@@ -1,11 +1,18 @@
 import subprocess
 import sys
 
+import pytest
+from eef_attribution.interval import IntervalAttributor
+
 from eef_framework.config.tree import RunConfig
+from eef_framework.errors import ConfigError
+from eef_framework.filters import Deduplicate
 from eef_framework.pipeline import run
 from eef_framework.plugins import load_plugins
 from eef_framework.plugins.hookspecs import GROUP
 from eef_framework.testing import plugin
+from eef_framework.testing.conformance import Nonconformance
+from eef_framework.testing.corridor import Corridor
 
 pytest_plugins = ["eef_framework.testing.fixtures"]
 
@@ -42,6 +49,27 @@ def test_the_fixtures_are_fresh(corridor, wanderer, queue_policy, scripted_polic
     names = [double.component_name() for double in doubles]
     assert names == ["corridor", "wanderer", "queue", "scripted", "memory", "memory"]
     assert queue_policy.asked == []
+
+
+def test_the_check_fits_whatever_it_is_given(check_component, corridor, wanderer, memory_policy, memory_trainer):
+    check_component(corridor, cycles=10, processes=False)
+    check_component(wanderer, environment=corridor, tasks=2)
+    check_component(memory_policy)
+    check_component(memory_trainer, policy=memory_policy)
+    check_component(Deduplicate())
+    check_component(IntervalAttributor())
+    with pytest.raises(ConfigError, match="expert 'wanderer' needs an environment"):
+        check_component(wanderer)
+    with pytest.raises(ConfigError, match="trainer 'memory' needs a policy"):
+        check_component(memory_trainer)
+    with pytest.raises(Nonconformance, match="environment 'corridor' breaks"):
+        check_component(Corridor(fault="raise"), processes=False)
+
+
+def test_demonstrations_and_examples_belong_together(demonstrations, training_examples):
+    assert [each.reward for each in demonstrations] == [1.0] * 6
+    assert len(training_examples) == sum(len(each.steps) for each in demonstrations)
+    assert {each.trained_turns for each in training_examples} == {1}
 
 
 def test_the_doubles_do_without_torch():

@@ -1,0 +1,238 @@
+"""Each rule is tested against a policy that breaks it in a line or two, with the report it gets."""
+
+import asyncio
+import itertools
+import random
+from typing import Any
+
+import pytest
+
+from eef_framework.interfaces import Policy
+from eef_framework.policies.tiny import TinyModel
+from eef_framework.policies.transformers import TransformersPolicy
+from eef_framework.records import Checkpoint
+from eef_framework.testing.conformance import Nonconformance, check_policy, policy_violations
+from eef_framework.testing.memory import MemoryPolicy, MemoryTrainer, write_table
+from eef_framework.testing.queue_policy import QueuePolicy, ScriptedPolicy
+
+counter = itertools.count()
+
+
+def report(policy: Policy) -> str:
+    return "\n".join(map(str, policy_violations(policy)))
+
+
+def answering(change: Any, wait: float | None = None) -> ScriptedPolicy:
+    """Return a policy whose answers are changed: `change(answer, conversation, observation, sampling, seed)`."""
+
+    class Changed(ScriptedPolicy):
+        async def act(self, conversation, observation, sampling, seed):
+            answer = await super().act(conversation, observation, sampling, seed)
+            if wait is not None:
+                await asyncio.sleep(wait)
+            return change(answer, conversation, observation, sampling, seed)
+
+    return Changed()
+
+
+@pytest.mark.parametrize("policy", [ScriptedPolicy(), MemoryPolicy(), MemoryPolicy(stray=1.0)])
+def test_the_doubles_keep_their_contract(policy):
+    check_policy(policy)
+
+
+def test_a_model_that_was_trained_keeps_its_contract(tmp_path):
+    from eef_framework.testing.conformance.examples import examples
+
+    policy = MemoryPolicy(stray=0.5)
+    start = policy.base([], tmp_path / "base", 0)
+    checkpoint, _ = MemoryTrainer().train(examples(), start, tmp_path / "trained", 0, lambda *_: None)
+    check_policy(policy, checkpoint)
+
+
+@pytest.mark.slow
+def test_a_tiny_model_keeps_its_contract():
+    check_policy(TransformersPolicy(tiny=TinyModel(hidden=32, layers=1, heads=2, feed_forward=32)))
+
+
+def test_something_else_than_a_response_is_told():
+    text = report(answering(lambda answer, *_: answer.text))
+    assert text.startswith("An answer is a Response; where it has tokens, it says whose they are (")
+    assert "  expected: a Response\n  actual:   str 'Action: " in text
+
+
+def test_tokens_of_nobody_are_told():
+    text = report(answering(lambda answer, *_: answer.changed(token_ids=(1, 2))))
+    assert "  actual:   token_ids without the fingerprint of their tokenizer\n" in text
+
+
+def test_answers_that_run_out_are_told():
+    assert "PolicyFailure: the queue's 2 answers are used up" in report(QueuePolicy(answers=("a", "b")))
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_an_answer_that_does_not_come_from_its_seed_is_told(temperature):
+    def moody(answer, conversation, observation, sampling, seed):
+        mood = f" {next(counter)}" if sampling.temperature == temperature else ""
+        return answer.changed(text=answer.text + mood)
+
+    text = report(answering(moody))
+    assert text.startswith("The same question with the same seed has the same answer, at temperature 1 as well as 0 (")
+    assert f"temperature {temperature:g}" in text.splitlines()[0]
+
+
+def test_an_answer_that_depends_on_its_neighbours_is_told():
+    class Chatty(ScriptedPolicy):
+        waiting: int = 0
+
+        async def act(self, conversation, observation, sampling, seed):
+            self.waiting += 1
+            await asyncio.sleep(0)
+            neighbours = self.waiting
+            await asyncio.sleep(0)
+            self.waiting -= 1
+            answer = await super().act(conversation, observation, sampling, seed)
+            return answer.changed(text=f"{answer.text} {min(neighbours, 2)}")
+
+    text = report(Chatty())
+    assert text.startswith("A question that is asked alone has the answer it has among others (")
+    assert "Give each answer its own generator" in text
+
+
+def test_a_generator_that_answers_share_is_told():
+    """Each batch is seeded by its first question: alone or again, everything looks right."""
+
+    class Shared(ScriptedPolicy):
+        waiting: int = 0
+        _stream: Any = None
+
+        async def act(self, conversation, observation, sampling, seed):
+            if not self.waiting:
+                self._stream = random.Random(seed)
+            self.waiting += 1
+            await asyncio.sleep(0)
+            answer = await super().act(conversation, observation, sampling, self._stream.randrange(10**6))
+            self.waiting -= 1
+            return answer
+
+    text = report(Shared())
+    assert text.startswith("A question that is asked alone has the answer it has among others (")
+
+
+def test_a_seed_that_is_ignored_is_told():
+    text = report(answering(lambda answer, *_: answer.changed(text="Action: go[east]")))
+    assert text.startswith("At temperature 1, other seeds draw other answers (")
+    assert "  expected: different answers among 16\n  actual:   16 times 'Action: go[east]'\n" in text
+
+
+def test_an_answer_that_is_too_long_is_told():
+    text = report(answering(lambda answer, *_: answer.changed(text=f"Well, let me think. {answer.text}")))
+    assert "An answer has at most max_tokens tokens (" in text
+    assert "  expected: at most 4 tokens\n  actual:   6 words: 'Well, let me think. Action: " in text
+
+
+def test_too_many_tokens_are_told():
+    text = report(answering(lambda answer, *_: answer.changed(token_ids=tuple(range(9)), tokenizer="made-up")))
+    assert "  actual:   9 tokens: " in text
+
+
+def test_a_constraint_that_is_ignored_is_told():
+    def stray(answer, conversation, observation, sampling, seed):
+        return answer.changed(text="Action: fly") if seed % 2 else answer
+
+    text = report(answering(stray))
+    assert text.startswith("With sampling.constrain, an answer is an admissible action, in states that list them (")
+    assert ", constrained)" in text
+    assert "  actual:   'Action: fly'\n" in text
+
+
+def test_a_state_without_actions_that_is_too_much_is_told():
+    def needy(answer, conversation, observation, sampling, seed):
+        return answer if observation.actions[0] else None
+
+    assert "Where a state lists no actions, there is nothing to constrain, and no reason to fail" in report(
+        answering(needy)
+    )
+
+
+class Learner(MemoryPolicy):
+    """A memory policy to break, which answers by a secret of its checkpoint."""
+
+    def base(self, conversations, output, seed):
+        return write_table({"secret": {str(self.secret(seed)): 1.0}}, output, "base")
+
+    def secret(self, seed: int) -> int:
+        return seed
+
+    async def act(self, conversation, observation, sampling, seed):
+        (secret,) = self._table["secret"]
+        return await super().act(conversation, observation, sampling, seed + int(secret))
+
+
+def test_the_learner_is_right_as_it_is():
+    check_policy(Learner())
+
+
+def test_a_checkpoint_that_can_not_be_loaded_is_told():
+    class Lost(Learner):
+        def base(self, conversations, output, seed):
+            return Checkpoint(path=output)
+
+    text = report(Lost())
+    assert text.startswith("A policy loads the checkpoint that it made, and answers (")
+    assert "FileNotFoundError" in text
+
+
+def test_something_else_than_a_checkpoint_is_told():
+    class Pathless(Learner):
+        def base(self, conversations, output, seed):
+            super().base(conversations, output, seed)
+            return output
+
+    assert "  expected: a Checkpoint\n" in report(Pathless())
+
+
+def test_a_checkpoint_that_points_elsewhere_is_told():
+    class Tied(Learner):
+        def load(self, checkpoint):
+            policy = super().load(checkpoint)
+            policy._table = {"secret": {str(len(str(checkpoint.path))): 1.0}}
+            return policy
+
+    text = report(Tied())
+    assert "A checkpoint says the same whenever, and from wherever, it is loaded" in text
+    assert "loaded from a copy in another folder" in text
+
+
+def test_weights_that_all_policies_share_are_told():
+    class Shared(Learner):
+        def load(self, checkpoint):
+            self._table = super().load(checkpoint)._table
+            return self
+
+    assert "Loading another checkpoint doesn't change a policy that was loaded before" in report(Shared())
+
+
+def test_weights_that_do_not_come_from_the_seed_are_told():
+    class Moody(Learner):
+        def secret(self, seed: int) -> int:
+            return next(counter) * 1000
+
+    text = report(Moody())
+    assert text.startswith("The model to start from is the same for the same seed (seed 0)\n")
+
+
+def test_a_policy_that_fails_to_close_again_is_told():
+    class Once(Learner):
+        _closed: bool = False
+
+        def close(self) -> None:
+            if self._closed:
+                raise RuntimeError("closed already")
+            self._closed = True
+
+    assert "RuntimeError: closed already" in report(Once())
+
+
+def test_a_violation_is_raised_with_the_policys_name():
+    with pytest.raises(Nonconformance, match="policy 'scripted' breaks 1 of the rules"):
+        check_policy(answering(lambda answer, *_: None))

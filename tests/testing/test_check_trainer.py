@@ -1,0 +1,185 @@
+"""Each rule is tested against a trainer that breaks it in a line or two, with the report it gets."""
+
+import itertools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eef_framework.errors import NothingToTrain
+from eef_framework.policies.tiny import TinyModel
+from eef_framework.policies.transformers import TransformersPolicy
+from eef_framework.records import Checkpoint, Cost, Example
+from eef_framework.testing.conformance import Nonconformance, check_trainer, trainer_violations
+from eef_framework.testing.memory import MemoryPolicy, MemoryTrainer, write_table
+from eef_framework.training.sft import SftTrainer
+
+counter = itertools.count()
+
+
+def report(trainer: MemoryTrainer) -> str:
+    return "\n".join(map(str, trainer_violations(trainer, MemoryPolicy())))
+
+
+def changed(change: Any) -> MemoryTrainer:
+    """Return a trainer that does something else besides: `change(checkpoint, cost, start, output)`."""
+
+    class Changed(MemoryTrainer):
+        def train(self, examples, start, output, seed, progress):
+            return change(*super().train(examples, start, output, seed, progress), start, output)
+
+    return Changed()
+
+
+def test_the_double_keeps_its_contract():
+    check_trainer(MemoryTrainer(), MemoryPolicy())
+
+
+@pytest.mark.parametrize("save_every_s", [0.0, None])
+def test_supervised_fine_tuning_keeps_its_contract(save_every_s):
+    trainer = SftTrainer(steps=4, batch_size=4, learning_rate=1e-3, save_every_s=save_every_s)
+    check_trainer(trainer, TransformersPolicy(tiny=TinyModel(hidden=32, layers=1, heads=2, feed_forward=32)))
+
+
+@pytest.mark.parametrize(
+    ("change", "expected", "actual"),
+    [
+        (lambda checkpoint, cost, start, output: checkpoint, "(Checkpoint, Cost)", "Checkpoint("),
+        (lambda checkpoint, cost, start, output: (start, cost), "a checkpoint in ", "one in "),
+        (lambda checkpoint, cost, start, output: (checkpoint, Cost()), "Cost with trained_tokens above 0", "Cost("),
+    ],
+)
+def test_a_result_that_is_none_is_told(change, expected, actual):
+    text = report(changed(change))
+    assert text.startswith("A training returns a checkpoint in its output folder, and what it cost\n  expected: ")
+    assert f"  expected: {expected}" in text
+    assert f"  actual:   {actual}" in text
+
+
+def test_a_checkpoint_without_weights_is_told():
+    def empty(checkpoint, cost, start, output):
+        (output / "memory.json").unlink()
+        return checkpoint, cost
+
+    assert "  expected: files with weights\n  actual:   an empty folder\n" in report(changed(empty))
+
+
+def test_a_checkpoint_that_can_not_be_loaded_is_told():
+    def torn(checkpoint, cost, start, output):
+        (output / "memory.json").write_text("{")
+        return checkpoint, cost
+
+    assert "The policy answers with the checkpoint (" in report(changed(torn))
+
+
+@pytest.mark.parametrize(
+    ("log", "actual"), [(None, "no such file"), ("", "an empty file"), ("step 1\n", "the line 'step 1'")]
+)
+def test_a_log_that_is_none_is_told(log, actual):
+    def write(checkpoint, cost, start, output):
+        path = output / "training.jsonl"
+        path.unlink()
+        if log is not None:
+            path.write_text(log)
+        return checkpoint, cost
+
+    assert (
+        "A training leaves a log, training.jsonl, with a JSON object a line (training.jsonl)\n"
+        f"  expected: a JSON object a line\n  actual:   {actual}\n"
+    ) in report(changed(write))
+
+
+@pytest.mark.parametrize(
+    ("calls", "actual"), [([], "it was never called"), ([(2, 2, ""), (1, 2, "")], "[(2, 2, ''), (1, 2, '')]")]
+)
+def test_progress_that_is_none_is_told(calls, actual):
+    class Silent(MemoryTrainer):
+        def train(self, examples, start, output, seed, progress):
+            for call in calls:
+                progress(*call)
+            return super().train(examples, start, output, seed, lambda *_: None)
+
+    assert "A training says how far it is, and never goes back\n" in report(Silent())
+    assert f"  actual:   {actual}\n" in report(Silent())
+
+
+def test_a_start_that_is_changed_is_told():
+    def careless(checkpoint, cost, start, output):
+        (start.path / "optimizer.json").write_text(str(next(counter)))
+        return checkpoint, cost
+
+    assert (
+        "The checkpoint that training starts from stays as it is\n"
+        "  expected: no file changed\n  actual:   changed: ['optimizer.json']\n"
+    ) in report(changed(careless))
+
+
+def test_weights_that_do_not_come_from_the_arguments_are_told():
+    def moody(checkpoint, cost, start, output):
+        write_table({"mood": {str(next(counter)): 1.0}}, output)
+        return checkpoint, cost
+
+    text = report(changed(moody))
+    assert "The same examples, start and seed give the same weights\n  expected: the files ['memory.json'] as" in text
+
+
+def test_masked_examples_that_contribute_are_told():
+    class Counting(MemoryTrainer):
+        def train(self, examples, start, output, seed, progress):
+            _, cost = super().train(examples, start, output, seed, progress)
+            return write_table({"examples": {str(len(examples)): 1.0}}, output), cost
+
+    (violation,) = trainer_violations(Counting(), MemoryPolicy())
+    assert violation.rule == "Examples without a weight contribute nothing"
+    assert violation.actual == "others: ['memory.json']"
+
+
+@pytest.mark.parametrize("error", [None, ValueError("no examples")])
+def test_nothing_to_train_that_passes_is_told(error):
+    class Content(MemoryTrainer):
+        def train(self, examples, start, output, seed, progress):
+            try:
+                return super().train(examples, start, output, seed, progress)
+            except NothingToTrain:
+                if error:
+                    raise error from None
+                return write_table({}, output), Cost()
+
+    (violation,) = trainer_violations(Content(), MemoryPolicy())
+    assert violation.rule == "Without a single weight there is nothing to train, which is an error"
+    assert violation.expected == "NothingToTrain"
+    assert violation.actual.startswith("ValueError: no examples" if error else "(Checkpoint(")
+
+
+class Resuming(MemoryTrainer):
+    """Writes down how many examples it has learnt, and goes on behind them."""
+
+    def train(
+        self, examples: Sequence[Example], start: Checkpoint, output: Path, seed: int, progress: Any
+    ) -> tuple[Checkpoint, Cost]:
+        state = output / "state.json"
+        done = json.loads(state.read_text()) if state.exists() else 0
+        output.mkdir(parents=True, exist_ok=True)
+
+        def write_down(*said: Any) -> None:
+            state.write_text(json.dumps(said[0]))
+            progress(*said)
+
+        result = super().train(examples[done:], start, output, seed, write_down)
+        state.unlink()
+        return result
+
+
+def test_a_repetition_that_forgets_what_came_before_the_interruption_is_told():
+    (violation,) = trainer_violations(Resuming(), MemoryPolicy())
+    assert violation.rule == (
+        "A training that was interrupted gives, when it is repeated in the same folder, the result of one that wasn't"
+    )
+    assert "Go on from a state that was written whole" in violation.fix
+
+
+def test_a_violation_is_raised_with_the_trainers_name():
+    with pytest.raises(Nonconformance, match="trainer 'memory' breaks 1 of the rules"):
+        check_trainer(changed(lambda checkpoint, *_: checkpoint), MemoryPolicy())
