@@ -2,8 +2,8 @@
 
 Every text is a chain of words in which each follows the one before it as often as in the 1,000 real products of its
 department; about one word in a hundred is a new one, as model numbers are. Lengths, options, prices and attributes are
-those of real products; a filler brings the files to their official size of about 4.4 kB a product. Measured: preparation
-(wall and processor time, peak memory with child processes), opening, memory after 1,000 episodes in one and in two
+those of real products; a filler brings the files to their official size of about 4.4 kB a product. Measured:
+preparation (wall and processor time, peak memory with child processes), opening, memory after 1,000 episodes in one and in two
 processes, search times over queries that people typed, and whether the ranking equals an exhaustive BM25's.
 
     python benchmarks/webshop_scale.py --data ../shared/data/webshop-1k --work /tmp/scale
@@ -24,6 +24,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 
 FULL = 1_180_000
@@ -68,7 +69,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--products", type=int, default=FULL)
     parser.add_argument("--jobs", type=int, default=None, help="processes that prepare; default: the command's own")
     parser.add_argument("--episodes", type=int, default=1000)
-    parser.add_argument("--compared", type=int, default=60, help="queries whose ranking is compared with an exhaustive one")
+    parser.add_argument(
+        "--compared", type=int, default=60, help="queries whose ranking is compared with an exhaustive one"
+    )
     parser.add_argument("--quick", action="store_true", help="100 episodes, 20 queries compared")
     parser.add_argument("--keep", action="store_true", help="keep the store, and use the one that is there")
     parser.add_argument("--json", type=Path, default=None)
@@ -89,10 +92,11 @@ class Chains:
         for product in products:
             for field, text in texts_of(product):
                 words = ["", *text.split(" "), ""]
-                for word, after in zip(words, words[1:], strict=False):
+                for word, after in pairwise(words):
                     self.next[product["category"], field, word].append(after)
 
     def text(self, draw: random.Random, category: str, field: str, length: int) -> str:
+        """Draw a text of so many words."""
         words, word = [], ""
         while len(words) < length:
             word = draw.choice(self.next[category, field, word])
@@ -216,6 +220,7 @@ class MemoryWatch:
             self.peak = max(self.peak, total)
 
     def stop(self) -> int:
+        """End the watch; return the peak in bytes."""
         self._ended.set()
         self._thread.join()
         return self.peak

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eef_framework.plugins import hookimpl
 from eef_webshop.generated.shop import Shop
 from eef_webshop.generated.shopper import PerfectShopper, Shopper
 from eef_webshop.site.environment import WebShop
+
+if TYPE_CHECKING:
+    import typer
 
 
 @hookimpl
@@ -23,3 +26,11 @@ def register_experts(register: Callable[[type[Any]], None]) -> None:
     """Register the experts for them."""
     register(Shopper)
     register(PerfectShopper)
+
+
+@hookimpl
+def register_commands(cli: typer.Typer) -> None:
+    """Add `eef webshop`."""
+    from eef_webshop.commands import webshop
+
+    cli.add_typer(webshop)

@@ -26,18 +26,18 @@ class Catalogue:
     """Products and search of a store; use `Catalogue.open`.
 
     Arrays are memory-mapped and records are read where they lie, so that all processes on a host share one copy in the
-    system's cache, and memory does not grow with the size of the catalogue. Safe to use from several threads, and after a
-    fork; pickled, it becomes its folder's name and is opened anew.
+    system's cache, and memory does not grow with the size of the catalogue. Safe to use from several threads, and after
+    a fork; pickled, it becomes its folder's name and is opened anew.
     """
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
-        from eef_webshop.data.arrays import load
+        from eef_webshop.search.arrays import load
         from eef_webshop.search.index import Index
 
         self.folder, self.manifest = folder, manifest
         self.index: Index = Index(folder / "index", load(folder, "asins_rank"))
         self.pricing: np.ndarray[Any, Any] = load(folder, "pricing")
-        """(products, 2) float64: both ends of each product's price range in dollars, NaN for the second of a single price."""
+        """(products, 2) float64: prices in dollars: both ends of a range, or one and NaN."""
         self.instructed: np.ndarray[Any, Any] = load(folder, "instructed")
         """(n,) int32: the products that people wrote instructions for, ascending."""
         self.synthetic: np.ndarray[Any, Any] = load(folder, "synthetic")

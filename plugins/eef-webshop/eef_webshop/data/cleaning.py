@@ -1,4 +1,4 @@
-"""From an official record to a product, by the reference's rules (`load_products` in `web_agent_site/engine/engine.py`)."""
+"""From an official record to a product, by the rules of the reference (`load_products` in its `engine.py`)."""
 
 from __future__ import annotations
 

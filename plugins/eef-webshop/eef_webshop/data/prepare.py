@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from eef_framework.errors import ConfigError, CorruptFile, storage
 from eef_webshop.data.cleaning import Unusable, clean
-from eef_webshop.data.manifest import Manifest, Skipped, Source, write_manifest
+from eef_webshop.data.manifest import Manifest, Skipped, write_manifest
 from eef_webshop.data.nouns import NONE, nouns_of, tagger_name
 from eef_webshop.data.product import Product, encode, search_text
 from eef_webshop.data.sources import Extras, Sources, read_human, source_of
@@ -63,8 +63,8 @@ def prepare(
     """Turn the official files into a store for `Catalogue.open`. It appears whole or not at all.
 
     Args:
-        source: a folder with `items_shuffle*.json`, `items_ins_v2*.json` and `items_human_ins.json`, plain or `.gz`; or the
-            first of these files, where a folder has several.
+        source: a folder with `items_shuffle*.json`, `items_ins_v2*.json` and `items_human_ins.json`, plain or `.gz`;
+            or the first of these files, where a folder has several.
         output: the store to be written.
         progress: told how far each file was read.
         nouns: `none` leaves out the nouns of names, and needs no spaCy.

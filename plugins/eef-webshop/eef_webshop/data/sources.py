@@ -79,7 +79,7 @@ class Extras:
     """The entries of `items_ins_v2*.json` by ASIN, kept in a temporary file: there are over a million."""
 
     def __init__(self, path: Path, scratch: Path, progress: Advance) -> None:
-        self._file = tempfile.TemporaryFile(dir=scratch)
+        self._file = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115 (open for as long as this object)
         self._places: dict[str, tuple[int, int]] = {}
         stream = JsonStream(path, progress)
         at = 0
@@ -116,7 +116,7 @@ def read_human(path: Path, progress: Advance) -> tuple[dict[str, Sequence[Mappin
     for asin, entries in found.items():
         if not isinstance(entries, list) or not all(_is_instruction(entry) for entry in entries):
             raise CorruptFile(
-                f"{str(path)!r}: the entry {asin!r} is no list of instructions with instruction, instruction_attributes and "
+                f"{str(path)!r}: the entry {asin!r} is no list of records with instruction, instruction_attributes and "
                 "instruction_options",
                 "Fetch the file again: eef webshop download.",
             )

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from eef_webshop.data.arrays import load
 from eef_webshop.search.analysis import analyse
+from eef_webshop.search.arrays import load
 from eef_webshop.search.bm25 import saturation, scores, weight
 from eef_webshop.search.topk import Accumulator
 

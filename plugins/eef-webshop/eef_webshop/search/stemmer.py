@@ -1,10 +1,12 @@
 """Porter's stemmer as Lucene has it: with Martin Porter's own extensions to the published algorithm.
 
-The rules are those of Porter, "An algorithm for suffix stripping" (1980), with `bli` for `abli` and the additional `logi`
-in step 2, and words of one or two letters left alone.
+The rules are those of Porter, "An algorithm for suffix stripping" (1980), with `bli` for `abli` and the additional
+`logi` in step 2, and words of one or two letters left alone.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 _VOWELS = frozenset("aeiou")
 
@@ -102,7 +104,7 @@ def _consonants(word: str) -> list[bool]:
 def _measure(word: str) -> int:
     """Count how often a vowel is followed by a consonant."""
     consonants = _consonants(word)
-    return sum(after and not before for before, after in zip(consonants, consonants[1:], strict=False))
+    return sum(after and not before for before, after in pairwise(consonants))
 
 
 def _has_vowel(word: str) -> bool:

@@ -1,7 +1,7 @@
 """Lucene's standard tokenizer: Unicode's word boundaries (UAX #29), emoji and symbols kept, other signs dropped.
 
-The grammar follows the description in Lucene's `StandardTokenizerImpl.jflex`. What matters for products: `finish:wood` and
-`3.5` are one token each, `don't` too; `a/b` and `a-b` are two; a heart, a check mark, © and ™ are tokens of their own.
+The grammar follows the description in Lucene's `StandardTokenizerImpl.jflex`. What matters for products: `finish:wood`
+and `3.5` are one token each, `don't` too; `a/b` and `a-b` are two; a heart, a check mark, © and ™ are tokens of their own.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ LONGEST = 255
 """Characters a token may have; a longer one is cut into pieces."""
 
 _PICTOGRAPHS = (
-    "\u00a9\u00ae\u203c\u2049\u2122\u2139\u2194-\u2199\u21a9-\u21aa\u231a-\u231b\u2328\u2388\u23cf\u23e9-\u23f3\u23f8-\u23fa"
-    "\u24c2\u25aa-\u25ab\u25b6\u25c0\u25fb-\u25fe\u2600-\u2605\u2607-\u2612\u2614-\u2685\u2690-\u2705\u2708-\u2712\u2714"
+    "\u00a9\u00ae\u203c\u2049\u2122\u2139\u2194-\u2199\u21a9-\u21aa\u231a-\u231b\u2328\u2388\u23cf\u23e9-\u23f3"
+    "\u23f8-\u23fa\u24c2\u25aa-\u25ab\u25b6\u25c0\u25fb-\u25fe\u2600-\u2605\u2607-\u2612\u2614-\u2685\u2690-\u2705\u2708-\u2712\u2714"
     "\u2716\u271d\u2721\u2728\u2733-\u2734\u2744\u2747\u274c\u274e\u2753-\u2755\u2757\u2763-\u2767\u2795-\u2797\u27a1\u27b0"
     "\u27bf\u2934-\u2935\u2b05-\u2b07\u2b1b-\u2b1c\u2b50\u2b55\u3030\u303d\u3297\u3299\U0001f000-\U0001f0ff"
     "\U0001f10d-\U0001f10f\U0001f12f\U0001f16c-\U0001f171\U0001f17e-\U0001f17f\U0001f18e\U0001f191-\U0001f19a"

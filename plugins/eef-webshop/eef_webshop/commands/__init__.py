@@ -1,0 +1,14 @@
+"""`eef webshop`: getting the real WebShop's products, and preparing them."""
+
+from __future__ import annotations
+
+import typer
+
+from eef_webshop.commands.download import download
+from eef_webshop.commands.prepare import prepare
+
+webshop = typer.Typer(name="webshop", help="The real WebShop's products: fetch and prepare them.", no_args_is_help=True)
+webshop.command("prepare")(prepare)
+webshop.command("download")(download)
+
+__all__ = ["webshop"]

@@ -1,0 +1,42 @@
+"""`eef webshop download`: the official files, from where they can be had."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from eef_webshop.commands.bars import bars
+
+
+class Variant(StrEnum):
+    """How many products."""
+
+    SMALL = "small"
+    FULL = "full"
+
+
+def download(
+    variant: Annotated[Variant, typer.Argument(help="1,000 products, or all 1.18 million (5.2 GB).")],
+    origin: Annotated[
+        str | None,
+        typer.Option("--from", metavar="FOLDER_OR_URL", help="A folder or mirror that has the files, plain or .gz."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FOLDER", help="Where they go; default: webshop-small or -full.")
+    ] = None,
+) -> None:
+    """Fetch the official files from Google Drive, or from a folder or mirror."""
+    from eef_webshop.data.download import download as work
+
+    folder = to or Path(f"webshop-{variant.value}")
+    with bars() as progress:
+        fetched = work(variant.value, folder, origin, progress)
+    console = Console(highlight=False)
+    for file in fetched:
+        state = "" if file.new else "  (was there already)"
+        console.print(f"{file.sha256}  {file.path}  {file.size:,} bytes{state}", soft_wrap=True, markup=False)
+    console.print(f"Now: eef webshop prepare {folder}", soft_wrap=True, markup=False)
