@@ -66,8 +66,8 @@ class TextWorld(Environment):
     """Number of games in the split `dev`."""
     test: int = Field(default=1000, ge=0, le=SEEDS // 2)
     """Number of games in the split `test`."""
-    kept: int = Field(default=256, ge=1)
-    """How many games are kept for the next episode of the same task (about 0.2 MB each)."""
+    kept: int = Field(default=2048, ge=1)
+    """How many games are kept for the next episode of the same task (about 0.1 MB each)."""
     limit_s: float = Field(default=60.0, gt=0.0)
     """Longest time for making a game or a step, in seconds. TextWorld's process is ended then, the episode fails."""
 

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import suppress
+
+import pytest
+from eef_textworld.engine import Look
+from eef_textworld.environment import TextWorld
+from eef_textworld.host import Host
+
+from eef_framework.errors import EnvironmentFailure, ReplayDivergence
+
+SMALL = {"rooms": 2, "objects": 3, "shortest": 2, "longest": 3}
+
+SABOTAGE = """
+import os, time
+import eef_textworld.play as play
+
+take = play.Play.take
+
+def sabotaged(self, command):
+    if command == "hang":
+        while True:
+            pass
+    if command == "crash":
+        os.kill(os.getpid(), 11)
+    if command == "raise":
+        raise RuntimeError("the lamp went out")
+    return take(self, command)
+
+play.Play.take = sabotaged
+"""
+
+
+@pytest.fixture
+def sabotaged(tmp_path, monkeypatch):
+    # What Python runs when it starts: the engine's process gets commands that hang, crash and raise.
+    (tmp_path / "sitecustomize.py").write_text(SABOTAGE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with TextWorld(**SMALL, limit_s=3.0) as environment:
+        yield environment
+
+
+def alive(pid: int) -> bool:
+    with suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("command", "message"), [("hang", "took longer than 3 s"), ("crash", "ended with signal SIGSEGV")]
+)
+def test_an_engine_that_hangs_or_crashes_takes_one_episode_with_it_and_no_other(sabotaged, command, message):
+    tasks = sabotaged.tasks("train")
+    victim, other = sabotaged.open(tasks[0]), sabotaged.open(tasks[1])
+    seen = other.step(other.observation.actions[0]).observation
+    pid, began = sabotaged.host.pid, time.monotonic()
+    with pytest.raises(EnvironmentFailure, match=message):
+        victim.step(command)
+    assert time.monotonic() - began < 30
+    assert not alive(pid)
+    assert other.observation == seen
+    with other.fork() as fork:  # the game is played again in a new process
+        assert sabotaged.host.pid not in (None, pid)
+        assert fork.step("inventory").observation == seen
+    victim.close()
+    other.close()
+    assert sabotaged.host.ask("count")[0] == 0
+
+
+def test_an_error_in_the_engine_is_an_environment_failure_and_the_process_goes_on(sabotaged):
+    session = sabotaged.open(sabotaged.tasks("train")[0])
+    pid = sabotaged.host.pid
+    with pytest.raises(EnvironmentFailure, match="RuntimeError: the lamp went out"):
+        session.step("raise")
+    assert session.step("inventory").valid
+    assert sabotaged.host.pid == pid
+
+
+def test_a_killed_process_is_not_noticed_by_the_episodes_in_it():
+    with TextWorld(**SMALL) as environment:
+        sessions = [environment.open(task) for task in environment.tasks("train")[:4]]
+        for session in sessions:
+            session.step(session.observation.actions[0])
+        os.kill(environment.host.pid, signal.SIGKILL)
+        # The request under way when the death is found out fails; whoever asks next is played again.
+        with pytest.raises(EnvironmentFailure, match="SIGKILL"):
+            sessions[0].step("inventory")
+        for session in sessions[1:]:
+            seen = session.observation
+            assert session.step("inventory").observation == seen
+
+
+def test_a_game_that_is_played_again_and_differs_is_reported_and_not_continued():
+    with TextWorld(**SMALL) as environment:
+        session = environment.open(environment.tasks("train")[0])
+        session.step("look")
+        session.observation = session.observation.changed(text="elsewhere")
+        environment.close()
+        with pytest.raises(ReplayDivergence, match="instead of 'elsewhere'"):
+            session.step("look")
+
+
+def test_closing_ends_the_process_and_is_harmless_twice():
+    environment = TextWorld(**SMALL)
+    session = environment.open(environment.tasks("train")[0])
+    pid = environment.host.pid
+    environment.close()
+    environment.close()
+    session.close()
+    assert not alive(pid)
+
+
+def test_the_process_ends_when_nobody_refers_to_its_host_any_more():
+    host = Host(Look(), 4, 10.0)
+    host.ask("count")
+    pid = host.pid
+    del host
+    deadline = time.monotonic() + 10
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(pid)
+
+
+def test_an_interrupted_request_leaves_no_answer_for_the_next_one(monkeypatch):
+    host = Host(Look(), 4, 10.0)
+    host.ask("count")
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    connection = host._connection
+    monkeypatch.setattr(host, "_connection", type("Interrupted", (), {"send": connection.send, "recv": interrupted}))
+    with pytest.raises(KeyboardInterrupt):
+        host.ask("count")
+    assert host.ask("count") == (0, 0)
+    host.close()
+
+
+def rss_mb(pid: int) -> float:
+    with open(f"/proc/{pid}/status") as status:
+        return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmRSS"))
+
+
+def test_a_thousand_openings_leave_memory_flat():
+    with TextWorld(**SMALL, kept=4) as environment:
+        tasks = environment.tasks("train")[:4]
+        for task in tasks:
+            environment.open(task).close()
+
+        def cycle(count: int) -> None:
+            for index in range(count):
+                with environment.open(tasks[index % 4]) as session:
+                    session.step(session.observation.actions[0])
+                    session.fork().close()
+
+        cycle(100)
+        before, files = rss_mb(environment.host.pid), len(os.listdir("/proc/self/fd"))
+        cycle(900)
+        assert rss_mb(environment.host.pid) - before < 3
+        assert len(os.listdir("/proc/self/fd")) == files
+        assert environment.host.ask("count") == (0, 4)
