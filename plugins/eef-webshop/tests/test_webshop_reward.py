@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from eef_webshop.reward import Bought, ProductType, Wanted, reward, same, type_factor
+from eef_webshop.reward import Bought, ProductType, Wanted, of_color, reward, same, score, type_factor, type_match
 
 
 def kind(query: str = "lamps", categories: str = "home lighting", nouns: str = "lamp") -> ProductType:
@@ -79,3 +79,69 @@ def test_phrases_are_the_same_above_a_ratio_of_85():
     assert same("red", "red plaid")  # a subset of words has 100
     assert not same("small", "smart")  # 60
     assert not same("", "red")
+
+
+def test_repeated_nouns_of_the_wanted_name_count_repeatedly():
+    wanted = ProductType("y", frozenset("cd"), frozenset({"lamp", "desk"}), noun_count=10)
+    match = type_match(kind(query="x", categories="a b", nouns="lamp"), wanted)
+    assert (match.title, match.factor) == (1 / 10, 0.5)
+    assert type_match(kind(query="x", categories="a b", nouns="lamp"), kind("y", "c d", "lamp desk")).factor == 1.0
+
+
+@pytest.mark.parametrize(
+    ("option", "phrase"),
+    [
+        ("navy stripes", "navy"),
+        ("dark blue", "blue"),  # the list's order counts, not the value's
+        ("covered", "red"),
+        ("10 inch", "10 inch"),
+        (("color", "navy stripes"), "('color', 'navy stripes')"),
+        (("color", "navy"), "navy"),
+        (("size", '8" x 8"'), "('size', '8\" x 8\"')"),
+    ],
+)
+def test_an_option_is_compared_by_its_color_word(option, phrase):
+    assert of_color(option) == phrase
+
+
+@pytest.mark.parametrize(
+    ("chosen", "value", "hit"),
+    [
+        ("navy stripes", "navy stripes", True),
+        ("black", "black", True),
+        ("228black", "228black", False),  # becomes `black`, and the goal's pair stays as it is
+        ("8 inch", "8 inch", True),
+        ("9 inch", "8 inch", False),
+    ],
+)
+def test_a_chosen_value_meets_the_pair_of_a_synthetic_goal_as_in_the_reference(chosen, value, hit):
+    assert same(of_color(chosen), of_color(("size", value))) is hit
+
+
+def test_characters_beyond_ascii_vanish_before_phrases_are_compared():
+    assert same("caféé noir", "caf noir")
+    assert not same("猫", "犬")
+
+
+def test_a_score_is_told_part_by_part_under_the_reference_s_names():
+    earned = score(bought(options=("red",), price=40.0, type=kind(nouns="lamp shade")), WANTED)
+    assert earned.total == pytest.approx(3 / 5)
+    assert earned.breakdown(WANTED) == {
+        "r_type": 1.0,
+        "r_att": 1.0,
+        "w_att": 2 / 5,
+        "query_match": True,
+        "category_match": True,
+        "title_score": 1.0,
+        "r_option": 1 / 2,
+        "w_option": 2 / 5,
+        "r_price": False,
+        "w_price": 1 / 5,
+    }
+
+
+def test_a_goal_without_options_has_no_option_part():
+    wanted = Wanted(kind(), attributes=("soft",), options=(), price_upper=30.0)
+    parts = score(bought(), wanted).breakdown(wanted)
+    assert "r_option" not in parts
+    assert (parts["w_att"], parts["w_price"]) == (1 / 2, 1 / 2)

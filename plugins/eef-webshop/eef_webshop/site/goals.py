@@ -204,8 +204,8 @@ def synthetic_goal(product: Product, number: int, limit: float) -> Goal:
 def human_goal(product: Product, number: int, limit: float) -> Goal:
     """Return the goal of one of the instructions that people wrote for a product."""
     record = product.human_instructions[number]
-    text = f"{record['instruction'].strip('.')}{_limit_in_words(limit)}"
-    return _goal(product, text, record["instruction_attributes"], limit, tuple(record["instruction_options"]))
+    text = f"{record.get('instruction', '').strip('.')}{_limit_in_words(limit)}"
+    return _goal(product, text, record["instruction_attributes"], limit, tuple(record.get("instruction_options", ())))
 
 
 def stamped(goal: Goal) -> Goal:

@@ -63,7 +63,7 @@ def _places(product: Product, kind: Kind) -> list[tuple[int, int]]:
     """Return the places of a product: number of the instruction, and how many goals it makes."""
     if kind == "human":
         records = enumerate(product.human_instructions)
-        return [(number, 1) for number, record in records if record["instruction_attributes"]]
+        return [(number, 1) for number, record in records if record.get("instruction_attributes")]
     if product.instruction is None or not product.instruction_attributes:
         return []
     return [(0, math.prod(len(values) for values in product.options.values()))]

@@ -11,6 +11,7 @@ from eef_framework.errors import ConfigError
 from eef_framework.records import fingerprint
 from eef_webshop.data.catalogue import Catalogue
 from eef_webshop.data.manifest import FILE, FORMAT
+from eef_webshop.data.prepare import prepare
 
 OFFICIAL: Final = ("items_shuffle*.json*", "items_ins_v2*.json*", "items_human_ins*.json*")
 HOW: Final = (
@@ -45,8 +46,6 @@ def _official_files(data: Path) -> list[Path]:
 
 def _prepared(data: Path, files: list[Path]) -> Path:
     """Return the store that belongs to these files, making it first where it isn't there."""
-    from eef_webshop.data.prepare import prepare
-
     sizes = [f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in (data, *files)]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     store = cache / "eef-webshop" / fingerprint("\n".join((f"format {FORMAT}", *sizes)))

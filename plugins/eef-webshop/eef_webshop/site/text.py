@@ -9,7 +9,7 @@ from eef_framework.records import Observation
 from eef_webshop.site.goals import Goal
 from eef_webshop.site.markup import node
 from eef_webshop.site.pages import REMEMBERED, Pages
-from eef_webshop.site.state import BACK, NEXT, PREV, SEARCH, State, click
+from eef_webshop.site.state import BACK, NEXT, PREV, SEARCH, State, can_be_clicked, click
 from eef_webshop.site.writers import Plain, Rich
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Line(NamedTuple):
     seen: str
     """The same, once the product was opened."""
     action: str
-    """The click that opens it."""
+    """The click that opens it; empty where its number can't be spelt in an action."""
 
 
 class TextPages(Pages):
@@ -69,9 +69,12 @@ class TextPages(Pages):
         head = self._write.head(state)
         body = self._write.between.join([head, *(line.seen if seen else line.text for line, seen in lines)])
         return Observation(
-            text=self._write.under(instruction, body), actions=(*buttons, *(line.action for line, _ in lines))
+            text=self._write.under(instruction, body),
+            actions=(*buttons, *(line.action for line, _ in lines if line.action)),
         )
 
     def _new_line(self, index: int) -> Line:
         sheet = self.sheet(index)
-        return Line(self._write.line(sheet, False), self._write.line(sheet, True), click(sheet.product.asin.lower()))
+        asin = sheet.product.asin.lower()
+        action = click(asin) if can_be_clicked(asin) else ""
+        return Line(self._write.line(sheet, False), self._write.line(sheet, True), action)
