@@ -75,6 +75,7 @@ class ChatServer:
         most_at_once: most requests that were under way at the same time.
         retry_after_s: what 429 asks to wait for.
         slow_s: how long `slow` takes.
+        list_fails: whether its list of models is an error.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class ChatServer:
         self.most_at_once = 0
         self.retry_after_s = 0.02
         self.slow_s = 0.5
+        self.list_fails = False
         self._at_once = 0
         self._lock = threading.Lock()
         self._port = 0
@@ -193,6 +195,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """List the models."""
         if self._refused():
+            return
+        if self.server.chat.list_fails:
+            self._send(500, _error("Cache directory not found", "internal_error"))
             return
         model = {"id": "test", "object": "model", "owned_by": "vllm" if self.server.chat.vllm else "somebody"}
         self._send(200, {"object": "list", "data": [model]})

@@ -229,6 +229,12 @@ def test_vllm_is_recognised_and_gives_token_ids():
     assert (response.logprob, response.logprobs) == (-3.5, (-0.5,) * 7)
 
 
+def test_a_list_of_models_that_fails_says_nothing_about_answers(server):
+    server.list_fails = True
+    assert act(policy(server)).text.endswith("go[east]")
+    assert "return_token_ids" not in server.requests[0].body
+
+
 def test_other_servers_are_not_asked_for_what_they_do_not_know(server):
     assert act(policy(server)).token_ids is None
     assert "return_token_ids" not in server.requests[0].body

@@ -7,6 +7,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from eef_framework.errors import AnswerFailure
 from eef_framework.policies.openai.answer import Completion, read_completion
 from eef_framework.policies.openai.failures import TooLong, failure_of, is_too_long, may_pass, wait_asked_for
 from eef_framework.policies.openai.settings import ServerSettings
@@ -91,7 +92,10 @@ class Connection:
                     raise
                 return b""
 
-        listed, _ = await self._repeated(once)
+        try:
+            listed, _ = await self._repeated(once)
+        except AnswerFailure:  # a list that fails says nothing about answers; `transformers serve` has such moods
+            return False
         return _mentions_vllm(listed)
 
     async def _repeated(self, once: Callable[[], Awaitable[T]]) -> tuple[T, int]:

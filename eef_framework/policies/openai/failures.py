@@ -111,7 +111,7 @@ def _reason(error: BaseException) -> str:
     text = str(error)
     if isinstance(error, openai.APIStatusError):
         body = error.body if isinstance(error.body, dict) else {}
-        text = str(body.get("message") or text)
+        text = str(body.get("message") or error.response.text or text)
     elif isinstance(error, openai.APIConnectionError) and error.__cause__ is not None:
         text = str(error.__cause__) or type(error.__cause__).__name__
     return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}..."
