@@ -95,10 +95,11 @@ class _Parts:
         assignments: Sequence[str],
     ) -> None:
         self.registry, self.kind, self.env, self.policy = registry, kind, env, policy
-        several = targets if len(targets) > 1 else ()
+        self.single = len(targets) == 1
+        several = () if self.single else targets
         self.settings: dict[str, dict[str, Any]] = {owner: {} for owner in ("", "environment", "policy", *several)}
         for text in assignments:
-            self._set(text, plain=not several)
+            self._set(text, plain=self.single)
 
     def check(self, target: str, options: dict[str, Any]) -> str:
         """Check one part and return what to say about it."""
@@ -106,9 +107,11 @@ class _Parts:
 
         kind = _kind(self.registry, target, self.kind)
         given = {name: value for name, value in options.items() if value is not None}
-        for name in given:
-            if kind not in OPTIONS[name]:
-                raise ConfigError(f"--{name} is not for a {kind}", f"It is for: {', '.join(OPTIONS[name])}.")
+        taken = {name: value for name, value in given.items() if kind in OPTIONS[name]}
+        for name in given.keys() - taken.keys() if self.single else ():
+            raise ConfigError(
+                f"the check of {target!r} ({kind}) takes no --{name}", f"It is for: {', '.join(OPTIONS[name])}."
+            )
         with ExitStack() as stack:
             needed: dict[str, Any] = {}
             if kind == "expert" and self.env is not None:
@@ -117,7 +120,7 @@ class _Parts:
                 needed["policy"] = stack.enter_context(self._build("policy", self.policy, "policy"))
             owner = target if target in self.settings else ""
             component = stack.enter_context(self._build(kind, target, owner))
-            check_component(component, **needed, **given)
+            check_component(component, **needed, **taken)
         return f"{kind} {target!r} keeps its contract"
 
     def _build(self, kind: Kind, name: str, owner: str) -> Component:

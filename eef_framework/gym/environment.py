@@ -24,7 +24,7 @@ Actions: TypeAlias = tuple[str, ...] | dict[str, JsonValue]
 
 
 class GymnasiumEnvironment(Environment):
-    """A Gymnasium environment (gymnasium.farama.org). A task is a seed; a state is a seed and the actions since.
+    """A Gymnasium environment. A task is a seed of it; a state is a seed and the actions since.
 
     Discrete actions, and observations that are texts or numbers, are put into words as they are. For others, and for
     better words, write a subclass: overwrite `observe`, and `actions` by a mapping from words to actions.

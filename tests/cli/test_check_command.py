@@ -38,7 +38,8 @@ def test_there_is_a_check_for_every_kind(command, arguments):
 def test_several_parts_are_checked_one_after_the_other(command, folder):
     (folder / "forgetful_idea.py").write_text(WRONG)
     parts = ["corridor", "forgetful_idea:Forgetful", "cap-per-task"]
-    done = command("eef", "check", *parts, "-s", "corridor.rooms=5", "--set", "cap-per-task.trajectories=1")
+    settings = ["-s", "corridor.rooms=5", "--set", "cap-per-task.trajectories=1", "--cycles", "10"]
+    done = command("eef", "check", *parts, *settings)
     assert done.code == 1
     assert done.out == "environment 'corridor' keeps its contract\nfilter 'cap-per-task' keeps its contract\n"
     assert "attributor 'forgetful_idea:Forgetful' breaks" in done.err
@@ -64,7 +65,7 @@ def test_a_part_that_breaks_its_contract_is_reported_with_how_to_fix_it(command,
         (["corridro"], "did you mean 'corridor'?"),
         (["memory"], "the name of several parts: policy, trainer"),
         (["wanderer"], "expert 'wanderer' needs an environment to demonstrate in"),
-        (["memory", "--kind", "policy", "--tasks", "2"], "--tasks is not for a policy"),
+        (["memory", "--kind", "policy", "--tasks", "2"], "the check of 'memory' (policy) takes no --tasks"),
         (["corridor", "wanderer", "--set", "rooms=5"], "of which part?"),
         (["sciworld"], "comes with eef-sciworld"),
         (["nothing_here:Class"], "ModuleNotFoundError"),
