@@ -73,6 +73,7 @@ def check(
                 raise
             show(error)
             failed = True
+    parts.require_all_used()
     if failed:
         raise typer.Exit(1)
 
@@ -95,6 +96,7 @@ class _Parts:
         assignments: Sequence[str],
     ) -> None:
         self.registry, self.kind, self.env, self.policy = registry, kind, env, policy
+        self.used: set[str] = set()
         self.single = len(targets) == 1
         several = () if self.single else targets
         self.settings: dict[str, dict[str, Any]] = {owner: {} for owner in ("", "environment", "policy", *several)}
@@ -115,16 +117,28 @@ class _Parts:
         with ExitStack() as stack:
             needed: dict[str, Any] = {}
             if kind == "expert" and self.env is not None:
-                needed["environment"] = stack.enter_context(self._build("environment", self.env, "environment"))
+                needed["environment"] = stack.enter_context(self._build("environment", self.env))
             if kind == "trainer":
-                needed["policy"] = stack.enter_context(self._build("policy", self.policy, "policy"))
-            owner = target if target in self.settings else ""
-            component = stack.enter_context(self._build(kind, target, owner))
+                needed["policy"] = stack.enter_context(self._build("policy", self.policy))
+            component = stack.enter_context(self._build(kind, target, target if target in self.settings else ""))
             check_component(component, **needed, **taken)
         return f"{kind} {target!r} keeps its contract"
 
-    def _build(self, kind: Kind, name: str, owner: str) -> Component:
-        return self.registry.build(kind, {"name": name, **self.settings[owner]})
+    def require_all_used(self) -> None:
+        """Refuse settings of a part that none of the checks needed."""
+        for owner, settings in self.settings.items():
+            if settings and owner not in self.used:
+                raise ConfigError(
+                    f"--set {owner}.{next(iter(settings))}: nothing that was checked needs {owner!r}",
+                    "Name it with --env or --policy, or leave the setting out.",
+                )
+
+    def _build(self, kind: Kind, name: str, *owners: str) -> Component:
+        settings: dict[str, Any] = {}
+        for owner in (kind, *owners):
+            self.used.add(owner)
+            settings |= self.settings.get(owner, {})
+        return self.registry.build(kind, {"name": name, **settings})
 
     def _set(self, text: str, plain: bool) -> None:
         path, equals, value = text.partition("=")

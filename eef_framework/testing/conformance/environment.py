@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from eef_framework.errors import ConfigError
 from eef_framework.interfaces import Environment
 from eef_framework.testing.conformance.closing import CLOSING_CHECKS, TWIN_CHECKS
 from eef_framework.testing.conformance.episodes import DETERMINISM_CHECKS, EPISODE_CHECKS
@@ -41,6 +42,7 @@ def check_environment(
 
     Raises:
         Nonconformance: it doesn't; the message is a report of all violations.
+        ConfigError: it isn't set up to have tasks in this split.
     """
     violations = environment_violations(environment, split, tasks, steps, actions, seed, processes, cycles, patience_s)
     require(f"environment {environment.component_name()!r}", violations)
@@ -59,6 +61,7 @@ def environment_violations(
 ) -> list[Violation]:
     """Return in which ways an environment doesn't keep its contract; see `check_environment`."""
     subject = EnvironmentSubject(environment, split, tasks, steps, actions, seed, cycles, patience_s)
+    _require_settings(environment, split)
     violations = run_checks([tasks_exist], subject)
     if violations:  # without tasks there is nothing to play
         return violations
@@ -67,3 +70,13 @@ def environment_violations(
         return violations + unsteady
     replays = (*REPLAY_CHECKS, equal_in_another_process, *TWIN_CHECKS) if processes else REPLAY_CHECKS
     return violations + run_checks(replays, subject, violations)
+
+
+def _require_settings(environment: Environment, split: str) -> None:
+    """Let a wrong setting be told as such: it is no violation."""
+    try:
+        environment.tasks(split)
+    except ConfigError:
+        raise
+    except Exception:
+        return  # the first check tells it
