@@ -9,6 +9,7 @@ from eef_framework.plugins import hookimpl
 from eef_webshop.generated.shop import Shop
 from eef_webshop.generated.shopper import PerfectShopper, Shopper
 from eef_webshop.site.environment import WebShop
+from eef_webshop.site.shopper import WebShopPerfect, WebShopShopper
 
 if TYPE_CHECKING:
     import typer
@@ -26,6 +27,8 @@ def register_experts(register: Callable[[type[Any]], None]) -> None:
     """Register the experts for them."""
     register(Shopper)
     register(PerfectShopper)
+    register(WebShopShopper)
+    register(WebShopPerfect)
 
 
 @hookimpl

@@ -7,7 +7,6 @@ says stands before the click that it is about.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -17,7 +16,7 @@ from eef_webshop.reward import has_attribute
 from eef_webshop.site.browser import follow, search
 from eef_webshop.site.goals import NO_LIMIT, Goal
 from eef_webshop.site.pages import REMEMBERED, Pages
-from eef_webshop.site.scoring import bought
+from eef_webshop.site.scoring import COMMON, bought, words_in, words_of
 from eef_webshop.site.state import BACK, BUY, NEXT, PER_PAGE, PREV, State, click, parse
 
 if TYPE_CHECKING:
@@ -34,9 +33,6 @@ OPTIONS: Final = "abcdefgh"
 """Letters of options; further ones aren't shown."""
 FIND_KIND, FIND_DETAILS, FIND_ALL = "find kind", "find details", "find all"
 """Searches made up beforehand: for the kind of product, with the attributes, with the options as well."""
-
-_WORD = re.compile(r"\w+")
-_COMMON: Final = frozenset(("a", "an", "and", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +56,8 @@ class Wish:
         limit = "" if goal.price_upper == NO_LIMIT else f"\nunder {goal.price_upper:.0f}"
         return cls(
             text="\n".join(lines) + limit,
-            words=_words(f"{kind} {attributes} {values}"),
-            option_words=_words(values),
+            words=words_of(f"{kind} {attributes} {values}"),
+            option_words=words_of(values),
             queries={
                 FIND_KIND: kind.lower(),
                 FIND_DETAILS: f"{kind} {attributes}".lower(),
@@ -105,6 +101,20 @@ class CompactPages(Pages):
             return search(self.catalogue, state, argument)
         target = self.targets(state, goal).get(argument) if name == "click" else None
         return None if target is None else self._enter(state, goal, *target)
+
+    def searching(self, goal: Goal, details: bool, options: bool) -> str:
+        """Return the click that searches for the goal's kind of product, if wanted with attributes and options."""
+        return click(FIND_ALL if options else FIND_DETAILS if details else FIND_KIND)
+
+    def opening(self, state: State, index: int) -> str:
+        """Return the click that opens a product of a page of results."""
+        return click(str(state.shown.index(index) + 1))
+
+    def choosing(self, state: State, goal: Goal, name: str, value: str) -> str | None:
+        """Return the click that chooses an option's value on a product's page, or None if there is none."""
+        labels = {shown: label for label, shown in self.values(state.product, goal).items()}
+        label = labels.get((name, value))
+        return None if label is None else click(label)
 
     def targets(self, state: State, goal: Goal) -> dict[str, tuple[str, int | str | None]]:
         """Return what can be clicked: its name here, and for each its name and link in the reference's pages."""
@@ -200,9 +210,9 @@ class _Key:
 
 def _line(product: Product, goal: Goal, wish: Wish) -> str:
     """Return the asked-for words of a title, how many there are, and whether the price will do."""
-    title = dict.fromkeys(_WORD.findall(product.name.lower()))
+    title = dict.fromkeys(words_in(product.name))
     hits = [word for word in title if word in wish.words]
-    shown = hits[:TITLE_WORDS] or [word for word in title if word not in _COMMON][:2]
+    shown = hits[:TITLE_WORDS] or [word for word in title if word not in COMMON][:2]
     low, high = product.pricing[0], product.pricing[:2][-1]
     price = "cheap" if max(low, high) <= goal.price_upper else "maybe" if min(low, high) <= goal.price_upper else "dear"
     return f"{' '.join(shown)} {len(hits)} {price}"
@@ -218,13 +228,8 @@ def _attributes(product: Product, goal: Goal) -> tuple[list[str], list[str]]:
 def _likeliest(values: tuple[str, ...], wanted: tuple[str, ...], words: frozenset[str]) -> list[str]:
     """Return the values that share most words with the wanted ones, in the order of the page."""
     known = list(dict.fromkeys(value for value in values if value))
-    likely = sorted(known, key=lambda value: (value not in wanted, -len(words & _words(value))))[:VALUES]
+    likely = sorted(known, key=lambda value: (value not in wanted, -len(words & words_of(value))))[:VALUES]
     return [value for value in known if value in likely]
-
-
-@lru_cache(maxsize=1 << 14)
-def _words(text: str) -> frozenset[str]:
-    return frozenset(_WORD.findall(text.lower())) - _COMMON
 
 
 def _short(value: str) -> str:

@@ -10,7 +10,7 @@ from eef_framework.records import Observation
 from eef_webshop.site.browser import Link, follow, search
 from eef_webshop.site.goals import Goal
 from eef_webshop.site.sheet import Sheet
-from eef_webshop.site.state import BACK, NEXT, PREV, State, parse
+from eef_webshop.site.state import BACK, NEXT, PREV, SEARCH, State, can_be_clicked, click, parse
 
 if TYPE_CHECKING:
     from eef_webshop.data.catalogue import Catalogue
@@ -65,6 +65,20 @@ class Pages(ABC):
             return None
         links = self.links(state)
         return follow(state, argument, links[argument]) if argument in links else None
+
+    def searching(self, goal: Goal, details: bool, options: bool) -> str:
+        """Return the action that searches for the goal's kind of product, if wanted with attributes and options."""
+        words = (goal.query, *goal.attributes * details, *goal.values * options)
+        return f"{SEARCH.prefix}{' '.join(words)}{SEARCH.suffix}"
+
+    def opening(self, state: State, index: int) -> str:
+        """Return the action that opens a product of a page of results."""
+        return click(self.sheet(index).product.asin.lower())
+
+    def choosing(self, state: State, goal: Goal, name: str, value: str) -> str | None:
+        """Return the action that chooses an option's value on a product's page, or None if there is none."""
+        possible = self.sheet(state.product).links.get(value) == name and can_be_clicked(value)
+        return click(value) if possible else None
 
     def links(self, state: State) -> dict[str, Link]:
         """Return what the reference lists as clickable, by its name in lower case."""

@@ -1,10 +1,18 @@
-"""What a purchase earns."""
+"""A product as the reward sees it, and a text as words."""
 
 from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
 
 from eef_webshop.data.product import Product
 from eef_webshop.reward import Bought, of_color
 from eef_webshop.site.goals import product_type
+
+COMMON: Final = frozenset(("a", "an", "and", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with"))
+"""Words that say nothing about a product."""
+_WORD = re.compile(r"\w+")
 
 
 def bought(product: Product, options: tuple[tuple[str, str], ...], price: float) -> Bought:
@@ -23,3 +31,14 @@ def bought(product: Product, options: tuple[tuple[str, str], ...], price: float)
         options=tuple(of_color(value) for _, value in options),
         price=price,
     )
+
+
+def words_in(text: str) -> list[str]:
+    """Return all words of a text, in lower case."""
+    return _WORD.findall(text.lower())
+
+
+@lru_cache(maxsize=1 << 14)
+def words_of(text: str) -> frozenset[str]:
+    """Return the different words of a text that say something."""
+    return frozenset(words_in(text)) - COMMON

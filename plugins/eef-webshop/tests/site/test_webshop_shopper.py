@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+from eef_webshop.generated.shop import Shop
+from eef_webshop.site.environment import WebShop
+from eef_webshop.site.shopper import WebShopPerfect, WebShopShopper
+
+from eef_framework.errors import ExpertFailure
+from eef_framework.records import Task, Trajectory
+
+
+def promising(shop: WebShop) -> list[Task]:
+    """Tasks whose product says in its title that it is the one."""
+    return [task for task in shop.tasks("test") if "light blue" in task.instruction][:8]
+
+
+def parts_of(trajectory: Trajectory) -> dict[str, float]:
+    return trajectory.steps[-1].info["reward"]
+
+
+@pytest.mark.parametrize("mode", ["text", "text_rich", "compact"])
+def test_the_perfect_shopper_buys_all_that_is_wanted(webshop, demonstrate, mode):
+    shop = webshop(mode=mode)
+    for trajectory in demonstrate(WebShopPerfect(), shop, promising(shop)):
+        parts = parts_of(trajectory)
+        assert (parts["r_att"], parts["r_option"], parts["r_price"]) == (1.0, 1.0, True)
+        assert len(trajectory.steps) == 5  # search, open, two options, buy
+
+
+def test_a_careful_shopper_finds_what_a_title_promises(webshop, demonstrate):
+    for mode in ("text", "compact"):
+        shop = webshop(mode=mode, max_steps=15)
+        for trajectory in demonstrate(WebShopShopper(easy_skill=1, hard_skill=1), shop, promising(shop)):
+            assert all(step.valid for step in trajectory.steps)
+            assert parts_of(trajectory)["r_option"] == 1.0
+
+
+def test_what_is_forgotten_is_one_option(webshop, demonstrate, monkeypatch):
+    monkeypatch.setattr("eef_webshop.site.shopper.SLIPS", {"forgets an option": 1})
+    shop = webshop(mode="compact", max_steps=15)
+    for trajectory in demonstrate(WebShopShopper(easy_skill=0, hard_skill=0), shop, promising(shop)):
+        assert parts_of(trajectory)["r_option"] == 1 / 2
+
+
+def test_demonstrations_depend_on_seed_and_task_alone(webshop, demonstrate):
+    shop = webshop(mode="compact", max_steps=15)
+    tasks = shop.tasks("test")[:12]
+    together = demonstrate(WebShopShopper(easy_skill=0.5), shop, tasks)
+    assert [demonstrate(WebShopShopper(easy_skill=0.5), shop, [task])[0].actions for task in tasks] == [
+        trajectory.actions for trajectory in together
+    ]
+    others = demonstrate(WebShopShopper(easy_skill=0.5), shop, tasks, seed=1)
+    assert [t.actions for t in others] != [t.actions for t in together]
+
+
+@pytest.mark.parametrize("expert", [WebShopShopper(), WebShopPerfect()])
+def test_another_shop_is_refused(expert, demonstrate):
+    shop = Shop()
+    with pytest.raises(ExpertFailure, match="knows its way about the environment 'webshop', not 'shop'"):
+        demonstrate(expert, shop, shop.tasks("test")[:1])
+
+
+def test_on_real_products_the_shopper_meets_about_a_third_of_the_goals(recorded_store, demonstrate):
+    shop = WebShop(data=recorded_store, mode="compact", max_steps=15)
+    tasks = shop.tasks("train")[:200]
+
+    def met(expert) -> float:
+        trajectories = demonstrate(expert, shop, tasks)
+        assert not any(t.error for t in trajectories)
+        return sum(t.reward == 1.0 for t in trajectories) / len(tasks)
+
+    assert 0.25 < met(WebShopShopper()) < 0.45
+    assert met(WebShopShopper(easy_skill=1, hard_skill=1)) > 0.5
+    assert met(WebShopPerfect()) > 0.85
