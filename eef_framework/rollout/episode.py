@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
 from eef_framework.chat.format import ChatFormat
-from eef_framework.errors import AnswerFailure, EefError, EnvironmentFailure, PolicyFailure, boundary
+from eef_framework.errors import AnswerFailure, ConfigError, EefError, EnvironmentFailure, PolicyFailure, boundary
 from eef_framework.interfaces import Environment, Policy, Sampling, Session, replay
 from eef_framework.records import Ending, Observation, Origin, Step, Task, Trajectory
 from eef_framework.seeds import derive
@@ -62,6 +62,7 @@ class Player:
 
         Raises:
             PolicyFailure: the policy can't answer. This concerns all episodes, so it isn't recorded as one's ending.
+            ConfigError: a setting is wrong, which concerns all episodes, too.
         """
         async with self._slot():
             began = time.monotonic()
@@ -115,8 +116,8 @@ class _Episode:
         except TimeoutError:
             self.ending = "time-limit"
         except EefError as failure:
-            if isinstance(failure, PolicyFailure) and not isinstance(failure, AnswerFailure):
-                raise
+            if isinstance(failure, PolicyFailure | ConfigError) and not isinstance(failure, AnswerFailure):
+                raise  # it concerns all episodes
             self.ending, self.error = "error", str(failure)
         finally:
             if self.session is not None:

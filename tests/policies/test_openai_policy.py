@@ -164,6 +164,13 @@ def test_the_key_comes_from_the_environment_and_is_no_setting(server, monkeypatc
     assert "sk-secret" not in repr(asked) + str(asked.settings())
 
 
+def test_without_a_key_messages_are_told_as_they_are(server, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    server.key = "right"
+    with pytest.raises(PolicyFailure, match="Bearer none"):
+        act(policy(server))
+
+
 def test_openai_itself_needs_a_key(monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(ConfigError, match="OPENAI_API_KEY isn't set"):

@@ -4,7 +4,7 @@ from typing import ClassVar
 import pytest
 
 from eef_framework.chat.format import ChatFormat
-from eef_framework.errors import PolicyFailure
+from eef_framework.errors import AnswerFailure, ConfigError, EefError, PolicyFailure
 from eef_framework.interfaces import Environment, Policy, Sampling
 from eef_framework.records import Conversation, Observation, Response, Trajectory
 from eef_framework.rollout import Player
@@ -90,6 +90,31 @@ class Mute(Policy):
 def test_a_policy_that_fails_stops_the_phase() -> None:
     with pytest.raises(PolicyFailure, match=r"policy 'mute' failed while answering in .*out of words"):
         played(Corridor(), Mute())
+
+
+class Unsteady(ScriptedPolicy):
+    name: ClassVar[str] = "unsteady"
+    error: ClassVar[EefError]
+
+    async def act(
+        self, conversation: Conversation, observation: Observation, sampling: Sampling, seed: int
+    ) -> Response:
+        if len(conversation) > 3:
+            raise self.error
+        return await super().act(conversation, observation, sampling, seed)
+
+
+def test_a_lost_answer_is_its_episodes_ending() -> None:
+    Unsteady.error = AnswerFailure("the line broke", "Ask again.")
+    trajectory = played(Corridor(), Unsteady(skill=0.0))
+    assert (trajectory.ending, trajectory.reward, len(trajectory.steps)) == ("error", 0.0, 1)
+    assert trajectory.error == "the line broke\n  -> Ask again."
+
+
+def test_a_wrong_setting_that_a_policy_finds_out_stops_the_phase() -> None:
+    Unsteady.error = ConfigError("no key", "Set it.")
+    with pytest.raises(ConfigError, match="no key"):
+        played(Corridor(), Unsteady(skill=0.0))
 
 
 class Crowd(ScriptedPolicy):

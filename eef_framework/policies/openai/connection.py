@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+OPENAI = "https://api.openai.com/v1"
+"""Spelt out, so that no environment variable sends a run elsewhere than its record says."""
+
 FIRST_WAIT_S = 0.5
 """Shortest wait before a repetition; the longest doubles from there, and chance decides between them."""
 
@@ -44,7 +47,7 @@ class Connection:
         self._slots = asyncio.Semaphore(settings.requests)
         self._client = openai.AsyncOpenAI(
             api_key=settings.key(),
-            base_url=settings.base_url,
+            base_url=settings.base_url or OPENAI,
             timeout=settings.timeout_s,
             max_retries=0,
             # The one it makes by itself closes itself in whichever event loop runs when it is collected.
@@ -88,13 +91,13 @@ class Connection:
             try:
                 return bytes((await self._client.models.with_raw_response.list()).content)
             except APIStatusError as error:
-                if may_pass(error) or error.status_code in (401, 403):
+                if error.status_code in (401, 403, 429, 503):
                     raise
-                return b""
+                return b""  # not every server has a list; that of `transformers serve` fails on an empty cache
 
         try:
             listed, _ = await self._repeated(once)
-        except AnswerFailure:  # a list that fails says nothing about answers; `transformers serve` has such moods
+        except AnswerFailure:  # a list that fails says nothing about answers
             return False
         return _mentions_vllm(listed)
 

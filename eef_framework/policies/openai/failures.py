@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -65,7 +66,8 @@ def failure_of(error: Exception, settings: ServerSettings, attempts: int, answer
 
     if isinstance(error, EefError):
         return error
-    reason = _reason(error).replace(settings.key(), "***")
+    key = os.environ.get(settings.api_key_env)
+    reason = _reason(error).replace(key, "***") if key else _reason(error)
     times = f" {attempts} times" if attempts > 1 else ""
 
     def told(kind: type[PolicyFailure], what: str, fix: str = "") -> PolicyFailure:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -72,9 +71,10 @@ def _example(line: bytes, format: ExpertFormat, place: str) -> Conversation:
         data = json.loads(line)
         if isinstance(data, dict) and "steps" in data:
             trajectory = Trajectory.model_validate_json(line)
-            last = trajectory.steps[-1:]  # what it led to has nothing to teach
-            return ChatFormat.conversation(format, "", trajectory.initial, trajectory.steps)[: -1 if last else None]
-        return _conversation(data["messages"] if isinstance(data, dict) else data)
+            # Without the last observation: nothing is done about it.
+            return _answered(ChatFormat.conversation(format, "", trajectory.initial, trajectory.steps)[:-1])
+        messages = data["messages"] if isinstance(data, dict) else data
+        return _answered(tuple(Message(role=each["role"], content=each["content"]) for each in messages))
     except (ValueError, KeyError, TypeError, ValidationError, EefError) as cause:
         raise ConfigError(
             f"{place} is no worked example: {type(cause).__name__}: {str(cause).splitlines()[0]}",
@@ -83,8 +83,7 @@ def _example(line: bytes, format: ExpertFormat, place: str) -> Conversation:
         ) from cause
 
 
-def _conversation(messages: Any) -> Conversation:
-    found = tuple(Message(role=each["role"], content=each["content"]) for each in messages)
+def _answered(found: Conversation) -> Conversation:
     if not any(message.role == "assistant" for message in found):
         raise ValueError("nobody answers in it")
     return found

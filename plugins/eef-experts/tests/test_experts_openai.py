@@ -2,9 +2,14 @@
 
 import asyncio
 import json
+import tempfile
+from pathlib import Path
 
 import pytest
 from eef_experts.openai import OpenAIExpert
+from eef_experts.prompt import ExpertFormat, read_examples
+from hypothesis import given
+from hypothesis import strategies as st
 
 from eef_framework.errors import AnswerFailure, ConfigError, PolicyFailure, StorageError
 from eef_framework.rollout import expert_id
@@ -13,6 +18,15 @@ from eef_framework.testing.server import ChatServer
 from eef_framework.testing.wanderer import Wanderer
 
 CORRIDOR = Corridor()
+JSON = st.recursive(
+    st.none() | st.integers() | st.sampled_from(["assistant", "user", "x"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["messages", "role", "content", "steps", "id", "task"]), inner, max_size=4)
+        | st.fixed_dictionaries({"role": st.sampled_from(["assistant", "user"]), "content": st.text(max_size=4)})
+    ),
+    max_leaves=12,
+)
 TASKS = CORRIDOR.tasks("train")[:6]
 
 
@@ -85,6 +99,18 @@ def test_a_line_that_is_no_worked_example_is_named(server, tmp_path, line):
     path.write_text(f'[{{"role": "assistant", "content": "Action: push"}}]\n{line}\n')
     with pytest.raises(ConfigError, match=r"examples.jsonl, line 2 is no worked example"):
         demonstrations(expert(server, examples=str(path)))
+
+
+@given(st.binary(max_size=40) | JSON.map(lambda value: json.dumps(value).encode()))
+def test_any_line_is_a_worked_example_or_named(line):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.jsonl"
+        path.write_bytes(line)
+        try:
+            examples = read_examples(str(path), ExpertFormat())
+        except ConfigError:
+            return
+    assert all(any(message.role == "assistant" for message in example) for example in examples)
 
 
 def test_a_file_of_examples_that_is_not_there_is_named(server):
