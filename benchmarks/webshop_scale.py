@@ -3,8 +3,8 @@
 Every text is a chain of words in which each follows the one before it as often as in the 1,000 real products of its
 department; about one word in a hundred is a new one, as model numbers are. Lengths, options, prices and attributes are
 those of real products; a filler brings the files to their official size of about 4.4 kB a product. Measured:
-preparation (wall and processor time, peak memory with child processes), opening, memory after 1,000 episodes in one and in two
-processes, search times over queries that people typed, and whether the ranking equals an exhaustive BM25's.
+preparation (wall and processor time, peak memory with child processes), opening, memory after 1,000 episodes in one and
+in two processes, search times over queries that people typed, and whether the ranking equals an exhaustive BM25's.
 
     python benchmarks/webshop_scale.py --data ../shared/data/webshop-1k --work /tmp/scale
     python benchmarks/webshop_scale.py --products 20000 --quick

@@ -119,15 +119,15 @@ class Catalogue:
 
     def search(self, query: str) -> tuple[int, ...]:
         """Return the numbers of the best products for a query, in the reference's order; 50 at most."""
-        return tuple(index for index, _ in self._rank(query))
+        return self._rank(query)[0]
 
     def ranked(self, query: str) -> tuple[tuple[int, float], ...]:
         """Return the same with their scores."""
-        return self._rank(query)
+        return tuple(zip(*self._rank(query), strict=True))
 
-    def _ranking(self, query: str) -> tuple[tuple[int, float], ...]:
+    def _ranking(self, query: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
         docs, scores = self.index.top(query, RESULTS)
-        return tuple(zip(docs.tolist(), untied(scores.tolist()), strict=True))
+        return tuple(docs.tolist()), tuple(untied(scores.tolist()))
 
     def _decode(self, index: int) -> Product:
         if not 0 <= index < len(self):

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ LARGEST = 1 << 26
 """Characters that one entry may have: a longer one is a broken file, not a product."""
 
 _SPACE = " \t\r\n"
+_NUMBER_TAIL = len("e+")
 
 
 class JsonStream:
@@ -103,8 +105,8 @@ class JsonStream:
             except RecursionError:
                 problem = "it is nested too deeply"
             else:
-                # A number that touches the end of the text may go on in the next chunk.
-                if end < len(self._text) or not self._more():
+                # A number near the end of the text may go on in the next chunk: `1.5e+` reads as 1.5 so far.
+                if end + _NUMBER_TAIL < len(self._text) or not self._more():
                     self._at = end
                     return value
                 continue
@@ -121,13 +123,13 @@ class JsonStream:
 
     def _read(self) -> Iterator[str]:
         decoder = codecs.getincrementaldecoder("utf-8")()
-        try:
-            with storage(self.path, "reading"), self.path.open("rb") as file:
+        with storage(self.path, "reading"), self.path.open("rb") as file:
+            try:
                 yield from self._decoded(file, decoder)
-        except (EOFError, gzip.zlib.error, gzip.BadGzipFile) as cause:
-            raise self._broken(f"the compressed data are damaged or cut off: {cause}") from cause
-        except UnicodeDecodeError as cause:
-            raise self._broken(f"it is not UTF-8: {cause.reason}") from cause
+            except (EOFError, zlib.error, gzip.BadGzipFile) as cause:
+                raise self._broken(f"the compressed data are damaged or cut off: {cause}") from cause
+            except UnicodeDecodeError as cause:
+                raise self._broken(f"it is not UTF-8: {cause.reason}") from cause
 
     def _decoded(self, file: io.BufferedReader, decoder: codecs.IncrementalDecoder) -> Iterator[str]:
         content = gzip.GzipFile(fileobj=file) if self.path.suffix == ".gz" else file
@@ -143,7 +145,7 @@ class JsonStream:
 
     def _broken(self, problem: str) -> CorruptFile:
         return CorruptFile(
-            f"{str(self.path)!r} is broken at entry {self.entries + 1:,}, within its first {self.size:,} bytes: {problem}",
+            f"{str(self.path)!r} is broken at entry {self.entries + 1:,} (first {self.size:,} bytes): {problem}",
             "Fetch the file again (`eef webshop download`), and compare its size with the original's.",
         )
 

@@ -1,7 +1,7 @@
 """Lucene's standard tokenizer: Unicode's word boundaries (UAX #29), emoji and symbols kept, other signs dropped.
 
 The grammar follows the description in Lucene's `StandardTokenizerImpl.jflex`. What matters for products: `finish:wood`
-and `3.5` are one token each, `don't` too; `a/b` and `a-b` are two; a heart, a check mark, © and ™ are tokens of their own.
+and `3.5` are one token each, `don't` too; `a/b` and `a-b` are two; a heart, a check mark, © and ™ are tokens.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PICTOGRAPHS = (
     "\U0001f80c-\U0001f80f\U0001f848-\U0001f84f\U0001f85a-\U0001f85f\U0001f888-\U0001f88f\U0001f8ae-\U0001f8ff"
     "\U0001f90c-\U0001f93a\U0001f93c-\U0001f945\U0001f947-\U0001faff\U0001fc00-\U0001fffd"
 )
-"""`Extended_Pictographic` of Unicode 14, and the skin tones: later versions have a smaller set, without the black star."""
+"""`Extended_Pictographic` of Unicode 14, and the skin tones: later versions have a smaller set, without ★."""
 
 _ASCII = re.compile(r"_*[a-zA-Z0-9](?:\w|(?<=[a-zA-Z])[:.'](?=[a-zA-Z])|(?<=[0-9])[.,;'](?=[0-9]))*", re.ASCII)
 
