@@ -20,6 +20,7 @@ from typing import Any
 
 from eef_framework.errors import EnvironmentFailure
 from eef_textworld.engine import Engine, Look
+from eef_textworld.quicken import quicken
 
 
 class Host:
@@ -116,6 +117,7 @@ def _end(process: subprocess.Popen[bytes], connection: Connection) -> None:
 def serve(connection: Connection) -> None:
     """Answer requests until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program, which ends this process when it ends
+    quicken()  # imports TextWorld, which on a busy machine takes longer than a request may
     settings = connection.recv()
     engine = Engine(Look(**settings["look"]), settings["games"])
     while True:

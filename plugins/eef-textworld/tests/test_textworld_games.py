@@ -11,8 +11,6 @@ import pytest
 from eef_textworld.games import SPLITS, GameSpec, content_fingerprint, make_game, split_of
 from eef_textworld.play import Play
 
-from eef_framework.errors import EnvironmentFailure
-
 KINDS = {
     "custom": {"rooms": 3, "objects": 4, "length": 3},
     "tw-simple": {},
@@ -64,20 +62,14 @@ def test_a_game_does_not_depend_on_those_made_before():
     assert written(make_game(spec(seed=5))) == alone
 
 
-def test_too_few_games_are_explained():
-    with pytest.raises(EnvironmentFailure, match="none of 60 seeds"):
-        # The key opens the chest or it doesn't: a treasure hunt in a single room of nothing has no quest this long.
-        make_game(spec(rooms=1, objects=0, length=30))
-
-
 PROGRAM = """
 import hashlib, json, random, sys
-from eef_textworld.games import GameSpec, make_game
+from eef_textworld.games import GameSpec, content_fingerprint, make_game
 from eef_textworld.play import Play
 digest = hashlib.sha256()
 for kind, settings in json.loads(sys.argv[1]).items():
     game = make_game(GameSpec(kind, "train", 3, **settings))
-    digest.update(json.dumps(game.serialize(), sort_keys=True, default=str).encode())
+    digest.update(repr((content_fingerprint(game), game.objective, game.walkthrough)).encode())
     play, draw = Play(game), random.Random(0)
     for _ in range(10):
         if not play.over:
@@ -112,16 +104,18 @@ for kind, settings in json.loads(sys.argv[1]).items():
 @pytest.mark.slow
 def test_games_are_those_of_an_untouched_textworld():
     def digests(how: str) -> list[str]:
-        done = subprocess.run(
-            [sys.executable, "-c", UNTOUCHED, json.dumps(KINDS), how], capture_output=True, text=True, check=False
-        )
+        # TextWorld writes some lists in the order of sets.
+        environment = {**os.environ, "PYTHONHASHSEED": "0"}
+        command = [sys.executable, "-c", UNTOUCHED, json.dumps(KINDS), how]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if how == "untouched" and done.returncode and "CouldNotCompileGameError" in done.stderr:
             pytest.skip("TextWorld's Inform 7 compiler doesn't run on this platform, and its challenges need it")
         assert done.returncode == 0, done.stderr
         return [line for line in done.stdout.splitlines() if line.startswith("game ")]
 
-    assert digests("untouched") == digests("quickened")
-    assert len(digests("quickened")) == len(KINDS)
+    quickened = digests("quickened")
+    assert len(quickened) == len(KINDS)
+    assert digests("untouched") == quickened
 
 
 @pytest.mark.parametrize("challenge", ["custom", "tw-cooking"])
@@ -178,4 +172,4 @@ def test_digest_of_a_game_is_stable_across_releases():
     assert (facts[:12], game.metadata["goal"]) == PINNED
 
 
-PINNED = ("", "")
+PINNED = ("ae9f17b1cc5d", "close trunk")

@@ -39,7 +39,7 @@ def sabotaged(tmp_path, monkeypatch):
     # What Python runs when it starts: the engine's process gets commands that hang, crash and raise.
     (tmp_path / "sitecustomize.py").write_text(SABOTAGE)
     monkeypatch.syspath_prepend(str(tmp_path))
-    with TextWorld(**SMALL, limit_s=3.0) as environment:
+    with TextWorld(**SMALL, limit_s=6.0) as environment:
         yield environment
 
 
@@ -51,7 +51,7 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("command", "message"), [("hang", "took longer than 3 s"), ("crash", "ended with signal SIGSEGV")]
+    ("command", "message"), [("hang", "took longer than 6 s"), ("crash", "ended with signal SIGSEGV")]
 )
 def test_an_engine_that_hangs_or_crashes_takes_one_episode_with_it_and_no_other(sabotaged, command, message):
     tasks = sabotaged.tasks("train")
