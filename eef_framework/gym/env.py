@@ -14,8 +14,8 @@ from eef_framework.interfaces import Environment, Session
 from eef_framework.plugins import load_plugins
 from eef_framework.records import Task
 
-MOST_CHARACTERS = 100_000
-"""Longest action, and longest observation that the space of observations has."""
+LONGEST_OBSERVATION, LONGEST_ACTION = 100_000, 1_000
+"""In characters: what the spaces hold. A longer action is carried out like any other."""
 
 CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))
 """What samples are drawn from."""
@@ -27,7 +27,7 @@ class AnyText(spaces.Text):
     A `spaces.Text` with every character of Unicode in its charset would take seconds and 100 MB to make.
     """
 
-    def __init__(self, max_length: int = MOST_CHARACTERS) -> None:
+    def __init__(self, max_length: int = LONGEST_OBSERVATION) -> None:
         super().__init__(max_length, min_length=0, charset=CHARACTERS)
 
     def contains(self, x: Any) -> bool:
@@ -39,8 +39,6 @@ class AnyText(spaces.Text):
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, AnyText) and other.max_length == self.max_length
-
-    __hash__ = None  # type: ignore[assignment]
 
 
 class EefEnv(gymnasium.Env[str, str]):
@@ -83,7 +81,7 @@ class EefEnv(gymnasium.Env[str, str]):
         self.split = split
         self.render_mode = render_mode
         self.observation_space = AnyText()
-        self.action_space = AnyText()
+        self.action_space = AnyText(LONGEST_ACTION)
         self.session: Session | None = None
         self._tasks: Sequence[Task] = self.environment.tasks(split)
 

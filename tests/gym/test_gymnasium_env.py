@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from eef_framework.errors import ConfigError, EnvironmentFailure
 from eef_framework.gym import GymnasiumEnvironment
-from eef_framework.gym.env import MOST_CHARACTERS, AnyText, EefEnv
+from eef_framework.gym.env import LONGEST_ACTION, LONGEST_OBSERVATION, AnyText, EefEnv
 from eef_framework.gym.envs import register_envs
 from eef_framework.plugins import load_plugins
 from eef_framework.testing.corridor import Corridor, best_action
@@ -137,8 +137,16 @@ def test_every_text_is_in_the_space(text):
 
 def test_what_is_no_text_or_too_long_is_not_in_the_space():
     assert 3 not in AnyText()
-    assert "x" * (MOST_CHARACTERS + 1) not in AnyText()
+    assert "x" * (LONGEST_OBSERVATION + 1) not in AnyText()
     assert AnyText(3) == AnyText(3) != AnyText(4)
+
+
+def test_a_longer_action_than_the_space_has_is_carried_out_all_the_same():
+    env = EefEnv(Corridor())
+    env.reset(seed=0)
+    action = "x" * (LONGEST_ACTION + 1)
+    assert action not in env.action_space
+    assert env.step(action)[4]["valid"] is False
 
 
 def test_vectors_of_environments_play_side_by_side(ids):
