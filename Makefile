@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
-PLUGINS := plugins/eef-webshop plugins/eef-attribution
+PLUGINS := $(addprefix plugins/eef-,attribution experts sciworld textworld webshop)
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 

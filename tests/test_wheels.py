@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PROJECTS = (ROOT, ROOT / "plugins/eef-webshop", ROOT / "plugins/eef-attribution")
+PLUGINS = ("attribution", "experts", "sciworld", "textworld", "webshop")
+PROJECTS = (ROOT, *(ROOT / f"plugins/eef-{name}" for name in PLUGINS))
 
 # Without `site`, editable installations of the source aren't found; the libraries are added by hand.
 PROGRAM = """
 import sys
 sys.path[:0] = [{wheels!r}, {libraries!r}]
-import eef_framework, eef_webshop, eef_attribution
-for package in (eef_framework, eef_webshop, eef_attribution):
+import importlib
+for name in ("eef_framework", *{plugins!r}):
+    package = importlib.import_module(name)
     assert package.__file__.startswith({wheels!r}), package.__file__
 from eef_framework.cli.run import main
 sys.argv[1:] = {arguments!r}
@@ -53,7 +55,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_wheels_hold_everything_that_is_not_python(wheels: Path) -> None:
     names = {path.name.split("-")[0]: zipfile.ZipFile(path).namelist() for path in wheels.glob("*.whl")}
-    assert set(names) == {"eef_framework", "eef_webshop", "eef_attribution"}
+    assert set(names) == {"eef_framework", *(f"eef_{name}" for name in PLUGINS)}
     for package, files in names.items():
         assert f"{package}/py.typed" in files
         assert not [name for name in files if name.startswith(("tests/", "benchmarks/"))]
@@ -71,7 +73,9 @@ def test_installed_wheels_run_the_demo_with_the_source_out_of_reach(wheels: Path
     arguments = ["--out", str(tmp_path / "run")]
     for key, value in SMALLEST.items():
         arguments += ["--set", f"{key}={value}"]
-    program = PROGRAM.format(wheels=str(target), libraries=sysconfig.get_path("purelib"), arguments=arguments)
+    plugins = [f"eef_{name}" for name in PLUGINS]
+    libraries = sysconfig.get_path("purelib")
+    program = PROGRAM.format(wheels=str(target), libraries=libraries, plugins=plugins, arguments=arguments)
     done = subprocess.run([sys.executable, "-S", "-c", program], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "rft-matched 1" in done.stdout

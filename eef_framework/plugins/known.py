@@ -4,10 +4,12 @@ from __future__ import annotations
 
 DISTRIBUTIONS: dict[str, frozenset[str]] = {
     "eef-attribution": frozenset({"interval"}),
-    "eef-experts": frozenset({"openai", "local", "recording", "scripted"}),
-    "eef-sciworld": frozenset({"sciworld", "scienceworld"}),
-    "eef-textworld": frozenset({"textworld"}),
-    "eef-webshop": frozenset({"shop", "webshop", "shopper", "perfect-shopper"}),
+    "eef-experts": frozenset({"openai", "local", "recording"}),
+    "eef-sciworld": frozenset({"sciworld", "sciworld-gold", "sciworld-fallible"}),
+    "eef-textworld": frozenset({"textworld", "textworld-walkthrough", "textworld-fallible", "textworld-demo"}),
+    "eef-webshop": frozenset(
+        {"shop", "webshop", "shopper", "perfect-shopper", "webshop-shopper", "webshop-perfect"},
+    ),
 }
 """Our own distributions, and the names they register."""
 
