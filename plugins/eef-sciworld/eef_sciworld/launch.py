@@ -88,7 +88,16 @@ def start(java: str, heap_mb: int) -> Gateway:
     from py4j.java_gateway import find_jar_path
 
     options = [*HASHES, "-XX:+UseSerialGC", f"-Xmx{heap_mb}m", "-XX:+ExitOnOutOfMemoryError", "-XX:ErrorFile=/dev/null"]
-    command = [java, *options, "-cp", find_jar_path(), "py4j.GatewayServer", "--die-on-broken-pipe", "--enable-auth", "0"]
+    command = [
+        java,
+        *options,
+        "-cp",
+        find_jar_path(),
+        "py4j.GatewayServer",
+        "--die-on-broken-pipe",
+        "--enable-auth",
+        "0",
+    ]
     with tempfile.TemporaryFile("w+") as said:
         try:
             process = subprocess.Popen(

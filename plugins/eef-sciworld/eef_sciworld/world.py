@@ -45,7 +45,9 @@ class World:
 
     def begin(self) -> tuple[str, View]:
         """Return the task in words, and the first view."""
-        return self._slots.run(lambda simulator: (simulator.description(), self._view(simulator, self._outcomes[0])), self)
+        return self._slots.run(
+            lambda simulator: (simulator.description(), self._view(simulator, self._outcomes[0])), self
+        )
 
     def step(self, action: str) -> View:
         """Carry out an action.

@@ -1,0 +1,219 @@
+"""Is ScienceWorld as the plugin runs it the stock simulator, and does it always give the same answers?
+
+Every type of task is played in two or more variations, each along the simulator's own solution and on a random walk:
+
+* by the plugin, four times over, eight sessions at once in one JVM, in another order each time; a divergence is an
+  episode in which any observation, score or ending differs from the first time;
+* by the stock `ScienceWorldEnv`, alone: a process and a JVM for every variation, twice. Compared are the episodes in
+  which the stock class agrees with itself. Its list of valid actions, which answers nothing, is made in every fifth
+  variation only, to save time.
+
+Prints a table, writes JSON, and exits with 1 if anything diverged.
+
+    python benchmarks/sciworld_fidelity.py            # 60 variations, about 15 minutes on 2 cores
+    python benchmarks/sciworld_fidelity.py --quick    # 4
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+AT_ONCE = 8
+REPEATS = 4
+WALK = 30
+"""Length of a random walk, in actions."""
+STOCK_PROCESSES = 2
+
+Answers = list[tuple[str, int, bool]]
+"""Observation, score and whether the task is over, in every state."""
+
+
+@dataclass
+class Episode:
+    """Actions to take in a task, and what the plugin answered the first time."""
+
+    task: str
+    variation: int
+    way: str
+    actions: list[str]
+
+
+def main() -> None:
+    arguments = parsed()
+    if arguments.stock:
+        print(json.dumps(play_stock(json.load(sys.stdin))))
+        return
+    from eef_sciworld.environment import SciWorld
+
+    began = time.monotonic()
+    with SciWorld(slots=AT_ONCE) as environment:
+        tasks = chosen(environment, arguments.types, arguments.variations)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            episodes = [one for several in pool.map(lambda task: planned(environment, task), tasks) for one in several]
+        print(f"{len(tasks)} variations of {len({t.kind for t in tasks})} types, {len(episodes)} episodes", flush=True)
+        played = [repeat(environment, tasks, episodes, number) for number in range(REPEATS)]
+        restarts = environment.simulators.restarts
+    diverged = [e for i, e in enumerate(episodes) if any(run[i] != played[0][i] for run in played)]
+    print(f"plugin, {REPEATS} times, {AT_ONCE} at once: {len(diverged)} of {len(episodes)} diverged", flush=True)
+    stock = stock_answers(episodes)
+    agreeing = [i for i, (first, second) in enumerate(stock) if first == second]
+    differing = [i for i in agreeing if stock[i][0] != [list(answer) for answer in played[0][i]]]
+    solved = [e for i, e in enumerate(episodes) if e.way == "gold" and played[0][i][-1][1] == 100]
+    result = {
+        "variations": len(tasks),
+        "types": len({task.kind for task in tasks}),
+        "episodes": len(episodes),
+        "states": sum(len(answers) for answers in played[0]),
+        "repeats": REPEATS,
+        "sessions_at_once": AT_ONCE,
+        "jvm_restarts": restarts,
+        "gold_paths": sum(episode.way == "gold" for episode in episodes),
+        "gold_paths_to_100": len(solved),
+        "plugin_diverged": [asdict(episode) for episode in diverged],
+        "stock_agrees_with_itself": len(agreeing),
+        "equal_to_stock": len(agreeing) - len(differing),
+        "unlike_stock": [asdict(episodes[i]) for i in differing],
+        "stock_disagrees": [
+            [episodes[i].task, episodes[i].variation, episodes[i].way]
+            for i in range(len(episodes))
+            if i not in agreeing
+        ],
+        "seconds": round(time.monotonic() - began),
+    }
+    show(result)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "sciworld_fidelity.json").write_text(json.dumps(result, indent=1) + "\n")
+    sys.exit(bool(diverged or differing))
+
+
+def chosen(environment: Any, types: int | None, count: int) -> list[Any]:
+    """Return some variations of every type, from the whole range."""
+    of: dict[str, list[Any]] = {}
+    for split in ("train", "test"):
+        for task in environment.tasks(split):
+            of.setdefault(task.kind, []).append(task)
+    kinds = sorted(of)[: types or None]
+    return [task for kind in kinds for task in random.Random(kind).sample(of[kind], count)]
+
+
+def planned(environment: Any, task: Any) -> list[Episode]:
+    """Return the solution of a task, and a random walk among the actions that the simulator lists."""
+    setup = environment.setup(task)
+    ways = {"gold": list(environment.gold_path(task)), "walk": environment.simulators.run(lambda s: walk(s, setup))}
+    return [Episode(setup.task, setup.variation, way, actions) for way, actions in ways.items() if actions]
+
+
+def walk(simulator: Any, setup: Any) -> list[str]:
+    draw = random.Random(str(setup))
+    simulator.load(setup)
+    actions: list[str] = []
+    while len(actions) < WALK:
+        kinds: dict[str, list[str]] = {}
+        for action in simulator.valid_actions():
+            kinds.setdefault(action.split()[0], []).append(action)
+        actions.append(draw.choice(kinds[draw.choice(sorted(kinds))]))
+        if simulator.step(actions[-1]).completed:
+            break
+    return actions
+
+
+def repeat(environment: Any, tasks: Sequence[Any], episodes: Sequence[Episode], number: int) -> list[Answers]:
+    """Play all episodes, several at once, in another order each time."""
+    order = list(range(len(episodes)))
+    random.Random(number).shuffle(order)
+    of = {(task.info["task"], task.info["variation"]): task for task in tasks}
+
+    def play(index: int) -> Answers:
+        from eef_sciworld.simulator import Setup
+        from eef_sciworld.world import Wanted, World
+
+        episode = episodes[index]
+        setup = environment.setup(of[episode.task, episode.variation])
+        world = World(environment.simulators, Setup(*setup), Wanted())
+        views = [world.begin()[1], *(world.step(action) for action in episode.actions)]
+        world.forget()
+        return [(view.outcome.text, view.outcome.score, view.outcome.completed) for view in views]
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = dict(zip(order, pool.map(play, order), strict=True))
+    return [answers[index] for index in range(len(episodes))]
+
+
+def stock_answers(episodes: Sequence[Episode]) -> list[tuple[Any, Any]]:
+    """Play every variation's episodes in a process of their own, twice."""
+    groups: dict[tuple[str, int], list[int]] = {}
+    for index, episode in enumerate(episodes):
+        groups.setdefault((episode.task, episode.variation), []).append(index)
+
+    def play(job: tuple[int, list[int]]) -> list[Any]:
+        number, indices = job
+        request = {"list": number % 5 == 0, "episodes": [asdict(episodes[i]) for i in indices]}
+        command = [sys.executable, __file__, "--stock"]
+        done = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, check=True)
+        return json.loads(done.stdout)
+
+    jobs = list(enumerate(groups.values()))
+    with ThreadPoolExecutor(STOCK_PROCESSES) as pool:
+        first, second = (list(pool.map(play, jobs)) for _ in range(2))
+    found: dict[int, tuple[Any, Any]] = {}
+    for indices, one, two in zip(groups.values(), first, second, strict=True):
+        found.update(zip(indices, zip(one, two, strict=True), strict=True))
+    return [found[index] for index in range(len(episodes))]
+
+
+def play_stock(request: Any) -> list[Any]:
+    """Play episodes with the stock class, in this process."""
+    from scienceworld import ScienceWorldEnv
+
+    class Unlisted(ScienceWorldEnv):
+        def get_valid_action_object_combinations(self):
+            return []
+
+    stock = (ScienceWorldEnv if request["list"] else Unlisted)("", envStepLimit=10_000)
+    played = []
+    for episode in request["episodes"]:
+        stock.load(episode["task"], episode["variation"], "easy")
+        text, info = stock.reset()
+        answers = [(text, info["score"], stock.server.getCompleted())]
+        for action in episode["actions"]:
+            text, _, _, info = stock.step(action)
+            answers.append((text, info["score"], stock.server.getCompleted()))
+        played.append(answers)
+    stock.close()
+    return played
+
+
+def show(result: dict[str, Any]) -> None:
+    for key, value in result.items():
+        print(f"{key.replace('_', ' '):28} {len(value) if isinstance(value, list) else value}")
+    for key in ("plugin_diverged", "unlike_stock"):
+        for episode in result[key]:
+            print(f"  {key}: {episode['task']} {episode['variation']} {episode['way']}")
+    print(f"  stock disagrees with itself in: {result['stock_disagrees']}")
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--variations", type=int, default=2, help="of every type")
+    parser.add_argument("--types", type=int, help="how many types; all by default")
+    parser.add_argument("--quick", action="store_true", help="two variations of two types")
+    parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"))
+    parser.add_argument("--stock", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.types = 2
+    return arguments
+
+
+if __name__ == "__main__":
+    main()

