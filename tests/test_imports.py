@@ -20,7 +20,7 @@ LAYERS = (
     {"errors", "records", "seeds"},
     {"interfaces"},
     {"plugins"},
-    {"chat", "runs"},
+    {"chat", "runs", "models"},
     {"config"},
     {"policies", "training", "rollout", "evaluation", "filters", "gym"},
     {"report", "testing", "builtin", "recipes", "pipeline"},

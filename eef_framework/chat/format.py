@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -63,7 +64,9 @@ class ChatFormat(BaseModel):
 
         With the whole episode as history there is one example; what comes behind the last weighted turn can't
         matter and is left out. With a shorter history there is one example for each weighted turn, showing what the
-        agent would be shown there. Turns without weight stay in the context.
+        agent would be shown there. Where observations were left out of prompts because the model's window was full
+        (`Response.dropped`), they are left out here too: there is one example for each beginning. Turns without weight
+        stay in the context.
 
         Args:
             trajectory: what to learn from.
@@ -82,14 +85,16 @@ class ChatFormat(BaseModel):
         states = [state for state, weight in enumerate(weights) if weight > 0]
         if self.history is not None:
             return [self._example(trajectory, weights, instructions, source, (state,)) for state in states]
-        return [self._example(trajectory, weights, instructions, source, tuple(states))] if states else []
+        groups = groupby(states, key=lambda state: _dropped(trajectory, state))
+        return [self._example(trajectory, weights, instructions, source, tuple(group)) for _, group in groups]
 
     def _example(
         self, trajectory: Trajectory, weights: Sequence[float], instructions: str, source: str, states: tuple[int, ...]
     ) -> Example:
         last = states[-1]
         shown = [weight if state in states else 0.0 for state, weight in enumerate(weights[: last + 1])]
-        turns = self._turns(trajectory.initial, trajectory.steps[: last + 1], shown, self._first_shown(last))
+        first = self._first_shown(last) + _dropped(trajectory, last)
+        turns = self._turns(trajectory.initial, trajectory.steps[: last + 1], shown, first)
         return Example(
             id=f"{trajectory.id}#{source}@{states[0]}",
             messages=self._head(instructions) + turns[:-1],  # the observation behind the last turn isn't known yet
@@ -131,3 +136,9 @@ class ChatFormat(BaseModel):
             token_ids=response.token_ids,
             tokenizer=response.tokenizer,
         )
+
+
+def _dropped(trajectory: Trajectory, state: int) -> int:
+    """Return how many observations were left out of a state's prompt because the window was full."""
+    response = trajectory.steps[state].response
+    return response.dropped if response is not None else 0

@@ -11,6 +11,7 @@ from eef_framework.cli.collect import collect
 from eef_framework.cli.errors import run_app
 from eef_framework.cli.evaluate import evaluate
 from eef_framework.cli.explore import explore
+from eef_framework.cli.models import models
 from eef_framework.cli.play import play
 from eef_framework.cli.plugins import plugins
 from eef_framework.cli.repair import repair
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 for command in (plugins, report, play, check, repair):
     app.command()(command)
+app.add_typer(models)
 for phase in (collect, base, explore, attribute, select, train, evaluate):
     app.command(rich_help_panel="Phases one by one, from files to files")(phase)
 

@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from eef_framework.errors import ConfigError
+from eef_framework.models.adapter import base_of, is_adapter, with_adapters
+from eef_framework.models.gguf import load_gguf_model, load_gguf_tokenizer
+from eef_framework.models.quiet import without_progress_bars as without_progress_bars  # used by all who load models
+from eef_framework.models.store import resolve
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -33,44 +37,45 @@ def load_model(path: Path | str, dtype: str, device: str) -> Any:
     """Load a causal language model.
 
     Args:
-        path: its folder, or its name on the hub.
+        path: its folder, a folder of adapters (which are merged into their model), a GGUF file, the name of a known
+            model (`eef models list`), or a name on the hub.
         dtype: name of a type of torch, or `auto` for the type it was saved in.
         device: where to put it.
 
     Raises:
-        ConfigError: there is no such model, or transformers can't read it.
+        ConfigError: there is no such model, or it can't be read.
     """
     from transformers import AutoModelForCausalLM
 
+    where = Path(resolve(str(path)))
     with without_progress_bars(), _readable(path):
-        model = AutoModelForCausalLM.from_pretrained(str(path), dtype=dtype)
+        if where.suffix == ".gguf":
+            model = load_gguf_model(where, dtype)
+        elif is_adapter(where):
+            model = with_adapters(load_model(base_of(where), dtype, "cpu"), where)
+        else:
+            model = AutoModelForCausalLM.from_pretrained(str(where), dtype=dtype)
     return model.to(device)
 
 
 def load_tokenizer(path: Path | str) -> Any:
     """Load the tokenizer of a model.
 
+    Args:
+        path: as for `load_model`; a folder of adapters without a tokenizer has that of their model.
+
     Raises:
-        ConfigError: there is none, or transformers can't read it.
+        ConfigError: there is none, or it can't be read.
     """
     from transformers import AutoTokenizer
 
+    where = Path(resolve(str(path)))
     with _readable(path):
-        return AutoTokenizer.from_pretrained(str(path))
-
-
-@contextmanager
-def without_progress_bars() -> Iterator[None]:
-    """Keep transformers from drawing progress bars: whoever calls this framework draws their own."""
-    from transformers.utils import logging
-
-    drawn = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if drawn:
-            logging.enable_progress_bar()
+        if where.suffix == ".gguf":
+            return load_gguf_tokenizer(where)
+        if is_adapter(where) and not (where / "tokenizer_config.json").is_file():
+            return load_tokenizer(base_of(where))
+        return AutoTokenizer.from_pretrained(str(where))
 
 
 @contextmanager
@@ -81,5 +86,6 @@ def _readable(path: Path | str) -> Iterator[None]:
         first = next(iter(str(cause).strip().splitlines()), "")
         raise ConfigError(
             f"can't open the model {str(path)!r}: {type(cause).__name__}: {first}",
-            "Give 'tiny', a folder that holds config.json, model weights and a tokenizer, or a name on the hub.",
+            "Give 'tiny', a folder that holds config.json, model weights and a tokenizer, a folder of adapters, a GGUF "
+            "file, a name that `eef models list` knows, or a name on the hub.",
         ) from cause

@@ -10,20 +10,29 @@ from pydantic import Field, PrivateAttr
 
 from eef_framework.errors import ConfigError, PolicyFailure
 from eef_framework.interfaces import Sampling, TrainablePolicy
+from eef_framework.models.gguf import convert
+from eef_framework.models.store import resolve
 from eef_framework.policies.batching import Batcher
 from eef_framework.policies.loading import Device, Dtype, load_model, load_tokenizer, pick_device
+from eef_framework.policies.memory import Memory
+from eef_framework.policies.room import bytes_per_token, free_memory, window
 from eef_framework.policies.tiny import TinyModel
+from eef_framework.policies.window import fitted
 from eef_framework.records import Checkpoint, Conversation, Observation, Response
 
 if TYPE_CHECKING:
-    from eef_framework.chat.tokens import ChatTokenizer
+    from eef_framework.chat.tokens import ChatTokenizer, Prompt
     from eef_framework.policies.constraint import Constraints
     from eef_framework.policies.engine import Engine, Statistics
     from eef_framework.policies.row import Row
 
 
-_ROUNDING = {"torch.float32": 1e-4, "torch.float16": 0.02, "torch.bfloat16": 0.125}
-"""What the results of differently shaped products of matrices differ by, at logits up to 32, generously."""
+_ROUNDING = {"torch.float32": 1e-4}
+"""What logits differ by when they are computed in other batches, generously (measured with SmolLM2-135M: 5e-5 at most).
+In bfloat16 it is up to 0.75: no choice would be safe from that, so there is no margin for the shorter types."""
+
+_MOST_ROOM = 65536
+"""Largest batch where the device's memory doesn't set the limit, in tokens."""
 
 
 class TransformersPolicy(TrainablePolicy):
@@ -32,23 +41,29 @@ class TransformersPolicy(TrainablePolicy):
     name: ClassVar[str] = "transformers"
 
     model: str = "tiny"
-    """`tiny` for a model that is made from the demonstrations, a folder, or a name on the hub."""
+    """`tiny` for a model that is made from the demonstrations, a folder, a folder of adapters (LoRA), a GGUF file, a
+    name that `eef models list` knows, or a name on the hub."""
     dtype: Dtype = "auto"
-    """Type to compute in: on a processor `auto` is float32, elsewhere the type the weights were saved in."""
+    """Type to compute in: on a processor `auto` is float32, elsewhere the type the weights were saved in. In float32
+    answers don't depend on what else is asked; bfloat16 is about twice as fast on processors that know it."""
     device: Device = "auto"
     """Where to compute; `auto` is the best there is."""
+    max_prompt_tokens: int | None = Field(default=None, gt=0)
+    """Longest prompt. Where a conversation has more, the oldest observations are left out, in training as well. What
+    the model's window holds beside the answer where it is null."""
     max_batch_tokens: int | None = Field(default=None, gt=0)
-    """Largest batch, in tokens of prompts, padding included: it bounds memory. 8,192 on a processor and 65,536
-    elsewhere where it is null. Never changes a result."""
+    """Largest batch, in tokens of prompts, padding included: it bounds memory. Where it is null, what fits into a
+    quarter of the device's free memory, and 65,536 at most. Never changes a result."""
     tie_margin: float | None = Field(default=None, ge=0)
     """How much rounding in batches may change a logit. A choice that such a change could turn is made again for that
-    answer alone, so that answers don't depend on what else is asked. Where it is null: 1e-4 in float32, 0.02 in
-    float16, 0.125 in bfloat16. 0 does without, which is faster in the shorter types."""
+    answer alone, so that answers don't depend on what else is asked. Where it is null: 1e-4 in float32. In the shorter
+    types rounding is so coarse that nearly every choice would be made again; there it is 0, and answers may depend on
+    what else is asked."""
     memory_mb: int = Field(default=128, ge=0)
     """How much of what the model said to recent prompts is kept, for those who ask the same. Never changes a result."""
     cache_mb: int | None = Field(default=None, ge=0)
     """How much of the model's keys and values is kept, so that a prompt which continues an earlier one costs only what
-    is new. 512 on a processor and 16,384 elsewhere where it is null. Never changes a result."""
+    is new. A quarter of the device's free memory where it is null. Never changes a result."""
     tiny: TinyModel = TinyModel()
     """What `tiny` is like."""
 
@@ -57,18 +72,23 @@ class TransformersPolicy(TrainablePolicy):
     _constraints: Constraints | None = PrivateAttr(default=None)
     _batcher: Batcher[Row] | None = PrivateAttr(default=None)
     _room: int = PrivateAttr(default=0)
+    _window: int | None = PrivateAttr(default=None)
 
     def base(self, conversations: Iterable[Conversation], output: Path, seed: int) -> Checkpoint:
         """Make the tiny model, or find another one.
 
         Raises:
-            ConfigError: the folder isn't there.
+            ConfigError: the folder isn't there, or the known model hasn't been fetched.
         """
         if self.model == "tiny":
             return self.tiny.build(conversations, output, seed)
-        if self.model.startswith((".", "/", "~")) and not Path(self.model).expanduser().is_dir():
-            raise ConfigError(f"there is no folder {self.model!r}", "Check policy.model.")
-        return Checkpoint(path=Path(self.model).expanduser())
+        path = Path(resolve(self.model)).expanduser()
+        if path.suffix == ".gguf" and path.is_file():
+            convert(path, output)  # once for the run: reading it takes long
+            return Checkpoint(path=output)
+        if self.model.startswith((".", "/", "~")) and not path.is_dir():
+            raise ConfigError(f"there is no folder or GGUF file {self.model!r}", "Check policy.model.")
+        return Checkpoint(path=path)
 
     def load(self, checkpoint: Checkpoint) -> Self:
         """Return a policy that answers with the weights of a checkpoint.
@@ -79,7 +99,6 @@ class TransformersPolicy(TrainablePolicy):
         from eef_framework.chat.tokens import ChatTokenizer
         from eef_framework.policies.constraint import Constraints
         from eef_framework.policies.engine import Engine
-        from eef_framework.policies.memory import Memory
         from eef_framework.policies.prefixes import Prefixes
 
         device = pick_device(self.device)
@@ -89,11 +108,13 @@ class TransformersPolicy(TrainablePolicy):
         chat = ChatTokenizer(load_tokenizer(checkpoint.path))
         margin = self.tie_margin if self.tie_margin is not None else _ROUNDING.get(str(model.dtype), 0.0)
         policy._chat = chat
-        kept = self.cache_mb if self.cache_mb is not None else (512 if device == "cpu" else 16384)
-        policy._engine = Engine(model, chat.stop_ids[-1], margin, Memory(self.memory_mb << 20), Prefixes(kept << 20))
+        free = free_memory(device)
+        kept = free // 4 if self.cache_mb is None else self.cache_mb << 20
+        policy._engine = Engine(model, chat.stop_ids[-1], margin, Memory(self.memory_mb << 20), Prefixes(kept))
         policy._constraints = Constraints(chat, model.get_output_embeddings().weight.shape[0], device)
         policy._batcher = Batcher(policy._engine.complete, policy._split)
-        policy._room = self.max_batch_tokens or (8192 if device == "cpu" else 65536)
+        policy._room = self.max_batch_tokens or min(_MOST_ROOM, free // 4 // bytes_per_token(model))
+        policy._window = window(model)
         return policy
 
     async def act(
@@ -104,13 +125,13 @@ class TransformersPolicy(TrainablePolicy):
         With `sampling.constrain`, the whole answer is an admissible action, which suits the format's style `action`.
 
         Raises:
-            PolicyFailure: no checkpoint was loaded, or the model failed.
+            PolicyFailure: no checkpoint was loaded, the last observation is too long, or the model failed.
         """
         from eef_framework.policies.row import Request, Row
 
         if not (self._chat and self._constraints and self._batcher):
             raise PolicyFailure("this policy has no weights", "Use the policy that load(checkpoint) returns.")
-        prompt = self._chat.prompt(conversation)
+        prompt, dropped = self._fitted(conversation, sampling.max_tokens)
         request = Request(
             prompt=prompt.ids,
             earlier=tuple(start for start, _ in prompt.turns),
@@ -126,6 +147,8 @@ class TransformersPolicy(TrainablePolicy):
             text=self._chat.text(row.new),
             token_ids=tuple(row.new),
             tokenizer=self._chat.fingerprint,
+            logprob=row.logprob,
+            dropped=dropped,
             prompt_tokens=len(request.prompt),
             computed_tokens=row.computed_tokens,
         )
@@ -142,6 +165,22 @@ class TransformersPolicy(TrainablePolicy):
         if self._batcher:
             self._batcher.close()
         self._engine = self._batcher = None
+
+    def _fitted(self, conversation: Conversation, answer: int) -> tuple[Prompt, int]:
+        """Return the prompt for a conversation, and how many observations had to be left out of it.
+
+        Args:
+            conversation: what to answer.
+            answer: longest answer, in tokens.
+        """
+        chat = self._chat
+        assert chat is not None
+        limits = (self.max_prompt_tokens, self._window - answer if self._window else None)
+        longest = min((limit for limit in limits if limit is not None), default=None)
+        if longest is None:
+            return chat.prompt(conversation), 0
+        shown, dropped = fitted(conversation, longest, lambda messages: len(chat.prompt(messages).ids))
+        return chat.prompt(shown), dropped
 
     def _split(self, rows: list[Row]) -> list[list[Row]]:
         """Cut rows into batches of similar length that fit into memory."""

@@ -1,11 +1,14 @@
 import asyncio
+import math
 
 import pytest
+import torch
 
 from eef_framework.chat.parse import parse_answer
 from eef_framework.errors import ConfigError, PolicyFailure
 from eef_framework.interfaces import Sampling
 from eef_framework.policies import TransformersPolicy
+from eef_framework.policies.loading import load_model
 from eef_framework.records import Checkpoint, Message, Observation
 
 FREE = Observation(text="")
@@ -21,6 +24,11 @@ async def ask(policy, questions, observation, sampling, concurrency):
     return await asyncio.gather(*(one(seed, question) for seed, question in enumerate(questions)))
 
 
+def without_logprobs(responses):
+    """Return responses without their probabilities, whose last digits depend on the batch, and these."""
+    return [r.changed(logprob=None) for r in responses], [r.logprob for r in responses]
+
+
 @pytest.mark.parametrize(("temperature", "constrain"), [(1.0, True), (1.0, False), (0.0, True), (0.3, False)])
 def test_answers_do_not_depend_on_how_many_are_asked_at_once(checkpoint, questions, shop, temperature, constrain):
     sampling = Sampling(temperature=temperature, max_tokens=6, constrain=constrain)
@@ -29,7 +37,9 @@ def test_answers_do_not_depend_on_how_many_are_asked_at_once(checkpoint, questio
     for settings, concurrency in ((plain, 1), (plain, 200), (small, 64), ({}, 9)):
         with TransformersPolicy(**settings).load(checkpoint) as policy:
             responses.append(asyncio.run(ask(policy, questions, shop, sampling, concurrency)))
-    assert all(response == responses[0] for response in responses)
+    exact, logprobs = zip(*(without_logprobs(answers) for answers in responses), strict=True)
+    assert all(answers == exact[0] for answers in exact)
+    assert all(each == pytest.approx(logprobs[0], abs=1e-3) for each in logprobs)
 
 
 def test_constrained_answers_are_admissible(policy, questions, shop):
@@ -124,3 +134,39 @@ def test_memory_bounds_batches(checkpoint, questions):
     with TransformersPolicy(max_batch_tokens=200, memory_mb=0, tie_margin=0).load(checkpoint) as policy:
         asyncio.run(ask(policy, questions, FREE, sampling, 200))
         assert policy.statistics.batches > 20
+
+
+def by_hand(model, chat, question, response, temperature):
+    """Return the probability of each token of an answer among all tokens, from one pass over the whole of it."""
+    prompt = chat.prompt_ids(question)
+    with torch.inference_mode():
+        logits = model(input_ids=torch.tensor([[*prompt, *response.token_ids]])).logits[0, len(prompt) - 1 : -1]
+    scaled = logits.double() / temperature
+    return scaled, scaled.log_softmax(dim=1)[range(len(response.token_ids)), response.token_ids]
+
+
+@pytest.mark.parametrize(("temperature", "under"), [(1.0, 1.0), (0.5, 0.5), (0.0, 1.0)])
+def test_the_logprob_is_the_sum_over_the_sampled_tokens(policy, checkpoint, chat, questions, temperature, under):
+    model = load_model(checkpoint.path, "float32", "cpu").eval()
+    responses = asyncio.run(ask(policy, questions[:20], FREE, Sampling(temperature=temperature, max_tokens=6), 20))
+    for question, response in zip(questions, responses, strict=False):
+        _, expected = by_hand(model, chat, question, response, under)
+        assert response.logprob == pytest.approx(expected.sum().item(), abs=1e-3)
+
+
+def test_a_constrained_answers_logprob_is_that_among_the_admissible_actions(policy, checkpoint, chat, questions, shop):
+    only_clicks = shop.changed(free=())
+    model = load_model(checkpoint.path, "float32", "cpu").eval()
+    responses = asyncio.run(ask(policy, questions[:20], only_clicks, Sampling(max_tokens=6, constrain=True), 20))
+    first = [chat.answer_ids(action)[0] for action in only_clicks.actions]
+    assert len(set(first)) == len(first)  # each action is one token of this vocabulary, so the choice is the first's
+    for question, response in zip(questions, responses, strict=False):
+        scaled, _ = by_hand(model, chat, question, response, 1.0)
+        chances = scaled[0, first].softmax(dim=0)
+        assert math.exp(response.logprob) == pytest.approx(chances[first.index(response.token_ids[0])].item(), rel=1e-3)
+
+
+def test_an_answer_without_a_choice_is_certain(policy, questions):
+    only = Observation(text="", actions=("buy now",))
+    (response,) = asyncio.run(ask(policy, questions[:1], only, Sampling(constrain=True), 1))
+    assert response.logprob == 0.0

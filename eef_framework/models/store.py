@@ -1,0 +1,37 @@
+"""Where fetched models lie on this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from eef_framework.errors import ConfigError
+from eef_framework.models.known import KNOWN
+
+
+def home() -> Path:
+    """Return the folder of models: `$EEF_HOME/models`, or `eef-framework/models` in the user's cache folder."""
+    if own := os.environ.get("EEF_HOME"):
+        return Path(own).expanduser() / "models"
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "eef-framework" / "models"
+
+
+def folder_of(name: str) -> Path | None:
+    """Return the folder of a known model, None if it hasn't been fetched."""
+    folder = home() / name
+    return folder if (folder / "config.json").is_file() else None
+
+
+def resolve(model: str) -> str:
+    """Return where to load a model from: a known model's folder; anything else is returned as it is.
+
+    Raises:
+        ConfigError: the name is known, and the model hasn't been fetched.
+    """
+    if model not in KNOWN or Path(model).is_dir():
+        return model
+    folder = folder_of(model)
+    if folder is None:
+        raise ConfigError(f"the model {model!r} isn't here yet: no {home() / model}", f"Run: eef models get {model}")
+    return str(folder)

