@@ -33,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few games, to see that it works")
     quick = parser.parse_args().quick
-    games, rounds = (4, 2) if quick else (40, 7)
+    games, rounds = (4, 2) if quick else (15, 3)
     settings = {"default games": {}, "10 rooms, 20 objects": {"rooms": 10, "objects": 20, "shortest": 5}}
     print(f"{platform.machine()}, Python {platform.python_version()}, {games} games a row, {rounds} rounds, medians\n")
     print("| games | measure | eef-textworld | plain TextWorld | ratio |")
