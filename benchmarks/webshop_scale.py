@@ -73,7 +73,7 @@ def parsed() -> argparse.Namespace:
         "--compared", type=int, default=60, help="queries whose ranking is compared with an exhaustive one"
     )
     parser.add_argument("--quick", action="store_true", help="100 episodes, 20 queries compared")
-    parser.add_argument("--keep", action="store_true", help="keep the store, and use the one that is there")
+    parser.add_argument("--keep", action="store_true", help="keep files and store, and use those that are there")
     parser.add_argument("--json", type=Path, default=None)
     arguments = parser.parse_args()
     if arguments.quick:
@@ -113,7 +113,7 @@ def texts_of(product: dict) -> list[tuple[str, str]]:
 
 def novel(draw: random.Random) -> str:
     """Draw a word from a large vocabulary, some words far more often than others."""
-    return f"x{int(draw.paretovariate(0.5)) % 3_000_000:x}"
+    return f"x{int(draw.paretovariate(0.1)) % 3_000_000:x}"
 
 
 def write_catalogue(data: Path, folder: Path, count: int) -> None:
@@ -161,13 +161,16 @@ def read_gz(path: Path):
 
 def made_and_prepared(arguments: argparse.Namespace, store: Path) -> dict:
     source = arguments.work / "source"
-    print(f"writing {arguments.products:,} products ...", flush=True)
-    write_catalogue(arguments.data, source, arguments.products)
+    if not source.exists():
+        print(f"writing {arguments.products:,} products ...", flush=True)
+        part = arguments.work / "source.part"
+        shutil.rmtree(part, ignore_errors=True)
+        write_catalogue(arguments.data, part, arguments.products)
+        part.rename(source)
     size = sum(path.stat().st_size for path in source.iterdir())
     shutil.rmtree(store, ignore_errors=True)
     print(f"preparing {size / 1e9:.2f} GB ...", flush=True)
     figures = in_fresh_process(prepared, source, store, arguments.jobs)
-    shutil.rmtree(source)
     return {"source_gb": size / 1e9} | figures
 
 

@@ -278,7 +278,7 @@ def _opened(answer: Any) -> _Opened:
 
 
 def _is_page(answer: Any) -> bool:
-    return answer.headers.get_content_type() == "text/html"
+    return bool(answer.headers.get_content_type() == "text/html")
 
 
 def _parsed_sums(text: str) -> dict[str, str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +13,7 @@ from eef_webshop.data.cleaning import Unusable, clean
 from eef_webshop.data.manifest import Manifest, Skipped, write_manifest
 from eef_webshop.data.nouns import NONE, nouns_of, tagger_name
 from eef_webshop.data.product import Product, encode, search_text
+from eef_webshop.data.scratch import scratch_beside
 from eef_webshop.data.sources import Extras, Sources, read_human, source_of
 from eef_webshop.data.stream import JsonStream
 from eef_webshop.data.workers import default_jobs, in_order
@@ -82,14 +81,12 @@ def prepare(
     _check_free(output, overwrite)
     tagger = tagger_name() if nouns == "spacy" else NONE
     jobs = default_jobs(files.products) if jobs is None else jobs
-    with storage(output, "writing"):
-        output.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-        try:
-            manifest = _write(files, scratch, tagger, jobs, progress or _silent)
-            _move(scratch, output)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+    with storage(output, "writing"), scratch_beside(output) as scratch:
+        (scratch / "store").mkdir()
+        manifest = _write(files, scratch / "store", tagger, jobs, progress or _silent)
+        if output.exists():
+            output.rename(scratch / "old")
+        (scratch / "store").rename(output)
     return Summary(output, manifest, time.monotonic() - began)
 
 
@@ -201,18 +198,6 @@ def _check_free(output: Path, overwrite: bool) -> None:
         raise ConfigError(
             f"{str(output)!r} exists already", "Choose another place with --out, or replace it with --overwrite."
         )
-
-
-def _move(made: Path, output: Path) -> None:
-    """Put a folder into its place, with what was there out of the way first."""
-    made.chmod(0o755)
-    if output.exists():
-        aside = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-        output.rename(aside / "old")
-        made.rename(output)
-        shutil.rmtree(aside, ignore_errors=True)
-    else:
-        made.rename(output)
 
 
 def _counter(path: Path, progress: Progress) -> Callable[[int], None]:

@@ -87,7 +87,7 @@ def decode(record: bytes) -> Product:
         ValueError: the bytes are no such record.
     """
     *fields, options, nouns = json.loads(record)
-    plain = dict(zip(_PLAIN, fields[: len(_PLAIN)], strict=True))
-    tuples = {name: tuple(value) for name, value in zip(_TUPLES, fields[len(_PLAIN) :], strict=True)}
+    plain: dict[str, Any] = dict(zip(_PLAIN, fields[: len(_PLAIN)], strict=True))
+    tuples: dict[str, Any] = {name: tuple(value) for name, value in zip(_TUPLES, fields[len(_PLAIN) :], strict=True)}
     options = {name: tuple(values) for name, values in options.items()}
     return Product(**plain, **tuples, options=options, nouns=frozenset(nouns))

@@ -59,7 +59,7 @@ def count(texts: Iterable[str]) -> Counted:
     for text in texts:
         tokens.extend([numbers.setdefault(term, len(numbers)) for term in analyse(text)])
         ends.append(len(tokens))
-    lengths = np.diff(np.array(ends, dtype=np.int64))
+    lengths: Array = np.diff(np.array(ends, dtype=np.int64))
     docs = np.repeat(np.arange(len(lengths), dtype=np.int64), lengths)
     keys, counts = np.unique(docs << 32 | np.array(tokens, dtype=np.int64), return_counts=True)
     return Counted(
@@ -179,7 +179,7 @@ class IndexBuilder:
 
     def _take(self, name: str) -> Array:
         """Load an array and remove its file."""
-        values = np.load(self._path(name))
+        values: Array = np.load(self._path(name))
         self._path(name).unlink()
         return values
 

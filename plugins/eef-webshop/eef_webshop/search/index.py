@@ -35,7 +35,7 @@ class TermPostings:
 
     def scores(self) -> Array:
         """Return (n,) float32: what the term adds to each of its documents."""
-        return self.table[self.codes]
+        return self.table.take(self.codes)
 
 
 class Index:
@@ -106,7 +106,7 @@ class _Words(Sequence[bytes]):
     """The terms, sorted, each cut from the map when it is looked at."""
 
     def __init__(self, text: Array, ends: Array) -> None:
-        self._text, self._ends = memoryview(text), ends
+        self._text, self._ends = memoryview(text.data), ends
 
     def __len__(self) -> int:
         return len(self._ends)

@@ -54,12 +54,13 @@ class Accumulator:
 
     def _add(self, term: TermPostings) -> None:
         """Add a term everywhere, and raise the threshold by the documents it occurs in."""
-        self._scores[term.docs] += term.scores()
-        if len(term.docs) >= self.count:
-            reached = self._scores[term.docs]
-            reached = reached[reached > self._threshold]
-            if len(reached) >= self.count:
-                self._threshold = float(_kth_largest(reached, self.count))
+        docs = term.docs.astype(np.intp)  # as NumPy would do at each of the next two steps
+        reached = self._scores.take(docs)
+        reached += term.scores()
+        self._scores[docs] = reached
+        reached = reached[reached > self._threshold]
+        if len(reached) >= self.count:
+            self._threshold = float(_kth_largest(reached, self.count))
 
     def _narrowed(self, terms: Sequence[TermPostings], rest: float) -> Array:
         """Add the remaining terms to the documents still in the race, which become fewer; return them."""
@@ -68,7 +69,7 @@ class Accumulator:
             if len(racing) * LOOKUP_COST < len(term.docs):
                 self._look_up(racing, term)
             else:
-                self._scores[term.docs] += term.scores()
+                self._add(term)
             rest -= term.bound
             reached = self._scores[racing]
             self._threshold = max(self._threshold, float(_kth_largest(reached, self.count)))

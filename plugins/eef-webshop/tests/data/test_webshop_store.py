@@ -177,7 +177,7 @@ def test_a_manifest_that_is_none_is_refused(store, text):
 def test_arrays_with_other_contents_are_refused(store):
     path = store / "record_ends.npy"
     path.write_bytes(b"x" * path.stat().st_size)
-    with pytest.raises((CorruptFile, StorageError), match="damaged|opening"):
+    with pytest.raises((CorruptFile, StorageError), match=r"damaged|opening"):
         Catalogue.open(store)
 
 
