@@ -24,7 +24,7 @@ CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))
 class AnyText(spaces.Text):
     """All texts up to a length, whatever characters they have. Samples consist of ASCII characters.
 
-    A `spaces.Text` with every character of Unicode in its charset would take seconds and 100 MB to make.
+    A `spaces.Text` with every character of Unicode in its charset takes seconds and more than 200 MB to make.
     """
 
     def __init__(self, max_length: int = LONGEST_OBSERVATION) -> None:

@@ -34,12 +34,15 @@ class EnvironmentSubject:
     seed: int = 0
     cycles: int = 100
     patience_s: float = 20.0
+    _tasks: list[Task] = field(default_factory=list, repr=False)
     _walks: dict[str, list[Step]] = field(default_factory=dict, repr=False)
 
     def tasks(self) -> list[Task]:
-        """Return the tasks it is tested on."""
-        every = list(self.environment.tasks(self.split))
-        return every[:: max(1, len(every) // self.count)][: self.count]
+        """Return the tasks it is tested on, which are looked up once."""
+        if not self._tasks:
+            every = list(self.environment.tasks(self.split))
+            self._tasks.extend(every[:: max(1, len(every) // self.count)][: self.count])
+        return list(self._tasks)
 
     def walk(self, task: Task) -> list[Step]:
         """Return what happened on a walk at random, which is taken once and then remembered."""
