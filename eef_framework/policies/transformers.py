@@ -147,7 +147,7 @@ class TransformersPolicy(TrainablePolicy):
             text=self._chat.text(row.new),
             token_ids=tuple(row.new),
             tokenizer=self._chat.fingerprint,
-            logprob=row.logprob,
+            logprob=round(row.logprob, 6),
             dropped=dropped,
             prompt_tokens=len(request.prompt),
             computed_tokens=row.computed_tokens,

@@ -4,6 +4,7 @@ import pytest
 import torch
 import transformers as hf
 
+from eef_framework.policies.cache import empty_cache, merged
 from eef_framework.policies.engine import Engine
 from eef_framework.policies.memory import Memory
 from eef_framework.policies.prefixes import Known, Prefixes, assembled
@@ -145,3 +146,65 @@ def test_what_was_continued_goes_first():
     keep(prefixes, (8, 8), (8,))
     assert found(prefixes, (1, 2, 3, 4), (2,))[0] == 3
     assert found(prefixes, (5, 6, 7, 8), (2,))[0] == 0
+
+
+def head_and_tails(count, seed):
+    rng = random.Random(seed)
+    head = tuple(random.Random(0).randrange(10, 90) for _ in range(20))
+    return [(*head, 10 + index, *(rng.randrange(10, 90) for _ in range(3))) for index in range(count)]
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_what_prompts_begin_with_alike_is_computed_once(kind):
+    forgetful, remembering = engine(model(kind), Prefixes(0)), engine(model(kind), Prefixes(1 << 24))
+    asked = [[Request(prompt, None, 1.0, 1, 7) for prompt in head_and_tails(6, seed)] for seed in (1, 2)]
+    for requests, tokens in zip(asked, (20 + 6 * 4, 6 * 4), strict=True):
+        wanted, found = ([Row(request, frozenset({END}), None) for request in requests] for _ in range(2))
+        before = remembering.statistics.tokens
+        forgetful.complete(wanted)
+        remembering.complete(found)
+        assert [row.new for row in found] == [row.new for row in wanted]
+        assert remembering.statistics.tokens - before == tokens
+
+
+def test_nothing_short_is_shared_nor_what_only_one_prompt_has():
+    prefixes = Prefixes(10_000)
+    assert prefixes.shared([(1, 2, 3), (1, 2, 4)], [Known(), Known()]) == ()
+    assert prefixes.shared([tuple(range(40))], [Known()]) == ()
+    long = [(*range(20), 50), (*range(20), 51)]
+    assert prefixes.shared(long, [Known(), Known()]) == tuple(range(20))
+    assert Prefixes(0).shared(long, [Known(), Known()]) == ()
+
+
+def test_prompts_of_similar_length_are_computed_together():
+    pieces = engine(model("llama"), Prefixes(0))._pieces([3, 200, 4, 210, 60])
+    assert sorted(map(sorted, pieces)) == [[0, 2], [1, 3], [4]]
+    assert len(engine(model("mistral"), Prefixes(0))._pieces([3, 200, 60])) == 1  # windows of one batch stay together
+
+
+def test_reserved_memory_holds_what_was_put_there():
+    plain, reserving = hf.DynamicCache(), empty_cache(hf.LlamaConfig(**SMALL))
+    for length in (5, 1, 1, 40, 1):
+        keys, values = torch.randn(3, 2, length, 8), torch.randn(3, 2, length, 8)
+        for cache in (plain, reserving):
+            got = cache.update(keys, values, 0)
+    assert got[0].equal(plain.layers[0].keys)
+    for cache in (plain, reserving):
+        cache.batch_select_indices(torch.tensor([2, 0]))
+        got = cache.update(keys[:2], values[:2], 0)
+    assert got[0].equal(plain.layers[0].keys)
+    assert got[1].equal(plain.layers[0].values)
+
+
+def test_caches_are_merged_with_padding_on_the_left():
+    caches, masks = [], []
+    for rows, length in ((2, 3), (1, 5)):
+        cache = empty_cache(hf.LlamaConfig(**SMALL))
+        values = torch.arange(1.0, rows * length + 1).reshape(rows, 1, length, 1)
+        for layer in range(2):
+            cache.update(values, values, layer)
+        caches.append(cache)
+        masks.append(torch.ones(rows, length, dtype=torch.long))
+    whole, mask = merged(caches, masks, hf.LlamaConfig(**SMALL))
+    assert mask.tolist() == [[0, 0, 1, 1, 1], [0, 0, 1, 1, 1], [1, 1, 1, 1, 1]]
+    assert whole.layers[1].keys[:, 0, :, 0].tolist() == [[0, 0, 1, 2, 3], [0, 0, 4, 5, 6], [1, 2, 3, 4, 5]]

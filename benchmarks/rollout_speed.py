@@ -1,0 +1,245 @@
+"""How fast are rollouts? Many episodes in the engine, beside one at a time with transformers' `generate`.
+
+Both sides load the same weights in the same type and play the same tasks of the generated shop, with pages as in
+WebShop and the whole episode as history. The model answers every turn in full; what is then done in the shop is what
+the scripted shopper does there, so that a model that can't shop yet sees the pages of whole episodes. `generate` has
+its cache of keys and values within a call, and starts anew with every turn; of each group of tasks it plays those whose
+length is nearest to the group's mean. The sides take turns, every time on other tasks; medians are compared, in
+wall-clock time and in processor time, which other programs on the machine change less.
+
+Tokens through the model are compared with the least there can be: every different beginning once for each group of
+episodes that are in flight together.
+
+    python benchmarks/rollout_speed.py                          # smollm2-135m, about 15 minutes on two cores
+    python benchmarks/rollout_speed.py --dtype bfloat16
+    python benchmarks/rollout_speed.py --quick                  # a model with random weights, some seconds
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from eef_framework.chat.format import ChatFormat
+from eef_framework.interfaces import Policy, Sampling
+from eef_framework.plugins import load_plugins
+from eef_framework.policies import TransformersPolicy
+from eef_framework.records import Checkpoint, Response
+from eef_framework.seeds import derive
+
+FORMAT = ChatFormat(style="action")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="smollm2-135m", help="`tiny`, or whatever policy.model takes")
+    parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--in-flight", type=int, default=16, help="episodes at once in the engine")
+    parser.add_argument("--alone", type=int, default=2, help="episodes one after the other, in each turn of that side")
+    parser.add_argument("--turns", type=int, default=3, help="how often each side plays")
+    parser.add_argument("--max-tokens", type=int, default=24, help="longest answer")
+    parser.add_argument("--temperature", type=float, default=1.0)
+    parser.add_argument("--threads", type=int, help="of torch; its own choice if left out")
+    parser.add_argument("--quick", action="store_true", help="a tiny model and few episodes, to see that it works")
+    parser.add_argument("--out", type=Path, default=Path("runs/rollout-speed"))
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.model, arguments.turns, arguments.in_flight, arguments.max_tokens = "tiny", 2, 4, 8
+    report = measure(arguments)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "summary.json").write_text(json.dumps(report, indent=2))
+    print(as_text(report))
+
+
+def measure(arguments: argparse.Namespace) -> dict:
+    import torch
+
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    sampling = Sampling(temperature=arguments.temperature, max_tokens=arguments.max_tokens)
+    needed = 1 + arguments.turns * arguments.in_flight
+    with tempfile.TemporaryDirectory() as folder:
+        environment, demonstrations = shopping(needed)
+        settings = TransformersPolicy(model=arguments.model, dtype=arguments.dtype, device=arguments.device)
+        checkpoint = base(settings, environment, demonstrations, Path(folder))
+        engine = settings.load(checkpoint)
+        plain = OneAtATime(engine, checkpoint)
+        waiting = iter(demonstrations)
+        first = [next(waiting)]
+        for policy in (engine, plain):  # both sides warm up
+            play(policy, environment, first, sampling)
+        turns: dict[str, list[dict]] = {"engine": [], "generate": []}
+        for turn in range(arguments.turns):
+            group = [next(waiting) for _ in range(arguments.in_flight)]
+            parts = [("engine", engine, arguments.in_flight), ("generate", plain, arguments.alone)]
+            for side, policy, count in parts if turn % 2 == 0 else parts[::-1]:
+                part = typical(group, count)
+                turns[side].append(play(policy, environment, part, sampling))
+                print(f"{side}: {turns[side][-1]}", flush=True)
+    return summary(arguments, turns, str(engine._engine.model.dtype), torch.get_num_threads())
+
+
+def typical(group: list, count: int) -> list:
+    """Return the episodes whose length is nearest to the mean."""
+    mean = statistics.mean(len(each.steps) for each in group)
+    return sorted(group, key=lambda each: abs(len(each.steps) - mean))[:count]
+
+
+def shopping(count: int):
+    """Return the shop and the scripted shopper's episodes."""
+    registry = load_plugins()
+    environment = registry.build("environment", {"name": "shop", "mode": "text"})
+    expert = registry.build("expert", {"name": "shopper"})
+
+    async def collect():
+        tasks = list(environment.tasks("train")[:count])
+        return [trajectory async for trajectory in expert.demonstrate(environment, tasks, 0)]
+
+    return environment, asyncio.run(collect())
+
+
+def base(settings, environment, demonstrations, folder: Path) -> Checkpoint:
+    conversations = [FORMAT.conversation(environment.instructions, each.initial, each.steps) for each in demonstrations]
+    return settings.base(conversations, folder, seed=0)
+
+
+class OneAtATime(Policy):
+    """What a straightforward script does: `generate` for each turn, with the whole prompt.
+
+    Args:
+        engine: whose weights and tokenizer to use.
+        checkpoint: where they came from.
+    """
+
+    name = "one-at-a-time"
+
+    def __init__(self, engine: TransformersPolicy, checkpoint: Checkpoint) -> None:
+        super().__init__()
+        object.__setattr__(self, "_parts", (engine._engine.model, engine._chat))
+
+    async def act(self, conversation, observation, sampling, seed) -> Response:
+        """Answer the last message."""
+        import torch
+
+        model, chat = self._parts
+        prompt = chat.prompt_ids(conversation)
+        torch.manual_seed(seed % 2**63)
+        chance = {"do_sample": True, "temperature": sampling.temperature, "top_k": 0, "top_p": 1.0}
+        with torch.inference_mode():
+            ids = torch.tensor([prompt], device=model.device)
+            whole = model.generate(
+                ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=sampling.max_tokens,
+                eos_token_id=sorted(chat.end_ids),
+                pad_token_id=chat.stop_ids[-1],
+                **(chance if sampling.temperature else {"do_sample": False}),
+            )
+        new = whole[0, len(prompt) :].tolist()
+        return Response(text=chat.text(new), token_ids=tuple(new), tokenizer=chat.fingerprint)
+
+
+def play(policy: Policy, environment, demonstrations, sampling: Sampling) -> dict:
+    """Play episodes, all at once as far as the policy lets them. Returns figures."""
+    engine = getattr(policy, "_engine", None)
+    before = (engine.statistics.tokens, engine.statistics.recomputed) if engine else (0, 0)
+    seen: list[tuple[int, ...]] = []
+    wall, processor = time.perf_counter(), time.process_time()
+    answers = asyncio.run(all_of(policy, environment, demonstrations, sampling))
+    wall, processor = time.perf_counter() - wall, time.process_time() - processor
+    figures = {
+        "episodes": len(demonstrations),
+        "answers": len(answers),
+        "sampled": sum(len(new) for _, new in answers),
+        "seconds": round(wall, 2),
+        "processor_seconds": round(processor, 2),
+    }
+    if engine:
+        seen = [(*prompt, *new[:-1]) for prompt, new in answers]
+        figures["tokens"] = engine.statistics.tokens - before[0]
+        figures["recomputed"] = engine.statistics.recomputed - before[1]
+        figures["unavoidable"] = different_beginnings(seen)
+    return figures
+
+
+async def all_of(policy: Policy, environment, demonstrations, sampling: Sampling) -> list[tuple]:
+    """Play episodes side by side. Returns prompt and sampled tokens of every answer."""
+    one_by_one = asyncio.Semaphore(1 if isinstance(policy, OneAtATime) else len(demonstrations))
+
+    async def episode(trajectory) -> list[tuple]:
+        answers, steps = [], []
+        async with one_by_one:
+            for turn, step in enumerate(trajectory.steps):
+                conversation = FORMAT.conversation(environment.instructions, trajectory.initial, steps)
+                seed = derive(0, trajectory.id, turn)
+                response = await policy.act(conversation, trajectory.observation(turn), sampling, seed)
+                steps.append(step.changed(response=response))
+                chat = policy._parts[1] if isinstance(policy, OneAtATime) else policy._chat
+                answers.append((tuple(chat.prompt_ids(conversation)), response.token_ids))
+        return answers
+
+    found = await asyncio.gather(*(episode(trajectory) for trajectory in demonstrations))
+    return [answer for answers in found for answer in answers]
+
+
+def different_beginnings(sequences: list[tuple[int, ...]]) -> int:
+    """Count the nodes of the tree that has the sequences as its paths."""
+    total, last = 0, ()
+    for ids in sorted(sequences):
+        common = next((i for i, (a, b) in enumerate(zip(ids, last, strict=False)) if a != b), min(len(ids), len(last)))
+        total, last = total + len(ids) - common, ids
+    return total
+
+
+def summary(arguments: argparse.Namespace, turns: dict[str, list[dict]], dtype: str, threads: int) -> dict:
+    def rate(side: str, clock: str) -> float:
+        # By answers, as the typical episodes are not quite as long as the mean.
+        return statistics.median(60 * turn["answers"] / length / turn[clock] for turn in turns[side])
+
+    length = sum(turn["answers"] for turn in turns["engine"]) / sum(turn["episodes"] for turn in turns["engine"])
+
+    report: dict = {
+        "model": arguments.model,
+        "dtype": dtype,
+        "threads": threads,
+        "in_flight": arguments.in_flight,
+        "max_tokens": arguments.max_tokens,
+        "turns": turns,
+    }
+    for clock in ("seconds", "processor_seconds"):
+        rates = {side: rate(side, clock) for side in turns}
+        report[f"episodes_per_minute, {clock}"] = rates
+        report[f"times as fast, {clock}"] = rates["engine"] / rates["generate"]
+    engine = turns["engine"]
+    report["tokens_to_unavoidable"] = sum(turn["tokens"] for turn in engine) / sum(t["unavoidable"] for t in engine)
+    report["tokens_per_answer"] = sum(turn["tokens"] for turn in engine) / sum(turn["answers"] for turn in engine)
+    report["recomputed_per_1000"] = 1e3 * sum(t["recomputed"] for t in engine) / sum(t["sampled"] for t in engine)
+    return report
+
+
+def as_text(report: dict) -> str:
+    lines = [f"{report['model']}, {report['dtype']}, {report['threads']} threads, {report['in_flight']} in flight"]
+    for clock, words in (("seconds", "wall clock"), ("processor_seconds", "processor time")):
+        rates = report[f"episodes_per_minute, {clock}"]
+        lines.append(
+            f"{words}: engine {rates['engine']:.2f} episodes/min, generate {rates['generate']:.2f}: "
+            f"{report[f'times as fast, {clock}']:.1f} times as fast (medians of {len(report['turns']['engine'])})"
+        )
+    lines.append(
+        f"tokens through the model: {report['tokens_per_answer']:.0f} per answer, "
+        f"{report['tokens_to_unavoidable']:.3f} times the unavoidable; "
+        f"{report['recomputed_per_1000']:.2f} of 1,000 choices made again"
+    )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    random.seed(0)
+    main()
