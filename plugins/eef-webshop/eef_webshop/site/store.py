@@ -29,8 +29,9 @@ def open_catalogue(data: Path | None) -> Catalogue:
     if data is None:
         raise ConfigError("the environment 'webshop' has no products: its setting `data` is not given", HOW)
     data = data.expanduser()
-    if (data / FILE).is_file():
-        return Catalogue.open(data)
+    for store in (data, data / "store"):  # the latter is where `eef webshop prepare` puts it
+        if (store / FILE).is_file():
+            return Catalogue.open(store)
     files = _official_files(data)
     if not files:
         state = "neither a prepared store nor the official files" if data.is_dir() else "no such folder"

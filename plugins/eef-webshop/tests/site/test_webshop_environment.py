@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -59,6 +60,13 @@ def test_official_files_are_prepared_once(official, tmp_path, monkeypatch, capsy
     monkeypatch.setattr(store, "prepare", None)
     assert WebShop(data=official).task(0) == first
     assert capsys.readouterr().err == ""
+
+
+def test_a_store_is_found_in_the_folder_of_the_official_files(official, tmp_path):
+    source = tmp_path / "files"
+    shutil.copytree(official, source)
+    store.prepare(source, source / "store", nouns="none")
+    assert WebShop(data=source).catalogue.folder == source / "store"
 
 
 @pytest.mark.parametrize(
@@ -124,3 +132,15 @@ def test_it_is_registered_under_its_name():
     built = load_plugins(["webshop"]).build("environment", settings)
     assert isinstance(built, WebShop)
     assert built.data == Path("somewhere")
+
+
+def test_gymnasium_finds_nothing_to_complain_about(store):
+    gymnasium = pytest.importorskip("gymnasium")
+    from gymnasium.utils.env_checker import check_env
+
+    env = gymnasium.make("eef_framework.gym.envs:eef/WebShop-v0", data=str(store), split="test")
+    check_env(env.unwrapped, skip_render_check=True)
+    observation, info = env.reset(seed=1, options={"task": "synthetic-3"})
+    assert observation.startswith("WebShop [SEP] Instruction: [SEP] Find me ")
+    assert info["task"] == "synthetic-3"
+    env.close()
