@@ -20,7 +20,7 @@ def walk(session, seed=0, steps=12):
 
 
 def test_the_environment_keeps_its_contract(small):
-    check_environment(small, tasks=3, steps=8)
+    check_environment(small, tasks=2, steps=6)
 
 
 @pytest.mark.slow
@@ -41,7 +41,7 @@ def test_text_mode_and_default_games_keep_the_contract():
 )
 def test_challenges_keep_the_contract_and_are_won_by_their_walkthrough(challenge, settings, demonstrate):
     with TextWorld(challenge=challenge, **settings) as environment:
-        check_environment(environment, tasks=2, steps=8)
+        check_environment(environment, tasks=2, steps=6)
         for shown in demonstrate(TextWorldWalkthrough(), environment, environment.tasks("test")[:3]):
             assert (shown.reward, shown.ending) == (1.0, "terminated"), shown.error
 

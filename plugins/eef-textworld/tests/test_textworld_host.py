@@ -145,6 +145,7 @@ def rss_mb(pid: int) -> float:
         return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmRSS"))
 
 
+@pytest.mark.slow
 def test_a_thousand_openings_leave_memory_flat():
     with TextWorld(**SMALL, kept=4) as environment:
         tasks = environment.tasks("train")[:4]
