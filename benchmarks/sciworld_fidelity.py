@@ -30,8 +30,12 @@ from typing import Any
 
 AT_ONCE = 8
 REPEATS = 4
-WALK = 30
+WALK = 24
 """Length of a random walk, in actions."""
+LISTED_EVERY = 6
+"""How often the actions to choose from are listed on a walk; in between, old ones are taken that may be in vain."""
+TIMEOUT_S = 600.0
+"""For one answer; generous, for machines that are busy with something else."""
 STOCK_PROCESSES = 2
 
 Answers = list[tuple[str, int, bool]]
@@ -56,12 +60,15 @@ def main() -> None:
     from eef_sciworld.environment import SciWorld
 
     began = time.monotonic()
-    with SciWorld(slots=AT_ONCE) as environment:
+    with SciWorld(slots=AT_ONCE, call_timeout_s=TIMEOUT_S) as environment:
         tasks = chosen(environment, arguments.types, arguments.variations)
         with ThreadPoolExecutor(AT_ONCE) as pool:
             episodes = [one for several in pool.map(lambda task: planned(environment, task), tasks) for one in several]
         print(f"{len(tasks)} variations of {len({t.kind for t in tasks})} types, {len(episodes)} episodes", flush=True)
-        played = [repeat(environment, tasks, episodes, number) for number in range(REPEATS)]
+        played = []
+        for number in range(REPEATS):
+            played.append(repeat(environment, tasks, episodes, number))
+            print(f"plugin, run {number + 1}: {time.monotonic() - began:.0f} s since the start", flush=True)
         restarts = environment.simulators.restarts
     diverged = [e for i, e in enumerate(episodes) if any(run[i] != played[0][i] for run in played)]
     print(f"plugin, {REPEATS} times, {AT_ONCE} at once: {len(diverged)} of {len(episodes)} diverged", flush=True)
@@ -117,10 +124,12 @@ def walk(simulator: Any, setup: Any) -> list[str]:
     draw = random.Random(str(setup))
     simulator.load(setup)
     actions: list[str] = []
+    kinds: dict[str, list[str]] = {}
     while len(actions) < WALK:
-        kinds: dict[str, list[str]] = {}
-        for action in simulator.valid_actions():
-            kinds.setdefault(action.split()[0], []).append(action)
+        if len(actions) % LISTED_EVERY == 0:
+            kinds.clear()
+            for action in simulator.valid_actions():
+                kinds.setdefault(action.split()[0], []).append(action)
         actions.append(draw.choice(kinds[draw.choice(sorted(kinds))]))
         if simulator.step(actions[-1]).completed:
             break

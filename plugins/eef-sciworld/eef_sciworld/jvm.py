@@ -21,7 +21,7 @@ OWN = "scala/util/Random"
 """but for its generator of random numbers, which the simulator seeds and draws from."""
 
 
-class JvmLost(Exception):  # noqa: N818 - it is what happened
+class JvmLost(Exception):
     """The JVM has died, or was ended; nothing of what was in it remains."""
 
 
@@ -108,14 +108,20 @@ def _line_class() -> type[Any]:
 
         connection = None
 
+        patience_s: float | None = None
+
         def send_command(self, command: str, retry: bool = True, binary: bool = False) -> str:
             try:
                 if self.connection is None:
                     self.connection = self._create_connection()
+                self.connection.socket.settimeout(self.patience_s or self.gateway_parameters.read_timeout)
                 return str(self.connection.send_command(command))
             except (Py4JNetworkError, OSError) as error:
                 hung = isinstance(error, TimeoutError) or isinstance(getattr(error, "cause", None), TimeoutError)
                 raise (JvmHung if hung else JvmLost)(str(error)) from error
+
+        def wait_longer(self, times: int) -> None:
+            self.patience_s = times * self.gateway_parameters.read_timeout if times > 1 else None
 
         def close(self) -> None:
             if self.connection is not None:

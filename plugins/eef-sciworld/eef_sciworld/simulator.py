@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eef_framework.errors import EnvironmentFailure
@@ -30,6 +32,8 @@ class Outcome(NamedTuple):
     understood: bool = True
 
 
+SOLUTION_TAKES = 10
+"""How many times longer than any other call finding a solution may take: it plays the whole episode."""
 NOT_UNDERSTOOD = ("No known action matches that input.", "Unknown action.")
 
 
@@ -41,7 +45,6 @@ class Simulator:
     """
 
     def __init__(self, jvm: Jvm) -> None:
-        self.jvm = jvm
         self._line, self._interface = jvm.interface()
 
     def load(self, setup: Setup) -> Outcome:
@@ -84,12 +87,22 @@ class Simulator:
 
     def gold_path(self, setup: Setup) -> tuple[str, ...]:
         """Start an episode, and return actions that solve it. Takes up to some seconds."""
-        self._interface.load(*setup, True)
+        with self._patience(SOLUTION_TAKES):
+            self._interface.load(*setup, True)
         return self._strings(self._interface.getGoldActionSequence())
 
     def variations(self, task: str) -> int:
         """Return how many variations a task type has."""
         return int(self._interface.getTaskMaxVariations(task))
+
+    @contextmanager
+    def _patience(self, times: int) -> Iterator[None]:
+        client = self._line._gateway_client
+        client.wait_longer(times)
+        try:
+            yield
+        finally:
+            client.wait_longer(1)
 
     def _strings(self, found: Any) -> tuple[str, ...]:
         # Joined over there: every element would be a call of its own.

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 class Slot:
     """A place for a simulator, and the world that it is in."""
 
+    jvm: Jvm | None = None
     simulator: Simulator | None = None
     world: World | None = None
     busy: bool = False
@@ -52,6 +53,7 @@ class Slots:
         self._free = threading.Condition()
         self._starting = threading.Lock()
         self._jvm: Jvm | None = None
+        self._closed = False
         self.restarts = 0
         """JVMs that died or hung."""
         self.rebuilt = 0
@@ -76,7 +78,7 @@ class Slots:
                 try:
                     return call(self._prepared(slot, world))
                 except JvmLost as loss:
-                    self._give_up(slot)
+                    self._give_up(slot, loss)
                     hung += isinstance(loss, JvmHung)
                     if hung == 2:
                         break
@@ -97,8 +99,9 @@ class Slots:
                     slot.world = None
 
     def close(self) -> None:
-        """End the JVM. The next call would start another."""
+        """End the JVM. Calls that are under way, and all later ones, fail."""
         with self._starting:
+            self._closed = True
             if self._jvm is not None:
                 self._jvm.kill()
             self._jvm = None
@@ -132,8 +135,9 @@ class Slots:
 
     def _prepared(self, slot: Slot, world: World | None) -> Simulator:
         jvm = self._running()
-        if slot.simulator is None or slot.simulator.jvm is not jvm:
-            slot.world, slot.simulator = None, Simulator(jvm)
+        if slot.simulator is None or slot.jvm is not jvm:
+            slot.world, slot.simulator, slot.jvm = None, None, jvm
+            slot.simulator = Simulator(jvm)
         if world is None:
             slot.world = None
         elif slot.world is not world:
@@ -145,16 +149,19 @@ class Slots:
 
     def _running(self) -> Jvm:
         with self._starting:
+            if self._closed:
+                raise EnvironmentFailure("the environment 'sciworld' is closed", "Close it when its sessions are over.")
             if self._jvm is None:
                 self._jvm = self._start()
             return self._jvm
 
-    def _give_up(self, slot: Slot) -> None:
+    def _give_up(self, slot: Slot, loss: JvmLost) -> None:
         """End the JVM of a slot, unless another caller did so already."""
-        lost, slot.simulator, slot.world = slot.simulator, None, None
+        slot.simulator, slot.world = None, None
         with self._starting:
-            if self._jvm is not None and (lost is None or lost.jvm is self._jvm):
+            if self._jvm is not None and slot.jvm is self._jvm:
                 self._jvm.kill()
                 self._jvm = None
                 self.restarts += 1
-                log.warning("ScienceWorld's JVM was lost; its episodes are brought back in a new one")
+                what = "hung" if isinstance(loss, JvmHung) else "died"
+                log.warning("ScienceWorld's JVM %s (%s); its episodes are brought back in a new one", what, loss)

@@ -22,10 +22,9 @@ LONGEST_LINE = 12
 LONGEST_VIEW = 90
 """In words, for compact views."""
 
-KEPT_VERBS: Final = tuple("focus on,go to,teleport to,pick up,open,activate,deactivate,wait1,look around".split(","))
-ROOMS: Final = tuple(
-    "art studio,bathroom,bedroom,foundry,greenhouse,hallway,kitchen,living room,outside,workshop".split(",")
-)
+KEPT_VERBS: Final = ("focus on", "go to", "teleport to", "pick up", "open", "activate", "deactivate", "wait1")
+INDOORS: Final = ("art studio", "bathroom", "bedroom", "foundry", "greenhouse", "hallway", "kitchen", "living room")
+ROOMS: Final = (*INDOORS, "outside", "workshop")
 PAIR: Final = re.compile(r"^(?:move|use|pour|dunk|connect) (?P<first>.+?) (?:to|on|into) (?P<second>.+)$")
 
 
@@ -64,7 +63,7 @@ def _is_kept(action: str, task: str) -> bool:
         named = pair["first"] if action.startswith("use") else pair["second"]
         return named in task and named not in ROOMS
     verbs = (*KEPT_VERBS, "mix") if "chemistry" in task else KEPT_VERBS
-    return action.startswith(verbs) and not action.startswith("go to door")
+    return action == "look around" or (action.startswith(verbs) and not action.startswith("go to door"))
 
 
 def _is_news(view: View) -> bool:
@@ -81,7 +80,7 @@ def _read_room(look: str) -> tuple[str, list[str], list[str]]:
     head, _, ways = look.partition("You also see:")
     named = re.search(r"is called the ([^.]+)\.", head)
     things = [thing for thing in map(_thing, _indented(head)) if thing not in ("agent", "air")]
-    doors = [door for door in re.findall(r"A door to the (.+?) \(", ways)]
+    doors: list[str] = re.findall(r"A door to the (.+?) \(", ways)
     return named[1] if named else "nowhere", things, doors
 
 
