@@ -99,7 +99,10 @@ def command_line() -> str:
     lines += _command("eef-run", typer.main.get_command(eef_run))
     group: Any = typer.main.get_command(eef)
     for name, command in group.commands.items():
-        lines += _command(f"eef {name}", command)
+        below = getattr(command, "commands", None)  # of a command that is a group itself
+        parts = {f"eef {name} {each}": part for each, part in below.items()} if below else {f"eef {name}": command}
+        for words, part in parts.items():
+            lines += _command(words, part)
     return "\n".join(lines)
 
 

@@ -15,7 +15,7 @@ from eef_framework.policies.cache import empty_cache, is_plain
 _WORTH_SHARING = 16
 """Shortest beginning that is kept because different prompts share it, in tokens."""
 _HEADS = 16
-"""How many of these are kept."""
+"""How many of these are kept at most."""
 
 
 class Prefix(NamedTuple):
@@ -43,7 +43,7 @@ class Prefixes:
 
     Nothing is kept before a prompt with an earlier answer in it has been seen: where each prompt shows one
     observation, none continues another. What different prompts begin with alike, such as the instructions, is kept
-    apart and always.
+    apart and always, in a quarter of that at most.
 
     Args:
         max_bytes: how much is kept.
@@ -98,6 +98,8 @@ class Prefixes:
             return
         prefix = Prefix(ids, [(layer.keys[0].clone(), layer.values[0].clone()) for layer in cache.layers])
         self._heads = [prefix, *self._heads][:_HEADS]
+        while sum(head.bytes for head in self._heads) > self._max_bytes // 4:
+            self._heads.pop()
 
     def _is_head(self, prefix: Prefix | None) -> bool:
         return prefix is None or any(prefix is head for head in self._heads)
