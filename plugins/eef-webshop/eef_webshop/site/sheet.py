@@ -28,6 +28,14 @@ class Sheet:
         """Names of the buttons for the pages behind the product's."""
 
     @cached_property
+    def options(self) -> list[tuple[str, list[tuple[str, str]]]]:
+        """Its options: the name, and each value as it is shown and as it stands in addresses, in quotation marks."""
+        return [
+            (node(name), [(shown, f'"{shown}"') for shown in map(node, values) if shown])
+            for name, values in self.product.options.items()
+        ]
+
+    @cached_property
     def links(self) -> dict[str, Link]:
         """What can be clicked on its page. Where options share a value, the last one has it, as in the reference."""
         links: dict[str, Link] = dict.fromkeys((BACK, PREV, *self.tabs, BUY))

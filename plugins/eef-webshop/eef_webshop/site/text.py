@@ -48,10 +48,7 @@ class TextPages(Pages):
         if state.kind == "results":
             return self._results(state, instruction)
         if state.kind == "item":
-            return Observation(
-                text=write.under(instruction, self._body(state), write.clicked(self.sheet(state.product), state)),
-                actions=self.sheet(state.product).actions,
-            )
+            return self._product(state, instruction)
         if state.kind == "tab":
             text = write.under(instruction, self._tab(state.product, state.tab))
             return Observation(text=text, actions=(click(BACK), click(PREV)))
@@ -59,9 +56,14 @@ class TextPages(Pages):
             return Observation(text=write.done(self.sheet(state.product), state, reward), actions=())
         return Observation(text=write.start(instruction), actions=(), free=(SEARCH,))
 
-    def _body(self, state: State) -> str:
-        marks = self._write is Rich and (state.options or '"' in state.query)
-        return Rich.item(self.sheet(state.product), state.address) if marks else self._item(state.product)
+    def _product(self, state: State, instruction: str) -> Observation:
+        sheet, write = self.sheet(state.product), self._write
+        if write is Plain or not (state.options or '"' in state.query):  # nothing to be marked
+            text = write.under(instruction, self._item(state.product))
+        else:
+            address = state.address
+            text = Rich.clicked(sheet, address) + Rich.under(instruction, Rich.item(sheet, address))
+        return Observation(text=text, actions=sheet.actions)
 
     def _results(self, state: State, instruction: str) -> Observation:
         lines = [(self._line(index), index in state.seen) for index in state.shown]

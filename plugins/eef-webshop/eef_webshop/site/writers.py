@@ -18,7 +18,7 @@ class Plain:
         return joined(["WebShop", "Instruction:", instruction, "Search"])
 
     @staticmethod
-    def under(instruction: str, body: str, clicked: str = "") -> str:
+    def under(instruction: str, body: str) -> str:
         """Return a page with the instruction at its top."""
         return f"Instruction: [SEP] {instruction.strip()} [SEP] {body}" if instruction else f"Instruction: [SEP] {body}"
 
@@ -37,15 +37,10 @@ class Plain:
     def item(sheet: Sheet, address: str) -> str:
         """Return the page of a product."""
         parts = ["Back to Search", "< Prev"]
-        for name, values in sheet.product.options.items():
-            parts += [node(name), *map(node, values)]
+        for name, values in sheet.options:
+            parts += [name, *(shown for shown, _ in values)]
         parts += [sheet.name, f"Price: {sheet.product.price_tag}", RATING]
         return joined([*parts, *(tab.title() for tab in sheet.tabs), "Buy Now"])
-
-    @staticmethod
-    def clicked(sheet: Sheet, state: State) -> str:
-        """Return what stands above everything for the options chosen: nothing in this mode."""
-        return ""
 
     @staticmethod
     def tab(parts: list[str]) -> str:
@@ -69,9 +64,9 @@ class Rich:
         return f"WebShop\nInstruction: \n{_lines([instruction])}{_button('Search')}"
 
     @staticmethod
-    def under(instruction: str, body: str, clicked: str = "") -> str:
-        """Return a page with the instruction at its top, below what was clicked."""
-        return f"{clicked}Instruction:\n{_lines([instruction])}{body}"
+    def under(instruction: str, body: str) -> str:
+        """Return a page with the instruction at its top."""
+        return f"Instruction:\n{_lines([instruction])}{body}"
 
     @staticmethod
     def head(state: State) -> str:
@@ -90,20 +85,19 @@ class Rich:
     def item(sheet: Sheet, address: str) -> str:
         """Return the page of a product. An option counts as chosen where its quoted value stands in the address."""
         parts = [_button("Back to Search"), _button("< Prev")]
-        for name, values in sheet.product.options.items():
-            parts.append(_lines([node(name)]))
-            parts += [f"  {_option(value, address)}" for value in map(node, values) if value]
+        for name, values in sheet.options:
+            parts.append(_lines([name]))
+            parts += [
+                f"  {_clicked_button(shown) if quoted in address else _button(shown)}" for shown, quoted in values
+            ]
         parts.append(_lines([sheet.name, f"Price: {sheet.product.price_tag}", RATING]))
         return "".join([*parts, *(_button(tab.title()) for tab in sheet.tabs), _button("Buy Now")])
 
     @staticmethod
-    def clicked(sheet: Sheet, state: State) -> str:
+    def clicked(sheet: Sheet, address: str) -> str:
         """Return what stands above everything for the options chosen, the last one first."""
-        if not state.options and '"' not in state.query:
-            return ""
-        address = state.address
-        values = [node(value) for values in sheet.product.options.values() for value in values]
-        return "".join(f"You have clicked {value}.\n" for value in reversed(values) if _stands_in(value, address))
+        chosen = [shown for _, values in sheet.options for shown, quoted in values if quoted in address]
+        return "".join(f"You have clicked {shown}.\n" for shown in reversed(chosen))
 
     @staticmethod
     def tab(parts: list[str]) -> str:
@@ -126,14 +120,6 @@ def _button(name: str) -> str:
 
 def _clicked_button(name: str) -> str:
     return f"[clicked button] {name} [clicked button_]\n"
-
-
-def _option(value: str, address: str) -> str:
-    return _clicked_button(value) if _stands_in(value, address) else _button(value)
-
-
-def _stands_in(value: str, address: str) -> bool:
-    return bool(value) and f'"{value}"' in address
 
 
 def _receipt(sheet: Sheet, state: State, reward: float) -> list[str]:
