@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import math
 import random
 from collections.abc import Iterator, Sequence
@@ -88,7 +89,11 @@ class Training:
 
     def save_state(self, folder: Path) -> None:
         """Write everything that the next steps depend on."""
+        talk = logging.getLogger("accelerate.utils.other")  # it warns of tied weights, which are as they should be
+        level = talk.level
+        talk.setLevel(logging.ERROR)
         self._accelerator.save_state(str(folder))
+        talk.setLevel(level)
 
     def load_state(self, folder: Path, step: int, tokens: int) -> None:
         """Go on where a state was written: behind that many steps and tokens."""
