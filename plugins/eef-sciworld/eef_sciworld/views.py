@@ -11,8 +11,8 @@ RULES: Final = """\
 You are in a small world with a house, and have a task of elementary science to do there. Give one action in every turn.
 Objects are named as they are described, for example `orange`, `flower pot 2` or `door to kitchen`. Actions:
 open OBJ / close OBJ, activate OBJ / deactivate OBJ, connect OBJ to OBJ / disconnect OBJ, use OBJ [on OBJ],
-look around / look at OBJ / look in OBJ / read OBJ, move OBJ to OBJ / pick up OBJ / put down OBJ, pour OBJ into OBJ,
-dunk OBJ into OBJ, mix OBJ, go to LOC / teleport to LOC, eat OBJ, flush OBJ, focus on OBJ, wait / wait1, task, inventory.
+look around, look at OBJ, look in OBJ, read OBJ, move OBJ to OBJ / pick up OBJ / put down OBJ, pour OBJ into OBJ,
+dunk OBJ into OBJ, mix OBJ, go to LOC / teleport to LOC, eat OBJ, flush OBJ, focus on OBJ, wait / wait1, inventory.
 `focus on` tells which object you mean as your answer: a wrong one can end the task. `wait1` lets one step of time pass,
 `wait` ten. Where a request is ambiguous, answer with the number of what you mean."""
 """The actions in words; what each does is in the simulator's documentation (arXiv 2203.07540)."""

@@ -54,7 +54,7 @@ def test_the_solution_scores_100(environment):
 
 
 def test_a_fallible_expert_succeeds_as_often_as_it_is_skilled_and_always_the_same_way(environment):
-    tasks = environment.tasks("train")[:6]
+    tasks = environment.tasks("train")[:3]
     assert all(row.reward == 1.0 for row in demonstrations(FallibleExpert(skill=1.0), environment, tasks))
     failing = demonstrations(FallibleExpert(skill=0.0), environment, tasks)
     assert not any(row.reward == 1.0 for row in failing)
@@ -113,12 +113,12 @@ def test_a_fork_goes_its_own_way_and_a_recording_can_be_replayed(environment, ta
 
 def test_a_killed_jvm_loses_no_episode(environment, task):
     sessions = [environment.open(task) for _ in range(4)]
-    expected = [session.step("teleport to kitchen").observation for session in sessions][0]
+    expected = {session.step("teleport to kitchen").observation.text for session in sessions}
     before = environment.simulators.restarts
     os.kill(environment.simulators.pid, signal.SIGKILL)
     texts = {session.step("look around").observation.text for session in sessions}
     assert len(texts) == 1
-    assert expected.text != texts.pop()
+    assert texts != expected
     assert environment.simulators.restarts == before + 1
     for session in sessions:
         session.close()
@@ -126,7 +126,7 @@ def test_a_killed_jvm_loses_no_episode(environment, task):
 
 def test_compact_mode_lists_what_the_expert_does(task):
     with SciWorld(types=QUICK, slots=2, mode="compact", admissible="compact") as environment:
-        expert, tasks = GoldExpert(brief=True), environment.tasks("train")[:4]
+        expert, tasks = GoldExpert(brief=True), environment.tasks("train")[:2]
         for trajectory in demonstrations(expert, environment, tasks):
             assert trajectory.reward == 1.0
             for state, step in enumerate(trajectory.steps):
