@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eef_framework.records import Observation
 from eef_webshop.reward import has_attribute
@@ -162,10 +162,12 @@ class CompactPages(Pages):
         return self._item(state, goal) if state.kind == "item" else "bought"
 
     def _results(self, state: State, goal: Goal) -> str:
-        key = _Key(goal)
+        shown = [self._lines(_Key(goal), index) for index in state.shown]
+        new = [-1 if index in state.seen else line.promise for index, line in zip(state.shown, shown, strict=True)]
+        best = new.index(max(new)) if max(new, default=0) > 0 else -1
         lines = [
-            f"{self._lines(key, index)}{' seen' if index in state.seen else ''} {click(str(place))}"
-            for place, index in enumerate(state.shown, 1)
+            f"{line.text}{' seen' if new[place] < 0 else ' best' if place == best else ''} {click(str(place + 1))}"
+            for place, line in enumerate(shown)
         ]
         how = next((name for name, query in self.wish(goal).queries.items() if query == state.query), "find")
         pages = max(1, -(-len(state.found) // PER_PAGE))
@@ -181,12 +183,12 @@ class CompactPages(Pages):
             last = name
         return "\n".join(lines)
 
-    def _new_line(self, key: _Key, index: int) -> str:
+    def _new_line(self, key: _Key, index: int) -> Line:
         return _line(self._product(index), key.goal, self.wish(key.goal))
 
     def _new_about(self, key: _Key, index: int) -> str:
         has, lacks = _attributes(self._product(index), key.goal)
-        lines = [f"item {self._lines(key, index)}", f"has {' , '.join(has) or 'none'}"]
+        lines = [f"item {self._lines(key, index).text}", f"has {' , '.join(has) or 'none'}"]
         return "\n".join([*lines, *[f"lacks {' , '.join(lacks)}"] * bool(lacks)])
 
     def _product(self, index: int) -> Product:
@@ -208,21 +210,31 @@ class _Key:
         return isinstance(other, _Key) and self.goal.fingerprint == other.goal.fingerprint
 
 
-def _line(product: Product, goal: Goal, wish: Wish) -> str:
-    """Return the asked-for words of a title, how many there are, and whether the price will do."""
+class Line(NamedTuple):
+    """A product in a list of results."""
+
+    text: str
+    """The asked-for words of its title, how many there are, and whether the price will do."""
+    promise: int
+    """How many asked-for words its title has; 0 where the price is too high."""
+
+
+def _line(product: Product, goal: Goal, wish: Wish) -> Line:
     title = dict.fromkeys(words_in(product.name))
     hits = [word for word in title if word in wish.words]
     shown = hits[:TITLE_WORDS] or [word for word in title if word not in COMMON][:2]
     low, high = product.pricing[0], product.pricing[:2][-1]
     price = "cheap" if max(low, high) <= goal.price_upper else "maybe" if min(low, high) <= goal.price_upper else "dear"
-    return f"{' '.join(shown)} {len(hits)} {price}"
+    return Line(f"{' '.join(shown)} {len(hits)} {price}", 0 if price == "dear" else len(hits))
 
 
 def _attributes(product: Product, goal: Goal) -> tuple[list[str], list[str]]:
-    """Return the wanted attributes that a product has, and those that it lacks."""
-    item = bought(product, (), 0.0)
+    """Return the wanted attributes that a product has, and the attributes and options that it lacks."""
+    item, offered = bought(product, (), 0.0), {value for values in product.options.values() for value in values}
     has = [attribute for attribute in goal.attributes if has_attribute(item, attribute)]
-    return has, [attribute for attribute in goal.attributes if attribute not in has]
+    options = goal.options.items() if isinstance(goal.options, dict) else ((value, value) for value in goal.options)
+    absent = [name for name, value in options if value not in offered]
+    return has, [attribute for attribute in goal.attributes if attribute not in has] + absent
 
 
 def _likeliest(values: tuple[str, ...], wanted: tuple[str, ...], words: frozenset[str]) -> list[str]:

@@ -156,11 +156,12 @@ def _choose(session: WebShopSession, slip: str) -> Iterator[str]:
 
 
 def _matching(session: WebShopSession) -> dict[str, str]:
-    """Return the options of the open product that are wanted: value by name."""
+    """Return the options of the open product that are wanted, in the page's order: value by name."""
     product, goal = session.product, session.goal
     assert product is not None
     if isinstance(goal.options, dict):
-        return {name: value for name, value in goal.options.items() if value in product.options.get(name, ())}
+        wanted = {name: goal.options[name] for name in product.options if name in goal.options}
+        return {name: value for name, value in wanted.items() if value in product.options[name]}
     alike = {
         name: next((v for wanted in goal.options for v in values if same(of_color(v), of_color(wanted))), None)
         for name, values in product.options.items()

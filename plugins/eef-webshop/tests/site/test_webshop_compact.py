@@ -29,7 +29,7 @@ def test_a_result_is_a_line_of_asked_for_words_their_number_price_and_click(sess
     session.step("click[find all]")
     lines = session.observation.text.splitlines()[5:]
     assert lines[0].startswith("find all page 1 of ")
-    assert "light blue 2 cheap click[1]" in lines
+    assert "light blue 2 cheap best click[1]" in lines
     session.step("click[1]")
     session.step("click[< prev]")
     assert "light blue 2 cheap seen click[1]" in session.observation.text.splitlines()
@@ -76,3 +76,16 @@ def test_odd_products_have_short_pages_too(webshop):
     session.step("click[a3]")  # the value `description`
     assert session.state.options == (("style", "description"),)
     assert all(len(step.observation.text.split()) <= 120 for step in session.steps)
+
+
+def test_what_a_product_lacks_is_told_options_included(session):
+    session.step("search[with lines]")
+    session.step("click[1]")
+    lines = session.observation.text.splitlines()
+    assert lines[6:8] == ["has none", "lacks easy clean , color , size"]
+
+
+def test_no_line_is_best_where_all_that_matches_was_seen(session):
+    for action in ("click[find all]", "click[1]", "click[< prev]"):
+        session.step(action)
+    assert " best " not in session.observation.text
