@@ -33,7 +33,7 @@ def prepare(
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; default: one for each core.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a store that is there already.")] = False,
 ) -> None:
-    """Turn the official files into a store, once: about 20 minutes for 1.18 million products, seconds for 1,000."""
+    """Turn the official files into a store, once. Seconds for 1,000 products, long for all 1.18 million."""
     from eef_webshop.data.prepare import prepare as work
 
     store = out or (source if source.is_dir() else source.parent) / "store"

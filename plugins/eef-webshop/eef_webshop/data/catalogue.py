@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ RESULTS = 50
 """Most results of a query (`SEARCH_RETURN_N` of the reference)."""
 CACHED_PRODUCTS = 4096
 CACHED_RANKINGS = 4096
+LONGEST_CACHED_QUERY = 1000
+"""In characters: longer queries are no words of anybody, and would fill the memory."""
 
 
 class Catalogue:
@@ -42,15 +44,11 @@ class Catalogue:
         """(n,) int32: the products that people wrote instructions for, ascending."""
         self.synthetic: np.ndarray[Any, Any] = load(folder, "synthetic")
         """(n,) int32: the products with a synthetic instruction, ascending."""
-        self._ends, self._sorted, self._order = (
-            load(folder, "record_ends"),
-            load(folder, "asins_sorted"),
-            load(folder, "asins_order"),
-        )
-        self._asins = load(folder, "asins")
-        self._records = os.open(folder / "records.bin", os.O_RDONLY)
-        self._read = lru_cache(CACHED_PRODUCTS)(self._decode)
-        self._rank = lru_cache(CACHED_RANKINGS)(self._ranking)
+        self._asins, self._sorted = load(folder, "asins"), load(folder, "asins_sorted")
+        self._order = load(folder, "asins_order")
+        self._records = Records(folder / "records.bin", load(folder, "record_ends"))
+        self._read = lru_cache(CACHED_PRODUCTS)(self._records.read)
+        self._rank = lru_cache(CACHED_RANKINGS)(partial(_ranking, self.index))
 
     @classmethod
     def open(cls, folder: Path | str) -> Catalogue:
@@ -73,16 +71,10 @@ class Catalogue:
 
     def close(self) -> None:
         """Close the file of records; the catalogue is of no use afterwards."""
-        if self._records >= 0:
-            os.close(self._records)
-            self._records = -1
-
-    def __del__(self) -> None:
-        if hasattr(self, "_records"):
-            self.close()
+        self._records.close()
 
     def __len__(self) -> int:
-        return len(self._ends)
+        return len(self._asins)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Catalogue.open, (self.folder,)
@@ -119,25 +111,58 @@ class Catalogue:
 
     def search(self, query: str) -> tuple[int, ...]:
         """Return the numbers of the best products for a query, in the reference's order; 50 at most."""
-        return self._rank(query)[0]
+        return self._ranked(query)[0]
 
     def ranked(self, query: str) -> tuple[tuple[int, float], ...]:
         """Return the same with their scores."""
-        return tuple(zip(*self._rank(query), strict=True))
+        return tuple(zip(*self._ranked(query), strict=True))
 
-    def _ranking(self, query: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
-        docs, scores = self.index.top(query, RESULTS)
-        return tuple(docs.tolist()), tuple(untied(scores.tolist()))
+    def _ranked(self, query: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        return self._rank(query) if len(query) <= LONGEST_CACHED_QUERY else _ranking(self.index, query)
 
-    def _decode(self, index: int) -> Product:
-        if not 0 <= index < len(self):
-            raise IndexError(f"product {index} of a catalogue of {len(self):,}")
+
+class Records:
+    """The file of products. It is read, not mapped: pages around what is mapped would count as this process's memory.
+
+    Args:
+        path: the file.
+        ends: (products,) int64, where each record ends.
+    """
+
+    def __init__(self, path: Path, ends: np.ndarray[Any, Any]) -> None:
+        self._path, self._ends = path, ends
+        self._file = os.open(path, os.O_RDONLY)
+
+    def read(self, index: int) -> Product:
+        """Return a product.
+
+        Raises:
+            IndexError: there is no such number.
+            CorruptFile: its record is damaged.
+        """
+        if not 0 <= index < len(self._ends):
+            raise IndexError(f"product {index} of a catalogue of {len(self._ends):,}")
         start = int(self._ends[index - 1]) if index else 0
-        record = os.pread(self._records, int(self._ends[index]) - start, start)
+        record = os.pread(self._file, int(self._ends[index]) - start, start)
         try:
             return decode(record)
         except (ValueError, TypeError) as cause:
-            raise CorruptFile(f"record {index} of the store {str(self.folder)!r} is damaged: {cause}", AGAIN) from cause
+            raise CorruptFile(f"record {index} of {str(self._path)!r} is damaged: {cause}", AGAIN) from cause
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            self.close()
+
+
+def _ranking(index: Index, query: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    docs, scores = index.top(query, RESULTS)
+    return tuple(docs.tolist()), tuple(untied(scores.tolist()))
 
 
 def untied(scores: list[float]) -> list[float]:

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +54,9 @@ class Index:
         self.documents, self._filled, _ = (int(value) for value in load(folder, "statistics"))
         self._starts, self._bounds = load(folder, "term_starts"), load(folder, "term_bounds")
         self._docs, self._codes = load(folder, "posting_docs"), load(folder, "posting_codes")
-        self._words = _Words(load(folder, "word_text"), load(folder, "word_ends"))
-        self._terms = load(folder, "word_terms")
+        words = _Words(load(folder, "word_text"), load(folder, "word_ends"))
         self._saturations = saturation(load(folder, "pairs"), load(folder, "statistics"))
-        self._number = lru_cache(maxsize=1 << 14)(self._find)
+        self._number = lru_cache(maxsize=1 << 14)(partial(_find, words, load(folder, "word_terms")))
 
     def top(self, query: str, count: int = 50) -> tuple[Array, Array]:
         """Return the best documents for a query.
@@ -94,13 +93,6 @@ class Index:
             bound=float(scores(heft, self._bounds[number])),
         )
 
-    def _find(self, word: str) -> int | None:
-        """Return a term's number, or None."""
-        wanted = word.encode("utf-8", "surrogatepass")
-        place = bisect_left(self._words, wanted)
-        found = place < len(self._words) and self._words[place] == wanted
-        return int(self._terms[place]) if found else None
-
 
 class _Words(Sequence[bytes]):
     """The terms, sorted, each cut from the map when it is looked at."""
@@ -114,3 +106,10 @@ class _Words(Sequence[bytes]):
     def __getitem__(self, place: Any) -> Any:
         start = self._ends[place - 1] if place else 0
         return bytes(self._text[start : self._ends[place]])
+
+
+def _find(words: _Words, terms: Array, word: str) -> int | None:
+    """Return a word's term, or None."""
+    wanted = word.encode("utf-8", "surrogatepass")
+    place = bisect_left(words, wanted)
+    return int(terms[place]) if place < len(words) and words[place] == wanted else None

@@ -26,7 +26,9 @@ _PICTOGRAPHS = (
 )
 """`Extended_Pictographic` of Unicode 14, and the skin tones: later versions have a smaller set, without ★."""
 
-_ASCII = re.compile(r"_*[a-zA-Z0-9](?:\w|(?<=[a-zA-Z])[:.'](?=[a-zA-Z])|(?<=[0-9])[.,;'](?=[0-9]))*", re.ASCII)
+_ASCII = re.compile(
+    r"(?:(?<!_)_++)?[a-zA-Z0-9](?:\w|(?<=[a-zA-Z])[:.'](?=[a-zA-Z])|(?<=[0-9])[.,;'](?=[0-9]))*", re.ASCII
+)
 
 
 def tokenize(text: str) -> list[str]:
@@ -57,7 +59,7 @@ def unicode_pattern() -> Any:
     )
     line = rf"\p{{WB=ExtendNumLet}}{extend}"
     unit = rf"(?:(?:\p{{WB=Katakana}}{extend})+|{run})"
-    word = rf"(?:{line})*{unit}(?:(?:{line})+{unit})*(?:{line})*"
+    word = rf"(?:(?=\p{{WB=ExtendNumLet}})(?<!{line})(?:{line})++)?{unit}(?:(?:{line})+{unit})*(?:{line})*"
     # A joiner between two symbols joins them; elsewhere it belongs to the symbol before it.
     marks = (
         rf"(?:[\p{{WB=Extend}}\p{{WB=Format}}--[\uFE0E\uFE0F\U000E0020-\U000E007F]]|\u200D(?!\u200D*[{_PICTOGRAPHS}]))*"

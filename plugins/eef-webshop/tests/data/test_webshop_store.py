@@ -184,7 +184,7 @@ def test_arrays_with_other_contents_are_refused(store):
 def test_a_damaged_record_is_an_error_when_it_is_read(store):
     size = (store / "records.bin").stat().st_size
     (store / "records.bin").write_bytes(b"x" * size)
-    with pytest.raises(CorruptFile, match="record 1 "):
+    with pytest.raises(CorruptFile, match="record 1 of"):
         Catalogue.open(store).product(1)
 
 

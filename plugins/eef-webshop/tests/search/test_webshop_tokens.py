@@ -58,6 +58,14 @@ def test_long_tokens_are_cut_and_nothing_of_them_is_lost(text):
     assert "".join(tokenize(text)) == "".join(plain)
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "part", ["_", "a_", "'", "a:", "_\u0301", "\u0301", "é_", "_é:", "日", "1,", "❤\u200d", "é_日"]
+)
+def test_long_strange_texts_take_no_more_time_than_their_length_needs(part):
+    assert len(tokenize(part * 20_000)) <= 40_000
+
+
 @pytest.mark.parametrize(
     ("text", "terms"),
     [
