@@ -1,11 +1,12 @@
 """How fast is ScienceWorld as the plugin runs it, beside the stock class, and what does a session cost?
 
-Measured in one run, in turns, so that whatever else the machine does slows all of them. Ratios are medians over turns.
+Measured in one run, in turns, so that whatever else the machine does slows all of them; ratios are medians of turns:
 
 * steps between resets: the same actions in the same task with the stock `ScienceWorldEnv.step` (which lists the valid
-  actions each time), with the stock class made not to list them, and with a session of the plugin;
+  actions each time, looks around and reads task and inventory), with the stock class made not to list them, and with a
+  session of the plugin;
 * the same with several sessions of the plugin at once, each in a thread, against the one stock session;
-* whole episodes along solutions known beforehand, resets included: stock `load`, `reset` and steps; plugin open to close;
+* whole episodes along solutions known beforehand, resets included: stock `load`, `reset`, steps; plugin open to close;
 * memory of the JVM for every further session that has played an episode;
 * 64 episodes, the JVM killed with SIGKILL meanwhile: how many are lost, how many differ from those played undisturbed.
 
@@ -95,12 +96,12 @@ def some_of_each_type(environment: SciWorld, count: int) -> list[Any]:
 
 
 def in_turns(turns: int, contestants: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
-    """Let each have its turn, again and again, after two turns to warm up."""
+    """Let each have its turn, again and again, after as many turns in which Java compiles what is used often."""
     rates: dict[str, list[float]] = {name: [] for name in contestants}
-    for turn in range(turns + 2):
+    for turn in range(2 * turns):
         for name, contestant in contestants.items():
             rate = contestant()
-            if turn >= 2:
+            if turn >= turns:
                 rates[name].append(rate)
     return rates
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, field_validator
@@ -176,6 +176,7 @@ def _version() -> str:
 
 def _free_mb() -> int:
     try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
-    except (AttributeError, ValueError, OSError):  # not on this system
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:  # not on this system
         return 4096
+    return next((int(line.split()[1]) // 1024 for line in lines if line.startswith("MemAvailable:")), 4096)
