@@ -60,5 +60,5 @@ $(VENV)/.installed: $(VENV)/.torch $(PROJECTS) constraints.txt
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) install --quiet -c constraints.txt -e '.[test,dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[test,dev]' -e './plugins/eef-webshop[prepare]'
 	touch $@
