@@ -6,7 +6,8 @@ Every type of task is played in two or more variations, each along the simulator
   episode in which any observation, score or ending differs from the first time;
 * by the stock `ScienceWorldEnv`, alone: a process and a JVM for every variation, twice. Compared are the episodes in
   which the stock class agrees with itself. Its list of valid actions, which answers nothing, is made in every fifth
-  variation only, to save time.
+  variation only, to save time. Where a request is ambiguous, the simulator lists its choices in the order of a set, so
+  in another order with other hashes: such lists are compared without order, and walks note choices by their words.
 
 Prints a table, writes JSON, and exits with 1 if anything diverged.
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import subprocess
 import sys
 import time
@@ -34,6 +36,8 @@ WALK = 24
 """Length of a random walk, in actions."""
 LISTED_EVERY = 6
 """How often the actions to choose from are listed on a walk; in between, old ones are taken that may be in vain."""
+CHOOSE = "choose: "
+"""Stands in front of a choice from a menu."""
 TIMEOUT_S = 600.0
 """For one answer; generous, for machines that are busy with something else."""
 STOCK_PROCESSES = 2
@@ -74,7 +78,8 @@ def main() -> None:
     print(f"plugin, {REPEATS} times, {AT_ONCE} at once: {len(diverged)} of {len(episodes)} diverged", flush=True)
     stock = stock_answers(episodes)
     agreeing = [i for i, (first, second) in enumerate(stock) if first == second]
-    differing = [i for i in agreeing if stock[i][0] != [list(answer) for answer in played[0][i]]]
+    same_order = [i for i in agreeing if stock[i][0] == [list(answer) for answer in played[0][i]]]
+    differing = [i for i in agreeing if unordered(stock[i][0]) != unordered(played[0][i])]
     solved = [e for i, e in enumerate(episodes) if e.way == "gold" and played[0][i][-1][1] == 100]
     result = {
         "variations": len(tasks),
@@ -89,6 +94,7 @@ def main() -> None:
         "plugin_diverged": [asdict(episode) for episode in diverged],
         "stock_agrees_with_itself": len(agreeing),
         "equal_to_stock": len(agreeing) - len(differing),
+        "equal_to_stock_with_the_order_of_choices": len(same_order),
         "unlike_stock": [asdict(episodes[i]) for i in differing],
         "stock_disagrees": [
             [episodes[i].task, episodes[i].variation, episodes[i].way]
@@ -122,7 +128,7 @@ def planned(environment: Any, task: Any) -> list[Episode]:
 
 def walk(simulator: Any, setup: Any) -> list[str]:
     draw = random.Random(str(setup))
-    simulator.load(setup)
+    text = simulator.load(setup).text
     actions: list[str] = []
     kinds: dict[str, list[str]] = {}
     while len(actions) < WALK:
@@ -130,10 +136,32 @@ def walk(simulator: Any, setup: Any) -> list[str]:
             kinds.clear()
             for action in simulator.valid_actions():
                 kinds.setdefault(action.split()[0], []).append(action)
-        actions.append(draw.choice(kinds[draw.choice(sorted(kinds))]))
-        if simulator.step(actions[-1]).completed:
+        if choices := menu(text):
+            actions.append(CHOOSE + draw.choice(sorted(choices)))
+        else:
+            actions.append(draw.choice(kinds[draw.choice(sorted(kinds))]))
+        outcome = simulator.step(spoken(actions[-1], text))
+        text = outcome.text
+        if outcome.completed:
             break
     return actions
+
+
+def menu(text: str) -> dict[str, str]:
+    """Return the choices of an ambiguous request: the number of each by its words; none for other texts."""
+    if not text.startswith("Ambiguous request"):
+        return {}
+    return {words.strip(): number for number, words in re.findall(r"^(\d+):(.+)$", text, re.MULTILINE)}
+
+
+def spoken(action: str, text: str) -> str:
+    """Return an action as the simulator takes it: a choice by its number in the menu before it."""
+    return menu(text).get(action.removeprefix(CHOOSE), "0") if action.startswith(CHOOSE) else action
+
+
+def unordered(answers: Any) -> list[tuple[Any, ...]]:
+    """Return answers with menus in alphabetical order."""
+    return [(sorted(menu(text)) or text, *rest) for text, *rest in answers]
 
 
 def repeat(environment: Any, tasks: Sequence[Any], episodes: Sequence[Episode], number: int) -> list[Answers]:
@@ -149,7 +177,9 @@ def repeat(environment: Any, tasks: Sequence[Any], episodes: Sequence[Episode], 
         episode = episodes[index]
         setup = environment.setup(of[episode.task, episode.variation])
         world = World(environment.simulators, Setup(*setup), Wanted())
-        views = [world.begin()[1], *(world.step(action) for action in episode.actions)]
+        views = [world.begin()[1]]
+        for action in episode.actions:
+            views.append(world.step(spoken(action, views[-1].outcome.text)))
         world.forget()
         return [(view.outcome.text, view.outcome.score, view.outcome.completed) for view in views]
 
@@ -195,7 +225,7 @@ def play_stock(request: Any) -> list[Any]:
         text, info = stock.reset()
         answers = [(text, info["score"], stock.server.getCompleted())]
         for action in episode["actions"]:
-            text, _, _, info = stock.step(action)
+            text, _, _, info = stock.step(spoken(action, text))
             answers.append((text, info["score"], stock.server.getCompleted()))
         played.append(answers)
     stock.close()
