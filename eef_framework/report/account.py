@@ -30,14 +30,16 @@ def _costs(source: Source) -> Iterator[Element]:
         return
     total = sum(stages.values(), Cost())
     longest = max(cost.seconds for cost in stages.values()) or 1.0
-    rows = [_cost_row(stage_title(name), cost, longest) for name, cost in stages.items()]
+    paid = total.usd > 0
+    rows = [_cost_row(stage_title(name), cost, longest, paid) for name, cost in stages.items()]
     heads: list[Child] = ["stage", "time", "all attempts", term("attempts"), term("step", "steps")]
     heads += [term("tokens", "tokens read and written while acting"), term("tokens", "tokens in training")]
+    heads += ["US dollars"] * paid
     table = tag(
         "table",
         tag("thead", tag("tr", [tag("th", h, scope="col") for h in heads])),
         tag("tbody", rows),
-        tag("tfoot", _cost_row("all", total, 0)),
+        tag("tfoot", _cost_row("all", total, 0, paid)),
     )
     lead: list[Child] = ["What every stage of the run consumed."]
     yield section("costs", "Costs", lead, tag("div", table, class_="scroll costs"))
@@ -54,13 +56,14 @@ def stage_title(name: str) -> str:
     return {"collect": "expert: demonstrations", "clone": "clone: training"}.get(name, name)
 
 
-def _cost_row(title: str, cost: Cost, longest: float) -> Element:
+def _cost_row(title: str, cost: Cost, longest: float, paid: bool) -> Element:
     return tag(
         "tr",
         tag("th", title, scope="row"),
         tag("td", share_bar(cost.seconds / longest) if longest else None, duration(cost.seconds)),
         [tag("td", count(n)) for n in (cost.episodes, cost.simulations, cost.steps)],
         [tag("td", count(n)) for n in (cost.computed_tokens, cost.trained_tokens)],
+        tag("td", f"{cost.usd:,.2f}") if paid else None,
     )
 
 
@@ -87,7 +90,13 @@ def _prepared(counted: dict[str, Any]) -> str:
         parts.append(
             f"{counted['tokens_with_loss']:,} of their {counted['tokens']:,} tokens learnt, the rest is context"
         )
-    for key, words in (("over_long", "left out as too long"), ("without_loss", "left out with nothing to learn")):
+    left_out = {
+        "over_long": "left out as too long",
+        "without_loss": "left out with nothing to learn",
+        "cut": "cut behind the last turn that fits",
+        "drifted": "with tokens that differ from the template's own",
+    }
+    for key, words in left_out.items():
         if isinstance(counted.get(key), list) and counted[key]:
             parts.append(f"{len(counted[key]):,} {words}")
     return "; ".join(parts)

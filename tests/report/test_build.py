@@ -236,3 +236,13 @@ def test_every_term_on_the_page_is_explained(built):
 def test_ids_on_the_page_are_unique(built):
     ids = [attrs["id"] for _, attrs in built.tags if "id" in attrs]
     assert len(ids) == len(set(ids))
+
+
+def test_money_is_shown_where_some_was_paid(run, built, page_class):
+    assert "US dollars" not in built.text
+    metrics = RunMetrics.model_validate_json((run / "metrics.json").read_text())
+    stages = metrics.stages | {"collect": metrics.stages["collect"].changed(usd=12.5)}
+    (run / "metrics.json").write_text(metrics.changed(stages=stages).model_dump_json())
+    text = page_class(build_report(run).read_text()).text
+    assert "US dollars" in text
+    assert "12.50" in text
