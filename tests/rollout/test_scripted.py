@@ -58,9 +58,7 @@ def test_every_task_gets_a_trajectory_with_the_id_of_the_contract():
 
 
 def test_a_script_that_ends_early_has_given_up():
-    assert {(row.ending, len(row.steps)) for row in demonstrate(Guide(patience=1), Corridor())} == {
-        ("gave-up", 1)
-    }
+    assert {(row.ending, len(row.steps)) for row in demonstrate(Guide(patience=1), Corridor())} == {("gave-up", 1)}
     assert {(row.ending, len(row.steps)) for row in demonstrate(Guide(patience=0), Corridor())} == {("gave-up", 0)}
 
 
