@@ -1,8 +1,9 @@
 """Does a pretrained model learn from demonstrations? Its held-out success before and after cloning a scripted expert.
 
-Takes a configuration (see `configs/smollm2-*.yaml`): who demonstrates where, model, training, held-out tasks. Nothing is constrained, so that the model before training may answer whatever it likes; how often its answers hold no
-action is among the figures. Repeated after an interruption, it goes on. Prints both rates with 95 % intervals and their
-paired difference; writes JSON.
+Takes a configuration (see `configs/smollm2-*.yaml`): who demonstrates where, model, training, held-out tasks. Nothing
+is constrained, so that the model before training may answer whatever it likes; how often its answers hold no action is
+among the figures. Repeated after an interruption, it goes on. Prints both rates with 95 % intervals and their paired
+difference; writes JSON.
 
     eef models get smollm2-135m
     python benchmarks/pretrained.py benchmarks/configs/smollm2-textworld.yaml --out runs/pretrained
@@ -68,8 +69,8 @@ def as_text(report: dict) -> str:
         found = report[when]
         unparsed, invalid = 100 * found["unparsed_rate"], 100 * found["invalid_rate"]
         lines.append(
-            f"{when:<7} {percent(found['success'])} of {found['episodes']}; without an action {unparsed:.1f} % of answers, "
-            f"not understood {invalid:.1f} %"
+            f"{when:<7} {percent(found['success'])} of {found['episodes']}; "
+            f"without an action {unparsed:.1f} % of answers, not understood {invalid:.1f} %"
         )
     lines.append(f"gain    {percent(report['gain'])}")
     return "\n".join(lines)

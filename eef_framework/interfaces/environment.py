@@ -31,6 +31,11 @@ class Environment(Component):
         """What an agent is told once, before the first observation: the rules and the form of actions."""
         return ""
 
+    @property
+    def most_sessions(self) -> int | None:
+        """How many sessions at once it serves well; None for any number. Further episodes wait for their turn."""
+        return None
+
     @abstractmethod
     def tasks(self, split: str) -> Sequence[Task]:
         """Return the tasks of a split, `train`, `dev` or `test`, in a fixed order.

@@ -87,7 +87,8 @@ class Player:
         loop = id(asyncio.get_running_loop())
         if loop not in self._slots:
             self._slots.clear()
-            self._slots[loop] = asyncio.Semaphore(self.concurrency)
+            most = self.environment.most_sessions or self.concurrency
+            self._slots[loop] = asyncio.Semaphore(min(self.concurrency, most))
         return self._slots[loop]
 
 

@@ -132,14 +132,22 @@ class Crowd(ScriptedPolicy):
         return await super().act(conversation, observation, sampling, seed)
 
 
-@pytest.mark.parametrize("concurrency", [1, 4])
-def test_no_more_episodes_are_in_flight_than_allowed(concurrency: int) -> None:
+class Narrow(Corridor):
+    most: int | None = None
+
+    @property
+    def most_sessions(self) -> int | None:
+        return self.most
+
+
+@pytest.mark.parametrize(("concurrency", "room", "most"), [(1, None, 1), (4, None, 4), (4, 3, 3), (2, 3, 2)])
+def test_no_more_episodes_are_in_flight_than_allowed(concurrency: int, room: int | None, most: int) -> None:
     Crowd.most = 0
-    corridor = Corridor()
+    corridor = Narrow(most=room)
     crowd = player(corridor, Crowd(), concurrency=concurrency)
 
     async def everybody() -> None:
         await asyncio.gather(*(crowd.play(task, task.id, 1) for task in corridor.tasks("train")))
 
     asyncio.run(everybody())
-    assert Crowd.most == concurrency
+    assert Crowd.most == most

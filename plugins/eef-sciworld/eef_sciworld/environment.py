@@ -77,6 +77,11 @@ class SciWorld(Environment):
         return RULES if self.mode == "text" else ""
 
     @property
+    def most_sessions(self) -> int:
+        """As many as there are simulators: any more would be brought back by replay again and again."""
+        return self.simulators.count
+
+    @property
     def simulators(self) -> Slots:
         """The simulators. The JVM starts with the first call."""
         with self._lock:

@@ -60,6 +60,11 @@ class Slots:
         """Worlds that were brought into a simulator, new ones included."""
 
     @property
+    def count(self) -> int:
+        """Most simulators."""
+        return len(self._slots)
+
+    @property
     def pid(self) -> int | None:
         """The JVM's process id, if there is one."""
         return self._jvm.pid if self._jvm else None
