@@ -238,9 +238,6 @@ def steady_with_other_hashes(episodes: Sequence[Episode], asked: Sequence[int], 
         episode = episodes[index]
         same = [e for e in episodes if (e.task, e.variation) == (episode.task, episode.variation)]
         other = next((e for e in same if e is not episode), episode)
-            (e for e in episodes if e is not episode and (e.task, e.variation) == (episode.task, episode.variation)),
-            episode,
-        )
         wanted = unordered(stock[index][0])
         again = (
             lambda: stock_process([other, episode])[1],
