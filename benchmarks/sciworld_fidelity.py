@@ -4,13 +4,13 @@ Every type of task is played in two or more variations, each along the simulator
 
 * by the plugin, four times over, eight sessions at once in one JVM, in another order each time; a divergence is an
   episode in which any observation, score or ending differs from the first time;
-* by the stock `ScienceWorldEnv`, alone: a process and a JVM for every variation, twice. Compared are the episodes in
-  which the stock class agrees with itself. Its list of valid actions, which answers nothing, is made in every fifth
-  variation only, to save time. Where a request is ambiguous, the simulator lists its choices in the order of a set, so
-  in another order with other hashes: such lists are compared without order, and walks note choices by their words;
-* where plugin and stock class differ, by the stock class again, with other identity hashes: in JVMs that draw them in
-  another way, and behind the variation's other episode. If it agrees with itself then too, the plugin is wrong;
-  if not, the simulator's answer is one of several that depend on nothing but where objects happen to lie.
+* by the stock `ScienceWorldEnv`, alone: a process and a JVM for every episode, twice. Compared are the episodes in
+  which the stock class agrees with itself. Its list of valid actions, which answers nothing, is made in every fifth only, to
+  save time. Where a request is ambiguous, the simulator lists its choices in the order of a set, so in another order
+  with other hashes: such lists are compared without order, and walks note choices by their words;
+* where plugin and stock class differ, by the stock class again, in JVMs that draw identity hashes in other ways. If it
+  agrees with itself then too, the plugin is wrong; if not, the simulator's answer is one of several that depend on
+  nothing but where objects happen to lie.
 
 Prints a table, writes JSON, and exits with 1 if anything diverged.
 
@@ -40,7 +40,8 @@ WALK = 24
 """Length of a random walk, in actions."""
 LISTED_EVERY = 6
 """How often the actions to choose from are listed on a walk; in between, old ones are taken that may be in vain."""
-OTHER_HASHES = "-XX:+UnlockExperimentalVMOptions -XX:hashCode=0"
+OTHER_HASHES = ("0", "1", "3", "4")
+"""Other ways in which Java can draw identity hashes, as its option `hashCode` counts them; the default is 5."""
 CHOOSE = "choose: "
 """Stands in front of a choice from a menu."""
 TIMEOUT_S = 600.0
@@ -202,31 +203,23 @@ def repeat(environment: Any, tasks: Sequence[Any], episodes: Sequence[Episode], 
 
 
 def stock_answers(episodes: Sequence[Episode]) -> list[tuple[Any, Any]]:
-    """Play every variation's episodes in a process of their own, twice."""
-    groups: dict[tuple[str, int], list[int]] = {}
-    for index, episode in enumerate(episodes):
-        groups.setdefault((episode.task, episode.variation), []).append(index)
+    """Play every episode in a process of its own, twice."""
 
-    def play(job: tuple[int, list[int]]) -> list[Any]:
-        number, indices = job
-        return stock_process([episodes[i] for i in indices], listing=number % 5 == 0)
+    def play(index: int) -> Any:
+        return stock_process(episodes[index], listing=index % 5 == 0)
 
-    jobs = list(enumerate(groups.values()))
     with ThreadPoolExecutor(STOCK_PROCESSES) as pool:
-        first, second = (list(pool.map(play, jobs)) for _ in range(2))
-    found: dict[int, tuple[Any, Any]] = {}
-    for indices, one, two in zip(groups.values(), first, second, strict=True):
-        found.update(zip(indices, zip(one, two, strict=True), strict=True))
-    return [found[index] for index in range(len(episodes))]
+        first, second = (list(pool.map(play, range(len(episodes)))) for _ in range(2))
+    return list(zip(first, second, strict=True))
 
 
-def stock_process(episodes: Sequence[Episode], listing: bool = False, options: str = "") -> list[Any]:
-    """Play episodes with the stock class, one after the other, in a process and a JVM of their own."""
-    request = {"list": listing, "episodes": [asdict(episode) for episode in episodes]}
+def stock_process(episode: Episode, listing: bool = False, hashes: str = "") -> Any:
+    """Play an episode with the stock class, in a process and a JVM of its own."""
+    request = {"list": listing, "episode": asdict(episode)}
     command = [sys.executable, __file__, "--stock"]
-    surroundings = os.environ | ({"JAVA_TOOL_OPTIONS": options} if options else {})
+    options = {"JAVA_TOOL_OPTIONS": f"-XX:+UnlockExperimentalVMOptions -XX:hashCode={hashes}"} if hashes else {}
     done = subprocess.run(
-        command, input=json.dumps(request), capture_output=True, text=True, check=True, env=surroundings
+        command, input=json.dumps(request), capture_output=True, text=True, check=True, env=os.environ | options
     )
     return json.loads(done.stdout)
 
@@ -235,16 +228,8 @@ def steady_with_other_hashes(episodes: Sequence[Episode], asked: Sequence[int], 
     """Tell of episodes whether the stock class answers the same with other identity hashes."""
 
     def steady(index: int) -> bool:
-        episode = episodes[index]
-        same = [e for e in episodes if (e.task, e.variation) == (episode.task, episode.variation)]
-        other = next((e for e in same if e is not episode), episode)
         wanted = unordered(stock[index][0])
-        again = (
-            lambda: stock_process([other, episode])[1],
-            lambda: stock_process([episode], options=OTHER_HASHES)[0],
-            lambda: stock_process([other, episode], options=OTHER_HASHES)[1],
-        )
-        return all(unordered(play()) == wanted for play in again)
+        return all(unordered(stock_process(episodes[index], hashes=way)) == wanted for way in OTHER_HASHES)
 
     with ThreadPoolExecutor(STOCK_PROCESSES) as pool:
         return list(pool.map(steady, asked))
@@ -256,25 +241,23 @@ def scores(answers: Any) -> list[tuple[int, bool]]:
 
 
 def play_stock(request: Any) -> list[Any]:
-    """Play episodes with the stock class, in this process."""
+    """Play an episode with the stock class, in this process."""
     from scienceworld import ScienceWorldEnv
 
     class Unlisted(ScienceWorldEnv):
         def get_valid_action_object_combinations(self):
             return []
 
+    episode = request["episode"]
     stock = (ScienceWorldEnv if request["list"] else Unlisted)("", envStepLimit=10_000)
-    played = []
-    for episode in request["episodes"]:
-        stock.load(episode["task"], episode["variation"], "easy")
-        text, info = stock.reset()
-        answers = [(text, info["score"], stock.server.getCompleted())]
-        for action in episode["actions"]:
-            text, _, _, info = stock.step(spoken(action, text))
-            answers.append((text, info["score"], stock.server.getCompleted()))
-        played.append(answers)
+    stock.load(episode["task"], episode["variation"], "easy")
+    text, info = stock.reset()
+    answers = [(text, info["score"], stock.server.getCompleted())]
+    for action in episode["actions"]:
+        text, _, _, info = stock.step(spoken(action, text))
+        answers.append((text, info["score"], stock.server.getCompleted()))
     stock.close()
-    return played
+    return answers
 
 
 def show(result: dict[str, Any]) -> None:
