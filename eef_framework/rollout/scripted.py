@@ -6,8 +6,9 @@ import asyncio
 import random
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import ClassVar
 
-from eef_framework.errors import EnvironmentFailure, boundary
+from eef_framework.errors import EnvironmentFailure, ExpertFailure, boundary
 from eef_framework.interfaces import Environment, Expert, Session
 from eef_framework.records import Ending, Observation, Step, Task, Trajectory
 from eef_framework.rollout.ids import expert_id
@@ -18,7 +19,10 @@ AT_ONCE = 8
 
 
 class ScriptedExpert(Expert):
-    """An expert whose demonstrations come from a script. Subclasses write `script`, and `check` where it matters."""
+    """An expert whose demonstrations come from a script. Subclasses write `script`."""
+
+    plays: ClassVar[type[Environment]] = Environment
+    """The kind of environment that the script knows its way about; any by default."""
 
     @abstractmethod
     def script(self, session: Session, draw: random.Random) -> Iterator[str]:
@@ -30,11 +34,17 @@ class ScriptedExpert(Expert):
         """
 
     def check(self, environment: Environment) -> None:
-        """Refuse environments that the script knows nothing about.
+        """Refuse environments other than those of `plays`.
 
         Raises:
-            ExpertFailure: this one doesn't suit it.
+            ExpertFailure: this is another one.
         """
+        if not isinstance(environment, self.plays):
+            raise ExpertFailure(
+                f"expert {self.component_name()!r} knows its way about the environment "
+                f"{self.plays.component_name()!r}, not {environment.component_name()!r}",
+                "Choose an expert that fits the environment.",
+            )
 
     async def demonstrate(
         self, environment: Environment, tasks: Sequence[Task], seed: int

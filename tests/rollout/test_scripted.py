@@ -20,11 +20,6 @@ class Guide(ScriptedExpert):
             yield best_action(session.observation.text)
 
 
-class Picky(Guide):
-    def check(self, environment):
-        raise ExpertFailure(f"not {environment.name!r}", "Another one.")
-
-
 class Slow(Corridor):
     """Steps in threads, and counts how many episodes are open at once."""
 
@@ -106,6 +101,10 @@ def test_a_failure_in_the_middle_keeps_the_steps_until_then():
     assert (row.ending, len(row.steps), row.error) == ("error", 1, "the floor gave way")
 
 
-def test_an_expert_can_decline_an_environment():
+def test_an_expert_declines_environments_that_it_does_not_play():
+    class Picky(Guide):
+        plays = Slow
+
     with pytest.raises(ExpertFailure, match="not 'corridor'"):
         demonstrate(Picky(), Corridor())
+    assert demonstrate(Picky(), Slow())

@@ -9,7 +9,6 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from eef_framework.errors import ExpertFailure
 from eef_framework.interfaces import Environment, Session
 from eef_framework.rollout import ScriptedExpert
 from eef_sciworld.environment import SciWorld
@@ -29,18 +28,7 @@ class GoldExpert(ScriptedExpert):
     brief: bool = False
     """Leave out actions of the solution that do nothing under the simplification `easy`: opening doors that are open,
     and looking around, which the compact view does anyway."""
-
-    def check(self, environment: Environment) -> None:
-        """Refuse everything but ScienceWorld.
-
-        Raises:
-            ExpertFailure: the environment is another one.
-        """
-        if not isinstance(environment, SciWorld):
-            raise ExpertFailure(
-                f"expert {self.name!r} knows its way about the environment 'sciworld', not {environment.name!r}",
-                "Choose an expert that fits the environment.",
-            )
+    plays: ClassVar[type[Environment]] = SciWorld
 
     def script(self, session: Session, draw: random.Random) -> Iterator[str]:
         """Do what the solution says."""

@@ -8,7 +8,6 @@ from typing import ClassVar, Final
 
 from pydantic import Field
 
-from eef_framework.errors import ExpertFailure
 from eef_framework.interfaces import Environment, Session
 from eef_framework.rollout import ScriptedExpert
 from eef_textworld.environment import TextWorld
@@ -21,18 +20,7 @@ class TextWorldWalkthrough(ScriptedExpert):
     """Follows the game's own walkthrough, and so wins every game."""
 
     name: ClassVar[str] = "textworld-walkthrough"
-
-    def check(self, environment: Environment) -> None:
-        """Refuse everything but `textworld`.
-
-        Raises:
-            ExpertFailure: the environment is another one.
-        """
-        if not isinstance(environment, TextWorld):
-            raise ExpertFailure(
-                f"expert {self.name!r} knows games of the environment 'textworld', not {environment.name!r}",
-                "Choose an expert that fits the environment.",
-            )
+    plays: ClassVar[type[Environment]] = TextWorld
 
     def script(self, session: Session, draw: random.Random) -> Iterator[str]:
         """Take the commands of the walkthrough that are admissible when it comes to them."""

@@ -10,7 +10,6 @@ from typing import ClassVar, Final
 
 from pydantic import Field
 
-from eef_framework.errors import ExpertFailure
 from eef_framework.interfaces import Environment, Session
 from eef_framework.rollout import ScriptedExpert
 from eef_webshop.generated.catalogue import Product
@@ -95,17 +94,7 @@ def _tempting(goal: Goal, product: Product, slip: str) -> bool:
 class _ShopExpert(ScriptedExpert):
     """Plays tasks of a `Shop` with a habit of its own."""
 
-    def check(self, environment: Environment) -> None:
-        """Refuse everything but a `Shop`.
-
-        Raises:
-            ExpertFailure: the environment is another one.
-        """
-        if not isinstance(environment, Shop):
-            raise ExpertFailure(
-                f"expert {self.name!r} knows its way about the environment 'shop', not {environment.name!r}",
-                "Choose an expert that fits the environment.",
-            )
+    plays: ClassVar[type[Environment]] = Shop
 
     def script(self, session: Session, draw: random.Random) -> Iterator[str]:
         """Shop until the episode ends."""

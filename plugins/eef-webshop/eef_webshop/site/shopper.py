@@ -9,7 +9,6 @@ from typing import ClassVar, Final
 
 from pydantic import Field
 
-from eef_framework.errors import ExpertFailure
 from eef_framework.interfaces import Environment, Session
 from eef_framework.rollout import ScriptedExpert
 from eef_webshop.reward import has_attribute, of_color, same
@@ -27,17 +26,7 @@ PAGES: Final = 3
 class _WebShopExpert(ScriptedExpert):
     """Plays tasks of a `WebShop`, in any of its modes."""
 
-    def check(self, environment: Environment) -> None:
-        """Refuse everything but a `WebShop`.
-
-        Raises:
-            ExpertFailure: the environment is another one.
-        """
-        if not isinstance(environment, WebShop):
-            raise ExpertFailure(
-                f"expert {self.name!r} knows its way about the environment 'webshop', not {environment.name!r}",
-                "Choose an expert that fits the environment.",
-            )
+    plays: ClassVar[type[Environment]] = WebShop
 
 
 class WebShopPerfect(_WebShopExpert):
