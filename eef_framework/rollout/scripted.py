@@ -21,7 +21,7 @@ AT_ONCE = 8
 class ScriptedExpert(Expert):
     """An expert whose demonstrations come from a script. Subclasses write `script`."""
 
-    plays: ClassVar[type[Environment]] = Environment
+    plays: ClassVar[type[Environment]] = Environment  # type: ignore[type-abstract] # a class to compare with
     """The kind of environment that the script knows its way about; any by default."""
 
     @abstractmethod
