@@ -1,10 +1,11 @@
 """Our trainer beside TRL's SFTTrainer: same model, data, order, batches and settings; tokens per second and loss.
 
-The data are a scripted shopper's whole episodes on the generated shop in WebShop's own look, as they fall: of very
-mixed length, with loss on the agent's turns. Both train in float32, from the same weights, on the same examples in the
-same order, so that their losses should agree step by step. Each of TRL's rows is one way to cut a step into pieces;
-ours cuts by length and computes logits only where something is learnt. Rounds alternate between the two, so that what
-else the machine does hits both. Prints a table, writes JSON.
+The data are a scripted shopper's whole episodes on the generated shop, as they fall: of mixed length, with loss on the
+agent's turns. Both train in float32, from the same weights, on the same examples in the same order, so that their
+losses should agree step by step. Each of TRL's rows is one way to cut a step into pieces; ours cuts by length and
+computes logits only where something is learnt. The same with examples packed one behind another, without attention
+between neighbours, says whether sorting by length is the better way. Rounds take turns with all of these, so that what
+else the machine does hits them all. Prints a table, writes JSON.
 
     python benchmarks/train_speed.py --model FOLDER [--steps 4] [--rounds 2]
 """
@@ -22,6 +23,8 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 RATE, CLIP = 1e-4, 1.0
+ROOM = 1024
+"""Largest piece of a step in our trainer, in tokens; its default on a processor."""
 
 
 def main() -> None:
@@ -30,7 +33,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--max-tokens", type=int, default=1024, help="longest example")
+    parser.add_argument("--mode", choices=("compact", "text"), default="compact", help="look of the shop's pages")
+    parser.add_argument("--max-tokens", type=int, default=2048, help="longest example")
     parser.add_argument("--per-device", type=int, nargs="+", default=[1, 4], help="sizes of TRL's pieces")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--out", type=Path, default=Path("runs/train-speed.json"))
@@ -44,7 +48,7 @@ def main() -> None:
 
 def compare(arguments: argparse.Namespace, scratch: Path) -> dict:
     """Train with each in turn, as often as there are rounds."""
-    episodes = trajectories(4 * arguments.steps * arguments.batch_size)
+    episodes = trajectories(4 * arguments.steps * arguments.batch_size, arguments.mode)
     model = arguments.model or small_model(episodes, scratch / "model")
     prepared = tokens_of(episodes, model, arguments.max_tokens)
     order = in_order(prepared, arguments.batch_size, arguments.steps)
@@ -53,7 +57,8 @@ def compare(arguments: argparse.Namespace, scratch: Path) -> dict:
         for size in arguments.per_device:
             way = rows.setdefault(f"TRL, {size} at once", [])
             way.append(theirs(model, order, arguments, size, scratch / f"trl-{number}-{size}"))
-        rows.setdefault("ours", []).append(ours(model, order, arguments, scratch / f"ours-{number}"))
+        for way, packs in (("ours", False), ("ours, packed", True)):
+            rows.setdefault(way, []).append(ours(model, order, arguments, scratch / f"{way}-{number}", packs))
     lengths = sorted(len(example.ids) for example in order)
     return {
         "model": str(arguments.model or "small"),
@@ -61,18 +66,19 @@ def compare(arguments: argparse.Namespace, scratch: Path) -> dict:
         "length": {"shortest": lengths[0], "median": lengths[len(lengths) // 2], "longest": lengths[-1]},
         "tokens": sum(lengths),
         "learnt": sum(len(example.places) for example in order),
+        "padding": padding(order, arguments),
         "precision": arguments.precision,
         "ways": {way: summary(runs) for way, runs in rows.items()},
     }
 
 
-def trajectories(count: int) -> list:
+def trajectories(count: int, mode: str) -> list:
     """Return a shopper's episodes."""
     from eef_webshop.generated.shop import Shop
     from eef_webshop.generated.shopper import Shopper
 
     async def collect() -> list:
-        with Shop(mode="text") as shop:
+        with Shop(mode=mode) as shop:
             return [row async for row in Shopper().demonstrate(shop, shop.tasks("train")[:count], 0)]
 
     return asyncio.run(collect())
@@ -124,7 +130,21 @@ def in_order(prepared: list, batch_size: int, steps: int) -> list:
     return [example for batch in batches(prepared, batch_size, steps, 0) for example in batch]
 
 
-def ours(model: Path, order: list, arguments: argparse.Namespace, scratch: Path) -> dict:
+def steps_of(order: list, batch_size: int) -> list[list]:
+    """Return the examples of each step."""
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+def padding(order: list, arguments: argparse.Namespace) -> float:
+    """Return the share of padding in the pieces that our trainer cuts: what packing could save at most."""
+    from eef_framework.training.batches import pieces
+
+    cut = [piece for step in steps_of(order, arguments.batch_size) for piece in pieces(step, ROOM)]
+    padded = sum(len(piece) * max(len(example.ids) for example in piece) for piece in cut)
+    return 1 - sum(len(example.ids) for example in order) / padded
+
+
+def ours(model: Path, order: list, arguments: argparse.Namespace, scratch: Path, packs: bool) -> dict:
     """Train with our loop, and take its time without loading and saving."""
     from eef_framework.records import Checkpoint
     from eef_framework.training.loop import Training
@@ -135,15 +155,55 @@ def ours(model: Path, order: list, arguments: argparse.Namespace, scratch: Path)
         batch_size=arguments.batch_size,
         steps=arguments.steps,
         warmup=0.0,
+        max_batch_tokens=ROOM,
         max_grad_norm=CLIP,
         device="cpu",
         precision=arguments.precision,
         trackers=(),
     )
-    training = Training(settings, order, Checkpoint(path=model), scratch, 0)
-    cut = (order[start : start + arguments.batch_size] for start in range(0, len(order), arguments.batch_size))
-    training._batches = iter(cut)  # the order is fixed outside, for both
+    training = (packing() if packs else Training)(settings, order, Checkpoint(path=model), scratch, 0)
+    training._batches = iter(steps_of(order, arguments.batch_size))  # the order is fixed outside, for all
     return timed(lambda: [training.advance()["loss"] for _ in range(arguments.steps)], order)
+
+
+def packing() -> type:
+    """Return our loop with examples packed behind one another instead of padded."""
+    import torch
+
+    from eef_framework.training.collate import Batch
+    from eef_framework.training.loop import Training
+
+    class Packing(Training):
+        def _cut(self, batch: list) -> list[list]:
+            cut: list[list] = [[]]
+            for example in sorted(batch, key=lambda example: -len(example.ids)):  # first fit, the longest first
+                fits = (piece for piece in cut if sum(len(each.ids) for each in piece) + len(example.ids) <= ROOM)
+                piece = next(fits, None)
+                if piece is None:
+                    cut.append(piece := [])
+                piece.append(example)
+            return [piece for piece in cut if piece]
+
+        def _collated(self, piece: list) -> Batch:
+            inputs = [example.ids[: example.places[-1]] for example in piece]
+            starts = [sum(map(len, inputs[:number])) for number in range(len(piece))]
+            self._places = torch.tensor([[place for ids in inputs for place in range(len(ids))]])
+            shown = [start + at - 1 for start, each in zip(starts, piece, strict=True) for at in each.places]
+            return Batch(
+                ids=torch.tensor([[token for ids in inputs for token in ids]]),
+                shown=torch.tensor(shown),
+                rows=torch.zeros(len(shown), dtype=torch.long),
+                columns=torch.arange(len(shown)),
+                labels=torch.tensor([each.ids[place] for each in piece for place in each.places]),
+                weights=torch.tensor([weight for each in piece for weight in each.weights]),
+            )
+
+        def _logits(self, batch: Batch) -> torch.Tensor:
+            # Places that start again at 0 are how transformers is told where neighbours begin.
+            ids, places = batch.ids, self._places
+            return self._model(input_ids=ids, position_ids=places, use_cache=False, logits_to_keep=batch.shown).logits
+
+    return Packing
 
 
 def theirs(model: Path, order: list, arguments: argparse.Namespace, size: int, scratch: Path) -> dict:
@@ -221,11 +281,12 @@ def as_text(report: dict) -> str:
     """Write the report for reading."""
     length = report["length"]
     ours = report["ways"]["ours"]
-    best = max(row["tokens_per_s"] for way, row in report["ways"].items() if way != "ours")
-    best_cpu = max(row["tokens_per_cpu_s"] for way, row in report["ways"].items() if way != "ours")
+    best = max(row["tokens_per_s"] for way, row in report["ways"].items() if way.startswith("TRL"))
+    best_cpu = max(row["tokens_per_cpu_s"] for way, row in report["ways"].items() if way.startswith("TRL"))
     lines = [
         f"{report['model']}, {report['precision']}: {report['examples']} examples of {length['shortest']} to "
-        f"{length['longest']} tokens (median {length['median']}), {report['learnt']} of {report['tokens']} learnt",
+        f"{length['longest']} tokens (median {length['median']}), {report['learnt']} of {report['tokens']} learnt; "
+        f"{100 * report['padding']:.1f} % padding in our pieces",
         f"{'way':<16} {'tokens/s':>9} {'range':>13} {'per CPU-s':>10}  loss by step",
     ]
     for way, row in report["ways"].items():

@@ -121,12 +121,12 @@ class Training:
         """Take one optimisation step. Returns its loss and the length of the gradient."""
         total = sum(weight for example in batch for weight in example.weights)
         processes = self._accelerator.num_processes
-        mine = share(pieces(batch, self._room), self._accelerator.process_index, processes)
+        mine = share(self._cut(batch), self._accelerator.process_index, processes)
         loss = 0.0
         for number, (piece, counts) in enumerate(mine, 1):
             with self._accelerator.no_sync(self._model) if number < len(mine) else nullcontext():
                 # Gradients are averaged over processes, and the step wants their sum.
-                part = self._weighted_sum(collate(piece, pad=0)) * (processes * counts / total)
+                part = self._weighted_sum(self._collated(piece)) * (processes * counts / total)
                 self._accelerator.backward(part)
             loss += part.item() / processes
         loss = self._sum(loss)
@@ -150,14 +150,23 @@ class Training:
             return number
         return float(self._accelerator.reduce(torch.tensor(number, device=self._accelerator.device), "sum"))
 
+    def _cut(self, batch: list[Prepared]) -> list[list[Prepared]]:
+        return pieces(batch, self._room)
+
+    def _collated(self, piece: list[Prepared]) -> Batch:
+        return collate(piece, pad=0)
+
+    def _logits(self, batch: Batch) -> Any:
+        # Only where something is learnt: at most positions of most examples nothing is.
+        keep = {"logits_to_keep": batch.shown} if self._partial else {}
+        return self._model(input_ids=batch.ids, use_cache=False, **keep).logits
+
     def _weighted_sum(self, batch: Batch) -> Any:
         """Return the sum of w * -log p over the tokens to learn."""
         import torch
 
         batch = Batch(*(tensor.to(self._accelerator.device) for tensor in batch))
-        # Logits only where something is learnt: at most positions of most examples nothing is.
-        keep = {"logits_to_keep": batch.shown} if self._partial else {}
-        logits = self._model(input_ids=batch.ids, use_cache=False, **keep).logits  # (examples, shown, vocabulary)
+        logits = self._logits(batch)  # (examples, shown, vocabulary)
         learnt = logits[batch.rows, batch.columns if self._partial else batch.shown[batch.columns]].float()
         losses = torch.nn.functional.cross_entropy(learnt, batch.labels, reduction="none")  # (learnt,)
         return (losses * batch.weights).sum()
