@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from eef_framework.chat.parse import Answer, parse_answer
 from eef_framework.records import Conversation, Example, Message, Observation, Step, Trajectory
@@ -25,10 +25,29 @@ class ChatFormat(BaseModel):
     1 shows the current observation alone."""
     instructions: bool = True
     """Put the environment's instructions in front, as a system message."""
+    shots: tuple[tuple[str, ...], ...] = ()
+    """Solved episodes shown behind the instructions, each as observation and answer in turn; in a recipe also the path
+    of a file of trajectories, whose episodes are all shown."""
     thoughts: bool = True
     """Show thoughts. Without them, turns are worded as their action alone."""
     train_thoughts: bool = True
     """Give thoughts loss, where they are shown. Without, a turn is learnt from `Action:` on."""
+
+    @field_validator("shots")
+    @classmethod
+    def _shots_end_with_an_answer(cls, shots: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+        for number, shot in enumerate(shots):
+            if not shot or len(shot) % 2:
+                raise ValueError(
+                    f"shot {number} has {len(shot)} texts; expected observation, answer, observation, answer, ..., "
+                    "with an answer last"
+                )
+        return shots
+
+    def shot(self, trajectory: Trajectory) -> tuple[str, ...]:
+        """Return an episode as an entry of `shots`: what the agent saw and answered, worded as in this format."""
+        turns = self._turns(trajectory.initial, trajectory.steps, [0.0] * len(trajectory.steps), 0)
+        return tuple(message.content for message in turns[:-1])
 
     def conversation(self, instructions: str, initial: Observation, steps: Sequence[Step]) -> Conversation:
         """Return the prompt for the state behind some steps; it ends with a user's message.
@@ -105,9 +124,14 @@ class ChatFormat(BaseModel):
         )
 
     def _head(self, instructions: str) -> Conversation:
-        if not (self.instructions and instructions.strip()):
-            return ()
-        return (Message(role="system", content=instructions),)
+        parts = [instructions] if self.instructions and instructions.strip() else []
+        # In words, not as turns of this conversation: it is plain where an example ends and the episode begins, and
+        # a window that is full drops the episode's turns, never the examples.
+        for number, shot in enumerate(self.shots, 1):
+            turns = zip(shot[::2], shot[1::2], strict=True)
+            lines = "\n\n".join(f"Observation:\n{seen}\n\nAnswer:\n{said}" for seen, said in turns)
+            parts.append(f"Example {number}\n\n{lines}")
+        return (Message(role="system", content="\n\n".join(parts)),) if parts else ()
 
     def _first_shown(self, state: int) -> int:
         """Return the earliest state whose observation is shown in a state."""

@@ -10,12 +10,15 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
+from eef_framework.chat.format import ChatFormat
 from eef_framework.config.document import Document, parse_value, read_document
 from eef_framework.config.overlay import COMPONENTS, Overlay, defaults
 from eef_framework.config.tree import RunConfig
 from eef_framework.errors import ConfigError
 from eef_framework.plugins import Kind, Registry
 from eef_framework.plugins.explain import Place, dotted, explain
+from eef_framework.records import Trajectory
+from eef_framework.runs import read_rows
 
 PREFIX = "EEF__"
 """Environment variables that set something: `EEF__explore__simulations=2`."""
@@ -163,6 +166,7 @@ def _file(recipe: str | Path, folder: Path, registry: Registry) -> Path:
 
 
 def _checked(overlay: Overlay, registry: Registry) -> RunConfig:
+    _read_shots(overlay)
     try:
         config = RunConfig.model_validate(overlay.data)
     except ValidationError as cause:
@@ -177,6 +181,25 @@ def _checked(overlay: Overlay, registry: Registry) -> RunConfig:
     for baseline in config.baselines:
         read_recipe(baseline, registry)
     return config
+
+
+def _read_shots(overlay: Overlay) -> None:
+    """Put episodes in place of the path of a file with them, so that a configuration says all of what agents read."""
+    settings = overlay.data["format"]
+    path = settings.get("shots") if isinstance(settings, dict) else None
+    if isinstance(path, str):
+        try:
+            wording = ChatFormat.model_validate({**settings, "shots": ()})
+        except ValidationError:
+            return  # said when everything is checked
+        rows = [row for row in read_rows(Path(path), Trajectory) if row.steps]
+        if not rows:
+            where = _described(overlay, ("format", "shots"))
+            raise ConfigError(
+                f"{where}: {path!r} holds no trajectory with a step",
+                "Name a file that `eef collect` or `eef play` wrote.",
+            )
+        settings["shots"] = [list(wording.shot(row)) for row in rows]
 
 
 def _described(overlay: Overlay, place: Place) -> str:

@@ -146,3 +146,37 @@ def test_thoughts_are_shown_without_loss_if_they_are_not_to_be_trained():
     assert [turn.silent for turn in turns] == [len("Thought: t0\n"), 0, 0]
     (example,) = ChatFormat().examples(TRAJECTORY, [1.0, 1.0, 1.0], "", "expert")
     assert not any(message.silent for message in example.messages)
+
+
+def test_shots_stand_behind_the_instructions_and_are_not_learnt():
+    format = ChatFormat(style="action", shots=(("o", "a"), ("o", "a", "p", "b")))
+    conversation = format.conversation("rules", INITIAL, STEPS[:1])
+    assert conversation[0].role == "system"
+    assert conversation[0].weight == 0
+    assert conversation[0].content == (
+        "rules\n\nExample 1\n\nObservation:\no\n\nAnswer:\na"
+        "\n\nExample 2\n\nObservation:\no\n\nAnswer:\na\n\nObservation:\np\n\nAnswer:\nb"
+    )
+    assert words(conversation[1:]) == words(ChatFormat(style="action").conversation("", INITIAL, STEPS[:1]))
+    [example] = format.examples(TRAJECTORY, [1, 1, 1], "rules", "expert")
+    assert example.messages[0] == conversation[0]
+
+
+def test_shots_are_shown_where_instructions_are_not():
+    [system, _] = ChatFormat(instructions=False, shots=(("o", "a"),)).conversation("rules", INITIAL, ())
+    assert system.content == "Example 1\n\nObservation:\no\n\nAnswer:\na"
+
+
+def test_an_episode_becomes_a_shot_in_the_words_of_the_format():
+    assert ChatFormat().shot(TRAJECTORY) == (
+        *("o0", "Thought: t0\nAction: a0"),
+        *("o1", "Action: a1"),
+        *("o2", "Action: a2"),
+    )
+    assert ChatFormat(style="action").shot(TRAJECTORY)[:2] == ("o0", "a0")
+
+
+@pytest.mark.parametrize("shot", [(), ("o",), ("o", "a", "p")])
+def test_a_shot_without_an_answer_at_its_end_is_refused(shot):
+    with pytest.raises(ValidationError, match=rf"shot 1 has {len(shot)} texts; expected observation, answer"):
+        ChatFormat(shots=(("o", "a"), shot))

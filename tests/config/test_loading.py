@@ -5,9 +5,10 @@ import pytest
 import yaml
 
 from eef_framework.config.loading import components, load_config, read_recipe, resolved
-from eef_framework.errors import ConfigError, UnknownName
+from eef_framework.errors import ConfigError, EefError, UnknownName
 from eef_framework.interfaces import Attributor
 from eef_framework.plugins import Plugin, load_plugins
+from eef_framework.records import Observation, Step, Task, Trajectory
 
 
 class Halves(Attributor):
@@ -239,3 +240,24 @@ RECIPES = sorted((Path(__file__).parents[2] / "eef_framework" / "recipes").glob(
 def test_every_recipe_that_ships_is_in_order(path):
     overrides = [] if path.stem == "demo" else ["environment=shop", "expert=shopper"]
     assert load_config(path.stem, overrides, {}, load_plugins(environ={})).method
+
+
+def test_shots_can_be_a_file_of_episodes_which_the_configuration_then_holds(load, tmp_path):
+    task, start = Task(id="t", environment="corridor"), Observation(text="here")
+    steps = (Step(action="right", observation=Observation(text="there")),)
+    rows = [Trajectory(id="t", task=task, actor="me", initial=start, steps=each, reward=1.0) for each in (steps, ())]
+    (tmp_path / "rows.jsonl").write_text("".join(row.model_dump_json() + "\n" for row in rows))
+    config = load("base", f"format.shots={tmp_path / 'rows.jsonl'}", "format.style=action")
+    assert config.format.shots == (("here", "right"),)
+
+
+def test_a_file_of_shots_that_holds_none_is_refused_with_its_source(load, tmp_path):
+    (tmp_path / "rows.jsonl").write_text("")
+    error = refused(load, "base", f"format.shots={tmp_path / 'rows.jsonl'}")
+    assert "--set format.shots=" in str(error)
+    assert "holds no trajectory with a step" in str(error)
+
+
+def test_a_file_of_shots_that_is_not_there_is_named(load, tmp_path):
+    with pytest.raises(EefError, match=r"nowhere\.jsonl"):
+        load("base", f"format.shots={tmp_path / 'nowhere.jsonl'}")
