@@ -29,10 +29,12 @@ def register_policies(register: Callable[[type[Policy]], None]) -> None:
 
 @hookimpl
 def register_trainers(register: Callable[[type[Trainer]], None]) -> None:
-    """Supervised fine-tuning."""
+    """Supervised fine-tuning, and direct preference optimisation."""
+    from eef_framework.training.dpo import DpoTrainer
     from eef_framework.training.sft import SftTrainer
 
     register(SftTrainer)
+    register(DpoTrainer)
 
 
 @hookimpl
@@ -46,5 +48,5 @@ def register_filters(register: Callable[[type[Filter]], None]) -> None:
 
 @hookimpl
 def register_recipes(register: Callable[[Path | Mapping[str, Path]], None]) -> None:
-    """The methods: sft, rft, eef."""
+    """The methods: sft, rft, eto, eef."""
     register(Path(__file__).parent / "recipes")

@@ -85,6 +85,10 @@ class Select(Section):
     """Learn to get out of states that the expert's harmful actions led to."""
     keep: Literal["all", "latest"] = "all"
     """Whether solutions found in earlier iterations stay in the repository D+."""
+    pairs: bool = False
+    """Choose pairs in place of solutions, for trainers that learn preferences: of every task, the expert's and the
+    agent's attempts of the lowest reward, each beside one of the highest. `solutions_per_state` pairs of a task are
+    kept, from the attempts that `keep` keeps."""
 
 
 class Tune(Section):

@@ -19,7 +19,7 @@ class CapPerTask(Filter):
     name: ClassVar[str] = "cap-per-task"
 
     trajectories: int = Field(default=2, gt=0)
-    """How many trajectories of one task are learned from."""
+    """How many trajectories of one task are learned from. A pair counts as its better one."""
 
     def apply(self, examples: Sequence[Example], seed: int) -> Sequence[Example]:
         """Keep all examples of the trajectories that were drawn, in their order."""

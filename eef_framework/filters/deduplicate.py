@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from eef_framework.interfaces import Filter
-from eef_framework.records import Example
+from eef_framework.records import Conversation, Example
+
+Words = tuple[tuple[str, str, float], ...]
 
 
 class Deduplicate(Filter):
@@ -16,7 +18,11 @@ class Deduplicate(Filter):
 
     def apply(self, examples: Sequence[Example], seed: int) -> Sequence[Example]:
         """Keep the first of equal examples."""
-        first: dict[tuple[tuple[str, str, float], ...], Example] = {}
+        first: dict[tuple[Words, Words], Example] = {}
         for example in examples:
-            first.setdefault(tuple((m.role, m.content, m.weight) for m in example.messages), example)
+            first.setdefault((_words(example.messages), _words(example.rejected)), example)
         return list(first.values())
+
+
+def _words(conversation: Conversation) -> Words:
+    return tuple((message.role, message.content, message.weight) for message in conversation)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from eef_framework.interfaces.component import Component
 from eef_framework.records import Checkpoint, Cost, Example
@@ -15,6 +16,9 @@ Progress = Callable[[int, int, str], None]
 
 class Trainer(Component):
     """A training method."""
+
+    needs_pairs: ClassVar[bool] = False
+    """Whether it learns from pairs: examples with a `rejected` conversation. The others pass over that."""
 
     @abstractmethod
     def train(

@@ -18,7 +18,7 @@ from eef_framework.interfaces import TrainablePolicy
 from eef_framework.pipeline import phases
 from eef_framework.pipeline.corpus import corpus
 from eef_framework.pipeline.progress import ConsoleProgress, Counter, Progress
-from eef_framework.pipeline.solutions import Round, demonstrated, solutions
+from eef_framework.pipeline.solutions import Round, demonstrated
 from eef_framework.pipeline.workshop import Workshop
 from eef_framework.plugins import Registry
 from eef_framework.records import Attribution, Checkpoint, Cost, Evaluation, Example, Task, Trajectory
@@ -123,11 +123,11 @@ class Alone:
         known, _ = self._demonstrations(demonstrations)
         rounds = [_round(folder) for folder in explored]
         seed = derive(self.config.seed, "select", len(rounds))
+        format, instructions = self.config.format, self.workshop.environment.instructions
         if rounds:
-            chosen = solutions(known, rounds, self.config.select, self.rule, seed)
+            examples = phases.select(known, rounds, self.config.select, format, instructions, self.rule, seed)
         else:
-            chosen = demonstrated(known, self.config.clone.on, self.rule)
-        examples = phases.examples_of(chosen, self.config.format, self.workshop.environment.instructions)
+            examples = phases.examples_of(demonstrated(known, self.config.clone.on, self.rule), format, instructions)
         kept, _ = phases.filtered(examples, self.workshop.filters(self.config), seed)
         write_rows(out, kept)
         return kept

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
 from eef_framework.chat.format import ChatFormat
-from eef_framework.config.tree import Explore
+from eef_framework.config.tree import Explore, Select
 from eef_framework.errors import (
     AttributorFailure,
     EnvironmentFailure,
@@ -19,8 +19,9 @@ from eef_framework.errors import (
     boundary,
 )
 from eef_framework.interfaces import Attributor, Environment, Expert, Filter
+from eef_framework.pipeline.pairs import pair_examples, pairs
 from eef_framework.pipeline.progress import Counter, Update
-from eef_framework.pipeline.solutions import Solution
+from eef_framework.pipeline.solutions import Round, Solution, solutions
 from eef_framework.records import Attribution, Example, SuccessRule, Task, Trajectory
 from eef_framework.rollout import Player, Simulations, Simulator
 from eef_framework.runs import RowFile
@@ -190,6 +191,34 @@ def matched_simulations(
         beyond = sum(n - (settings.simulations if state == 0 else 0) for state, n in planned.items())
         counts[trajectory.task.id] = counts.get(trajectory.task.id, 0) + max(0, beyond)
     return counts
+
+
+def select(
+    demonstrations: Sequence[Trajectory],
+    rounds: Sequence[Round],
+    settings: Select,
+    format: ChatFormat,
+    instructions: str,
+    rule: SuccessRule,
+    seed: int,
+) -> list[Example]:
+    """Choose what to learn from: solutions, or pairs of attempts where the settings say so.
+
+    Args:
+        demonstrations: the expert's trajectories, failures included.
+        rounds: the explorations so far, the latest last.
+        settings: the choices the paper leaves open.
+        format: how episodes become conversations.
+        instructions: the environment's.
+        rule: what a success is.
+        seed: for choices at random.
+
+    Raises:
+        ConfigError: pairs are wanted, and the format doesn't show whole episodes.
+    """
+    if settings.pairs:
+        return pair_examples(pairs(demonstrations, rounds, settings, seed), format, instructions)
+    return examples_of(solutions(demonstrations, rounds, settings, rule, seed), format, instructions)
 
 
 def examples_of(solutions: Iterable[Solution], format: ChatFormat, instructions: str) -> list[Example]:

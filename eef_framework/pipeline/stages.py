@@ -21,11 +21,12 @@ from eef_framework.pipeline.phases import (
     in_order,
     matched_simulations,
     play,
+    select,
     to_attribute,
 )
 from eef_framework.pipeline.progress import Counter, Update
 from eef_framework.pipeline.results import Results
-from eef_framework.pipeline.solutions import Round, demonstrated, solutions
+from eef_framework.pipeline.solutions import Round, demonstrated
 from eef_framework.pipeline.workshop import Workshop
 from eef_framework.records import (
     Attribution,
@@ -194,8 +195,9 @@ class Stages:
 
         def work(rows: RowFile[Example], update: Update) -> list[Example]:
             seed = derive(self.config.seed, "select", iteration)
-            chosen = solutions(demonstrations, rounds, variant.select, self.rule, seed)
-            examples = examples_of(chosen, self.config.format, self.workshop.environment.instructions)
+            instructions = self.workshop.environment.instructions
+            format = self.config.format
+            examples = select(demonstrations, rounds, variant.select, format, instructions, self.rule, seed)
             kept, dropped = filtered(examples, self.workshop.filters(variant), seed)
             info["dropped"] = dict(dropped)
             return kept

@@ -19,6 +19,7 @@ from eef_framework.interfaces import (
     TrainablePolicy,
     Trainer,
 )
+from eef_framework.pipeline.pairs import require_whole_episodes
 from eef_framework.pipeline.progress import Progress
 from eef_framework.plugins import Registry
 from eef_framework.records import Checkpoint, Task
@@ -119,8 +120,7 @@ class Workshop:
         Raises:
             ConfigError: a name or a setting is wrong.
         """
-        self.trainer(config.clone.trainer)
-        self.trainer(config.tune.trainer or config.clone.trainer)
+        self._check_trainers(config)
         self.attributor(config)
         self.filters(config)
         constrained = config.explore.sampling.constrain or config.evaluate.sampling.constrain
@@ -128,6 +128,22 @@ class Workshop:
             raise ConfigError(
                 f"sampling.constrain allows nothing but actions, and format.style is {config.format.style!r}",
                 "Set format.style to 'action', or sampling.constrain to false.",
+            )
+
+    def _check_trainers(self, config: RunConfig) -> None:
+        cloning = self.trainer(config.clone.trainer)
+        tuning = self.trainer(config.tune.trainer or config.clone.trainer)
+        if config.select.pairs:
+            require_whole_episodes(config.format)
+        if cloning.needs_pairs:
+            raise ConfigError(
+                f"trainer {cloning.component_name()!r} learns from pairs, and cloning the expert has none",
+                "Name another in clone.trainer (`sft`), and this one in tune.trainer.",
+            )
+        if tuning.needs_pairs and not config.select.pairs:
+            raise ConfigError(
+                f"trainer {tuning.component_name()!r} learns from pairs, and select.pairs is false",
+                "Set select.pairs to true, as the recipe eto does.",
             )
 
     def close(self) -> None:

@@ -35,6 +35,9 @@ class Example(Row):
 
     id: str
     messages: Conversation
+    rejected: Conversation = ()
+    """A worse attempt at the same task, with weights of its own, to which `messages` is to be preferred. Trainers that
+    don't learn preferences pass over it."""
     task: str = ""
     """Id of the task, for caps and counts."""
     source: str = ""

@@ -132,5 +132,12 @@ def conversations(draw: DrawFn, max_turns: int = 4) -> tuple[Message, ...]:
 def examples() -> SearchStrategy[Example]:
     """Draw examples to train on, some without a weight."""
     return st.builds(
-        Example, id=names, messages=conversations(), task=names, source=names, trajectory=names, info=infos()
+        Example,
+        id=names,
+        messages=conversations(),
+        rejected=st.just(()) | conversations(),
+        task=names,
+        source=names,
+        trajectory=names,
+        info=infos(),
     )

@@ -1,5 +1,6 @@
 """From examples to a fine-tuned checkpoint."""
 
+from eef_framework.training.dpo import DpoTrainer
 from eef_framework.training.sft import SftTrainer
 
-__all__ = ["SftTrainer"]
+__all__ = ["DpoTrainer", "SftTrainer"]

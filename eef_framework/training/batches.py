@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 from eef_framework.seeds import derive
 from eef_framework.training.collate import Prepared
+
+T = TypeVar("T")
 
 
 def number_of_steps(examples: int, batch_size: int, epochs: float, steps: int | None) -> int:
@@ -15,13 +18,13 @@ def number_of_steps(examples: int, batch_size: int, epochs: float, steps: int | 
     return steps if steps is not None else max(1, math.ceil(epochs * examples / batch_size))
 
 
-def batches(examples: Sequence[Prepared], batch_size: int, steps: int, seed: int) -> Iterator[list[Prepared]]:
+def batches(examples: Sequence[T], batch_size: int, steps: int, seed: int) -> Iterator[list[T]]:
     """Yield the examples of each step: all examples in random order, again and again, each time in another order.
 
     A batch may span the end of one round and the start of the next, so that all batches have the same size, and may
     hold an example twice where there are fewer examples than a batch takes.
     """
-    waiting: list[Prepared] = []
+    waiting: list[T] = []
     round_ = 0
     for _ in range(steps):
         while len(waiting) < batch_size:

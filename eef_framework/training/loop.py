@@ -18,7 +18,8 @@ from eef_framework.policies.loading import load_model, pick_device, without_prog
 from eef_framework.records import Checkpoint
 from eef_framework.training.batches import batches, number_of_steps, pieces, share
 from eef_framework.training.collate import Batch, Prepared, collate
-from eef_framework.training.lora import adapted, merged
+from eef_framework.training.lora import Lora, adapted, merged
+from eef_framework.training.settings import in_bfloat16, room
 
 if TYPE_CHECKING:
     from eef_framework.training.sft import SftTrainer
@@ -50,8 +51,7 @@ class Training:
         self.steps = number_of_steps(len(examples), settings.batch_size, settings.epochs, settings.steps)
         self._batches = batches(examples, settings.batch_size, self.steps, seed)
         self._accelerator = _accelerator(settings, output)
-        on_cpu = self._accelerator.device.type == "cpu"
-        self._room = settings.max_batch_tokens or (1024 if on_cpu else 16384)
+        self._room = room(settings, self._accelerator.device.type)
         model = load_model(start.path, "auto", "cpu")
         self._start, self._saved_dtype = start, model.dtype
         model = _trainable(model, settings)
@@ -106,16 +106,9 @@ class Training:
         weights = self._accelerator.get_state_dict(self._model)
         if self.leads:
             with without_progress_bars():
-                self._finished(weights, output).to(self._saved_dtype).save_pretrained(output)
+                model = finished(self._start, self._settings.lora, weights, output)
+                model.to(self._saved_dtype).save_pretrained(output)
         self._accelerator.end_training()
-
-    def _finished(self, weights: dict[str, Any], output: Path) -> Any:
-        """Return the model with its final weights, on the processor; adapters are written and merged."""
-        model = load_model(self._start.path, "auto", "cpu")
-        if self._settings.lora is None:
-            model.float().load_state_dict(weights)
-            return model
-        return merged(model, self._settings.lora, weights, output / "adapter")
 
     def _step(self, batch: list[Prepared]) -> tuple[float, float]:
         """Take one optimisation step. Returns its loss and the length of the gradient."""
@@ -180,10 +173,9 @@ def _accelerator(settings: SftTrainer, output: Path) -> Any:
         # accelerate keeps its settings for the life of the process; another training may want others.
         AcceleratorState._reset_state(reset_partial_state=True)
     device = pick_device(settings.device)
-    half = settings.precision == "bfloat16" or (settings.precision == "auto" and device != "cpu")
     return Accelerator(
         cpu=device == "cpu",
-        mixed_precision="bf16" if half else "no",
+        mixed_precision="bf16" if in_bfloat16(settings, device) else "no",
         log_with=[name for name in settings.trackers if find_spec(name)] or None,
         project_dir=str(output),
     )
@@ -214,6 +206,22 @@ def _optimizer(model: Any, settings: SftTrainer) -> Any:
         {"params": [weight for weight in weights if weight.ndim < 2], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=settings.learning_rate, fused=True)
+
+
+def finished(start: Checkpoint, lora: Lora | None, weights: dict[str, Any], output: Path) -> Any:
+    """Return a model with its final weights, in float32 on the processor; adapters are written and merged.
+
+    Args:
+        start: what was trained.
+        lora: settings of the adapters that were trained, if it was adapters.
+        weights: state of the model behind the training.
+        output: folder of the new checkpoint.
+    """
+    model = load_model(start.path, "auto", "cpu")
+    if lora is None:
+        model.float().load_state_dict(weights)
+        return model
+    return merged(model, lora, weights, output / "adapter")
 
 
 @contextmanager

@@ -25,29 +25,39 @@ class Lora(BaseModel):
     """Names of the modules that get one, such as `q_proj`."""
 
 
+def lora_config(lora: Lora) -> Any:
+    """Return the settings as peft takes them.
+
+    Raises:
+        ConfigError: peft isn't installed.
+    """
+    try:
+        from peft import LoraConfig
+    except ImportError as cause:
+        raise ConfigError("adapters need the package peft", "pip install 'eef-framework[lora]'") from cause
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
+        task_type="CAUSAL_LM",
+    )
+
+
 def adapted(model: Any, lora: Lora) -> Any:
     """Return the model with fresh adapters, the only weights that are trained.
 
     Raises:
         ConfigError: peft isn't installed, or the model has no module of the names given.
     """
-    try:
-        from peft import LoraConfig, get_peft_model
-    except ImportError as cause:
-        raise ConfigError("adapters need the package peft", "pip install 'eef-framework[lora]'") from cause
-    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
-    config = LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=targets,
-        task_type="CAUSAL_LM",
-    )
+    config = lora_config(lora)
+    from peft import get_peft_model
+
     try:
         return get_peft_model(model, config)
     except ValueError as cause:
         raise ConfigError(
-            f"the trainer's lora.targets {targets!r} don't fit the model: {cause}", "'all-linear' fits all."
+            f"the trainer's lora.targets {lora.targets!r} don't fit the model: {cause}", "'all-linear' fits all."
         ) from cause
 
 

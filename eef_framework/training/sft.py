@@ -15,17 +15,17 @@ from pydantic import Field
 from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.errors import storage
 from eef_framework.evaluation.wording import count, duration
-from eef_framework.interfaces import Progress, Trainer
-from eef_framework.policies.loading import Device, load_tokenizer
+from eef_framework.interfaces import Progress
+from eef_framework.policies.loading import load_tokenizer
 from eef_framework.records import Checkpoint, Cost, Example
 from eef_framework.training.collate import Preparation, prepare
 from eef_framework.training.launch import train_elsewhere
 from eef_framework.training.loop import Training, own_random_numbers
-from eef_framework.training.lora import Lora
 from eef_framework.training.resume import SavePoint, training_key
+from eef_framework.training.settings import FineTuning
 
 
-class SftTrainer(Trainer):
+class SftTrainer(FineTuning):
     """Minimises the weighted mean of -log p over the tokens of the agent's turns (arXiv 2504.13145, phases 1 and 3).
 
     The weighted mean is taken over all tokens of an optimisation step, however the step is cut into pieces. Weights and
@@ -35,36 +35,10 @@ class SftTrainer(Trainer):
 
     name: ClassVar[str] = "sft"
 
-    epochs: float = Field(default=3.0, gt=0)
-    """How often each example is seen."""
-    steps: int | None = Field(default=None, gt=0)
-    """Number of optimisation steps; overrules `epochs`."""
-    batch_size: int = Field(default=64, gt=0)
-    """Examples in an optimisation step."""
-    max_batch_tokens: int | None = Field(default=None, gt=0)
-    """Largest piece of a step that goes through the model at once, in tokens, padding included: it bounds memory, and
-    gradients accumulate over pieces. 1,024 on a processor and 16,384 elsewhere where it is null."""
-    max_tokens: int = Field(default=4096, gt=0)
-    """Longest example."""
     over_long: Literal["drop", "cut"] = "drop"
     """What becomes of longer ones: they are left out, or cut behind the last turn that fits. Both are counted."""
-    learning_rate: float = Field(default=2e-5, gt=0)
-    """Highest learning rate. It rises linearly during warm-up and falls to 0 along a cosine."""
-    warmup: float = Field(default=0.03, ge=0, le=1)
-    """Share of the steps that warm up."""
     weight_decay: float = Field(default=0.0, ge=0)
     """For matrices; vectors, such as the scales of norms, don't decay."""
-    max_grad_norm: float = Field(default=1.0, gt=0)
-    """Longer gradients are scaled to this length."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Type of products of matrices: on a processor `auto` is float32, elsewhere bfloat16."""
-    device: Device = "auto"
-    """Where to compute; `auto` is the best there is."""
-    gradient_checkpointing: bool = False
-    """Trade time for memory: compute activations again for the backward pass."""
-    lora: Lora | None = None
-    """Train low-rank adapters in place of all weights. The checkpoint holds the merged model, and `adapter/` the
-    adapters by themselves."""
     processes: int = Field(default=1, gt=0)
     """On how many processes of this machine to train, one for each GPU."""
     accelerate_config: Path | None = None

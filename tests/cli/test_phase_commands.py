@@ -35,6 +35,21 @@ def test_the_phases_follow_one_another_through_files(command, folder, collected)
     assert "6 test tasks; success" in eef("evaluate", "own.yaml", "--model", "cloned", "--out", "episodes.jsonl")
 
 
+def test_pairs_are_chosen_where_that_is_set(command, folder, collected):
+    done = command("eef", "base", "own.yaml", "--demonstrations", collected, "--out", "base")
+    assert done.code == 0, done.err
+    given = ("own.yaml", "--demonstrations", collected)
+    done = command("eef", "explore", *given, "--model", "base", "--out", "explored")
+    assert done.code == 0, done.err
+    choose = ("eef", "select", *given, "--explored", "explored", "--out", "pairs.jsonl", "--set", "select.pairs=true")
+    assert "Set format.history to null" in command(*choose).err
+    done = command(*choose, "--set", "format.history=null")
+    assert done.code == 0, done.err
+    pairs = list(read_rows(folder / "pairs.jsonl", Example))
+    assert pairs
+    assert all(pair.rejected for pair in pairs)
+
+
 def test_attribution_needs_an_attributor(command, collected):
     done = command(
         *("eef", "attribute", "own.yaml", "--demonstrations", collected),

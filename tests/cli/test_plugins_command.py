@@ -11,6 +11,7 @@ def test_the_list_has_every_kind(command):
         ("expert", "wanderer"),
         ("policy", "transformers"),
         ("trainer", "sft"),
+        ("trainer", "dpo"),
         ("filter", "deduplicate"),
         ("recipe", "eef"),
     } <= listed

@@ -42,3 +42,9 @@ def test_equal_conversations_are_kept_once_and_different_weights_make_a_differen
     message = first.messages[1].model_copy(update={"weight": 0.5})
     lighter = first.model_copy(update={"id": "x", "messages": (first.messages[0], message)})
     assert Deduplicate().apply([first, second, other, lighter], 0) == [first, other, lighter]
+
+
+def test_pairs_with_one_better_and_two_worse_attempts_are_different() -> None:
+    first, worse = example(0, 0), example(0, 1, words="b")
+    pairs = [first.changed(id=str(n), rejected=side) for n, side in enumerate([worse.messages, (), worse.messages])]
+    assert Deduplicate().apply(pairs, 0) == pairs[:2]

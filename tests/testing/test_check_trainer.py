@@ -14,7 +14,7 @@ from eef_framework.policies.transformers import TransformersPolicy
 from eef_framework.records import Checkpoint, Cost, Example
 from eef_framework.testing.conformance import Nonconformance, check_trainer, trainer_violations
 from eef_framework.testing.memory import MemoryPolicy, MemoryTrainer, write_table
-from eef_framework.training.sft import SftTrainer
+from eef_framework.training import DpoTrainer, SftTrainer
 
 counter = itertools.count()
 
@@ -40,6 +40,11 @@ def test_the_double_keeps_its_contract():
 @pytest.mark.parametrize("save_every_s", [0.0, None])
 def test_supervised_fine_tuning_keeps_its_contract(save_every_s):
     trainer = SftTrainer(steps=4, batch_size=4, learning_rate=1e-3, save_every_s=save_every_s)
+    check_trainer(trainer, TransformersPolicy(tiny=TinyModel(hidden=32, layers=1, heads=2, feed_forward=32)))
+
+
+def test_preference_training_keeps_its_contract():
+    trainer = DpoTrainer(steps=2, batch_size=4, learning_rate=1e-3, warmup=0)
     check_trainer(trainer, TransformersPolicy(tiny=TinyModel(hidden=32, layers=1, heads=2, feed_forward=32)))
 
 

@@ -33,16 +33,20 @@ def demonstrations(count: int = 6) -> list[Trajectory]:
 
 def conversations() -> list[Conversation]:
     """Return the demonstrations as the conversations that a model gets its vocabulary from."""
-    return [example.messages for example in examples()]
+    return [side for example in examples() for side in (example.messages, example.rejected)]
 
 
 def examples(weight: float = 1.0) -> list[Example]:
-    """Return an example for every state of the demonstrations, whose turn has this weight."""
+    """Return an example for every state of the demonstrations, whose turn has this weight.
+
+    Each comes with a wrong turn as the rejected one, which only trainers that learn preferences look at.
+    """
     found = []
     for trajectory in demonstrations():
         for example in FORMAT.examples(trajectory, [1.0] * len(trajectory.steps), "", "expert"):
-            messages = tuple(
-                message.changed(weight=weight) if message.weight else message for message in example.messages
-            )
-            found.append(example.changed(messages=messages))
+            *seen, said = example.messages
+            wrong = "go[west]" if said.content == "go[east]" else "go[east]"
+            messages = (*seen, said.changed(weight=weight))
+            rejected = (*seen, said.changed(content=wrong, weight=weight))
+            found.append(example.changed(messages=messages, rejected=rejected))
     return found

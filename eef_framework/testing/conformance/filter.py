@@ -158,6 +158,8 @@ def _examples() -> list[Example]:
 
 
 def _weightless(example: Example) -> Example:
-    messages = tuple(message.changed(weight=0.0) for message in example.messages)
-    bare: Example = example.changed(messages=messages, info={})
+    messages, rejected = (
+        tuple(message.changed(weight=0.0) for message in side) for side in (example.messages, example.rejected)
+    )
+    bare: Example = example.changed(messages=messages, rejected=rejected, info={})
     return bare

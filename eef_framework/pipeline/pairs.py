@@ -1,0 +1,110 @@
+"""Phase 3 for methods that learn preferences: a better and a worse attempt at the same task (ETO, arXiv 2403.02502)."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+
+from eef_framework.chat.format import ChatFormat
+from eef_framework.config.tree import Select
+from eef_framework.errors import ConfigError
+from eef_framework.pipeline.solutions import Round
+from eef_framework.records import Example, Trajectory
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two attempts at the same task, both from its initial state.
+
+    Attributes:
+        preferred: the one with the higher reward.
+        rejected: the one with the lower reward.
+    """
+
+    preferred: Trajectory
+    rejected: Trajectory
+
+
+def pairs(demonstrations: Sequence[Trajectory], rounds: Sequence[Round], settings: Select, seed: int) -> list[Pair]:
+    """Pair attempts of unequal reward: the expert's, and the agent's from initial states.
+
+    Args:
+        demonstrations: the expert's trajectories, failures included.
+        rounds: the explorations so far, the latest last. Simulations from intermediate states are no attempts of the
+            agent's own and left out, as is what was lost to the infrastructure.
+        settings: `keep` says from which rounds, `solutions_per_state` how many pairs of a task.
+        seed: for choices among attempts of equal reward.
+
+    Returns:
+        For each task in order of the demonstrations, and then of the rounds: the attempts of the lowest reward, each
+        with one of the highest. No attempt is rejected twice.
+    """
+    kept = rounds if settings.keep == "all" else rounds[-1:]
+    attempts: dict[str, list[Trajectory]] = defaultdict(list)
+    for trajectory in (*demonstrations, *(played for round_ in kept for played in round_.simulations)):
+        if trajectory.origin is None and trajectory.ending != "error" and trajectory.steps:
+            attempts[trajectory.task.id].append(trajectory)
+    return [
+        pair
+        for task, of_task in attempts.items()
+        for pair in _pairs_of_task(of_task, settings.solutions_per_state, f"{seed}/{task}")
+    ]
+
+
+def pair_examples(pairs: Iterable[Pair], format: ChatFormat, instructions: str) -> list[Example]:
+    """Turn pairs into training examples, with loss on all turns of both sides.
+
+    Where the model's window was full and observations were left out of prompts (`Response.dropped`), a side ends with
+    the last turn before that: the two have the beginning of the task in common, and what was shown without it can't
+    be compared.
+
+    Raises:
+        ConfigError: the format doesn't show whole episodes.
+    """
+    require_whole_episodes(format)
+    return [_example(pair, format, instructions) for pair in pairs]
+
+
+def require_whole_episodes(format: ChatFormat) -> None:
+    """Refuse a format under which an episode isn't one conversation, so that two can't be compared.
+
+    Raises:
+        ConfigError: says what to set.
+    """
+    if format.history is not None:
+        raise ConfigError(
+            f"select.pairs compares whole episodes, and format.history is {format.history}: each turn would be a "
+            "conversation of its own",
+            "Set format.history to null, or select.pairs to false.",
+        )
+
+
+def _pairs_of_task(attempts: Sequence[Trajectory], count: int, seed: str) -> list[Pair]:
+    drawn = sorted(attempts, key=lambda attempt: attempt.id)
+    random.Random(seed).shuffle(drawn)
+    highest = max(attempt.reward for attempt in drawn)
+    best = [attempt for attempt in drawn if attempt.reward == highest]
+    worse = sorted((attempt for attempt in drawn if attempt.reward < highest), key=lambda attempt: attempt.reward)
+    return [Pair(*both) for both in zip(cycle(best), worse[:count], strict=False)]
+
+
+def _example(pair: Pair, format: ChatFormat, instructions: str) -> Example:
+    preferred = _beginning(pair.preferred, format, instructions)
+    return Example(
+        id=f"{pair.preferred.id}#pair#{pair.rejected.id}",
+        messages=preferred.messages,
+        rejected=_beginning(pair.rejected, format, instructions).messages,
+        task=preferred.task,
+        source="pair",
+        trajectory=pair.preferred.id,
+        states=preferred.states,
+        info={"rejected": pair.rejected.id, "rewards": [pair.preferred.reward, pair.rejected.reward]},
+    )
+
+
+def _beginning(trajectory: Trajectory, format: ChatFormat, instructions: str) -> Example:
+    """Return a trajectory as an example, up to where its prompts lose their beginning."""
+    return format.examples(trajectory, [1.0] * len(trajectory.steps), instructions, "pair")[0]

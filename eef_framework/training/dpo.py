@@ -1,0 +1,158 @@
+"""Preference training on pairs of trajectories, by the library trl."""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import json
+import math
+import time
+import warnings
+from collections.abc import Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from eef_framework.chat.tokens import ChatTokenizer
+from eef_framework.errors import ConfigError, TrainerFailure, storage
+from eef_framework.interfaces import Progress
+from eef_framework.policies.loading import load_model, load_tokenizer, without_progress_bars
+from eef_framework.records import Checkpoint, Cost, Example
+from eef_framework.training.batches import batches, number_of_steps
+from eef_framework.training.loop import finished, own_random_numbers
+from eef_framework.training.preferences import Pair, PairPreparation, prepare_pairs
+from eef_framework.training.settings import FineTuning
+from eef_framework.training.trl_dpo import trl_trainer
+
+
+class DpoTrainer(FineTuning):
+    """Direct preference optimisation (arXiv 2305.18290) on pairs of a better and a worse trajectory, as in ETO.
+
+    Minimises -log sigmoid(beta * (r(preferred) - r(rejected))), where r is the log-probability of a trajectory's turns
+    under the model minus that under the checkpoint it starts from. What the environment says has no part in it. It
+    learns from examples with a `rejected` conversation; turns count fully or not at all. The steps are taken by trl's
+    DPOTrainer on tokens and masks of ours; nothing is reported to anyone.
+
+    Weights and optimiser are kept in float32, on one device; dropout is off. The same examples, settings and seed give
+    the same weights on the same kind of machine. An interrupted training starts again from the beginning. Defaults are
+    those of ETO's first iteration (arXiv 2403.02502 and its run_eto.sh; later ones take 5e-7 and a beta of 0.5).
+    """
+
+    name: ClassVar[str] = "dpo"
+    needs_pairs: ClassVar[bool] = True
+
+    batch_size: int = Field(default=32, gt=0)
+    """Pairs in an optimisation step."""
+    max_batch_tokens: int | None = Field(default=None, gt=0)
+    """Largest piece of a step that goes through the model at once, in tokens of both sides, padding included: it bounds
+    memory, and gradients accumulate over pieces. All pieces have as many pairs as the longest pairs of the training
+    set allow, but at least one. 1,024 on a processor and 16,384 elsewhere where it is null."""
+    max_tokens: int = Field(default=4096, gt=0)
+    """Longest side of a pair. Pairs with a longer one are left out, and counted."""
+    learning_rate: float = Field(default=1e-6, gt=0)
+    """Learning rate. It rises linearly during warm-up and stays."""
+    warmup: float = Field(default=0.1, ge=0, le=1)
+    """Share of the steps that warm up."""
+    beta: float = Field(default=0.1, gt=0)
+    """How strongly the model is held to the checkpoint it starts from."""
+
+    @model_validator(mode="after")
+    def _installed(self) -> Self:
+        if importlib.util.find_spec("trl") is None:
+            raise ConfigError(
+                f"trainer {self.component_name()!r} needs the library trl, which isn't installed",
+                "pip install 'eef-framework[dpo]'",
+            )
+        return self
+
+    def train(
+        self, examples: Sequence[Example], start: Checkpoint, output: Path, seed: int, progress: Progress
+    ) -> tuple[Checkpoint, Cost]:
+        """Train from a checkpoint and write the result.
+
+        Writes model and tokenizer, `training.jsonl` (a row for each step) and `preparation.json` (what was left out).
+        A row's `margin` is the mean of beta * (r(preferred) - r(rejected)) over the pairs of the step, its `accuracy`
+        the share of pairs with a margin above 0. Tokens are counted once a step; those that go through the reference
+        model are not counted.
+
+        Raises:
+            NothingToTrain: there is no pair to learn from.
+            ConfigError: a turn has another weight than 0 or 1, or the settings don't fit the model.
+            TrainerFailure: the loss isn't a number any more.
+        """
+        began = time.perf_counter()
+        with storage(output, "writing the checkpoint"):
+            output.mkdir(parents=True, exist_ok=True)
+            tokenizer = load_tokenizer(start.path)
+            prepared = prepare_pairs(examples, ChatTokenizer(tokenizer), self.max_tokens)
+            (output / "preparation.json").write_text(_report(prepared), encoding="utf-8")
+            tokenizer.save_pretrained(output)
+            with own_random_numbers(seed):
+                tokens = _train(self, prepared.pairs, start, output, seed, progress)
+            gc.collect()  # trl's trainer and its models refer to one another, and would stay in the device's memory
+        return Checkpoint(path=output), Cost(trained_tokens=tokens, seconds=time.perf_counter() - began)
+
+
+def _train(
+    settings: DpoTrainer, pairs: Sequence[Pair], start: Checkpoint, output: Path, seed: int, progress: Progress
+) -> int:
+    """Take all steps and write the model. Returns how many tokens went through it."""
+    steps = number_of_steps(len(pairs), settings.batch_size, settings.epochs, settings.steps)
+    # By length within a step: it is the same step, with less padding in its pieces.
+    drawn = batches(pairs, settings.batch_size, steps, seed)
+    order = [sorted(batch, key=lambda pair: (pair.longest, pair.id)) for batch in drawn]
+    model = load_model(start.path, "auto", "cpu")
+    saved_dtype = model.dtype
+    tokens = list(accumulate(sum(pair.tokens for pair in batch) for batch in order))
+    with (output / "training.jsonl").open("w", encoding="utf-8") as file:
+
+        def log(step: int, values: dict[str, float]) -> None:
+            row = _row(step, values, order[step - 1]) | {"tokens": tokens[step - 1]}
+            file.write(json.dumps(row) + "\n")
+            progress(step, steps, f"loss {row['loss']:.4f}, margin {row['margin']:.3f}")
+
+        with without_progress_bars(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # what trl has to change for the next transformers
+            trainer = trl_trainer(settings, model, order, start, output, seed, log)
+            trainer.train()
+            result = finished(start, settings.lora, trainer.model.state_dict(), output)
+            result.to(saved_dtype).save_pretrained(output)
+    return tokens[-1]
+
+
+def _row(step: int, values: dict[str, float], pairs: Sequence[Pair]) -> dict[str, float]:
+    """Return a step's row of the log, given what trl says of it and its pairs.
+
+    Raises:
+        TrainerFailure: the loss isn't a number.
+    """
+    loss, norm = values["loss"], values["grad_norm"]
+    if not math.isfinite(loss + norm):
+        raise TrainerFailure(
+            f"the loss became {loss} (length of the gradient: {norm}) in a step on the pairs "
+            f"{', '.join(sorted({pair.id for pair in pairs}))}",
+            "Lower the learning rate, or look at these pairs.",
+        )
+    return {
+        "step": step,
+        "loss": loss,
+        "lr": values["learning_rate"],
+        "grad_norm": norm,
+        "margin": values["rewards/margins"],
+        "accuracy": values["rewards/accuracies"],
+        "preferred": values["logps/chosen"],
+        "rejected": values["logps/rejected"],
+    }
+
+
+def _report(prepared: PairPreparation) -> str:
+    """Return what became of the training set, as JSON."""
+    sides = [side for pair in prepared.pairs for side in (pair.preferred, pair.rejected)]
+    counts = {
+        "examples": len(prepared.pairs),
+        "tokens": sum(len(side.ids) for side in sides),
+        "tokens_with_loss": sum(weight > 0 for side in sides for weight in side.weights),
+    }
+    return json.dumps(counts | {key: ids for key, ids in prepared._asdict().items() if key != "pairs"}, indent=2)

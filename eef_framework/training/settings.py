@@ -1,0 +1,52 @@
+"""What the trainers of this package have in common."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from eef_framework.interfaces import Trainer
+from eef_framework.policies.loading import Device
+from eef_framework.training.lora import Lora
+
+
+class FineTuning(Trainer):
+    """Settings of a training by gradients. Defaults are those of ETO's behaviour cloning (arXiv 2403.02502)."""
+
+    epochs: float = Field(default=3.0, gt=0)
+    """How often each example is seen."""
+    steps: int | None = Field(default=None, gt=0)
+    """Number of optimisation steps; overrules `epochs`."""
+    batch_size: int = Field(default=64, gt=0)
+    """Examples in an optimisation step."""
+    max_batch_tokens: int | None = Field(default=None, gt=0)
+    """Largest piece of a step that goes through the model at once, in tokens, padding included: it bounds memory, and
+    gradients accumulate over pieces. 1,024 on a processor and 16,384 elsewhere where it is null."""
+    max_tokens: int = Field(default=4096, gt=0)
+    """Longest example."""
+    learning_rate: float = Field(default=2e-5, gt=0)
+    """Highest learning rate. It rises linearly during warm-up and falls to 0 along a cosine."""
+    warmup: float = Field(default=0.03, ge=0, le=1)
+    """Share of the steps that warm up."""
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    """Longer gradients are scaled to this length."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Type of products of matrices: on a processor `auto` is float32, elsewhere bfloat16."""
+    device: Device = "auto"
+    """Where to compute; `auto` is the best there is."""
+    gradient_checkpointing: bool = False
+    """Trade time for memory: compute activations again for the backward pass."""
+    lora: Lora | None = None
+    """Train low-rank adapters in place of all weights. The checkpoint holds the merged model, and `adapter/` the
+    adapters by themselves."""
+
+
+def room(settings: FineTuning, device: str) -> int:
+    """Return how many tokens may go through the model at once on a device."""
+    return settings.max_batch_tokens or (1024 if device == "cpu" else 16384)
+
+
+def in_bfloat16(settings: FineTuning, device: str) -> bool:
+    """Tell whether matrices are multiplied in bfloat16 on a device."""
+    return settings.precision == "bfloat16" or (settings.precision == "auto" and device != "cpu")

@@ -1,0 +1,133 @@
+"""The steps of preference training, taken by trl's DPOTrainer on tokens of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eef_framework.errors import ConfigError
+from eef_framework.policies.loading import load_model, load_tokenizer, pick_device
+from eef_framework.records import Checkpoint
+from eef_framework.training.lora import lora_config
+from eef_framework.training.preferences import Pair, PairCollator
+from eef_framework.training.settings import in_bfloat16, room
+
+if TYPE_CHECKING:
+    from eef_framework.training.dpo import DpoTrainer
+
+
+def trl_trainer(
+    settings: DpoTrainer,
+    model: Any,
+    order: Sequence[Sequence[Pair]],
+    start: Checkpoint,
+    output: Path,
+    seed: int,
+    log: Callable[[int, dict[str, float]], None],
+) -> Any:
+    """Return trl's trainer of a model, set to take the pairs as they are, step by step.
+
+    Args:
+        settings: ours.
+        model: what is trained.
+        order: the pairs of each step.
+        start: where the model comes from; the reference.
+        output: folder that it may write to.
+        seed: for whatever is random.
+        log: is told each step and its values.
+
+    Raises:
+        ConfigError: trl refuses the settings.
+    """
+    from datasets import Dataset  # type: ignore[import-untyped]
+    from transformers import PrinterCallback
+
+    in_order = [pair for batch in order for pair in batch]
+    adapters = settings.lora is not None
+    try:
+        trainer = _class()(
+            model=model if adapters else model.float(),
+            # The adapters turned off are the reference by themselves.
+            ref_model=None if adapters else load_model(start.path, "auto", "cpu").float(),
+            args=_arguments(settings, in_order, len(order), output, seed),
+            data_collator=PairCollator(in_order),
+            train_dataset=Dataset.from_dict({"place": list(range(len(in_order)))}),
+            processing_class=load_tokenizer(start.path),
+            callbacks=[_callback(log)],
+            peft_config=lora_config(settings.lora) if settings.lora is not None else None,
+        )
+    except ValueError as cause:
+        raise ConfigError(f"trl can't train with these settings: {cause}", "`eef plugins dpo` lists them.") from cause
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _class() -> Any:
+    """Return trl's DPOTrainer, changed to take pairs that are tokens already, in the order they have."""
+    from torch.utils.data import SequentialSampler
+    from trl.trainer.dpo_trainer import DPOTrainer
+
+    class OnPairs(DPOTrainer):
+        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset
+
+        def _get_train_sampler(self, *_: Any, **__: Any) -> Any:
+            return SequentialSampler(self.train_dataset)
+
+        def _send_telemetry(self) -> None:
+            pass  # what is trained here is nobody else's business
+
+    return OnPairs
+
+
+def _callback(log: Callable[[int, dict[str, float]], None]) -> Any:
+    """Return what tells `log` of each step."""
+    from transformers import TrainerCallback
+
+    class Logging(TrainerCallback):  # type: ignore[misc]
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
+            if "loss" in logs:  # the last one is a summary
+                log(state.global_step, logs)
+
+    return Logging()
+
+
+def _arguments(settings: DpoTrainer, pairs: Sequence[Pair], steps: int, output: Path, seed: int) -> Any:
+    """Return the settings as trl takes them."""
+    from trl.trainer.dpo_config import DPOConfig
+
+    device = pick_device(settings.device)
+    size = _pairs_at_once(settings.batch_size, max(pair.longest for pair in pairs), room(settings, device))
+    arguments = DPOConfig(
+        output_dir=str(output),
+        max_steps=steps,
+        per_device_train_batch_size=size,
+        gradient_accumulation_steps=settings.batch_size // size,
+        max_length=None,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=round(settings.warmup * steps),
+        max_grad_norm=settings.max_grad_norm,
+        optim="adamw_torch_fused",
+        beta=settings.beta,
+        bf16=in_bfloat16(settings, device),
+        use_cpu=device == "cpu",
+        dataloader_pin_memory=device == "cuda",
+        gradient_checkpointing=settings.gradient_checkpointing,
+        remove_unused_columns=False,
+        seed=seed % 2**32,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+    )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # with more it would train a copy on each, which trl doesn't support
+    return arguments
+
+
+def _pairs_at_once(batch_size: int, longest: int, room: int) -> int:
+    """Return the size of the pieces of a step: pieces are equally large, so that all pairs count the same."""
+    fitting = max(1, room // (2 * longest))
+    return max(size for size in range(1, min(batch_size, fitting) + 1) if batch_size % size == 0)

@@ -1,0 +1,93 @@
+"""The recipe eto, with a real, if tiny, language model: as a method, as a baseline, and phase by phase."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eef_framework.config.loading import load_config
+from eef_framework.config.tree import RunConfig
+from eef_framework.pipeline import methods, run
+from eef_framework.pipeline.alone import Alone
+from eef_framework.plugins import Registry, load_plugins
+from eef_framework.records import Example, Trajectory
+from eef_framework.runs import read_rows
+
+SMALL = """\
+extends: {method}
+environment: corridor
+expert: {{name: wanderer, skill: 0.7}}
+policy: {{name: transformers, tiny: {{hidden: 32, layers: 2, heads: 2, feed_forward: 64}}}}
+format: {{style: action, instructions: false}}
+iterations: 1
+collect: {{tasks: {{split: train, count: 12}}}}
+clone: {{trainer: {{name: sft, steps: 20, batch_size: 8, learning_rate: 0.003, trackers: []}}}}
+explore: {{sampling: {{temperature: 1.0, max_tokens: 12, constrain: true}}}}
+evaluate: {{tasks: {{split: test, count: 4}}, sampling: {{temperature: 0.0, max_tokens: 12, constrain: true}}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return load_plugins(["builtin", "eef_framework.testing.plugin", "eef_attribution.plugin"], {})
+
+
+def small(folder: Path, registry: Registry, method: str = "eto", **more: Any) -> RunConfig:
+    (folder / "small.yaml").write_text(SMALL.format(method=method))
+    settings = [f"{key}={value}" for key, value in more.items()]
+    return load_config(folder / "small.yaml", settings, {}, registry)
+
+
+def test_the_recipe_is_the_published_method(tmp_path: Path, registry: Registry) -> None:
+    config = small(tmp_path, registry)
+    assert (config.attributor, config.explore.attribute, config.explore.simulations) == (None, "none", 1)
+    assert (config.select.pairs, config.select.keep, config.tune.start) == (True, "latest", "previous")
+    assert config.tune.trainer is not None
+    assert (
+        config.tune.trainer | {"epochs": 3, "batch_size": 32, "learning_rate": 1e-6, "beta": 0.1} == config.tune.trainer
+    )
+
+
+def test_as_a_baseline_it_brings_its_trainer_and_shares_the_clone(tmp_path: Path, registry: Registry) -> None:
+    main, baseline = methods(small(tmp_path, registry, "eef", baselines="[eto]"), registry)
+    assert (main.select.pairs, baseline.select.pairs) == (False, True)
+    assert (main.tune.trainer, baseline.tune.start) == (None, "previous")
+    assert (baseline.tune.trainer or {})["name"] == "dpo"
+    assert baseline.clone == main.clone
+    assert baseline.explore.sampling == main.explore.sampling
+
+
+@pytest.mark.slow
+def test_a_run_learns_from_pairs_and_can_be_taken_up(tmp_path: Path, registry: Registry) -> None:
+    config = small(tmp_path, registry, "rft", baselines="[eto]")
+    metrics = run(config, registry, tmp_path / "run")
+    assert [row.label for row in metrics.rows] == ["expert", "sft", "rft 1", "eto 1"]
+    place = tmp_path / "run/methods/eto/1"
+    played = {t.id: t for t in read_rows(place / "explore/simulations.jsonl", Trajectory)}
+    played |= {t.id: t for t in read_rows(tmp_path / "run/collect/trajectories.jsonl", Trajectory)}
+    examples = list(read_rows(place / "select/examples.jsonl", Example))
+    assert examples
+    for example in examples:
+        better, worse = played[example.trajectory], played[str(example.info["rejected"])]
+        assert better.reward > worse.reward
+        assert better.task == worse.task
+    assert not (tmp_path / "run/methods/eto/clone").exists()
+    (first,) = (json.loads(row) for row in (place / "tune/checkpoint/training.jsonl").read_text().splitlines()[:1])
+    assert first["loss"] == pytest.approx(0.6931, abs=1e-4)
+    assert "ETO" in (tmp_path / "run/report.html").read_text()
+    (tmp_path / "run/metrics.json").unlink()
+    assert run(config, registry, tmp_path / "run").rows == metrics.rows
+
+
+def test_pairs_can_be_chosen_and_learnt_phase_by_phase(tmp_path: Path, registry: Registry) -> None:
+    with Alone(small(tmp_path, registry), registry) as phase:
+        phase.collect(tmp_path / "expert.jsonl")
+        base = phase.base(tmp_path / "expert.jsonl", tmp_path / "base")
+        phase.explore(tmp_path / "expert.jsonl", base.path, tmp_path / "explored")
+        chosen = phase.select(tmp_path / "expert.jsonl", [tmp_path / "explored"], tmp_path / "pairs.jsonl")
+        assert chosen
+        assert all(example.rejected for example in chosen)
+        tuned, cost = phase.train(tmp_path / "pairs.jsonl", base.path, tmp_path / "tuned")
+    assert (tuned.path / "model.safetensors").exists()
+    assert cost.trained_tokens > 0
