@@ -1,17 +1,22 @@
 """How fast are rollouts? Many episodes in the engine, beside one at a time with transformers' `generate`.
 
-Both sides load the same weights in the same type and play the same tasks of the generated shop, with pages as in
-WebShop and the whole episode as history. The model answers every turn in full; what is then done in the shop is what
-the scripted shopper does there, so that a model that can't shop yet sees the pages of whole episodes. `generate` has
-its cache of keys and values within a call, and starts anew with every turn; of each group of tasks it plays those whose
-length is nearest to the group's mean. The sides take turns, every time on other tasks; medians are compared, in
-wall-clock time and in processor time, which other programs on the machine change less.
+Both sides have the same weights in the same type and play the same tasks with the whole episode as history: those of
+the generated shop, few turns and long pages as in WebShop, or of another environment. The model answers every turn in
+full, always with the greatest number of tokens, as the ends of answers are made impossible: otherwise chance decides
+which side has more to write. What is then done is what a scripted expert does there, so that a model that can't play
+yet sees the observations of whole episodes. `generate` has its cache of keys and values within a call, and starts anew
+with every turn; of each group of tasks it plays those whose length is nearest to the group's mean. The sides take
+turns, every time on other tasks; medians are compared, in wall-clock time and in processor time, which other programs
+on the machine change less.
+
+How long the model itself takes, apart for prompts and for further tokens, says where the limit is: an engine that cost
+nothing else would take that long.
 
 Tokens through the model are compared with the least there can be: every different beginning once for each group of
 episodes that are in flight together.
 
     python benchmarks/rollout_speed.py                          # smollm2-135m, about 15 minutes on two cores
-    python benchmarks/rollout_speed.py --dtype bfloat16
+    python benchmarks/rollout_speed.py --dtype bfloat16 --env '{name: sciworld, types: [boil]}' --expert sciworld-gold
     python benchmarks/rollout_speed.py --quick                  # a model with random weights, some seconds
 """
 
@@ -26,6 +31,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import yaml
+
 from eef_framework.chat.format import ChatFormat
 from eef_framework.interfaces import Policy, Sampling
 from eef_framework.plugins import load_plugins
@@ -39,6 +46,8 @@ FORMAT = ChatFormat(style="action")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="smollm2-135m", help="`tiny`, or whatever policy.model takes")
+    parser.add_argument("--env", default="{name: shop, mode: text}", help="environment and settings, as YAML")
+    parser.add_argument("--expert", default="shopper", help="scripted expert and settings, as YAML")
     parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
     parser.add_argument("--device", default="auto")
     parser.add_argument("--in-flight", type=int, default=16, help="episodes at once in the engine")
@@ -66,24 +75,55 @@ def measure(arguments: argparse.Namespace) -> dict:
     sampling = Sampling(temperature=arguments.temperature, max_tokens=arguments.max_tokens)
     needed = 1 + arguments.turns * arguments.in_flight
     with tempfile.TemporaryDirectory() as folder:
-        environment, demonstrations = shopping(needed)
+        environment, demonstrations = played(arguments.env, arguments.expert, needed)
         settings = TransformersPolicy(model=arguments.model, dtype=arguments.dtype, device=arguments.device)
         checkpoint = base(settings, environment, demonstrations, Path(folder))
         engine = settings.load(checkpoint)
         plain = OneAtATime(engine, checkpoint)
+        clock = Clock(engine._engine.model, engine._chat.end_ids)
         waiting = iter(demonstrations)
         first = [next(waiting)]
         for policy in (engine, plain):  # both sides warm up
-            play(policy, environment, first, sampling)
+            play(policy, environment, first, sampling, clock)
         turns: dict[str, list[dict]] = {"engine": [], "generate": []}
         for turn in range(arguments.turns):
             group = [next(waiting) for _ in range(arguments.in_flight)]
             parts = [("engine", engine, arguments.in_flight), ("generate", plain, arguments.alone)]
             for side, policy, count in parts if turn % 2 == 0 else parts[::-1]:
                 part = typical(group, count)
-                turns[side].append(play(policy, environment, part, sampling))
+                turns[side].append(play(policy, environment, part, sampling, clock))
                 print(f"{side}: {turns[side][-1]}", flush=True)
     return summary(arguments, turns, str(engine._engine.model.dtype), torch.get_num_threads())
+
+
+class Clock:
+    """Measures how long a model takes, and makes ends of answers impossible.
+
+    Args:
+        model: whose calls to measure.
+        ends: the tokens that end an answer.
+    """
+
+    def __init__(self, model, ends) -> None:
+        self._ends = sorted(ends)
+        self.reset()
+        model.register_forward_pre_hook(self._begin, with_kwargs=True)
+        model.register_forward_hook(self._end, with_kwargs=True)
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self.seconds = {"prompts": 0.0, "further tokens": 0.0}
+        self.calls = {"prompts": 0, "further tokens": 0}
+
+    def _begin(self, model, args, kwargs) -> None:
+        self._began = time.perf_counter()
+
+    def _end(self, model, args, kwargs, output):
+        part = "further tokens" if kwargs["input_ids"].shape[1] == 1 else "prompts"
+        self.seconds[part] += time.perf_counter() - self._began
+        self.calls[part] += 1
+        output.logits[..., self._ends] = -1e4
+        return output
 
 
 def typical(group: list, count: int) -> list:
@@ -92,17 +132,19 @@ def typical(group: list, count: int) -> list:
     return sorted(group, key=lambda each: abs(len(each.steps) - mean))[:count]
 
 
-def shopping(count: int):
-    """Return the shop and the scripted shopper's episodes."""
+def played(environment: str, expert: str, count: int):
+    """Return an environment and a scripted expert's episodes there."""
     registry = load_plugins()
-    environment = registry.build("environment", {"name": "shop", "mode": "text"})
-    expert = registry.build("expert", {"name": "shopper"})
+    world, who = (
+        registry.build(kind, spec if isinstance(spec := yaml.safe_load(text), dict) else {"name": spec})
+        for kind, text in (("environment", environment), ("expert", expert))
+    )
 
     async def collect():
-        tasks = list(environment.tasks("train")[:count])
-        return [trajectory async for trajectory in expert.demonstrate(environment, tasks, 0)]
+        tasks = list(world.tasks("train")[:count])
+        return [trajectory async for trajectory in who.demonstrate(world, tasks, 0)]
 
-    return environment, asyncio.run(collect())
+    return world, asyncio.run(collect())
 
 
 def base(settings, environment, demonstrations, folder: Path) -> Checkpoint:
@@ -146,8 +188,9 @@ class OneAtATime(Policy):
         return Response(text=chat.text(new), token_ids=tuple(new), tokenizer=chat.fingerprint)
 
 
-def play(policy: Policy, environment, demonstrations, sampling: Sampling) -> dict:
+def play(policy: Policy, environment, demonstrations, sampling: Sampling, clock: Clock) -> dict:
     """Play episodes, all at once as far as the policy lets them. Returns figures."""
+    clock.reset()
     engine = getattr(policy, "_engine", None)
     before = (engine.statistics.tokens, engine.statistics.recomputed) if engine else (0, 0)
     seen: list[tuple[int, ...]] = []
@@ -160,6 +203,8 @@ def play(policy: Policy, environment, demonstrations, sampling: Sampling) -> dic
         "sampled": sum(len(new) for _, new in answers),
         "seconds": round(wall, 2),
         "processor_seconds": round(processor, 2),
+        "in_model": {part: round(seconds, 2) for part, seconds in clock.seconds.items()},
+        "calls": dict(clock.calls),
     }
     if engine:
         seen = [(*prompt, *new[:-1]) for prompt, new in answers]
@@ -207,6 +252,8 @@ def summary(arguments: argparse.Namespace, turns: dict[str, list[dict]], dtype: 
 
     report: dict = {
         "model": arguments.model,
+        "environment": arguments.env,
+        "turns_an_episode": length,
         "dtype": dtype,
         "threads": threads,
         "in_flight": arguments.in_flight,
@@ -217,6 +264,14 @@ def summary(arguments: argparse.Namespace, turns: dict[str, list[dict]], dtype: 
         rates = {side: rate(side, clock) for side in turns}
         report[f"episodes_per_minute, {clock}"] = rates
         report[f"times as fast, {clock}"] = rates["engine"] / rates["generate"]
+    for side, played in turns.items():
+        for part in ("prompts", "further tokens"):
+            seconds = sum(turn["in_model"][part] for turn in played)
+            report[f"{side}: {part}, ms an answer"] = 1e3 * seconds / sum(turn["answers"] for turn in played)
+            report[f"{side}: {part}, ms a call"] = 1e3 * seconds / max(1, sum(turn["calls"][part] for turn in played))
+        report[f"{side}: in the model"] = sum(sum(turn["in_model"].values()) for turn in played) / sum(
+            turn["seconds"] for turn in played
+        )
     engine = turns["engine"]
     report["tokens_to_unavoidable"] = sum(turn["tokens"] for turn in engine) / sum(t["unavoidable"] for t in engine)
     report["tokens_per_answer"] = sum(turn["tokens"] for turn in engine) / sum(turn["answers"] for turn in engine)
@@ -225,13 +280,23 @@ def summary(arguments: argparse.Namespace, turns: dict[str, list[dict]], dtype: 
 
 
 def as_text(report: dict) -> str:
-    lines = [f"{report['model']}, {report['dtype']}, {report['threads']} threads, {report['in_flight']} in flight"]
+    lines = [
+        f"{report['environment']}, {report['turns_an_episode']:.1f} turns an episode; "
+        f"{report['model']}, {report['dtype']}, {report['threads']} threads, {report['in_flight']} in flight"
+    ]
     for clock, words in (("seconds", "wall clock"), ("processor_seconds", "processor time")):
         rates = report[f"episodes_per_minute, {clock}"]
         lines.append(
             f"{words}: engine {rates['engine']:.2f} episodes/min, generate {rates['generate']:.2f}: "
             f"{report[f'times as fast, {clock}']:.1f} times as fast (medians of {len(report['turns']['engine'])})"
         )
+    lines += [
+        f"{side}: {100 * report[f'{side}: in the model']:.0f} % of the time in the model; an answer takes "
+        f"{report[f'{side}: prompts, ms an answer']:.0f} ms for its prompt and "
+        f"{report[f'{side}: further tokens, ms an answer']:.0f} ms for further tokens "
+        f"({report[f'{side}: further tokens, ms a call']:.0f} ms a call)"
+        for side in ("engine", "generate")
+    ]
     lines.append(
         f"tokens through the model: {report['tokens_per_answer']:.0f} per answer, "
         f"{report['tokens_to_unavoidable']:.3f} times the unavoidable; "
