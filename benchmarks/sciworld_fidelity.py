@@ -12,9 +12,13 @@ Every type of task is played in two or more variations, each along the simulator
   agrees with itself then too, the plugin is wrong; if not, the simulator's answer is one of several that depend on
   nothing but where objects happen to lie.
 
+The plugin's JVM gives all objects the same identity hash. With `--stock-hashes 2` the stock class gets that option,
+too, and nothing else changes: then it should give the plugin's answers to the letter.
+
 Prints a table, writes JSON, and exits with 1 if anything diverged.
 
     python benchmarks/sciworld_fidelity.py            # 60 variations, about 15 minutes on 2 cores
+    python benchmarks/sciworld_fidelity.py --stock-hashes 2 --repeats 1
     python benchmarks/sciworld_fidelity.py --quick    # 4
 """
 
@@ -76,13 +80,15 @@ def main() -> None:
             episodes = [one for several in pool.map(lambda task: planned(environment, task), tasks) for one in several]
         print(f"{len(tasks)} variations of {len({t.kind for t in tasks})} types, {len(episodes)} episodes", flush=True)
         played = []
-        for number in range(REPEATS):
+        for number in range(arguments.repeats):
             played.append(repeat(environment, tasks, episodes, number))
             print(f"plugin, run {number + 1}: {time.monotonic() - began:.0f} s since the start", flush=True)
         restarts = environment.simulators.restarts
     diverged = [e for i, e in enumerate(episodes) if any(run[i] != played[0][i] for run in played)]
-    print(f"plugin, {REPEATS} times, {AT_ONCE} at once: {len(diverged)} of {len(episodes)} diverged", flush=True)
-    stock = stock_answers(episodes)
+    print(
+        f"plugin, {arguments.repeats} times, {AT_ONCE} at once: {len(diverged)} of {len(episodes)} diverged", flush=True
+    )
+    stock = stock_answers(episodes, arguments.stock_hashes)
     agreeing = [i for i, (first, second) in enumerate(stock) if first == second]
     same_order = [i for i in agreeing if stock[i][0] == [list(answer) for answer in played[0][i]]]
     unlike = [i for i in agreeing if unordered(stock[i][0]) != unordered(played[0][i])]
@@ -98,7 +104,8 @@ def main() -> None:
         "types": len({task.kind for task in tasks}),
         "episodes": len(episodes),
         "states": sum(len(answers) for answers in played[0]),
-        "repeats": REPEATS,
+        "repeats": arguments.repeats,
+        "stock_hashes": arguments.stock_hashes or "default",
         "sessions_at_once": AT_ONCE,
         "jvm_restarts": restarts,
         "gold_paths": sum(episode.way == "gold" for episode in episodes),
@@ -202,11 +209,11 @@ def repeat(environment: Any, tasks: Sequence[Any], episodes: Sequence[Episode], 
     return [answers[index] for index in range(len(episodes))]
 
 
-def stock_answers(episodes: Sequence[Episode]) -> list[tuple[Any, Any]]:
+def stock_answers(episodes: Sequence[Episode], hashes: str) -> list[tuple[Any, Any]]:
     """Play every episode in a process of its own, twice."""
 
     def play(index: int) -> Any:
-        return stock_process(episodes[index], listing=index % 5 == 0)
+        return stock_process(episodes[index], listing=index % 5 == 0, hashes=hashes)
 
     with ThreadPoolExecutor(STOCK_PROCESSES) as pool:
         first, second = (list(pool.map(play, range(len(episodes)))) for _ in range(2))
@@ -273,6 +280,8 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--variations", type=int, default=2, help="of every type")
     parser.add_argument("--types", type=int, help="how many types; all by default")
+    parser.add_argument("--repeats", type=int, default=REPEATS, help="how often the plugin plays every episode")
+    parser.add_argument("--stock-hashes", default="", help="the stock class's hashCode, an option of Java")
     parser.add_argument("--quick", action="store_true", help="two variations of two types")
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"))
     parser.add_argument("--stock", action="store_true", help=argparse.SUPPRESS)
