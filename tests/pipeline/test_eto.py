@@ -8,8 +8,10 @@ import pytest
 
 from eef_framework.config.loading import load_config
 from eef_framework.config.tree import RunConfig
+from eef_framework.errors import ConfigError
 from eef_framework.pipeline import methods, run
 from eef_framework.pipeline.alone import Alone
+from eef_framework.pipeline.plan import plan
 from eef_framework.plugins import Registry, load_plugins
 from eef_framework.records import Example, Trajectory
 from eef_framework.runs import read_rows
@@ -56,6 +58,13 @@ def test_as_a_baseline_it_brings_its_trainer_and_shares_the_clone(tmp_path: Path
     assert (baseline.tune.trainer or {})["name"] == "dpo"
     assert baseline.clone == main.clone
     assert baseline.explore.sampling == main.explore.sampling
+
+
+def test_other_methods_beside_it_need_a_trainer_of_their_own(tmp_path: Path, registry: Registry) -> None:
+    config = small(tmp_path, registry, "eto", baselines="[rft]")
+    assert [each.select.pairs for each in methods(config, registry)] == [True, False]
+    with pytest.raises(ConfigError, match=r"trainer 'dpo'"):
+        plan(config, registry)
 
 
 @pytest.mark.slow
