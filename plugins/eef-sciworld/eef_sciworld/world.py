@@ -41,13 +41,16 @@ class World:
         self.wanted = wanted
         self.actions: list[str] = []
         self._outcomes: list[Outcome] = []
+        self._viewed = 0  # in how many states there was a view, with whatever is wanted
         self._slots = slots
 
     def begin(self) -> tuple[str, View]:
         """Return the task in words, and the first view."""
-        return self._slots.run(
+        task, view = self._slots.run(
             lambda simulator: (simulator.description(), self._view(simulator, self._outcomes[0])), self
         )
+        self._viewed = 1
+        return task, view
 
     def step(self, action: str) -> View:
         """Carry out an action.
@@ -58,10 +61,14 @@ class World:
         view = self._slots.run(lambda simulator: self._view(simulator, simulator.step(action)), self)
         self.actions.append(action)
         self._outcomes.append(view.outcome)
+        self._viewed += 1
         return view
 
     def restore(self, simulator: Simulator) -> None:
         """Bring a simulator into this state, by replay, and compare every answer with the one remembered.
+
+        Valid actions are listed where they were before, as slow as that is: now and then the simulator changes the
+        world when it lists them (bees swarm otherwise in `grow-fruit`).
 
         Raises:
             ReplayDivergence: one differs.
@@ -70,13 +77,16 @@ class World:
         if not self._outcomes:
             self._outcomes.append(first)
         self._compare(0, first)
+        self._list_again(simulator, 0)
         for state, action in enumerate(self.actions, 1):
             self._compare(state, simulator.step(action))
+            self._list_again(simulator, state)
 
     def copy(self) -> World:
         """Return an independent world in the same state. Takes no simulator until something is done in it."""
         copy = World(self._slots, self.setup, self.wanted)
         copy.actions, copy._outcomes = list(self.actions), list(self._outcomes)
+        copy._viewed = self._viewed
         return copy
 
     def forget(self) -> None:
@@ -86,6 +96,10 @@ class World:
     def _view(self, simulator: Simulator, outcome: Outcome) -> View:
         look, inventory = (simulator.look(), simulator.inventory()) if self.wanted.surroundings else ("", "")
         return View(outcome, look, inventory, simulator.valid_actions() if self.wanted.actions else None)
+
+    def _list_again(self, simulator: Simulator, state: int) -> None:
+        if self.wanted.actions and state < self._viewed:
+            simulator.valid_actions()
 
     def _compare(self, state: int, actual: Outcome) -> None:
         if actual != (expected := self._outcomes[state]):

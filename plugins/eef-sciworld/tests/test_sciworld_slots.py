@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 from eef_sciworld.jvm import JvmHung, JvmLost
-from eef_sciworld.simulator import Setup
+from eef_sciworld.simulator import Setup, Simulator
 from eef_sciworld.slots import LOSSES, Slots
 from eef_sciworld.world import Wanted, World
 from hypothesis import given, settings
@@ -118,6 +118,21 @@ def test_most_of_many_worlds_that_take_turns_keep_their_simulators():
         for each in worlds:
             each.step("a")
     assert slots.rebuilt - before < 0.5 * 10 * 10
+
+
+def test_what_listing_actions_does_to_a_world_is_done_again_when_it_comes_back(monkeypatch):
+    monkeypatch.setattr(Simulator, "valid_actions", lambda simulator: (simulator._interface.step("listed"),))
+    said = []
+    for interrupted in (False, True):
+        slots = Slots(1, Machine().start)
+        listing = World(slots, Setup("task", 0, ""), Wanted(actions=True))
+        listing.begin()
+        listing.step("a")
+        if interrupted:
+            world(slots, 1).step("b")  # takes the only simulator
+            listing = listing.copy()
+        said.append(listing.step("c").outcome.text)
+    assert said == [expected(0, "listed", "a", "listed", "c")] * 2
 
 
 def test_a_copy_goes_on_by_itself():
