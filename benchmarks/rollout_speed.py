@@ -140,8 +140,13 @@ def played(environment: str, expert: str, count: int):
         for kind, text in (("environment", environment), ("expert", expert))
     )
 
+    tasks = list(world.tasks("train")[:count])
+    if len(tasks) < count:
+        raise SystemExit(
+            f"{environment} has {len(tasks)} training tasks, {count} are needed: lower --in-flight or --turns"
+        )
+
     async def collect():
-        tasks = list(world.tasks("train")[:count])
         return [trajectory async for trajectory in who.demonstrate(world, tasks, 0)]
 
     return world, asyncio.run(collect())
