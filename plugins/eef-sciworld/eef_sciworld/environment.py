@@ -48,8 +48,9 @@ class SciWorld(Environment):
     mode: Literal["text", "compact"] = "text"
     """How states read: `text` as the simulator words them, `compact` for models with short contexts."""
     admissible: Literal["none", "compact", "valid"] = "none"
-    """Which actions observations list: `valid`, the simulator's (up to 1,300), or those of them that tasks are done
-    with. Listing takes ten times as long as a step. It is a hint: the simulator understands more than it lists."""
+    """Which actions observations list: `valid`, the simulator's list without what it then wouldn't understand (up to
+    1,300 actions), or those of them that tasks are done with. Listing takes more than ten times as long as a step.
+    It is a hint: the simulator understands more than it lists."""
     slots: int | None = Field(default=None, gt=0)
     """Most simulators at a time, each about 45 MB; by default 64, or as many as fit into half of the free memory.
     More episodes than that may be open: those without a simulator are brought back by replay when it is their turn."""

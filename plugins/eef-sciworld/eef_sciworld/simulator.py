@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eef_framework.errors import EnvironmentFailure
+from eef_sciworld.hidden import hidden_objects
 
 if TYPE_CHECKING:
     from eef_sciworld.jvm import Jvm
@@ -84,6 +86,22 @@ class Simulator:
     def valid_actions(self) -> tuple[str, ...]:
         """Return the actions that ScienceWorld lists here, sorted. Takes ten times as long as a step."""
         return self._strings(self._interface.getValidActionObjectCombinations())
+
+    def understood_actions(self) -> tuple[str, ...]:
+        """Return those of the listed actions that ScienceWorld understands, sorted.
+
+        Up to half of what it lists names something that can't be named where it is, such as a cup in a closed cupboard.
+        """
+        listed = json.loads(str(self._interface.getValidActionObjectCombinationsJSON()))["validActions"]
+        hidden = hidden_objects(json.loads(str(self._interface.getObjectTree(""))))
+        return tuple(
+            sorted(
+                each["action"]
+                for each in listed
+                # A number chooses from what the simulator itself offers.
+                if each["action"].isdecimal() or hidden.isdisjoint(map(str, each["obj_ids"]))
+            )
+        )
 
     def gold_path(self, setup: Setup) -> tuple[str, ...]:
         """Start an episode, and return actions that solve it. Takes up to some seconds."""

@@ -67,7 +67,7 @@ class World:
     def restore(self, simulator: Simulator) -> None:
         """Bring a simulator into this state, by replay, and compare every answer with the one remembered.
 
-        Valid actions are listed where they were before, as slow as that is: now and then the simulator changes the
+        Actions are listed where they were before, as slow as that is: now and then the simulator changes the
         world when it lists them (bees swarm otherwise in `grow-fruit`).
 
         Raises:
@@ -95,11 +95,11 @@ class World:
 
     def _view(self, simulator: Simulator, outcome: Outcome) -> View:
         look, inventory = (simulator.look(), simulator.inventory()) if self.wanted.surroundings else ("", "")
-        return View(outcome, look, inventory, simulator.valid_actions() if self.wanted.actions else None)
+        return View(outcome, look, inventory, simulator.understood_actions() if self.wanted.actions else None)
 
     def _list_again(self, simulator: Simulator, state: int) -> None:
         if self.wanted.actions and state < self._viewed:
-            simulator.valid_actions()
+            simulator.understood_actions()
 
     def _compare(self, state: int, actual: Outcome) -> None:
         if actual != (expected := self._outcomes[state]):

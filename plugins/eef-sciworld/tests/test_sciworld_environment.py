@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from eef_sciworld.environment import SciWorld
 from eef_sciworld.experts import FallibleExpert, GoldExpert
 from eef_sciworld.protocol import VARIATIONS, variations
+from eef_sciworld.simulator import Setup
 
 from eef_framework.errors import EnvironmentFailure, ExpertFailure
 from eef_framework.interfaces import replay
@@ -133,6 +135,26 @@ def test_compact_mode_lists_what_the_expert_does(task):
                 seen = trajectory.observation(state)
                 assert len(seen.text.split()) < 160
                 assert step.action in seen.actions or " in " in step.action or " to " in step.action
+
+
+def test_listed_actions_are_understood_and_those_on_things_in_closed_cupboards_are_not_listed(environment):
+    kitchen = Setup("change-the-state-of-matter-of", 2, "easy")
+
+    def after(simulator, action):
+        simulator.load(kitchen)
+        return simulator.step(action)
+
+    def look(simulator):
+        simulator.load(kitchen)
+        everything, listed = simulator.valid_actions(), simulator.understood_actions()
+        left_out = [action for action in everything if action not in listed and action.startswith("pick up")]
+        some = random.Random(0).sample(listed, 20)
+        return {a: after(simulator, a).understood for a in some}, {a: after(simulator, a).understood for a in left_out}
+
+    listed, left_out = environment.simulators.run(look)
+    assert all(listed.values()), listed
+    assert "pick up sodium chloride" in left_out
+    assert not any(left_out.values()), left_out
 
 
 @pytest.mark.slow

@@ -121,7 +121,7 @@ def test_most_of_many_worlds_that_take_turns_keep_their_simulators():
 
 
 def test_what_listing_actions_does_to_a_world_is_done_again_when_it_comes_back(monkeypatch):
-    monkeypatch.setattr(Simulator, "valid_actions", lambda simulator: (simulator._interface.step("listed"),))
+    monkeypatch.setattr(Simulator, "understood_actions", lambda simulator: (simulator._interface.step("listed"),))
     said = []
     for interrupted in (False, True):
         slots = Slots(1, Machine().start)
