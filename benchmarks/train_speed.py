@@ -160,50 +160,11 @@ def ours(model: Path, order: list, arguments: argparse.Namespace, scratch: Path,
         device="cpu",
         precision=arguments.precision,
         trackers=(),
+        packing=packs,
     )
-    training = (packing() if packs else Training)(settings, order, Checkpoint(path=model), scratch, 0)
+    training = Training(settings, order, Checkpoint(path=model), scratch, 0)
     training._batches = iter(steps_of(order, arguments.batch_size))  # the order is fixed outside, for all
     return timed(lambda: [training.advance()["loss"] for _ in range(arguments.steps)], order)
-
-
-def packing() -> type:
-    """Return our loop with examples packed behind one another instead of padded."""
-    import torch
-
-    from eef_framework.training.collate import Batch
-    from eef_framework.training.loop import Training
-
-    class Packing(Training):
-        def _cut(self, batch: list) -> list[list]:
-            cut: list[list] = [[]]
-            for example in sorted(batch, key=lambda example: -len(example.ids)):  # first fit, the longest first
-                fits = (piece for piece in cut if sum(len(each.ids) for each in piece) + len(example.ids) <= ROOM)
-                piece = next(fits, None)
-                if piece is None:
-                    cut.append(piece := [])
-                piece.append(example)
-            return [piece for piece in cut if piece]
-
-        def _collated(self, piece: list) -> Batch:
-            inputs = [example.ids[: example.places[-1]] for example in piece]
-            starts = [sum(map(len, inputs[:number])) for number in range(len(piece))]
-            self._places = torch.tensor([[place for ids in inputs for place in range(len(ids))]])
-            shown = [start + at - 1 for start, each in zip(starts, piece, strict=True) for at in each.places]
-            return Batch(
-                ids=torch.tensor([[token for ids in inputs for token in ids]]),
-                shown=torch.tensor(shown),
-                rows=torch.zeros(len(shown), dtype=torch.long),
-                columns=torch.arange(len(shown)),
-                labels=torch.tensor([each.ids[place] for each in piece for place in each.places]),
-                weights=torch.tensor([weight for each in piece for weight in each.weights]),
-            )
-
-        def _logits(self, batch: Batch) -> torch.Tensor:
-            # Places that start again at 0 are how transformers is told where neighbours begin.
-            ids, places = batch.ids, self._places
-            return self._model(input_ids=ids, position_ids=places, use_cache=False, logits_to_keep=batch.shown).logits
-
-    return Packing
 
 
 def theirs(model: Path, order: list, arguments: argparse.Namespace, size: int, scratch: Path) -> dict:

@@ -8,6 +8,7 @@ construction, and nothing is searched for in a finished text.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -58,6 +59,8 @@ class ChatTokenizer:
         self.tokenizer = tokenizer
         self._backend = _backend(tokenizer)
         self.fingerprint = fingerprint("\n".join(f"{i} {t}" for t, i in sorted(tokenizer.get_vocab().items())))
+        longest_first = sorted((token for token in self._special() if len(token) > 1), key=len, reverse=True)
+        self._control = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
         self._folds_system = self._refuses_system()
         self._opening = self._render((Message(role="user", content=_MARK),), prompt=True)
         self._lead, self._stop = self._frame()
@@ -110,7 +113,14 @@ class ChatTokenizer:
 
     def answer_ids(self, text: str) -> list[int]:
         """Return the tokens of an answer as they stand behind a prompt, without the stop token."""
-        return self._continued(self._opening, self._lead + text)
+        return self._continued(self._opening, self._lead + self.harmless(text))
+
+    def harmless(self, text: str) -> str:
+        """Return a text in which no special token is spelt: a space is put behind its first character.
+
+        Otherwise what a page or an expert writes, such as `<|im_end|>`, would end a turn or begin another one.
+        """
+        return self._control.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
 
     def tokens(self, text: str) -> list[int]:
         """Return a text's tokens as they are in the middle of a conversation."""
@@ -142,7 +152,7 @@ class ChatTokenizer:
         """Return a turn's tokens, given how the template writes it."""
         if message.token_ids is not None and message.tokenizer == self.fingerprint:
             return list(message.token_ids)
-        if message.content.strip() not in shown:
+        if self.harmless(message.content).strip() not in shown:
             raise ConfigError(
                 f"the chat template turns the answer {message.content!r} into {shown!r}",
                 "Train without thoughts (format.thoughts: false), or put another chat template into its folder.",
@@ -195,7 +205,7 @@ class ChatTokenizer:
 
     def _render(self, messages: Conversation, *, prompt: bool) -> str:
         """Return the text the template makes of messages, ready for an answer if it is to be a prompt."""
-        plain = [{"role": message.role, "content": message.content} for message in messages]
+        plain = [{"role": message.role, "content": self.harmless(message.content)} for message in messages]
         if self._folds_system and len(plain) > 1 and plain[0]["role"] == "system":
             instructions = plain.pop(0)["content"]
             plain[0]["content"] = f"{instructions}\n\n{plain[0]['content']}"

@@ -1,4 +1,4 @@
-"""From examples to tensors. What is learnt is settled in preparation; collation only pads."""
+"""From examples to tensors. What is learnt is settled in preparation; collation only puts it into rows."""
 
 from __future__ import annotations
 
@@ -37,20 +37,22 @@ class Preparation(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Examples padded to one length."""
+    """Examples in rows of one length: padded, or several in one row."""
 
     ids: Any
-    """Token ids, `(examples, longest)`, padded on the right, where causal attention never looks."""
+    """Token ids, `(rows, longest)`, padded on the right, where causal attention never looks."""
     shown: Any
-    """The positions that predict a token to learn in any example, `(positions,)`, ascending."""
+    """The positions that predict a token to learn in any row, `(positions,)`, ascending."""
     rows: Any
-    """For each token to learn, its example, `(learnt,)`."""
+    """For each token to learn, its row, `(learnt,)`."""
     columns: Any
     """For each token to learn, which of the shown positions predicts it, `(learnt,)`."""
     labels: Any
     """The tokens to learn, `(learnt,)`."""
     weights: Any
     """Their weights, `(learnt,)`."""
+    positions: Any = None
+    """Where several examples share a row, the place of each token in its own, `(rows, longest)`."""
 
 
 def prepare(
@@ -102,7 +104,7 @@ def _last_end(weights: Sequence[float], room: int) -> int:
     return max((place for place in range(1, room + 1) if weights[place - 1] > 0 >= weights[place]), default=0)
 
 
-def collate(examples: Sequence[Prepared], pad: int) -> Batch:
+def collate(examples: Sequence[Prepared], pad: int = 0) -> Batch:
     """Pad examples to the length of the longest.
 
     Args:

@@ -19,6 +19,7 @@ from eef_framework.records import Checkpoint
 from eef_framework.training.batches import batches, number_of_steps, pieces, share
 from eef_framework.training.collate import Batch, Prepared, collate
 from eef_framework.training.lora import Lora, adapted, merged
+from eef_framework.training.packing import pack, packs, refuse_to_mix_neighbours
 from eef_framework.training.settings import in_bfloat16, room
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class Training:
         self._room = room(settings, self._accelerator.device.type)
         model = load_model(start.path, "auto", "cpu")
         self._start, self._saved_dtype = start, model.dtype
+        if settings.packing:
+            refuse_to_mix_neighbours(model)
         model = _trainable(model, settings)
         self._partial = "logits_to_keep" in inspect.signature(model.forward).parameters or settings.lora is not None
         self._model, self._optimizer = self._accelerator.prepare(model, _optimizer(model, settings))
@@ -114,12 +117,13 @@ class Training:
         """Take one optimisation step. Returns its loss and the length of the gradient."""
         total = sum(weight for example in batch for weight in example.weights)
         processes = self._accelerator.num_processes
-        mine = share(self._cut(batch), self._accelerator.process_index, processes)
+        cut, collated = (packs, pack) if self._settings.packing else (pieces, collate)
+        mine = share(cut(batch, self._room), self._accelerator.process_index, processes)
         loss = 0.0
         for number, (piece, counts) in enumerate(mine, 1):
             with self._accelerator.no_sync(self._model) if number < len(mine) else nullcontext():
                 # Gradients are averaged over processes, and the step wants their sum.
-                part = self._weighted_sum(self._collated(piece)) * (processes * counts / total)
+                part = self._weighted_sum(collated(piece)) * (processes * counts / total)
                 self._accelerator.backward(part)
             loss += part.item() / processes
         loss = self._sum(loss)
@@ -143,23 +147,18 @@ class Training:
             return number
         return float(self._accelerator.reduce(torch.tensor(number, device=self._accelerator.device), "sum"))
 
-    def _cut(self, batch: list[Prepared]) -> list[list[Prepared]]:
-        return pieces(batch, self._room)
-
-    def _collated(self, piece: list[Prepared]) -> Batch:
-        return collate(piece, pad=0)
-
     def _logits(self, batch: Batch) -> Any:
         # Only where something is learnt: at most positions of most examples nothing is.
         keep = {"logits_to_keep": batch.shown} if self._partial else {}
-        return self._model(input_ids=batch.ids, use_cache=False, **keep).logits
+        places = {} if batch.positions is None else {"position_ids": batch.positions}
+        return self._model(input_ids=batch.ids, use_cache=False, **keep, **places).logits
 
     def _weighted_sum(self, batch: Batch) -> Any:
         """Return the sum of w * -log p over the tokens to learn."""
         import torch
 
-        batch = Batch(*(tensor.to(self._accelerator.device) for tensor in batch))
-        logits = self._logits(batch)  # (examples, shown, vocabulary)
+        batch = Batch(*(None if tensor is None else tensor.to(self._accelerator.device) for tensor in batch))
+        logits = self._logits(batch)  # (rows, shown, vocabulary)
         learnt = logits[batch.rows, batch.columns if self._partial else batch.shown[batch.columns]].float()
         losses = torch.nn.functional.cross_entropy(learnt, batch.labels, reduction="none")  # (learnt,)
         return (losses * batch.weights).sum()

@@ -37,6 +37,9 @@ class SftTrainer(FineTuning):
 
     over_long: Literal["drop", "cut"] = "drop"
     """What becomes of longer ones: they are left out, or cut behind the last turn that fits. Both are counted."""
+    packing: bool = False
+    """Put the examples of a piece one behind another, without attention between them, in place of padding them to one
+    length. Batches are cut by length, which leaves about 1 % of padding, so that there is little to gain."""
     weight_decay: float = Field(default=0.0, ge=0)
     """For matrices; vectors, such as the scales of norms, don't decay."""
     processes: int = Field(default=1, gt=0)

@@ -1,6 +1,7 @@
 """The templates that models really come with, as TRL ships them: what is trained is what the agent said, and no more.
 
-Tokens are followed all the way into batches: many examples in one piece or each by itself, whole or cut.
+Tokens are followed all the way into batches: many examples in one piece or each by itself, padded or packed, whole or
+cut.
 """
 
 from collections import Counter
@@ -17,6 +18,7 @@ from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.records import Example, Message
 from eef_framework.training.batches import pieces
 from eef_framework.training.collate import collate, prepare
+from eef_framework.training.packing import pack, packs
 
 SPECIAL = {
     "cohere": ["<|START_OF_TURN_TOKEN|>", "<|END_OF_TURN_TOKEN|>", "<|SYSTEM_TOKEN|>", "<|CHATBOT_TOKEN|>"],
@@ -86,12 +88,24 @@ def conversations(draw):
 
 def wanted(tokens, examples):
     """Return how often each token should be learnt, and what the learnt turns say."""
-    learnt = [m.content for example in examples for m in example.messages if m.weight > 0]
+    learnt = [tokens.harmless(m.content) for example in examples for m in example.messages if m.weight > 0]
     return Counter(token for text in learnt for token in (*tokens.answer_ids(text), *tokens.stop_ids)), learnt
 
 
 def learnt_in(batch):
     return Counter(batch.labels.tolist())
+
+
+def said_in(tokens, batch):
+    """Return the texts of the turns that are learnt in a batch. The stop tokens are learnt with every turn."""
+    turns, turn = [], []
+    for token in batch.labels.tolist():
+        turn.append(token)
+        if turn[-len(tokens.stop_ids) :] == list(tokens.stop_ids):
+            turns.append(tokens.text(turn))
+            turn = []
+    assert turn == []
+    return turns
 
 
 @pytest.mark.parametrize("family", SPECIAL)
@@ -101,18 +115,10 @@ def test_the_trained_tokens_are_those_of_the_wanted_turns(family, examples, room
     tokens = chat(family)
     counted, texts = wanted(tokens, examples)
     prepared = prepare(examples, tokens, max_tokens=100000).examples
-    batches = [collate(piece, pad=0) for piece in pieces(prepared, room)]
-    assert sum(map(learnt_in, batches), Counter()) == counted
-    turns = []
-    for example in prepared:
-        turn = []
-        for place in example.places:
-            turn.append(example.ids[place])
-            if turn[-len(tokens.stop_ids) :] == list(tokens.stop_ids):
-                turns.append(tokens.text(turn))
-                turn = []
-        assert turn == []  # the stop token is learnt with every turn
-    assert turns == texts
+    padded, packed = map(collate, pieces(prepared, room)), map(pack, packs(prepared, room))
+    for batches in map(list, (padded, packed)):
+        assert sum(map(learnt_in, batches), Counter()) == counted
+        assert sorted(text for batch in batches for text in said_in(tokens, batch)) == sorted(texts)
 
 
 @pytest.mark.parametrize("family", SPECIAL)
@@ -137,6 +143,24 @@ def test_a_cut_example_has_its_first_turns_whole_and_nothing_of_the_rest(family,
         ends = [place for place in whole.places if whole.ids[place] == tokens.stop_ids[-1]]
         assert each.places[-1] in ends
         assert not [end for end in ends if each.places[-1] < end < room]  # as many turns as fit
+
+
+@pytest.mark.parametrize("family", SPECIAL)
+@pytest.mark.parametrize("spelt", ["</s>", "{}", "x{}y{}"])
+def test_special_tokens_that_pages_or_answers_spell_end_no_turn_and_begin_none(family, spelt):
+    tokens = chat(family)
+    spelt = spelt.format(SPECIAL[family][0], SPECIAL[family][-1])
+
+    def conversation(page, answer):
+        asked, said = Message(role="user", content=page), Message(role="assistant", content=answer, weight=1.0)
+        return (asked, said, asked, said)
+
+    special = set(tokens.tokenizer.all_special_ids)
+    plain, spelling = (tokens.encode(conversation(f"page {word}", f"Action: {word}.")) for word in ("word", spelt))
+    assert [token for token in spelling.ids if token in special] == [token for token in plain.ids if token in special]
+    learnt = [token for token, weight in zip(spelling.ids, spelling.weights, strict=True) if weight]
+    assert learnt == 2 * [*tokens.answer_ids(f"Action: {spelt}."), *tokens.stop_ids]
+    assert tokens.text(learnt).replace(" ", "") == 2 * f"Action:{spelt}."
 
 
 @pytest.mark.parametrize("family", SPECIAL)

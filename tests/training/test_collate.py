@@ -55,7 +55,7 @@ def test_each_label_is_predicted_at_the_position_before_it(examples):
     batch = collate(examples, pad=0)
     found = [
         (row, batch.shown[column].item() + 1, label, weight)
-        for row, column, label, weight in zip(*(t.tolist() for t in batch[2:]), strict=True)
+        for row, column, label, weight in zip(*(t.tolist() for t in batch[2:6]), strict=True)
     ]
     assert found == [
         (row, place, e.ids[place], weight)
