@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from eef_framework.policies.row import Row
 
 
-_ROUNDING = {"torch.float32": 1e-4}
-"""What logits differ by when they are computed in other batches, generously (measured with SmolLM2-135M: 5e-5 at most).
-In bfloat16 it is up to 0.75: no choice would be safe from that, so there is no margin for the shorter types."""
+_ROUNDING = {"torch.float32": 5e-5}
+"""How close choices are made again alone: twice what margins changed by at most in other batches (SmolLM2-135M, 76,800
+choices, `benchmarks/rounding.py`). In bfloat16 logits change by up to 0.75: no choice would be safe from that, so there
+is no margin for the shorter types."""
 
 _MOST_ROOM = 65536
 """Largest batch where the device's memory doesn't set the limit, in tokens."""
@@ -56,7 +57,7 @@ class TransformersPolicy(TrainablePolicy):
     quarter of the device's free memory, and 65,536 at most. Never changes a result."""
     tie_margin: float | None = Field(default=None, ge=0)
     """How much rounding in batches may change a logit. A choice that such a change could turn is made again for that
-    answer alone, so that answers don't depend on what else is asked. Where it is null: 1e-4 in float32. In the shorter
+    answer alone, so that answers don't depend on what else is asked. Where it is null: 5e-5 in float32. In the shorter
     types rounding is so coarse that nearly every choice would be made again; there it is 0, and answers may depend on
     what else is asked."""
     memory_mb: int = Field(default=128, ge=0)
