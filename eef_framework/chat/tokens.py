@@ -150,8 +150,8 @@ class ChatTokenizer:
 
     def _turn(self, message: Message, shown: str) -> list[int]:
         """Return a turn's tokens, given how the template writes it."""
-        if message.token_ids is not None and message.tokenizer == self.fingerprint:
-            return list(message.token_ids)
+        if (sampled := self._sampled(message)) is not None:
+            return list(sampled)
         if self.harmless(message.content).strip() not in shown:
             raise ConfigError(
                 f"the chat template turns the answer {message.content!r} into {shown!r}",
@@ -163,7 +163,13 @@ class ChatTokenizer:
         """Return how many tokens of a turn say nothing but what gets no loss."""
         if not message.silent:
             return 0
-        return sum(len(self.text(turn[:end])) <= message.silent for end in range(1, len(turn) + 1))
+        start = message.content[: message.silent]
+        length = len(start if self._sampled(message) is not None else self.harmless(start))
+        return sum(len(self.text(turn[:end])) <= length for end in range(1, len(turn) + 1))
+
+    def _sampled(self, message: Message) -> Sequence[int] | None:
+        """Return the tokens of a turn, if they are known, and this tokenizer's."""
+        return message.token_ids if message.tokenizer == self.fingerprint else None
 
     def _behind(self, earlier: str, text: str) -> tuple[str, str]:
         """Split what follows an earlier prompt into the turn that answers it and what comes behind its stop token."""

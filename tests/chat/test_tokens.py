@@ -283,7 +283,10 @@ def test_long_conversations_are_no_problem():
 
 @pytest.mark.parametrize("name", TEMPLATES)
 @settings(max_examples=30, deadline=None)
-@given(thought=st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=20).map(str.strip))
+@given(
+    thought=st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=20).map(str.strip)
+    | st.sampled_from(sorted(set(STOPS.values())))
+)
 def test_a_silent_start_has_no_loss_and_the_rest_has(name, thought):
     tokens, silent = chat(TEMPLATES[name]), f"Thought: {thought}.\n"
     messages = (user("a"), agent(silent + "Action: click[x]", silent=len(silent)), user("b"), agent("Action: y"))
