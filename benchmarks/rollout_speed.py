@@ -5,7 +5,8 @@ the generated shop, few turns and long pages as in WebShop, or of another enviro
 full, always with the greatest number of tokens, as the ends of answers are made impossible: otherwise chance decides
 which side has more to write. What is then done is what a scripted expert does there, so that a model that can't play
 yet sees the observations of whole episodes. `generate` has its cache of keys and values within a call, and starts anew
-with every turn; of each group of tasks it plays those whose length is nearest to the group's mean. The sides take
+with every turn; of each group of tasks it plays those whose length is nearest to the group's mean. The engine has as
+many episodes in flight as it is told until the last ones of a group, as in a run with many tasks. The sides take
 turns, every time on other tasks; medians are compared, in wall-clock time and in processor time, which other programs
 on the machine change less.
 
@@ -13,9 +14,9 @@ How long the model itself takes, apart for prompts and for further tokens, says 
 nothing else would take that long.
 
 Tokens through the model are compared with the least there can be: every different beginning once for each group of
-episodes that are in flight together.
+episodes.
 
-    python benchmarks/rollout_speed.py                          # smollm2-135m, about 15 minutes on two cores
+    python benchmarks/rollout_speed.py                          # smollm2-135m, about 20 minutes on two cores
     python benchmarks/rollout_speed.py --dtype bfloat16 --env '{name: sciworld, types: [boil]}' --expert sciworld-gold
     python benchmarks/rollout_speed.py --quick                  # a model with random weights, some seconds
 """
@@ -51,6 +52,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
     parser.add_argument("--device", default="auto")
     parser.add_argument("--in-flight", type=int, default=16, help="episodes at once in the engine")
+    parser.add_argument("--episodes", type=int, default=32, help="episodes of the engine, in each of its turns")
     parser.add_argument("--alone", type=int, default=2, help="episodes one after the other, in each turn of that side")
     parser.add_argument("--turns", type=int, default=3, help="how often each side plays")
     parser.add_argument("--max-tokens", type=int, default=24, help="longest answer")
@@ -61,6 +63,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.model, arguments.turns, arguments.in_flight, arguments.max_tokens = "tiny", 2, 4, 8
+        arguments.episodes = 8
     report = measure(arguments)
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "summary.json").write_text(json.dumps(report, indent=2))
@@ -73,7 +76,7 @@ def measure(arguments: argparse.Namespace) -> dict:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     sampling = Sampling(temperature=arguments.temperature, max_tokens=arguments.max_tokens)
-    needed = 1 + arguments.turns * arguments.in_flight
+    needed = 1 + arguments.turns * arguments.episodes
     with tempfile.TemporaryDirectory() as folder:
         environment, demonstrations = played(arguments.env, arguments.expert, needed)
         settings = TransformersPolicy(model=arguments.model, dtype=arguments.dtype, device=arguments.device)
@@ -84,14 +87,16 @@ def measure(arguments: argparse.Namespace) -> dict:
         waiting = iter(demonstrations)
         first = [next(waiting)]
         for policy in (engine, plain):  # both sides warm up
-            play(policy, environment, first, sampling, clock)
+            play(policy, environment, first, sampling, clock, 1)
         turns: dict[str, list[dict]] = {"engine": [], "generate": []}
         for turn in range(arguments.turns):
-            group = [next(waiting) for _ in range(arguments.in_flight)]
-            parts = [("engine", engine, arguments.in_flight), ("generate", plain, arguments.alone)]
-            for side, policy, count in parts if turn % 2 == 0 else parts[::-1]:
-                part = typical(group, count)
-                turns[side].append(play(policy, environment, part, sampling, clock))
+            group = [next(waiting) for _ in range(arguments.episodes)]
+            parts = [
+                ("engine", engine, group, arguments.in_flight),
+                ("generate", plain, typical(group, arguments.alone), 1),
+            ]
+            for side, policy, part, at_once in parts if turn % 2 == 0 else parts[::-1]:
+                turns[side].append(play(policy, environment, part, sampling, clock, at_once))
                 print(f"{side}: {turns[side][-1]}", flush=True)
     return summary(arguments, turns, str(engine._engine.model.dtype), torch.get_num_threads())
 
@@ -143,7 +148,7 @@ def played(environment: str, expert: str, count: int):
     tasks = list(world.tasks("train")[:count])
     if len(tasks) < count:
         raise SystemExit(
-            f"{environment} has {len(tasks)} training tasks, {count} are needed: lower --in-flight or --turns"
+            f"{environment} has {len(tasks)} training tasks, {count} are needed: lower --episodes or --turns"
         )
 
     async def collect():
@@ -193,14 +198,14 @@ class OneAtATime(Policy):
         return Response(text=chat.text(new), token_ids=tuple(new), tokenizer=chat.fingerprint)
 
 
-def play(policy: Policy, environment, demonstrations, sampling: Sampling, clock: Clock) -> dict:
-    """Play episodes, all at once as far as the policy lets them. Returns figures."""
+def play(policy: Policy, environment, demonstrations, sampling: Sampling, clock: Clock, at_once: int) -> dict:
+    """Play episodes, so many at once: where one ends, the next begins. Returns figures."""
     clock.reset()
     engine = getattr(policy, "_engine", None)
     before = (engine.statistics.tokens, engine.statistics.recomputed) if engine else (0, 0)
     seen: list[tuple[int, ...]] = []
     wall, processor = time.perf_counter(), time.process_time()
-    answers = asyncio.run(all_of(policy, environment, demonstrations, sampling))
+    answers = asyncio.run(all_of(policy, environment, demonstrations, sampling, at_once))
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
     figures = {
         "episodes": len(demonstrations),
@@ -219,13 +224,13 @@ def play(policy: Policy, environment, demonstrations, sampling: Sampling, clock:
     return figures
 
 
-async def all_of(policy: Policy, environment, demonstrations, sampling: Sampling) -> list[tuple]:
+async def all_of(policy: Policy, environment, demonstrations, sampling: Sampling, at_once: int) -> list[tuple]:
     """Play episodes side by side. Returns prompt and sampled tokens of every answer."""
-    one_by_one = asyncio.Semaphore(1 if isinstance(policy, OneAtATime) else len(demonstrations))
+    places = asyncio.Semaphore(at_once)
 
     async def episode(trajectory) -> list[tuple]:
         answers, steps = [], []
-        async with one_by_one:
+        async with places:
             for turn, step in enumerate(trajectory.steps):
                 conversation = FORMAT.conversation(environment.instructions, trajectory.initial, steps)
                 seed = derive(0, trajectory.id, turn)

@@ -12,6 +12,7 @@ from eef_framework.errors import ConfigError, PolicyFailure
 from eef_framework.interfaces import Sampling, TrainablePolicy
 from eef_framework.models.gguf import convert
 from eef_framework.models.store import resolve
+from eef_framework.policies.attention import without_copies
 from eef_framework.policies.batching import Batcher
 from eef_framework.policies.loading import Device, Dtype, load_model, load_tokenizer, pick_device
 from eef_framework.policies.memory import Memory
@@ -104,7 +105,7 @@ class TransformersPolicy(TrainablePolicy):
 
         device = pick_device(self.device)
         dtype = "float32" if self.dtype == "auto" and device == "cpu" else self.dtype
-        model = load_model(checkpoint.path, dtype, device).eval()
+        model = without_copies(load_model(checkpoint.path, dtype, device).eval())
         policy = self.model_copy()
         chat = ChatTokenizer(load_tokenizer(checkpoint.path))
         margin = self.tie_margin if self.tie_margin is not None else _ROUNDING.get(str(model.dtype), 0.0)

@@ -1,0 +1,60 @@
+"""Attention in which several query heads share keys and values, without a copy of these for each head.
+
+Behind a cache and with a mask, transformers 5 copies the keys and values of all rows for every query head before
+torch's attention sees them. On a processor that takes longer than the attention itself, and torch needs no copies
+there. On a GPU its fast kernels do, so models stay as they are elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_NAME = "sdpa_without_copies"
+
+
+def without_copies(model: Any) -> Any:
+    """Return a model, set to attend without copies where it is on a processor and would make them.
+
+    Args:
+        model: a causal language model of transformers.
+    """
+    config = model.config
+    heads = getattr(config, "num_attention_heads", 1)
+    shared = (getattr(config, "num_key_value_heads", None) or heads) < heads
+    if shared and model.device.type == "cpu" and config._attn_implementation == "sdpa":
+        _register()
+        model.set_attn_implementation(_NAME)
+    return model
+
+
+def _register() -> None:
+    from transformers import AttentionInterface, AttentionMaskInterface
+
+    AttentionInterface.register(_NAME, _attend)
+    AttentionMaskInterface.register(_NAME, AttentionMaskInterface()["sdpa"])
+
+
+def _attend(
+    module: Any,
+    query: Any,
+    key: Any,
+    value: Any,
+    attention_mask: Any,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **others: Any,
+) -> tuple[Any, None]:
+    """Return what each position attends to, `(rows, positions, heads, width)`, from keys and values of fewer heads."""
+    from torch.nn.functional import scaled_dot_product_attention
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    several = query.shape[2] > 1 and query.shape[1] > key.shape[1] and attention_mask is not None
+    if not several or others.get("position_bias") is not None or others.get("softcap") is not None:
+        found: tuple[Any, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
+        )
+        return found
+    attended = scaled_dot_product_attention(
+        query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling, enable_gqa=True
+    )
+    return attended.transpose(1, 2).contiguous(), None
