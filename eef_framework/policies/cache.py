@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache as once
 from typing import Any
 
-_AHEAD = 32
+AHEAD = 32
 """For how many more tokens memory is reserved whenever there isn't enough."""
 
 
@@ -43,20 +43,20 @@ def merged(caches: Sequence[Any], masks: Sequence[Any], config: Any) -> tuple[An
         return caches[0], masks[0]
     whole, width = empty_cache(config), max(mask.shape[1] for mask in masks)
     for index, layers in enumerate(zip(*(cache.layers for cache in caches), strict=True)):
-        keys = _stacked([layer.keys for layer in layers], width)
-        whole.update(keys, _stacked([layer.values for layer in layers], width), index)
+        keys, values = [layer.keys for layer in layers], [layer.values for layer in layers]
+        whole.layers[index].hold([_stacked(keys, width), _stacked(values, width)], width)
         for layer in layers:
             layer.reset()  # so that there is never a second copy of more than one layer
     return whole, torch.cat([torch.nn.functional.pad(mask, (width - mask.shape[1], 0)) for mask in masks])
 
 
 def _stacked(parts: Sequence[Any], width: int) -> Any:
-    """Join tensors `(rows, heads, positions, channels)` of several lengths, padded on the left."""
+    """Join tensors `(rows, heads, positions, channels)` of several lengths, padded on the left, room on the right."""
     some = parts[0]
-    whole = some.new_zeros(sum(map(len, parts)), some.shape[1], width, some.shape[3])
+    whole = some.new_zeros(sum(map(len, parts)), some.shape[1], width + AHEAD, some.shape[3])
     row = 0
     for part in parts:
-        whole[row : row + len(part), :, width - part.shape[2] :] = part
+        whole[row : row + len(part), :, width - part.shape[2] : width] = part
         row += len(part)
     return whole
 
@@ -82,11 +82,17 @@ def _reserving() -> type[Any]:
             wanted = there + key_states.shape[2]
             known, new = (self.keys, self.values), (key_states, value_states)
             if wanted > self._room[0].shape[2]:
-                self._room = [_wider(old, wanted + _AHEAD) for old in known]
+                self._room = [_wider(old, wanted + AHEAD) for old in known]
             for room, more in zip(self._room, new, strict=True):
                 room[:, :, there:wanted] = more
             self.keys, self.values = (room[:, :, :wanted] for room in self._room)
             return self.keys, self.values
+
+        def hold(self, room: list[Any], length: int) -> None:
+            """Take over keys and values, of whose positions so many are in use and the others reserved."""
+            self.lazy_initialization(*room)
+            self._room = room
+            self.keys, self.values = (each[:, :, :length] for each in room)
 
         def batch_select_indices(self, indices: Any) -> None:
             """Keep these rows."""

@@ -178,8 +178,8 @@ class Engine:
         """Run what isn't known of some sequences through the model. Returns logits, cache and mask, as `_prefill`."""
         import torch
 
-        cache, mask = assembled(known, self.model.config, self.model.device)
         ids, seen = self._padded([ids[some.length :] for ids, some in zip(sequences, known, strict=True)])
+        cache, mask = assembled(known, ids.shape[1], self.model.config, self.model.device)
         mask = torch.cat([mask, seen], dim=1)
         return self._forward(ids, mask, cache, seen), cache, mask
 

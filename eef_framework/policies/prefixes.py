@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from eef_framework.policies.cache import empty_cache, is_plain
+from eef_framework.policies.cache import AHEAD, empty_cache, is_plain
 
 _WORTH_SHARING = 16
 """Shortest beginning that is kept because different prompts share it, in tokens."""
@@ -131,11 +131,12 @@ class Prefixes:
         self._bytes -= prefix.bytes if prefix else 0
 
 
-def assembled(known: Sequence[Known], config: Any, device: Any) -> tuple[Any, Any]:
+def assembled(known: Sequence[Known], new: int, config: Any, device: Any) -> tuple[Any, Any]:
     """Return a cache that holds what is known, padded on the left, and the mask of its positions.
 
     Args:
         known: for each row, what is known of it.
+        new: how many more positions are about to be added; memory for them is reserved.
         config: the model's.
         device: where the model is.
     """
@@ -146,12 +147,12 @@ def assembled(known: Sequence[Known], config: Any, device: Any) -> tuple[Any, An
     mask = torch.tensor([[0] * (width - row.length) + [1] * row.length for row in known]).long().to(device)
     some = next((row.prefix for row in known if row.length), None)
     for layer, shape in enumerate(some.layers if some else []):
-        pair = [tensor.new_zeros(len(known), tensor.shape[0], width, tensor.shape[2]) for tensor in shape]
+        pair = [tensor.new_zeros(len(known), len(tensor), width + new + AHEAD, tensor.shape[2]) for tensor in shape]
         for index, row in enumerate(known):
             if row.prefix and row.length:
                 for padded, tensor in zip(pair, row.prefix.layers[layer], strict=True):
-                    padded[index, :, width - row.length :] = tensor[:, : row.length]
-        cache.update(*pair, layer)
+                    padded[index, :, width - row.length : width] = tensor[:, : row.length]
+        cache.layers[layer].hold(pair, width)
     return cache, mask
 
 

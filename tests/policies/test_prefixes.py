@@ -133,7 +133,7 @@ def test_keys_are_kept_without_padding_and_assembled_with_it():
     prefixes = wanting()
     keep(prefixes, (1, 2), (3,))
     known = [prefixes.find((1, 2, 3, 4), (2, 4)), Known(), prefixes.find((1, 2, 9), (2, 3))]
-    cache, mask = assembled(known, hf.LlamaConfig(**SMALL), "cpu")
+    cache, mask = assembled(known, 1, hf.LlamaConfig(**SMALL), "cpu")
     assert mask.tolist() == [[1, 1, 1], [0, 0, 0], [0, 1, 1]]
     assert cache.layers[0].keys[:, 0, :, 0].tolist() == [[1, 2, 3], [0, 0, 0], [0, 1, 2]]
 
