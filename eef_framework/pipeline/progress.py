@@ -64,6 +64,8 @@ class ConsoleProgress(Progress):
                 bars.update(bar, completed=done, total=total, detail=detail)
 
             yield update
+            if bars.tasks[bar].total is None:  # a phase that doesn't count
+                update(1, 1)
 
     def skipped(self, title: str) -> None:
         """Say so on a line."""
