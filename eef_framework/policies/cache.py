@@ -94,6 +94,11 @@ def _reserving() -> type[Any]:
             self._room = room
             self.keys, self.values = (each[:, :, :length] for each in room)
 
+        def reset(self) -> None:
+            """Forget everything."""
+            super().reset()
+            self._room = []  # the reserved memory would stay otherwise
+
         def batch_select_indices(self, indices: Any) -> None:
             """Keep these rows."""
             super().batch_select_indices(indices)

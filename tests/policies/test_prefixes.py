@@ -1,4 +1,5 @@
 import random
+import weakref
 
 import pytest
 import torch
@@ -196,7 +197,8 @@ def test_reserved_memory_holds_what_was_put_there():
     assert got[1].equal(plain.layers[0].values)
 
 
-def test_caches_are_merged_with_padding_on_the_left():
+def two_caches():
+    """Return caches of two rows with three positions and of one row with five, and their masks."""
     caches, masks = [], []
     for rows, length in ((2, 3), (1, 5)):
         cache = empty_cache(hf.LlamaConfig(**SMALL))
@@ -205,6 +207,19 @@ def test_caches_are_merged_with_padding_on_the_left():
             cache.update(values, values, layer)
         caches.append(cache)
         masks.append(torch.ones(rows, length, dtype=torch.long))
+    return caches, masks
+
+
+def test_merged_caches_give_their_memory_back():
+    caches, masks = two_caches()
+    reserved = [weakref.ref(tensor) for cache in caches for layer in cache.layers for tensor in layer._room]
+    assert len(reserved) == 8
+    merged(caches, masks, hf.LlamaConfig(**SMALL))
+    assert not any(tensor() is not None for tensor in reserved)
+
+
+def test_caches_are_merged_with_padding_on_the_left():
+    caches, masks = two_caches()
     whole, mask = merged(caches, masks, hf.LlamaConfig(**SMALL))
     assert mask.tolist() == [[0, 0, 1, 1, 1], [0, 0, 1, 1, 1], [1, 1, 1, 1, 1]]
     assert whole.layers[1].keys[:, 0, :, 0].tolist() == [[0, 0, 1, 2, 3], [0, 0, 4, 5, 6], [1, 2, 3, 4, 5]]
