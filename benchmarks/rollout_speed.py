@@ -1,14 +1,14 @@
 """How fast are rollouts? Many episodes in the engine, beside one at a time with transformers' `generate`.
 
 Both sides have the same weights in the same type and play the same tasks with the whole episode as history: those of
-the generated shop, few turns and long pages as in WebShop, or of another environment. The model answers every turn in
-full, always with the greatest number of tokens, as the ends of answers are made impossible: otherwise chance decides
-which side has more to write. What is then done is what a scripted expert does there, so that a model that can't play
-yet sees the observations of whole episodes. `generate` has its cache of keys and values within a call, and starts anew
-with every turn; of each group of tasks it plays those whose length is nearest to the group's mean. The engine has as
-many episodes in flight as it is told until the last ones of a group, as in a run with many tasks. The sides take
-turns, every time on other tasks; medians are compared, in wall-clock time and in processor time, which other programs
-on the machine change less.
+the generated shop, few turns and long pages as in WebShop, or of another environment. What is done in them is what a
+scripted expert does, so that a model that can't play yet sees the observations of whole episodes. The model answers
+every turn with as many tokens as the expert's action has there, or with a fixed number; it can't end an answer itself,
+or chance would decide which side has more to write. `generate` has its cache of keys and values within a call, and
+starts anew with every turn; of each group of tasks it plays those whose length is nearest to the group's mean. The
+engine has as many episodes in flight as it is told until the last ones of a group, as in a run with many tasks. The
+sides take turns, every time on other tasks; medians are compared, in wall-clock time and in processor time, which other
+programs on the machine change less.
 
 How long the model itself takes, apart for prompts and for further tokens, says where the limit is: an engine that cost
 nothing else would take that long.
@@ -55,15 +55,14 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=32, help="episodes of the engine, in each of its turns")
     parser.add_argument("--alone", type=int, default=2, help="episodes one after the other, in each turn of that side")
     parser.add_argument("--turns", type=int, default=3, help="how often each side plays")
-    parser.add_argument("--max-tokens", type=int, default=24, help="longest answer")
+    parser.add_argument("--answer-tokens", type=int, help="length of every answer; the expert's action's if left out")
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--threads", type=int, help="of torch; its own choice if left out")
     parser.add_argument("--quick", action="store_true", help="a tiny model and few episodes, to see that it works")
     parser.add_argument("--out", type=Path, default=Path("runs/rollout-speed"))
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.model, arguments.turns, arguments.in_flight, arguments.max_tokens = "tiny", 2, 4, 8
-        arguments.episodes = 8
+        arguments.model, arguments.turns, arguments.in_flight, arguments.episodes = "tiny", 2, 4, 8
     report = measure(arguments)
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "summary.json").write_text(json.dumps(report, indent=2))
@@ -75,7 +74,6 @@ def measure(arguments: argparse.Namespace) -> dict:
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    sampling = Sampling(temperature=arguments.temperature, max_tokens=arguments.max_tokens)
     needed = 1 + arguments.turns * arguments.episodes
     with tempfile.TemporaryDirectory() as folder:
         environment, demonstrations = played(arguments.env, arguments.expert, needed)
@@ -87,7 +85,7 @@ def measure(arguments: argparse.Namespace) -> dict:
         waiting = iter(demonstrations)
         first = [next(waiting)]
         for policy in (engine, plain):  # both sides warm up
-            play(policy, environment, first, sampling, clock, 1)
+            play(policy, environment, first, arguments, clock, 1)
         turns: dict[str, list[dict]] = {"engine": [], "generate": []}
         for turn in range(arguments.turns):
             group = [next(waiting) for _ in range(arguments.episodes)]
@@ -96,7 +94,7 @@ def measure(arguments: argparse.Namespace) -> dict:
                 ("generate", plain, typical(group, arguments.alone), 1),
             ]
             for side, policy, part, at_once in parts if turn % 2 == 0 else parts[::-1]:
-                turns[side].append(play(policy, environment, part, sampling, clock, at_once))
+                turns[side].append(play(policy, environment, part, arguments, clock, at_once))
                 print(f"{side}: {turns[side][-1]}", flush=True)
     return summary(arguments, turns, str(engine._engine.model.dtype), torch.get_num_threads())
 
@@ -198,14 +196,14 @@ class OneAtATime(Policy):
         return Response(text=chat.text(new), token_ids=tuple(new), tokenizer=chat.fingerprint)
 
 
-def play(policy: Policy, environment, demonstrations, sampling: Sampling, clock: Clock, at_once: int) -> dict:
+def play(policy: Policy, environment, demonstrations, arguments, clock: Clock, at_once: int) -> dict:
     """Play episodes, so many at once: where one ends, the next begins. Returns figures."""
     clock.reset()
     engine = getattr(policy, "_engine", None)
     before = (engine.statistics.tokens, engine.statistics.recomputed) if engine else (0, 0)
     seen: list[tuple[int, ...]] = []
     wall, processor = time.perf_counter(), time.process_time()
-    answers = asyncio.run(all_of(policy, environment, demonstrations, sampling, at_once))
+    answers = asyncio.run(all_of(policy, environment, demonstrations, arguments, at_once))
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
     figures = {
         "episodes": len(demonstrations),
@@ -224,9 +222,10 @@ def play(policy: Policy, environment, demonstrations, sampling: Sampling, clock:
     return figures
 
 
-async def all_of(policy: Policy, environment, demonstrations, sampling: Sampling, at_once: int) -> list[tuple]:
+async def all_of(policy: Policy, environment, demonstrations, arguments, at_once: int) -> list[tuple]:
     """Play episodes side by side. Returns prompt and sampled tokens of every answer."""
     places = asyncio.Semaphore(at_once)
+    chat = policy._parts[1] if isinstance(policy, OneAtATime) else policy._chat
 
     async def episode(trajectory) -> list[tuple]:
         answers, steps = [], []
@@ -234,9 +233,11 @@ async def all_of(policy: Policy, environment, demonstrations, sampling: Sampling
             for turn, step in enumerate(trajectory.steps):
                 conversation = FORMAT.conversation(environment.instructions, trajectory.initial, steps)
                 seed = derive(0, trajectory.id, turn)
+                # The token behind the action is the one that would end the answer.
+                length = arguments.answer_tokens or 1 + len(chat.answer_ids(FORMAT.answer(step.action)))
+                sampling = Sampling(temperature=arguments.temperature, max_tokens=length)
                 response = await policy.act(conversation, trajectory.observation(turn), sampling, seed)
                 steps.append(step.changed(response=response))
-                chat = policy._parts[1] if isinstance(policy, OneAtATime) else policy._chat
                 answers.append((tuple(chat.prompt_ids(conversation)), response.token_ids))
         return answers
 
@@ -267,7 +268,7 @@ def summary(arguments: argparse.Namespace, turns: dict[str, list[dict]], dtype: 
         "dtype": dtype,
         "threads": threads,
         "in_flight": arguments.in_flight,
-        "max_tokens": arguments.max_tokens,
+        "answer_tokens": sum(t["sampled"] for t in turns["engine"]) / sum(t["answers"] for t in turns["engine"]),
         "turns": turns,
     }
     for clock in ("seconds", "processor_seconds"):
@@ -291,7 +292,8 @@ def summary(arguments: argparse.Namespace, turns: dict[str, list[dict]], dtype: 
 
 def as_text(report: dict) -> str:
     lines = [
-        f"{report['environment']}, {report['turns_an_episode']:.1f} turns an episode; "
+        f"{report['environment']}, {report['turns_an_episode']:.1f} turns an episode, "
+        f"{report['answer_tokens']:.1f} tokens an answer; "
         f"{report['model']}, {report['dtype']}, {report['threads']} threads, {report['in_flight']} in flight"
     ]
     for clock, words in (("seconds", "wall clock"), ("processor_seconds", "processor time")):
