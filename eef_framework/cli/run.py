@@ -41,12 +41,12 @@ def run(
     if dry_run:
         _show_plan(config, registry, console)
         return
-    from eef_framework.evaluation.wording import results_table
+    from eef_framework.evaluation.wording import results
     from eef_framework.pipeline import run as run_pipeline
 
     folder = out or Path("runs") / Path(recipe).stem
     metrics = run_pipeline(config, registry, folder, console)
-    console.print(results_table(metrics))
+    console.print(results(metrics))
     console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
 
 

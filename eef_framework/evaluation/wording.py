@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from eef_framework.records import Difference, Estimate, ResultRow, RunMetrics
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 Outcome = Literal["ahead", "behind", "undecided"]
 
@@ -66,32 +66,33 @@ def count(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write a time: `0.4 s`, `3 min 20 s`, `5 h 12 min`."""
+    """Write a time in ten characters at most: `0.4 s`, `3 min 20 s`, `14 min`, `5 h 12 min`, `31 h`."""
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    if minutes < 10:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    if hours < 10:
+        return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+    return f"{seconds / 3600:.0f} h"
 
 
-def results_table(metrics: RunMetrics) -> Table:
-    """Return a run's rows as a table for a terminal of 80 columns, comparisons below it."""
+def results(metrics: RunMetrics) -> Group:
+    """Return a run's rows as a table for a terminal of 80 columns, with what they are above it, comparisons below."""
     from rich import box
+    from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(
-        title=_title(metrics),
-        caption="\n".join(map(describe, metrics.differences)) or None,
-        title_justify="left",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     table.add_column("", no_wrap=True)
     for heading in ("success %", "reward", "steps", "sims", "tokens", "time"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in metrics.rows:
         table.add_row(*_cells(row))
-    return table
+    sentences = [Text(describe(difference)) for difference in metrics.differences]
+    return Group(Text(_title(metrics)), "", table, "", *sentences)
 
 
 def _title(metrics: RunMetrics) -> str:
@@ -100,7 +101,7 @@ def _title(metrics: RunMetrics) -> str:
     tasks = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else f"{sizes[0]}"
     splits = "/".join(sorted({evaluation.split for evaluation in evaluations}))
     lost = sum(evaluation.errors for evaluation in evaluations)
-    title = f"{tasks} {splits} tasks; success: reward >= {metrics.threshold:g}; 95 % intervals"
+    title = f"{' '.join(filter(None, (tasks, splits)))} tasks; success: reward >= {metrics.threshold:g}; 95 % intervals"
     return title + (f"; {lost} episodes lost to errors, counted as failures" if lost else "")
 
 

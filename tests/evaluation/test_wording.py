@@ -3,9 +3,11 @@ from __future__ import annotations
 import io
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
-from eef_framework.evaluation.wording import count, describe, duration, outcome, percent, plus_minus, results_table
+from eef_framework.evaluation.wording import count, describe, duration, outcome, percent, plus_minus, results
 from eef_framework.records import Cost, Difference, Estimate, Evaluation, ResultRow, RunMetrics
 
 
@@ -53,11 +55,18 @@ def test_estimates_are_written_with_their_interval_or_the_lack_of_one():
 def test_counts_and_durations_are_brief():
     assert [count(x) for x in (7, 999, 12_300, 4_500_000, 2e9)] == ["7", "999", "12.3k", "4.5M", "2.0G"]
     assert [duration(x) for x in (0.42, 59.97, 200, 18_720)] == ["0.4 s", "1 min 0 s", "3 min 20 s", "5 h 12 min"]
+    longer = [duration(x) for x in (599.4, 599.6, 812, 3_599, 111_600)]
+    assert longer == ["9 min 59 s", "10 min", "14 min", "1 h 0 min", "31 h"]
 
 
-def test_the_table_fits_80_columns_with_intervals_and_the_comparison_below():
+@given(seconds=st.floats(0, 3.6e6))
+def test_durations_fit_the_column_of_the_table(seconds: float):
+    assert len(duration(seconds)) <= 10
+
+
+def test_the_table_fits_80_columns_with_intervals_and_a_comparison_below():
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(results_table(_metrics()))
+    console.print(results(_metrics()))
     text = console.export_text()
     for part in (
         "eef 2",
@@ -73,5 +82,21 @@ def test_the_table_fits_80_columns_with_intervals_and_the_comparison_below():
         assert part in text
 
 
-def test_a_run_without_rows_still_has_a_table():
-    assert results_table(RunMetrics(threshold=1.0)).row_count == 0
+def test_no_cell_of_a_long_run_is_cut_short_at_80_columns():
+    few = Estimate(mean=0.325, low=0.201, high=0.48, n=40)
+    reward = Estimate(mean=0.57, low=0.45, high=0.69, n=40)
+    steps = Estimate(mean=24.7, low=20, high=29, n=40)
+    evaluation = Evaluation(
+        name="rft-1", split="test", episodes=40, threshold=1.0, success=few, reward=reward, steps=steps
+    )
+    cost = Cost(simulations=12_345, computed_tokens=277_300, seconds=20_000)
+    row = ResultRow(label="rft-matched 1", method="rft-matched", iteration=1, evaluation=evaluation, cost=cost)
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(results(RunMetrics(threshold=1.0, rows=(row,))))
+    assert "rft-matched 1  32.5 [20.1, 48.0]  0.57 ±0.12   24.7  12.3k  277.3k  5 h 33 min" in console.export_text()
+
+
+def test_a_run_without_rows_still_has_a_heading():
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(results(RunMetrics(threshold=1.0)))
+    assert "0 tasks; success: reward >= 1" in console.export_text()
