@@ -100,10 +100,9 @@ def _reserving() -> type[Any]:
             self._room = []  # the reserved memory would stay otherwise
 
         def batch_select_indices(self, indices: Any) -> None:
-            """Keep these rows."""
-            super().batch_select_indices(indices)
+            """Keep these rows, and what is reserved for them: the next token would have to copy them again."""
             if self.is_initialized:
-                self._room = [self.keys, self.values]
+                self.hold([room.index_select(0, indices) for room in self._room], self.keys.shape[2])
 
     def _wider(old: Any, length: int) -> Any:
         room = old.new_empty(*old.shape[:2], length, old.shape[3])
