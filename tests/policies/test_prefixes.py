@@ -197,6 +197,17 @@ def test_reserved_memory_holds_what_was_put_there():
     assert got[1].equal(plain.layers[0].values)
 
 
+def test_rows_that_are_kept_need_no_new_memory_for_their_next_token():
+    cache = empty_cache(hf.LlamaConfig(**SMALL))
+    values = torch.rand(3, 2, 4, 8)
+    cache.update(values, values, 0)
+    cache.batch_select_indices(torch.tensor([2, 0]))
+    before = cache.layers[0].keys.data_ptr()
+    keys, _ = cache.update(values[:2, :, :1], values[:2, :, :1], 0)
+    assert keys.data_ptr() == before
+    assert keys.equal(torch.cat([values[[2, 0]], values[:2, :, :1]], dim=2))
+
+
 def two_caches():
     """Return caches of two rows with three positions and of one row with five, and their masks."""
     caches, masks = [], []
