@@ -109,7 +109,7 @@ def said_in(tokens, batch):
 
 
 @pytest.mark.parametrize("family", SPECIAL)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(examples=st.lists(conversations(), min_size=1, max_size=4), room=st.sampled_from([1, 200, 100000]))
 def test_the_trained_tokens_are_those_of_the_wanted_turns(family, examples, room):
     tokens = chat(family)
@@ -122,7 +122,7 @@ def test_the_trained_tokens_are_those_of_the_wanted_turns(family, examples, room
 
 
 @pytest.mark.parametrize("family", SPECIAL)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(example=conversations(), share=st.floats(0.0, 1.0))
 def test_a_cut_example_has_its_first_turns_whole_and_nothing_of_the_rest(family, example, share):
     tokens = chat(family)

@@ -125,7 +125,7 @@ def decoded(chat, ids):
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(messages=conversations())
 def test_trained_tokens_say_the_weighted_turns_and_their_stop_tokens(name, messages):
     tokens = chat(TEMPLATES[name])
@@ -139,7 +139,7 @@ def test_trained_tokens_say_the_weighted_turns_and_their_stop_tokens(name, messa
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(messages=conversations())
 def test_all_tokens_together_say_what_the_template_writes(name, messages):
     tokens = chat(TEMPLATES[name])
@@ -147,7 +147,7 @@ def test_all_tokens_together_say_what_the_template_writes(name, messages):
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(messages=conversations())
 def test_prompts_are_prefixes_of_what_is_trained(name, messages):
     tokens = chat(TEMPLATES[name])
@@ -178,7 +178,7 @@ sampled = st.lists(st.integers(min_value=20, max_value=300), min_size=1, max_siz
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(first=sampled, second=sampled, stops=st.booleans())
 def test_sampled_tokens_are_trained_as_they_are(name, first, second, stops):
     tokens = chat(TEMPLATES[name])
@@ -282,7 +282,7 @@ def test_long_conversations_are_no_problem():
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     thought=st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=20).map(str.strip)
     | st.sampled_from(sorted(set(STOPS.values())))

@@ -41,7 +41,7 @@ class Shelf:
         return data_script("data", index) + self.file.getvalue()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(trajectories(max_steps=4), max_size=3))
 def test_every_text_of_a_trajectory_comes_back_from_the_page(page_class, rows):
     read = page_class(Shelf(rows).html())

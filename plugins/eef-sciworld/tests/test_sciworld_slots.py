@@ -6,7 +6,7 @@ from eef_sciworld.jvm import JvmHung, JvmLost
 from eef_sciworld.simulator import Setup, Simulator
 from eef_sciworld.slots import LOSSES, Slots
 from eef_sciworld.world import Wanted, World
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from eef_framework.errors import EnvironmentFailure, ReplayDivergence
@@ -77,7 +77,6 @@ def expected(variation: int, *actions: str) -> str:
     return " ".join([f"task-{variation}", "look around", *actions])
 
 
-@settings(deadline=None)
 @given(st.integers(1, 3), st.lists(st.tuples(st.integers(0, 4), st.sampled_from("abc")), max_size=25))
 def test_worlds_are_undisturbed_by_one_another_however_few_simulators_there_are(count, turns):
     machine = Machine()

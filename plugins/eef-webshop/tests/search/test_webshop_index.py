@@ -51,7 +51,7 @@ def random_texts(draw, documents, skewed=True):
     return [" ".join(draw.choices(WORDS, weights, k=draw.randrange(0, 30))) for _ in range(documents)]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6), documents=st.integers(1, 60))
 def test_scores_are_those_of_the_textbook(tmp_path_factory, seed, documents):
     draw = random.Random(seed)
@@ -61,7 +61,7 @@ def test_scores_are_those_of_the_textbook(tmp_path_factory, seed, documents):
     assert index.scores(query).tolist() == pytest.approx(plain_scores(texts, query), rel=1e-5, abs=1e-6)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10**6), documents=st.integers(1, 400), wanted=st.integers(1, 20), length=st.integers(1, 10))
 def test_the_top_is_that_of_an_exhaustive_ranking(tmp_path_factory, seed, documents, wanted, length):
     draw = random.Random(seed)

@@ -36,7 +36,7 @@ def shops(store):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(goal=st.integers(0, 1600), actions=st.lists(st.one_of(LISTED, ODD), max_size=12))
 def test_any_action_is_survived_and_an_invalid_one_changes_nothing(shops, mode, goal, actions):
     session = shops[mode].open(shops[mode].task(goal))
@@ -53,7 +53,7 @@ def test_any_action_is_survived_and_an_invalid_one_changes_nothing(shops, mode, 
         assert all(session.fork().step(other).valid for other in session.observation.actions)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(actions=st.lists(st.integers(0, 30), max_size=10))
 def test_text_and_text_rich_are_two_looks_of_the_same_states(shops, actions):
     plain, rich = (shops[mode].open(shops[mode].task(3)) for mode in ("text", "text_rich"))
