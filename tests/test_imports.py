@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = [ROOT / "eef_framework", *(ROOT / "plugins").glob("*/eef_*")]
 
 LAYERS = (
-    {"errors", "records", "seeds"},
+    {"errors", "heap", "records", "seeds"},
     {"interfaces"},
     {"plugins"},
     {"chat", "runs", "models"},

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import Field, PrivateAttr
 
 from eef_framework.errors import ConfigError, PolicyFailure
+from eef_framework.heap import give_back_memory
 from eef_framework.interfaces import Sampling, TrainablePolicy
 from eef_framework.models.gguf import convert
 from eef_framework.models.store import resolve
@@ -167,6 +168,7 @@ class TransformersPolicy(TrainablePolicy):
         if self._batcher:
             self._batcher.close()
         self._engine = self._batcher = None
+        give_back_memory()
 
     def _fitted(self, conversation: Conversation, answer: int) -> tuple[Prompt, int]:
         """Return the prompt for a conversation, and how many observations had to be left out of it.

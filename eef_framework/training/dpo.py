@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib.util
 import json
 import math
@@ -17,6 +16,7 @@ from pydantic import Field, model_validator
 
 from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.errors import ConfigError, TrainerFailure, storage
+from eef_framework.heap import give_back_memory
 from eef_framework.interfaces import Progress
 from eef_framework.policies.loading import load_model, load_tokenizer, without_progress_bars
 from eef_framework.records import Checkpoint, Cost, Example
@@ -91,7 +91,7 @@ class DpoTrainer(FineTuning):
             tokenizer.save_pretrained(output)
             with own_random_numbers(seed):
                 tokens = _train(self, prepared.pairs, start, output, seed, progress)
-            gc.collect()  # trl's trainer and its models refer to one another, and would stay in the device's memory
+            give_back_memory()
         return Checkpoint(path=output), Cost(trained_tokens=tokens, seconds=time.perf_counter() - began)
 
 

@@ -15,6 +15,7 @@ from pydantic import Field
 from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.errors import storage
 from eef_framework.evaluation.wording import count, duration
+from eef_framework.heap import give_back_memory
 from eef_framework.interfaces import Progress
 from eef_framework.policies.loading import load_tokenizer
 from eef_framework.records import Checkpoint, Cost, Example
@@ -71,6 +72,7 @@ class SftTrainer(FineTuning):
                 tokens = train_elsewhere(self, examples, start, output, seed, progress)
             else:
                 tokens = train_here(self, examples, start, output, seed, progress)
+                give_back_memory()
         return Checkpoint(path=output), Cost(trained_tokens=tokens, seconds=time.perf_counter() - began)
 
 

@@ -1,6 +1,8 @@
 import asyncio
 import math
+import weakref
 
+import psutil
 import pytest
 import torch
 
@@ -103,6 +105,22 @@ def test_a_closed_policy_answers_no_more_and_may_be_closed_again(checkpoint, que
     policy.close()
     with pytest.raises(PolicyFailure):
         asyncio.run(policy.act(questions[0], FREE, Sampling(), 0))
+
+
+def test_nothing_of_the_model_stays_behind_a_closed_policy(checkpoint, questions):
+    policy = TransformersPolicy().load(checkpoint)
+    asyncio.run(ask(policy, questions, FREE, Sampling(max_tokens=4), 4))
+    model, prefixes = weakref.ref(policy._engine.model), weakref.ref(policy._engine.prefixes)
+    policy.close()
+    assert model() is None
+    assert prefixes() is None
+
+
+def test_a_closed_policy_gives_its_memory_back_to_the_system(checkpoint, holes):
+    policy = TransformersPolicy().load(checkpoint)
+    before = psutil.Process().memory_info().rss
+    policy.close()
+    assert before - psutil.Process().memory_info().rss > (holes << 20) / 2
 
 
 def test_a_loaded_policy_has_the_settings_of_the_one_it_came_from(policy):

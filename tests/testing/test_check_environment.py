@@ -453,6 +453,14 @@ def test_what_sessions_leave_behind_is_told(what, held):
     assert what in text
 
 
+def test_memory_that_sessions_leave_behind_is_told_where_plenty_was_free_before(held, holes):
+    class Leaking(CorridorSession):
+        def _close(self) -> None:
+            held.append(LEAKS["MB more memory"]())
+
+    assert "MB more memory" in report(corridor_of(Leaking), tasks=1, steps=2, cycles=40)
+
+
 def test_sessions_that_are_kept_are_told(held):
     class Kept(CorridorSession):
         def _close(self) -> None:

@@ -1,5 +1,6 @@
 import json
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -165,6 +166,12 @@ def test_bfloat16_and_float32_can_follow_one_another(examples, start, tmp_path):
 def test_gradient_checkpointing_changes_no_result(examples, start, tmp_path):
     plain, _ = train(examples, start, tmp_path / "a")
     assert close(plain, train(examples, start, tmp_path / "b", gradient_checkpointing=True)[0])
+
+
+def test_a_training_gives_its_memory_back_to_the_system(examples, start, tmp_path, holes):
+    before = psutil.Process().memory_info().rss
+    train(examples, start, tmp_path / "out", steps=1)
+    assert before - psutil.Process().memory_info().rss > (holes << 20) / 4  # libraries are loaded meanwhile
 
 
 def test_the_programs_own_random_numbers_go_on_undisturbed(examples, start, tmp_path):

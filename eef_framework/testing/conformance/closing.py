@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from eef_framework.errors import EefError
+from eef_framework.heap import give_back_memory
 from eef_framework.interfaces import Session
 from eef_framework.testing.conformance.departure import departed, departure
 from eef_framework.testing.conformance.subject import EnvironmentSubject
@@ -149,6 +150,7 @@ def _holdings(alive: list[weakref.ref[Session]]) -> dict[str, int]:
 
 
 def _memory_mb() -> float:
+    give_back_memory()  # else sessions could fill for a long time what earlier work had freed, and leave no trace
     return float(_process().memory_info().rss) / 2**20
 
 
