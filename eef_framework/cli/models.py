@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from eef_framework.errors import UnknownName
 from eef_framework.models import KNOWN, fetch, folder_of
@@ -43,9 +42,7 @@ def get(
 @models.command("list")
 def show() -> None:
     """List the known models, and which of them are here."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("name", "here", "summary"):
-        table.add_column(column, no_wrap=column == "name", overflow="fold")
+    console = Console(highlight=False)
     for name, model in KNOWN.items():
-        table.add_row(name, str(folder_of(name) or "no"), model.summary)
-    Console(highlight=False).print(table)
+        there = folder_of(name) or f"not here: eef models get {name}"
+        console.print(f"{name}: {model.summary}\n  {there}", soft_wrap=True, markup=False)  # paths stay in one piece
