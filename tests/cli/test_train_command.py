@@ -61,8 +61,10 @@ def close(one, other):
     return all(one[name].allclose(other[name], atol=2e-5) for name in one)
 
 
-def test_eight_pieces_of_one_example_are_one_piece_of_eight(train):
-    assert close(train("whole", "max_batch_tokens=100000"), train("pieces", "max_batch_tokens=1"))
+@pytest.mark.parametrize("size", [4, 8])
+def test_pieces_of_one_example_are_the_batch_in_one_piece(train, size):
+    batch = f"batch_size={size}"
+    assert close(train("whole", batch, "max_batch_tokens=100000"), train("pieces", batch, "max_batch_tokens=1"))
 
 
 @pytest.mark.slow
