@@ -45,9 +45,9 @@ class Batcher(Generic[Item]):
         await future
 
     def close(self) -> None:
-        """End the thread. May be called twice."""
+        """End the thread, and wait for that: until then it holds what the work needs. May be called twice."""
         self._closed = True
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._thread.shutdown(wait=True, cancel_futures=True)
 
     async def _serve(self) -> None:
         """Work until nothing is waiting."""

@@ -59,6 +59,8 @@ class Engine:
         self.memory = memory
         self.prefixes = prefixes
         self.statistics = Statistics()
+        self.stopped = False
+        """Set by whoever doesn't want the answers any more: a batch in the making ends before its next tokens."""
         parameters = inspect.signature(model.forward).parameters
         self._plain = all(is_plain(layer) for layer in empty_cache(model.config).layers)
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
@@ -67,7 +69,7 @@ class Engine:
         """Complete all rows in one batch.
 
         Raises:
-            PolicyFailure: the model's logits aren't numbers.
+            PolicyFailure: the model's logits aren't numbers, or the engine was stopped.
         """
         import torch
 
@@ -215,6 +217,8 @@ class Engine:
             cache: extended in place; None to do without.
             seen: which of the new tokens are real, `(rows, new)`.
         """
+        if self.stopped:
+            raise PolicyFailure("the policy was closed while it answered", "Load the checkpoint again.")
         self.statistics.tokens += int(seen.sum())
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -ids.shape[1] :]
         output = self.model(

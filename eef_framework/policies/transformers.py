@@ -164,7 +164,9 @@ class TransformersPolicy(TrainablePolicy):
         return self._engine.statistics if self._engine else Statistics()
 
     def close(self) -> None:
-        """Release the model."""
+        """Release the model, once the tokens in the making are there."""
+        if self._engine:
+            self._engine.stopped = True
         if self._batcher:
             self._batcher.close()
         self._engine = self._batcher = None

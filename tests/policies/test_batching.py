@@ -1,4 +1,6 @@
 import asyncio
+import threading
+import time
 
 import pytest
 
@@ -147,3 +149,23 @@ def test_a_closed_batcher_says_so():
     batcher.close()
     with pytest.raises(PolicyFailure, match="closed"):
         asyncio.run(doubled(batcher, 1))
+
+
+def test_closing_waits_for_the_batch_in_the_making():
+    started, ended = threading.Event(), threading.Event()
+
+    def work(batch):
+        started.set()
+        time.sleep(0.2)
+        ended.set()
+
+    batcher = Batcher(work, one_batch)
+
+    async def leave():
+        task = asyncio.create_task(doubled(batcher, 1))
+        await asyncio.to_thread(started.wait)
+        task.cancel()
+
+    asyncio.run(leave())
+    batcher.close()
+    assert ended.is_set()

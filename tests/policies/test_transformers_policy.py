@@ -1,5 +1,7 @@
 import asyncio
 import math
+import threading
+import time
 import weakref
 
 import psutil
@@ -114,6 +116,26 @@ def test_nothing_of_the_model_stays_behind_a_closed_policy(checkpoint, questions
     policy.close()
     assert model() is None
     assert prefixes() is None
+
+
+def test_a_policy_that_is_closed_while_it_answers_goes_no_further(checkpoint, questions):
+    policy = TransformersPolicy(memory_mb=0).load(checkpoint)
+    engine, forward, calls = policy._engine, policy._engine._forward, []
+
+    def counted(*args):
+        calls.append(args)
+        if len(calls) == 3:
+            closing.start()
+            while not engine.stopped:
+                time.sleep(0.001)
+        return forward(*args)
+
+    engine._forward = counted
+    closing = threading.Thread(target=policy.close)
+    with pytest.raises(PolicyFailure, match="closed while it answered"):
+        asyncio.run(policy.act(questions[0], FREE, Sampling(max_tokens=40), 0))
+    closing.join()
+    assert len(calls) == 3
 
 
 def test_a_closed_policy_gives_its_memory_back_to_the_system(checkpoint, holes):
