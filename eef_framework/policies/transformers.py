@@ -15,7 +15,7 @@ from eef_framework.models.gguf import convert
 from eef_framework.models.store import resolve
 from eef_framework.policies.attention import without_copies
 from eef_framework.policies.batching import Batcher
-from eef_framework.policies.loading import Device, Dtype, load_model, load_tokenizer, pick_device
+from eef_framework.policies.loading import Device, Dtype, load_model, load_tokenizer, pick_device, warn_of_slow_type
 from eef_framework.policies.memory import Memory
 from eef_framework.policies.room import bytes_per_token, free_memory, window
 from eef_framework.policies.tiny import TinyModel
@@ -48,7 +48,8 @@ class TransformersPolicy(TrainablePolicy):
     name that `eef models list` knows, or a name on the hub."""
     dtype: Dtype = "auto"
     """Type to compute in: on a processor `auto` is float32, elsewhere the type the weights were saved in. In float32
-    answers don't depend on what else is asked; bfloat16 is about twice as fast on processors that know it."""
+    answers don't depend on what else is asked; bfloat16 is about twice as fast on processors that have instructions
+    for it, and several times slower on others."""
     device: Device = "auto"
     """Where to compute; `auto` is the best there is."""
     max_prompt_tokens: int | None = Field(default=None, gt=0)
@@ -106,6 +107,7 @@ class TransformersPolicy(TrainablePolicy):
 
         device = pick_device(self.device)
         dtype = "float32" if self.dtype == "auto" and device == "cpu" else self.dtype
+        warn_of_slow_type(dtype, device)
         model = without_copies(load_model(checkpoint.path, dtype, device).eval())
         policy = self.model_copy()
         chat = ChatTokenizer(load_tokenizer(checkpoint.path))

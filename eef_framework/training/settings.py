@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from eef_framework.interfaces import Trainer
-from eef_framework.policies.loading import Device
+from eef_framework.policies.loading import Device, warn_of_slow_type
 from eef_framework.training.lora import Lora
 
 
@@ -32,7 +32,8 @@ class FineTuning(Trainer):
     max_grad_norm: float = Field(default=1.0, gt=0)
     """Longer gradients are scaled to this length."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Type of products of matrices: on a processor `auto` is float32, elsewhere bfloat16."""
+    """Type of products of matrices: on a processor `auto` is float32, elsewhere bfloat16. Processors that have no
+    instructions for bfloat16 take many times longer with it."""
     device: Device = "auto"
     """Where to compute; `auto` is the best there is."""
     gradient_checkpointing: bool = False
@@ -48,5 +49,7 @@ def room(settings: FineTuning, device: str) -> int:
 
 
 def in_bfloat16(settings: FineTuning, device: str) -> bool:
-    """Tell whether matrices are multiplied in bfloat16 on a device."""
+    """Tell whether matrices are multiplied in bfloat16 on a device; warns where that is slow."""
+    if settings.precision == "bfloat16":
+        warn_of_slow_type("bfloat16", device)
     return settings.precision == "bfloat16" or (settings.precision == "auto" and device != "cpu")
