@@ -14,7 +14,7 @@ def collect(
     assignments: Assignments = None,
     seed: Seed = None,
 ) -> None:
-    """Let the expert demonstrate the training tasks. A file that exists is continued."""
+    """Let the expert demonstrate the training tasks. A file that exists is continued, if the settings are the same."""
     with phases(recipe, plugins, env, seed, assignments) as alone:
         found = alone.collect(out)
         successes = sum(map(alone.rule.holds, found))

@@ -16,7 +16,7 @@ def evaluate(
     assignments: Assignments = None,
     seed: Seed = None,
 ) -> None:
-    """Let the agent play the held-out tasks. A file that exists is continued."""
+    """Let the agent play the held-out tasks. A file that exists is continued, if the settings are the same."""
     with phases(recipe, plugins, env, seed, assignments) as alone:
         result = alone.evaluate(model, out)
         numbers = f"success {percent(result.success)} %, reward {plus_minus(result.reward)}"

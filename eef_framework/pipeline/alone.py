@@ -1,7 +1,8 @@
 """Each phase by itself, from files to files: for people who come with trajectories, or a model, of their own.
 
 The configuration says which components take part and how they are set up; its parts that don't concern a phase are
-not used. Files that exist are continued where the phase plays episodes, and replaced otherwise.
+not used. Files that exist are continued where the phase plays episodes, if their episodes were made with the same
+settings, and replaced otherwise. Episodes of tasks that aren't asked for any more stay in the file, behind the others.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from eef_framework.config.loading import resolved
 from eef_framework.config.tree import RunConfig
 from eef_framework.errors import ConfigError
 from eef_framework.evaluation.evaluate import evaluation_of
@@ -24,6 +26,7 @@ from eef_framework.plugins import Registry
 from eef_framework.records import Attribution, Checkpoint, Cost, Evaluation, Example, Task, Trajectory
 from eef_framework.rollout import Recorded, Simulator
 from eef_framework.runs import FILES, RowFile, read_rows, write_rows
+from eef_framework.runs.continued import continued, named
 from eef_framework.seeds import derive
 
 if TYPE_CHECKING:
@@ -44,6 +47,7 @@ class Alone:
 
     def __init__(self, config: RunConfig, registry: Registry, console: Console | None = None) -> None:
         self.config = config
+        self._registry = registry
         self.workshop = Workshop.build(config, registry, ConsoleProgress(console) if console else Progress())
         self.workshop.check(config)
         self.rule = config.success
@@ -59,10 +63,10 @@ class Alone:
         workshop = self.workshop
         tasks = workshop.tasks(self.config.collect.tasks)
         seed = derive(self.config.seed, "collect")
-        with RowFile(out, Trajectory) as rows, workshop.progress.phase("expert demonstrates") as update:
+        with self._continued(out, "expert") as rows, workshop.progress.phase("expert demonstrates") as update:
             work = phases.collect(workshop.expert, workshop.environment, tasks, rows, self.rule, seed, update)
             found = asyncio.run(work)
-        write_rows(out, found)
+        write_rows(out, _with_others(found, rows.rows))
         return found
 
     def explore(
@@ -79,7 +83,9 @@ class Alone:
         workshop = self.workshop
         settings = self.config.explore
         path = out / FILES.simulations
-        with RowFile(path, Trajectory) as rows, workshop.progress.phase("explore") as update:
+        given = {"model": named(model), "demonstrations": named(demonstrations)}
+        parts = ("policy", "format", "success", "attributor", "explore")
+        with self._continued(path, *parts, **given) as rows, workshop.progress.phase("explore") as update:
             counter = Counter(update, len(tasks) * settings.simulations, map(self.rule.holds, rows.rows))
             attributor = workshop.attributor(self.config)
             seed = derive(self.config.seed, "explore", 1)
@@ -154,17 +160,30 @@ class Alone:
         workshop = self.workshop
         settings = self.config.evaluate
         tasks = workshop.tasks(settings.tasks)
-        with RowFile(out, Trajectory) as rows, workshop.progress.phase("agent on held-out tasks") as update:
+        file = self._continued(out, "policy", "format", sampling=settings.sampling.model_dump(), model=named(model))
+        with file as rows, workshop.progress.phase("agent on held-out tasks") as update:
             seed = derive(self.config.seed, "evaluate")
             with workshop.agent(_checkpoint(model)) as agent:
                 player = workshop.player(agent, "agent/evaluate", settings.sampling)
                 found = asyncio.run(phases.play(player, tasks, rows, "evaluate", self.rule, seed, update))
-        write_rows(out, found)
+        write_rows(out, _with_others(found, rows.rows))
         return evaluation_of("agent", found, self.rule, settings.tasks.split)
+
+    def _continued(self, path: Path, *parts: str, **given: Any) -> RowFile[Trajectory]:
+        """Open a file of episodes that depend on these parts of the configuration, and on what else is given."""
+        config = resolved(self.config, self._registry)
+        settings = {part: config[part] for part in ("seed", "environment", *parts)}
+        return continued(path, Trajectory, settings | {"limits": {"steps": self.config.limits.steps}} | given)
 
     def _demonstrations(self, path: Path) -> tuple[list[Trajectory], list[Task]]:
         found = list(read_rows(path, Trajectory))
         return found, list({row.task.id: row.task for row in found}.values())
+
+
+def _with_others(found: list[Trajectory], rows: Sequence[Trajectory]) -> list[Trajectory]:
+    """Return episodes, and those of other tasks behind them: what was paid for once isn't thrown away."""
+    tasks = {row.task.id for row in found}
+    return [*found, *phases.in_order(row for row in rows if row.task.id not in tasks)]
 
 
 def _checkpoint(model: Path | None) -> Checkpoint | None:

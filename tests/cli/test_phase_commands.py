@@ -35,6 +35,31 @@ def test_the_phases_follow_one_another_through_files(command, folder, collected)
     assert "6 test tasks; success" in eef("evaluate", "own.yaml", "--model", "cloned", "--out", "episodes.jsonl")
 
 
+def test_episodes_of_another_model_are_not_taken_for_this_ones(command, folder, collected):
+    given = ("--demonstrations", collected)
+    for name in ("base", "other"):
+        done = command("eef", "base", "own.yaml", *given, "--out", name, "--seed", len(name))
+        assert done.code == 0, done.err
+    assert command("eef", "evaluate", "own.yaml", "--model", "base", "--out", "episodes.jsonl").code == 0
+    before = (folder / "episodes.jsonl").read_bytes()
+    done = command("eef", "evaluate", "own.yaml", "--model", "other", "--out", "episodes.jsonl")
+    assert done.code == 1
+    assert "'episodes.jsonl' holds episodes that were made with other settings:\n    model: 'base (" in done.err
+    assert command("eef", "evaluate", "own.yaml", "--model", "base", "--out", "episodes.jsonl").code == 0
+    assert (folder / "episodes.jsonl").read_bytes() == before
+
+
+def test_more_demonstrations_are_added_and_fewer_throw_none_away(command, collected):
+    before = list(read_rows(collected, Trajectory))
+    for count in (12, 3):
+        done = command("eef", "collect", "own.yaml", "--out", collected, "--set", f"collect.tasks.count={count}")
+        assert done.code == 0, done.err
+        assert f": {count} trajectories" in done.out
+        rows = list(read_rows(collected, Trajectory))
+        assert len(rows) == 12
+        assert [row for row in rows if row in before] == before
+
+
 def test_pairs_are_chosen_where_that_is_set(command, folder, collected):
     done = command("eef", "base", "own.yaml", "--demonstrations", collected, "--out", "base")
     assert done.code == 0, done.err
