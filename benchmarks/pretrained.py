@@ -17,12 +17,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from eef_framework.config.loading import load_config
+from eef_framework.config.loading import load_config, resolved
 from eef_framework.evaluation.evaluate import difference_of
 from eef_framework.pipeline.alone import Alone
 from eef_framework.plugins import load_plugins
 from eef_framework.records import Trajectory
-from eef_framework.runs import read_rows
+from eef_framework.runs import RunDirectory, read_rows
 
 
 def main() -> None:
@@ -38,11 +38,11 @@ def main() -> None:
 
 def measure(config: Path, settings: list[str], out: Path) -> dict:
     """Collect, evaluate the model as it is, train it, and evaluate it again."""
-    out.mkdir(parents=True, exist_ok=True)
     registry = load_plugins()
-    resolved = load_config(config, settings, {}, registry)
+    configuration = load_config(config, settings, {}, registry)
+    RunDirectory(out).prepare(resolved(configuration, registry), {})  # what was begun with other settings is refused
     demonstrations, clone = out / "demonstrations.jsonl", out / "clone"
-    with Alone(resolved, registry, Console(stderr=True)) as alone:
+    with Alone(configuration, registry, Console(stderr=True)) as alone:
         alone.collect(demonstrations)
         base = alone.base(demonstrations, out / "base")
         before = alone.evaluate(base.path, out / "before.jsonl")
@@ -53,8 +53,8 @@ def measure(config: Path, settings: list[str], out: Path) -> dict:
         rows = (read_rows(out / f"{when}.jsonl", Trajectory) for when in ("after", "before"))
         gain = difference_of("after - before", *rows, alone.rule)
     return {
-        "model": resolved.policy.get("model"),
-        "environment": resolved.environment,
+        "model": configuration.policy.get("model"),
+        "environment": configuration.environment,
         "examples": len(examples),
         "before": before.model_dump(mode="json"),
         "after": after.model_dump(mode="json"),
