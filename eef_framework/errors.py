@@ -46,6 +46,10 @@ class EefError(Exception):
         return f"{self.message}\n  -> {self.fix}" if self.fix else self.message
 
 
+class EefWarning(UserWarning):
+    """What a person should know, though it is no error. The command line prints it on a line of its own."""
+
+
 class ConfigError(EefError):
     """The configuration is wrong. Raised before anything starts."""
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from eef_framework.errors import ConfigError, EefError
+from eef_framework.errors import ConfigError, EefError, EefWarning
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it (128 + SIGINT)."""
@@ -26,7 +30,9 @@ def run_app(app: typer.Typer) -> None:
     # spinning makes everything several times slower. Read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        app()
+        with warnings.catch_warnings():
+            warnings.showwarning = functools.partial(_warned, warnings.showwarning)
+            app()
     except EefError as error:
         if os.environ.get("EEF_TRACEBACK"):
             raise
@@ -51,6 +57,20 @@ def show(error: EefError) -> None:
     if error.fix:
         text.append(f"\n\n{error.fix}", style="bold")
     console.print(Panel(text, title="error", title_align="left", border_style="red"))
+
+
+def warn(text: str) -> None:
+    """Print a warning on stderr."""
+    console = Console(stderr=True, highlight=False)
+    console.print(Text.assemble(("warning: ", "yellow"), text), soft_wrap=True)
+
+
+def _warned(otherwise: Callable[..., None], message: Warning | str, *where: Any, **how: Any) -> None:
+    """Print a warning of ours without the line of our code that it came from; others as Python does."""
+    if isinstance(message, EefWarning) and not os.environ.get("EEF_TRACEBACK"):
+        warn(str(message))
+    else:
+        otherwise(message, *where, **how)
 
 
 def _interrupted() -> None:

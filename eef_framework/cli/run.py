@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from eef_framework.cli.errors import run_app
+from eef_framework.cli.errors import run_app, warn
 from eef_framework.cli.options import Assignments, EnvironmentName, PluginList, Seed, compose
 from eef_framework.config.tree import RunConfig
 from eef_framework.plugins import Registry
@@ -37,7 +37,8 @@ def run(
     """
     console = Console()
     config, registry = compose(recipe, plugins, env, seed, assignments)
-    _warn(registry)
+    for plugin in registry.broken:
+        warn(f"{plugin} is broken and left out; `eef plugins` shows why.")
     if dry_run:
         _show_plan(config, registry, console)
         return
@@ -53,12 +54,6 @@ def run(
 def main() -> None:
     """Entry point of `eef-run`."""
     run_app(app)
-
-
-def _warn(registry: Registry) -> None:
-    stderr = Console(stderr=True, highlight=False)
-    for plugin in registry.broken:
-        stderr.print(f"[yellow]warning:[/] {plugin} is broken and left out; `eef plugins` shows why.")
 
 
 def _show_plan(config: RunConfig, registry: Registry, console: Console) -> None:

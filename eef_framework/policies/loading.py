@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from eef_framework.errors import ConfigError
+from eef_framework.errors import ConfigError, EefWarning
 from eef_framework.models.adapter import base_of, is_adapter, with_adapters
 from eef_framework.models.gguf import load_gguf_model, load_gguf_tokenizer
 from eef_framework.models.quiet import without_progress_bars as without_progress_bars  # used by all who load models
@@ -48,6 +48,7 @@ def warn_of_slow_type(dtype: str, device: str) -> None:
         warnings.warn(
             f"this processor has no instructions for {dtype}: answers take about 5 times and training 20 times as long "
             "as in float32 (measured with AVX2). Set policy.dtype, or the trainer's precision, to float32.",
+            EefWarning,
             stacklevel=3,
         )
 

@@ -1,8 +1,10 @@
+import warnings
+
 import pytest
 import typer
 
 from eef_framework.cli.errors import run_app
-from eef_framework.errors import ConfigError, EefError, StorageError
+from eef_framework.errors import ConfigError, EefError, EefWarning, StorageError
 
 
 def app_that(action):
@@ -60,6 +62,19 @@ def test_an_interruption_says_how_to_go_on(capsys):
         run_app(raising(KeyboardInterrupt()))
     assert left.value.code == 130
     assert "when the command is repeated" in capsys.readouterr().err
+
+
+def test_a_warning_is_one_line_without_code(capsys):
+    with pytest.raises(SystemExit):
+        run_app(app_that(lambda: warnings.warn("[slow] type", EefWarning, stacklevel=1)))
+    assert capsys.readouterr().err == "warning: [slow] type\n"
+
+
+@pytest.mark.parametrize(("kind", "asked_for"), [(UserWarning, ""), (EefWarning, "1")])
+def test_other_warnings_say_where_they_come_from(kind, asked_for, monkeypatch):
+    monkeypatch.setenv("EEF_TRACEBACK", asked_for)
+    with pytest.warns(kind, match="odd"), pytest.raises(SystemExit):
+        run_app(app_that(lambda: warnings.warn("odd", kind, stacklevel=1)))
 
 
 def test_a_defect_keeps_its_traceback():
