@@ -19,6 +19,7 @@ from eef_framework.heap import give_back_memory
 from eef_framework.interfaces import Progress
 from eef_framework.policies.loading import load_tokenizer
 from eef_framework.records import Checkpoint, Cost, Example
+from eef_framework.runs.atomic import write_text
 from eef_framework.training.collate import Preparation, prepare
 from eef_framework.training.launch import train_elsewhere
 from eef_framework.training.loop import Training, own_random_numbers
@@ -101,14 +102,14 @@ def _run(training: Training, point: SavePoint, log: Path, save_every_s: float | 
     rows = log.read_text(encoding="utf-8").splitlines(keepends=True)[: training.step] if training.step else []
     pace = Pace(training)
     saved = time.monotonic()
-    with log.open("w", encoding="utf-8") if training.leads else nullcontext(StringIO()) as file:
-        file.writelines(rows)
+    if training.leads:
+        write_text(log, "".join(rows))  # atomically, and then a line at a time: a kill at any moment loses no row
+    with log.open("a", encoding="utf-8", buffering=1) if training.leads else nullcontext(StringIO()) as file:
         while training.step < training.steps:
             row = training.advance()
             file.write(json.dumps(row) + "\n")
             progress(training.step, training.steps, f"loss {row['loss']:.4f}, {pace}")
             if save_every_s is not None and training.agree(time.monotonic() - saved >= save_every_s):
-                file.flush()
                 point.write(training)
                 saved = time.monotonic()
 

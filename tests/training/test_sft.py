@@ -1,3 +1,4 @@
+import contextlib
 import json
 
 import psutil
@@ -223,6 +224,22 @@ def test_a_resumed_training_ends_like_an_uninterrupted_one(examples, start, tmp_
     assert [json.loads(row) for row in (tmp_path / "b" / "training.jsonl").read_text().splitlines()] == rows
     assert cost.trained_tokens == rows[-1]["tokens"]
     assert not (tmp_path / "b" / "interrupted").exists()
+
+
+def test_a_kill_at_any_moment_loses_no_row_of_the_log(examples, start, tmp_path):
+    lengths = []
+
+    def progress(step, steps, note):
+        lengths.append((step, len((tmp_path / "training.jsonl").read_text().splitlines())))
+        if len(lengths) == 5:
+            raise Interrupted
+
+    trainer = SftTrainer(**CPU, steps=8, save_every_s=0)
+    for _ in range(2):
+        with contextlib.suppress(Interrupted):
+            trainer.train(examples, start, tmp_path, 0, progress)
+    # The fifth step's row was written and its state was not: the second training takes that step again.
+    assert lengths == [(step, step) for step in (1, 2, 3, 4, 5, 5, 6, 7, 8)]
 
 
 @pytest.mark.parametrize("change", ["seed", "examples", "settings"])
