@@ -29,7 +29,7 @@ Seed = Annotated[
 ]
 Recipe = Annotated[str, typer.Argument(metavar="RECIPE_OR_CONFIG", help="A recipe's name, or the path of a YAML file.")]
 Demonstrations = Annotated[Path, typer.Option(metavar="FILE", help="The expert's trajectories (.jsonl).")]
-Model = Annotated[Path | None, typer.Option(metavar="FOLDER", help="The agent's checkpoint; none for an API.")]
+Model = Annotated[Path | None, typer.Option(metavar="FOLDER", help="The agent's checkpoint; default: policy.model.")]
 OutFile = Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write (.jsonl).")]
 OutFolder = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="The folder to write to.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, such as runs/demo.")]

@@ -170,8 +170,8 @@ def _checked(overlay: Overlay, registry: Registry) -> RunConfig:
     try:
         config = RunConfig.model_validate(overlay.data)
     except ValidationError as cause:
-        missing = [str(details["loc"][0]) for details in cause.errors() if details["type"] == "missing"]
-        fix = " ".join(_how_to_name(name, registry) for name in missing if name in ("environment", "expert"))
+        unnamed: list[Kind] = [kind for kind in ("environment", "expert") if not overlay.data.get(kind)]
+        fix = " ".join(how_to_name(kind, registry) for kind in unnamed) if "environment" in unnamed else ""
         raise ConfigError(explain(cause, RunConfig, lambda place: _described(overlay, place)), fix) from cause
     for place, kind, spec in components(config):
         try:
@@ -207,6 +207,7 @@ def _described(overlay: Overlay, place: Place) -> str:
     return f"{dotted(place) or 'configuration'}{f' ({origin})' if origin else ''}"
 
 
-def _how_to_name(kind: str, registry: Registry) -> str:
-    names = registry.names("environment" if kind == "environment" else "expert")
+def how_to_name(kind: Kind, registry: Registry) -> str:
+    """Say how to name a component of a kind, and which there are."""
+    names = registry.names(kind)
     return f"Add --set {kind}=NAME, one of: {', '.join(names) or 'none is installed'}."

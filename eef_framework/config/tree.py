@@ -130,7 +130,8 @@ class RunConfig(Section):
     plugins: tuple[str, ...] | None = None
     """Limit the run to these plugins; all installed ones where it is null."""
     environment: Named
-    expert: Named
+    expert: Named | None = None
+    """Who demonstrates. Needed unless `collect.trajectories` names demonstrations, and `evaluate.expert` is off."""
     policy: Named = {"name": "transformers"}
     format: ChatFormat = ChatFormat()
     success: SuccessRule = SuccessRule()

@@ -8,8 +8,10 @@ settings, and replaced otherwise. Episodes of tasks that aren't asked for any mo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from eef_framework.config.loading import resolved
@@ -61,10 +63,10 @@ class Alone:
     def collect(self, out: Path) -> list[Trajectory]:
         """Have the training tasks demonstrated, and write the trajectories."""
         workshop = self.workshop
-        tasks = workshop.tasks(self.config.collect.tasks)
+        expert, tasks = workshop.demonstrator(), workshop.tasks(self.config.collect.tasks)
         seed = derive(self.config.seed, "collect")
         with self._continued(out, "expert") as rows, workshop.progress.phase("expert demonstrates") as update:
-            work = phases.collect(workshop.expert, workshop.environment, tasks, rows, self.rule, seed, update)
+            work = phases.collect(expert, workshop.environment, tasks, rows, self.rule, seed, update)
             found = asyncio.run(work)
         write_rows(out, _with_others(found, rows.rows))
         return found
@@ -76,20 +78,24 @@ class Alone:
 
         Args:
             demonstrations: the expert's trajectories.
-            model: folder of the agent's checkpoint; None for a policy without weights.
+            model: folder of the agent's checkpoint; None for the model that the policy's settings name, and for a
+                policy without weights.
             out: folder for `simulations.jsonl` and `attributions.jsonl`.
         """
         known, tasks = self._demonstrations(demonstrations)
         workshop = self.workshop
         settings = self.config.explore
         path = out / FILES.simulations
-        given = {"model": named(model), "demonstrations": named(demonstrations)}
         parts = ("policy", "format", "success", "attributor", "explore")
-        with self._continued(path, *parts, **given) as rows, workshop.progress.phase("explore") as update:
+        with (
+            self._model(model) as start,
+            self._continued(path, *parts, model=named(start), demonstrations=named(demonstrations)) as rows,
+            workshop.progress.phase("explore") as update,
+        ):
             counter = Counter(update, len(tasks) * settings.simulations, map(self.rule.holds, rows.rows))
             attributor = workshop.attributor(self.config)
             seed = derive(self.config.seed, "explore", 1)
-            with workshop.agent(_checkpoint(model)) as agent:
+            with workshop.agent(_checkpoint(start)) as agent:
                 player = workshop.player(agent, "agent/explore", settings.sampling)
                 simulator = Simulator(
                     player, rows, "explore", seed, self.rule, lambda t: counter.add(self.rule.holds(t))
@@ -156,18 +162,37 @@ class Alone:
             return trainer.train(rows, Checkpoint(path=model), out, seed, update)
 
     def evaluate(self, model: Path | None, out: Path) -> Evaluation:
-        """Let the agent play the held-out tasks, and write the episodes."""
+        """Let the agent play the held-out tasks, and write the episodes.
+
+        Args:
+            model: folder of the agent's checkpoint; None as for `explore`.
+            out: file for the episodes.
+        """
         workshop = self.workshop
         settings = self.config.evaluate
         tasks = workshop.tasks(settings.tasks)
-        file = self._continued(out, "policy", "format", sampling=settings.sampling.model_dump(), model=named(model))
-        with file as rows, workshop.progress.phase("agent on held-out tasks") as update:
+        sampling = settings.sampling.model_dump()
+        with (
+            self._model(model) as start,
+            self._continued(out, "policy", "format", sampling=sampling, model=named(start)) as rows,
+            workshop.progress.phase("agent on held-out tasks") as update,
+        ):
             seed = derive(self.config.seed, "evaluate")
-            with workshop.agent(_checkpoint(model)) as agent:
+            with workshop.agent(_checkpoint(start)) as agent:
                 player = workshop.player(agent, "agent/evaluate", settings.sampling)
                 found = asyncio.run(phases.play(player, tasks, rows, "evaluate", self.rule, seed, update))
         write_rows(out, _with_others(found, rows.rows))
         return evaluation_of("agent", found, self.rule, settings.tasks.split)
+
+    @contextmanager
+    def _model(self, given: Path | None) -> Iterator[Path | None]:
+        """Hold the model to play with: the one given, or the one that the policy's settings name, if it has one."""
+        policy = self.workshop.policy
+        if given is not None or not isinstance(policy, TrainablePolicy):
+            yield given
+            return
+        with TemporaryDirectory() as folder:
+            yield policy.base((), Path(folder) / "base", derive(self.config.seed, "base")).path
 
     def _continued(self, path: Path, *parts: str, **given: Any) -> RowFile[Trajectory]:
         """Open a file of episodes that depend on these parts of the configuration, and on what else is given."""

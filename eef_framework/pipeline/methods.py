@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eef_framework.config.loading import read_recipe
+from eef_framework.config.loading import how_to_name, read_recipe
 from eef_framework.config.tree import RunConfig
 from eef_framework.errors import ConfigError
 from eef_framework.plugins import Registry
@@ -22,8 +22,11 @@ def methods(config: RunConfig, registry: Registry) -> list[RunConfig]:
 
     Raises:
         UnknownName: there is no recipe of a baseline's name.
-        ConfigError: two methods have the same name.
+        ConfigError: two methods have the same name, or an expert is needed and none is named.
     """
+    if config.expert is None and (config.collect.trajectories is None or config.evaluate.expert):
+        advice = " Or have it demonstrated already (collect.trajectories), and set evaluate.expert to false."
+        raise ConfigError("expert is missing", how_to_name("expert", registry) + advice)
     found = [config, *(_baseline(config, name, registry) for name in config.baselines)]
     names = [each.method for each in found]
     if len(set(names)) < len(names):

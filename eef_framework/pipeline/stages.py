@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from eef_framework.config.tree import RunConfig
 from eef_framework.errors import CorruptFile, TrainerFailure, boundary
@@ -42,9 +42,6 @@ from eef_framework.rollout import Simulator
 from eef_framework.runs import FILES, RowFile, RunDirectory, Stage, read_rows, write_rows
 from eef_framework.seeds import derive
 
-if TYPE_CHECKING:
-    pass
-
 R = TypeVar("R", bound=Record)
 
 
@@ -73,12 +70,17 @@ class Stages:
             if source is not None:
                 return self._imported(Path(source), tasks)
             seed = derive(self.config.seed, "collect")
-            workshop = self.workshop
-            return asyncio.run(collect(workshop.expert, workshop.environment, tasks, rows, self.rule, seed, update))
+            return asyncio.run(self._played_by_expert(tasks, rows, seed, update))
 
         found = self._rows(stage, FILES.trajectories, Trajectory, "expert demonstrates", work)
         self.results.spent("collect", stage)
         return found
+
+    async def _played_by_expert(
+        self, tasks: Sequence[Task], rows: RowFile[Trajectory], seed: int, update: Update
+    ) -> list[Trajectory]:
+        expert, environment = self.workshop.demonstrator(), self.workshop.environment
+        return await collect(expert, environment, tasks, rows, self.rule, seed, update)
 
     def _imported(self, path: Path, tasks: Sequence[Task]) -> list[Trajectory]:
         known = {task.id: task for task in tasks}
@@ -100,8 +102,7 @@ class Stages:
 
         def work(rows: RowFile[Trajectory], update: Update) -> list[Trajectory]:
             seed = derive(self.config.seed, "evaluate", "expert")
-            workshop = self.workshop
-            return asyncio.run(collect(workshop.expert, workshop.environment, tasks, rows, self.rule, seed, update))
+            return asyncio.run(self._played_by_expert(tasks, rows, seed, update))
 
         found = self._rows(stage, FILES.trajectories, Trajectory, "expert on held-out tasks", work)
         self.results.add("expert", "", 0, found, ["collect"])

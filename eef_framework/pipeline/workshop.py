@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from eef_framework.config.loading import how_to_name
 from eef_framework.config.tree import RunConfig, TaskList
 from eef_framework.errors import ConfigError, EnvironmentFailure, boundary
 from eef_framework.interfaces import (
@@ -34,7 +35,7 @@ class Workshop:
         config: the run's configuration.
         registry: where components come from.
         environment: the world.
-        expert: who demonstrates.
+        expert: who demonstrates, if someone does.
         policy: the agent, without weights.
         progress: where phases say how far they are.
     """
@@ -42,7 +43,7 @@ class Workshop:
     config: RunConfig
     registry: Registry
     environment: Environment
-    expert: Expert
+    expert: Expert | None
     policy: Policy
     progress: Progress
 
@@ -57,10 +58,20 @@ class Workshop:
             config=config,
             registry=registry,
             environment=registry.build("environment", config.environment),
-            expert=registry.build("expert", config.expert),
+            expert=registry.build("expert", config.expert) if config.expert else None,
             policy=registry.build("policy", config.policy),
             progress=progress,
         )
+
+    def demonstrator(self) -> Expert:
+        """Return the expert.
+
+        Raises:
+            ConfigError: none is named.
+        """
+        if self.expert is None:
+            raise ConfigError("expert is missing", how_to_name("expert", self.registry))
+        return self.expert
 
     def tasks(self, tasks: TaskList) -> Sequence[Task]:
         """Return a list of tasks.
@@ -149,4 +160,5 @@ class Workshop:
     def close(self) -> None:
         """Release what the components hold."""
         for component in (self.environment, self.expert, self.policy):
-            component.close()
+            if component is not None:
+                component.close()

@@ -91,7 +91,7 @@ class TinyModel(BaseModel):
         if not counts:
             raise ConfigError(
                 "a model of its own vocabulary needs conversations, and there are none",
-                "Collect demonstrations first, or name another model (policy.model).",
+                "Collect demonstrations first, give a checkpoint, or name another model (policy.model).",
             )
         tokenizer = Tokenizer(models.WordLevel(dict(self._vocabulary(counts)), unk_token=_UNKNOWN))
         tokenizer.pre_tokenizer = splitter

@@ -43,6 +43,12 @@ def name_of(config: dict[str, Any], part: str) -> str:
     return str(name) if name else "not recorded"
 
 
+def _expert(config: dict[str, Any]) -> str:
+    collect = config.get("collect")
+    recorded = isinstance(collect, dict) and collect.get("trajectories") is not None
+    return "recorded beforehand" if recorded and not config.get("expert") else name_of(config, "expert")
+
+
 def _agent(config: dict[str, Any]) -> str:
     policy = config.get("policy")
     model = policy.get("model") if isinstance(policy, dict) else None
@@ -66,7 +72,7 @@ def _story(source: Source, counts: Counts) -> Element:
             "p",
             *("An ", term("agent"), f" ({_agent(config)}) learnt to solve "),
             *(term("task", "tasks"), " in the ", term("world"), " ", tag("b", name_of(config, "environment"))),
-            *(", from an ", term("expert"), ", ", tag("b", name_of(config, "expert")), ", and by trying for itself. "),
+            *(", from an ", term("expert"), ", ", tag("b", _expert(config)), ", and by trying for itself. "),
             f"First it imitated the expert's {'' if all_of_them else 'successful '}",
             *(term("demonstration", "demonstrations"), ", failed ones included" if all_of_them else ""),
             *(f"{played}; that made the ", term("clone"), ". "),

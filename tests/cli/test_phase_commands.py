@@ -49,6 +49,25 @@ def test_episodes_of_another_model_are_not_taken_for_this_ones(command, folder, 
     assert (folder / "episodes.jsonl").read_bytes() == before
 
 
+def test_a_model_is_evaluated_without_an_expert_and_as_the_settings_name_it(command, folder):
+    (folder / "alone.yaml").write_text("environment: corridor\npolicy: memory\nevaluate: {tasks: {count: 6}}\n")
+    done = command("eef", "evaluate", "alone.yaml", "--out", "episodes.jsonl")
+    assert done.code == 0, done.err
+    assert "6 test tasks; success" in done.out
+    done = command("eef", "collect", "alone.yaml", "--out", "demonstrations.jsonl")
+    assert done.code == 2
+    assert "expert is missing\n  -> Add --set expert=NAME, one of: " in done.err
+    assert not (folder / "demonstrations.jsonl").exists()
+
+
+def test_a_model_that_is_made_from_demonstrations_has_to_be_given(command, folder):
+    (folder / "alone.yaml").write_text("environment: corridor\nevaluate: {tasks: {count: 6}}\n")
+    done = command("eef", "evaluate", "alone.yaml", "--out", "episodes.jsonl")
+    assert done.code == 2
+    assert "needs conversations, and there are none\n  -> " in done.err
+    assert "give a checkpoint" in done.err
+
+
 def test_more_demonstrations_are_added_and_fewer_throw_none_away(command, collected):
     before = list(read_rows(collected, Trajectory))
     for count in (12, 3):

@@ -164,6 +164,10 @@ def test_an_override_that_is_not_yaml_is_explained(load):
     assert "--set baselines=[a" in refused(load, "base", "baselines=[a").message
 
 
+def test_an_expert_that_is_missing_as_well_is_told_with_the_environment(load):
+    assert "--set expert=NAME, one of: " in refused(load, None).fix
+
+
 def test_a_missing_environment_lists_those_installed(load):
     error = refused(load, None, "expert=wanderer")
     assert error.message == "environment is missing"

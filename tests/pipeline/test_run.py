@@ -231,6 +231,16 @@ def test_demonstrations_can_come_from_a_file(tmp_path: Path) -> None:
     assert table(first)[1:] == table(second)[1:]
 
 
+def test_who_has_demonstrations_needs_no_expert(tmp_path: Path) -> None:
+    run(config(), Registry(), tmp_path / "a")
+    source = str(tmp_path / "a/collect/trajectories.jsonl")
+    collect = {"tasks": {"split": "train", "count": 20}, "trajectories": source}
+    evaluate = {"tasks": {"split": "test", "count": 12}, "expert": False}
+    metrics = run(config(expert=None, collect=collect, evaluate=evaluate), Registry(), tmp_path / "b")
+    assert [row.label for row in metrics.rows] == ["sft", "eef 1", "eef 2"]
+    assert "<b>recorded beforehand</b>" in (tmp_path / "b/report.html").read_text()
+
+
 def test_demonstrations_of_another_world_are_refused(tmp_path: Path) -> None:
     run(config(iterations=0), Registry(), tmp_path / "a")
     source = str(tmp_path / "a/collect/trajectories.jsonl")
