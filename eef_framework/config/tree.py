@@ -117,7 +117,7 @@ class Limits(Section):
     steps: int | None = Field(default=None, gt=0)
     """Longest episode, in actions, where the environment's own limit isn't short enough."""
     step_timeout_s: float = Field(default=120.0, gt=0)
-    """Longest time for one step of the environment."""
+    """Longest time for one step of the environment; that it waits for its turn doesn't count."""
     episode_timeout_s: float = Field(default=3600.0, gt=0)
     """Longest time for one episode, waiting included."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from eef_framework.chat.format import ChatFormat
 from eef_framework.errors import AnswerFailure, ConfigError, EefError, EnvironmentFailure, PolicyFailure, boundary
 from eef_framework.interfaces import Environment, Policy, Sampling, Session, replay
 from eef_framework.records import Ending, Observation, Origin, Step, Task, Trajectory
+from eef_framework.rollout.threads import StepThreads
 from eef_framework.seeds import derive
 
 P = ParamSpec("P")
@@ -32,6 +34,7 @@ class Player:
         max_steps: longest episode in actions, the replayed ones included.
         step_timeout_s: longest environment step, where the environment is stepped in threads.
         episode_timeout_s: longest episode.
+        threads: where steps are taken that block.
     """
 
     environment: Environment
@@ -43,6 +46,7 @@ class Player:
     max_steps: int | None = None
     step_timeout_s: float = 120.0
     episode_timeout_s: float = 3600.0
+    threads: StepThreads = field(default_factory=StepThreads, repr=False)
     _slots: dict[int, asyncio.Semaphore] = field(default_factory=dict, repr=False)
 
     async def play(
@@ -161,8 +165,8 @@ class _Episode:
         if not self.player.environment.blocking:
             return function(*arguments, **keywords)
         try:
-            async with asyncio.timeout(self.player.step_timeout_s):
-                return await asyncio.to_thread(function, *arguments, **keywords)
+            call = functools.partial(function, *arguments, **keywords)
+            return await self.player.threads.call(call, self.player.step_timeout_s)
         except TimeoutError as cause:
             raise EnvironmentFailure(
                 f"environment {self.player.environment.component_name()!r} took longer than "

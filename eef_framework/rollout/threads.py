@@ -1,0 +1,95 @@
+"""Threads for steps that block: few at a time, on the clock only while they work, and given up where they hang."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextvars import copy_context
+from functools import partial
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+AT_ONCE = min(32, (os.cpu_count() or 1) + 4)
+"""Most calls at a time."""
+
+
+class StepThreads:
+    """Threads that calls are made in. The time that a call waits for one is no part of the time it takes.
+
+    A call that takes too long keeps its thread, and another thread takes that one's place: whatever hangs holds up
+    neither the calls that wait nor, as the threads are daemons, the end of the process.
+
+    Args:
+        at_once: most calls at a time.
+    """
+
+    def __init__(self, at_once: int = AT_ONCE) -> None:
+        self._at_once = at_once
+        self._turns: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
+        self._idle: list[_Worker] = []
+
+    async def call(self, function: Callable[[], T], timeout_s: float) -> T:
+        """Call in a thread.
+
+        Args:
+            function: what to call.
+            timeout_s: longest time from its start.
+
+        Raises:
+            TimeoutError: it took longer.
+        """
+        async with self._turn():
+            worker = self._idle.pop() if self._idle else _Worker()
+            future = worker.begin(partial(copy_context().run, function))
+            try:
+                async with asyncio.timeout(timeout_s):
+                    return await asyncio.wrap_future(future)
+            finally:
+                if future.done():
+                    self._idle.append(worker)
+                else:
+                    worker.end()
+
+    def _turn(self) -> asyncio.Semaphore:
+        # A semaphore belongs to one event loop.
+        loop = asyncio.get_running_loop()
+        if self._turns is None or self._turns[0] is not loop:
+            self._turns = loop, asyncio.Semaphore(self._at_once)
+        return self._turns[1]
+
+    def __del__(self) -> None:
+        for worker in self._idle:
+            worker.end()
+
+
+class _Worker:
+    """A thread that makes one call after another."""
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
+        Thread(target=self._work, name="eef-step", daemon=True).start()
+
+    def begin(self, function: Callable[[], T]) -> Future[T]:
+        """Make a call, as soon as the one before is done."""
+        future: Future[T] = Future()
+        future.set_running_or_notify_cancel()  # from here on whoever waits may leave, and the call goes on
+        self._calls.put((function, future))
+        return future
+
+    def end(self) -> None:
+        """End the thread behind its last call."""
+        self._calls.put(None)
+
+    def _work(self) -> None:
+        while call := self._calls.get():
+            function, future = call
+            try:
+                future.set_result(function())
+            except BaseException as error:
+                future.set_exception(error)
+            del call, function, future  # not to be held until the next call
