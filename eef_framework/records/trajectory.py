@@ -66,7 +66,8 @@ class Response(Record):
     prompt_tokens: int = 0
     """Length of the prompt, in tokens."""
     computed_tokens: int = 0
-    """Tokens that went through the model for this turn (prompt tokens that were not cached, and new ones)."""
+    """Tokens that went through the model for this turn: prompt tokens that were not cached, and new ones. Models in
+    this process count as if nothing were cached, so that the number doesn't depend on what else was asked."""
     logprobs: tuple[float, ...] | None = None
     """Log-probability of each sampled token, where the policy was asked for them and knows them."""
     usd: float = 0.0
