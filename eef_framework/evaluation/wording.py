@@ -10,6 +10,13 @@ from eef_framework.records import Difference, Estimate, ResultRow, RunMetrics
 if TYPE_CHECKING:
     from rich.console import Group
 
+ONE_TRAINING = (
+    "Intervals cover which tasks were played, not how a training turns out: repeat with other seeds before you claim "
+    "that one method is better."
+)
+"""SmolLM2's lead over matched rejection sampling was 0.0 in one training and 12.5 points in another that differed by
+rounding alone, each with an interval of 12 points either way (`benchmarks/LOG.md`)."""
+
 Outcome = Literal["ahead", "behind", "undecided"]
 
 
@@ -92,6 +99,8 @@ def results(metrics: RunMetrics) -> Group:
     for row in metrics.rows:
         table.add_row(*_cells(row))
     sentences = [Text(describe(difference)) for difference in metrics.differences]
+    if sentences:
+        sentences.append(Text(ONE_TRAINING, style="dim"))
     return Group(Text(_title(metrics)), "", table, "", *sentences)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from eef_framework.evaluation.wording import describe, outcome
+from eef_framework.evaluation.wording import ONE_TRAINING, describe, outcome
 from eef_framework.records import Difference
 from eef_framework.report.charts import interval_bar
 from eef_framework.report.markup import Child, Element, tag
@@ -123,6 +123,7 @@ def _answers(source: Source) -> Element:
     return tag(
         "div",
         tag("div", [_answer(d, span, source.clone_label) for d in own], class_="answers"),
+        tag("p", ONE_TRAINING, class_="story"),
         tag("details", tag("summary", "Other comparisons"), tag("ul", others)) if others else None,
     )
 

@@ -45,6 +45,7 @@ def test_an_undecided_comparison_is_not_called_a_win(run, page_class):
     text = page_class(build_report(run).read_text()).text
     assert "Did eef 2 beat rft-matched 2?≈ Too close to tell" in text
     assert "the interval includes 0: it may be chance" in text
+    assert "repeat with other seeds before you claim" in text
     assert "Yes, by" not in text
 
 
