@@ -170,9 +170,8 @@ def _checked(overlay: Overlay, registry: Registry) -> RunConfig:
     try:
         config = RunConfig.model_validate(overlay.data)
     except ValidationError as cause:
-        unnamed: list[Kind] = [kind for kind in ("environment", "expert") if not overlay.data.get(kind)]
-        fix = " ".join(how_to_name(kind, registry) for kind in unnamed) if "environment" in unnamed else ""
-        raise ConfigError(explain(cause, RunConfig, lambda place: _described(overlay, place)), fix) from cause
+        message = explain(cause, RunConfig, lambda place: _described(overlay, place))
+        raise ConfigError(message, _advice(overlay, registry)) from cause
     for place, kind, spec in components(config):
         try:
             registry.build(kind, spec).close()
@@ -181,6 +180,15 @@ def _checked(overlay: Overlay, registry: Registry) -> RunConfig:
     for baseline in config.baselines:
         read_recipe(baseline, registry)
     return config
+
+
+def _advice(overlay: Overlay, registry: Registry) -> str:
+    """Say how to mend what is missing, or stands where it doesn't belong."""
+    unnamed: list[Kind] = [kind for kind in ("environment", "expert") if not overlay.data.get(kind)]
+    advice = [how_to_name(kind, registry) for kind in unnamed] if "environment" in unnamed else []
+    if "out" in overlay.data:
+        advice.append("Where results go is an option of the command: --out PATH.")
+    return " ".join(advice)
 
 
 def _read_shots(overlay: Overlay) -> None:

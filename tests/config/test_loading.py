@@ -147,6 +147,12 @@ def test_an_unknown_key_on_the_command_line_is_named_as_it_was_given(load):
     assert message == "explore.simulatoins (--set explore.simulatoins=2) is unknown; did you mean 'simulations'?"
 
 
+def test_a_place_for_results_among_the_settings_is_pointed_to_its_option(load):
+    error = refused(load, "base", "out=runs/mine")
+    assert error.message.startswith("out (--set out=runs/mine) is unknown")
+    assert "--out PATH" in error.fix
+
+
 def test_an_unknown_environment_variable_is_named(load):
     assert "environment variable EEF__sed" in refused(load, "base", EEF__sed="2").message
 
