@@ -88,7 +88,8 @@ class _Game:
         except (EOFError, KeyboardInterrupt):
             # An episode that is over is whole, however its player left.
             kept = self.session.done
-            show.say("" if kept else "Left in the middle: nothing was saved.")
+            # A console that was interrupted while it printed may keep to itself what it is told afterwards.
+            Terminal().say("" if kept else "Left in the middle: nothing was saved.")
             return self._episode(kept)
 
     def _line(self, line: str) -> None:
