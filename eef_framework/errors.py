@@ -20,13 +20,20 @@
 
 Every message says what was given, what was expected and how to go on. The command line prints it without a
 traceback; anything that is not an `EefError` is a defect of ours and keeps its traceback.
+
+Programs and tests go by `error.code` and `error.details`. Wording is for people and may change; a code doesn't.
 """
 
 from __future__ import annotations
 
 import difflib
+import errno
+import sysconfig
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
 
 
 class EefError(Exception):
@@ -35,27 +42,52 @@ class EefError(Exception):
     Args:
         message: what happened, what was given and what was expected.
         fix: how to go on, as a sentence of its own; shown on a line of its own.
+        code: which error this is, for programs: lower case, words joined by hyphens. Default: the class's.
+        details: what a program may want to know, such as `path=` and `line=`.
+
+    Attributes:
+        code: which error this is. Never changes with the wording.
+        details: the values the message speaks of, by name.
     """
 
-    def __init__(self, message: str, fix: str = "") -> None:
+    default_code: ClassVar[str] = "error"
+
+    def __init__(self, message: str, fix: str = "", *, code: str | None = None, **details: Any) -> None:
         super().__init__(message)
         self.message = message
         self.fix = fix
+        self.code = code or self.default_code
+        self.details = details
 
     def __str__(self) -> str:
         return f"{self.message}\n  -> {self.fix}" if self.fix else self.message
 
 
 class EefWarning(UserWarning):
-    """What a person should know, though it is no error. The command line prints it on a line of its own."""
+    """What a person should know, though it isn't an error. The command line prints it on a line of its own.
+
+    Args:
+        message: what a person should know.
+        code: which warning this is, as for errors.
+        details: what a program may want to know.
+    """
+
+    def __init__(self, message: str = "", *, code: str = "warning", **details: Any) -> None:
+        super().__init__(message)
+        self.code = code
+        self.details = details
 
 
 class ConfigError(EefError):
     """The configuration is wrong. Raised before anything starts."""
 
+    default_code = "config"
+
 
 class UnknownName(ConfigError):
     """A name that nothing is registered or defined under."""
+
+    default_code = "unknown-name"
 
     @classmethod
     def of(cls, what: str, given: str, known: Iterable[str], fix: str = "") -> UnknownName:
@@ -67,7 +99,8 @@ class UnknownName(ConfigError):
             known: all names there are; the nearest become suggestions.
             fix: how else to go on, for example the package to install.
         """
-        return cls(f"there is no {what} {given!r}; {nearest(given, known)}", fix)
+        names = tuple(known)
+        return cls(f"there is no {what} {given!r}; {nearest(given, names)}", fix, what=what, given=given, known=names)
 
 
 def nearest(given: str, known: Iterable[str]) -> str:
@@ -80,57 +113,85 @@ def nearest(given: str, known: Iterable[str]) -> str:
 class PluginError(EefError):
     """A plugin can't be loaded, or registers something that isn't what it says."""
 
+    default_code = "plugin"
+
 
 class StorageError(EefError):
     """Reading or writing a file failed: disk full, no permission, gone."""
+
+    default_code = "storage"
 
 
 class CorruptFile(StorageError):
     """A file that holds something else than what was written there."""
 
+    default_code = "corrupt-file"
+
 
 class RunConflict(EefError):
     """A run directory that belongs to another configuration, or that another process is writing to."""
+
+    default_code = "run-conflict"
 
 
 class NothingToTrain(EefError):
     """A training set in which no token has a weight."""
 
+    default_code = "nothing-to-train"
+
 
 class ComponentFailure(EefError):
     """Code behind an interface raised something of its own; the cause is chained."""
+
+    default_code = "component-failed"
 
 
 class EnvironmentFailure(ComponentFailure):
     """An environment or session failed: infrastructure, never evidence about an action."""
 
+    default_code = "environment-failed"
+
 
 class ReplayDivergence(EnvironmentFailure):
     """Replaying a prefix of actions led to another observation than the recorded one."""
+
+    default_code = "replay-diverged"
 
 
 class ExpertFailure(ComponentFailure):
     """An expert failed to demonstrate."""
 
+    default_code = "expert-failed"
+
 
 class PolicyFailure(ComponentFailure):
     """A policy can't answer, whoever asks: the run stops, and can be resumed."""
+
+    default_code = "policy-failed"
 
 
 class AnswerFailure(PolicyFailure):
     """One answer was lost, and the next may come: the episode is recorded as an error, and the run goes on."""
 
+    default_code = "answer-lost"
+
 
 class AttributorFailure(ComponentFailure):
     """An attributor failed, or returned something that is no attribution of the trajectory."""
+
+    default_code = "attributor-failed"
 
 
 class FilterFailure(ComponentFailure):
     """A filter failed, or returned something that isn't examples."""
 
+    default_code = "filter-failed"
+
 
 class TrainerFailure(ComponentFailure):
     """A trainer failed."""
+
+    default_code = "trainer-failed"
 
 
 @contextmanager
@@ -152,7 +213,26 @@ def boundary(failure: type[ComponentFailure], who: str, doing: str) -> Iterator[
     except EefError:
         raise
     except Exception as cause:
-        raise failure(f"{who} failed while {doing}: {type(cause).__name__}: {cause}") from cause
+        where = author_line(cause)
+        at = f" ({where})" if where else ""
+        raise failure(f"{who} failed while {doing}: {type(cause).__name__}: {cause}{at}", where=where) from cause
+
+
+def author_line(cause: BaseException) -> str:
+    """Return `file, line N` of the line that the author of a plugin can do something about.
+
+    That is the innermost line outside the framework and installed libraries. Where the plugin is itself installed, it
+    is the outermost one outside the framework and Python. Empty where there is neither.
+    """
+    framework = str(Path(__file__).parent)
+    paths = sysconfig.get_paths()
+    python = (framework, "<", paths["stdlib"], paths["platstdlib"])
+    installed = (paths["purelib"], paths["platlib"])
+    frames = traceback.extract_tb(cause.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith((*python, *installed))]
+    plugin = [f for f in frames if f.filename.startswith(installed) or not f.filename.startswith(python)]
+    frame = own[-1] if own else plugin[0] if plugin else None
+    return f"{frame.filename}, line {frame.lineno}" if frame else ""
 
 
 @contextmanager
@@ -166,12 +246,18 @@ def storage(path: object, doing: str) -> Iterator[None]:
         yield
     except OSError as cause:
         reason = cause.strerror or str(cause)
-        fix = {
-            28: "Free some space (what was completed so far is kept) and repeat the command.",
-            1: "Choose another folder with --out: this one does not accept new files.",
-            13: "Choose another folder with --out, or change its permissions.",
-            30: "The file system is read-only: choose another folder with --out.",
-            2: "Check the path.",
-            20: "Part of the path is a file, not a folder: choose another path.",
-        }.get(cause.errno or 0, "Mend the cause and repeat the command: what was completed is kept.")
-        raise StorageError(f"{doing} {str(path)!r} failed: {reason}", fix) from cause
+        code, fix = _STORAGE.get(cause.errno or 0, ("storage", "Fix the cause and run the command again."))
+        raise StorageError(f"{doing} {str(path)!r} failed: {reason}", fix, code=code, path=str(path)) from cause
+
+
+_STORAGE = {
+    errno.ENOSPC: ("disk-full", "Free some space and run the command again: what was completed is kept."),
+    errno.EDQUOT: ("disk-full", "Free some space and run the command again: what was completed is kept."),
+    errno.EPERM: ("no-permission", "Choose another path: this folder doesn't accept new files."),
+    errno.EACCES: ("no-permission", "Choose another path, or change its permissions."),
+    errno.EROFS: ("read-only", "The file system is read-only: choose another path."),
+    errno.ENOENT: ("no-such-file", "Check the path."),
+    errno.ENOTDIR: ("not-a-folder", "Part of the path is a file, not a folder: choose another path."),
+    errno.EISDIR: ("not-a-file", "The path is a folder: name a file."),
+}
+"""Number of an operating system's error -> code, and how to go on."""

@@ -1,6 +1,8 @@
 import asyncio
 import errno
+import json
 import os
+import sys
 
 import pytest
 
@@ -41,8 +43,31 @@ def test_the_boundary_turns_what_plugin_code_raises_into_the_failure_of_its_inte
         boundary(EnvironmentFailure, "environment 'shop'", "opening 'g-1'"),
     ):
         {}["price"]
-    assert caught.value.message == "environment 'shop' failed while opening 'g-1': KeyError: 'price'"
+    assert caught.value.message.startswith("environment 'shop' failed while opening 'g-1': KeyError: 'price'")
     assert isinstance(caught.value.__cause__, KeyError)
+    assert caught.value.code == "environment-failed"
+
+
+def test_the_boundary_names_the_authors_own_line_and_not_the_librarys():
+    with pytest.raises(EnvironmentFailure) as caught, boundary(EnvironmentFailure, "environment 'shop'", "opening"):
+        json.loads("{")  # raises in the standard library
+    line = sys._getframe().f_lineno - 1
+    assert caught.value.details["where"] == f"{__file__}, line {line}"
+    assert f"line {line}" in caught.value.message
+
+
+def test_an_error_has_the_code_of_its_class_unless_it_has_one_of_its_own():
+    assert ConfigError("wrong").code == "config"
+    error = ConfigError("wrong", code="no-such-split", split="tets")
+    assert (error.code, error.details) == ("no-such-split", {"split": "tets"})
+
+
+def test_every_class_of_errors_has_a_code_of_its_own():
+    def below(cls):
+        return [cls, *(each for sub in cls.__subclasses__() if sub.__module__ == cls.__module__ for each in below(sub))]
+
+    codes = [cls.default_code for cls in below(EefError)]
+    assert len(set(codes)) == len(codes)
 
 
 @pytest.mark.parametrize("error", [ReplayDivergence("left"), ConfigError("wrong"), CorruptFile("torn")])
@@ -71,26 +96,29 @@ def test_failures_of_components_can_be_caught_together():
 
 
 @pytest.mark.parametrize(
-    ("number", "fix"),
+    ("number", "code"),
     [
-        (errno.ENOSPC, "Free some space"),
-        (errno.EACCES, "permissions"),
+        (errno.ENOSPC, "disk-full"),
+        (errno.EACCES, "no-permission"),
         (errno.EROFS, "read-only"),
-        (errno.ENOENT, "Check the path"),
-        (errno.ENOTDIR, "file, not a folder"),
-        (errno.EIO, "Mend the cause"),
+        (errno.ENOENT, "no-such-file"),
+        (errno.ENOTDIR, "not-a-folder"),
+        (errno.EISDIR, "not-a-file"),
+        (errno.EIO, "storage"),
     ],
 )
-def test_a_storage_error_names_the_path_the_reason_and_what_to_do(number, fix):
+def test_a_storage_error_names_the_path_the_reason_and_what_to_do(number, code):
     with pytest.raises(StorageError) as caught, storage("runs/a b", "writing"):
         raise OSError(number, os.strerror(number))
     assert caught.value.message == f"writing 'runs/a b' failed: {os.strerror(number)}"
-    assert fix in caught.value.fix
+    assert (caught.value.code, caught.value.details["path"]) == (code, "runs/a b")
+    assert caught.value.fix
 
 
 def test_a_file_that_is_not_there_is_a_storage_error(tmp_path):
-    with pytest.raises(StorageError, match="No such file"), storage(tmp_path / "x", "reading"):
+    with pytest.raises(StorageError) as caught, storage(tmp_path / "x", "reading"):
         (tmp_path / "x").read_text()
+    assert caught.value.code == "no-such-file"
 
 
 def test_what_is_no_matter_of_the_disk_passes_through_storage():

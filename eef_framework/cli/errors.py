@@ -51,12 +51,12 @@ def show(error: EefError) -> None:
     """Print an error on stderr: a red panel on a terminal, plain lines elsewhere."""
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
-        console.print(Text(f"error: {error}"), soft_wrap=True)
+        console.print(Text(f"error [{error.code}]: {error}"), soft_wrap=True)
         return
     text = Text(error.message)
     if error.fix:
         text.append(f"\n\n{error.fix}", style="bold")
-    console.print(Panel(text, title="error", title_align="left", border_style="red"))
+    console.print(Panel(text, title=f"error: {error.code}", title_align="left", border_style="red"))
 
 
 def warn(text: str) -> None:

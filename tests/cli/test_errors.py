@@ -38,7 +38,7 @@ def test_an_error_is_told_without_traceback_and_with_its_exit_code(error, code, 
     with pytest.raises(SystemExit) as left:
         run_app(raising(error))
     assert left.value.code == code
-    assert capsys.readouterr().err == f"error: {error}\n"
+    assert capsys.readouterr().err == f"error [{error.code}]: {error}\n"
 
 
 def test_brackets_in_an_error_are_no_markup(capsys):

@@ -45,6 +45,8 @@ class Nonconformance(EefError):
         violations: all that were found.
     """
 
+    default_code = "nonconformance"
+
     def __init__(self, who: str, violations: list[Violation]) -> None:
         self.violations = violations
         report = "\n".join(f"{number}. {violation}" for number, violation in enumerate(violations, 1))
