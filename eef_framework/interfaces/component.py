@@ -29,6 +29,16 @@ class Component(BaseModel):
         """Return name and settings as plain data, for manifests and for building an equal component."""
         return {"name": self.component_name(), **self.model_dump(mode="json")}
 
+    def preflight(self) -> None:
+        """Find out, within a second, whether the settings can work on this machine. Called before anything starts.
+
+        Look for what would otherwise fail an hour into a run: a folder that isn't there, a library that isn't
+        installed, a device that the machine lacks. Nothing heavy is loaded, and no network is waited for.
+
+        Raises:
+            ConfigError: something is missing; says what, and how to get it.
+        """
+
     def close(self) -> None:
         """Release whatever is held. Called once by the framework; harmless when called again."""
 

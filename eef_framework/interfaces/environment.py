@@ -36,6 +36,11 @@ class Environment(Component):
         """How many sessions at once it serves well; None for any number. Further episodes wait for their turn."""
         return None
 
+    @property
+    def max_steps(self) -> int | None:
+        """Longest episode that this environment allows, in actions; None where it sets no limit."""
+        return None
+
     @abstractmethod
     def tasks(self, split: str) -> Sequence[Task]:
         """Return the tasks of a split, `train`, `dev` or `test`, in a fixed order.
