@@ -37,9 +37,13 @@ class Environment(Component):
         return None
 
     @property
-    def max_steps(self) -> int | None:
-        """Longest episode that this environment allows, in actions; None where it sets no limit."""
-        return None
+    def longest_episode(self) -> int | None:
+        """Longest episode that this environment allows, in actions; None where it sets no limit.
+
+        By default its setting `max_steps`, where it has one.
+        """
+        limit = getattr(self, "max_steps", None)
+        return limit if isinstance(limit, int) else None
 
     @abstractmethod
     def tasks(self, split: str) -> Sequence[Task]:
