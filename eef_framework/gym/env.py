@@ -11,7 +11,7 @@ from gymnasium import spaces
 
 from eef_framework.errors import UnknownName
 from eef_framework.interfaces import Environment, Session
-from eef_framework.plugins import load_plugins
+from eef_framework.plugins import Registry, current_registry
 from eef_framework.records import Task
 
 LONGEST_OBSERVATION, LONGEST_ACTION = 100_000, 1_000
@@ -60,6 +60,7 @@ class EefEnv(gymnasium.Env[str, str]):
         environment: an environment, which stays open, or the name of a registered one.
         split: whose tasks are played.
         render_mode: `ansi` lets `render()` return the latest observation.
+        registry: where the environment is found by name; the installed plugins by default.
         settings: of the environment, where it is given by name.
 
     Raises:
@@ -73,11 +74,12 @@ class EefEnv(gymnasium.Env[str, str]):
         environment: str | Environment,
         split: str = "train",
         render_mode: str | None = None,
+        registry: Registry | None = None,
         **settings: Any,
     ) -> None:
         self._owned = not isinstance(environment, Environment)
         spec = {"name": environment, **settings} if isinstance(environment, str) else environment
-        self.environment = load_plugins().build("environment", spec)
+        self.environment = (registry or current_registry()).build("environment", spec)
         self.split = split
         self.render_mode = render_mode
         self.observation_space = AnyText()

@@ -7,9 +7,12 @@ its version 0.29 it found environments by entry points; from 1.0 on it doesn't.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import gymnasium
 
+from eef_framework.gym.env import EefEnv
 from eef_framework.gym.environment import GymnasiumEnvironment
 from eef_framework.plugins import Registry, load_plugins
 
@@ -27,6 +30,7 @@ def register_envs(registry: Registry | None = None) -> list[str]:
     Returns:
         The ids, in the order of the environments' names.
     """
+    entry_point = ENTRY_POINT if registry is None else _made_with(registry)
     registry = registry or load_plugins()
     ids = []
     for name in registry.names("environment"):
@@ -36,12 +40,22 @@ def register_envs(registry: Registry | None = None) -> list[str]:
         env_id, arguments = f"eef/{cls.__name__}-v0", {"environment": name}
         known = gymnasium.registry.get(env_id)
         if known is None:
-            gymnasium.register(env_id, entry_point=ENTRY_POINT, kwargs=arguments)
+            gymnasium.register(env_id, entry_point=entry_point, kwargs=arguments)
         elif known.kwargs != arguments:
             warnings.warn(f"{env_id} is environment {known.kwargs.get('environment')!r}, not {name!r}", stacklevel=2)
             continue
         ids.append(env_id)
     return ids
+
+
+def _made_with(registry: Registry) -> Callable[..., EefEnv]:
+    """Return an entry point for environments that only this registry may know. Gymnasium copies a function as it is."""
+
+    def make(**arguments: Any) -> EefEnv:
+        return EefEnv(registry=registry, **arguments)
+
+    make.metadata = EefEnv.metadata  # type: ignore[attr-defined] # where Gymnasium looks for render modes
+    return make
 
 
 register_envs()

@@ -10,7 +10,7 @@ from eef_framework.errors import UnknownName
 from eef_framework.plugins.hookspecs import GROUP
 from eef_framework.plugins.known import distribution_of
 from eef_framework.plugins.plugin import Plugin
-from eef_framework.plugins.registry import Registry, look_here
+from eef_framework.plugins.registry import BUILDING, Registry, look_here
 
 BUILTIN = EntryPoint(name="builtin", value="eef_framework.builtin", group=GROUP)
 """The core's own parts, which are there even where the core runs from a source tree."""
@@ -46,6 +46,16 @@ def load_plugins(selection: Sequence[str] | None = None, environ: Mapping[str, s
         if plugin.error and plugin.name in selection:
             raise plugin.error
     return registry
+
+
+def current_registry() -> Registry:
+    """Return the registry that a component which builds other components should build them with.
+
+    Within `Registry.build` it is that registry, so that a component sees the plugins of its run: those chosen with
+    `--plugins`, and classes of the user's own code. A component that needs it later keeps it when it is built. Outside,
+    it is a registry of the installed plugins.
+    """
+    return BUILDING.get(None) or load_plugins()
 
 
 def discover() -> list[EntryPoint]:

@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -20,6 +21,9 @@ from eef_framework.plugins.plugin import Plugin
 
 Spec = str | Mapping[str, Any] | Component
 """A component to build: its name, its name and settings, or the component itself."""
+
+BUILDING: ContextVar[Registry] = ContextVar("eef_registry")
+"""The registry that is building a component right now; see `current_registry`."""
 
 
 class Registry:
@@ -150,11 +154,14 @@ class Registry:
                 f"this {kind} has no name: {spec!r}", f"Add `name:`, one of {', '.join(self.names(kind)) or 'none'}."
             )
         cls = self.get(kind, name)
+        building = BUILDING.set(self)
         try:
             return cls(**settings)
         except ValidationError as cause:
             reasons = explain(cause, cls, lambda place: _setting(kind, name, place))
             raise ConfigError(reasons, f"`eef plugins {name}` lists its settings.") from cause
+        finally:
+            BUILDING.reset(building)
 
     @property
     def _usable(self) -> list[Plugin]:

@@ -181,6 +181,14 @@ def test_two_classes_of_one_name_are_told(ids):
         assert register_envs(registry).count("eef/Corridor-v0") == 1
 
 
+def test_environments_of_a_registry_of_ones_own_are_made_with_it(ids):
+    registry = load_plugins()
+    registry.register(type("Mine", (Corridor,), {"name": "mine", "__doc__": "Mine.", "__annotations__": {}}))
+    register_envs(registry)
+    with gymnasium.make("eef/Mine-v0", split="test") as env:
+        assert env.unwrapped.environment.component_name() == "mine"
+
+
 def test_gymnasium_finds_them_by_the_module_before_the_id():
     code = (
         "import gymnasium, json; env = gymnasium.make('eef_framework.gym.envs:eef/Shop-v0', split='dev');"

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from eef_framework.errors import ConfigError, PluginError, UnknownName
 from eef_framework.interfaces import Filter
-from eef_framework.plugins import Plugin, Registry
+from eef_framework.plugins import Plugin, Registry, current_registry
 
 
 class Cap(Filter):
@@ -199,3 +199,29 @@ def test_an_own_class_whose_name_is_taken_is_refused(registry):
 def test_an_own_class_that_is_no_component_is_refused(registry):
     with pytest.raises(PluginError, match="is no component"):
         registry.register(int)
+
+
+class Pair(Filter):
+    """Builds another filter."""
+
+    name: ClassVar[str] = "pair"
+
+    def model_post_init(self, context):
+        self._inner = current_registry().build("filter", "cap")
+
+    def apply(self, examples, seed):
+        return self._inner.apply(examples, seed)
+
+
+def test_a_component_builds_others_with_the_registry_that_builds_it():
+    registry = Registry([plugin_with(Cap, Pair)])
+    assert registry.build("filter", "pair")._inner == Cap()
+    with pytest.raises(UnknownName):  # outside, it is the installed plugins, where there is no such filter
+        Pair()
+
+
+def test_a_failed_build_leaves_no_registry_behind():
+    registry = Registry([plugin_with(Pair)])
+    with pytest.raises(UnknownName):
+        registry.build("filter", "pair")
+    assert current_registry() is not registry

@@ -8,11 +8,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Self
 
-from pydantic import field_validator, model_validator
+from pydantic import PrivateAttr, field_validator, model_validator
 
 from eef_experts.playing import PlayingExpert
 from eef_framework.interfaces import Policy, TrainablePolicy
-from eef_framework.plugins import load_plugins
+from eef_framework.plugins import Registry, current_registry
 from eef_framework.records import Checkpoint
 
 
@@ -26,6 +26,8 @@ class LocalExpert(PlayingExpert):
     checkpoint: str = ""
     """Folder of its weights; what its own settings name, where it is empty."""
 
+    _registry: Registry = PrivateAttr(default_factory=current_registry)
+
     @field_validator("policy", mode="before")
     @classmethod
     def _named(cls, policy: Any) -> Any:
@@ -34,14 +36,14 @@ class LocalExpert(PlayingExpert):
     @model_validator(mode="after")
     def _known(self) -> Self:
         # Built once to find what is misspelt before anything starts, and so that the record holds all settings.
-        with load_plugins().build("policy", self.policy) as policy:
+        with self._registry.build("policy", self.policy) as policy:
             self.policy = {**policy.settings(), "name": self.policy["name"]}
         return self
 
     @contextmanager
     def player(self) -> Iterator[Policy]:
         """Build the policy, and load its weights if it has any."""
-        with load_plugins().build("policy", self.policy) as policy:
+        with self._registry.build("policy", self.policy) as policy:
             if not isinstance(policy, TrainablePolicy):
                 yield policy
                 return

@@ -6,9 +6,11 @@ import pytest
 from eef_experts.local import LocalExpert
 
 from eef_framework.errors import ConfigError, UnknownName
+from eef_framework.plugins import load_plugins
 from eef_framework.policies.tiny import TinyModel
 from eef_framework.records import Message
 from eef_framework.testing.corridor import Corridor
+from eef_framework.testing.queue_policy import ScriptedPolicy
 
 CORRIDOR = Corridor()
 TASKS = CORRIDOR.tasks("train")[:3]
@@ -31,6 +33,21 @@ def test_any_policy_plays_as_the_expert():
 
 def test_a_name_alone_is_a_policy_with_its_defaults_which_the_record_holds():
     assert LocalExpert(policy=SCRIPTED).policy == {"name": SCRIPTED, "skill": 0.5, "template": "Action: {action}"}
+
+
+def test_its_policy_comes_from_the_registry_that_builds_it():
+    class Hidden(ScriptedPolicy):
+        name = "hidden"
+
+    registry = load_plugins(["experts"])
+    registry.register(Hidden)
+    expert = registry.build("expert", {"name": "local", "policy": {"name": "hidden", "skill": 1.0}})
+    assert [trajectory.reward for trajectory in demonstrations(expert)] == [1.0] * 3
+
+
+def test_plugins_that_a_run_leaves_out_are_left_out_of_its_experts_too():
+    with pytest.raises(UnknownName):
+        load_plugins(["experts"]).build("expert", {"name": "local", "policy": "scripted"})
 
 
 def test_its_settings_build_an_equal_expert():
