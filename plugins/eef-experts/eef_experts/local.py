@@ -11,8 +11,9 @@ from typing import Any, ClassVar, Self
 from pydantic import PrivateAttr, field_validator, model_validator
 
 from eef_experts.playing import PlayingExpert
-from eef_framework.interfaces import Policy, TrainablePolicy
-from eef_framework.plugins import Registry, current_registry
+from eef_framework.errors import ConfigError
+from eef_framework.interfaces import Environment, Policy, TrainablePolicy
+from eef_framework.plugins import current_registry
 from eef_framework.records import Checkpoint
 
 
@@ -26,7 +27,7 @@ class LocalExpert(PlayingExpert):
     checkpoint: str = ""
     """Folder of its weights; what its own settings name, where it is empty."""
 
-    _registry: Registry = PrivateAttr(default_factory=current_registry)
+    _built: Policy = PrivateAttr()
 
     @field_validator("policy", mode="before")
     @classmethod
@@ -34,21 +35,41 @@ class LocalExpert(PlayingExpert):
         return {"name": policy} if isinstance(policy, str) else policy
 
     @model_validator(mode="after")
-    def _known(self) -> Self:
-        # Built once to find what is misspelt before anything starts, and so that the record holds all settings.
-        with self._registry.build("policy", self.policy) as policy:
-            self.policy = {**policy.settings(), "name": self.policy["name"]}
+    def _build(self) -> Self:
+        # At once, to find what is misspelt before anything starts, and so that the record holds all settings.
+        self._built = current_registry().build("policy", self.policy)
+        self.policy = {**self._built.settings(), "name": self.policy["name"]}
         return self
+
+    def preflight(self, environment: Environment | None = None) -> None:
+        """Find out whether the policy can work here, and whether the folder of its weights is there.
+
+        Raises:
+            ConfigError: it can't, or there is no such folder.
+        """
+        super().preflight(environment)
+        if self.checkpoint and not Path(self.checkpoint).expanduser().is_dir():
+            raise ConfigError(
+                f"expert 'local' has checkpoint {self.checkpoint!r}, and there is no such folder",
+                "Name the folder of a model's weights, or leave it empty to take what the policy's settings name.",
+                code="no-such-checkpoint",
+                path=self.checkpoint,
+            )
+        self._built.preflight()
 
     @contextmanager
     def player(self) -> Iterator[Policy]:
-        """Build the policy, and load its weights if it has any."""
-        with self._registry.build("policy", self.policy) as policy:
-            if not isinstance(policy, TrainablePolicy):
-                yield policy
-                return
-            with TemporaryDirectory() as folder, policy.load(self._weights(policy, Path(folder))) as loaded:
-                yield loaded
+        """Return the policy, with its weights loaded if it has any."""
+        policy = self._built
+        if not isinstance(policy, TrainablePolicy):
+            yield policy
+            return
+        with TemporaryDirectory() as folder, policy.load(self._weights(policy, Path(folder))) as loaded:
+            yield loaded
+
+    def close(self) -> None:
+        """Release what the policy holds."""
+        self._built.close()
 
     def _weights(self, policy: TrainablePolicy, folder: Path) -> Checkpoint:
         if self.checkpoint:
