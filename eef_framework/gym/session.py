@@ -48,7 +48,8 @@ class GymnasiumSession(Session):
             return super().reward
         return math.fsum(step.reward for step in self.steps)
 
-    def _step(self, action: str) -> Step:
+    def perform(self, action: str) -> Step:
+        """Carry out an action."""
         if not self._understood(action):
             return Step(action=action, observation=self.observation, truncated=self._at_limit(), valid=False)
         seen, reward, terminated, truncated, info = self.env.step(self._words.get(action, action))
@@ -74,5 +75,6 @@ class GymnasiumSession(Session):
     def _put(self, environment: GymnasiumEnvironment, seen: Any, info: dict[str, Any]) -> Observation:
         return Observation(text=environment.observe(seen, info), actions=environment.admissible(info))
 
-    def _close(self) -> None:
+    def release(self) -> None:
+        """Release what the session holds."""
         self.env.close()

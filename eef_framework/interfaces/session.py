@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class Session(ABC):
     """One episode of one task: light, and independent of all other sessions.
 
-    Implementers call `super().__init__` with the first observation and write `_step`. They may overwrite `_copy`
-    where the environment can duplicate a state faster than replay does, and `_close`.
+    Implementers call `super().__init__` with the first observation and write `perform`. They may override `duplicate`,
+    where a copy of a state is faster than replay, `release`, and `reward`.
 
     Attributes:
         environment: the environment that opened it.
@@ -41,21 +41,22 @@ class Session(ABC):
 
     @property
     def reward(self) -> float:
-        """The episode's reward so far. By default the last step's; environments with another rule overwrite it."""
+        """The episode's reward so far. By default the last step's; environments with another rule override it."""
         return self.steps[-1].reward if self.steps else 0.0
 
     @abstractmethod
-    def _step(self, action: str) -> Step:
+    def perform(self, action: str) -> Step:
         """Carry out an action, whatever string it is. An action that makes no sense has `valid=False`."""
 
-    def _copy(self) -> Self | None:
+    def duplicate(self) -> Self | None:
         """Return an independent session in the same state, or None where only replay can make one.
 
-        `steps`, `initial` and `observation` are filled in by `fork`.
+        Start from `copy.copy(self)` and give the copy its own version of whatever a step changes in place. `steps`,
+        `initial` and `observation` are filled in by `fork`.
         """
         return None
 
-    def _close(self) -> None:  # noqa: B027 - most sessions hold nothing
+    def release(self) -> None:  # noqa: B027 - most sessions hold nothing
         """Release what this session holds."""
 
     @final
@@ -71,7 +72,7 @@ class Session(ABC):
                 f"step({action!r}) in an episode of task {self.task.id!r} that is {state}",
                 "Open a new session, or fork one before its last step.",
             )
-        step = self._step(action)
+        step = self.perform(action)
         self.steps.append(step)
         self.observation = step.observation
         return step
@@ -85,7 +86,7 @@ class Session(ABC):
         """
         if self.closed:
             raise EnvironmentFailure(f"fork of a closed session of task {self.task.id!r}", "Fork before closing.")
-        copy = self._copy()
+        copy = self.duplicate()
         if copy is None:
             return replay(self.environment, self.task, self.initial, self.steps)
         copy.initial, copy.observation, copy.steps = self.initial, self.observation, list(self.steps)
@@ -96,7 +97,7 @@ class Session(ABC):
         """End the episode and release what it holds. May be called twice."""
         if not self.closed:
             self.closed = True
-            self._close()
+            self.release()
 
     def __enter__(self) -> Self:
         return self

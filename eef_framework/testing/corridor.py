@@ -124,7 +124,8 @@ class CorridorSession(Session):
         self._last_room = environment.rooms - 1
         super().__init__(environment, task, self._look())
 
-    def _step(self, action: str) -> Step:
+    def perform(self, action: str) -> Step:
+        """Carry out an action."""
         number = len(self.steps) + 1
         if self.environment.strikes("raise", self.task, number):
             raise RuntimeError(f"the ceiling of {self.task.id} came down at step {number}")
@@ -181,7 +182,8 @@ class CorridorSession(Session):
         distance = room - self._position
         return "here" if distance == 0 else f"{abs(distance)} {'east' if distance > 0 else 'west'}"
 
-    def _copy(self) -> Self | None:
+    def duplicate(self) -> Self | None:
+        """Return an independent session in the same state."""
         return copy.copy(self) if self.environment.copies else None
 
 

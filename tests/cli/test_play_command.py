@@ -155,7 +155,7 @@ def test_a_task_is_saved_once(play, folder):
 
 def test_the_session_is_closed_however_it_ends(play, monkeypatch):
     closed = []
-    monkeypatch.setattr("eef_framework.testing.corridor.CorridorSession._close", lambda self: closed.append(self))
+    monkeypatch.setattr("eef_framework.testing.corridor.CorridorSession.release", lambda self: closed.append(self))
     play("corridor", lines=["2", "undo"])
     assert len(closed) == 2
     assert play("corridor", "-s", "fault=raise", lines=["2"]).code == 1

@@ -51,7 +51,7 @@ def test_a_session_is_closed_once_however_often_it_is_asked():
     class Counting(CorridorSession):
         closings = 0
 
-        def _close(self) -> None:
+        def release(self) -> None:
             self.closings += 1
 
     environment = Corridor()

@@ -87,14 +87,14 @@ def test_a_failure_in_the_middle_keeps_the_steps_until_then():
     class Trap(Corridor):
         def open(self, task):
             session = super().open(task)
-            take = session._step
+            take = session.perform
 
             def step(action):
                 if session.steps:
                     raise EnvironmentFailure("the floor gave way", "")
                 return take(action)
 
-            session._step = step
+            session.perform = step
             return session
 
     (row,) = demonstrate(Guide(), Trap(), count=1)

@@ -49,8 +49,8 @@ class Fused(Corridor):
 
 
 class FusedSession(CorridorSession):
-    def _step(self, action: str) -> Step:
-        return super()._step("stumble" if Fused.dark else action).changed(action=action)
+    def perform(self, action: str) -> Step:
+        return super().perform("stumble" if Fused.dark else action).changed(action=action)
 
 
 def corridor_of(session: type[CorridorSession], **settings: Any) -> Corridor:
@@ -215,8 +215,8 @@ def test_steps_that_vary_are_told():
 
 def test_a_reward_that_varies_is_told():
     class Generous(CorridorSession):
-        def _step(self, action: str) -> Step:
-            return super()._step(action).changed(reward=float(next(counter)))
+        def perform(self, action: str) -> Step:
+            return super().perform(action).changed(reward=float(next(counter)))
 
     assert "  expected: reward " in report(corridor_of(Generous))
 
@@ -240,8 +240,8 @@ def test_sessions_that_share_state_are_told():
             super().__init__(environment, task)
             Shared.latest = self
 
-        def _step(self, action: str) -> Step:
-            return super()._step(action if Shared.latest is self else "stumble")
+        def perform(self, action: str) -> Step:
+            return super().perform(action if Shared.latest is self else "stumble")
 
     text = report(corridor_of(Shared, copies=False))
     assert (
@@ -252,7 +252,7 @@ def test_sessions_that_share_state_are_told():
 
 def test_a_fork_that_is_the_session_itself_is_told():
     class Same(CorridorSession):
-        def _copy(self) -> "Same":
+        def duplicate(self) -> "Same":
             return self
 
     assert (
@@ -260,19 +260,19 @@ def test_a_fork_that_is_the_session_itself_is_told():
         "(task 'corridor-train-000', state 3)\n"
         "  expected: another session that shows 'door: here\\nkey: not needed'\n"
         "  actual:   the session itself\n"
-        "  fix:      Return a copy of the session from _copy(), or None to let replay do it."
+        "  fix:      Return a copy of the session from duplicate(), or None to let replay do it."
     ) in report(corridor_of(Same))
 
 
 def test_a_fork_in_another_state_is_told():
     class Forgetful(CorridorSession):
-        def _copy(self) -> CorridorSession:
+        def duplicate(self) -> CorridorSession:
             return CorridorSession(self.environment, self.task)
 
     assert "A fork is in the state that its parent is in, and goes on as a replay would" in report(
         corridor_of(Forgetful)
     )
-    assert "Let _copy() copy everything that changes during an episode" in report(corridor_of(Forgetful))
+    assert "Let duplicate() copy everything that changes during an episode" in report(corridor_of(Forgetful))
 
 
 def test_a_fork_that_changes_its_parent_is_told():
@@ -293,7 +293,7 @@ def test_a_fork_that_changes_its_parent_is_told():
 
     text = report(corridor_of(Entangled))
     assert "What happens in a fork doesn't change its parent (task 'corridor-train-007', state 7, behind" in text
-    assert "Let _copy() copy lists, sets and dicts, not just refer to them." in text
+    assert "Let duplicate() copy lists, sets and dicts, not just refer to them." in text
 
 
 def test_an_end_that_is_not_final_is_told():
@@ -317,10 +317,10 @@ def test_an_episode_without_an_end_is_left_to_the_runs_limit():
 )
 def test_an_action_that_raises_is_told(action):
     class Strict(CorridorSession):
-        def _step(self, given: str) -> Step:
+        def perform(self, given: str) -> Step:
             if given == action:
                 raise EnvironmentFailure("can't do that")
-            return super()._step(given)
+            return super().perform(given)
 
     text = report(corridor_of(Strict))
     assert text.startswith("Any string is an action: one that makes no sense has valid=False and doesn't raise (task ")
@@ -329,8 +329,8 @@ def test_an_action_that_raises_is_told(action):
 
 def test_nonsense_that_passes_for_understood_is_told():
     class Agreeable(CorridorSession):
-        def _step(self, action: str) -> Step:
-            return super()._step(action).changed(valid=True)
+        def perform(self, action: str) -> Step:
+            return super().perform(action).changed(valid=True)
 
     assert report(corridor_of(Agreeable)) == (
         "Any string is an action: one that makes no sense has valid=False and doesn't raise "
@@ -346,16 +346,16 @@ def test_nonsense_may_be_free_text():
         def _look(self, number: int = 0, over: bool = False) -> Observation:
             return super()._look(number, over).changed(free=(FreeText(prefix="", suffix=""),))
 
-        def _step(self, action: str) -> Step:
-            return super()._step(action).changed(valid=bool(action.strip()))
+        def perform(self, action: str) -> Step:
+            return super().perform(action).changed(valid=bool(action.strip()))
 
     assert report(corridor_of(Talkative)) == ""
 
 
 def test_a_step_that_rewrites_its_action_is_told():
     class Tidy(CorridorSession):
-        def _step(self, action: str) -> Step:
-            return super()._step(action).changed(action=action.strip())
+        def perform(self, action: str) -> Step:
+            return super().perform(action).changed(action=action.strip())
 
     assert "action ' ')\n" in report(corridor_of(Tidy))
     assert "  actual:   a step with action ''\n" in report(corridor_of(Tidy))
@@ -364,8 +364,8 @@ def test_a_step_that_rewrites_its_action_is_told():
 @pytest.mark.parametrize("reward", [math.nan, math.inf])
 def test_a_reward_that_is_not_finite_is_told(reward):
     class Boundless(CorridorSession):
-        def _step(self, action: str) -> Step:
-            return super()._step(action).changed(reward=reward)
+        def perform(self, action: str) -> Step:
+            return super().perform(action).changed(reward=reward)
 
     assert report(corridor_of(Boundless)) == (
         "Rewards are finite numbers (task 'corridor-train-000', step 1)\n"
@@ -399,7 +399,7 @@ def test_a_listed_action_that_is_not_understood_is_told(copies):
 
 def test_a_session_that_fails_to_close_is_told_once_with_the_line():
     class Sticky(CorridorSession):
-        def _close(self) -> None:
+        def release(self) -> None:
             raise RuntimeError("stuck")
 
     (violation,) = environment_violations(corridor_of(Sticky), processes=False)
@@ -420,7 +420,7 @@ def test_threads_that_outlive_their_session_are_told():
             "A closed session leaves no thread, process, file or memory behind (task 'corridor-train-000')\n"
             "  expected: no more of anything after 100 sessions were opened and closed\n"
             "  actual:   100 new threads\n"
-            "  fix:      End in _close() what the session started, close its files, and keep no list of sessions."
+            "  fix:      End in release() what the session started, close its files, and keep no list of sessions."
         ) in report(corridor_of(Leaking, copies=True), tasks=1, steps=2, cycles=100)
     finally:
         stop.set()
@@ -445,7 +445,7 @@ LEAKS = {
 @pytest.mark.parametrize("what", sorted(LEAKS))
 def test_what_sessions_leave_behind_is_told(what, held):
     class Leaking(CorridorSession):
-        def _close(self) -> None:
+        def release(self) -> None:
             held.append(LEAKS[what]())
 
     text = report(corridor_of(Leaking), tasks=1, steps=2, cycles=12 if what == "processes" else 40)
@@ -455,7 +455,7 @@ def test_what_sessions_leave_behind_is_told(what, held):
 
 def test_memory_that_sessions_leave_behind_is_told_where_plenty_was_free_before(held, holes):
     class Leaking(CorridorSession):
-        def _close(self) -> None:
+        def release(self) -> None:
             held.append(LEAKS["MB more memory"]())
 
     assert "MB more memory" in report(corridor_of(Leaking), tasks=1, steps=2, cycles=40)
@@ -463,7 +463,7 @@ def test_memory_that_sessions_leave_behind_is_told_where_plenty_was_free_before(
 
 def test_sessions_that_are_kept_are_told(held):
     class Kept(CorridorSession):
-        def _close(self) -> None:
+        def release(self) -> None:
             held.append(self)
 
     assert "  actual:   10 new sessions in memory\n" in report(corridor_of(Kept), tasks=1)
@@ -487,8 +487,8 @@ def test_where_sessions_take_long_to_open_fewer_of_them_are():
 
 def test_an_end_that_is_both_is_told():
     class Both(CorridorSession):
-        def _step(self, action: str) -> Step:
-            step = super()._step(action)
+        def perform(self, action: str) -> Step:
+            step = super().perform(action)
             return step.changed(truncated=step.done)
 
     text = report(corridor_of(Both))
@@ -542,10 +542,10 @@ def test_sessions_that_mix_in_threads_only_are_told():
     class Racing(CorridorSession):
         """Hands its action over in a place that all sessions share."""
 
-        def _step(self, action: str) -> Step:
+        def perform(self, action: str) -> Step:
             desk["action"] = action
             time.sleep(0.001)
-            return super()._step(desk["action"]).changed(action=action)
+            return super().perform(desk["action"]).changed(action=action)
 
     class Broken(BlockingCorridor):
         def open(self, task: Task) -> CorridorSession:

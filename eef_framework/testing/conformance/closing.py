@@ -46,7 +46,7 @@ def closed_sessions_are_out_of_use(subject: EnvironmentSubject) -> Violation | N
                 f"task {task.id!r}, {what} behind close()",
                 "EnvironmentFailure",
                 actual,
-                "Leave `step`, `fork` and `close` of Session as they are; release resources in _close().",
+                "Leave `step`, `fork` and `close` of Session as they are; release resources in release().",
             )
     return None
 
@@ -79,7 +79,7 @@ def sessions_leave_nothing_behind(subject: EnvironmentSubject) -> Violation | No
         f"task {task.id!r}",
         f"no more of anything after {cycles} sessions were opened and closed",
         found,
-        "End in _close() what the session started, close its files, and keep no list of sessions.",
+        "End in release() what the session started, close its files, and keep no list of sessions.",
     )
 
 

@@ -75,11 +75,11 @@ def forks_equal_replays(subject: EnvironmentSubject) -> Violation | None:
                     f"task {task.id!r}, state {cut}",
                     f"another session that shows {quoted(parent.observation.text)}",
                     "the session itself" if fork is parent else f"one that shows {quoted(fork.observation.text)}",
-                    "Return a copy of the session from _copy(), or None to let replay do it.",
+                    "Return a copy of the session from duplicate(), or None to let replay do it.",
                 )
             parent.close()  # a fork outlives its parent
             if found := departure(fork, steps[cut:], cut):
-                fix = "Let _copy() copy everything that changes during an episode, or return None from it."
+                fix = "Let duplicate() copy everything that changes during an episode, or return None from it."
                 return departed(rule_of(forks_equal_replays), task, found, fix)
     return None
 
@@ -94,7 +94,7 @@ def forks_leave_their_parent_alone(subject: EnvironmentSubject) -> Violation | N
                 for step in steps[cut:]:
                     fork.step(step.action)
             if found := departure(parent, steps[cut:], cut):
-                fix = "Let _copy() copy lists, sets and dicts, not just refer to them."
+                fix = "Let duplicate() copy lists, sets and dicts, not just refer to them."
                 return departed(rule_of(forks_leave_their_parent_alone), task, found, fix)
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Self
 
 from eef_framework.interfaces import Session
@@ -33,7 +34,8 @@ class SciWorldSession(Session):
         self.score = max(view.outcome.score, 0)
         super().__init__(environment, task, self._observe(view))
 
-    def _step(self, action: str) -> Step:
+    def perform(self, action: str) -> Step:
+        """Carry out an action."""
         view = self.world.step(action)
         outcome = view.outcome
         highest = self.environment.score == "highest"
@@ -59,11 +61,12 @@ class SciWorldSession(Session):
             actions = compact_actions(actions, self.description)
         return Observation(text=text, actions=actions)
 
-    def _copy(self) -> Self:
-        copy = object.__new__(type(self))
-        copy.__dict__.update(self.__dict__)
-        copy.world = self.world.copy()
-        return copy
+    def duplicate(self) -> Self:
+        """Return an independent session in the same state."""
+        twin = copy.copy(self)
+        twin.world = self.world.copy()
+        return twin
 
-    def _close(self) -> None:
+    def release(self) -> None:
+        """Release what the session holds."""
         self.world.forget()

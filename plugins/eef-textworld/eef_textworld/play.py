@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self
 
@@ -82,10 +83,9 @@ class Play:
 
     def copy(self) -> Self:
         """Return an independent copy."""
-        copy = object.__new__(type(self))
-        copy.__dict__.update(self.__dict__)  # the rest is never changed, only replaced
-        copy._progression = _copy(self._progression)
-        return copy
+        twin = copy.copy(self)  # the rest is never changed, only replaced
+        twin._progression = _copy(self._progression)
+        return twin
 
     def name(self, key: str) -> str:
         """Return the name of a thing or room."""
@@ -113,9 +113,7 @@ class Play:
 
 def _copy(progression: GameProgression) -> GameProgression:
     """Copy a progression as its own `copy` does, which first lists all admissible actions anew (most of its time)."""
-    copy = object.__new__(type(progression))
-    copy.game = progression.game
-    copy.state = progression.state.copy()
-    copy._valid_actions = progression.valid_actions
-    copy.quest_progressions = [quest.copy() for quest in progression.quest_progressions]
-    return copy
+    twin = copy.copy(progression)
+    twin.state = progression.state.copy()
+    twin.quest_progressions = [quest.copy() for quest in progression.quest_progressions]
+    return twin

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Self
 
 from eef_framework.errors import EnvironmentFailure, ReplayDivergence
@@ -35,7 +36,8 @@ class TextWorldSession(Session):
         secret: Secret = self._host.ask("tell", self._here())
         return secret
 
-    def _step(self, action: str) -> Step:
+    def perform(self, action: str) -> Step:
+        """Carry out an action."""
         view: View = self._host.ask("step", self._here(), action)
         gained, self._score = view.score - self._score, view.score
         over = view.won or view.lost
@@ -48,14 +50,15 @@ class TextWorldSession(Session):
             valid=view.valid,
         )
 
-    def _copy(self) -> Self:
-        copy = object.__new__(type(self))
-        copy.__dict__.update(self.__dict__)
-        copy._number = self._host.ask("fork", self._here())
-        copy._generation = self._host.generation
-        return copy
+    def duplicate(self) -> Self:
+        """Return an independent session in the same state."""
+        twin = copy.copy(self)
+        twin._number = self._host.ask("fork", self._here())
+        twin._generation = self._host.generation
+        return twin
 
-    def _close(self) -> None:
+    def release(self) -> None:
+        """Release what the session holds."""
         if self._generation == self._host.generation and self._host.pid is not None:
             try:
                 self._host.ask("close", self._number)

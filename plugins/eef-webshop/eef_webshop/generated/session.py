@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Self
 
 from eef_framework.interfaces import Session
@@ -33,7 +34,8 @@ class ShopSession(Session):
         self._links = shop.pages.links(self.page)
         super().__init__(shop, task, self._observe())
 
-    def _step(self, action: str) -> Step:
+    def perform(self, action: str) -> Step:
+        """Carry out an action."""
         page = self._follow(action)
         if page is not None:
             self._enter(page)
@@ -65,10 +67,9 @@ class ShopSession(Session):
     def _observe(self) -> Observation:
         return self.shop.pages.observe(self.page, self._links, self.goal, self.visited)
 
-    def _copy(self) -> Self:
-        copy = object.__new__(type(self))
-        copy.__dict__.update(self.__dict__)
-        return copy
+    def duplicate(self) -> Self:
+        """Return an independent session in the same state."""
+        return copy.copy(self)  # the state is never changed in place, only replaced
 
 
 def score(shop: Shop, goal: Goal, item: Item) -> float:

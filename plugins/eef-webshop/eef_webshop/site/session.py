@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any, Self
 
 from eef_framework.interfaces import Session
@@ -48,7 +49,8 @@ class WebShopSession(Session):
             "clickables": list(self.shop.pages.links(self.state)),
         }
 
-    def _step(self, action: str) -> Step:
+    def perform(self, action: str) -> Step:
+        """Carry out an action."""
         limit = self.shop.max_steps
         truncated = limit is not None and len(self.steps) + 1 >= limit
         state = self.shop.pages.follow(self.state, self.goal, action)
@@ -64,10 +66,9 @@ class WebShopSession(Session):
         observation = self.shop.pages.observe(self.state, self.goal, earned)
         return Step(action=action, observation=observation, reward=earned, terminated=True, info={"reward": parts})
 
-    def _copy(self) -> Self:
-        copy = object.__new__(type(self))
-        copy.__dict__.update(self.__dict__)
-        return copy
+    def duplicate(self) -> Self:
+        """Return an independent session in the same state."""
+        return copy.copy(self)  # the state is never changed in place, only replaced
 
 
 def purchase(shop: WebShop, goal: Goal, state: State) -> tuple[float, dict[str, Any]]:

@@ -61,7 +61,8 @@ class DoublingSession(Session):
         self._number, self._goal = 1, int(str(task.info["goal"]))
         super().__init__(environment, task, self._look())
 
-    def _step(self, action: str) -> Step:
+    def perform(self, action: str) -> Step:
+        """Carry out an action."""
         valid = action in ACTIONS
         if valid:
             self._number = ACTIONS[action](self._number)
