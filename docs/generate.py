@@ -13,11 +13,11 @@ from pydantic import BaseModel
 
 from eef_framework.cli.main import app as eef
 from eef_framework.cli.run import app as eef_run
-from eef_framework.config.overlay import COMPONENTS, defaults
-from eef_framework.config.tree import RunConfig
+from eef_framework.config.merge import COMPONENTS, defaults
+from eef_framework.config.schema import RunConfig
 from eef_framework.plugins import hookspecs
 from eef_framework.plugins.describe import settings_of, shown, summary_of
-from eef_framework.plugins.explain import Place, dotted, model_at
+from eef_framework.plugins.validation_messages import Place, dotted, model_at
 
 HERE = Path(__file__).parent
 HEAD = "<!-- Written by docs/generate.py from the code: change that, and run `make docs`. -->\n"

@@ -49,14 +49,14 @@ from eef_framework.seeds import derive
 
 if TYPE_CHECKING:
     from eef_framework.config.loading import load_config
-    from eef_framework.config.tree import RunConfig
+    from eef_framework.config.schema import RunConfig
     from eef_framework.pipeline import run
     from eef_framework.plugins import Registry, hookimpl, load_plugins
     from eef_framework.rollout import ScriptedExpert, expert_id
 
 _LAZY = {
     "Registry": "eef_framework.plugins",
-    "RunConfig": "eef_framework.config.tree",
+    "RunConfig": "eef_framework.config.schema",
     "ScriptedExpert": "eef_framework.rollout",
     "expert_id": "eef_framework.rollout",
     "hookimpl": "eef_framework.plugins",

@@ -7,7 +7,7 @@ import pytest
 
 import eef_framework
 from eef_framework.config.loading import load_config
-from eef_framework.config.tree import RunConfig
+from eef_framework.config.schema import RunConfig
 from eef_framework.interfaces import Component
 from eef_framework.plugins import load_plugins
 

@@ -10,10 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from eef_framework.cli.errors import show
-from eef_framework.cli.options import PluginList, selected
-from eef_framework.cli.phases import say
+from eef_framework.cli.options import PluginList, selected, say
 from eef_framework.cli.records import record_of
-from eef_framework.config.document import parse_value
+from eef_framework.config.yaml_source import parse_value
 from eef_framework.errors import ConfigError, EefError, UnknownName
 from eef_framework.interfaces import Component
 from eef_framework.plugins import Kind, Registry, load_plugins

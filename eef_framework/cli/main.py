@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import typer
 
-from eef_framework.cli.attribute import attribute
-from eef_framework.cli.base import base
 from eef_framework.cli.check import check
-from eef_framework.cli.collect import collect
 from eef_framework.cli.errors import run_app
-from eef_framework.cli.evaluate import evaluate
-from eef_framework.cli.explore import explore
 from eef_framework.cli.models import models
+from eef_framework.cli.phases import COMMANDS
 from eef_framework.cli.play import play
 from eef_framework.cli.plugins import plugins
 from eef_framework.cli.repair import repair
 from eef_framework.cli.report import report
-from eef_framework.cli.select import select
-from eef_framework.cli.train import train
 from eef_framework.plugins import load_plugins
 
 app = typer.Typer(
@@ -30,7 +24,7 @@ app = typer.Typer(
 for command in (plugins, report, play, check, repair):
     app.command()(command)
 app.add_typer(models)
-for phase in (collect, base, explore, attribute, select, train, evaluate):
+for phase in COMMANDS:
     app.command(rich_help_panel="Phases one by one, from files to files")(phase)
 
 

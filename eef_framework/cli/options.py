@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from eef_framework.config.loading import load_config, wanted_plugins
-from eef_framework.config.tree import RunConfig
+from eef_framework.config.schema import RunConfig
 from eef_framework.plugins import Registry, load_plugins
 
 PluginList = Annotated[
@@ -28,10 +29,6 @@ Seed = Annotated[
     int | None, typer.Option("--seed", metavar="N", help="Seed of everything random; short for --set seed=N.")
 ]
 Recipe = Annotated[str, typer.Argument(metavar="RECIPE_OR_CONFIG", help="A recipe's name, or the path of a YAML file.")]
-Demonstrations = Annotated[Path, typer.Option(metavar="FILE", help="The expert's trajectories (.jsonl).")]
-Model = Annotated[Path | None, typer.Option(metavar="FOLDER", help="The agent's checkpoint; default: policy.model.")]
-OutFile = Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write (.jsonl).")]
-OutFolder = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="The folder to write to.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, such as runs/demo.")]
 
 
@@ -65,3 +62,8 @@ def compose(
     if limited is not None:  # the configuration itself limits the run
         registry = load_plugins(limited)
     return load_config(recipe, overrides, registry=registry), registry
+
+
+def say(result: str) -> None:
+    """Print a command's result: a line of its own, never wrapped."""
+    Console(highlight=False).print(result, soft_wrap=True, markup=False)

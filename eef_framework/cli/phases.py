@@ -1,26 +1,194 @@
-"""What the commands for single phases share."""
+"""`eef collect`, `base`, `explore`, `attribute`, `select`, `train`, `evaluate`: single phases, from files to files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import inspect
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, get_type_hints
 
+import typer
 from rich.console import Console
 
-from eef_framework.cli.options import compose
-from eef_framework.pipeline.alone import Alone
+from eef_framework.cli.options import Assignments, EnvironmentName, PluginList, Recipe, Seed, compose, say
+from eef_framework.evaluation.evaluate import evaluation_of
+from eef_framework.evaluation.wording import count, duration, percent, plus_minus
+from eef_framework.interfaces import TrainablePolicy
+from eef_framework.pipeline.context import RunContext
+from eef_framework.pipeline.phase import GivenWeights, Weights
+from eef_framework.pipeline.phases import (
+    Attribute,
+    Collect,
+    Evaluate,
+    ExplorationFiles,
+    Explore,
+    InitialCheckpoint,
+    Select,
+    Train,
+)
+from eef_framework.pipeline.progress import ConsoleProgress
+from eef_framework.pipeline.rows import Rows
+from eef_framework.records import Attribution, Example, Trajectory
+
+Demonstrations = Annotated[Path, typer.Option(metavar="FILE", help="The expert's trajectories (.jsonl).")]
+Model = Annotated[Path | None, typer.Option(metavar="FOLDER", help="The agent's checkpoint; default: policy.model.")]
+OutFile = Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write (.jsonl).")]
+OutFolder = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="The folder to write to.")]
+
+COMMANDS: list[Callable[..., None]] = []
+"""The commands, in the order of a run."""
+
+
+def _command(phase: Callable[..., str]) -> Callable[..., str]:
+    """Make a command of a function that does a phase and returns what to say about it.
+
+    The function's first parameter is the context. The command has the options that make one in its place.
+    """
+
+    def command(
+        recipe: str, plugins: str | None, env: str | None, assignments: list[str] | None, seed: int | None, **own: Any
+    ) -> None:
+        config, registry = compose(recipe, plugins, env, seed, assignments)
+        with RunContext(config, registry, ConsoleProgress(Console(stderr=True))) as context:
+            context.check(config)
+            say(phase(context, **own))
+
+    types = get_type_hints(phase, include_extras=True)
+    own = [p.replace(annotation=types[p.name]) for p in list(inspect.signature(phase).parameters.values())[1:]]
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=default)
+        for name, kind, default in (
+            ("recipe", Recipe, inspect.Parameter.empty),
+            ("plugins", PluginList, None),
+            ("env", EnvironmentName, None),
+            ("assignments", Assignments, None),
+            ("seed", Seed, None),
+        )
+    ]
+    parameters = [shared[0], *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own), *shared[1:]]
+    command.__name__, command.__doc__ = phase.__name__, phase.__doc__
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # typer reads it
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    COMMANDS.append(command)
+    return phase
+
+
+@_command
+def collect(context: RunContext, out: OutFile) -> str:
+    """Let the expert demonstrate the training tasks. A file that exists is continued, if the settings are the same."""
+    tasks = context.config.collect.tasks
+    Collect(tasks=tasks, demonstrations=Rows(out, Trajectory)).run(context)
+    wanted = {task.id for task in context.tasks(tasks)}
+    found = [row for row in Rows(out, Trajectory).read() if row.task.id in wanted]
+    return f"{out}: {len(found)} trajectories, {_successes(context, found)} successes"
+
+
+@_command
+def base(context: RunContext, out: OutFolder, demonstrations: Demonstrations) -> str:
+    """Make or find the model that training starts from."""
+    phase = InitialCheckpoint(demonstrations=Rows(demonstrations, Trajectory), folder=out)
+    phase.run(context)
+    return f"{phase.checkpoint.path}: {context.config.policy['name']} to start from"
+
+
+@_command
+def explore(context: RunContext, out: OutFolder, demonstrations: Demonstrations, model: Model = None) -> str:
+    """Let the agent try, from initial states and from states of demonstrations, and attribute these."""
+    files = ExplorationFiles(out)
+    known = Rows(demonstrations, Trajectory)
+    with _weights(context, model) as weights:
+        Explore(variant=context.config, demonstrations=known, weights=weights, files=files).run(context)
+    found, attributed = files.simulations.read(), files.attributions.read_if_there()
+    successes = _successes(context, found)
+    return f"{out}: {len(found)} simulations, {successes} successes, {len(attributed)} attributions"
+
+
+@_command
+def attribute(
+    context: RunContext,
+    out: OutFile,
+    demonstrations: Demonstrations,
+    simulations: Annotated[Path, typer.Option(metavar="FILE", help="Simulations, as `eef explore` writes them.")],
+) -> str:
+    """Attribute demonstrations by simulations that are recorded already."""
+    phase = Attribute(
+        variant=context.config,
+        demonstrations=Rows(demonstrations, Trajectory),
+        simulations=Rows(simulations, Trajectory),
+        attributions=Rows(out, Attribution),
+    )
+    phase.run(context)
+    found = phase.attributions.read()
+    verdicts = Counter(segment.verdict for attribution in found for segment in attribution.segments)
+    counts = ", ".join(f"{number} {verdict}" for verdict, number in sorted(verdicts.items()))
+    return f"{out}: {len(found)} attributions; segments: {counts or 'none'}"
+
+
+@_command
+def select(
+    context: RunContext,
+    out: OutFile,
+    demonstrations: Demonstrations,
+    explored: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FOLDER", help="What `eef explore` wrote; repeatable, the latest last. None: cloning."),
+    ] = None,
+) -> str:
+    """Choose examples to train on, from demonstrations and what was explored."""
+    phase = Select(
+        variant=context.config,
+        demonstrations=Rows(demonstrations, Trajectory),
+        explorations=[ExplorationFiles(folder) for folder in explored or ()],
+        examples=Rows(out, Example),
+    )
+    phase.run(context)
+    found = phase.examples.read()
+    return f"{out}: {len(found)} examples with {sum(example.trained_turns for example in found)} turns to learn"
+
+
+@_command
+def train(
+    context: RunContext,
+    out: OutFolder,
+    examples: Annotated[Path, typer.Option(metavar="FILE", help="Examples, as `eef select` writes them.")],
+    model: Annotated[Path, typer.Option(metavar="FOLDER", help="Checkpoint to start from.")],
+) -> str:
+    """Train a model on a file of examples."""
+    trainer = context.config.tune.trainer or context.config.clone.trainer
+    phase = Train(trainer=trainer, examples=Rows(examples, Example), start=GivenWeights(model), folder=out)
+    phase.run(context)
+    return f"{out}: {count(phase.cost.trained_tokens)} tokens trained in {duration(phase.cost.seconds)}"
+
+
+@_command
+def evaluate(context: RunContext, out: OutFile, model: Model = None) -> str:
+    """Let the agent play the held-out tasks. A file that exists is continued, if the settings are the same."""
+    tasks = context.config.evaluate.tasks
+    with _weights(context, model) as weights:
+        Evaluate(tasks=tasks, weights=weights, played=Rows(out, Trajectory)).run(context)
+    wanted = {task.id for task in context.tasks(tasks)}
+    found = [row for row in Rows(out, Trajectory).read() if row.task.id in wanted]
+    result = evaluation_of("agent", found, context.config.success, tasks.split)
+    numbers = f"success {percent(result.success)} %, reward {plus_minus(result.reward)}"
+    return f"{out}: {result.episodes} {result.split} tasks; {numbers}"
 
 
 @contextmanager
-def phases(
-    recipe: str, plugins: str | None, environment: str | None, seed: int | None, assignments: Sequence[str] | None
-) -> Iterator[Alone]:
-    """Compose a configuration and yield its phases."""
-    config, registry = compose(recipe, plugins, environment, seed, assignments)
-    with Alone(config, registry, Console(stderr=True)) as alone:
-        yield alone
+def _weights(context: RunContext, given: Path | None) -> Iterator[Weights | None]:
+    """Hold the weights to play with: those given, or those that the policy's settings name, if it has any."""
+    if given is not None:
+        yield GivenWeights(given)
+    elif isinstance(context.policy, TrainablePolicy):
+        with TemporaryDirectory() as folder:
+            base = InitialCheckpoint(demonstrations=None, folder=Path(folder) / "base")
+            base.run(context)
+            yield base
+    else:
+        yield None
 
 
-def say(result: str) -> None:
-    """Print the one line a phase ends with."""
-    Console(highlight=False).print(result, soft_wrap=True, markup=False)
+def _successes(context: RunContext, rows: Sequence[Trajectory]) -> int:
+    return sum(map(context.config.success.holds, rows))

@@ -11,7 +11,7 @@ import typer
 
 from eef_framework.cli.options import PluginList, selected
 from eef_framework.cli.terminal import Leave, Terminal
-from eef_framework.config.document import parse_value
+from eef_framework.config.yaml_source import parse_value
 from eef_framework.errors import ConfigError, EnvironmentFailure, UnknownName, boundary
 from eef_framework.interfaces import Environment, Session, replay
 from eef_framework.plugins import load_plugins

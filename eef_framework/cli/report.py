@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from eef_framework.cli.options import RunFolder
-from eef_framework.cli.phases import say
+from eef_framework.cli.options import RunFolder, say
 from eef_framework.report.build import build_report
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from eef_framework.cli.errors import run_app, warn
 from eef_framework.cli.options import Assignments, EnvironmentName, PluginList, Seed, compose
-from eef_framework.config.tree import RunConfig
+from eef_framework.config.schema import RunConfig
 from eef_framework.plugins import Registry
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -59,9 +59,9 @@ def main() -> None:
 def _show_plan(config: RunConfig, registry: Registry, console: Console) -> None:
     import yaml
 
-    from eef_framework.config.loading import resolved
     from eef_framework.pipeline.plan import plan, plan_table
 
-    text = yaml.safe_dump(resolved(config, registry), sort_keys=False, allow_unicode=True)
+    found = plan(config, registry)
+    text = yaml.safe_dump(found.config, sort_keys=False, allow_unicode=True)
     console.print(text, highlight=False, markup=False)
-    console.print(plan_table(plan(config, registry)))
+    console.print(plan_table(found))

@@ -11,12 +11,12 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from eef_framework.chat.format import ChatFormat
-from eef_framework.config.document import Document, parse_value, read_document
-from eef_framework.config.overlay import COMPONENTS, Overlay, defaults
-from eef_framework.config.tree import RunConfig
+from eef_framework.config.yaml_source import YamlSource, parse_value, read_yaml
+from eef_framework.config.merge import COMPONENTS, LayeredSettings, defaults
+from eef_framework.config.schema import RunConfig
 from eef_framework.errors import ConfigError
 from eef_framework.plugins import Kind, Registry
-from eef_framework.plugins.explain import Place, dotted, explain
+from eef_framework.plugins.validation_messages import Place, dotted, validation_messages
 from eef_framework.records import Trajectory
 from eef_framework.runs import read_rows
 
@@ -67,7 +67,7 @@ def read_recipe(recipe: str | Path, registry: Registry) -> dict[str, Any]:
     Raises:
         ConfigError: it can't be found or read.
     """
-    overlay = Overlay()
+    overlay = LayeredSettings()
     _add_recipe(overlay, recipe, registry)
     return overlay.data
 
@@ -107,8 +107,8 @@ def _at(data: Any, pattern: Place, place: Place = ()) -> Iterator[tuple[Place, A
 
 def _overlaid(
     recipe: str | Path | None, overrides: Sequence[str], environ: Mapping[str, str], registry: Registry
-) -> Overlay:
-    overlay = Overlay(defaults())
+) -> LayeredSettings:
+    overlay = LayeredSettings(defaults())
     if recipe is not None:
         _add_recipe(overlay, recipe, registry)
     for variable in sorted(environ):
@@ -123,16 +123,16 @@ def _overlaid(
     return overlay
 
 
-def _set(overlay: Overlay, path: str, text: str, origin: str) -> None:
+def _set(overlay: LayeredSettings, path: str, text: str, origin: str) -> None:
     overlay.set(path, parse_value(text, origin), origin)
 
 
-def _add_recipe(overlay: Overlay, recipe: str | Path, registry: Registry) -> None:
+def _add_recipe(overlay: LayeredSettings, recipe: str | Path, registry: Registry) -> None:
     for document in reversed(list(_chain(recipe, registry))):
         overlay.add(document)
 
 
-def _chain(recipe: str | Path, registry: Registry) -> Iterator[Document]:
+def _chain(recipe: str | Path, registry: Registry) -> Iterator[YamlSource]:
     """Yield a recipe's document, then those it builds on."""
     seen: list[Path] = []
     folder = Path()
@@ -144,7 +144,7 @@ def _chain(recipe: str | Path, registry: Registry) -> Iterator[Document]:
                 "Remove one `extends:`.",
             )
         seen.append(path)
-        document = read_document(path)
+        document = read_yaml(path)
         parent = document.data.pop("extends", None)
         yield document
         if parent is None:
@@ -165,12 +165,12 @@ def _file(recipe: str | Path, folder: Path, registry: Registry) -> Path:
     return registry.recipe(text).resolve()
 
 
-def _checked(overlay: Overlay, registry: Registry) -> RunConfig:
+def _checked(overlay: LayeredSettings, registry: Registry) -> RunConfig:
     _read_shots(overlay)
     try:
         config = RunConfig.model_validate(overlay.data)
     except ValidationError as cause:
-        message = explain(cause, RunConfig, lambda place: _described(overlay, place))
+        message = validation_messages(cause, RunConfig, lambda place: _described(overlay, place))
         raise ConfigError(message, _advice(overlay, registry)) from cause
     for place, kind, spec in components(config):
         try:
@@ -182,7 +182,7 @@ def _checked(overlay: Overlay, registry: Registry) -> RunConfig:
     return config
 
 
-def _advice(overlay: Overlay, registry: Registry) -> str:
+def _advice(overlay: LayeredSettings, registry: Registry) -> str:
     """Say how to mend what is missing, or stands where it doesn't belong."""
     unnamed: list[Kind] = [kind for kind in ("environment", "expert") if not overlay.data.get(kind)]
     advice = [how_to_name(kind, registry) for kind in unnamed] if "environment" in unnamed else []
@@ -191,7 +191,7 @@ def _advice(overlay: Overlay, registry: Registry) -> str:
     return " ".join(advice)
 
 
-def _read_shots(overlay: Overlay) -> None:
+def _read_shots(overlay: LayeredSettings) -> None:
     """Put episodes in place of the path of a file with them, so that a configuration says all of what agents read."""
     settings = overlay.data["format"]
     path = settings.get("shots") if isinstance(settings, dict) else None
@@ -210,7 +210,7 @@ def _read_shots(overlay: Overlay) -> None:
         settings["shots"] = [list(wording.shot(row)) for row in rows]
 
 
-def _described(overlay: Overlay, place: Place) -> str:
+def _described(overlay: LayeredSettings, place: Place) -> str:
     origin = overlay.where(place)
     return f"{dotted(place) or 'configuration'}{f' ({origin})' if origin else ''}"
 

@@ -7,13 +7,17 @@ from collections.abc import Iterable
 from eef_framework.records import Cost, Trajectory
 
 
-def cost_of(trajectories: Iterable[Trajectory]) -> Cost:
-    """Add up episodes. Replayed steps cost nothing, and wall-clock time is the stage's to measure."""
-    episodes = simulations = steps = prompt = computed = 0
+def cost_of(trajectories: Iterable[Trajectory], by_agent: bool = False) -> Cost:
+    """Add up episodes. Replayed steps cost nothing, and wall-clock time is the stage's to measure.
+
+    Args:
+        trajectories: the episodes.
+        by_agent: whether the agent played them, so that they count as simulations.
+    """
+    episodes = steps = prompt = computed = 0
     usd = 0.0
     for trajectory in trajectories:
         episodes += 1
-        simulations += trajectory.actor.startswith("agent/")
         own = trajectory.steps[trajectory.own_from :]
         steps += len(own)
         for response in (step.response for step in own):
@@ -23,7 +27,7 @@ def cost_of(trajectories: Iterable[Trajectory]) -> Cost:
                 usd += response.usd
     return Cost(
         episodes=episodes,
-        simulations=simulations,
+        simulations=episodes if by_agent else 0,
         steps=steps,
         prompt_tokens=prompt,
         computed_tokens=computed,

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import cycle
 
 from eef_framework.chat.format import ChatFormat
-from eef_framework.config.tree import Select
+from eef_framework.config.schema import Select
 from eef_framework.errors import ConfigError
-from eef_framework.pipeline.solutions import Round
+from eef_framework.pipeline.solutions import Exploration
 from eef_framework.records import Example, Trajectory
 
 
@@ -28,23 +28,23 @@ class Pair:
     rejected: Trajectory
 
 
-def pairs(demonstrations: Sequence[Trajectory], rounds: Sequence[Round], settings: Select, seed: int) -> list[Pair]:
+def pairs(demonstrations: Sequence[Trajectory], explorations: Sequence[Exploration], settings: Select, seed: int) -> list[Pair]:
     """Pair attempts of unequal reward: the expert's, and the agent's from initial states.
 
     Args:
         demonstrations: the expert's trajectories, failures included.
-        rounds: the explorations so far, the latest last. Simulations from intermediate states are no attempts of the
+        explorations: the explorations so far, the latest last. Simulations from intermediate states are no attempts of the
             agent's own and left out, as is what was lost to the infrastructure.
-        settings: `keep` says from which rounds, `solutions_per_state` how many pairs of a task.
+        settings: `keep` says from which explorations, `solutions_per_state` how many pairs of a task.
         seed: for choices among attempts of equal reward.
 
     Returns:
-        For each task in order of the demonstrations, and then of the rounds: the attempts of the lowest reward, each
+        For each task in order of the demonstrations, and then of the explorations: the attempts of the lowest reward, each
         with one of the highest. No attempt is rejected twice.
     """
-    kept = rounds if settings.keep == "all" else rounds[-1:]
+    kept = explorations if settings.keep == "all" else explorations[-1:]
     attempts: dict[str, list[Trajectory]] = defaultdict(list)
-    for trajectory in (*demonstrations, *(played for round_ in kept for played in round_.simulations)):
+    for trajectory in (*demonstrations, *(played for exploration in kept for played in exploration.simulations)):
         if trajectory.origin is None and trajectory.ending != "error" and trajectory.steps:
             attempts[trajectory.task.id].append(trajectory)
     return [

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from eef_framework.config.tree import Select
+from eef_framework.config.schema import Select
 from eef_framework.records import Attribution, SuccessRule, Trajectory, Verdict
 
 
 @dataclass(frozen=True)
-class Round:
+class Exploration:
     """What one exploration brought.
 
     Attributes:
@@ -45,13 +45,13 @@ class Solution:
 
 
 def solutions(
-    demonstrations: Sequence[Trajectory], rounds: Sequence[Round], settings: Select, rule: SuccessRule, seed: int
+    demonstrations: Sequence[Trajectory], explorations: Sequence[Exploration], settings: Select, rule: SuccessRule, seed: int
 ) -> list[Solution]:
     """Pick what to learn from.
 
     Args:
         demonstrations: the expert's trajectories, failures included.
-        rounds: the explorations so far, the latest last. A simulation's prefix is weighted by the verdicts of its own
+        explorations: the explorations so far, the latest last. A simulation's prefix is weighted by the verdicts of its own
             round: those of another agent don't apply to it.
         settings: the choices the paper leaves open.
         rule: what a success is.
@@ -61,7 +61,7 @@ def solutions(
         The expert's successes, then solutions for the initial state of every task in order of the demonstrations,
         then those for states that need recovery. No trajectory occurs twice.
     """
-    kept = rounds if settings.keep == "all" else rounds[-1:]
+    kept = explorations if settings.keep == "all" else explorations[-1:]
     picked = demonstrated(demonstrations, "successes", rule)
     if settings.initial:
         picked += _for_initial_states(picked, kept, settings, rule, seed)
@@ -82,12 +82,12 @@ def demonstrated(
 
 
 def _for_initial_states(
-    expert: Sequence[Solution], rounds: Sequence[Round], settings: Select, rule: SuccessRule, seed: int
+    expert: Sequence[Solution], explorations: Sequence[Exploration], settings: Select, rule: SuccessRule, seed: int
 ) -> Iterator[Solution]:
     """For every task: the agent's own solutions, or else, where nobody solved it, a continuation of the expert's."""
     own: dict[str, list[Solution]] = defaultdict(list)
     continued: dict[str, list[Solution]] = defaultdict(list)
-    for simulation, attribution in _successes(rounds, rule):
+    for simulation, attribution in _successes(explorations, rule):
         if simulation.origin is None:
             own[simulation.task.id].append(Solution(simulation, (1.0,) * len(simulation.steps), "agent"))
         elif attribution is not None:
@@ -101,14 +101,14 @@ def _for_initial_states(
             yield from _preferred(continued[task], settings, f"{seed}/{task}")
 
 
-def _for_recovery(rounds: Sequence[Round], settings: Select, rule: SuccessRule, seed: int) -> Iterator[Solution]:
+def _for_recovery(explorations: Sequence[Exploration], settings: Select, rule: SuccessRule, seed: int) -> Iterator[Solution]:
     """For every state behind harmful actions: what got out of it, with loss on the continuation alone."""
-    for round_ in rounds:
+    for exploration in explorations:
         from_states: dict[str, list[Trajectory]] = defaultdict(list)
-        for simulation in round_.simulations:
+        for simulation in exploration.simulations:
             if simulation.origin is not None and rule.holds(simulation):
                 from_states[simulation.origin.trajectory].append(simulation)
-        for attribution in round_.attributions.values():
+        for attribution in exploration.attributions.values():
             for state in attribution.needing_recovery:
                 out = [
                     Solution(s, (0.0,) * s.own_from + (1.0,) * (len(s.steps) - s.own_from), "recovery")
@@ -118,12 +118,12 @@ def _for_recovery(rounds: Sequence[Round], settings: Select, rule: SuccessRule, 
                 yield from _preferred(out, settings, f"{seed}/{attribution.trajectory}/{state}")
 
 
-def _successes(rounds: Sequence[Round], rule: SuccessRule) -> Iterator[tuple[Trajectory, Attribution | None]]:
-    for round_ in rounds:
-        for simulation in round_.simulations:
+def _successes(explorations: Sequence[Exploration], rule: SuccessRule) -> Iterator[tuple[Trajectory, Attribution | None]]:
+    for exploration in explorations:
+        for simulation in exploration.simulations:
             if rule.holds(simulation):
                 source = simulation.origin.trajectory if simulation.origin else ""
-                yield simulation, round_.attributions.get(source)
+                yield simulation, exploration.attributions.get(source)
 
 
 def _continuation_weights(simulation: Trajectory, attribution: Attribution, settings: Select) -> tuple[float, ...]:

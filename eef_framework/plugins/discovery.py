@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 
 from eef_framework.errors import UnknownName
+from eef_framework.plugins.distributions import distribution_of
 from eef_framework.plugins.hookspecs import GROUP
-from eef_framework.plugins.known import distribution_of
 from eef_framework.plugins.plugin import Plugin
-from eef_framework.plugins.registry import BUILDING, Registry, look_here
+from eef_framework.plugins.registry import BUILDING, Registry, add_cwd_to_sys_path
 
 BUILTIN = EntryPoint(name="builtin", value="eef_framework.builtin", group=GROUP)
 """The core's own parts, which are there even where the core runs from a source tree."""
@@ -71,7 +71,7 @@ def load(entry: EntryPoint) -> Plugin:
         plugin.distribution, plugin.version = entry.dist.name, entry.dist.version
         plugin.summary = entry.dist.metadata["Summary"] or ""
     try:
-        look_here()
+        add_cwd_to_sys_path()
         plugin.attach(entry.load())
     except (Exception, SystemExit) as cause:
         plugin.fail(cause)

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 
 from eef_framework.errors import ConfigError, PluginError, UnknownName
 from eef_framework.interfaces import Attributor, Component, Environment, Expert, Filter, Policy, Trainer
-from eef_framework.plugins.explain import Place, dotted, explain
+from eef_framework.plugins.distributions import distribution_of
 from eef_framework.plugins.kinds import KINDS, Kind, kind_of
-from eef_framework.plugins.known import distribution_of
 from eef_framework.plugins.plugin import Plugin
+from eef_framework.plugins.validation_messages import Place, dotted, validation_messages
 
 Spec = str | Mapping[str, Any] | Component
 """A component to build: its name, its name and settings, or the component itself."""
@@ -158,7 +158,7 @@ class Registry:
         try:
             return cls(**settings)
         except ValidationError as cause:
-            reasons = explain(cause, cls, lambda place: _setting(kind, name, place))
+            reasons = validation_messages(cause, cls, lambda place: _setting(kind, name, place))
             raise ConfigError(reasons, f"`eef plugins {name}` lists its settings.") from cause
         finally:
             BUILDING.reset(building)
@@ -188,7 +188,7 @@ def _setting(kind: str, name: str, place: Place) -> str:
     return f"setting {dotted(place)!r} of {kind} {name!r}" if place else f"{kind} {name!r}"
 
 
-def look_here() -> None:
+def add_cwd_to_sys_path() -> None:
     """Let modules in the current folder be found, which a console script doesn't do by itself."""
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
@@ -202,7 +202,7 @@ def import_class(path: str) -> Any:
     """
     module, _, attribute = path.partition(":")
     try:
-        look_here()
+        add_cwd_to_sys_path()
         return getattr(importlib.import_module(module), attribute)
     except Exception as cause:
         raise ConfigError(

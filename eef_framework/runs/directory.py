@@ -18,10 +18,9 @@ import yaml
 
 from eef_framework.errors import ConfigError, CorruptFile, RunConflict, storage
 from eef_framework.runs.atomic import write_json, write_text
-from eef_framework.runs.stage import Stage
+from eef_framework.runs.layout import RunLayout
 
 RUN_FORMAT = 1
-MANIFEST = "run.json"
 
 # Settings that change no result that is there already, so that a run may be taken up with other ones.
 FREE_SETTINGS = ("limits.concurrency", "baselines")
@@ -36,11 +35,7 @@ class RunDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-
-    def stage(self, *names: str | int) -> Stage:
-        """Return a stage by its path within the run."""
-        name = "/".join(map(str, names))
-        return Stage(self.path / name, name)
+        self.layout = RunLayout(path)
 
     def prepare(self, config: Mapping[str, Any], plugins: Mapping[str, str]) -> None:
         """Make the folder the record of a run with this configuration, or check that it is.
@@ -53,14 +48,14 @@ class RunDirectory:
             RunConflict: it is the record of a run with another configuration; says which keys differ.
             StorageError: it can't be written to.
         """
-        manifest = self.path / MANIFEST
+        manifest = self.layout.manifest
         if manifest.exists():
             self._check(config)
             self._write_config(config)  # free settings may have changed
             return
         with storage(self.path, "making the run directory"):
             self.path.mkdir(parents=True, exist_ok=True)
-            strangers = [p.name for p in self.path.iterdir() if not p.name.startswith(".") and p.name != "config.yaml"]
+            strangers = [p.name for p in self.path.iterdir() if not p.name.startswith(".") and p.name != self.layout.config.name]
         if strangers:
             raise ConfigError(
                 f"{str(self.path)!r} is no run directory and not empty: it holds {', '.join(sorted(strangers)[:5])}",
@@ -80,16 +75,16 @@ class RunDirectory:
         )
 
     def _write_config(self, config: Mapping[str, Any]) -> None:
-        write_text(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+        write_text(self.layout.config, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
 
     def _check(self, config: Mapping[str, Any]) -> None:
-        manifest = self.path / MANIFEST
+        manifest = self.layout.manifest
         try:
             known = json.loads(manifest.read_text(encoding="utf-8"))
-            written = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
+            written = yaml.safe_load((self.layout.config).read_text(encoding="utf-8"))
         except (ValueError, OSError, yaml.YAMLError) as cause:
             raise CorruptFile(
-                f"{self.path} holds a run whose {MANIFEST} or config.yaml doesn't read: {cause}",
+                f"{self.path} holds a run whose {manifest.name} or {self.layout.config.name} doesn't read: {cause}",
                 "Choose another folder with --out, or restore these two files.",
             ) from cause
         if known.get("format", 0) > RUN_FORMAT:
@@ -110,7 +105,7 @@ class RunDirectory:
             RunConflict: another process does.
         """
         with storage(self.path, "opening the lock file in"):
-            lock = (self.path / ".lock").open("w")
+            lock = self.layout.lock.open("w")
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -58,14 +58,13 @@ class Stage:
         """Whether the stage is complete."""
         return self.manifest is not None
 
-    @property
-    def seconds(self) -> float:
-        """Time since the stage was started in this process."""
-        return time.monotonic() - self._started
+    def begin(self) -> None:
+        """Start the clock. Until then it runs from when this object was made."""
+        self._started = time.monotonic()
 
     def finish(self, cost: Cost, rows: dict[str, int], info: Info | None = None) -> None:
         """Declare the stage complete."""
-        cost = cost.model_copy(update={"seconds": round(self.seconds, 3)})
+        cost = cost.model_copy(update={"seconds": round(time.monotonic() - self._started, 3)})
         manifest = StageManifest(stage=self.name, cost=cost, rows=rows, info=info or {})
         write_text(self.path / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
 

@@ -6,7 +6,7 @@ import gymnasium
 import pytest
 from gymnasium import spaces
 
-from eef_framework.config.tree import RunConfig
+from eef_framework.config.schema import RunConfig
 from eef_framework.errors import ConfigError, EnvironmentFailure
 from eef_framework.gym import GymnasiumEnvironment
 from eef_framework.interfaces import Session

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from eef_attribution.interval import IntervalAttributor
 
-from eef_framework.config.tree import RunConfig
+from eef_framework.config.schema import RunConfig
 from eef_framework.errors import ConfigError
 from eef_framework.pipeline.alone import Alone
 from eef_framework.plugins import Registry

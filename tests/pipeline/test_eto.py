@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from eef_framework.config.loading import load_config
-from eef_framework.config.tree import RunConfig
+from eef_framework.config.schema import RunConfig
 from eef_framework.errors import ConfigError
-from eef_framework.pipeline import methods, run
+from eef_framework.pipeline import run, variants
 from eef_framework.pipeline.alone import Alone
 from eef_framework.pipeline.plan import plan
 from eef_framework.plugins import Registry, load_plugins
@@ -52,7 +52,7 @@ def test_the_recipe_is_the_published_method(tmp_path: Path, registry: Registry) 
 
 
 def test_as_a_baseline_it_brings_its_trainer_and_shares_the_clone(tmp_path: Path, registry: Registry) -> None:
-    main, baseline = methods(small(tmp_path, registry, "eef", baselines="[eto]"), registry)
+    main, baseline = variants(small(tmp_path, registry, "eef", baselines="[eto]"), registry)
     assert (main.select.pairs, baseline.select.pairs) == (False, True)
     assert (main.tune.trainer, baseline.tune.start) == (None, "previous")
     assert (baseline.tune.trainer or {})["name"] == "dpo"
@@ -62,7 +62,7 @@ def test_as_a_baseline_it_brings_its_trainer_and_shares_the_clone(tmp_path: Path
 
 def test_other_methods_beside_it_need_a_trainer_of_their_own(tmp_path: Path, registry: Registry) -> None:
     config = small(tmp_path, registry, "eto", baselines="[rft]")
-    assert [each.select.pairs for each in methods(config, registry)] == [True, False]
+    assert [each.select.pairs for each in variants(config, registry)] == [True, False]
     with pytest.raises(ConfigError, match=r"trainer 'dpo'"):
         plan(config, registry)
 

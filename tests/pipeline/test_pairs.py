@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eef_framework.chat.format import ChatFormat
-from eef_framework.config.tree import RunConfig, Select
+from eef_framework.config.schema import RunConfig, Select
 from eef_framework.errors import ConfigError
 from eef_framework.pipeline.pairs import Pair, pair_examples, pairs
 from eef_framework.pipeline.progress import Progress
-from eef_framework.pipeline.solutions import Round
+from eef_framework.pipeline.solutions import Exploration
 from eef_framework.pipeline.workshop import Workshop
 from eef_framework.plugins import Registry
 from eef_framework.records import Observation, Origin, Response, Step, Task, Trajectory
@@ -26,9 +26,9 @@ def episode(name: str, reward: float, task: str = "t", length: int = 2, **fields
 
 
 def paired(
-    demonstrations: list[Trajectory], *rounds: list[Trajectory], seed: int = 0, **settings: Any
+    demonstrations: list[Trajectory], *explorations: list[Trajectory], seed: int = 0, **settings: Any
 ) -> list[tuple[str, str]]:
-    found = pairs(demonstrations, [Round(played, {}) for played in rounds], Select(pairs=True, **settings), seed)
+    found = pairs(demonstrations, [Exploration(played, {}) for played in explorations], Select(pairs=True, **settings), seed)
     return [(pair.preferred.id, pair.rejected.id) for pair in found]
 
 
@@ -74,9 +74,9 @@ def test_what_was_lost_or_did_not_start_at_the_beginning_is_no_attempt(fields: d
 
 
 def test_attempts_of_earlier_rounds_are_kept_or_dropped_as_set() -> None:
-    expert, rounds = [episode("expert", 1.0)], ([episode("first", 0.0)], [episode("second", 0.5)])
-    assert paired(expert, *rounds, keep="all") == [("expert", "first")]
-    assert paired(expert, *rounds, keep="latest") == [("expert", "second")]
+    expert, explorations = [episode("expert", 1.0)], ([episode("first", 0.0)], [episode("second", 0.5)])
+    assert paired(expert, *explorations, keep="all") == [("expert", "first")]
+    assert paired(expert, *explorations, keep="latest") == [("expert", "second")]
 
 
 def test_ties_are_broken_by_the_seed_and_not_by_the_order() -> None:
@@ -116,7 +116,7 @@ def test_pairs_are_of_one_task_and_strictly_ordered(
         ]
 
     shown, explored = played(expert, "expert"), played(agent, "agent")
-    found = pairs(shown, [Round(explored, {})], Select(pairs=True, solutions_per_state=count, keep=keep), seed)  # type: ignore[arg-type]
+    found = pairs(shown, [Exploration(explored, {})], Select(pairs=True, solutions_per_state=count, keep=keep), seed)  # type: ignore[arg-type]
     usable = [t for t in shown + explored if t.origin is None and t.ending != "error" and t.steps]
     for pair in found:
         of_task = [t for t in usable if t.task.id == pair.preferred.task.id]

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from eef_attribution.interval import IntervalAttributor
 
-from eef_framework.config.tree import RunConfig
+from eef_framework.config.schema import RunConfig
 from eef_framework.errors import AttributorFailure, ConfigError, CorruptFile, EefError, RunConflict, UnknownName
 from eef_framework.interfaces import Attributor, Sampling, Simulate
 from eef_framework.pipeline import run

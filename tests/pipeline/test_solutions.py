@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eef_framework.config.tree import Select
-from eef_framework.pipeline.solutions import Round, solutions
+from eef_framework.config.schema import Select
+from eef_framework.pipeline.solutions import Exploration, solutions
 from eef_framework.records import (
     Attribution,
     Observation,
@@ -42,7 +42,7 @@ def picked(
     simulations: Sequence[Trajectory], verdicts: Sequence[Verdict], expert_reward: float = 0.0, **settings: object
 ) -> list[tuple[str, str, tuple[float, ...]]]:
     demonstrations = [episode("d", 8, expert_reward)]
-    found = solutions(demonstrations, [Round(simulations, judged(verdicts))], Select(**settings), RULE, 0)  # type: ignore[arg-type]
+    found = solutions(demonstrations, [Exploration(simulations, judged(verdicts))], Select(**settings), RULE, 0)  # type: ignore[arg-type]
     return [(s.source, s.trajectory.id, s.weights) for s in found]
 
 
@@ -111,10 +111,10 @@ def test_a_task_the_expert_solved_needs_no_continuation() -> None:
 
 
 def test_what_another_round_found_is_kept_or_dropped_as_set() -> None:
-    rounds = [Round([simulated(0, 3)], {}), Round([], {})]
+    explorations = [Exploration([simulated(0, 3)], {}), Exploration([], {})]
     demonstrations = [episode("d", 8, 0.0)]
-    assert len(solutions(demonstrations, rounds, Select(keep="all"), RULE, 0)) == 1
-    assert len(solutions(demonstrations, rounds, Select(keep="latest"), RULE, 0)) == 0
+    assert len(solutions(demonstrations, explorations, Select(keep="all"), RULE, 0)) == 1
+    assert len(solutions(demonstrations, explorations, Select(keep="latest"), RULE, 0)) == 0
 
 
 def test_an_episode_lost_to_a_failure_is_never_a_solution() -> None:
@@ -131,7 +131,7 @@ def test_harmful_actions_and_failures_never_get_loss(verdicts: list[Verdict], re
     simulations = [simulated(2 * k, 2 * k + 3, reward) for k, reward in enumerate(rewards)]
     attributions = judged(verdicts)
     demonstrations = [episode("d", 8, 0.0)]
-    for solution in solutions(demonstrations, [Round(simulations, attributions)], Select(), RULE, seed):
+    for solution in solutions(demonstrations, [Exploration(simulations, attributions)], Select(), RULE, seed):
         assert RULE.holds(solution.trajectory)
         assert len(solution.weights) == len(solution.trajectory.steps)
         own = solution.trajectory.own_from

@@ -6,7 +6,7 @@ import yaml
 
 from eef_framework.errors import ConfigError, CorruptFile, RunConflict, StorageError
 from eef_framework.records import Cost
-from eef_framework.runs import RunDirectory, new_folder, write_text
+from eef_framework.runs import RunDirectory, RunLayout, StageKey, new_folder, write_text
 from eef_framework.runs.directory import differences
 
 CONFIG = {"seed": 1, "explore": {"simulations": 2}, "limits": {"concurrency": 8}}
@@ -83,7 +83,7 @@ def test_two_processes_never_write_to_one_run(tmp_path: Path) -> None:
 
 
 def test_a_stage_is_complete_only_with_its_manifest(tmp_path: Path) -> None:
-    stage = RunDirectory(tmp_path).stage("methods", "eef", 1, "explore")
+    stage = RunLayout(tmp_path).stage(StageKey("explore", "eef", 1))
     write_text(stage.path / "simulations.jsonl", "")
     assert not stage.done
     stage.finish(Cost(episodes=3), {"simulations.jsonl": 0})

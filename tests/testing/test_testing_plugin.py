@@ -4,7 +4,7 @@ import sys
 import pytest
 from eef_attribution.interval import IntervalAttributor
 
-from eef_framework.config.tree import RunConfig
+from eef_framework.config.schema import RunConfig
 from eef_framework.errors import ConfigError
 from eef_framework.filters import Deduplicate
 from eef_framework.pipeline import run

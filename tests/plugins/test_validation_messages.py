@@ -3,7 +3,7 @@ from typing import Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from eef_framework.plugins.explain import dotted, explain, model_at
+from eef_framework.plugins.validation_messages import dotted, validation_messages, model_at
 
 
 class Inner(BaseModel):
@@ -31,7 +31,7 @@ class Outer(BaseModel):
 def reasons(data):
     with pytest.raises(ValidationError) as caught:
         Outer.model_validate(data)
-    return explain(caught.value, Outer, lambda place: dotted(place) or "settings").splitlines()
+    return validation_messages(caught.value, Outer, lambda place: dotted(place) or "settings").splitlines()
 
 
 @pytest.mark.parametrize(

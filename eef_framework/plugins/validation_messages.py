@@ -16,7 +16,7 @@ Place = tuple[str | int, ...]
 """Keys and indices from the root of the settings to the one concerned."""
 
 
-def explain(error: ValidationError, model: type[BaseModel], at: Callable[[Place], str]) -> str:
+def validation_messages(error: ValidationError, model: type[BaseModel], at: Callable[[Place], str]) -> str:
     """Return one line for every mistake.
 
     Args:

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from eef_framework.config.loading import load_config
-from eef_framework.config.tree import RunConfig
+from eef_framework.config.schema import RunConfig
 from eef_framework.errors import ConfigError, UnknownName
-from eef_framework.pipeline import methods
+from eef_framework.pipeline import variants
 from eef_framework.plugins import Registry, load_plugins
 
 
@@ -19,7 +19,7 @@ def demo(registry: Registry, *overrides: str) -> RunConfig:
 
 
 def test_a_baseline_differs_in_its_method_alone(registry: Registry) -> None:
-    main, baseline = methods(demo(registry, "baselines=[rft-matched]"), registry)
+    main, baseline = variants(demo(registry, "baselines=[rft-matched]"), registry)
     assert baseline.method == "rft-matched"
     assert (baseline.explore.attribute, baseline.explore.matched) == ("none", True)
     assert baseline.explore.sampling == main.explore.sampling
@@ -32,23 +32,23 @@ def test_an_expert_is_missing_where_one_has_to_play(registry: Registry, recorded
     config = demo(registry)
     collect = config.collect.model_copy(update={"trajectories": recorded})
     with pytest.raises(ConfigError, match="expert is missing") as caught:
-        methods(config.model_copy(update={"expert": None, "collect": collect}), registry)
+        variants(config.model_copy(update={"expert": None, "collect": collect}), registry)
     assert "perfect-shopper" in caught.value.fix
 
 
 def test_a_matched_baseline_matches_the_simulations_of_the_runs_own_attributor(registry: Registry) -> None:
-    main, baseline = methods(demo(registry, "baselines=[rft-matched]", "attributor.probes=2"), registry)
+    main, baseline = variants(demo(registry, "baselines=[rft-matched]", "attributor.probes=2"), registry)
     assert baseline.attributor == main.attributor
     assert main.attributor is not None
     assert main.attributor["probes"] == 2
 
 
 def test_a_baseline_iterates_no_more_often_than_the_run(registry: Registry) -> None:
-    assert [each.iterations for each in methods(demo(registry, "iterations=1"), registry)] == [1, 1]
+    assert [each.iterations for each in variants(demo(registry, "iterations=1"), registry)] == [1, 1]
 
 
 def test_the_naive_baseline_clones_everything(registry: Registry) -> None:
-    main, naive = methods(demo(registry, "baselines=[sft-all]"), registry)
+    main, naive = variants(demo(registry, "baselines=[sft-all]"), registry)
     assert (main.clone.on, naive.clone.on, naive.iterations) == ("successes", "all", 0)
     assert naive.clone.trainer == main.clone.trainer
 
@@ -56,16 +56,16 @@ def test_the_naive_baseline_clones_everything(registry: Registry) -> None:
 def test_a_baseline_of_ones_own_is_a_file_with_what_differs(tmp_path: Path, registry: Registry) -> None:
     file = tmp_path / "bold.yaml"
     file.write_text("method: bold\nselect: {prefix_loss: all}\n")
-    main, bold = methods(demo(registry, f"baselines=['{file}']"), registry)
+    main, bold = variants(demo(registry, f"baselines=['{file}']"), registry)
     assert (bold.method, bold.select.prefix_loss) == ("bold", "all")
     assert bold.select.model_copy(update={"prefix_loss": "beneficial"}) == main.select
 
 
 def test_an_unknown_baseline_gets_a_suggestion(registry: Registry) -> None:
     with pytest.raises(UnknownName, match="rft-matched"):
-        methods(demo(registry, "baselines=[rft-match]"), registry)
+        variants(demo(registry, "baselines=[rft-match]"), registry)
 
 
 def test_two_methods_of_one_name_are_refused(registry: Registry) -> None:
     with pytest.raises(ConfigError, match="same name"):
-        methods(demo(registry, "baselines=[eef]"), registry)
+        variants(demo(registry, "baselines=[eef]"), registry)

@@ -1,7 +1,7 @@
 import pytest
 
 from eef_framework.plugins import load_plugins
-from eef_framework.plugins.known import DISTRIBUTIONS, distribution_of
+from eef_framework.plugins.distributions import DISTRIBUTIONS, distribution_of
 
 
 @pytest.mark.parametrize("distribution", sorted(DISTRIBUTIONS))

@@ -3,15 +3,15 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
-from eef_framework.config.document import Document
-from eef_framework.config.overlay import COMPONENTS, Overlay, defaults, kind_at
-from eef_framework.config.tree import Named, RunConfig
+from eef_framework.config.yaml_source import YamlSource
+from eef_framework.config.merge import COMPONENTS, LayeredSettings, defaults, kind_at
+from eef_framework.config.schema import Named, RunConfig
 from eef_framework.errors import ConfigError
 
 
 def overlay(**data):
-    result = Overlay(defaults())
-    result.add(Document(data))
+    result = LayeredSettings(defaults())
+    result.add(YamlSource(data))
     return result
 
 
@@ -81,7 +81,7 @@ def test_items_of_lists_are_reached_by_index():
 
 def test_lists_are_replaced_as_a_whole():
     layers = overlay(baselines=["rft", "sft"])
-    layers.add(Document({"baselines": ["nat"]}))
+    layers.add(YamlSource({"baselines": ["nat"]}))
     assert layers.data["baselines"] == ["nat"]
 
 
@@ -98,9 +98,9 @@ def test_an_empty_path_is_refused(path):
 
 
 def test_the_last_source_of_a_key_is_the_one_named():
-    layers = Overlay(defaults())
+    layers = LayeredSettings(defaults())
     layers.add(
-        Document({"explore": {"simulations": 2}}, {("explore",): "f, line 1", ("explore", "simulations"): "f, line 2"})
+        YamlSource({"explore": {"simulations": 2}}, {("explore",): "f, line 1", ("explore", "simulations"): "f, line 2"})
     )
     assert layers.where(("explore", "simulations")) == "f, line 2"
     assert layers.where(("explore", "matched")) == "f, line 1"
@@ -111,8 +111,8 @@ def test_the_last_source_of_a_key_is_the_one_named():
 
 
 def test_overlaying_changes_no_source():
-    source = Document({"select": {"initial": False}})
-    layers = Overlay(defaults())
+    source = YamlSource({"select": {"initial": False}})
+    layers = LayeredSettings(defaults())
     layers.add(source)
     layers.set("select.initial", True, "--set")
     assert source.data == {"select": {"initial": False}}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from eef_framework.config.document import Document
-from eef_framework.config.tree import RunConfig
+from eef_framework.config.yaml_source import YamlSource
+from eef_framework.config.schema import RunConfig
 from eef_framework.errors import ConfigError
 from eef_framework.plugins import Kind
-from eef_framework.plugins.explain import Place
+from eef_framework.plugins.validation_messages import Place
 
 COMPONENTS: dict[Place, Kind] = {
     ("environment",): "environment",
@@ -33,7 +33,7 @@ def defaults() -> dict[str, Any]:
     return RunConfig.model_construct(**{}).model_dump(mode="json", warnings=False)
 
 
-class Overlay:
+class LayeredSettings:
     """Settings from several sources, the later ones above.
 
     Args:
@@ -48,7 +48,7 @@ class Overlay:
         self.data: dict[str, Any] = data or {}
         self.origins: dict[Place, str] = {}
 
-    def add(self, document: Document) -> None:
+    def add(self, document: YamlSource) -> None:
         """Lay a document over what holds so far. Sections are merged, lists are replaced.
 
         A component that is renamed loses its settings; one that keeps its name keeps those it isn't given anew.
@@ -64,7 +64,7 @@ class Overlay:
                 f"{origin}: {path!r} is no path", "Write key.key=value, for example explore.simulations=2."
             )
         nested = _nest(keys, value, self.data, (), origin)
-        self.add(Document(nested, {keys[: n + 1]: origin for n in range(len(keys))}))
+        self.add(YamlSource(nested, {keys[: n + 1]: origin for n in range(len(keys))}))
 
     def where(self, place: Place) -> str:
         """Return where the nearest key at or above a place was written; empty for defaults."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eef_framework.config.loading import how_to_name, read_recipe
-from eef_framework.config.tree import RunConfig
+from eef_framework.config.schema import RunConfig
 from eef_framework.errors import ConfigError
 from eef_framework.plugins import Registry
 
@@ -14,7 +14,7 @@ SECTIONS = ("clone", "explore", "select", "tune")
 """Those of them of which a recipe may give a part."""
 
 
-def methods(config: RunConfig, registry: Registry) -> list[RunConfig]:
+def variants(config: RunConfig, registry: Registry) -> list[RunConfig]:
     """Return the configuration of each method of a run, its own first.
 
     A baseline is the run's configuration with the method's part of a recipe laid over it, so that everything else is

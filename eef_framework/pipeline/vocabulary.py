@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from eef_framework.records import Conversation, Message, Trajectory
 
 
-def corpus(demonstrations: Sequence[Trajectory], instructions: str) -> Iterator[Conversation]:
+def vocabulary(demonstrations: Sequence[Trajectory], instructions: str) -> Iterator[Conversation]:
     """Yield the words of demonstrations, admissible actions that nobody took included.
 
     Models that get their vocabulary from the world they are trained in are built from these.

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eef_framework.config.document import parse_document, parse_value, read_document
+from eef_framework.config.yaml_source import parse_yaml, parse_value, read_yaml
 from eef_framework.errors import ConfigError, StorageError
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Zl", "Zp"]), max_size=12)
@@ -18,13 +18,13 @@ plain = st.recursive(
 
 @given(st.dictionaries(words, plain, max_size=4))
 def test_json_is_read_as_it_is(data):
-    assert parse_document(json.dumps(data, ensure_ascii=False), "x").data == data
+    assert parse_yaml(json.dumps(data, ensure_ascii=False), "x").data == data
 
 
 @given(st.text(max_size=60) | st.text("{}[]:,-&*!|>'\"%@ \n\tab", max_size=30))
 def test_any_text_is_read_or_explained(text):
     try:
-        explanation = f"x{parse_document(text, 'x').data}"
+        explanation = f"x{parse_yaml(text, 'x').data}"
     except ConfigError as error:
         explanation = str(error)
     assert explanation.startswith("x")
@@ -60,14 +60,14 @@ def test_values_are_those_of_yaml_1_2(text, value):
 
 
 def test_every_key_knows_its_line():
-    document = parse_document("a: 1\nb:\n  c: 2\n  d:\n    - e: 3\n", "file.yaml")
+    document = parse_yaml("a: 1\nb:\n  c: 2\n  d:\n    - e: 3\n", "file.yaml")
     assert document.origins[("a",)] == "file.yaml, line 1"
     assert document.origins[("b", "c")] == "file.yaml, line 3"
     assert document.origins[("b", "d", 0, "e")] == "file.yaml, line 5"
 
 
 def test_an_empty_file_holds_no_settings():
-    assert parse_document("# nothing yet\n", "x").data == {}
+    assert parse_yaml("# nothing yet\n", "x").data == {}
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_an_empty_file_holds_no_settings():
 )
 def test_what_is_wrong_is_told_with_its_place_and_a_hint(text, place, words, fix):
     with pytest.raises(ConfigError) as caught:
-        parse_document(text, "x")
+        parse_yaml(text, "x")
     assert place in caught.value.message
     assert words in caught.value.message
     assert fix in caught.value.fix
@@ -100,15 +100,15 @@ def test_what_is_wrong_is_told_with_its_place_and_a_hint(text, place, words, fix
 
 def test_a_missing_file_is_told_by_its_path(tmp_path):
     with pytest.raises(StorageError, match=r"nowhere\.yaml"):
-        read_document(tmp_path / "nowhere.yaml")
+        read_yaml(tmp_path / "nowhere.yaml")
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path):
     (tmp_path / "weights.yaml").write_bytes(b"\xff\xfe\x00\x01")
     with pytest.raises(ConfigError, match="not text in UTF-8"):
-        read_document(tmp_path / "weights.yaml")
+        read_yaml(tmp_path / "weights.yaml")
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path):
     (tmp_path / "windows.yaml").write_bytes(b"\xef\xbb\xbfseed: 1\n")
-    assert read_document(tmp_path / "windows.yaml").data == {"seed": 1}
+    assert read_yaml(tmp_path / "windows.yaml").data == {"seed": 1}

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from eef_framework.errors import ConfigError, storage
-from eef_framework.plugins.explain import Place
+from eef_framework.plugins.validation_messages import Place
 
 HINTS = {
     "'\\t'": "Indent with spaces, not tabs.",
@@ -40,7 +40,7 @@ for _tag, _pattern, _first in (
 
 
 @dataclass
-class Document:
+class YamlSource:
     """Settings from one source.
 
     Attributes:
@@ -52,7 +52,7 @@ class Document:
     origins: dict[Place, str] = field(default_factory=dict)
 
 
-def read_document(path: Path) -> Document:
+def read_yaml(path: Path) -> YamlSource:
     """Read a YAML file.
 
     Raises:
@@ -62,12 +62,12 @@ def read_document(path: Path) -> Document:
     with storage(path, "reading"):
         content = path.read_bytes()
     try:
-        return parse_document(content.decode("utf-8-sig"), str(path))
+        return parse_yaml(content.decode("utf-8-sig"), str(path))
     except UnicodeDecodeError as cause:
         raise ConfigError(f"{path} is not text in UTF-8: {cause}", "Save it as UTF-8.") from cause
 
 
-def parse_document(text: str, source: str) -> Document:
+def parse_yaml(text: str, source: str) -> YamlSource:
     """Read YAML text whose top level is a mapping (or empty).
 
     Args:
@@ -75,9 +75,9 @@ def parse_document(text: str, source: str) -> Document:
         source: what to call it in messages, such as the name of its file.
 
     Raises:
-        ConfigError: as `read_document`.
+        ConfigError: as `read_yaml`.
     """
-    document = Document()
+    document = YamlSource()
     data = _read(text, source, document.origins)
     if data is not None and not isinstance(data, dict):
         raise ConfigError(f"{source} holds {data!r:.60}, expected settings", "Write `key: value` lines.")
@@ -89,7 +89,7 @@ def parse_value(text: str, source: str) -> Any:
     """Read a single YAML value, such as what stands behind `--set key=`.
 
     Raises:
-        ConfigError: as `read_document`.
+        ConfigError: as `read_yaml`.
     """
     return _read(text, source, {})
 

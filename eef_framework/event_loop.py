@@ -1,0 +1,105 @@
+"""One event loop for all coroutines of a run, also where a loop runs already, as in a notebook."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from contextvars import Context, copy_context
+from threading import Thread
+from typing import Any, Self, TypeVar
+
+T = TypeVar("T")
+
+
+class EventLoop:
+    """Runs one coroutine after another in the same event loop. Between them, the loop stands still.
+
+    Where the calling thread runs a loop of its own (a cell of a notebook does), the coroutine runs in a thread beside
+    it, and the caller waits.
+    """
+
+    def __init__(self) -> None:
+        self._runner: asyncio.Runner | None = None
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end. When it fails or is interrupted, whatever it left running is cancelled."""
+        if self._runner is None:
+            # With a factory, the runner leaves the thread's own loop (a notebook's) where it is.
+            self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        try:
+            if _loop_is_running():
+                return _in_thread(self._runner, coroutine)
+            return self._runner.run(coroutine, context=copy_context())
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Cancel what is left, and close the loop. The next coroutine gets a new one."""
+        runner, self._runner = self._runner, None
+        if runner is None:
+            return
+        if _loop_is_running():
+            _call_in_thread(runner.close)
+        else:
+            runner.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def run_coroutine(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a single coroutine to its end, in an event loop of its own."""
+    with EventLoop() as loop:
+        return loop.run(coroutine)
+
+
+def _loop_is_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _in_thread(runner: asyncio.Runner, coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run in a thread; an interrupt of the waiting thread cancels the coroutine before it goes on."""
+    loop, context = runner.get_loop(), copy_context()
+    future, thread = _start(lambda: _run(runner, coroutine, context))
+    try:
+        return future.result()
+    except KeyboardInterrupt:
+        loop.call_soon_threadsafe(_cancel_tasks, loop)
+        thread.join()
+        raise
+
+
+def _run(runner: asyncio.Runner, coroutine: Coroutine[Any, Any, T], context: Context) -> T:
+    return runner.run(coroutine, context=context)
+
+
+def _call_in_thread(function: Any) -> None:
+    _start(function)[0].result()
+
+
+def _start(function: Any) -> tuple[Future[Any], Thread]:
+    future: Future[Any] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    thread = Thread(target=work, name="eef-event-loop", daemon=True)
+    thread.start()
+    return future, thread
+
+
+def _cancel_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    for task in asyncio.all_tasks(loop):
+        task.cancel()

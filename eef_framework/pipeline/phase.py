@@ -1,0 +1,123 @@
+"""What a phase is: a step from files to files, with a name, inputs, outputs and work."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from eef_framework.pipeline.context import RunContext
+from eef_framework.pipeline.progress import Update
+from eef_framework.records import Checkpoint, Cost, Record
+from eef_framework.records.base import Info
+from eef_framework.runs import RowFile, Stage
+from eef_framework.runs.continued import continued
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a phase says about its work when it is done.
+
+    Attributes:
+        cost: what it took; the time is measured by the phase's own clock.
+        rows: number of rows of each file it wrote.
+        info: what else belongs into the stage's manifest.
+    """
+
+    cost: Cost = field(default_factory=Cost)
+    rows: Mapping[str, int] = field(default_factory=dict)
+    info: Info = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """How many episodes a phase will play.
+
+    Attributes:
+        episodes: how many; None where nothing is known beforehand.
+        at_most: whether that is an upper bound.
+    """
+
+    episodes: int | None
+    at_most: bool = False
+
+
+@dataclass(kw_only=True)
+class Phase(ABC):
+    """A step of a run. Its fields are its inputs and outputs: files, or earlier phases.
+
+    Attributes:
+        title: what progress shows.
+        stage: the stage of a run directory that this phase completes, where it is part of a run. A phase without one
+            works from files to files of the user's.
+    """
+
+    title: str
+    stage: Stage | None = None
+
+    charged: ClassVar[bool] = True
+    """Whether its cost counts as what a method took: evaluations, for example, don't."""
+
+    @property
+    def done(self) -> bool:
+        """Whether it was completed before."""
+        return self.stage is not None and self.stage.done
+
+    def run(self, context: RunContext) -> None:
+        """Do what is missing."""
+        if self.done:
+            context.progress.skipped(self.title)
+            return
+        if self.stage is not None:
+            self.stage.begin()
+        with context.progress.phase(self.title) as update:
+            outcome = self.work(context, update)
+        if self.stage is not None:
+            self.stage.finish(outcome.cost, dict(outcome.rows), outcome.info)
+
+    @abstractmethod
+    def work(self, context: RunContext, update: Update) -> Outcome:
+        """Do the work. What an interrupted start left is taken up."""
+
+    def planned(self, context: RunContext) -> Planned | None:
+        """Return how many episodes it will play; None for a phase that plays none."""
+        return None
+
+    def episodes(self, context: RunContext, path: Path, record: type[R], *parts: str, **given: Any) -> RowFile[R]:
+        """Open a file of episodes to go on with.
+
+        Args:
+            context: of the run.
+            path: the file.
+            record: what its lines are.
+            parts: the parts of the configuration that the episodes depend on. Beside a file of the user's it is
+                recorded what they were, so that other episodes aren't taken for these.
+            given: what else they depend on.
+        """
+        if self.stage is not None:  # a run directory records its configuration
+            return RowFile(path, record)
+        return continued(path, record, context.recorded(*parts) | given)
+
+
+class Weights(Protocol):
+    """Where the weights of an agent come from: a phase that makes them, or the user."""
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint; known once they are made."""
+
+
+@dataclass(frozen=True)
+class GivenWeights:
+    """Weights in a folder of the user's."""
+
+    path: Path
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint in that folder."""
+        return Checkpoint(path=self.path, name=self.path.name)

@@ -1,0 +1,49 @@
+"""Attribution by simulations that are recorded already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eef_framework.config.schema import RunConfig
+from eef_framework.errors import ConfigError
+from eef_framework.pipeline.attribution import attribute, to_attribute
+from eef_framework.pipeline.context import RunContext
+from eef_framework.pipeline.episodes import gather
+from eef_framework.pipeline.phase import Outcome, Phase
+from eef_framework.pipeline.progress import Update
+from eef_framework.pipeline.rows import Rows
+from eef_framework.records import Attribution, Trajectory
+from eef_framework.rollout import Recorded
+
+
+@dataclass(kw_only=True)
+class Attribute(Phase):
+    """Attributes demonstrations without an agent.
+
+    Attributes:
+        variant: the method.
+        demonstrations: the expert's trajectories.
+        simulations: the agent's, as an exploration left them.
+        attributions: the file to write.
+    """
+
+    title: str = "attribute"
+    variant: RunConfig
+    demonstrations: Rows[Trajectory]
+    simulations: Rows[Trajectory]
+    attributions: Rows[Attribution]
+
+    def work(self, context: RunContext, update: Update) -> Outcome:
+        """Ask the attributor about each demonstration."""
+        attributor, rule = context.attributor(self.variant), context.config.success
+        if attributor is None:
+            raise ConfigError(
+                "this configuration has no attributor",
+                "Name one: --set attributor=interval.",
+                code="attributor-missing",
+            )
+        recorded = Recorded(self.simulations.read(), rule)
+        chosen = to_attribute(self.demonstrations.read(), rule, self.variant.explore)
+        found = context.wait_for(gather(attribute(attributor, trajectory, recorded) for trajectory in chosen))
+        self.attributions.write(found)
+        return Outcome(rows={self.attributions.path.name: len(found)})

@@ -1,0 +1,129 @@
+"""Phase 0: demonstrations by the expert."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from eef_framework.config.schema import TaskList
+from eef_framework.errors import CorruptFile, ExpertFailure, boundary
+from eef_framework.pipeline.context import RunContext
+from eef_framework.pipeline.costs import cost_of
+from eef_framework.pipeline.episodes import check_errors, latest, with_others
+from eef_framework.pipeline.phase import Outcome, Phase, Planned
+from eef_framework.pipeline.progress import Counter, Update
+from eef_framework.pipeline.rows import Rows
+from eef_framework.records import Task, Trajectory
+from eef_framework.runs import RowFile
+from eef_framework.seeds import derive
+
+
+@dataclass(kw_only=True)
+class Collect(Phase):
+    """Has tasks demonstrated by the expert.
+
+    Attributes:
+        tasks: which.
+        demonstrations: the file to write. Rows that are there are kept; those of other tasks come last.
+        seed_names: what the seed is derived by.
+    """
+
+    title: str = "expert demonstrates"
+    tasks: TaskList
+    demonstrations: Rows[Trajectory]
+    seed_names: tuple[str, ...] = ("collect",)
+
+    def work(self, context: RunContext, update: Update) -> Outcome:
+        """Ask the expert for the demonstrations that are missing."""
+        context.expert  # noqa: B018 - refused before a file is made
+        tasks, path = context.tasks(self.tasks), self.demonstrations.path
+        with self.episodes(context, path, Trajectory, "expert") as rows:
+            found = context.wait_for(_demonstrate(context, tasks, rows, derive(context.config.seed, *self.seed_names), update))
+        self.demonstrations.write(with_others(found, rows.rows))
+        return Outcome(cost_of(found), {path.name: len(found)})
+
+    def planned(self, context: RunContext) -> Planned:
+        """Return the number of tasks."""
+        return Planned(len(context.tasks(self.tasks)))
+
+
+@dataclass(kw_only=True)
+class CollectForEvaluation(Collect):
+    """Lets the expert play the held-out tasks, for the table."""
+
+    charged: ClassVar[bool] = False
+    seed_names: tuple[str, ...] = ("evaluate", "expert")
+
+
+@dataclass(kw_only=True)
+class ImportDemonstrations(Phase):
+    """Takes demonstrations from a file of the user's.
+
+    Attributes:
+        tasks: the tasks whose demonstrations are taken.
+        source: the file to read.
+        demonstrations: the file to write.
+    """
+
+    title: str = "expert demonstrates"
+    tasks: TaskList
+    source: Path
+    demonstrations: Rows[Trajectory]
+
+    def work(self, context: RunContext, update: Update) -> Outcome:
+        """Copy what belongs to the tasks."""
+        known = {task.id: task for task in context.tasks(self.tasks)}
+        found = [row for row in Rows(self.source, Trajectory).read() if row.task.id in known]
+        changed = [row for row in found if row.task.fingerprint != known[row.task.id].fingerprint]
+        if changed or not found:
+            which = (
+                f"task {changed[0].task.id!r} means something else there" if changed else "none of its tasks is here"
+            )
+            raise CorruptFile(
+                f"{self.source} doesn't fit environment {context.environment.component_name()!r}: {which}",
+                "Set the environment up as it was when the trajectories were recorded.",
+                code="other-world",
+                path=str(self.source),
+            )
+        self.demonstrations.write(found)
+        return Outcome(cost_of(found), {self.demonstrations.path.name: len(found)})
+
+
+async def _demonstrate(
+    context: RunContext, tasks: Sequence[Task], rows: RowFile[Trajectory], seed: int, update: Update
+) -> list[Trajectory]:
+    """Have tasks demonstrated, those with a row already left out.
+
+    Returns:
+        The demonstrations in the order of the tasks.
+
+    Raises:
+        ExpertFailure: the expert raised, or left tasks out.
+        EnvironmentFailure: too many demonstrations ended in an error.
+    """
+    expert, rule = context.expert, context.config.success
+    wanted = {task.id for task in tasks}
+    have = {row.task.id: rule.holds(row) for row in rows.rows if row.ending != "error"}
+    owed = [task for task in tasks if task.id not in have]
+    counter = Counter(update, len(tasks), [success for task, success in have.items() if task in wanted])
+    who = f"expert {expert.component_name()!r}"
+    if owed:
+        with boundary(ExpertFailure, who, f"demonstrating {len(owed)} tasks"):
+            async for trajectory in expert.demonstrate(context.environment, owed, seed):
+                rows.append(trajectory)
+                counter.add(rule.holds(trajectory))
+    found = latest(rows.rows, key=lambda row: row.task.id)
+    missing = [task.id for task in tasks if task.id not in found]
+    if missing:
+        raise ExpertFailure(
+            f"{who} demonstrated {len(tasks) - len(missing)} of {len(tasks)} tasks; the first missing one is "
+            f"{missing[0]!r}",
+            "An expert owes one trajectory for each task, failures included.",
+            code="tasks-missing",
+            missing=missing,
+        )
+    demonstrations = [found[task.id] for task in tasks]
+    check_errors(demonstrations)
+    return demonstrations

@@ -1,0 +1,69 @@
+"""The agent on held-out tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from eef_framework.config.schema import TaskList
+from eef_framework.pipeline.context import RunContext
+from eef_framework.pipeline.costs import cost_of
+from eef_framework.pipeline.episodes import check_errors, gather, latest, with_others
+from eef_framework.pipeline.phase import Outcome, Phase, Planned, Weights
+from eef_framework.pipeline.progress import Counter, Update
+from eef_framework.pipeline.rows import Rows
+from eef_framework.records import Task, Trajectory
+from eef_framework.rollout import Simulator
+from eef_framework.runs.continued import named
+from eef_framework.seeds import derive
+
+
+@dataclass(kw_only=True)
+class Evaluate(Phase):
+    """Lets the agent play every task once.
+
+    Attributes:
+        tasks: which.
+        weights: the agent's; None for a policy without weights.
+        played: the file to write. Episodes that are there are kept; those of other tasks come last.
+        name: first part of the episodes' ids, such as `evaluate/eef/1`.
+        actor: how the agent is called in the records.
+    """
+
+    title: str = "agent on held-out tasks"
+    tasks: TaskList
+    weights: Weights | None
+    played: Rows[Trajectory]
+    name: str = "evaluate"
+    actor: str = "agent/evaluate"
+
+    charged: ClassVar[bool] = False
+
+    def work(self, context: RunContext, update: Update) -> Outcome:
+        """Play what is missing."""
+        settings, tasks, path = context.config.evaluate, context.tasks(self.tasks), self.played.path
+        checkpoint = self.weights.checkpoint if self.weights else None
+        given = {"sampling": settings.sampling.model_dump()}
+        given |= {} if self.stage else {"model": named(checkpoint.path if checkpoint else None)}
+        with self.episodes(context, path, Trajectory, "policy", "format", **given) as rows:
+            rule = context.config.success
+            counter = Counter(update, len(tasks), map(rule.holds, rows.rows))
+            seed = derive(context.config.seed, "evaluate")
+            with context.agent(checkpoint) as agent:
+                player = context.player(agent, self.actor, settings.sampling)
+                simulator = Simulator(player, rows, self.name, seed, rule, lambda t: counter.add(rule.holds(t)))
+                context.wait_for(gather(simulator.initial(task, 1) for task in tasks))
+            check_errors(rows.rows)
+            found = _of_tasks(rows.rows, tasks)
+        self.played.write(with_others(found, rows.rows))
+        return Outcome(cost_of(found, by_agent=True), {path.name: len(found)})
+
+    def planned(self, context: RunContext) -> Planned:
+        """Return the number of tasks."""
+        return Planned(len(context.tasks(self.tasks)))
+
+
+def _of_tasks(rows: Sequence[Trajectory], tasks: Sequence[Task]) -> list[Trajectory]:
+    found = latest(rows, key=lambda row: row.task.id)
+    return [found[task.id] for task in tasks]

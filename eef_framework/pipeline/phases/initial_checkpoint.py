@@ -1,0 +1,65 @@
+"""The model that training starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from eef_framework.errors import ConfigError
+from eef_framework.interfaces import TrainablePolicy
+from eef_framework.pipeline.context import RunContext
+from eef_framework.pipeline.phase import Outcome, Phase
+from eef_framework.pipeline.progress import Update
+from eef_framework.pipeline.rows import Rows
+from eef_framework.pipeline.vocabulary import vocabulary
+from eef_framework.records import Checkpoint, Trajectory
+from eef_framework.seeds import derive
+
+
+@dataclass(kw_only=True)
+class InitialCheckpoint(Phase):
+    """Makes or finds the model that training starts from.
+
+    Attributes:
+        demonstrations: the expert's trajectories, for models that get their vocabulary from them; None for models
+            that need none.
+        folder: where a model that is made here is written.
+    """
+
+    title: str = "model to start from"
+    demonstrations: Rows[Trajectory] | None
+    folder: Path
+
+    charged: ClassVar[bool] = False
+    _made: Checkpoint | None = None
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The model, once the phase is done."""
+        if self._made is None:
+            assert self.stage is not None
+            assert self.stage.manifest is not None
+            self._made = Checkpoint(path=self.stage.path / str(self.stage.manifest.info["path"]), name="base")
+        return self._made
+
+    def work(self, context: RunContext, update: Update) -> Outcome:
+        """Ask the policy for it.
+
+        Raises:
+            ConfigError: the policy has no weights.
+        """
+        policy = context.policy
+        if not isinstance(policy, TrainablePolicy):
+            raise ConfigError(
+                f"policy {policy.component_name()!r} has no weights to train",
+                "Name another policy.",
+                code="policy-without-weights",
+            )
+        demonstrations = self.demonstrations.read() if self.demonstrations else ()
+        words = vocabulary(demonstrations, context.environment.instructions) if self.demonstrations else ()
+        self._made = policy.base(words, self.folder, derive(context.config.seed, "base"))
+        path = self._made.path
+        if self.stage is not None and path.is_relative_to(self.stage.path):  # so that a run directory can be moved
+            path = path.relative_to(self.stage.path)
+        return Outcome(info={"path": str(path)})

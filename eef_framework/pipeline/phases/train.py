@@ -1,0 +1,76 @@
+"""Training: the clone, and the fine-tuning at the end of each iteration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from eef_framework.config.schema import RunConfig
+from eef_framework.errors import TrainerFailure, boundary
+from eef_framework.pipeline.context import RunContext
+from eef_framework.pipeline.phase import Outcome, Phase, Weights
+from eef_framework.pipeline.phases.select import cloning_examples
+from eef_framework.pipeline.progress import Update
+from eef_framework.pipeline.rows import Rows
+from eef_framework.records import Checkpoint, Cost, Example, Trajectory
+from eef_framework.seeds import derive
+
+
+@dataclass(kw_only=True)
+class Train(Phase):
+    """Trains from a checkpoint on a file of examples.
+
+    Attributes:
+        trainer: its name and settings.
+        examples: what to learn.
+        start: where to start.
+        folder: where the new checkpoint goes.
+        name: what the checkpoint is called.
+        seed_names: what the seed is derived by.
+        cost: what it took, once it is done.
+    """
+
+    title: str = "train"
+    trainer: dict[str, Any]
+    examples: Rows[Example]
+    start: Weights
+    folder: Path
+    name: str = ""
+    seed_names: tuple[str | int, ...] = ("tune", 1)
+    cost: Cost = field(default_factory=Cost)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The trained model, once the phase is done."""
+        return Checkpoint(path=self.folder, name=self.name)
+
+    def work(self, context: RunContext, update: Update) -> Outcome:
+        """Let the trainer train."""
+        trainer, examples = context.trainer(self.trainer), self.examples.read()
+        seed = derive(context.config.seed, *self.seed_names)
+        what = f"training {self.name!r}" if self.name else "training"
+        with boundary(TrainerFailure, f"trainer {trainer.component_name()!r}", what):
+            _, self.cost = trainer.train(examples, self.start.checkpoint, self.folder, seed, update)
+        return Outcome(self.cost, info={"examples": len(examples)})
+
+
+@dataclass(kw_only=True)
+class Clone(Train):
+    """Phase 1: imitates the expert's successes (or everything, for the naive baseline).
+
+    Attributes:
+        variant: the method.
+        demonstrations: the expert's trajectories.
+    """
+
+    title: str = "clone the expert"
+    name: str = "clone"
+    seed_names: tuple[str | int, ...] = ("clone",)
+    variant: RunConfig
+    demonstrations: Rows[Trajectory]
+
+    def work(self, context: RunContext, update: Update) -> Outcome:
+        """Write down what is imitated, and train on it."""
+        self.examples.write(cloning_examples(context, self.variant, self.demonstrations.read()))
+        return super().work(context, update)

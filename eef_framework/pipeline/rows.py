@@ -1,0 +1,46 @@
+"""Files of records that go from one phase to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from eef_framework.records import Record
+from eef_framework.runs import read_rows, write_rows
+
+R = TypeVar("R", bound=Record)
+
+
+class Rows(Generic[R]):
+    """A file of records: written whole, and read when it is first needed.
+
+    Args:
+        path: the file.
+        record: what its lines are.
+    """
+
+    def __init__(self, path: Path, record: type[R]) -> None:
+        self.path = path
+        self.record = record
+        self._rows: list[R] | None = None
+
+    def read(self) -> list[R]:
+        """Return the records, from memory once they were read or written.
+
+        Raises:
+            StorageError: the file can't be read.
+            CorruptFile: a line is no such record.
+        """
+        if self._rows is None:
+            self._rows = list(read_rows(self.path, self.record))
+        return self._rows
+
+    def read_if_there(self) -> list[R]:
+        """Return the records; none of a file that doesn't exist."""
+        return self.read() if self._rows is not None or self.path.exists() else []
+
+    def write(self, rows: Sequence[R]) -> None:
+        """Write the whole file, atomically."""
+        write_rows(self.path, rows)
+        self._rows = list(rows)

@@ -1,0 +1,194 @@
+"""The list of phases that a run is: demonstrations, cloning, then exploration, choice and fine-tuning in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from eef_framework.config.schema import RunConfig
+from eef_framework.interfaces import TrainablePolicy
+from eef_framework.pipeline.context import RunContext
+from eef_framework.pipeline.phase import Phase, Weights
+from eef_framework.pipeline.phases import (
+    Clone,
+    Collect,
+    CollectForEvaluation,
+    Evaluate,
+    ExplorationFiles,
+    Explore,
+    ImportDemonstrations,
+    InitialCheckpoint,
+    Report,
+    Select,
+    Train,
+)
+from eef_framework.pipeline.results import TableRow
+from eef_framework.pipeline.rows import Rows
+from eef_framework.records import Example, Trajectory
+from eef_framework.runs import RunLayout, Stage, StageKey
+
+P = TypeVar("P", bound=Phase)
+
+
+def phases_of(context: RunContext, variants: Sequence[RunConfig], layout: RunLayout) -> list[Phase]:
+    """Return all phases of a run in order; the last one is its `Report`.
+
+    Args:
+        context: of the run.
+        variants: the configuration of each method, the run's own first.
+        layout: where the run's files are.
+    """
+    return _Sequence(context, layout).all(variants)
+
+
+class _Sequence:
+    """Builds the list: every phase is wired here, and nowhere else."""
+
+    def __init__(self, context: RunContext, layout: RunLayout) -> None:
+        self.config = context.config
+        self.trains = isinstance(context.policy, TrainablePolicy)
+        self.layout = layout
+        self.phases: list[Phase] = []
+        self.rows: list[TableRow] = []
+        self.demonstrations = Rows(layout.trajectories(StageKey("collect")), Trajectory)
+
+    def all(self, variants: Sequence[RunConfig]) -> list[Phase]:
+        """Return everything that the methods take."""
+        collected = self._collect()
+        if self.config.evaluate.expert:
+            self._evaluate_expert(collected)
+        base = self._initial_checkpoint() if self.trains else None
+        clone = self._clone(self.config, base, StageKey("clone"), "clone the expert")
+        self._evaluate(("sft",), StageKey("evaluate"), clone, [clone] if clone else [])
+        for variant in variants:
+            self._method(variant, base, clone)
+        return [*self.phases, Report(layout=self.layout, rows=self.rows, after=self.phases)]
+
+    def _method(self, variant: RunConfig, base: Weights | None, clone: Clone | None) -> None:
+        """Add one method: its own clone where it needs one, then its iterations."""
+        name = variant.method
+        if variant.clone != self.config.clone:
+            clone = self._clone(variant, base, StageKey("clone", name), f"{name}: clone")
+            names = (name, "0") if variant.iterations else (name,)
+            self._evaluate(names, StageKey("evaluate", name), clone, [clone] if clone else [])
+        paid_for: list[Phase] = [clone] if clone else []
+        explorations: list[ExplorationFiles] = []
+        latest: Weights | None = clone
+        for iteration in range(1, variant.iterations + 1):
+            explore = self._explore(variant, iteration, latest)
+            explorations.append(explore.files)
+            select = self._select(variant, iteration, explorations)
+            paid_for.append(explore)
+            start = {"base": base, "clone": clone, "previous": latest}[variant.tune.start]
+            if start is not None:
+                latest = tune = self._tune(variant, iteration, select, start)
+                paid_for.append(tune)
+            self._evaluate((name, str(iteration)), StageKey("evaluate", name, iteration), latest, paid_for)
+
+    def _collect(self) -> Phase:
+        stage, source = self._stage(StageKey("collect")), self.config.collect.trajectories
+        tasks, demonstrations = self.config.collect.tasks, self.demonstrations
+        if source is not None:
+            return self._add(
+                ImportDemonstrations(stage=stage, tasks=tasks, source=Path(source), demonstrations=demonstrations)
+            )
+        return self._add(Collect(stage=stage, tasks=tasks, demonstrations=demonstrations))
+
+    def _evaluate_expert(self, collected: Phase) -> None:
+        key, tasks = StageKey("evaluate", expert=True), self.config.evaluate.tasks
+        played = Rows(self.layout.trajectories(key), Trajectory)
+        title = "expert on held-out tasks"
+        self._add(CollectForEvaluation(title=title, stage=self._stage(key), tasks=tasks, demonstrations=played))
+        self.rows.append(TableRow("expert", "", 0, tasks.split, played, [collected]))
+
+    def _initial_checkpoint(self) -> InitialCheckpoint:
+        key = StageKey("base")
+        folder = self.layout.checkpoint(key)
+        return self._add(
+            InitialCheckpoint(stage=self._stage(key), demonstrations=self.demonstrations, folder=folder)
+        )
+
+    def _clone(self, variant: RunConfig, base: Weights | None, key: StageKey, title: str) -> Clone | None:
+        if base is None:
+            return None
+        return self._add(
+            Clone(
+                title=title,
+                stage=self._stage(key),
+                variant=variant,
+                demonstrations=self.demonstrations,
+                trainer=variant.clone.trainer,
+                examples=Rows(self.layout.examples(key.method, 0), Example),
+                start=base,
+                folder=self.layout.checkpoint(key),
+            )
+        )
+
+    def _explore(self, variant: RunConfig, iteration: int, weights: Weights | None) -> Explore:
+        key = StageKey("explore", variant.method, iteration)
+        return self._add(
+            Explore(
+                title=f"{variant.method}/{iteration}: explore",
+                stage=self._stage(key),
+                variant=variant,
+                demonstrations=self.demonstrations,
+                weights=weights,
+                files=ExplorationFiles(self.layout.path / key.path),
+                tasks=self.config.collect.tasks,
+                iteration=iteration,
+                name=f"{variant.method}/{iteration}",
+            )
+        )
+
+    def _select(self, variant: RunConfig, iteration: int, explorations: Sequence[ExplorationFiles]) -> Select:
+        return self._add(
+            Select(
+                title=f"{variant.method}/{iteration}: choose what to learn",
+                stage=self._stage(StageKey("select", variant.method, iteration)),
+                variant=variant,
+                demonstrations=self.demonstrations,
+                explorations=tuple(explorations),
+                examples=Rows(self.layout.examples(variant.method, iteration), Example),
+            )
+        )
+
+    def _tune(self, variant: RunConfig, iteration: int, select: Select, start: Weights) -> Train:
+        key = StageKey("tune", variant.method, iteration)
+        return self._add(
+            Train(
+                title=f"{variant.method}/{iteration}: fine-tune",
+                stage=self._stage(key),
+                trainer=variant.tune.trainer or variant.clone.trainer,
+                examples=select.examples,
+                start=start,
+                folder=self.layout.checkpoint(key),
+                name=f"{variant.method}-{iteration}",
+                seed_names=("tune", iteration),
+            )
+        )
+
+    def _evaluate(
+        self, names: tuple[str, ...], key: StageKey, weights: Weights | None, paid_for: Sequence[Phase]
+    ) -> None:
+        label, tasks = " ".join(names), self.config.evaluate.tasks
+        played = Rows(self.layout.trajectories(key), Trajectory)
+        self._add(
+            Evaluate(
+                title=f"{label} on held-out tasks",
+                stage=self._stage(key),
+                tasks=tasks,
+                weights=weights,
+                played=played,
+                name="/".join(("evaluate", *names)),
+                actor=f"agent/{label}",
+            )
+        )
+        self.rows.append(TableRow(label, key.method, key.iteration, tasks.split, played, tuple(paid_for)))
+
+    def _stage(self, key: StageKey) -> Stage:
+        return self.layout.stage(key)
+
+    def _add(self, phase: P) -> P:
+        self.phases.append(phase)
+        return phase

@@ -1,0 +1,132 @@
+"""Where everything of a run is: the only place that knows the names and the folders.
+
+    config.yaml  run.json  metrics.json  report.html
+    collect/  base/  clone/  evaluate/{expert,clone}/          stages that all methods share
+    methods/NAME/{clone,evaluate}/                             a method with a clone of its own
+    methods/NAME/ITERATION/{explore,select,tune,evaluate}/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self, cast, get_args
+
+from eef_framework.runs.stage import FILES, Stage
+
+PhaseName = Literal["collect", "base", "clone", "explore", "select", "tune", "evaluate"]
+"""The phases that leave a stage, in the order of a run."""
+
+ORDER = get_args(PhaseName)
+
+
+@dataclass(frozen=True)
+class StageKey:
+    """Which stage of a run.
+
+    Attributes:
+        phase: what is done in it.
+        method: for which method; empty where all methods share it.
+        iteration: in which iteration; 0 before the first.
+        expert: of an evaluation: whether the expert plays, and not the agent.
+    """
+
+    phase: PhaseName
+    method: str = ""
+    iteration: int = 0
+    expert: bool = False
+
+    @property
+    def path(self) -> str:
+        """The stage's folder within the run, such as `methods/eef/1/explore`."""
+        if self.method:
+            parts = ("methods", self.method, *([str(self.iteration)] if self.iteration else ()), self.phase)
+        elif self.phase == "evaluate":
+            parts = ("evaluate", "expert" if self.expert else "clone")
+        else:
+            parts = (self.phase,)
+        return "/".join(parts)
+
+    @classmethod
+    def of_path(cls, path: str) -> Self | None:
+        """Return the stage whose folder this is; None where it isn't one."""
+        match path.split("/"):
+            case ["evaluate", who] if who in ("expert", "clone"):
+                return cls("evaluate", expert=who == "expert")
+            case ["methods", method, phase] if phase in ("clone", "evaluate"):
+                return cls(cast("PhaseName", phase), method)
+            case ["methods", method, number, phase] if number.isdecimal() and phase in ORDER:
+                return cls(cast("PhaseName", phase), method, int(number))
+            case [phase] if phase in ("collect", "base", "clone"):
+                return cls(cast("PhaseName", phase))
+        return None
+
+
+class RunLayout:
+    """The files and folders of one run.
+
+    Args:
+        path: the run directory. It needn't exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.manifest = path / "run.json"
+        self.metrics = path / "metrics.json"
+        self.report = path / "report.html"
+        self.lock = path / ".lock"
+
+    def stage(self, key: StageKey) -> Stage:
+        """Return a stage."""
+        return Stage(self.path / key.path, key.path)
+
+    def stages(self) -> list[StageKey]:
+        """Return the stages that have a folder: shared ones first, then method by method (by name) and iteration."""
+        shared = [StageKey("collect"), StageKey("base"), StageKey("clone")]
+        shared += [StageKey("evaluate", expert=True), StageKey("evaluate")]
+        return [key for key in (*shared, *self._of_methods()) if (self.path / key.path).is_dir()]
+
+    def methods(self) -> list[str]:
+        """Return the names of the methods that have a folder, sorted."""
+        folder = self.path / "methods"
+        return sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+
+    def iterations(self, method: str) -> list[int]:
+        """Return the iterations of a method that have a folder, sorted."""
+        folder = self.path / "methods" / method
+        return sorted(int(entry.name) for entry in folder.iterdir() if entry.is_dir() and entry.name.isdecimal())
+
+    def trajectories(self, key: StageKey) -> Path:
+        """Return the file of episodes of a stage that plays: demonstrations, explorations, evaluations."""
+        return self.path / key.path / (FILES.simulations if key.phase == "explore" else FILES.trajectories)
+
+    def attributions(self, method: str, iteration: int) -> Path:
+        """Return the file of verdicts of a method's iteration."""
+        return self.path / StageKey("explore", method, iteration).path / FILES.attributions
+
+    def examples(self, method: str, iteration: int) -> Path:
+        """Return the file of what a training learned from; iteration 0 is the clone's (method empty: the shared one)."""
+        key = StageKey("select", method, iteration) if iteration else StageKey("clone", method)
+        return self.path / key.path / FILES.examples
+
+    def checkpoint(self, key: StageKey) -> Path:
+        """Return the folder of the weights that a stage leaves."""
+        return self.path / key.path / "checkpoint"
+
+    def training_log(self, method: str, iteration: int) -> Path:
+        """Return the file of a training's losses; iteration 0 is the clone's."""
+        key = StageKey("tune", method, iteration) if iteration else StageKey("clone", method)
+        return self.checkpoint(key) / "training.jsonl"
+
+    def training_preparation(self, method: str, iteration: int) -> Path:
+        """Return the file that counts what a training was given; iteration 0 is the clone's."""
+        return self.training_log(method, iteration).with_name("preparation.json")
+
+    def _of_methods(self) -> Iterator[StageKey]:
+        for method in self.methods():
+            yield from (StageKey("clone", method), StageKey("evaluate", method))
+            for iteration in self.iterations(method):
+                for phase in ("explore", "select", "tune", "evaluate"):
+                    yield StageKey(cast("PhaseName", phase), method, iteration)
