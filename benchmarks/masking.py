@@ -20,10 +20,13 @@ from pathlib import Path
 
 from eef_framework.config.loading import load_config
 from eef_framework.evaluation.intervals import over_seeds
-from eef_framework.pipeline.alone import Alone
+from eef_framework.pipeline import RunContext
+from eef_framework.pipeline.phase import GivenWeights
+from eef_framework.pipeline.phases import Evaluate, ExplorationFiles, Select, Train
+from eef_framework.pipeline.rows import Rows
 from eef_framework.plugins import load_plugins
-from eef_framework.records import Evaluation, Example, RunMetrics
-from eef_framework.runs import read_rows
+from eef_framework.records import Evaluation, Example, RunMetrics, Trajectory
+from eef_framework.runs import RunLayout, StageKey, read_rows
 
 PAPER = "beneficial"
 RULES = (PAPER, "not-harmful", "all", "none")
@@ -58,13 +61,23 @@ def one(work: tuple[Path, str, Path]) -> dict:
     registry = load_plugins()
     config = load_config(run / "config.yaml", [f"select.prefix_loss={rule}"], {}, registry)
     out.mkdir(parents=True, exist_ok=True)
-    with Alone(config, registry) as phase:
-        demonstrations = run / "collect/trajectories.jsonl"
-        chosen = phase.select(demonstrations, [run / "methods/eef/1/explore"], out / "examples.jsonl")
-        phase.train(out / "examples.jsonl", run / "clone/checkpoint", out / "checkpoint")
-        found = phase.evaluate(out / "checkpoint", out / "trajectories.jsonl")
-    done.write_text(json.dumps(result(found, chosen)))
-    return result(found, chosen)
+    layout, clone = RunLayout(run), GivenWeights(RunLayout(run).checkpoint(StageKey("clone")))
+    chosen = Rows(out / "examples.jsonl", Example)
+    select = Select(
+        variant=config,
+        demonstrations=Rows(layout.trajectories(StageKey("collect")), Trajectory),
+        explorations=[ExplorationFiles(layout.path / StageKey("explore", "eef", 1).path)],
+        examples=chosen,
+    )
+    trainer = config.tune.trainer or config.clone.trainer
+    tune = Train(trainer=trainer, examples=chosen, start=clone, folder=out / "checkpoint")
+    evaluate = Evaluate(tasks=config.evaluate.tasks, weights=tune, played=Rows(out / "trajectories.jsonl", Trajectory))
+    with RunContext(config, registry) as context:
+        for phase in (select, tune, evaluate):
+            phase.run(context)
+        found = evaluate.evaluation(context)
+    done.write_text(json.dumps(result(found, chosen.read())))
+    return result(found, chosen.read())
 
 
 def of_run(run: Path) -> dict:

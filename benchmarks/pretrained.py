@@ -17,12 +17,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from eef_framework.config.loading import load_config, resolved
+from eef_framework.config.loading import load_config
 from eef_framework.evaluation.evaluate import difference_of
-from eef_framework.pipeline.alone import Alone
+from eef_framework.pipeline import RunContext
+from eef_framework.pipeline.phases import Collect, Evaluate, InitialCheckpoint, Select, Train
+from eef_framework.pipeline.progress import ConsoleProgress
+from eef_framework.pipeline.rows import Rows
 from eef_framework.plugins import load_plugins
-from eef_framework.records import Trajectory
-from eef_framework.runs import RunDirectory, read_rows
+from eef_framework.records import Example, Trajectory
+from eef_framework.runs import RunDirectory
 
 
 def main() -> None:
@@ -40,22 +43,37 @@ def measure(config: Path, settings: list[str], out: Path) -> dict:
     """Collect, evaluate the model as it is, train it, and evaluate it again."""
     registry = load_plugins()
     configuration = load_config(config, settings, {}, registry)
-    RunDirectory(out).prepare(resolved(configuration, registry), {})  # what was begun with other settings is refused
-    demonstrations, clone = out / "demonstrations.jsonl", out / "clone"
-    with Alone(configuration, registry, Console(stderr=True)) as alone:
-        alone.collect(demonstrations)
-        base = alone.base(demonstrations, out / "base")
-        before = alone.evaluate(base.path, out / "before.jsonl")
-        examples = alone.select(demonstrations, [], out / "examples.jsonl")
-        if not (clone / "model.safetensors").exists():
-            alone.train(out / "examples.jsonl", base.path, clone)
-        after = alone.evaluate(clone, out / "after.jsonl")
-        rows = (read_rows(out / f"{when}.jsonl", Trajectory) for when in ("after", "before"))
-        gain = difference_of("after - before", *rows, alone.rule)
+    demonstrations, examples = Rows(out / "demonstrations.jsonl", Trajectory), Rows(out / "examples.jsonl", Example)
+    with RunContext(configuration, registry, ConsoleProgress(Console(stderr=True))) as context:
+        context.check(configuration)
+        RunDirectory(out).prepare(context.resolved(), {})  # what was begun with other settings is refused
+        base = InitialCheckpoint(demonstrations=demonstrations, folder=out / "base")
+        clone = Train(
+            trainer=configuration.tune.trainer or configuration.clone.trainer,
+            examples=examples,
+            start=base,
+            folder=out / "clone",
+        )
+        evaluations = {
+            when: Evaluate(
+                tasks=configuration.evaluate.tasks, weights=weights, played=Rows(out / f"{when}.jsonl", Trajectory)
+            )
+            for when, weights in (("before", base), ("after", clone))
+        }
+        Collect(tasks=configuration.collect.tasks, demonstrations=demonstrations).run(context)
+        base.run(context)
+        evaluations["before"].run(context)
+        Select(variant=configuration, demonstrations=demonstrations, examples=examples).run(context)
+        if not (clone.folder / "model.safetensors").exists():
+            clone.run(context)
+        evaluations["after"].run(context)
+        before, after = (each.evaluation(context) for each in evaluations.values())
+        rows = (evaluations[when].played.read() for when in ("after", "before"))
+        gain = difference_of("after - before", *rows, configuration.success)
     return {
         "model": configuration.policy.get("model"),
         "environment": configuration.environment,
-        "examples": len(examples),
+        "examples": len(examples.read()),
         "before": before.model_dump(mode="json"),
         "after": after.model_dump(mode="json"),
         "gain": gain.success.model_dump(),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from threading import Thread
 from typing import Any, Self, TypeVar
 
@@ -69,7 +69,7 @@ def _loop_is_running() -> bool:
 def _in_thread(runner: asyncio.Runner, coroutine: Coroutine[Any, Any, T]) -> T:
     """Run in a thread; an interrupt of the waiting thread cancels the coroutine before it goes on."""
     loop, context = runner.get_loop(), copy_context()
-    future, thread = _start(lambda: _run(runner, coroutine, context))
+    future, thread = _start(lambda: runner.run(coroutine, context=context))
     try:
         return future.result()
     except KeyboardInterrupt:
@@ -78,16 +78,12 @@ def _in_thread(runner: asyncio.Runner, coroutine: Coroutine[Any, Any, T]) -> T:
         raise
 
 
-def _run(runner: asyncio.Runner, coroutine: Coroutine[Any, Any, T], context: Context) -> T:
-    return runner.run(coroutine, context=context)
-
-
-def _call_in_thread(function: Any) -> None:
+def _call_in_thread(function: Callable[[], None]) -> None:
     _start(function)[0].result()
 
 
-def _start(function: Any) -> tuple[Future[Any], Thread]:
-    future: Future[Any] = Future()
+def _start(function: Callable[[], T]) -> tuple[Future[T], Thread]:
+    future: Future[T] = Future()
 
     def work() -> None:
         try:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from eef_framework.cli.errors import show
-from eef_framework.cli.options import PluginList, selected, say
+from eef_framework.cli.options import PluginList, say, selected
 from eef_framework.cli.records import record_of
 from eef_framework.config.yaml_source import parse_value
 from eef_framework.errors import ConfigError, EefError, UnknownName

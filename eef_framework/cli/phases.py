@@ -14,7 +14,6 @@ import typer
 from rich.console import Console
 
 from eef_framework.cli.options import Assignments, EnvironmentName, PluginList, Recipe, Seed, compose, say
-from eef_framework.evaluation.evaluate import evaluation_of
 from eef_framework.evaluation.wording import count, duration, percent, plus_minus
 from eef_framework.interfaces import TrainablePolicy
 from eef_framework.pipeline.context import RunContext
@@ -79,10 +78,9 @@ def _command(phase: Callable[..., str]) -> Callable[..., str]:
 @_command
 def collect(context: RunContext, out: OutFile) -> str:
     """Let the expert demonstrate the training tasks. A file that exists is continued, if the settings are the same."""
-    tasks = context.config.collect.tasks
-    Collect(tasks=tasks, demonstrations=Rows(out, Trajectory)).run(context)
-    wanted = {task.id for task in context.tasks(tasks)}
-    found = [row for row in Rows(out, Trajectory).read() if row.task.id in wanted]
+    phase = Collect(tasks=context.config.collect.tasks, demonstrations=Rows(out, Trajectory))
+    phase.run(context)
+    found = phase.collected(context)
     return f"{out}: {len(found)} trajectories, {_successes(context, found)} successes"
 
 
@@ -166,12 +164,10 @@ def train(
 @_command
 def evaluate(context: RunContext, out: OutFile, model: Model = None) -> str:
     """Let the agent play the held-out tasks. A file that exists is continued, if the settings are the same."""
-    tasks = context.config.evaluate.tasks
     with _weights(context, model) as weights:
-        Evaluate(tasks=tasks, weights=weights, played=Rows(out, Trajectory)).run(context)
-    wanted = {task.id for task in context.tasks(tasks)}
-    found = [row for row in Rows(out, Trajectory).read() if row.task.id in wanted]
-    result = evaluation_of("agent", found, context.config.success, tasks.split)
+        phase = Evaluate(tasks=context.config.evaluate.tasks, weights=weights, played=Rows(out, Trajectory))
+        phase.run(context)
+    result = phase.evaluation(context)
     numbers = f"success {percent(result.success)} %, reward {plus_minus(result.reward)}"
     return f"{out}: {result.episodes} {result.split} tasks; {numbers}"
 

@@ -11,9 +11,9 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from eef_framework.chat.format import ChatFormat
-from eef_framework.config.yaml_source import YamlSource, parse_value, read_yaml
 from eef_framework.config.merge import COMPONENTS, LayeredSettings, defaults
 from eef_framework.config.schema import RunConfig
+from eef_framework.config.yaml_source import YamlSource, parse_value, read_yaml
 from eef_framework.errors import ConfigError
 from eef_framework.plugins import Kind, Registry
 from eef_framework.plugins.validation_messages import Place, dotted, validation_messages

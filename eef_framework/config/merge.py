@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from eef_framework.config.yaml_source import YamlSource
 from eef_framework.config.schema import RunConfig
+from eef_framework.config.yaml_source import YamlSource
 from eef_framework.errors import ConfigError
 from eef_framework.plugins import Kind
 from eef_framework.plugins.validation_messages import Place

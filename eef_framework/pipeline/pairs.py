@@ -28,19 +28,21 @@ class Pair:
     rejected: Trajectory
 
 
-def pairs(demonstrations: Sequence[Trajectory], explorations: Sequence[Exploration], settings: Select, seed: int) -> list[Pair]:
+def pairs(
+    demonstrations: Sequence[Trajectory], explorations: Sequence[Exploration], settings: Select, seed: int
+) -> list[Pair]:
     """Pair attempts of unequal reward: the expert's, and the agent's from initial states.
 
     Args:
         demonstrations: the expert's trajectories, failures included.
-        explorations: the explorations so far, the latest last. Simulations from intermediate states are no attempts of the
-            agent's own and left out, as is what was lost to the infrastructure.
+        explorations: those so far, the latest last. Simulations from intermediate states aren't attempts of the
+            agent's own and are left out, as is what was lost to the infrastructure.
         settings: `keep` says from which explorations, `solutions_per_state` how many pairs of a task.
         seed: for choices among attempts of equal reward.
 
     Returns:
-        For each task in order of the demonstrations, and then of the explorations: the attempts of the lowest reward, each
-        with one of the highest. No attempt is rejected twice.
+        For each task in order of the demonstrations, and then of the explorations: the attempts of the lowest reward,
+        each with one of the highest. No attempt is rejected twice.
     """
     kept = explorations if settings.keep == "all" else explorations[-1:]
     attempts: dict[str, list[Trajectory]] = defaultdict(list)
@@ -79,6 +81,8 @@ def require_whole_episodes(format: ChatFormat) -> None:
             f"select.pairs compares whole episodes, and format.history is {format.history}: each turn would be a "
             "conversation of its own",
             "Set format.history to null, or select.pairs to false.",
+            code="pairs-of-turns",
+            history=format.history,
         )
 
 

@@ -105,9 +105,7 @@ class _Sequence:
     def _initial_checkpoint(self) -> InitialCheckpoint:
         key = StageKey("base")
         folder = self.layout.checkpoint(key)
-        return self._add(
-            InitialCheckpoint(stage=self._stage(key), demonstrations=self.demonstrations, folder=folder)
-        )
+        return self._add(InitialCheckpoint(stage=self._stage(key), demonstrations=self.demonstrations, folder=folder))
 
     def _clone(self, variant: RunConfig, base: Weights | None, key: StageKey, title: str) -> Clone | None:
         if base is None:

@@ -45,14 +45,18 @@ class Solution:
 
 
 def solutions(
-    demonstrations: Sequence[Trajectory], explorations: Sequence[Exploration], settings: Select, rule: SuccessRule, seed: int
+    demonstrations: Sequence[Trajectory],
+    explorations: Sequence[Exploration],
+    settings: Select,
+    rule: SuccessRule,
+    seed: int,
 ) -> list[Solution]:
     """Pick what to learn from.
 
     Args:
         demonstrations: the expert's trajectories, failures included.
-        explorations: the explorations so far, the latest last. A simulation's prefix is weighted by the verdicts of its own
-            round: those of another agent don't apply to it.
+        explorations: those so far, the latest last. A simulation's prefix is weighted by the verdicts of its own
+            exploration: those of another agent don't apply to it.
         settings: the choices the paper leaves open.
         rule: what a success is.
         seed: for choices at random.
@@ -101,7 +105,9 @@ def _for_initial_states(
             yield from _preferred(continued[task], settings, f"{seed}/{task}")
 
 
-def _for_recovery(explorations: Sequence[Exploration], settings: Select, rule: SuccessRule, seed: int) -> Iterator[Solution]:
+def _for_recovery(
+    explorations: Sequence[Exploration], settings: Select, rule: SuccessRule, seed: int
+) -> Iterator[Solution]:
     """For every state behind harmful actions: what got out of it, with loss on the continuation alone."""
     for exploration in explorations:
         from_states: dict[str, list[Trajectory]] = defaultdict(list)
@@ -118,7 +124,9 @@ def _for_recovery(explorations: Sequence[Exploration], settings: Select, rule: S
                 yield from _preferred(out, settings, f"{seed}/{attribution.trajectory}/{state}")
 
 
-def _successes(explorations: Sequence[Exploration], rule: SuccessRule) -> Iterator[tuple[Trajectory, Attribution | None]]:
+def _successes(
+    explorations: Sequence[Exploration], rule: SuccessRule
+) -> Iterator[tuple[Trajectory, Attribution | None]]:
     for exploration in explorations:
         for simulation in exploration.simulations:
             if rule.holds(simulation):

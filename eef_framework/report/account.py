@@ -15,6 +15,7 @@ from eef_framework.report.markup import Child, Element, tag
 from eef_framework.report.sections import section
 from eef_framework.report.source import Source
 from eef_framework.report.words import term
+from eef_framework.runs import StageKey
 
 
 def account(source: Source) -> Iterator[Element]:
@@ -47,13 +48,14 @@ def _costs(source: Source) -> Iterator[Element]:
 
 def stage_title(name: str) -> str:
     """Put a stage's folder into words: `methods/eef/2/tune` is `eef 2: training`."""
-    words = {"explore": "exploration", "select": "choice of examples", "tune": "training", "evaluate": "test"}
-    parts = name.split("/")
-    if parts[0] == "methods" and len(parts) == 4:
-        return f"{parts[1]} {parts[2]}: {words.get(parts[3], parts[3])}"
-    if parts[0] == "evaluate" and len(parts) == 2:
-        return f"{parts[1]}: test"
-    return {"collect": "expert: demonstrations", "clone": "clone: training"}.get(name, name)
+    key = StageKey.of_path(name)
+    if key is None:
+        return name
+    if key.phase == "collect":
+        return "expert: demonstrations"
+    words = {"explore": "exploration", "select": "choice of examples", "evaluate": "test"}
+    whose = f"{key.method} {key.iteration or ''}".strip() or ("expert" if key.expert else "clone")
+    return f"{whose}: {words.get(key.phase, 'training')}"
 
 
 def _cost_row(title: str, cost: Cost, longest: float, paid: bool) -> Element:

@@ -20,7 +20,7 @@ from eef_framework.report.markup import Element, data_script, render, tag
 from eef_framework.report.sections import sections
 from eef_framework.report.source import Group, Source
 from eef_framework.report.summary import name_of, summary
-from eef_framework.report.tally import Counts, Exploration, Tally, sources_of
+from eef_framework.report.tally import Counts, Exploration, sources_of
 from eef_framework.report.words import GLOSSARY, glossary
 
 MOST_TRAJECTORIES = 40_000
@@ -46,7 +46,8 @@ def build_report(run: Path, most: int = MOST_TRAJECTORIES) -> Path:
         StorageError: there is no such directory, or it can't be written to.
     """
     source = Source(run)
-    page, draft, pieces = run / "report.html", run / ".report.html.tmp", run / ".report.pieces.tmp"
+    page = source.layout.report
+    draft, pieces = page.with_name(".report.html.tmp"), page.with_name(".report.pieces.tmp")
     with storage(page, "writing"):
         try:
             with pieces.open("w", encoding="ascii") as file:
@@ -115,7 +116,7 @@ def _read_group(source: Source, group: Group, archive: Archive, counts: Counts, 
             phase = "simulation" if trajectory.origin else "start"
             counts.explorations.setdefault(group.label, Exploration()).add(trajectory, rule)
         elif phase == "test":
-            counts.tests.setdefault(group.label, Tally()).add(trajectory, rule)
+            counts.test(group.label, group.method).add(trajectory, rule)
         else:
             counts.demonstrations.add(trajectory, rule)
             counts.demonstrated[trajectory.id] = trajectory.task.id

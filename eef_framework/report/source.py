@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from eef_framework.errors import CorruptFile, StorageError, storage
 from eef_framework.records import Record, RunMetrics
+from eef_framework.runs import RunLayout, StageKey
 from eef_framework.runs.rows import parse_row
-from eef_framework.runs.stage import FILES
 
 R = TypeVar("R", bound=Record)
 Phase = Literal["demonstration", "exploration", "test"]
@@ -28,6 +28,8 @@ class Group:
     phase: Phase
     label: str
     """Who played: `expert`, `clone`, or the training they belong to, such as `eef 1`."""
+    method: str
+    """The method they belong to; empty where all methods share them."""
 
 
 @dataclass(frozen=True)
@@ -39,22 +41,14 @@ class Training:
     method: str
     """Empty for the clone, which all methods share."""
     iteration: int
-    folder: Path
-
-    @property
-    def examples(self) -> Path:
-        """The file of what it learnt from."""
-        return self.folder / ("select" if self.method else "") / FILES.examples
-
-    @property
-    def log(self) -> Path:
-        """The file of its losses."""
-        return self.folder / ("tune" if self.method else "") / "checkpoint" / "training.jsonl"
-
-    @property
-    def attributions(self) -> Path:
-        """The file of the verdicts on the expert's actions that precede it."""
-        return self.folder / "explore" / FILES.attributions
+    examples: Path
+    """The file of what it learned from."""
+    log: Path
+    """The file of its losses."""
+    preparation: Path
+    """The file that counts what it was given."""
+    attributions: Path
+    """The file of the verdicts on the expert's actions that precede it."""
 
 
 class Source:
@@ -77,9 +71,10 @@ class Source:
         if not run.is_dir():
             raise StorageError(f"{str(run)!r} is no run directory", "Give the folder that `eef-run` wrote (--out).")
         self.run = run
+        self.layout = RunLayout(run)
         self.problems: list[str] = []
-        self.manifest = self._mapping("run.json", json.loads)
-        self.config = self._mapping("config.yaml", yaml.safe_load)
+        self.manifest = self._mapping(self.layout.manifest, json.loads)
+        self.config = self._mapping(self.layout.config, yaml.safe_load)
         self.metrics = self._metrics()
 
     @property
@@ -95,27 +90,40 @@ class Source:
 
     def trainings(self) -> list[Training]:
         """Return the fine-tunings that left a folder: the clone's, then the main method's, then the baselines'."""
-        found = [Training("clone", "", 0, self.run / "clone")] if (self.run / "clone").is_dir() else []
+        found = [self._training("clone", "", 0)] if StageKey("clone") in self.layout.stages() else []
         for method in self._methods():
-            folder = self.run / "methods" / method
-            iterations = sorted(int(p.name) for p in folder.iterdir() if p.is_dir() and p.name.isdecimal())
-            found += [Training(f"{method} {i}", method, i, folder / str(i)) for i in iterations]
+            found += [self._training(f"{method} {i}", method, i) for i in self.layout.iterations(method)]
         return found
+
+    def _training(self, label: str, method: str, iteration: int) -> Training:
+        return Training(
+            label=label,
+            method=method,
+            iteration=iteration,
+            examples=self.layout.examples(method, iteration),
+            log=self.layout.training_log(method, iteration),
+            preparation=self.layout.training_preparation(method, iteration),
+            attributions=self.layout.attributions(method, iteration),
+        )
 
     def groups(self) -> list[Group]:
         """Return the files of trajectories there are: demonstrations, tests, then iteration by iteration."""
         groups = [
-            Group(self.run / "collect" / FILES.trajectories, "demonstration", "expert"),
-            Group(self.run / "evaluate" / "expert" / FILES.trajectories, "test", "expert"),
-            Group(self.run / "evaluate" / "clone" / FILES.trajectories, "test", "clone"),
+            self._group(StageKey("collect"), "demonstration", "expert"),
+            self._group(StageKey("evaluate", expert=True), "test", "expert"),
+            self._group(StageKey("evaluate"), "test", "clone"),
         ]
         for training in self.trainings():
             if training.method:
+                of_iteration = (training.method, training.iteration)
                 groups += [
-                    Group(training.folder / "explore" / FILES.simulations, "exploration", training.label),
-                    Group(training.folder / "evaluate" / FILES.trajectories, "test", training.label),
+                    self._group(StageKey("explore", *of_iteration), "exploration", training.label),
+                    self._group(StageKey("evaluate", *of_iteration), "test", training.label),
                 ]
         return [group for group in groups if group.path.exists()]
+
+    def _group(self, key: StageKey, phase: Phase, label: str) -> Group:
+        return Group(self.layout.trajectories(key), phase, label, key.method)
 
     def rows(self, path: Path, record: type[R]) -> Iterator[R]:
         """Read a file of records one by one. Lines that don't read are counted and left out; so is an absent file."""
@@ -158,30 +166,28 @@ class Source:
     def preparation(self, training: Training) -> dict[str, Any]:
         """Return what a training's preparation counted (examples, tokens, what was left out), empty if unknown."""
         try:
-            found = json.loads(training.log.with_name("preparation.json").read_text(encoding="utf-8"))
+            found = json.loads(training.preparation.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}
 
     def _methods(self) -> list[str]:
         """Return the methods there are folders of, the main one first."""
-        folder = self.run / "methods"
-        names = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
-        return sorted(names, key=lambda name: name != self.config.get("method"))
+        return sorted(self.layout.methods(), key=lambda name: name != self.config.get("method"))
 
-    def _mapping(self, name: str, parse: Any) -> dict[str, Any]:
+    def _mapping(self, path: Path, parse: Any) -> dict[str, Any]:
         try:
-            data = parse((self.run / name).read_text(encoding="utf-8"))
+            data = parse(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            self.problems.append(f"{name} is missing.")
+            self.problems.append(f"{path.name} is missing.")
             return {}
         except (OSError, ValueError, yaml.YAMLError) as cause:
-            self.problems.append(f"{name} doesn't read: {cause}")
+            self.problems.append(f"{path.name} doesn't read: {cause}")
             return {}
         return data if isinstance(data, dict) else {}
 
     def _metrics(self) -> RunMetrics | None:
-        path = self.run / "metrics.json"
+        path = self.layout.metrics
         if not path.exists():
             return None
         try:

@@ -102,7 +102,7 @@ def _table_so_far(source: Source, counts: Counts) -> Element:
     style = looks(source)
     rows = []
     for label, tally in counts.tests.items():
-        look = style.get(label.rpartition(" ")[0] or label, "s-clone")
+        look = style.get(counts.methods.get(label) or label, "s-clone")
         rate: Estimate = tally.strict_rate
         bar = tag("td", interval_bar(rate, look), rate_text(rate), class_="wide", data_label="success")
         head = tag("th", tag("span", class_=f"dot {look}"), label, scope="row")

@@ -102,10 +102,17 @@ class Counts:
     """Id of a demonstration -> id of its task."""
     tests: dict[str, Tally] = field(default_factory=dict)
     """By who played."""
+    methods: dict[str, str] = field(default_factory=dict)
+    """Who played -> the method they belong to; empty where all share them."""
     explorations: dict[str, Exploration] = field(default_factory=dict)
     """By the training they led to (`eef 1`)."""
     examples: dict[str, Counter[str]] = field(default_factory=dict)
     """By training: source -> number of trajectories it learnt from."""
+
+    def test(self, label: str, method: str) -> Tally:
+        """Return the tally of a test."""
+        self.methods[label] = method
+        return self.tests.setdefault(label, Tally())
 
     def learn(self, training: str, sources: dict[str, set[str]]) -> None:
         """Note what a training learnt from: source -> ids of trajectories."""

@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self, cast, get_args
+from typing import Literal, Self, get_args
 
 from eef_framework.runs.stage import FILES, Stage
 
 PhaseName = Literal["collect", "base", "clone", "explore", "select", "tune", "evaluate"]
 """The phases that leave a stage, in the order of a run."""
 
-ORDER = get_args(PhaseName)
+ORDER: tuple[PhaseName, ...] = get_args(PhaseName)
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,14 @@ class StageKey:
     def of_path(cls, path: str) -> Self | None:
         """Return the stage whose folder this is; None where it isn't one."""
         match path.split("/"):
-            case ["evaluate", who] if who in ("expert", "clone"):
+            case ["evaluate", "expert" | "clone" as who]:
                 return cls("evaluate", expert=who == "expert")
-            case ["methods", method, phase] if phase in ("clone", "evaluate"):
-                return cls(cast("PhaseName", phase), method)
+            case ["methods", method, "clone" | "evaluate" as phase]:
+                return cls(phase, method)
             case ["methods", method, number, phase] if number.isdecimal() and phase in ORDER:
-                return cls(cast("PhaseName", phase), method, int(number))
-            case [phase] if phase in ("collect", "base", "clone"):
-                return cls(cast("PhaseName", phase))
+                return cls(phase, method, int(number))
+            case ["collect" | "base" | "clone" as phase]:
+                return cls(phase)
         return None
 
 
@@ -128,5 +128,5 @@ class RunLayout:
         for method in self.methods():
             yield from (StageKey("clone", method), StageKey("evaluate", method))
             for iteration in self.iterations(method):
-                for phase in ("explore", "select", "tune", "evaluate"):
-                    yield StageKey(cast("PhaseName", phase), method, iteration)
+                for phase in ORDER[3:]:
+                    yield StageKey(phase, method, iteration)

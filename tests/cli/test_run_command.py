@@ -50,7 +50,7 @@ def test_a_dry_run_shows_configuration_and_plan_and_writes_nothing(command, fold
     assert "simulations: 3" in done.out
     assert "seed: 5" in done.out
     rows = {tuple(line.split()) for line in done.out.splitlines()}
-    assert ("eef", "1:", "explore", "24") in rows
+    assert ("eef/1:", "explore", "24") in rows
     assert not (folder / "runs").exists()
 
 

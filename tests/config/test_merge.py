@@ -3,9 +3,9 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
-from eef_framework.config.yaml_source import YamlSource
 from eef_framework.config.merge import COMPONENTS, LayeredSettings, defaults, kind_at
 from eef_framework.config.schema import Named, RunConfig
+from eef_framework.config.yaml_source import YamlSource
 from eef_framework.errors import ConfigError
 
 
@@ -100,7 +100,9 @@ def test_an_empty_path_is_refused(path):
 def test_the_last_source_of_a_key_is_the_one_named():
     layers = LayeredSettings(defaults())
     layers.add(
-        YamlSource({"explore": {"simulations": 2}}, {("explore",): "f, line 1", ("explore", "simulations"): "f, line 2"})
+        YamlSource(
+            {"explore": {"simulations": 2}}, {("explore",): "f, line 1", ("explore", "simulations"): "f, line 2"}
+        )
     )
     assert layers.where(("explore", "simulations")) == "f, line 2"
     assert layers.where(("explore", "matched")) == "f, line 1"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eef_framework.config.yaml_source import parse_yaml, parse_value, read_yaml
+from eef_framework.config.yaml_source import parse_value, parse_yaml, read_yaml
 from eef_framework.errors import ConfigError, StorageError
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Zl", "Zp"]), max_size=12)

@@ -9,9 +9,10 @@ import pytest
 from eef_framework.config.loading import load_config
 from eef_framework.config.schema import RunConfig
 from eef_framework.errors import ConfigError
-from eef_framework.pipeline import run, variants
-from eef_framework.pipeline.alone import Alone
+from eef_framework.pipeline import RunContext, run, variants
+from eef_framework.pipeline.phases import Collect, ExplorationFiles, Explore, InitialCheckpoint, Select, Train
 from eef_framework.pipeline.plan import plan
+from eef_framework.pipeline.rows import Rows
 from eef_framework.plugins import Registry, load_plugins
 from eef_framework.records import Example, Trajectory
 from eef_framework.runs import read_rows
@@ -90,13 +91,22 @@ def test_a_run_learns_from_pairs_and_can_be_taken_up(tmp_path: Path, registry: R
 
 
 def test_pairs_can_be_chosen_and_learnt_phase_by_phase(tmp_path: Path, registry: Registry) -> None:
-    with Alone(small(tmp_path, registry), registry) as phase:
-        phase.collect(tmp_path / "expert.jsonl")
-        base = phase.base(tmp_path / "expert.jsonl", tmp_path / "base")
-        phase.explore(tmp_path / "expert.jsonl", base.path, tmp_path / "explored")
-        chosen = phase.select(tmp_path / "expert.jsonl", [tmp_path / "explored"], tmp_path / "pairs.jsonl")
-        assert chosen
-        assert all(example.rejected for example in chosen)
-        tuned, cost = phase.train(tmp_path / "pairs.jsonl", base.path, tmp_path / "tuned")
-    assert (tuned.path / "model.safetensors").exists()
-    assert cost.trained_tokens > 0
+    config = small(tmp_path, registry)
+    expert, chosen = Rows(tmp_path / "expert.jsonl", Trajectory), Rows(tmp_path / "pairs.jsonl", Example)
+    explored = ExplorationFiles(tmp_path / "explored")
+    base = InitialCheckpoint(demonstrations=expert, folder=tmp_path / "base")
+    assert config.tune.trainer is not None
+    tune = Train(trainer=config.tune.trainer, examples=chosen, start=base, folder=tmp_path / "tuned")
+    with RunContext(config, registry) as context:
+        for phase in (
+            Collect(tasks=config.collect.tasks, demonstrations=expert),
+            base,
+            Explore(variant=config, demonstrations=expert, weights=base, files=explored),
+            Select(variant=config, demonstrations=expert, explorations=[explored], examples=chosen),
+            tune,
+        ):
+            phase.run(context)
+    assert chosen.read()
+    assert all(example.rejected for example in chosen.read())
+    assert (tune.checkpoint.path / "model.safetensors").exists()
+    assert tune.cost.trained_tokens > 0

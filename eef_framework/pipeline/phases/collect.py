@@ -40,9 +40,16 @@ class Collect(Phase):
         context.expert  # noqa: B018 - refused before a file is made
         tasks, path = context.tasks(self.tasks), self.demonstrations.path
         with self.episodes(context, path, Trajectory, "expert") as rows:
-            found = context.wait_for(_demonstrate(context, tasks, rows, derive(context.config.seed, *self.seed_names), update))
+            found = context.wait_for(
+                _demonstrate(context, tasks, rows, derive(context.config.seed, *self.seed_names), update)
+            )
         self.demonstrations.write(with_others(found, rows.rows))
         return Outcome(cost_of(found), {path.name: len(found)})
+
+    def collected(self, context: RunContext) -> list[Trajectory]:
+        """Return the demonstrations of the tasks, once the phase is done."""
+        found = latest(self.demonstrations.read(), key=lambda row: row.task.id)
+        return [found[task.id] for task in context.tasks(self.tasks)]
 
     def planned(self, context: RunContext) -> Planned:
         """Return the number of tasks."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from eef_framework.config.schema import TaskList
+from eef_framework.evaluation.evaluate import evaluation_of
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.costs import cost_of
 from eef_framework.pipeline.episodes import check_errors, gather, latest, with_others
 from eef_framework.pipeline.phase import Outcome, Phase, Planned, Weights
 from eef_framework.pipeline.progress import Counter, Update
 from eef_framework.pipeline.rows import Rows
-from eef_framework.records import Task, Trajectory
+from eef_framework.records import Evaluation, Task, Trajectory
 from eef_framework.rollout import Simulator
 from eef_framework.runs.continued import named
 from eef_framework.seeds import derive
@@ -44,7 +45,7 @@ class Evaluate(Phase):
         """Play what is missing."""
         settings, tasks, path = context.config.evaluate, context.tasks(self.tasks), self.played.path
         checkpoint = self.weights.checkpoint if self.weights else None
-        given = {"sampling": settings.sampling.model_dump()}
+        given: dict[str, Any] = {"sampling": settings.sampling.model_dump()}
         given |= {} if self.stage else {"model": named(checkpoint.path if checkpoint else None)}
         with self.episodes(context, path, Trajectory, "policy", "format", **given) as rows:
             rule = context.config.success
@@ -58,6 +59,11 @@ class Evaluate(Phase):
             found = _of_tasks(rows.rows, tasks)
         self.played.write(with_others(found, rows.rows))
         return Outcome(cost_of(found, by_agent=True), {path.name: len(found)})
+
+    def evaluation(self, context: RunContext) -> Evaluation:
+        """Return how the agent did, once the phase is done."""
+        found = _of_tasks(self.played.read(), context.tasks(self.tasks))
+        return evaluation_of("agent", found, context.config.success, self.tasks.split)
 
     def planned(self, context: RunContext) -> Planned:
         """Return the number of tasks."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from eef_framework.event_loop import run_coroutine
 from eef_framework.interfaces import Attributor
 from eef_framework.records import Attribution, Trajectory, Verdict
 from eef_framework.seeds import derive
@@ -43,7 +43,7 @@ class AttributorSubject:
         """Attribute one trajectory."""
         trajectory = demonstration(length)
         simulate = ScriptedSimulate(trajectory, outcome, derive(waiting, "waiting", length))
-        return trajectory, simulate, asyncio.run(self.attributor.attribute(trajectory, simulate))
+        return trajectory, simulate, run_coroutine(self.attributor.attribute(trajectory, simulate))
 
 
 def check_attributor(attributor: Attributor, seed: int = 0) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from eef_framework.errors import ReplayDivergence
+from eef_framework.event_loop import run_coroutine
 from eef_framework.interfaces import Environment, Expert, Session, replay
 from eef_framework.records import Task, Trajectory
 from eef_framework.rollout import expert_id
@@ -52,7 +52,7 @@ class ExpertSubject:
         async def gather() -> list[Trajectory]:
             return [each async for each in self.expert.demonstrate(self.environment, tasks, self.seed)]
 
-        return asyncio.run(gather())
+        return run_coroutine(gather())
 
     @contextmanager
     def failing(self, task: Task) -> Iterator[None]:

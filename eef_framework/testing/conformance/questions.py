@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from eef_framework.chat.format import ChatFormat
+from eef_framework.event_loop import run_coroutine
 from eef_framework.interfaces import Policy, Sampling
 from eef_framework.records import Conversation, Observation, Response
 from eef_framework.testing.conformance.examples import demonstrations
@@ -53,7 +54,7 @@ def ask(policy: Policy, asked: Sequence[Question]) -> list[Response]:
         answers = (policy.act(each.conversation, each.observation, each.sampling, each.seed) for each in asked)
         return await asyncio.gather(*answers)
 
-    return asyncio.run(gather())
+    return run_coroutine(gather())
 
 
 def said(response: Response) -> tuple[str, tuple[int, ...] | None]:

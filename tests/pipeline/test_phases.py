@@ -1,0 +1,127 @@
+"""The phases one by one, from files to files."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eef_attribution.interval import IntervalAttributor
+
+from eef_framework.config.schema import RunConfig
+from eef_framework.errors import ConfigError
+from eef_framework.pipeline import RunContext
+from eef_framework.pipeline.phases import (
+    Attribute,
+    Collect,
+    Evaluate,
+    ExplorationFiles,
+    Explore,
+    InitialCheckpoint,
+    Select,
+    Train,
+)
+from eef_framework.pipeline.rows import Rows
+from eef_framework.plugins import Registry
+from eef_framework.records import Attribution, Example, Trajectory
+from eef_framework.runs import read_rows
+from eef_framework.testing.corridor import Corridor
+from eef_framework.testing.memory import MemoryPolicy, MemoryTrainer
+from eef_framework.testing.wanderer import Wanderer
+
+
+def config(**changes: Any) -> RunConfig:
+    settings: dict[str, Any] = {
+        "environment": Corridor(),
+        "expert": Wanderer(skill=0.4),
+        "policy": MemoryPolicy(),
+        "format": {"history": 1},
+        "collect": {"tasks": {"split": "train", "count": 20}},
+        "clone": {"trainer": MemoryTrainer()},
+        "attributor": IntervalAttributor(probes=3),
+        "evaluate": {"tasks": {"split": "test", "count": 12}},
+    }
+    return RunConfig(**settings | changes)
+
+
+@pytest.fixture
+def context() -> Iterator[RunContext]:
+    with RunContext(config(), Registry()) as context:
+        yield context
+
+
+class Files:
+    """The files that the phases of a test leave in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.expert = Rows(folder / "expert.jsonl", Trajectory)
+        self.explored = ExplorationFiles(folder / "explore")
+        self.base = InitialCheckpoint(demonstrations=self.expert, folder=folder / "base")
+
+    def explore(self, context: RunContext) -> None:
+        """Collect, make a model, explore with it."""
+        Collect(tasks=context.config.collect.tasks, demonstrations=self.expert).run(context)
+        self.base.run(context)
+        given = {"variant": context.config, "demonstrations": self.expert, "weights": self.base}
+        Explore(files=self.explored, **given).run(context)
+
+    def attribute(self, context: RunContext, **changes: Any) -> list[Attribution]:
+        """Attribute once more."""
+        phase = Attribute(
+            variant=context.config,
+            demonstrations=self.expert,
+            simulations=self.explored.simulations,
+            attributions=Rows(self.folder / "again.jsonl", Attribution),
+        )
+        phase.run(context)
+        return list(read_rows(self.folder / "again.jsonl", Attribution))
+
+
+def test_the_phases_make_up_the_method_one_by_one_through_files(context: RunContext, tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    files.explore(context)
+    trainer = context.config.clone.trainer
+    given: dict[str, Any] = {"variant": context.config, "demonstrations": files.expert}
+    cloning, chosen = (Rows(tmp_path / f"{name}.jsonl", Example) for name in ("clone", "eef"))
+    Select(examples=cloning, **given).run(context)
+    Select(examples=chosen, explorations=[files.explored], **given).run(context)
+    clone = Train(trainer=trainer, examples=cloning, start=files.base, folder=tmp_path / "clone")
+    clone.run(context)
+    tune = Train(trainer=trainer, examples=chosen, start=clone, folder=tmp_path / "eef")
+    tune.run(context)
+    evaluate = Evaluate(
+        tasks=context.config.evaluate.tasks, weights=tune, played=Rows(tmp_path / "evaluation.jsonl", Trajectory)
+    )
+    evaluate.run(context)
+    evaluation = evaluate.evaluation(context)
+    assert {e.source for e in cloning.read()} == {"expert"}
+    assert {e.source for e in chosen.read()} > {"expert", "agent"}
+    assert len(files.explored.simulations.read()) > len(files.expert.read()) == 20
+    assert len(files.explored.attributions.read()) == 20
+    assert tune.cost.trained_tokens > 0
+    assert (evaluation.episodes, evaluation.errors) == (12, 0)
+    assert list(read_rows(tmp_path / "eef.jsonl", Example)) == chosen.read()
+    assert len(list(read_rows(tmp_path / "evaluation.jsonl", Trajectory))) == 12
+
+
+def test_attributing_recorded_simulations_again_gives_the_same_verdicts(context: RunContext, tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    files.explore(context)
+    assert files.attribute(context) == files.explored.attributions.read()
+
+
+def test_attributing_with_more_probes_than_were_simulated_says_so(context: RunContext, tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    files.explore(context)
+    more = config(attributor=IntervalAttributor(probes=3, simulations=2))
+    with RunContext(more, Registry()) as other:
+        assert all("1 were recorded" in attribution.error for attribution in files.attribute(other))
+
+
+def test_attributing_without_an_attributor_says_how_to_name_one(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    with RunContext(config(attributor=None), Registry()) as context:
+        files.explore(context)
+        with pytest.raises(ConfigError) as refused:
+            files.attribute(context)
+    assert refused.value.code == "attributor-missing"
