@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self, final
 
 from eef_framework.errors import EnvironmentFailure, ReplayDivergence
@@ -106,15 +107,22 @@ class Session(ABC):
         self.close()
 
 
-def replay(environment: Environment, task: Task, initial: Observation, steps: list[Step] | tuple[Step, ...]) -> Session:
-    """Open a task and bring it to the state behind some recorded steps, comparing every observation on the way.
+def replay(environment: Environment, task: Task, initial: Observation | None, steps: Sequence[Step]) -> Session:
+    """Open a task and bring it to the state after some recorded steps, comparing every observation on the way.
+
+    Args:
+        environment: where.
+        task: what to open.
+        initial: the first observation, if it is known.
+        steps: what was recorded.
 
     Raises:
         ReplayDivergence: an observation differs from the recorded one; says at which step.
     """
     session = environment.open(task)
     try:
-        _compare(task, 0, "", initial, session.observation)
+        if initial is not None:
+            _compare(task, 0, "", initial, session.observation)
         for index, step in enumerate(steps):
             if session.done:
                 raise ReplayDivergence(
@@ -133,7 +141,7 @@ def _compare(task: Task, state: int, action: str, expected: Observation, actual:
         place = next((i for i, (a, b) in enumerate(zip(actual.text, expected.text, strict=False)) if a != b), None)
         start = max(0, (place if place is not None else min(len(actual.text), len(expected.text))) - 40)
         raise ReplayDivergence(
-            f"replay of task {task.id!r} diverged in state {state}{f' (behind {action!r})' if action else ''}: "
+            f"replay of task {task.id!r} diverged in state {state}{f' (after {action!r})' if action else ''}: "
             f"expected ...{expected.text[start : start + 120]!r}..., got ...{actual.text[start : start + 120]!r}...",
             "The environment is not deterministic, or its version or data changed since the recording.",
         )

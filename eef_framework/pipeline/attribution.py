@@ -8,24 +8,17 @@ from eef_framework.config.schema import Explore
 from eef_framework.errors import AttributorFailure, boundary
 from eef_framework.interfaces import Attributor
 from eef_framework.records import Attribution, SuccessRule, Trajectory
-from eef_framework.rollout import Simulations
+from eef_framework.rollout import Simulations, attribute
 
 
-async def attribute(attributor: Attributor, trajectory: Trajectory, simulations: Simulations) -> Attribution:
+async def try_to_attribute(attributor: Attributor, trajectory: Trajectory, simulations: Simulations) -> Attribution:
     """Have one trajectory attributed. Whatever goes wrong is recorded, and leaves all its actions unknown."""
     name = attributor.component_name()
-    length = len(trajectory.steps)
     try:
         with boundary(AttributorFailure, f"attributor {name!r}", f"attributing {trajectory.id!r}"):
-            found = await attributor.attribute(trajectory, simulations.of(trajectory))
-            if not isinstance(found, Attribution) or (found.trajectory, found.length) != (trajectory.id, length):
-                raise AttributorFailure(
-                    f"attributor {name!r} returned {found!r:.200} for {trajectory.id!r} with its {length} actions",
-                    "Return Attribution(trajectory=trajectory.id, length=len(trajectory.steps), ...).",
-                    code="not-an-attribution",
-                )
-            return found.model_copy(update={"method": found.method or name})
+            return await attribute(attributor, trajectory, simulations)
     except AttributorFailure as failure:
+        length = len(trajectory.steps)
         return Attribution(trajectory=trajectory.id, length=length, method=name, error=str(failure))
 
 
@@ -50,7 +43,7 @@ def matched_simulations(
     """
     counts: dict[str, int] = {}
     for trajectory in demonstrations:
-        planned = attributor.planned(len(trajectory.steps)) if attributor else None
+        planned = attributor.planned_simulations(len(trajectory.steps)) if attributor else None
         if planned is None:
             name = attributor.component_name() if attributor else None
             raise AttributorFailure(

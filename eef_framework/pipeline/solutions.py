@@ -94,7 +94,7 @@ def _for_initial_states(
     for simulation, attribution in _successes(explorations, rule):
         if simulation.origin is None:
             own[simulation.task.id].append(Solution(simulation, (1.0,) * len(simulation.steps), "agent"))
-        elif attribution is not None:
+        elif attribution is not None and not simulation.origin.inserted:
             weights = _continuation_weights(simulation, attribution, settings)
             continued[simulation.task.id].append(Solution(simulation, weights, "continuation"))
     solved_by_expert = {solution.trajectory.task.id for solution in expert}
@@ -112,7 +112,7 @@ def _for_recovery(
     for exploration in explorations:
         from_states: dict[str, list[Trajectory]] = defaultdict(list)
         for simulation in exploration.simulations:
-            if simulation.origin is not None and rule.holds(simulation):
+            if simulation.origin is not None and not simulation.origin.inserted and rule.holds(simulation):
                 from_states[simulation.origin.trajectory].append(simulation)
         for attribution in exploration.attributions.values():
             for state in attribution.needing_recovery:

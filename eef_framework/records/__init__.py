@@ -1,6 +1,6 @@
 """Frozen data: the wire format between phases, processes and programs. No behaviour, no imports from the rest."""
 
-from eef_framework.records.attribution import Attribution, Probe, Segment, Verdict
+from eef_framework.records.attribution import Attribution, Probe, Segment, StateValue, Verdict
 from eef_framework.records.base import SCHEMA_VERSION, Info, Record, Row, fingerprint
 from eef_framework.records.checkpoint import Checkpoint
 from eef_framework.records.example import Conversation, Example, Message, Role
@@ -12,6 +12,7 @@ from eef_framework.records.trajectory import (
     Observation,
     Origin,
     Response,
+    State,
     Step,
     SuccessRule,
     Trajectory,
@@ -41,6 +42,8 @@ __all__ = [
     "Row",
     "RunMetrics",
     "Segment",
+    "State",
+    "StateValue",
     "Step",
     "SuccessRule",
     "Task",

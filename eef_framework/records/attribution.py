@@ -29,17 +29,38 @@ class Segment(Record):
     start: int = Field(ge=0)
     """Index of the first action, which is also the state before the segment."""
     end: int = Field(gt=0)
-    """Index behind the last action, which is also the state after the segment."""
+    """Exclusive end index, which is also the state after the segment."""
     verdict: Verdict
+    credit: float | None = None
+    """How much the actions changed the agent's chances, where the strategy says so: the value after less the value
+    before, from -1 to 1."""
     reason: str = ""
     """One line for a person who reads the report."""
 
 
-class Probe(Record):
-    """A state of an expert trajectory that was simulated from, and what came of it."""
+class StateValue(Record):
+    """The agent's chance of success from a state of a trajectory, as a strategy estimates it."""
 
     state: int = Field(ge=0)
-    """Number of expert actions before it."""
+    """Number of actions before it."""
+    mean: float = Field(ge=0.0, le=1.0)
+    low: float = Field(ge=0.0, le=1.0)
+    """Lower end of its 95 % interval."""
+    high: float = Field(ge=0.0, le=1.0)
+    """Upper end of its 95 % interval."""
+    n: int = Field(ge=0)
+    """How many episodes it rests on."""
+
+
+class Probe(Record):
+    """A state of an expert trajectory that was simulated from, and what came of it. Recorded by the framework."""
+
+    state: int = Field(ge=0)
+    """Number of actions before it."""
+    trajectory: str = ""
+    """Id of the trajectory whose state it is, where that isn't the one under attribution."""
+    inserted: tuple[str, ...] = ()
+    """The last actions before it, where they are other ones than that trajectory's."""
     simulations: tuple[str, ...] = ()
     """Ids of the simulated trajectories."""
     successes: int = Field(default=0, ge=0)
@@ -57,8 +78,10 @@ class Attribution(Row):
     """In order and without overlap. Actions that no segment covers are unknown."""
     probes: tuple[Probe, ...] = ()
     """In order of state."""
+    values: tuple[StateValue, ...] = ()
+    """What the strategy estimates states to be worth, where it says so; in order of state."""
     method: str = ""
-    """Who attributed: the attributor's registered name."""
+    """Which strategy attributed: the attributor's registered name."""
     error: str = ""
     """Set when the attributor failed on this trajectory; all its actions are unknown then."""
     info: Info = Field(default_factory=dict)
@@ -85,5 +108,5 @@ class Attribution(Row):
 
     @property
     def needing_recovery(self) -> tuple[int, ...]:
-        """The states right behind harmful segments."""
+        """The states right after harmful segments."""
         return tuple(s.end for s in self.segments if s.verdict is Verdict.HARMFUL)

@@ -101,12 +101,37 @@ class Step(Record):
 
 
 class Origin(Record):
-    """Where a simulation set out from: a state of another trajectory."""
+    """Where a simulation set out from: a state of another trajectory, or one that further actions led to."""
 
     trajectory: str
     """Id of the trajectory whose prefix was replayed."""
     state: int = Field(ge=0)
-    """How many of its actions were replayed; the first that many steps are not the agent's own."""
+    """How many actions were replayed; the first that many steps are not the agent's own."""
+    inserted: int = Field(default=0, ge=0)
+    """How many of these, the last ones, are other actions than that trajectory's."""
+
+
+class State(Record):
+    """A state of a world: a task and the actions that lead to it. It can be reached anywhere, by replay."""
+
+    task: Task
+    initial: Observation | None = None
+    """The first observation, which a replay has to find again; None where it isn't known."""
+    steps: tuple[Step, ...] = ()
+    """Recorded steps that lead to the state, or most of the way; a replay has to find their observations again."""
+    inserted: tuple[str, ...] = ()
+    """Further actions, whose observations aren't known yet."""
+    trajectory: str = ""
+    """Id of the trajectory that the recorded steps are of; empty for the task's initial state."""
+
+    def after(self, *actions: str) -> State:
+        """Return the state that further actions lead to."""
+        return self.changed(inserted=(*self.inserted, *actions))
+
+    @property
+    def length(self) -> int:
+        """Number of actions that lead to it."""
+        return len(self.steps) + len(self.inserted)
 
 
 Ending = Literal["terminated", "truncated", "step-limit", "time-limit", "gave-up", "error"]
@@ -138,8 +163,21 @@ class Trajectory(Row):
 
     @property
     def own_from(self) -> int:
-        """Index of the first step the actor took by itself (behind the replayed prefix of a simulation)."""
+        """Index of the first step the actor took by itself (after the replayed prefix of a simulation)."""
         return self.origin.state if self.origin else 0
+
+    def at(self, state: int) -> State:
+        """Return a state of this episode, for example to simulate from it.
+
+        Args:
+            state: number of actions taken, 0 to `len(steps)`.
+
+        Raises:
+            IndexError: there is no such state.
+        """
+        self.observation(state)
+        steps = self.steps[:state]
+        return State(task=self.task, initial=self.initial, steps=steps, trajectory=self.id if state else "")
 
     def observation(self, state: int) -> Observation:
         """Return what the agent sees in a state.

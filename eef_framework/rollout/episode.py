@@ -12,7 +12,7 @@ from typing import ParamSpec, TypeVar
 from eef_framework.chat.format import ChatFormat
 from eef_framework.errors import AnswerFailure, ConfigError, EefError, EnvironmentFailure, PolicyFailure, boundary
 from eef_framework.interfaces import Environment, Policy, Sampling, Session, replay
-from eef_framework.records import Ending, Observation, Origin, Step, Task, Trajectory
+from eef_framework.records import Ending, Observation, Origin, State, Step, Task, Trajectory
 from eef_framework.rollout.threads import StepThreads
 from eef_framework.seeds import derive
 
@@ -49,17 +49,14 @@ class Player:
     threads: StepThreads = field(default_factory=StepThreads, repr=False)
     _slots: dict[int, asyncio.Semaphore] = field(default_factory=dict, repr=False)
 
-    async def play(
-        self, task: Task, trajectory_id: str, seed: int, source: Trajectory | None = None, state: int = 0
-    ) -> Trajectory:
-        """Play one episode, from the task's start or from a state of another trajectory.
+    async def play(self, task: Task, trajectory_id: str, seed: int, start: State | None = None) -> Trajectory:
+        """Play one episode, from the task's start or from any other state.
 
         Args:
             task: what to play.
             trajectory_id: id of the result.
             seed: determines the episode, whatever else is going on.
-            source: whose first actions are replayed.
-            state: how many of them.
+            start: the state to set out from; by default the task's initial one.
 
         Returns:
             The trajectory; one whose ending is `error` where the environment failed, or an answer was lost.
@@ -70,14 +67,14 @@ class Player:
         """
         async with self._slot():
             began = time.monotonic()
-            episode = _Episode(self, task, seed, source, state)
+            episode = _Episode(self, task, seed, start or State(task=task))
             await episode.run()
             return Trajectory(
                 id=trajectory_id,
                 task=task,
                 actor=self.actor,
                 seed=seed,
-                origin=Origin(trajectory=source.id, state=state) if source and state else None,
+                origin=episode.origin,
                 initial=episode.initial,
                 steps=tuple(episode.steps),
                 reward=episode.reward,
@@ -99,24 +96,35 @@ class Player:
 class _Episode:
     """The state of one episode while it is played."""
 
-    def __init__(self, player: Player, task: Task, seed: int, source: Trajectory | None, state: int) -> None:
+    def __init__(self, player: Player, task: Task, seed: int, start: State) -> None:
         self.player = player
         self.task = task
         self.seed = seed
-        self.source = source
-        self.steps: list[Step] = list(source.steps[:state]) if source else []
+        self.start = start
+        self.steps: list[Step] = list(start.steps)
         # Stands in where the environment couldn't even be opened.
-        self.initial = source.initial if source else Observation(text="")
+        self.initial = start.initial or Observation(text="")
         self.reward = 0.0
         self.ending: Ending = "terminated"
         self.error = ""
         self.session: Session | None = None
+
+    @property
+    def origin(self) -> Origin | None:
+        start = self.start
+        if not start.length:
+            return None
+        inserted = min(len(start.inserted), len(self.steps) - len(start.steps))  # fewer where one ended the episode
+        return Origin(trajectory=start.trajectory, state=len(start.steps) + inserted, inserted=inserted)
 
     async def run(self) -> None:
         try:
             async with asyncio.timeout(self.player.episode_timeout_s):
                 self.session = await self._call(self._open)
                 self.initial = self.session.initial
+                for action in self.start.inserted:
+                    if not self.session.done:
+                        self.steps.append(await self._call(self._step, self.session, action))
                 await self._play(self.session)
         except TimeoutError:
             self.ending = "time-limit"
@@ -131,9 +139,7 @@ class _Episode:
     def _open(self) -> Session:
         environment = self.player.environment
         with boundary(EnvironmentFailure, f"environment {environment.component_name()!r}", f"opening {self.task.id!r}"):
-            if self.source is None:
-                return environment.open(self.task)
-            return replay(environment, self.task, self.source.initial, self.steps)
+            return replay(environment, self.task, self.start.initial, self.steps)
 
     async def _play(self, session: Session) -> None:
         player = self.player

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eef_framework.records import Task
+from eef_framework.records import State, Task, fingerprint
 
 
 def expert_id(expert: str, task: Task) -> str:
@@ -10,13 +10,14 @@ def expert_id(expert: str, task: Task) -> str:
     return f"expert/{expert}/{task.id}"
 
 
-def simulation_id(phase: str, source: str, state: int, index: int) -> str:
+def simulation_id(phase: str, source: str, state: State, index: int) -> str:
     """Return the id of an episode of the agent.
 
     Args:
         phase: what it is played for, such as `eef/1` (method and iteration) or `evaluate/clone`.
         source: id of the task, or for an episode from an intermediate state, of the trajectory it sets out from.
-        state: number of replayed expert actions; 0 for episodes from the task's start.
+        state: where it sets out from.
         index: which of the episodes from this state.
     """
-    return f"{phase}/{source}/s{state}/{index}"
+    other = f"+{fingerprint(repr(state.inserted))[:8]}" if state.inserted else ""
+    return f"{phase}/{source}/s{state.length}{other}/{index}"

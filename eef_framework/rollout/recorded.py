@@ -6,56 +6,59 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from eef_framework.errors import AttributorFailure
-from eef_framework.interfaces import Simulate
-from eef_framework.records import SuccessRule, Trajectory
+from eef_framework.records import State, SuccessRule, Task, Trajectory
+from eef_framework.rollout.simulate import by_task
+
+Start = tuple[str, int, tuple[str, ...]]
 
 
-class Recorded:
+class RecordedSimulations:
     """Answers requests for simulations from a recording.
 
     Args:
         simulations: what was played.
         rule: what a success is.
+        demonstrations: the expert's episodes, which attributors may look at.
     """
 
-    def __init__(self, simulations: Sequence[Trajectory], rule: SuccessRule) -> None:
+    def __init__(
+        self, simulations: Sequence[Trajectory], rule: SuccessRule, demonstrations: Sequence[Trajectory] = ()
+    ) -> None:
         self.rule = rule
-        self._of: dict[tuple[str, int], list[Trajectory]] = defaultdict(list)
+        self._demonstrations = by_task(demonstrations)
+        self._initial = by_task([simulation for simulation in simulations if simulation.origin is None])
+        self._of: dict[Start, list[Trajectory]] = defaultdict(list)
         for simulation in simulations:
             self._of[_start(simulation)].append(simulation)
 
-    def of(self, trajectory: Trajectory) -> Simulate:
-        """Return what an attributor is given for one trajectory."""
-        return _Simulate(self, trajectory)
-
-    def find(self, trajectory: Trajectory, state: int, n: int) -> Sequence[Trajectory]:
-        """Return n simulations from a state of a trajectory; those that ended in an error are left out.
+    async def simulate(self, state: State, n: int) -> Sequence[Trajectory]:
+        """Return n simulations from a state; those that ended in an error are left out.
 
         Raises:
             AttributorFailure: fewer were recorded.
         """
-        found = self._of[trajectory.id if state else trajectory.task.id, state]
+        where = state.trajectory or state.task.id
+        found = self._of[where, state.length, state.inserted]
         if len(found) < n:
             raise AttributorFailure(
-                f"{n} simulations from state {state} of {trajectory.id!r} are needed, {len(found)} were recorded",
+                f"{n} simulations from state {state.length} of {where!r} are needed, {len(found)} were recorded",
                 "Attribute with the settings the simulations were made with, or explore again.",
+                code="simulations-missing",
+                trajectory=where,
+                state=state.length,
+                needed=n,
+                recorded=len(found),
             )
         return [simulation for simulation in found[:n] if simulation.ending != "error"]
 
-
-class _Simulate:
-    def __init__(self, recorded: Recorded, trajectory: Trajectory) -> None:
-        self._recorded = recorded
-        self._trajectory = trajectory
-
-    async def __call__(self, state: int, n: int = 1) -> Sequence[Trajectory]:
-        return self._recorded.find(self._trajectory, state, n)
-
-    def succeeded(self, trajectory: Trajectory) -> bool:
-        return self._recorded.rule.holds(trajectory)
+    async def episodes(self, task: Task) -> Sequence[Trajectory]:
+        """Return a task's demonstrations, and the recorded episodes from its initial state."""
+        return (*self._demonstrations[task.id], *self._initial[task.id])
 
 
-def _start(simulation: Trajectory) -> tuple[str, int]:
-    if simulation.origin is None:
-        return simulation.task.id, 0
-    return simulation.origin.trajectory, simulation.origin.state
+def _start(simulation: Trajectory) -> Start:
+    origin = simulation.origin
+    if origin is None:
+        return simulation.task.id, 0, ()
+    inserted = simulation.actions[origin.state - origin.inserted : origin.state]
+    return origin.trajectory or simulation.task.id, origin.state, inserted

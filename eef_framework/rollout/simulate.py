@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from eef_framework.interfaces import Simulate
-from eef_framework.records import SuccessRule, Task, Trajectory
+from eef_framework.records import Probe, State, SuccessRule, Task, Trajectory
 from eef_framework.rollout.episode import Player
 from eef_framework.rollout.ids import simulation_id
 from eef_framework.runs import RowFile
@@ -19,12 +19,15 @@ class Simulations(Protocol):
 
     rule: SuccessRule
 
-    def of(self, trajectory: Trajectory) -> Simulate:
-        """Return what an attributor is given: the right to try from the states of one trajectory."""
+    async def simulate(self, state: State, n: int) -> Sequence[Trajectory]:
+        """Return n simulations from a state, less those that were lost to the infrastructure."""
+
+    async def episodes(self, task: Task) -> Sequence[Trajectory]:
+        """Return the recorded episodes of a task, always the same ones in the same order."""
 
 
 class Simulator:
-    """Plays the current agent from any state of any demonstration.
+    """Plays the current agent from any state.
 
     Args:
         player: who plays.
@@ -33,6 +36,8 @@ class Simulator:
         seed: the phase's seed. Which simulation is asked for first doesn't matter to any of them.
         rule: what a success is.
         played: called whenever one is finished.
+        demonstrations: the expert's episodes, which attributors may look at.
+        initial_simulations: how many episodes of the agent from a task's initial state they may look at.
     """
 
     def __init__(
@@ -43,6 +48,8 @@ class Simulator:
         seed: int,
         rule: SuccessRule,
         played: Callable[[Trajectory], None] = lambda trajectory: None,
+        demonstrations: Sequence[Trajectory] = (),
+        initial_simulations: int = 0,
     ) -> None:
         self._player = player
         self._rows = rows
@@ -50,52 +57,107 @@ class Simulator:
         self._seed = seed
         self.rule = rule
         self._played = played
+        self._demonstrations = by_task(demonstrations)
+        self._initial_simulations = initial_simulations
         # What failed for reasons of the infrastructure is owed again.
         self._known = {row.id: row for row in rows.rows if row.ending != "error"}
         self._under_way: dict[str, asyncio.Task[Trajectory]] = {}
 
     async def initial(self, task: Task, n: int) -> Sequence[Trajectory]:
         """Return n episodes from a task's initial state."""
-        return await self._several(task, None, 0, n)
+        return await self.simulate(State(task=task), n)
 
-    def of(self, trajectory: Trajectory) -> Simulate:
-        """Return what an attributor is given: the right to try from the states of one trajectory."""
-        return _Simulate(self, trajectory)
-
-    async def _several(self, task: Task, source: Trajectory | None, state: int, n: int) -> Sequence[Trajectory]:
-        found = await asyncio.gather(*(self._one(task, source, state, index) for index in range(n)))
+    async def simulate(self, state: State, n: int) -> Sequence[Trajectory]:
+        """Return n episodes from a state, less those that were lost to the infrastructure."""
+        found = await asyncio.gather(*(self._one(state, index) for index in range(n)))
         return tuple(trajectory for trajectory in found if trajectory.ending != "error")
 
-    async def _one(self, task: Task, source: Trajectory | None, state: int, index: int) -> Trajectory:
-        start = source.id if source else task.id
+    async def episodes(self, task: Task) -> Sequence[Trajectory]:
+        """Return a task's demonstrations, and the agent's episodes from its initial state."""
+        own = await self.initial(task, self._initial_simulations)
+        return (*self._demonstrations[task.id], *own)
+
+    async def _one(self, state: State, index: int) -> Trajectory:
+        start = state.trajectory or state.task.id
         key = simulation_id(self._phase, start, state, index)
         if key in self._known:
             return self._known[key]
         if key not in self._under_way:
-            self._under_way[key] = asyncio.create_task(
-                self._play(key, task, source, state, derive(self._seed, start, state, index))
-            )
-        return await self._under_way[key]
+            seed = derive(self._seed, start, state.length, *state.inserted, index)
+            self._under_way[key] = asyncio.create_task(self._play(key, state, seed))
+        # Others may wait for the same simulation: one who leaves doesn't take it along.
+        return await asyncio.shield(self._under_way[key])
 
-    async def _play(self, key: str, task: Task, source: Trajectory | None, state: int, seed: int) -> Trajectory:
-        trajectory = await self._player.play(task, key, seed, source, state)
+    async def _play(self, key: str, state: State, seed: int) -> Trajectory:
+        trajectory = await self._player.play(state.task, key, seed, state)
         self._rows.append(trajectory)
         self._known[key] = trajectory
         self._played(trajectory)
         return trajectory
 
 
-class _Simulate:
-    def __init__(self, simulator: Simulator, trajectory: Trajectory) -> None:
-        self._simulator = simulator
-        self._trajectory = trajectory
+class TrajectorySimulate:
+    """What an attributor is given for one trajectory (`interfaces.Simulate`). Keeps account of what it asks for.
 
-    async def __call__(self, state: int, n: int = 1) -> Sequence[Trajectory]:
-        length = len(self._trajectory.steps)
-        if not 0 <= state < max(length, 1):
-            raise IndexError(f"simulations set out from states 0 to {length - 1} of this trajectory, not from {state}")
-        source = self._trajectory if state else None
-        return await self._simulator._several(self._trajectory.task, source, state, n)
+    Args:
+        simulations: where simulations come from.
+        trajectory: the trajectory under attribution.
+    """
+
+    def __init__(self, simulations: Simulations, trajectory: Trajectory) -> None:
+        self._simulations = simulations
+        self._trajectory = trajectory
+        self._asked: dict[tuple[str, int, tuple[str, ...]], Sequence[Trajectory]] = {}
+
+    async def __call__(self, state: int | State, n: int = 1) -> Sequence[Trajectory]:
+        """Return n simulations from a state."""
+        start = self._start(state)
+        found = await self._simulations.simulate(start, n)
+        other = start.trajectory if start.trajectory not in ("", self._trajectory.id) else ""
+        key = (other, start.length, start.inserted)
+        if len(found) >= len(self._asked.get(key, ())):
+            self._asked[key] = found
+        return found
 
     def succeeded(self, trajectory: Trajectory) -> bool:
-        return self._simulator.rule.holds(trajectory)
+        """Tell whether a trajectory is a success."""
+        return self._simulations.rule.holds(trajectory)
+
+    async def episodes(self) -> Sequence[Trajectory]:
+        """Return the recorded episodes of the trajectory's task."""
+        return await self._simulations.episodes(self._trajectory.task)
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        """The states that simulations were asked for from, in order, with what came of them."""
+        return tuple(
+            Probe(
+                state=length,
+                trajectory=other,
+                inserted=inserted,
+                simulations=tuple(run.id for run in found),
+                successes=sum(map(self.succeeded, found)),
+            )
+            for (other, length, inserted), found in sorted(self._asked.items())
+        )
+
+    def _start(self, state: int | State) -> State:
+        if isinstance(state, int):
+            length = len(self._trajectory.steps)
+            if not 0 <= state < max(length, 1):
+                raise IndexError(
+                    f"simulations set out from states 0 to {length - 1} of this trajectory, not from {state}"
+                )
+            return self._trajectory.at(state)
+        if state.steps and state.steps[-1].done:
+            raise IndexError(f"the episode {state.trajectory!r} is over after {len(state.steps)} actions")
+        return state
+
+
+def by_task(trajectories: Sequence[Trajectory]) -> defaultdict[str, list[Trajectory]]:
+    """Return trajectories by the id of their task, less those that were lost to the infrastructure."""
+    found: defaultdict[str, list[Trajectory]] = defaultdict(list)
+    for trajectory in trajectories:
+        if trajectory.ending != "error":
+            found[trajectory.task.id].append(trajectory)
+    return found

@@ -6,7 +6,8 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 
-from eef_framework.records import Observation, Step, Task, Trajectory
+from eef_framework.records import Observation, State, Step, Task, Trajectory
+from eef_framework.rollout.ids import simulation_id
 
 Outcome = Callable[[int, int], bool | None]
 """(state, index of the simulation) -> whether it succeeds; None where it is lost to the infrastructure."""
@@ -34,33 +35,40 @@ class ScriptedSimulate:
 
     Attributes:
         asked: (state, n) of every call, in order.
-        given: every trajectory that was returned, by id.
     """
 
     def __init__(self, trajectory: Trajectory, outcome: Outcome, seed: int = 0) -> None:
         self.trajectory = trajectory
         self.asked: list[tuple[int, int]] = []
-        self.given: dict[str, Trajectory] = {}
         self._outcome = outcome
         self._draw = random.Random(seed)
 
-    async def __call__(self, state: int, n: int = 1) -> Sequence[Trajectory]:
+    async def __call__(self, state: int | State, n: int = 1) -> Sequence[Trajectory]:
         """Return the simulations from a state, after a while."""
         length = len(self.trajectory.steps)
-        if not 0 <= state < max(length, 1):
+        if isinstance(state, int) and not 0 <= state < max(length, 1):
             raise IndexError(f"simulations set out from states 0 to {length - 1} of this trajectory, not from {state}")
-        self.asked.append((state, n))
+        start = self.trajectory.at(state) if isinstance(state, int) else state
+        self.asked.append((start.length, n))
         for _ in range(self._draw.randrange(6)):
             await asyncio.sleep(0)
-        outcomes = ((index, self._outcome(state, index)) for index in range(n))
-        found = [self._simulation(state, index, won) for index, won in outcomes if won is not None]
-        self.given |= {trajectory.id: trajectory for trajectory in found}
-        return found
+        outcomes = ((index, self._outcome(start.length, index)) for index in range(n))
+        return [self._simulation(start, index, won) for index, won in outcomes if won is not None]
 
     def succeeded(self, trajectory: Trajectory) -> bool:
         """Tell whether it was written down as a success."""
         return trajectory.reward == 1.0
 
-    def _simulation(self, state: int, index: int, won: bool) -> Trajectory:
-        changes = {"id": f"{self.trajectory.id}/s{state}/{index}", "actor": "agent/made-up", "reward": float(won)}
-        return self.trajectory.model_copy(update={**changes, "steps": self.trajectory.steps[:state]})
+    async def episodes(self) -> Sequence[Trajectory]:
+        """Return what was recorded of the task: the trajectory itself."""
+        return [self.trajectory]
+
+    def _simulation(self, start: State, index: int, won: bool) -> Trajectory:
+        inserted = tuple(Step(action=action, observation=Observation(text="")) for action in start.inserted)
+        changes = {
+            "id": simulation_id("made-up", start.trajectory or start.task.id, start, index),
+            "actor": "agent/made-up",
+            "reward": float(won),
+            "steps": (*start.steps, *inserted),
+        }
+        return self.trajectory.model_copy(update=changes)

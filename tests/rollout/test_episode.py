@@ -41,7 +41,7 @@ def test_an_episode_records_every_turn_with_its_answer() -> None:
 def test_a_simulation_begins_with_the_replayed_actions_and_goes_on_from_there() -> None:
     corridor = Corridor()
     source = demonstration(corridor)
-    trajectory = asyncio.run(player(corridor, ScriptedPolicy(skill=1.0)).play(source.task, "x", 1, source, 2))
+    trajectory = asyncio.run(player(corridor, ScriptedPolicy(skill=1.0)).play(source.task, "x", 1, source.at(2)))
     assert trajectory.steps[:2] == source.steps[:2]
     assert trajectory.origin is not None
     assert (trajectory.own_from, trajectory.reward) == (2, 1.0)
@@ -52,7 +52,7 @@ def test_a_policy_is_shown_the_replayed_turns_as_its_own() -> None:
     corridor = Corridor()
     source = demonstration(corridor)
     policy = QueuePolicy(answers=("Action: go[west]",) * 20)
-    asyncio.run(player(corridor, policy).play(source.task, "x", 1, source, 2))
+    asyncio.run(player(corridor, policy).play(source.task, "x", 1, source.at(2)))
     said = [message.content for message in policy.asked[0] if message.role == "assistant"]
     assert said == [f"Action: {action}" for action in source.actions[:2]]
 
@@ -62,7 +62,7 @@ def test_a_failure_of_the_environment_is_recorded_and_not_raised(fault: str) -> 
     corridor = Corridor()
     source = demonstration(corridor)
     broken = Corridor(fault=fault)  # type: ignore[arg-type]
-    trajectory = asyncio.run(player(broken, ScriptedPolicy(skill=1.0)).play(source.task, "x", 1, source, 2))
+    trajectory = asyncio.run(player(broken, ScriptedPolicy(skill=1.0)).play(source.task, "x", 1, source.at(2)))
     assert trajectory.ending == "error"
     assert "diverged" in trajectory.error or "corridor" in trajectory.error
 

@@ -8,6 +8,7 @@ from eef_framework.chat.format import ChatFormat
 from eef_framework.interfaces import Sampling
 from eef_framework.records import SuccessRule, Trajectory
 from eef_framework.rollout import Player, Simulator
+from eef_framework.rollout.simulate import TrajectorySimulate
 from eef_framework.runs import RowFile
 from eef_framework.testing.corridor import Corridor
 from eef_framework.testing.queue_policy import ScriptedPolicy
@@ -28,7 +29,7 @@ def test_asking_twice_gives_the_same_simulations_and_plays_them_once(tmp_path: P
 
     async def ask(rows: RowFile[Trajectory]) -> tuple[Sequence[Trajectory], Sequence[Trajectory]]:
         source = next(t for t in await demonstrated(corridor, 9) if len(t.steps) > 2)
-        simulate = simulator(rows, corridor).of(source)
+        simulate = TrajectorySimulate(simulator(rows, corridor), source)
         return tuple(await asyncio.gather(simulate(1, 2), simulate(1, 3)))  # type: ignore[return-value]
 
     with RowFile(tmp_path / "s.jsonl", Trajectory) as rows:
@@ -43,7 +44,7 @@ def test_simulations_from_the_initial_state_are_those_of_plain_exploration(tmp_p
     async def ask(rows: RowFile[Trajectory]) -> None:
         source = (await demonstrated(corridor, 1))[0]
         both = simulator(rows, corridor)
-        assert list(await both.of(source)(0)) == list(await both.initial(source.task, 1))
+        assert list(await TrajectorySimulate(both, source)(0)) == list(await both.initial(source.task, 1))
 
     with RowFile(tmp_path / "s.jsonl", Trajectory) as rows:
         asyncio.run(ask(rows))
@@ -74,8 +75,8 @@ def test_a_state_that_no_simulation_can_set_out_from_is_refused(tmp_path: Path) 
 
     async def ask(rows: RowFile[Trajectory]) -> None:
         source = (await demonstrated(corridor, 1))[0]
-        with pytest.raises(IndexError, match=f"not from {len(source.steps)}"):
-            await simulator(rows, corridor).of(source)(len(source.steps))
+        with pytest.raises(IndexError):
+            await TrajectorySimulate(simulator(rows, corridor), source)(len(source.steps))
 
     with RowFile(tmp_path / "s.jsonl", Trajectory) as rows:
         asyncio.run(ask(rows))

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from eef_framework.config.schema import RunConfig
 from eef_framework.errors import ConfigError
-from eef_framework.pipeline.attribution import attribute, to_attribute
+from eef_framework.pipeline.attribution import to_attribute, try_to_attribute
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.episodes import gather
 from eef_framework.pipeline.phase import Outcome, Phase
 from eef_framework.pipeline.progress import Update
 from eef_framework.pipeline.rows import Rows
 from eef_framework.records import Attribution, Trajectory
-from eef_framework.rollout import Recorded
+from eef_framework.rollout import RecordedSimulations
 
 
 @dataclass(kw_only=True)
@@ -42,8 +42,9 @@ class Attribute(Phase):
                 "Name one: --set attributor=interval.",
                 code="attributor-missing",
             )
-        recorded = Recorded(self.simulations.read(), rule)
-        chosen = to_attribute(self.demonstrations.read(), rule, self.variant.explore)
-        found = context.wait_for(gather(attribute(attributor, trajectory, recorded) for trajectory in chosen))
+        demonstrations = self.demonstrations.read()
+        recorded = RecordedSimulations(self.simulations.read(), rule, demonstrations)
+        chosen = to_attribute(demonstrations, rule, self.variant.explore)
+        found = context.wait_for(gather(try_to_attribute(attributor, trajectory, recorded) for trajectory in chosen))
         self.attributions.write(found)
         return Outcome(rows={self.attributions.path.name: len(found)})

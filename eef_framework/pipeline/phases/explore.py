@@ -10,7 +10,7 @@ from pathlib import Path
 from eef_framework.config.schema import RunConfig, TaskList
 from eef_framework.errors import AttributorFailure
 from eef_framework.interfaces import Attributor
-from eef_framework.pipeline.attribution import attribute, matched_simulations, to_attribute
+from eef_framework.pipeline.attribution import matched_simulations, to_attribute, try_to_attribute
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.costs import cost_of
 from eef_framework.pipeline.episodes import MOST_ERRORS, check_errors, gather, in_order
@@ -88,7 +88,16 @@ class Explore(Phase):
             seed = derive(context.config.seed, "explore", self.iteration)
             with context.agent(checkpoint) as agent:
                 player = context.player(agent, f"agent/{self.name}", settings.sampling)
-                simulator = Simulator(player, rows, self.name, seed, rule, lambda t: counter.add(rule.holds(t)))
+                simulator = Simulator(
+                    player,
+                    rows,
+                    self.name,
+                    seed,
+                    rule,
+                    played=lambda t: counter.add(rule.holds(t)),
+                    demonstrations=demonstrations,
+                    initial_simulations=settings.simulations,
+                )
                 attributions = context.wait_for(self._explore(simulator, tasks, demonstrations, attributor))
             check_errors(rows.rows)
             found = in_order(rows.rows)
@@ -104,7 +113,7 @@ class Explore(Phase):
         if attributor is None or (settings.attribute == "none" and not settings.matched):
             return Planned(tasks * settings.simulations)
         longest = self.variant.limits.steps or LONG
-        further = attributor.planned(longest)
+        further = attributor.planned_simulations(longest)
         if further is None:
             return Planned(None)
         most = sum(max(0, n - settings.simulations) if state == 0 else n for state, n in further.items())
@@ -119,7 +128,7 @@ class Explore(Phase):
         """Return how many episodes there will be, for progress; without those that nobody knows beforehand."""
         settings, attributor = self.variant.explore, context.attributor(self.variant)
         initial = settings.simulations * tasks
-        if attributor is None or attributor.planned(1) is None:
+        if attributor is None or attributor.planned_simulations(1) is None:
             return initial
         if settings.attribute != "none":
             demonstrations = to_attribute(demonstrations, context.config.success, settings)
@@ -147,7 +156,7 @@ class Explore(Phase):
             return []
         chosen = to_attribute(demonstrations, simulator.rule, settings)
         _, attributions = await asyncio.gather(
-            initial, gather(attribute(attributor, trajectory, simulator) for trajectory in chosen)
+            initial, gather(try_to_attribute(attributor, trajectory, simulator) for trajectory in chosen)
         )
         failed = [attribution for attribution in attributions if attribution.error]
         if failed and len(failed) > MOST_ERRORS * len(attributions):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from eef_framework.errors import AttributorFailure
 from eef_framework.event_loop import run_coroutine
 from eef_framework.interfaces import Attributor
 from eef_framework.records import Attribution, Trajectory, Verdict
+from eef_framework.rollout.attribution import attribution_of
 from eef_framework.seeds import derive
 from eef_framework.testing.conformance.violation import Violation, quoted, require, rule_of, run_checks
 from eef_framework.testing.simulate import Outcome, ScriptedSimulate, demonstration
@@ -43,7 +45,8 @@ class AttributorSubject:
         """Attribute one trajectory."""
         trajectory = demonstration(length)
         simulate = ScriptedSimulate(trajectory, outcome, derive(waiting, "waiting", length))
-        return trajectory, simulate, run_coroutine(self.attributor.attribute(trajectory, simulate))
+        given = run_coroutine(self.attributor.attribute(trajectory, simulate))
+        return trajectory, simulate, attribution_of(trajectory, given)
 
 
 def check_attributor(attributor: Attributor, seed: int = 0) -> None:
@@ -64,33 +67,15 @@ def attributor_violations(attributor: Attributor, seed: int = 0) -> list[Violati
     return run_checks(CHECKS, AttributorSubject(attributor, seed))
 
 
-def attributions_fit(subject: AttributorSubject) -> Violation | None:
-    """An attribution belongs to the trajectory it was asked for."""
-    for trajectory, _, attribution in subject.cases():
-        expected = f"an Attribution of trajectory {trajectory.id!r} with length {len(trajectory.steps)}"
-        if not isinstance(attribution, Attribution):
-            actual = f"{type(attribution).__name__} {quoted(attribution)}"
-        elif (attribution.trajectory, attribution.length) == (trajectory.id, len(trajectory.steps)):
-            continue
-        else:
-            actual = f"one of trajectory {attribution.trajectory!r} with length {attribution.length}"
-        fix = "Return Attribution(trajectory=trajectory.id, length=len(trajectory.steps), ...)."
-        return Violation(rule_of(attributions_fit), _case(trajectory), expected, actual, fix)
-    return None
-
-
-def attributions_are_signed(subject: AttributorSubject) -> Violation | None:
-    """An attribution says which method made it, or leaves that to the run, but never names another."""
-    for trajectory, _, attribution in subject.cases():
-        name = subject.attributor.component_name()
-        if attribution.method not in ("", name):  # the run fills in what is left empty
-            return Violation(
-                rule_of(attributions_are_signed),
-                _case(trajectory),
-                f"method={name!r} or none",
-                f"method={attribution.method!r}",
-                "Set Attribution(method=self.component_name()).",
-            )
+def results_are_segments(subject: AttributorSubject) -> Violation | None:
+    """The result is segments of the trajectory without overlap, and perhaps values of its states."""
+    for trajectory in map(demonstration, LENGTHS):
+        given = run_coroutine(subject.attributor.attribute(trajectory, ScriptedSimulate(trajectory, subject.outcome)))
+        try:
+            attribution_of(trajectory, given)
+        except AttributorFailure as failure:
+            expected = f"segments and values within {len(trajectory.steps)} actions"
+            return Violation(rule_of(results_are_segments), _case(trajectory), expected, failure.message, failure.fix)
     return None
 
 
@@ -138,7 +123,7 @@ def some_lost_simulations_are_survived(subject: AttributorSubject) -> Violation 
 def plans_are_kept(subject: AttributorSubject) -> Violation | None:
     """What was planned for a length is what is simulated."""
     for trajectory, simulate, _ in subject.cases():
-        plan = subject.attributor.planned(len(trajectory.steps))
+        plan = subject.attributor.planned_simulations(len(trajectory.steps))
         asked: dict[int, int] = {}
         for state, n in simulate.asked:
             asked[state] = max(n, asked.get(state, 0))
@@ -148,37 +133,17 @@ def plans_are_kept(subject: AttributorSubject) -> Violation | None:
                 _case(trajectory),
                 f"simulations {quoted(plan)}",
                 f"simulations {quoted(asked)}",
-                "Let planned() and attribute() take their states from one method, or return None from planned().",
+                "Let planned_simulations() and attribute() take their states from one method, or plan nothing (None).",
             )
     return None
 
 
-def probes_are_what_was_simulated(subject: AttributorSubject) -> Violation | None:
-    """Probes name simulations that took place from their state, and count those that succeeded."""
-    for trajectory, simulate, attribution in subject.cases():
-        for probe in attribution.probes:
-            given = [simulate.given.get(run) for run in probe.simulations]
-            from_there = [run for run in given if run is not None and len(run.steps) == probe.state]
-            successes = sum(simulate.succeeded(run) for run in from_there)
-            if len(from_there) != len(given) or successes != probe.successes:
-                return Violation(
-                    rule_of(probes_are_what_was_simulated),
-                    f"{_case(trajectory)}, state {probe.state}",
-                    f"ids of simulations from this state, with {successes} successes",
-                    f"{quoted(list(probe.simulations))} with {probe.successes} successes",
-                    "Make a Probe of each state's own simulations, and count with simulate.succeeded().",
-                )
-    return None
-
-
 CHECKS = (
-    attributions_fit,
-    attributions_are_signed,
+    results_are_segments,
     order_does_not_matter,
     lost_simulations_are_no_evidence,
     some_lost_simulations_are_survived,
     plans_are_kept,
-    probes_are_what_was_simulated,
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from eef_framework.errors import EefError
@@ -24,7 +24,8 @@ class Violation:
         where: the task, action or trajectory concerned.
         expected: what should be.
         actual: what is.
-        fix: how to mend it.
+        fix: how to fix it.
+        code: which check found it, for programs, such as `plans-are-kept`.
     """
 
     rule: str
@@ -32,6 +33,7 @@ class Violation:
     expected: str
     actual: str
     fix: str
+    code: str = ""
 
     def __str__(self) -> str:
         where = f" ({self.where})" if self.where else ""
@@ -68,7 +70,7 @@ def run_checks(checks: Iterable[Check[Subject]], subject: Subject, known: Iterab
         violation = _guarded(check, subject)
         if violation and (violation.where, violation.actual) not in told:
             told.add((violation.where, violation.actual))
-            violations.append(violation)
+            violations.append(replace(violation, code=check.__name__.replace("_", "-")))
     return violations
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import ClassVar, Self
 
@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from eef_attribution.evidence import Decide, Outcome, fisher, judge
 from eef_framework.interfaces import Attributor, Simulate
-from eef_framework.records import Attribution, Probe, Segment, Trajectory, Verdict
+from eef_framework.records import Segment, Trajectory, Verdict
 
 
 class IntervalAttributor(Attributor):
@@ -49,47 +49,33 @@ class IntervalAttributor(Attributor):
         distance = max(1, length // (self.probes + 1))
         return tuple(range(0, length, distance))[: self.probes + 1]
 
-    def planned(self, length: int) -> dict[int, int]:
+    def planned_simulations(self, length: int) -> dict[int, int]:
         """Return how many simulations from which states a trajectory of this length takes."""
         return dict.fromkeys(self.states(length), self.simulations)
 
-    async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Attribution:
+    async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Iterable[Segment]:
         """Simulate from all states at once, then judge the actions between neighbours.
 
-        Where simulations were lost and could have changed the verdict, it is unknown, as it is behind the last probe.
+        Where simulations were lost and could have changed the verdict, it is unknown, as it is after the last probe.
         """
-        length = len(trajectory.steps)
-        states = self.states(length)
+        states = self.states(len(trajectory.steps))
         found = await asyncio.gather(*(simulate(state, self.simulations) for state in states))
-        probes = tuple(_probe(state, runs, simulate) for state, runs in zip(states, found, strict=True))
-        segments = [self._segment(before, after) for before, after in pairwise(probes)]
+        outcomes = {state: self._outcome(runs, simulate) for state, runs in zip(states, found, strict=True)}
+        segments = [self._segment(before, after, outcomes) for before, after in pairwise(states)]
         if states:
-            tail = f"no state behind state {states[-1]} was probed"
-            segments.append(Segment(start=states[-1], end=length, verdict=Verdict.UNKNOWN, reason=tail))
-        return Attribution(
-            trajectory=trajectory.id,
-            length=length,
-            segments=tuple(segments),
-            probes=probes,
-            method=self.component_name(),
-        )
+            tail = f"no state after state {states[-1]} was probed"
+            end = len(trajectory.steps)
+            segments.append(Segment(start=states[-1], end=end, verdict=Verdict.UNKNOWN, reason=tail))
+        return segments
 
-    def _segment(self, before: Probe, after: Probe) -> Segment:
-        here, there = self._outcome(before), self._outcome(after)
+    def _segment(self, before: int, after: int, outcomes: Mapping[int, Outcome]) -> Segment:
+        here, there = outcomes[before], outcomes[after]
         return Segment(
-            start=before.state,
-            end=after.state,
+            start=before,
+            end=after,
             verdict=judge(here, there, self.decide, self.alpha),
-            reason=f"agent: {here} from state {before.state}, {there} from state {after.state}",
+            reason=f"agent: {here} from state {before}, {there} from state {after}",
         )
 
-    def _outcome(self, probe: Probe) -> Outcome:
-        return Outcome(self.simulations, len(probe.simulations), probe.successes)
-
-
-def _probe(state: int, simulations: Sequence[Trajectory], simulate: Simulate) -> Probe:
-    return Probe(
-        state=state,
-        simulations=tuple(run.id for run in simulations),
-        successes=sum(map(simulate.succeeded, simulations)),
-    )
+    def _outcome(self, runs: Sequence[Trajectory], simulate: Simulate) -> Outcome:
+        return Outcome(self.simulations, len(runs), sum(map(simulate.succeeded, runs)))

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from eef_framework.records import Attribution, Observation, Step, Task, Trajectory, Verdict
+from eef_framework import rollout
+from eef_framework.records import Attribution, Observation, State, Step, SuccessRule, Task, Trajectory, Verdict
 
 TASK = Task(id="t", environment="corridor")
 SEEN = Observation(text="a room")
@@ -19,14 +20,17 @@ def expert(length: int) -> Trajectory:
 
 
 class Outcomes:
-    """A `Simulate` whose outcomes are written down: state -> True, False, or None for a lost simulation."""
+    """Simulations whose outcomes are written down: state -> True, False, or None for a lost simulation."""
+
+    rule = SuccessRule()
 
     def __init__(self, outcomes: dict[int, Sequence[bool | None]]) -> None:
         self.outcomes = outcomes
         self.asked: list[tuple[int, int]] = []
         self.waiting = self.most_waiting = 0
 
-    async def __call__(self, state: int, n: int = 1) -> Sequence[Trajectory]:
+    async def simulate(self, start: State, n: int) -> Sequence[Trajectory]:
+        state = start.length
         self.asked.append((state, n))
         self.waiting += 1
         self.most_waiting = max(self.most_waiting, self.waiting)
@@ -39,12 +43,16 @@ class Outcomes:
             if won is not None
         ]
 
-    def succeeded(self, trajectory: Trajectory) -> bool:
-        return trajectory.reward == 1.0
+    async def episodes(self, task: Task) -> Sequence[Trajectory]:
+        return []
+
+
+def attributed(attributor: IntervalAttributor, length: int, simulations: Outcomes) -> Attribution:
+    return asyncio.run(rollout.attribute(attributor, expert(length), simulations))
 
 
 def attribute(length: int, outcomes: dict[int, Sequence[bool | None]], **settings) -> Attribution:
-    return asyncio.run(IntervalAttributor(**settings).attribute(expert(length), Outcomes(outcomes)))
+    return attributed(IntervalAttributor(**settings), length, Outcomes(outcomes))
 
 
 def verdicts(attribution: Attribution) -> list[str]:
@@ -126,7 +134,7 @@ def test_an_attribution_holds_verdicts_probes_and_reasons():
     assert [segment.reason for segment in attribution.segments] == [
         "agent: 0 of 1 from state 0, 1 of 1 from state 2",
         "agent: 1 of 1 from state 2, 0 of 1 from state 4",
-        "no state behind state 4 was probed",
+        "no state after state 4 was probed",
     ]
     assert (attribution.trajectory, attribution.length, attribution.method) == ("expert/t", 7, "interval")
 
@@ -138,13 +146,13 @@ def test_a_reason_says_how_many_simulations_were_lost():
 
 def test_a_trajectory_without_actions_is_not_simulated():
     simulate = Outcomes({})
-    attribution = asyncio.run(IntervalAttributor().attribute(expert(0), simulate))
+    attribution = attributed(IntervalAttributor(), 0, simulate)
     assert (attribution.length, attribution.segments, attribution.probes, simulate.asked) == (0, (), (), [])
 
 
 def test_all_states_are_awaited_together():
     simulate = Outcomes({state: [W] for state in range(6)})
-    asyncio.run(IntervalAttributor().attribute(expert(9), simulate))
+    attributed(IntervalAttributor(), 9, simulate)
     assert simulate.most_waiting == 6
 
 
@@ -152,9 +160,9 @@ def test_all_states_are_awaited_together():
 def test_what_is_planned_is_what_is_asked_for(length, probes, simulations):
     attributor = IntervalAttributor(probes=probes, simulations=simulations)
     simulate = Outcomes({state: [W] * simulations for state in range(length)})
-    asyncio.run(attributor.attribute(expert(length), simulate))
-    assert dict(simulate.asked) == attributor.planned(length)
-    assert len(simulate.asked) == len(attributor.planned(length))
+    attributed(attributor, length, simulate)
+    assert dict(simulate.asked) == attributor.planned_simulations(length)
+    assert len(simulate.asked) == len(attributor.planned_simulations(length))
 
 
 def oracle(before: Sequence[bool | None], after: Sequence[bool | None], majority: bool) -> Verdict:
@@ -185,7 +193,7 @@ def test_segments_partition_the_actions_and_verdicts_agree_with_an_oracle(data, 
     outcome = st.lists(st.sampled_from([W, L, None]), min_size=n, max_size=n)
     attributor = IntervalAttributor(probes=probes, simulations=n, decide="majority" if majority else "any")
     outcomes = {state: data.draw(outcome) for state in attributor.states(length)}
-    attribution = asyncio.run(attributor.attribute(expert(length), Outcomes(outcomes)))
+    attribution = attributed(attributor, length, Outcomes(outcomes))
 
     covered = [action for segment in attribution.segments for action in range(segment.start, segment.end)]
     assert covered == list(range(length))

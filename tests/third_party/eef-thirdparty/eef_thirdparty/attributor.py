@@ -1,6 +1,6 @@
 """An attribution strategy in ten lines."""
 
-from eef_framework import Attribution, Attributor, Segment, Verdict
+from eef_framework import Attributor, Segment
 
 
 class LastGood(Attributor):
@@ -9,9 +9,7 @@ class LastGood(Attributor):
     name = "last-good"
 
     async def attribute(self, trajectory, simulate):
-        length = len(trajectory.steps)
-        for k in range(length - 1, 0, -1):
+        for k in range(len(trajectory.steps) - 1, 0, -1):
             if any(map(simulate.succeeded, await simulate(k))):
-                helped = Segment(start=0, end=k, verdict=Verdict.BENEFICIAL)
-                return Attribution(trajectory=trajectory.id, length=length, segments=(helped,))
-        return Attribution(trajectory=trajectory.id, length=length)
+                return [Segment(start=0, end=k, verdict="beneficial")]
+        return []
