@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, JsonValue, field_validator
 
@@ -29,7 +29,7 @@ class Record(BaseModel):
         protected_namespaces=(),
     )
 
-    def changed(self, **fields: Any) -> Any:
+    def changed(self, **fields: Any) -> Self:
         """Return a copy with some fields replaced (records themselves never change)."""
         return self.model_copy(update=fields)
 

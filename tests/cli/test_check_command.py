@@ -1,13 +1,13 @@
 import pytest
 
 WRONG = """
-from eef_framework import Attribution, Attributor
+from eef_framework import Attributor, Segment, Verdict
 
 class Forgetful(Attributor):
     size: int = 3
 
     async def attribute(self, trajectory, simulate):
-        return Attribution(trajectory="another", length=self.size)
+        return [Segment(start=0, end=self.size, verdict=Verdict.NEUTRAL)]
 """
 
 

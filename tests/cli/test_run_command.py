@@ -3,12 +3,12 @@ import json
 import pytest
 
 ATTRIBUTOR = """
-from eef_framework import Attribution, Attributor
+from eef_framework import Attributor
 
 class Undecided(Attributor):
     async def attribute(self, trajectory, simulate):
         await simulate(1)
-        return Attribution(trajectory=trajectory.id, length=len(trajectory.steps))
+        return []
 """
 
 

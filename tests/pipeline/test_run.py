@@ -166,13 +166,11 @@ class LastGood(Attributor):
 
     name = "last-good"
 
-    async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Attribution:
-        length = len(trajectory.steps)
-        for k in range(length - 1, 0, -1):
+    async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> list[Segment]:
+        for k in range(len(trajectory.steps) - 1, 0, -1):
             if any(map(simulate.succeeded, await simulate(k))):
-                segment = Segment(start=0, end=k, verdict=Verdict.BENEFICIAL)
-                return Attribution(trajectory=trajectory.id, length=length, segments=(segment,))
-        return Attribution(trajectory=trajectory.id, length=length)
+                return [Segment(start=0, end=k, verdict=Verdict.BENEFICIAL)]
+        return []
 
 
 def test_an_attributor_of_ones_own_needs_no_registration(tmp_path: Path) -> None:
@@ -191,11 +189,11 @@ class Picky(Attributor):
     share: int = 7
     """Every so manieth trajectory is too much for it."""
 
-    async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Attribution:
+    async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> list[Segment]:
         await asyncio.sleep(0)
         if int(trajectory.task.id.rpartition("-")[2]) % self.share == 0:
             raise ValueError("not to my taste")
-        return Attribution(trajectory=trajectory.id, length=len(trajectory.steps))
+        return []
 
 
 def test_an_attributor_that_fails_on_one_trajectory_loses_that_one_only(tmp_path: Path) -> None:
