@@ -50,6 +50,7 @@ from eef_framework.seeds import derive
 if TYPE_CHECKING:
     from eef_framework.config.loading import load_config
     from eef_framework.config.schema import RunConfig
+    from eef_framework.evaluation.run_results import RunResults, load_run
     from eef_framework.pipeline import run
     from eef_framework.plugins import Registry, hookimpl, load_plugins
     from eef_framework.rollout import ScriptedExpert, expert_id
@@ -57,11 +58,13 @@ if TYPE_CHECKING:
 _LAZY = {
     "Registry": "eef_framework.plugins",
     "RunConfig": "eef_framework.config.schema",
+    "RunResults": "eef_framework.evaluation.run_results",
     "ScriptedExpert": "eef_framework.rollout",
     "expert_id": "eef_framework.rollout",
     "hookimpl": "eef_framework.plugins",
     "load_config": "eef_framework.config.loading",
     "load_plugins": "eef_framework.plugins",
+    "load_run": "eef_framework.evaluation.run_results",
     "run": "eef_framework.pipeline",
 }
 # Imported when first asked for: these modules stand above the contracts, and plugins import the contracts.
@@ -91,6 +94,7 @@ __all__ = [
     "Response",
     "RunConfig",
     "RunMetrics",
+    "RunResults",
     "Sampling",
     "ScriptedExpert",
     "Segment",
@@ -110,6 +114,7 @@ __all__ = [
     "hookimpl",
     "load_config",
     "load_plugins",
+    "load_run",
     "replay",
     "run",
 ]

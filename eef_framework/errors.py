@@ -224,6 +224,8 @@ def author_line(cause: BaseException) -> str:
     That is the innermost line outside the framework and installed libraries. Where the plugin is itself installed, it
     is the outermost one outside the framework and Python. Empty where there is neither.
     """
+    if isinstance(cause, SyntaxError) and cause.filename:
+        return f"{cause.filename}, line {cause.lineno}"
     framework = str(Path(__file__).parent)
     paths = sysconfig.get_paths()
     python = (framework, "<", paths["stdlib"], paths["platstdlib"])

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from eef_framework.config.loading import load_config, wanted_plugins
+from eef_framework.config.loading import checked, read_settings, wanted_plugins
 from eef_framework.config.schema import RunConfig
 from eef_framework.plugins import Registry, load_plugins
 
@@ -58,10 +58,11 @@ def compose(
         *([] if seed is None else [f"seed={seed}"]),
         *(assignments or []),
     ]
-    limited = wanted_plugins(recipe, overrides, os.environ, registry) if selection is None else None
+    settings = read_settings(recipe, overrides, os.environ, registry)
+    limited = wanted_plugins(settings) if selection is None else None
     if limited is not None:  # the configuration itself limits the run
         registry = load_plugins(limited)
-    return load_config(recipe, overrides, registry=registry), registry
+    return checked(settings, registry), registry
 
 
 def say(result: str) -> None:

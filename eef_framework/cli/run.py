@@ -46,9 +46,9 @@ def run(
     from eef_framework.pipeline import run as run_pipeline
 
     folder = out or Path("runs") / Path(recipe).stem
-    metrics = run_pipeline(config, registry, folder, console)
-    console.print(results(metrics))
-    console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+    done = run_pipeline(config, registry, folder, console)
+    console.print(results(done.metrics))
+    console.print(f"report: {done.report}", highlight=False, soft_wrap=True)
 
 
 def main() -> None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pydantic import ValidationError
 
 from eef_framework.chat.format import ChatFormat
 from eef_framework.config.merge import COMPONENTS, LayeredSettings, defaults
-from eef_framework.config.schema import RunConfig
+from eef_framework.config.schema import ComponentSpec, RunConfig
 from eef_framework.config.yaml_source import YamlSource, parse_value, read_yaml
 from eef_framework.errors import ConfigError
-from eef_framework.plugins import Kind, Registry
+from eef_framework.plugins import Kind, Registry, load_plugins
 from eef_framework.plugins.validation_messages import Place, dotted, validation_messages
 from eef_framework.records import Trajectory
 from eef_framework.runs import read_rows
@@ -24,9 +23,16 @@ PREFIX = "EEF__"
 """Environment variables that set something: `EEF__explore__simulations=2`."""
 
 
+Recipe = str | Path | Mapping[str, Any] | None
+"""The name of a recipe, the path of a YAML file, settings as such a file has them, or None for the defaults alone."""
+
+Overrides = str | Sequence[str] | Mapping[str, Any]
+"""`key.key=value`, one or several, with values as in YAML; or key -> value."""
+
+
 def load_config(
-    recipe: str | Path | None,
-    overrides: Sequence[str] = (),
+    recipe: Recipe,
+    overrides: Overrides = (),
     environ: Mapping[str, str] = os.environ,
     registry: Registry | None = None,
 ) -> RunConfig:
@@ -36,28 +42,43 @@ def load_config(
     component that a later source names anew loses the settings of the one before.
 
     Args:
-        recipe: name of a registered recipe, path of a YAML file, or None for the defaults alone. A recipe may build
-            on another: `extends: eef`.
-        overrides: `key.key=value`, with values as in YAML.
+        recipe: name of a registered recipe, path of a YAML file, settings as a mapping (components may be objects),
+            or None for the defaults alone. A recipe may build on another: `extends: eef`.
+        overrides: `key.key=value`, with values as in YAML; or a mapping.
         environ: the environment variables.
-        registry: what is installed; names and settings of components are checked against it.
+        registry: what is installed; names and settings of components are checked against it. Default: all plugins.
 
     Raises:
         ConfigError: anything is wrong. All mistakes of one stage are listed, each with file and line or variable.
     """
-    registry = registry or Registry()
-    return _checked(_overlaid(recipe, overrides, environ, registry), registry)
+    registry = registry or load_plugins()
+    return checked(read_settings(recipe, overrides, environ, registry), registry)
 
 
-def wanted_plugins(
-    recipe: str | Path | None, overrides: Sequence[str], environ: Mapping[str, str], registry: Registry
-) -> list[str] | None:
-    """Return the plugins that a configuration limits its run to, before anything else in it is looked at.
+def read_settings(
+    recipe: Recipe, overrides: Overrides, environ: Mapping[str, str], registry: Registry
+) -> LayeredSettings:
+    """Return the settings of all sources, each read once. What they say isn't looked at.
 
     Raises:
         ConfigError: a source can't be read.
     """
-    plugins = _overlaid(recipe, overrides, environ, registry).data["plugins"]
+    settings = LayeredSettings(defaults())
+    if recipe is not None:
+        _add_recipe(settings, recipe, registry)
+    for variable in sorted(environ):
+        if variable.startswith(PREFIX):
+            path = variable.removeprefix(PREFIX).lower().replace("__", ".")
+            origin = f"environment variable {variable}"
+            settings.set(path, parse_value(environ[variable], origin), origin)
+    for path, value, origin in _overrides(overrides):
+        settings.set(path, value, origin)
+    return settings
+
+
+def wanted_plugins(settings: LayeredSettings) -> list[str] | None:
+    """Return the plugins that settings limit a run to, before anything else in them is looked at."""
+    plugins = settings.data["plugins"]
     return plugins if isinstance(plugins, list) and all(isinstance(name, str) for name in plugins) else None
 
 
@@ -67,32 +88,17 @@ def read_recipe(recipe: str | Path, registry: Registry) -> dict[str, Any]:
     Raises:
         ConfigError: it can't be found or read.
     """
-    overlay = LayeredSettings()
-    _add_recipe(overlay, recipe, registry)
-    return overlay.data
+    settings = LayeredSettings()
+    _add_recipe(settings, recipe, registry)
+    return settings.data
 
 
-def components(config: RunConfig) -> Iterator[tuple[Place, Kind, dict[str, Any]]]:
+def components(config: RunConfig) -> Iterator[tuple[Place, Kind, ComponentSpec]]:
     """Yield place, kind, and name with settings of every component a configuration names."""
-    data = config.model_dump(mode="json")
     for pattern, kind in COMPONENTS.items():
-        for place, spec in _at(data, pattern):
+        for place, spec in _at(config, pattern):
             if spec is not None:
                 yield place, kind, spec
-
-
-def resolved(config: RunConfig, registry: Registry) -> dict[str, Any]:
-    """Return a configuration as plain data in which components have all of their settings, defaults included.
-
-    This is what a record of a run keeps: a default that another version of a plugin changes shows up as a change.
-    """
-    data = config.model_dump(mode="json")
-    for place, kind, spec in components(config):
-        with registry.build(kind, spec) as component:
-            settings = {**component.settings(), "name": spec["name"]}
-        *above, last = place
-        functools.reduce(lambda part, key: part[key], above, cast("Any", data))[last] = settings
-    return data
 
 
 def _at(data: Any, pattern: Place, place: Place = ()) -> Iterator[tuple[Place, Any]]:
@@ -102,116 +108,131 @@ def _at(data: Any, pattern: Place, place: Place = ()) -> Iterator[tuple[Place, A
         for index, item in enumerate(data):
             yield from _at(item, pattern[1:], (*place, index))
     else:
-        yield from _at(data[pattern[0]], pattern[1:], (*place, pattern[0]))
+        yield from _at(getattr(data, str(pattern[0])), pattern[1:], (*place, pattern[0]))
 
 
-def _overlaid(
-    recipe: str | Path | None, overrides: Sequence[str], environ: Mapping[str, str], registry: Registry
-) -> LayeredSettings:
-    overlay = LayeredSettings(defaults())
-    if recipe is not None:
-        _add_recipe(overlay, recipe, registry)
-    for variable in sorted(environ):
-        if variable.startswith(PREFIX):
-            path = variable.removeprefix(PREFIX).lower().replace("__", ".")
-            _set(overlay, path, environ[variable], f"environment variable {variable}")
-    for override in overrides:
+def _overrides(overrides: Overrides) -> Iterator[tuple[str, Any, str]]:
+    """Yield path, value and origin of every override."""
+    if isinstance(overrides, Mapping):
+        for key, value in overrides.items():
+            yield key, value, f"override {key}"
+        return
+    for override in [overrides] if isinstance(overrides, str) else overrides:
         path, equals, text = override.partition("=")
+        origin = f"--set {override}"
         if not equals:
-            raise ConfigError(f"--set {override!r} has no `=`", "Write --set key.key=value.")
-        _set(overlay, path.strip(), text, f"--set {override}")
-    return overlay
+            raise ConfigError(
+                f"--set {override!r} has no `=`", "Write --set key.key=value.", code="no-value", given=override
+            )
+        yield path.strip(), parse_value(text, origin), origin
 
 
-def _set(overlay: LayeredSettings, path: str, text: str, origin: str) -> None:
-    overlay.set(path, parse_value(text, origin), origin)
+def _add_recipe(settings: LayeredSettings, recipe: str | Path | Mapping[str, Any], registry: Registry) -> None:
+    for source in reversed(list(_chain(recipe, registry))):
+        settings.add(source)
 
 
-def _add_recipe(overlay: LayeredSettings, recipe: str | Path, registry: Registry) -> None:
-    for document in reversed(list(_chain(recipe, registry))):
-        overlay.add(document)
-
-
-def _chain(recipe: str | Path, registry: Registry) -> Iterator[YamlSource]:
-    """Yield a recipe's document, then those it builds on."""
+def _chain(recipe: str | Path | Mapping[str, Any], registry: Registry) -> Iterator[YamlSource]:
+    """Yield a recipe's source, then those it builds on."""
     seen: list[Path] = []
     folder = Path()
     while True:
-        path = _file(recipe, folder, registry)
-        if path in seen:
-            raise ConfigError(
-                f"recipe {str(recipe)!r} extends itself: {' -> '.join(each.name for each in [*seen, path])}",
-                "Remove one `extends:`.",
-            )
-        seen.append(path)
-        document = read_yaml(path)
-        parent = document.data.pop("extends", None)
-        yield document
+        if isinstance(recipe, Mapping):
+            source = YamlSource(dict(recipe), {(key,): f"the setting {key!r}" for key in recipe})
+        else:
+            path = _file(recipe, folder, registry)
+            if path in seen:
+                raise ConfigError(
+                    f"recipe {str(recipe)!r} extends itself: {' -> '.join(each.name for each in [*seen, path])}",
+                    "Remove one `extends:`.",
+                    code="recipe-cycle",
+                )
+            seen.append(path)
+            folder = path.parent
+            source = read_yaml(path)
+        parent = source.data.pop("extends", None)
+        yield source
         if parent is None:
             return
         if not isinstance(parent, str):
-            raise ConfigError(f"{document.origins[('extends',)]}: extends {parent!r}, expected the name of a recipe")
-        recipe, folder = parent, path.parent
+            where = source.origins[("extends",)]
+            raise ConfigError(f"{where}: extends {parent!r}, expected the name of a recipe", code="extends-no-name")
+        recipe = parent
 
 
 def _file(recipe: str | Path, folder: Path, registry: Registry) -> Path:
     text = str(recipe)
     if isinstance(recipe, Path) or text.endswith((".yaml", ".yml")) or "/" in text or os.sep in text:
-        path = (folder / recipe).resolve()
-        if not path.is_file():
+        path = (folder / Path(recipe).expanduser()).resolve()
+        if not path.exists() or path.is_dir():  # a pipe will do: it is read once
             known = ", ".join(sorted(registry.recipes)) or "none"
-            raise ConfigError(f"there is no file {text!r}", f"Give a YAML file, or the name of a recipe: {known}.")
+            raise ConfigError(
+                f"there is no file {text!r}",
+                f"Give a YAML file, or the name of a recipe: {known}.",
+                code="no-such-recipe",
+                path=text,
+            )
         return path
     return registry.recipe(text).resolve()
 
 
-def _checked(overlay: LayeredSettings, registry: Registry) -> RunConfig:
-    _read_shots(overlay)
+def checked(settings: LayeredSettings, registry: Registry) -> RunConfig:
+    """Make a configuration of settings, and check all of it.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    _read_shots(settings)
     try:
-        config = RunConfig.model_validate(overlay.data)
+        config = RunConfig.model_validate(settings.data)
     except ValidationError as cause:
-        message = validation_messages(cause, RunConfig, lambda place: _described(overlay, place))
-        raise ConfigError(message, _advice(overlay, registry)) from cause
+        message = validation_messages(cause, RunConfig, lambda place: _described(settings, place))
+        wrong = [dotted(tuple(each["loc"])) for each in cause.errors()]
+        raise ConfigError(message, _advice(settings, registry), code="wrong-settings", settings=wrong) from cause
     for place, kind, spec in components(config):
         try:
-            registry.build(kind, spec).close()
+            if spec.component is None:
+                spec.checked = registry.build(kind, spec)
         except ConfigError as error:
-            raise type(error)(f"{_described(overlay, place)}: {error.message}", error.fix) from error
+            message = f"{_described(settings, place)}: {error.message}"
+            raise type(error)(message, error.fix, code=error.code, **error.details) from error
     for baseline in config.baselines:
         read_recipe(baseline, registry)
     return config
 
 
-def _advice(overlay: LayeredSettings, registry: Registry) -> str:
+def _advice(settings: LayeredSettings, registry: Registry) -> str:
     """Say how to mend what is missing, or stands where it doesn't belong."""
-    unnamed: list[Kind] = [kind for kind in ("environment", "expert") if not overlay.data.get(kind)]
+    unnamed: list[Kind] = [kind for kind in ("environment", "expert") if not settings.data.get(kind)]
     advice = [how_to_name(kind, registry) for kind in unnamed] if "environment" in unnamed else []
-    if "out" in overlay.data:
+    if "out" in settings.data:
         advice.append("Where results go is an option of the command: --out PATH.")
     return " ".join(advice)
 
 
-def _read_shots(overlay: LayeredSettings) -> None:
+def _read_shots(settings: LayeredSettings) -> None:
     """Put episodes in place of the path of a file with them, so that a configuration says all of what agents read."""
-    settings = overlay.data["format"]
-    path = settings.get("shots") if isinstance(settings, dict) else None
+    section = settings.data["format"]
+    path = section.get("shots") if isinstance(section, dict) else None
     if isinstance(path, str):
         try:
-            wording = ChatFormat.model_validate({**settings, "shots": ()})
+            wording = ChatFormat.model_validate({**section, "shots": ()})
         except ValidationError:
             return  # said when everything is checked
-        rows = [row for row in read_rows(Path(path), Trajectory) if row.steps]
+        rows = [row for row in read_rows(Path(path).expanduser(), Trajectory) if row.steps]
         if not rows:
-            where = _described(overlay, ("format", "shots"))
+            where = _described(settings, ("format", "shots"))
             raise ConfigError(
                 f"{where}: {path!r} holds no trajectory with a step",
                 "Name a file that `eef collect` or `eef play` wrote.",
+                code="no-shots",
+                path=path,
             )
-        settings["shots"] = [list(wording.shot(row)) for row in rows]
+        section["shots"] = [list(wording.shot(row)) for row in rows]
 
 
-def _described(overlay: LayeredSettings, place: Place) -> str:
-    origin = overlay.where(place)
+def _described(settings: LayeredSettings, place: Place) -> str:
+    origin = settings.where(place)
     return f"{dotted(place) or 'configuration'}{f' ({origin})' if origin else ''}"
 
 

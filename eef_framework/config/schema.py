@@ -6,25 +6,60 @@ A component is named and set up in one place: `environment: {name: shop, product
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 from eef_framework.chat.format import ChatFormat
 from eef_framework.interfaces import Component, Sampling
 from eef_framework.records import SuccessRule
 
 
-def _named(value: Any) -> Any:
-    if isinstance(value, Component):
-        # By import path: a component that is handed over as an object need not be registered anywhere.
-        cls = type(value)
-        return {**value.settings(), "name": f"{cls.__module__}:{cls.__qualname__}"}
-    return {"name": value} if isinstance(value, str) else value
+class ComponentSpec(dict[str, Any]):
+    """A component's name and settings; with the component itself where it was handed over in Python.
 
+    Attributes:
+        component: the object that was handed over. It is used as it is, live state included, and stays its owner's:
+            a run doesn't close it.
+        checked: what was built of the settings to check them, for the run that comes to use it.
+    """
 
-Named = Annotated[dict[str, Any], BeforeValidator(_named)]
-"""A component's name and settings; a component itself is taken apart into them."""
+    component: Component | None = None
+    checked: Component | None = None
+
+    @classmethod
+    def of(cls, component: Component) -> Self:
+        """Return what is recorded of an object: its settings, and the import path of its class as the name."""
+        kind = type(component)
+        spec = cls(component.settings() | {"name": f"{kind.__module__}:{kind.__qualname__}"})
+        spec.component = component
+        return spec
+
+    def take_checked(self) -> Component | None:
+        """Return what was built to check the settings, to one caller only."""
+        component, self.checked = self.checked, None
+        return component
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Accept a component, its name, or a mapping with name and settings."""
+        return core_schema.no_info_wrap_validator_function(
+            cls._validated, core_schema.dict_schema(core_schema.str_schema(), core_schema.any_schema())
+        )
+
+    @classmethod
+    def _validated(cls, value: Any, plain: Callable[[Any], dict[str, Any]]) -> Self:
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, Component):
+            return cls.of(value)
+        if isinstance(value, type) and issubclass(value, Component):
+            raise ValueError(f"this is the class {value.__name__}; hand over an object of it: {value.__name__}()")
+        if not isinstance(value, str | Mapping):
+            raise ValueError(f"expected a component's name, or its name and settings, or an object, not {value!r}")
+        return cls(plain({"name": value} if isinstance(value, str) else dict(value)))
 
 
 class Section(BaseModel):
@@ -54,7 +89,7 @@ class Clone(Section):
 
     on: Literal["successes", "all"] = "successes"
     """Which demonstrations to imitate. `all`, failures included, is the naive baseline."""
-    trainer: Named = {"name": "sft"}
+    trainer: ComponentSpec = ComponentSpec(name="sft")
 
 
 class Explore(Section):
@@ -96,7 +131,7 @@ class Tune(Section):
 
     start: Literal["base", "clone", "previous"] = "clone"
     """Which weights each iteration starts from."""
-    trainer: Named | None = None
+    trainer: ComponentSpec | None = None
     """The trainer; the one of `clone` where it is null."""
 
 
@@ -129,10 +164,10 @@ class RunConfig(Section):
     """All randomness of the run derives from it."""
     plugins: tuple[str, ...] | None = None
     """Limit the run to these plugins; all installed ones where it is null."""
-    environment: Named
-    expert: Named | None = None
+    environment: ComponentSpec
+    expert: ComponentSpec | None = None
     """Who demonstrates. Needed unless `collect.trajectories` names demonstrations, and `evaluate.expert` is off."""
-    policy: Named = {"name": "transformers"}
+    policy: ComponentSpec = ComponentSpec(name="transformers")
     format: ChatFormat = ChatFormat()
     success: SuccessRule = SuccessRule()
     method: str = "eef"
@@ -142,10 +177,10 @@ class RunConfig(Section):
     collect: Collect = Collect()
     clone: Clone = Clone()
     explore: Explore = Explore()
-    attributor: Named | None = None
+    attributor: ComponentSpec | None = None
     """Who attributes; null for methods without attribution."""
     select: Select = Select()
-    filters: tuple[Named, ...] = ()
+    filters: tuple[ComponentSpec, ...] = ()
     """Applied in order to the training examples."""
     tune: Tune = Tune()
     evaluate: Evaluate = Evaluate()

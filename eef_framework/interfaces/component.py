@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic_core import PydanticSerializationError
 
 
 class Component(BaseModel):
@@ -26,8 +27,16 @@ class Component(BaseModel):
         return cls.name or f"{cls.__module__}:{cls.__qualname__}"
 
     def settings(self) -> dict[str, Any]:
-        """Return name and settings as plain data, for manifests and for building an equal component."""
-        return {"name": self.component_name(), **self.model_dump(mode="json")}
+        """Return name and settings as plain data, for manifests and for building an equal component.
+
+        A setting that isn't data, such as a function that was handed over in Python, is told by its type.
+        """
+        try:
+            return {"name": self.component_name(), **self.model_dump(mode="json")}
+        except PydanticSerializationError:
+            plain = TypeAdapter(Any)
+            values = {name: getattr(self, name) for name in type(self).model_fields}
+            return {"name": self.component_name()} | {name: _as_data(plain, value) for name, value in values.items()}
 
     def preflight(self) -> None:
         """Find out, within a second, whether the settings can work on this machine. Called before anything starts.
@@ -47,3 +56,10 @@ class Component(BaseModel):
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _as_data(plain: TypeAdapter[Any], value: Any) -> Any:
+    try:
+        return plain.dump_python(value, mode="json")
+    except PydanticSerializationError:
+        return f"<{type(value).__module__}.{type(value).__qualname__}>"

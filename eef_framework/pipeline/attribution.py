@@ -11,13 +11,23 @@ from eef_framework.records import Attribution, SuccessRule, Trajectory
 from eef_framework.rollout import Simulations, attribute
 
 
-async def try_to_attribute(attributor: Attributor, trajectory: Trajectory, simulations: Simulations) -> Attribution:
-    """Have one trajectory attributed. Whatever goes wrong is recorded, and leaves all its actions unknown."""
+async def try_to_attribute(
+    attributor: Attributor, trajectory: Trajectory, simulations: Simulations, failed: list[AttributorFailure]
+) -> Attribution:
+    """Have one trajectory attributed. Whatever goes wrong is recorded, and leaves all its actions unknown.
+
+    Args:
+        attributor: which attributes.
+        trajectory: what.
+        simulations: where the agent's simulations come from.
+        failed: what goes wrong is appended to it.
+    """
     name = attributor.component_name()
     try:
         with boundary(AttributorFailure, f"attributor {name!r}", f"attributing {trajectory.id!r}"):
             return await attribute(attributor, trajectory, simulations)
     except AttributorFailure as failure:
+        failed.append(failure)
         length = len(trajectory.steps)
         return Attribution(trajectory=trajectory.id, length=length, method=name, error=str(failure))
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Self, TypeVar, cast
 
 from eef_framework.config.loading import components, how_to_name
-from eef_framework.config.schema import RunConfig, TaskList
+from eef_framework.config.schema import ComponentSpec, RunConfig, TaskList
 from eef_framework.errors import ConfigError, EnvironmentFailure, boundary
 from eef_framework.event_loop import EventLoop
 from eef_framework.interfaces import (
@@ -69,7 +69,7 @@ class RunContext:
             raise ConfigError("expert is missing", how_to_name("expert", self.registry), code="expert-missing")
         return self._expert
 
-    def trainer(self, spec: dict[str, Any]) -> Trainer:
+    def trainer(self, spec: ComponentSpec) -> Trainer:
         """Return a trainer."""
         return cast("Trainer", self._component("trainer", spec))
 
@@ -183,7 +183,7 @@ class RunContext:
             )
 
     def close(self) -> None:
-        """Release what the components hold, and the event loop."""
+        """Release what the components built here hold, and the event loop."""
         self._loop.close()
         for component in self._built.values():
             component.close()
@@ -194,9 +194,11 @@ class RunContext:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _component(self, kind: Kind, spec: dict[str, Any]) -> Any:
-        """Return a component; equal settings are one object."""
+    def _component(self, kind: Kind, spec: ComponentSpec) -> Any:
+        """Return a component: the one that was handed over, or one built here; equal settings are one object."""
+        if spec.component is not None:
+            return self.registry.build(kind, spec.component)
         key = kind, json.dumps(spec, sort_keys=True, default=str)
         if key not in self._built:
-            self._built[key] = self.registry.build(kind, spec)
+            self._built[key] = spec.take_checked() or self.registry.build(kind, spec)
         return self._built[key]

@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from eef_framework.config.loading import load_config
 from eef_framework.config.schema import RunConfig
+from eef_framework.evaluation.run_results import RunResults
 from eef_framework.pipeline.context import RunContext
-from eef_framework.pipeline.phases import Report
 from eef_framework.pipeline.progress import ConsoleProgress
 from eef_framework.pipeline.sequence import phases_of
 from eef_framework.pipeline.variants import variants
-from eef_framework.plugins import Registry
-from eef_framework.records import RunMetrics
+from eef_framework.plugins import Registry, load_plugins
 from eef_framework.runs import RunDirectory
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-def run(config: RunConfig, registry: Registry, out: Path, console: Console | None = None) -> RunMetrics:
-    """Do a run, or take it up where it was interrupted.
+def run(
+    config: RunConfig | Mapping[str, Any] | str | Path,
+    registry: Registry | None = None,
+    out: str | Path | None = None,
+    console: Console | None = None,
+) -> RunResults:
+    """Do a run, or take it up where it was interrupted. Works in scripts and in notebooks.
 
     Args:
-        config: what to do. Components may be given in place of their names: `RunConfig(environment=Mine(), ...)`.
-        registry: where components are found by name.
-        out: the run directory.
+        config: what to do: a configuration, or what `load_config` makes one of. Components may be objects in place of
+            names: `RunConfig(environment=Mine(), ...)`. These are used as they are, and aren't closed at the end.
+        registry: where components are found by name; by default all installed plugins.
+        out: the run directory; by default `runs/METHOD`.
         console: where to show progress; nothing is shown without one.
 
     Returns:
-        The results, which are also in `metrics.json`.
+        The results; the numbers are also in `metrics.json`.
 
     Raises:
         ConfigError: the configuration is wrong; nothing was started.
@@ -37,21 +44,21 @@ def run(config: RunConfig, registry: Registry, out: Path, console: Console | Non
         StorageError: the disk is full, a file is corrupt.
         ComponentFailure: a component failed.
     """
+    registry = registry or load_plugins()
+    if not isinstance(config, RunConfig):
+        config = load_config(config, registry=registry)
     methods = variants(config, registry)
     with RunContext(config, registry, ConsoleProgress(console) if console else None) as context:
         for method in methods:  # whatever is misspelt anywhere is found before anything starts
             context.check(method)
-        directory = RunDirectory(out)
+        directory = RunDirectory(Path(out).expanduser() if out is not None else Path("runs") / config.method)
         directory.prepare(context.resolved(), _plugin_versions(registry))
         with directory.locked():
-            phases = phases_of(context, methods, directory.layout)
             context.tasks(config.collect.tasks)
             context.tasks(config.evaluate.tasks)
-            for phase in phases:
+            for phase in phases_of(context, methods, directory.layout):
                 phase.run(context)
-        report = phases[-1]
-        assert isinstance(report, Report)
-        return report.metrics
+    return RunResults(directory.path)
 
 
 def _plugin_versions(registry: Registry) -> dict[str, str]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from pydantic import BaseModel
+
 from eef_framework.config.loading import how_to_name, read_recipe
 from eef_framework.config.schema import RunConfig
 from eef_framework.errors import ConfigError
@@ -26,11 +30,16 @@ def variants(config: RunConfig, registry: Registry) -> list[RunConfig]:
     """
     if config.expert is None and (config.collect.trajectories is None or config.evaluate.expert):
         advice = " Or have it demonstrated already (collect.trajectories), and set evaluate.expert to false."
-        raise ConfigError("expert is missing", how_to_name("expert", registry) + advice)
+        raise ConfigError("expert is missing", how_to_name("expert", registry) + advice, code="expert-missing")
     found = [config, *(_baseline(config, name, registry) for name in config.baselines)]
     names = [each.method for each in found]
     if len(set(names)) < len(names):
-        raise ConfigError(f"two methods of this run have the same name: {names}", "Drop one of `baselines`.")
+        raise ConfigError(
+            f"two methods of this run have the same name: {names}",
+            "Drop one of `baselines`.",
+            code="two-methods-of-one-name",
+            names=names,
+        )
     return found
 
 
@@ -38,10 +47,15 @@ def _baseline(config: RunConfig, name: str, registry: Registry) -> RunConfig:
     recipe = read_recipe(name, registry)
     laid_over = {key: recipe[key] for key in METHOD_KEYS if key in recipe}
     if laid_over.get("explore", {}).get("matched") and config.attributor:
-        del laid_over["attributor"]
+        laid_over.pop("attributor", None)
     if "iterations" in laid_over:
         laid_over["iterations"] = min(laid_over["iterations"], config.iterations)
-    data = config.model_dump(mode="json") | {"baselines": []}
+    # Not by way of plain data: components that were handed over as objects stay what they are.
+    data = _fields(config) | {"baselines": ()}
     for key, value in laid_over.items():
-        data[key] = data[key] | value if key in SECTIONS else value
+        data[key] = _fields(data[key]) | value if key in SECTIONS else value
     return RunConfig.model_validate(data)
+
+
+def _fields(section: BaseModel) -> dict[str, Any]:
+    return {name: getattr(section, name) for name in type(section).model_fields}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from eef_framework.errors import PluginError
+from eef_framework.errors import PluginError, author_line
 from eef_framework.interfaces import Component
 from eef_framework.plugins import hookspecs
 from eef_framework.plugins.kinds import HOOKS, KINDS, Kind
@@ -81,9 +81,12 @@ class Plugin:
     def fail(self, cause: BaseException) -> None:
         """Mark the plugin as broken."""
         if not isinstance(cause, PluginError):
+            where = author_line(cause)
             error = PluginError(
-                f"{self} can't be loaded: {type(cause).__name__}: {cause}",
+                f"{self} can't be loaded: {type(cause).__name__}: {cause}{f' ({where})' if where else ''}",
                 f"Upgrade or uninstall {self.distribution or 'it'}, or leave it out with --plugins.",
+                code="plugin-not-loaded",
+                where=where,
             )
             error.__cause__ = cause
             cause = error

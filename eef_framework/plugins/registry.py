@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import inspect
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,7 +14,7 @@ from typing import Any, Literal, overload
 
 from pydantic import ValidationError
 
-from eef_framework.errors import ConfigError, PluginError, UnknownName
+from eef_framework.errors import ConfigError, EefError, PluginError, UnknownName, author_line
 from eef_framework.interfaces import Attributor, Component, Environment, Expert, Filter, Policy, Trainer
 from eef_framework.plugins.distributions import distribution_of
 from eef_framework.plugins.kinds import KINDS, Kind, kind_of
@@ -21,6 +23,9 @@ from eef_framework.plugins.validation_messages import Place, dotted, validation_
 
 Spec = str | Mapping[str, Any] | Component
 """A component to build: its name, its name and settings, or the component itself."""
+
+OWN_CODE = "own code"
+"""The name of the plugin that holds what `Registry.register` adds."""
 
 BUILDING: ContextVar[Registry] = ContextVar("eef_registry")
 """The registry that is building a component right now; see `current_registry`."""
@@ -50,6 +55,9 @@ class Registry:
                         f"{plugin} registers {kind} {name!r}, which {owner} registers already",
                         f"Uninstall one of {plugin.distribution or plugin.name!r} and "
                         f"{owner.distribution or owner.name!r}, or leave one out with --plugins.",
+                        code="name-taken",
+                        kind=kind,
+                        name=name,
                     )
                 )
         self.plugins.append(plugin)
@@ -57,15 +65,30 @@ class Registry:
     def register(self, *classes: type[Component]) -> None:
         """Add components of the user's own code, for this registry alone.
 
+        A class that is defined again, as in a notebook's cell that is run again, replaces the one before.
+
         Raises:
-            PluginError: one is no component, has no name, or a name that is taken.
+            PluginError: one isn't a component, has no name, or a name that is taken.
         """
-        plugin = Plugin("own code")
+        own = next((plugin for plugin in self.plugins if plugin.name == OWN_CODE), None)
+        if own is None:
+            own = Plugin(OWN_CODE)
+            self.plugins.append(own)
         for cls in classes:
-            plugin.register(kind_of(cls), cls)
-        self.add(plugin)
-        if plugin.error:
-            raise plugin.error
+            kind = kind_of(cls)
+            owner = self._owner(kind, cls.name)
+            before = own.components.get((kind, cls.name))
+            if owner is not None and owner is not own:
+                raise PluginError(
+                    f"{cls.__qualname__} is to be registered as {kind} {cls.name!r}, which {owner} registers already",
+                    "Give the class another `name`.",
+                    code="name-taken",
+                    kind=kind,
+                    name=cls.name,
+                )
+            if before is not None and (before.__module__, before.__qualname__) == (cls.__module__, cls.__qualname__):
+                del own.components[kind, cls.name]
+            own.register(kind, cls)
 
     @property
     def broken(self) -> tuple[Plugin, ...]:
@@ -97,7 +120,10 @@ class Registry:
             cls: type[Component] = import_class(name)
             if not (isinstance(cls, type) and issubclass(cls, KINDS[kind])):
                 fix = f"Derive it from eef_framework.interfaces.{KINDS[kind].__name__}."
-                raise ConfigError(f"{name!r} is no {kind}", fix)
+                raise ConfigError(
+                    f"{name!r} isn't a subclass of {KINDS[kind].__name__}", fix, code="wrong-kind", kind=kind
+                )
+            _check_complete(cls, name)
             return cls
         for plugin in self._usable:
             if (kind, name) in plugin.components:
@@ -145,13 +171,21 @@ class Registry:
         """
         if isinstance(spec, Component):
             if not isinstance(spec, KINDS[kind]):
-                raise ConfigError(f"{spec!r} is no {kind}", f"Give a subclass of {KINDS[kind].__name__}.")
+                raise ConfigError(
+                    f"{spec!r} isn't a subclass of {KINDS[kind].__name__}",
+                    f"Give an object of such a class for the {kind}.",
+                    code="wrong-kind",
+                    kind=kind,
+                )
             return spec
         settings = {"name": spec} if isinstance(spec, str) else dict(spec)
         name = settings.pop("name", None)
         if not isinstance(name, str):
             raise ConfigError(
-                f"this {kind} has no name: {spec!r}", f"Add `name:`, one of {', '.join(self.names(kind)) or 'none'}."
+                f"this {kind} has no name: {spec!r}",
+                f"Add `name:`, one of {', '.join(self.names(kind)) or 'none'}.",
+                code="no-name",
+                kind=kind,
             )
         cls = self.get(kind, name)
         building = BUILDING.set(self)
@@ -159,7 +193,23 @@ class Registry:
             return cls(**settings)
         except ValidationError as cause:
             reasons = validation_messages(cause, cls, lambda place: _setting(kind, name, place))
-            raise ConfigError(reasons, f"`eef plugins {name}` lists its settings.") from cause
+            wrong = [dotted(tuple(each["loc"])) for each in cause.errors()]
+            fix = (
+                f"`eef plugins {name}` lists its settings."
+                if ":" not in name
+                else "Its settings are its class's fields."
+            )
+            raise ConfigError(reasons, fix, code="wrong-settings", settings=wrong, kind=kind, name=name) from cause
+        except EefError:
+            raise
+        except Exception as cause:
+            where = author_line(cause)
+            raise ConfigError(
+                f"{kind} {name!r} can't be built: {type(cause).__name__}: {cause}{f' ({where})' if where else ''}",
+                "Correct it there." if where else "",
+                code="component-not-built",
+                where=where,
+            ) from cause
         finally:
             BUILDING.reset(building)
 
@@ -200,12 +250,60 @@ def import_class(path: str) -> Any:
     Raises:
         ConfigError: it leads nowhere.
     """
-    module, _, attribute = path.partition(":")
+    name, _, attribute = path.partition(":")
+    if not name or not attribute:
+        raise ConfigError(f"{path!r} isn't an import path", "Write it as module:Class.", code="not-an-import-path")
+    add_cwd_to_sys_path()
     try:
-        add_cwd_to_sys_path()
-        return getattr(importlib.import_module(module), attribute)
+        module = importlib.import_module(name)
     except Exception as cause:
+        where = author_line(cause)
+        if isinstance(cause, ModuleNotFoundError) and cause.name and f"{name}.".startswith(f"{cause.name}."):
+            raise ConfigError(
+                f"there is no module {cause.name!r} (of {path!r})",
+                f"Put {cause.name.replace('.', '/')}.py into the current folder ({os.getcwd()}), or install it.",
+                code="no-such-module",
+                module=cause.name,
+            ) from cause
         raise ConfigError(
-            f"{path!r} can't be imported: {type(cause).__name__}: {cause}",
-            "Write it as module:Class, with the module in the current folder or installed.",
+            f"importing {name!r} failed: {type(cause).__name__}: {cause}{f' ({where})' if where else ''}",
+            "Correct the module there." if where else "Correct the module.",
+            code="module-failed",
+            module=name,
+            where=where,
         ) from cause
+    if not hasattr(module, attribute):
+        known = [each for each, value in vars(module).items() if isinstance(value, type)]
+        raise UnknownName.of(f"class in {getattr(module, '__file__', name)}:", attribute, known)
+    return getattr(module, attribute)
+
+
+def _check_complete(cls: type[Component], path: str) -> None:
+    """Refuse a class that lacks a method of its contract, as one with a misspelt name does.
+
+    Raises:
+        ConfigError: says which, and which of the class's own methods is nearest.
+    """
+    missing = sorted(getattr(cls, "__abstractmethods__", ()))
+    if not missing:
+        return
+    own = [name for name, value in vars(cls).items() if callable(value) and not name.startswith("__")]
+    near = {name: match for name in missing for match in difflib.get_close_matches(name, own, n=1)}
+    found = "".join(f"; its method {match!r} looks like {name!r}" for name, match in near.items())
+    where = f"{inspect.getsourcefile(cls)}, line {inspect.getsourcelines(cls)[1]}" if _has_source(cls) else ""
+    raise ConfigError(
+        f"{path!r} doesn't implement {', '.join(map(repr, missing))}{found}{f' ({where})' if where else ''}",
+        "Write the method, or correct its name.",
+        code="not-implemented",
+        missing=missing,
+        near=near,
+        where=where,
+    )
+
+
+def _has_source(cls: type[Any]) -> bool:
+    try:
+        inspect.getsourcelines(cls)
+    except (OSError, TypeError):
+        return False
+    return True

@@ -146,8 +146,8 @@ def _versions() -> dict[str, str]:
 
 
 def _git_state() -> dict[str, Any] | None:
-    """Return commit and cleanliness of the code's checkout, or None where it isn't one."""
-    here = Path(__file__).parent
+    """Return commit and cleanliness of the user's checkout, which the current folder is in; None where it isn't one."""
+    here = Path.cwd()
     try:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=10)
         status = subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True, text=True, timeout=10)

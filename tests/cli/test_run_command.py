@@ -1,4 +1,6 @@
 import json
+import os
+import threading
 
 import pytest
 
@@ -97,3 +99,12 @@ def test_help_names_every_option(command):
     assert done.code == 0
     for option in ("--plugins", "--env", "--set", "--seed", "--out", "--dry-run"):
         assert option in done.out
+
+
+def test_a_configuration_is_read_once_so_that_a_pipe_will_do(command, folder):
+    os.mkfifo(folder / "pipe.yaml")
+    writing = threading.Thread(target=(folder / "pipe.yaml").write_text, args=((folder / "own.yaml").read_text(),))
+    writing.start()
+    done = command("eef-run", "pipe.yaml", "--dry-run")
+    writing.join()
+    assert done.code == 0, done.err

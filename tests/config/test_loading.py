@@ -4,9 +4,10 @@ from typing import ClassVar
 import pytest
 import yaml
 
-from eef_framework.config.loading import components, load_config, read_recipe, resolved
+from eef_framework.config.loading import components, load_config, read_recipe
 from eef_framework.errors import ConfigError, EefError, UnknownName
 from eef_framework.interfaces import Attributor
+from eef_framework.pipeline import RunContext
 from eef_framework.plugins import Plugin, load_plugins
 from eef_framework.records import Observation, Step, Task, Trajectory
 
@@ -218,7 +219,8 @@ def test_components_are_listed_with_place_and_kind(load):
 
 def test_a_resolved_configuration_has_every_setting_of_its_components(load, registry):
     config = load("base", "filters=[cap-per-task, deduplicate]", f"attributor={__name__}:Halves")
-    data = resolved(config, registry)
+    with RunContext(config, registry) as context:
+        data = context.resolved()
     assert data["expert"] == {"name": "wanderer", "skill": 0.65, "patience": 30}
     assert data["filters"][0].keys() > {"name"}
     assert data["attributor"] == {"name": f"{__name__}:Halves", "simulations": 1}
@@ -226,9 +228,11 @@ def test_a_resolved_configuration_has_every_setting_of_its_components(load, regi
 
 
 def test_a_resolved_configuration_is_that_of_the_same_run(load, registry, tmp_path):
-    data = resolved(load("base"), registry)
+    with RunContext(load("base"), registry) as context:
+        data = context.resolved()
     (tmp_path / "resolved.yaml").write_text(yaml.safe_dump(data))
-    assert resolved(load(tmp_path / "resolved.yaml"), registry) == data
+    with RunContext(load(tmp_path / "resolved.yaml"), registry) as context:
+        assert context.resolved() == data
 
 
 def test_a_recipe_alone_is_read_without_defaults(registry):

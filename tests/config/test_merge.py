@@ -4,7 +4,7 @@ import pytest
 from pydantic import BaseModel
 
 from eef_framework.config.merge import COMPONENTS, LayeredSettings, defaults, kind_at
-from eef_framework.config.schema import Named, RunConfig
+from eef_framework.config.schema import ComponentSpec, RunConfig
 from eef_framework.config.yaml_source import YamlSource
 from eef_framework.errors import ConfigError
 
@@ -17,10 +17,9 @@ def overlay(**data):
 
 def named_fields(model, place=()):
     """Yield the place of every field that holds components."""
-    validator = get_args(Named)[1]
     for name, field in model.model_fields.items():
         here, annotation = (*place, name), field.annotation
-        if validator in field.metadata or repr(validator) in repr(annotation):
+        if ComponentSpec in (annotation, *get_args(annotation)):
             yield (*here, "*") if "tuple" in repr(annotation) else here
         elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
             yield from named_fields(annotation, here)

@@ -23,7 +23,7 @@ SMALL = [
 
 def demo(out: Path, *settings: str) -> RunMetrics:
     registry = load_plugins()
-    return run(load_config("demo", [*SMALL, *settings], {}, registry), registry, out)
+    return run(load_config("demo", [*SMALL, *settings], {}, registry), registry, out).metrics
 
 
 @pytest.fixture(scope="module")

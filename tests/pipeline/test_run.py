@@ -8,7 +8,15 @@ import yaml
 from eef_attribution.interval import IntervalAttributor
 
 from eef_framework.config.schema import RunConfig
-from eef_framework.errors import AttributorFailure, ConfigError, CorruptFile, EefError, RunConflict, UnknownName
+from eef_framework.errors import (
+    AttributorFailure,
+    ConfigError,
+    CorruptFile,
+    EnvironmentFailure,
+    RunConflict,
+    UnknownName,
+)
+from eef_framework.evaluation.run_results import RunResults
 from eef_framework.interfaces import Attributor, Sampling, Simulate
 from eef_framework.pipeline import run
 from eef_framework.plugins import Registry
@@ -57,14 +65,14 @@ def rows_of(out: Path) -> dict[str, Any]:
     }
 
 
-def table(metrics: RunMetrics) -> list[Any]:
+def table(metrics: RunResults) -> list[Any]:
     return [(row.label, row.evaluation, row.cost.model_copy(update={"seconds": 0.0})) for row in metrics.rows]
 
 
 def test_the_whole_method_runs_and_leaves_its_record(tmp_path: Path) -> None:
-    metrics = run(config(), Registry(), tmp_path / "run")
-    assert [row.label for row in metrics.rows] == ["expert", "sft", "eef 1", "eef 2"]
-    assert RunMetrics.model_validate_json((tmp_path / "run" / "metrics.json").read_text()) == metrics
+    done = run(config(), Registry(), tmp_path / "run")
+    assert [row.label for row in done.rows] == ["expert", "sft", "eef 1", "eef 2"]
+    assert RunMetrics.model_validate_json((tmp_path / "run" / "metrics.json").read_text()) == done.metrics
     for folder in ("collect", "clone", "evaluate/expert", "methods/eef/1/explore", "methods/eef/2/evaluate"):
         assert (tmp_path / "run" / folder / "stage.json").exists()
     attributions = list(read_rows(tmp_path / "run/methods/eef/1/explore/attributions.jsonl", Attribution))
@@ -125,12 +133,12 @@ def test_a_complete_run_is_not_done_again(tmp_path: Path) -> None:
     Mortal.left = 0
     first = run(config(policy=Mortal()), Registry(), tmp_path)
     Mortal.left = 1
-    assert run(config(policy=Mortal()), Registry(), tmp_path) == first
+    assert run(config(policy=Mortal()), Registry(), tmp_path).metrics == first.metrics
 
 
 def test_another_configuration_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     run(config(iterations=0), Registry(), tmp_path)
-    with pytest.raises(RunConflict, match="iterations: 0 -> 1"):
+    with pytest.raises(RunConflict):
         run(config(iterations=1), Registry(), tmp_path)
 
 
@@ -206,13 +214,18 @@ def test_an_attributor_that_fails_on_one_trajectory_loses_that_one_only(tmp_path
 
 
 def test_an_attributor_that_fails_on_most_stops_the_run_and_says_why(tmp_path: Path) -> None:
-    with pytest.raises(AttributorFailure, match=r"failed on 20 of 20 trajectories; first: .*not to my taste"):
+    with pytest.raises(AttributorFailure) as stopped:
         run(config(attributor=Picky(share=1), iterations=1), Registry(), tmp_path)
+    assert (stopped.value.code, stopped.value.details["failed"]) == ("attributions-failed", 20)
+    assert stopped.value.details["where"].startswith(f"{__file__}, line ")
+    assert isinstance(stopped.value.__cause__, AttributorFailure)
+    assert isinstance(stopped.value.__cause__.__cause__, ValueError)
 
 
 def test_lost_episodes_above_a_share_stop_the_run(tmp_path: Path) -> None:
-    with pytest.raises(EefError, match="corridor"):
+    with pytest.raises(EnvironmentFailure) as stopped:
         run(config(environment=Corridor(fault="raise")), Registry(), tmp_path)
+    assert stopped.value.code == "episodes-lost"
 
 
 def test_a_policy_without_weights_is_explored_and_evaluated_all_the_same(tmp_path: Path) -> None:
@@ -243,16 +256,19 @@ def test_demonstrations_of_another_world_are_refused(tmp_path: Path) -> None:
     run(config(iterations=0), Registry(), tmp_path / "a")
     source = str(tmp_path / "a/collect/trajectories.jsonl")
     collect = {"tasks": {"split": "train", "count": 20}, "trajectories": source}
-    with pytest.raises(CorruptFile, match="doesn't fit environment 'corridor'"):
+    with pytest.raises(CorruptFile) as refused:
         run(config(collect=collect, environment=Corridor(rooms=9)), Registry(), tmp_path / "b")
+    assert (refused.value.code, refused.value.details["path"]) == ("other-world", source)
 
 
 def test_a_misspelt_component_is_found_before_anything_starts(tmp_path: Path) -> None:
-    with pytest.raises(UnknownName, match="intervall"):
+    with pytest.raises(UnknownName) as refused:
         run(config(attributor="intervall"), Registry(), tmp_path / "run")
+    assert refused.value.details["given"] == "intervall"
     assert not (tmp_path / "run").exists()
 
 
 def test_more_tasks_than_there_are_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="1000 tasks of split 'train' were asked for"):
+    with pytest.raises(ConfigError) as refused:
         run(config(collect={"tasks": {"split": "train", "count": 1000}}), Registry(), tmp_path)
+    assert refused.value.code == "too-few-tasks"

@@ -1,4 +1,6 @@
+import json
 import multiprocessing
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -104,3 +106,19 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     with new_folder(tmp_path / "new") as folder:
         (folder / "whole").write_text("")
     assert (tmp_path / "new" / "whole").exists()
+
+
+def test_the_manifest_tells_the_state_of_the_users_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    monkeypatch.chdir(mine)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    RunDirectory(tmp_path / "outside").prepare({}, {})
+    assert json.loads((tmp_path / "outside/run.json").read_text())["git"] is None
+    who = ("-c", "user.name=me", "-c", "user.email=me@example.org")
+    for arguments in (("init", "-q"), (*who, "commit", "-q", "--allow-empty", "-m", "mine")):
+        subprocess.run(["git", *arguments], check=True)
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    (mine / "new.py").write_text("")
+    RunDirectory(tmp_path / "inside").prepare({}, {})
+    assert json.loads((tmp_path / "inside/run.json").read_text())["git"] == {"commit": commit, "dirty": True}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eef_framework.config.schema import RunConfig
-from eef_framework.errors import ConfigError
+from eef_framework.errors import AttributorFailure, ConfigError
 from eef_framework.pipeline.attribution import to_attribute, try_to_attribute
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.episodes import gather
@@ -45,6 +45,7 @@ class Attribute(Phase):
         demonstrations = self.demonstrations.read()
         recorded = RecordedSimulations(self.simulations.read(), rule, demonstrations)
         chosen = to_attribute(demonstrations, rule, self.variant.explore)
-        found = context.wait_for(gather(try_to_attribute(attributor, trajectory, recorded) for trajectory in chosen))
+        failed: list[AttributorFailure] = []
+        found = context.wait_for(gather(try_to_attribute(attributor, each, recorded, failed) for each in chosen))
         self.attributions.write(found)
         return Outcome(rows={self.attributions.path.name: len(found)})

@@ -155,17 +155,18 @@ class Explore(Phase):
             await initial
             return []
         chosen = to_attribute(demonstrations, simulator.rule, settings)
+        failed: list[AttributorFailure] = []
         _, attributions = await asyncio.gather(
-            initial, gather(try_to_attribute(attributor, trajectory, simulator) for trajectory in chosen)
+            initial, gather(try_to_attribute(attributor, trajectory, simulator, failed) for trajectory in chosen)
         )
-        failed = [attribution for attribution in attributions if attribution.error]
         if failed and len(failed) > MOST_ERRORS * len(attributions):
             raise AttributorFailure(
                 f"attributor {attributor.component_name()!r} failed on {len(failed)} of {len(attributions)} "
-                f"trajectories; first: {failed[0].error}",
+                f"trajectories; first: {failed[0]}",
                 "`eef check` tries an attributor on small cases.",
                 code="attributions-failed",
                 failed=len(failed),
                 trajectories=len(attributions),
-            )
+                where=failed[0].details.get("where", ""),
+            ) from failed[0]
         return attributions

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.phase import Outcome, Phase
 from eef_framework.pipeline.progress import Update
 from eef_framework.pipeline.results import TableRow, metrics_of
-from eef_framework.records import RunMetrics
 from eef_framework.report.build import build_report
 from eef_framework.runs import RunLayout, write_text
 
@@ -23,20 +22,18 @@ class Report(Phase):
         layout: the run.
         rows: the rows of the table.
         after: the phases whose costs are told.
-        metrics: the numbers, once it is done.
     """
 
     title: str = "report"
     layout: RunLayout
     rows: Sequence[TableRow]
     after: Sequence[Phase]
-    metrics: RunMetrics = field(default_factory=lambda: RunMetrics(threshold=0.0))
 
     charged: ClassVar[bool] = False
 
     def work(self, context: RunContext, update: Update) -> Outcome:
         """Count, and write both."""
-        self.metrics = metrics_of(context.config.method, self.rows, self.after, context.config.success)
-        write_text(self.layout.metrics, self.metrics.model_dump_json(indent=2) + "\n")
+        metrics = metrics_of(context.config.method, self.rows, self.after, context.config.success)
+        write_text(self.layout.metrics, metrics.model_dump_json(indent=2) + "\n")
         build_report(self.layout.path)
         return Outcome()

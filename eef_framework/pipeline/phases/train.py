@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from eef_framework.config.schema import RunConfig
+from eef_framework.config.schema import ComponentSpec, RunConfig
 from eef_framework.errors import TrainerFailure, boundary
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.phase import Outcome, Phase, Weights
@@ -32,7 +31,7 @@ class Train(Phase):
     """
 
     title: str = "train"
-    trainer: dict[str, Any]
+    trainer: ComponentSpec
     examples: Rows[Example]
     start: Weights
     folder: Path

@@ -1,0 +1,266 @@
+"""A run to look at in Python: its results, trajectories and attributions, as records and as data frames."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import ValidationError
+
+from eef_framework.errors import CorruptFile, EefError, StorageError, storage
+from eef_framework.evaluation.wording import ONE_TRAINING, count, describe, duration, percent, plus_minus
+from eef_framework.records import Attribution, Difference, ResultRow, RunMetrics, SuccessRule, Trajectory
+from eef_framework.runs import PhaseName, RunLayout, StageKey, read_rows
+
+if TYPE_CHECKING:
+    import pandas
+
+
+class RunResults:
+    """The results of a run, read from its folder. In a notebook, it shows its table.
+
+    Args:
+        path: the run directory. It may belong to a run that isn't finished.
+
+    Attributes:
+        path: the run directory.
+        metrics: rates, rewards, costs and comparisons; without rows as long as the run isn't finished.
+
+    Raises:
+        StorageError: there is no run directory.
+        CorruptFile: its numbers or its configuration don't read.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).expanduser()
+        self.layout = RunLayout(self.path)
+        if not self.layout.manifest.exists():
+            raise StorageError(
+                f"{str(self.path)!r} isn't a run directory: {self.layout.manifest.name} is missing",
+                "Give the folder that `eef-run` or `run()` wrote.",
+                code="not-a-run",
+                path=str(self.path),
+            )
+        self.config: dict[str, Any] = _read_config(self.layout)
+        self.metrics = _read_metrics(self.layout, self.config)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has its final numbers."""
+        return self.layout.metrics.exists()
+
+    @property
+    def rows(self) -> tuple[ResultRow, ...]:
+        """The rows of the table."""
+        return self.metrics.rows
+
+    @property
+    def differences(self) -> tuple[Difference, ...]:
+        """The comparisons, each paired by task."""
+        return self.metrics.differences
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.layout.report
+
+    def trajectories(
+        self, phase: PhaseName | None = None, method: str | None = None, iteration: int | None = None
+    ) -> list[Trajectory]:
+        """Return episodes.
+
+        Args:
+            phase: `collect` (the expert's demonstrations), `explore` or `evaluate`; None for all.
+            method: of this method only; empty for those that all methods share.
+            iteration: of this iteration only.
+
+        Raises:
+            CorruptFile: a line doesn't read.
+        """
+        return [row for _, row in self._trajectories(phase, method, iteration)]
+
+    def attributions(self, method: str | None = None, iteration: int | None = None) -> list[Attribution]:
+        """Return the verdicts on the expert's actions.
+
+        Args:
+            method: of this method only.
+            iteration: of this iteration only.
+        """
+        return [row for _, row in self._attributions(method, iteration)]
+
+    def results_frame(self) -> pandas.DataFrame:
+        """Return the table as a data frame: a row for each actor, with intervals and costs.
+
+        Raises:
+            EefError: pandas isn't installed.
+        """
+        return _frame(
+            {
+                "label": row.label,
+                "method": row.method,
+                "iteration": row.iteration,
+                "split": row.evaluation.split,
+                "episodes": row.evaluation.episodes,
+                **{
+                    f"{name}{end}": getattr(getattr(row.evaluation, name), field)
+                    for name in ("success", "reward", "steps")
+                    for end, field in (("", "mean"), ("_low", "low"), ("_high", "high"))
+                },
+                "errors": row.evaluation.errors,
+                **{f"cost_{name}": value for name, value in row.cost.model_dump().items()},
+            }
+            for row in self.rows
+        )
+
+    def trajectories_frame(
+        self, phase: PhaseName | None = None, method: str | None = None, iteration: int | None = None
+    ) -> pandas.DataFrame:
+        """Return episodes as a data frame: a row for each, without its steps.
+
+        Raises:
+            EefError: pandas isn't installed.
+        """
+        rule = SuccessRule(threshold=self.metrics.threshold)
+        return _frame(
+            {
+                "id": row.id,
+                "phase": key.phase,
+                "method": key.method,
+                "iteration": key.iteration,
+                "actor": row.actor,
+                "task": row.task.id,
+                "split": row.task.split,
+                "kind": row.task.kind,
+                "origin": row.origin.trajectory if row.origin else None,
+                "state": row.own_from,
+                "steps": len(row.steps),
+                "reward": row.reward,
+                "success": rule.holds(row),
+                "ending": row.ending,
+                "error": row.error,
+                "seconds": row.seconds,
+            }
+            for key, row in self._trajectories(phase, method, iteration)
+        )
+
+    def attributions_frame(self, method: str | None = None, iteration: int | None = None) -> pandas.DataFrame:
+        """Return verdicts as a data frame: a row for each segment of each demonstration.
+
+        Raises:
+            EefError: pandas isn't installed.
+        """
+        return _frame(
+            {
+                "trajectory": row.trajectory,
+                "method": key.method,
+                "iteration": key.iteration,
+                "attributor": row.method,
+                "start": segment.start,
+                "end": segment.end,
+                "verdict": segment.verdict.value,
+                "reason": segment.reason,
+            }
+            for key, row in self._attributions(method, iteration)
+            for segment in row.segments
+        )
+
+    def _trajectories(
+        self, phase: PhaseName | None, method: str | None, iteration: int | None
+    ) -> Iterator[tuple[StageKey, Trajectory]]:
+        for key in self._stages(method, iteration):
+            path = self.layout.trajectories(key)
+            if phase in (None, key.phase) and path.exists():
+                yield from ((key, row) for row in read_rows(path, Trajectory))
+
+    def _attributions(self, method: str | None, iteration: int | None) -> Iterator[tuple[StageKey, Attribution]]:
+        for key in self._stages(method, iteration):
+            path = self.layout.attributions(key.method, key.iteration)
+            if key.phase == "explore" and path.exists():
+                yield from ((key, row) for row in read_rows(path, Attribution))
+
+    def _stages(self, method: str | None, iteration: int | None) -> Iterator[StageKey]:
+        for key in self.layout.stages():
+            if method in (None, key.method) and iteration in (None, key.iteration):
+                yield key
+
+    def __repr__(self) -> str:
+        rows = "".join(f"\n  {row.label}: success {percent(row.evaluation.success)} %" for row in self.rows)
+        return f"run {str(self.path)!r}{rows or ' (not finished)'}"
+
+    def _repr_html_(self) -> str:
+        """Show the table in a notebook."""
+        heads = ("", "split", "success %", "reward", "steps", "simulations", "tokens", "time")
+        rows = [
+            (
+                row.label,
+                row.evaluation.split,
+                percent(row.evaluation.success),
+                plus_minus(row.evaluation.reward),
+                f"{row.evaluation.steps.mean:.1f}",
+                count(row.cost.simulations),
+                count(row.cost.computed_tokens + row.cost.trained_tokens),
+                duration(row.cost.seconds),
+            )
+            for row in self.rows
+        ]
+        sentences = [describe(each) for each in self.differences]
+        sentences += [*self.metrics.notes, *([ONE_TRAINING] if sentences else []), f"Report: {self.report}"]
+        if not self.finished:
+            sentences.insert(0, "This run isn't finished.")
+        table = f"<table><thead>{_line(heads, 'th')}</thead><tbody>{''.join(map(_line, rows))}</tbody></table>"
+        return table + "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences)
+
+
+def load_run(path: str | Path) -> RunResults:
+    """Return the results of a run that was done before, finished or not.
+
+    Args:
+        path: the run directory.
+
+    Raises:
+        StorageError: it isn't a run directory.
+        CorruptFile: its numbers or its configuration don't read.
+    """
+    return RunResults(path)
+
+
+def _line(cells: Iterable[str], tag: str = "td") -> str:
+    return f"<tr>{''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in cells)}</tr>"
+
+
+def _read_config(layout: RunLayout) -> dict[str, Any]:
+    try:
+        with storage(layout.config, "reading"):
+            config = yaml.safe_load(layout.config.read_text(encoding="utf-8"))
+    except (ValueError, yaml.YAMLError) as cause:
+        raise CorruptFile(f"{layout.config} doesn't read: {cause}", path=str(layout.config)) from cause
+    return config if isinstance(config, dict) else {}
+
+
+def _read_metrics(layout: RunLayout, config: dict[str, Any]) -> RunMetrics:
+    if not layout.metrics.exists():
+        return RunMetrics(threshold=SuccessRule.model_validate(config.get("success") or {}).threshold)
+    try:
+        with storage(layout.metrics, "reading"):
+            return RunMetrics.model_validate_json(layout.metrics.read_bytes())
+    except ValidationError as cause:
+        raise CorruptFile(
+            f"{layout.metrics} doesn't read: {cause.errors()[0]['msg']}",
+            "Run the command again: it writes this file anew.",
+            path=str(layout.metrics),
+        ) from cause
+
+
+def _frame(rows: Iterable[dict[str, Any]]) -> pandas.DataFrame:
+    try:
+        import pandas
+    except ImportError as cause:
+        raise EefError(
+            "data frames need pandas, which isn't installed",
+            "pip install 'eef-framework[pandas]'",
+            code="pandas-missing",
+        ) from cause
+    return pandas.DataFrame(list(rows))

@@ -1,0 +1,157 @@
+"""Components are built once; objects that are handed over in Python are used as they are."""
+
+import asyncio
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from pydantic import ConfigDict, PrivateAttr, ValidationError
+
+from eef_framework import load_run, run
+from eef_framework.config.loading import load_config
+from eef_framework.config.schema import RunConfig
+from eef_framework.interfaces import Attributor, Filter, Simulate
+from eef_framework.plugins import Registry, load_plugins
+from eef_framework.records import Attribution, Example, Trajectory
+from eef_framework.testing.corridor import Corridor
+from eef_framework.testing.memory import MemoryPolicy, MemoryTrainer
+from eef_framework.testing.wanderer import Wanderer
+
+SETTINGS: dict[str, Any] = {
+    "environment": "corridor",
+    "expert": {"name": "wanderer", "skill": 0.5},
+    "policy": "memory",
+    "format": {"history": 1},
+    "iterations": 1,
+    "collect": {"tasks": {"count": 8}},
+    "clone": {"trainer": "memory"},
+    "evaluate": {"tasks": {"count": 6}},
+}
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return load_plugins(["eef_framework.testing.plugin"], {})
+
+
+class Counted(Corridor):
+    """Counts how many of it are built and closed."""
+
+    name: ClassVar[str] = "counted"
+    built: ClassVar[int] = 0
+    closed: ClassVar[int] = 0
+
+    def model_post_init(self, context: Any) -> None:
+        super().model_post_init(context)
+        Counted.built += 1
+
+    def close(self) -> None:
+        Counted.closed += 1
+
+
+class CountedFilter(Filter):
+    """Counts how often it was asked."""
+
+    name: ClassVar[str] = "counted-filter"
+    built: ClassVar[int] = 0
+    _asked: int = PrivateAttr(default=0)
+
+    def model_post_init(self, context: Any) -> None:
+        super().model_post_init(context)
+        CountedFilter.built += 1
+
+    def apply(self, examples: list[Example], seed: int) -> list[Example]:  # type: ignore[override]
+        self._asked += 1
+        return examples
+
+
+def test_every_component_is_built_once(registry: Registry, tmp_path: Path) -> None:
+    registry.register(Counted, CountedFilter)
+    Counted.built = Counted.closed = CountedFilter.built = 0
+    changed = {"environment": "counted", "filters": ["counted-filter"], "iterations": 2}
+    run(load_config(SETTINGS | changed, registry=registry), registry, tmp_path / "run")
+    assert (Counted.built, Counted.closed, CountedFilter.built) == (1, 1, 1)
+
+
+def test_a_configuration_can_be_run_twice(registry: Registry, tmp_path: Path) -> None:
+    registry.register(Counted)
+    config = load_config(SETTINGS | {"environment": "counted"}, registry=registry)
+    Counted.built = Counted.closed = 0
+    results = [run(config, registry, tmp_path / name) for name in "ab"]
+    assert Counted.closed == 2  # each run closes what was built for it
+    assert results[0].rows[0].evaluation == results[1].rows[0].evaluation
+
+
+def test_objects_and_local_classes_are_used_as_they_are_with_their_live_state(tmp_path: Path) -> None:
+    class Thinker(Attributor):
+        """Isn't importable, and has state that no settings tell."""
+
+        model_config = ConfigDict(arbitrary_types_allowed=True)
+
+        callback: Any = None
+        _seen: list[str] = PrivateAttr(default_factory=list)
+
+        async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Attribution:
+            self._seen.append(trajectory.id)
+            return Attribution(trajectory=trajectory.id, length=len(trajectory.steps))
+
+    environment, filter_ = Counted(), CountedFilter()
+    thinker = Thinker(callback=lambda: None)
+    Counted.built = Counted.closed = 0
+    config = RunConfig(
+        environment=environment,
+        expert=Wanderer(),
+        policy=MemoryPolicy(),
+        format={"history": 1},
+        iterations=1,
+        collect={"tasks": {"split": "train", "count": 8}},
+        clone={"trainer": MemoryTrainer()},
+        attributor=thinker,
+        filters=[filter_],
+        evaluate={"tasks": {"split": "test", "count": 6}},
+    )
+    run(config, Registry(), tmp_path)
+    assert len(thinker._seen) == 8
+    assert filter_._asked == 1
+    assert (Counted.built, Counted.closed) == (0, 0)  # whoever built it closes it
+    recorded = load_run(tmp_path).config["attributor"]
+    assert recorded["name"].endswith("<locals>.Thinker")
+    assert recorded["callback"] == "<builtins.function>"
+    run(config, Registry(), tmp_path)  # taken up
+
+
+def test_objects_stay_themselves_in_baselines(tmp_path: Path) -> None:
+    bold = tmp_path / "bold.yaml"
+    bold.write_text("method: bold\nselect: {prefix_loss: all}\n")
+    filter_ = CountedFilter()
+    settings = SETTINGS | {"environment": Corridor(), "expert": Wanderer(), "filters": [filter_]}
+    settings |= {"policy": MemoryPolicy(), "clone": {"trainer": MemoryTrainer()}, "baselines": [str(bold)]}
+    CountedFilter.built = 0
+    run(settings, Registry(), tmp_path / "run")
+    assert (CountedFilter.built, filter_._asked) == (0, 2)
+
+
+def test_a_class_in_place_of_an_object_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"hand over an object of it: Corridor\(\)"):
+        RunConfig(environment=Corridor)
+
+
+def test_strings_and_mappings_are_taken_where_people_pass_them(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run(SETTINGS, registry, "here/run")
+    assert done.path == Path("here/run")
+    assert load_run("here/run").metrics == done.metrics
+    assert run(SETTINGS, registry).path == Path("runs/eef")
+    config = load_config(SETTINGS, {"seed": 3, "evaluate.tasks.count": 4}, {}, registry)
+    assert (config.seed, config.evaluate.tasks.count, config.evaluate.tasks.split) == (3, 4, "test")
+    assert load_config(SETTINGS, "seed=4", {}, registry).seed == 4
+
+
+def test_a_run_works_where_an_event_loop_runs(registry: Registry, tmp_path: Path) -> None:
+    async def cell() -> Any:
+        return run(SETTINGS, registry, tmp_path / "notebook")
+
+    in_notebook, in_script = asyncio.run(cell()), run(SETTINGS, registry, tmp_path / "script")
+    assert [row.evaluation for row in in_notebook.rows] == [row.evaluation for row in in_script.rows]
