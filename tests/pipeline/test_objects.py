@@ -12,7 +12,7 @@ from eef_framework.config.loading import load_config
 from eef_framework.config.schema import RunConfig
 from eef_framework.interfaces import Attributor, Filter, Simulate
 from eef_framework.plugins import Registry, load_plugins
-from eef_framework.records import Attribution, Example, Trajectory
+from eef_framework.records import Example, Segment, Trajectory
 from eef_framework.testing.corridor import Corridor
 from eef_framework.testing.memory import MemoryPolicy, MemoryTrainer
 from eef_framework.testing.wanderer import Wanderer
@@ -91,9 +91,9 @@ def test_objects_and_local_classes_are_used_as_they_are_with_their_live_state(tm
         callback: Any = None
         _seen: list[str] = PrivateAttr(default_factory=list)
 
-        async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Attribution:
+        async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> list[Segment]:
             self._seen.append(trajectory.id)
-            return Attribution(trajectory=trajectory.id, length=len(trajectory.steps))
+            return []
 
     environment, filter_ = Counted(), CountedFilter()
     thinker = Thinker(callback=lambda: None)
