@@ -39,6 +39,7 @@ from eef_framework.interfaces import Policy, Sampling
 from eef_framework.plugins import load_plugins
 from eef_framework.policies import TransformersPolicy
 from eef_framework.records import Checkpoint, Response
+from eef_framework.rollout import demonstrations
 from eef_framework.seeds import derive
 
 FORMAT = ChatFormat(style="action")
@@ -150,7 +151,7 @@ def played(environment: str, expert: str, count: int):
         )
 
     async def collect():
-        return [trajectory async for trajectory in who.demonstrate(world, tasks, 0)]
+        return [trajectory async for trajectory in demonstrations(who, world, tasks, 0)]
 
     return world, asyncio.run(collect())
 

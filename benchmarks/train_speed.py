@@ -21,6 +21,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from eef_framework.rollout import demonstrations
+
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 RATE, CLIP = 1e-4, 1.0
 ROOM = 1024
@@ -79,7 +81,7 @@ def trajectories(count: int, mode: str) -> list:
 
     async def collect() -> list:
         with Shop(mode=mode) as shop:
-            return [row async for row in Shopper().demonstrate(shop, shop.tasks("train")[:count], 0)]
+            return [row async for row in demonstrations(Shopper(), shop, shop.tasks("train")[:count], 0)]
 
     return asyncio.run(collect())
 

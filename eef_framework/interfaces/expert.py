@@ -33,5 +33,5 @@ class Expert(Component):
             seed: a task's demonstration depends on it and on the task, not on the other tasks.
 
         Yields:
-            One trajectory a task, failures included; its id is `expert_id(name, task)` of `eef_framework.rollout`.
+            One trajectory a task, failures included. Its id and actor are filled in by the framework.
         """

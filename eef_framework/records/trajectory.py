@@ -141,11 +141,11 @@ Ending = Literal["terminated", "truncated", "step-limit", "time-limit", "gave-up
 class Trajectory(Row):
     """A whole episode: the initial observation, then steps. For a simulation, replayed steps included."""
 
-    id: str
-    """Unique within a run, and the same when the run is repeated."""
+    id: str = ""
+    """Unique within a run, and the same when the run is repeated. The framework fills it in."""
     task: Task
-    actor: str
-    """Who acted: `expert/shopper`, `agent/clone`."""
+    actor: str = ""
+    """Which policy or expert acted: `expert/shopper`, `agent/clone`. The framework fills it in."""
     seed: int = 0
     origin: Origin | None = None
     """Set for simulations from an intermediate state."""

@@ -1,6 +1,7 @@
 """Playing: one episode, many episodes, simulations from intermediate states."""
 
 from eef_framework.rollout.attribution import attribute
+from eef_framework.rollout.demonstrations import demonstrations
 from eef_framework.rollout.episode import Player
 from eef_framework.rollout.ids import expert_id, simulation_id
 from eef_framework.rollout.recorded import RecordedSimulations
@@ -14,6 +15,7 @@ __all__ = [
     "Simulations",
     "Simulator",
     "attribute",
+    "demonstrations",
     "expert_id",
     "simulation_id",
 ]

@@ -11,7 +11,6 @@ from typing import ClassVar
 from eef_framework.errors import EnvironmentFailure, ExpertFailure, boundary
 from eef_framework.interfaces import Environment, Expert, Session
 from eef_framework.records import Ending, Observation, Step, Task, Trajectory
-from eef_framework.rollout.ids import expert_id
 from eef_framework.seeds import derive
 
 AT_ONCE = 8
@@ -87,9 +86,7 @@ class ScriptedExpert(Expert):
         except EnvironmentFailure as failure:
             ending, error = "error", str(failure)
         return Trajectory(
-            id=expert_id(self.component_name(), task),
             task=task,
-            actor=f"expert/{self.component_name()}",
             seed=seed,
             initial=initial,
             steps=tuple(steps),

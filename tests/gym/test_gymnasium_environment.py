@@ -220,7 +220,7 @@ def test_an_expert_demonstrates_on_it():
     check_expert(Skater(), lake)
 
     async def demonstrations():
-        return [each async for each in Skater().demonstrate(lake, lake.tasks("train")[:40], 0)]
+        return [each async for each in demonstrations(Skater(), lake, lake.tasks("train")[:40], 0)]
 
     rewards = [each.reward for each in asyncio.run(demonstrations())]
     assert set(rewards) == {0.0, 1.0}

@@ -21,7 +21,7 @@ from eef_framework.records import (
     Trajectory,
     Verdict,
 )
-from eef_framework.rollout import Player, RecordedSimulations, Simulator, attribute
+from eef_framework.rollout import Player, RecordedSimulations, Simulator, attribute, demonstrations
 from eef_framework.runs import RowFile
 from eef_framework.testing.corridor import Corridor, best_action
 from eef_framework.testing.queue_policy import ScriptedPolicy
@@ -105,7 +105,7 @@ class World:
         )
 
     async def demonstrate(self) -> list[Trajectory]:
-        return [each async for each in Wanderer().demonstrate(self.corridor, self.tasks, 0)]
+        return [each async for each in demonstrations(Wanderer(), self.corridor, self.tasks, 0)]
 
     def attribute(self, attributor: Attributor, trajectories: Sequence[Trajectory]) -> list[Attribution]:
         async def all_of_them() -> list[Attribution]:

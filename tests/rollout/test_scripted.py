@@ -5,7 +5,7 @@ from typing import ClassVar
 import pytest
 
 from eef_framework.errors import EnvironmentFailure, ExpertFailure
-from eef_framework.rollout import ScriptedExpert, expert_id
+from eef_framework.rollout import ScriptedExpert, demonstrations, expert_id
 from eef_framework.rollout.scripted import AT_ONCE
 from eef_framework.testing.corridor import Corridor, best_action
 
@@ -40,7 +40,7 @@ class Flaky(Corridor):
 
 def demonstrate(expert, environment, count=6, seed=0):
     async def collect():
-        return [row async for row in expert.demonstrate(environment, environment.tasks("train")[:count], seed)]
+        return [row async for row in demonstrations(expert, environment, environment.tasks("train")[:count], seed)]
 
     return asyncio.run(collect())
 

@@ -7,7 +7,7 @@ import pytest
 from eef_framework.chat.format import ChatFormat
 from eef_framework.interfaces import Sampling
 from eef_framework.records import SuccessRule, Trajectory
-from eef_framework.rollout import Player, Simulator
+from eef_framework.rollout import Player, Simulator, demonstrations
 from eef_framework.rollout.simulate import TrajectorySimulate
 from eef_framework.runs import RowFile
 from eef_framework.testing.corridor import Corridor
@@ -21,7 +21,7 @@ def simulator(rows: RowFile[Trajectory], corridor: Corridor, concurrency: int = 
 
 
 async def demonstrated(corridor: Corridor, count: int) -> list[Trajectory]:
-    return [t async for t in Wanderer().demonstrate(corridor, corridor.tasks("train")[:count], 0)]
+    return [t async for t in demonstrations(Wanderer(), corridor, corridor.tasks("train")[:count], 0)]
 
 
 def test_asking_twice_gives_the_same_simulations_and_plays_them_once(tmp_path: Path) -> None:

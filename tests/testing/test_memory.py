@@ -8,6 +8,7 @@ from eef_framework.chat.format import ChatFormat
 from eef_framework.errors import NothingToTrain
 from eef_framework.interfaces import Sampling
 from eef_framework.records import Checkpoint, Cost, Example, Message, Observation
+from eef_framework.rollout import demonstrations
 from eef_framework.testing.corridor import Corridor
 from eef_framework.testing.memory import MemoryPolicy, MemoryTrainer, read_table
 from eef_framework.testing.wanderer import Wanderer
@@ -115,7 +116,7 @@ def test_cloning_the_wanderers_successes_beats_answering_at_random(base):
 
     async def demonstrate() -> list[Example]:
         tasks = environment.tasks("train")
-        played = [trajectory async for trajectory in Wanderer().demonstrate(environment, tasks, 0)]
+        played = [trajectory async for trajectory in demonstrations(Wanderer(), environment, tasks, 0)]
         won = [trajectory for trajectory in played if trajectory.reward == 1.0]
         return [e for t in won for e in words.examples(t, [1.0] * len(t.steps), environment.instructions, "expert")]
 

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from eef_framework.records import Task, Trajectory
-from eef_framework.rollout import expert_id
+from eef_framework.rollout import demonstrations, expert_id
 from eef_framework.testing.corridor import Corridor
 from eef_framework.testing.wanderer import Wanderer
 
@@ -13,7 +13,7 @@ def demonstrate(tasks: list[Task] | None = None, seed: int = 0, **settings) -> l
 
     async def collect() -> list[Trajectory]:
         played = environment.tasks("train") if tasks is None else tasks
-        return [trajectory async for trajectory in Wanderer(**settings).demonstrate(environment, played, seed)]
+        return [trajectory async for trajectory in demonstrations(Wanderer(**settings), environment, played, seed)]
 
     return asyncio.run(collect())
 

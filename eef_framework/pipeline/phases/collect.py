@@ -16,6 +16,7 @@ from eef_framework.pipeline.phase import Outcome, Phase, Planned
 from eef_framework.pipeline.progress import Counter, Update
 from eef_framework.pipeline.rows import Rows
 from eef_framework.records import Task, Trajectory
+from eef_framework.rollout import demonstrations
 from eef_framework.runs import RowFile
 from eef_framework.seeds import derive
 
@@ -118,7 +119,7 @@ async def _demonstrate(
     who = f"expert {expert.component_name()!r}"
     if owed:
         with boundary(ExpertFailure, who, f"demonstrating {len(owed)} tasks"):
-            async for trajectory in expert.demonstrate(context.environment, owed, seed):
+            async for trajectory in demonstrations(expert, context.environment, owed, seed):
                 rows.append(trajectory)
                 counter.add(rule.holds(trajectory))
     found = latest(rows.rows, key=lambda row: row.task.id)
@@ -131,6 +132,6 @@ async def _demonstrate(
             code="tasks-missing",
             missing=missing,
         )
-    demonstrations = [found[task.id] for task in tasks]
-    check_errors(demonstrations)
-    return demonstrations
+    in_task_order = [found[task.id] for task in tasks]
+    check_errors(in_task_order)
+    return in_task_order

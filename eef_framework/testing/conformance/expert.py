@@ -12,7 +12,6 @@ from eef_framework.errors import ReplayDivergence
 from eef_framework.event_loop import run_coroutine
 from eef_framework.interfaces import Environment, Expert, Session, replay
 from eef_framework.records import Task, Trajectory
-from eef_framework.rollout import expert_id
 from eef_framework.testing.conformance.subject import EnvironmentSubject, difference
 from eef_framework.testing.conformance.violation import Violation, quoted, require, rule_of, run_checks
 
@@ -113,24 +112,6 @@ def every_task_is_demonstrated_once(subject: ExpertSubject) -> Violation | None:
     return None
 
 
-def demonstrations_are_signed(subject: ExpertSubject) -> Violation | None:
-    """A demonstration's id, actor and task are those that the contract says."""
-    name, tasks = subject.expert.component_name(), {task.id: task for task in subject.tasks}
-    for each in subject.demonstrations:
-        task = tasks[each.task.id]
-        expected = {"id": expert_id(name, task), "actor": f"expert/{name}", "task": task}
-        for what, value in expected.items():
-            if (actual := getattr(each, what)) != value:
-                return Violation(
-                    rule_of(demonstrations_are_signed),
-                    f"task {task.id!r}, {what}",
-                    quoted(value),
-                    quoted(actual),
-                    "Set id=expert_id(self.component_name(), task), actor=f'expert/{name}', and the task as given.",
-                )
-    return None
-
-
 def demonstrations_survive_the_disk(subject: ExpertSubject) -> Violation | None:
     """A demonstration that was written and read back is the same."""
     for each in subject.demonstrations:
@@ -207,7 +188,6 @@ def failures_are_recorded(subject: ExpertSubject) -> Violation | None:
 
 
 CHECKS = (
-    demonstrations_are_signed,
     demonstrations_survive_the_disk,
     demonstrations_can_be_replayed,
     demonstrations_depend_on_seed_and_task_alone,

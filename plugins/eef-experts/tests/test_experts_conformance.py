@@ -16,6 +16,7 @@ from eef_framework.cli import run as eef_run
 from eef_framework.config.loading import load_config
 from eef_framework.plugins import load_plugins
 from eef_framework.records import Trajectory
+from eef_framework.rollout import demonstrations
 from eef_framework.runs import read_rows, write_rows
 from eef_framework.testing.conformance import check_expert
 from eef_framework.testing.corridor import Corridor
@@ -55,7 +56,7 @@ def test_a_recording_keeps_its_contract(tmp_path, replay):
     corridor = Corridor()
 
     async def wander():
-        return [each async for each in Wanderer().demonstrate(corridor, corridor.tasks("train"), 0)]
+        return [each async for each in demonstrations(Wanderer(), corridor, corridor.tasks("train"), 0)]
 
     write_rows(tmp_path / "x.jsonl", asyncio.run(wander()))
     check_expert(RecordingExpert(file=str(tmp_path / "x.jsonl"), replay=replay), corridor)

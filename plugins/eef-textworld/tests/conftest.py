@@ -8,6 +8,7 @@ from eef_textworld.environment import TextWorld
 
 from eef_framework.interfaces import Environment, Expert
 from eef_framework.records import Task, Trajectory
+from eef_framework.rollout import demonstrations
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +29,7 @@ class Demonstrations:
         self, expert: Expert, environment: Environment, tasks: Sequence[Task], seed: int = 0
     ) -> list[Trajectory]:
         async def collect() -> list[Trajectory]:
-            return [trajectory async for trajectory in expert.demonstrate(environment, tasks, seed)]
+            return [trajectory async for trajectory in demonstrations(expert, environment, tasks, seed)]
 
         return asyncio.run(collect())
 

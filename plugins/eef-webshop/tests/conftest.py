@@ -8,6 +8,7 @@ from eef_webshop.generated.shop import Shop
 
 from eef_framework.interfaces import Expert
 from eef_framework.records import Task, Trajectory
+from eef_framework.rollout import demonstrations
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +24,7 @@ def text_shop() -> Shop:
 class Demonstrations:
     def __call__(self, expert: Expert, shop: Shop, tasks: Sequence[Task], seed: int = 0) -> list[Trajectory]:
         async def collect() -> list[Trajectory]:
-            return [trajectory async for trajectory in expert.demonstrate(shop, tasks, seed)]
+            return [trajectory async for trajectory in demonstrations(expert, shop, tasks, seed)]
 
         return asyncio.run(collect())
 

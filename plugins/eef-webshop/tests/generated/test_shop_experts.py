@@ -108,10 +108,11 @@ PROGRAM = """
 import asyncio, hashlib
 from eef_webshop.generated.shop import Shop
 from eef_webshop.generated.shopper import Shopper
+from eef_framework.rollout import demonstrations
 async def main():
     shop = Shop()
     digest = hashlib.sha256()
-    async for shown in Shopper().demonstrate(shop, shop.tasks("test")[:60], 5):
+    async for shown in demonstrations(Shopper(), shop, shop.tasks("test")[:60], 5):
         digest.update(shown.model_dump_json().encode())
     print(digest.hexdigest())
 asyncio.run(main())
