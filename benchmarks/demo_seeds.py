@@ -22,6 +22,7 @@ from pathlib import Path
 
 from eef_framework.evaluation.intervals import over_seeds
 from eef_framework.records import Estimate, ResultRow, RunMetrics
+from eef_framework.resources import available_cores
 
 HERE = Path(__file__).parent
 NAIVE = "sft-all"
@@ -66,7 +67,7 @@ def one_seed(seed: int, arguments: argparse.Namespace, baselines: Sequence[str])
     command = [sys.executable, "-c", start, "demo", "--seed", str(seed), "--out", str(out)]
     for setting in settings:
         command += ["--set", setting]
-    threads = max(1, (os.cpu_count() or 1) // arguments.jobs)
+    threads = max(1, available_cores() // arguments.jobs)
     arguments.out.mkdir(parents=True, exist_ok=True)
     with (arguments.out / f"seed-{seed}.log").open("a") as log:
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}

@@ -31,6 +31,8 @@ import psutil
 from eef_sciworld.environment import SciWorld
 from eef_sciworld.launch import find_java
 
+from eef_framework.resources import available_cores
+
 TYPES = ("find-living-thing", "find-plant", "lifespan-longest-lived", "identify-life-stages-2", "chemistry-mix")
 """Of the task types with short solutions, five of different topics."""
 ACTIONS = (
@@ -53,8 +55,8 @@ def main() -> None:
             return []
 
     turns = 2 if arguments.quick else 7
-    sessions = arguments.sessions or max(2, len(os.sched_getaffinity(0)))
-    result: dict[str, Any] = {"cpus": len(os.sched_getaffinity(0)), "load": os.getloadavg()[0], "sessions": sessions}
+    sessions = arguments.sessions or max(2, available_cores())
+    result: dict[str, Any] = {"cpus": available_cores(), "load": os.getloadavg()[0], "sessions": sessions}
     with SciWorld(types=TYPES, max_steps=100, call_timeout_s=TIMEOUT_S, slots=64) as environment:
         tasks = some_of_each_type(environment, 1 if arguments.quick else 2)
         stock, unlisted = ScienceWorldEnv("", envStepLimit=10_000), Unlisted("", envStepLimit=10_000)

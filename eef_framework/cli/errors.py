@@ -15,6 +15,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from eef_framework.errors import ConfigError, EefError, EefWarning
+from eef_framework.resources import limit_threads
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it (128 + SIGINT)."""
@@ -29,6 +30,7 @@ def run_app(app: typer.Typer) -> None:
     # torch's threads shall sleep, not spin, while they wait for one another: where another process wants a core,
     # spinning makes everything several times slower. Read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    limit_threads()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = functools.partial(_warned, warnings.showwarning)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from eef_framework.resources import available_memory
+
 
 def free_memory(device: str) -> int:
-    """Return how much of a device's memory is free, in bytes."""
+    """Return how much of a device's memory is free, in bytes; on a processor, what a container's limits leave."""
     if device == "cuda":
         import torch
 
         return int(torch.cuda.mem_get_info()[0])
-    import psutil  # type: ignore[import-untyped]  # comes with accelerate
-
-    return int(psutil.virtual_memory().available)
+    return available_memory()
 
 
 def bytes_per_token(model: Any) -> int:

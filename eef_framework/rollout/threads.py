@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import copy_context
@@ -12,9 +11,11 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
 
+from eef_framework.resources import available_cores
+
 T = TypeVar("T")
 
-AT_ONCE = min(32, (os.cpu_count() or 1) + 4)
+AT_ONCE = min(32, available_cores() + 4)
 """Most calls at a time."""
 
 

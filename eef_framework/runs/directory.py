@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import subprocess
@@ -19,6 +18,7 @@ import yaml
 from eef_framework.errors import ConfigError, CorruptFile, RunConflict, storage
 from eef_framework.runs.atomic import write_json, write_text
 from eef_framework.runs.layout import RunLayout
+from eef_framework.runs.lock import locked
 
 RUN_FORMAT = 1
 
@@ -104,15 +104,7 @@ class RunDirectory:
         Raises:
             RunConflict: another process does.
         """
-        with storage(self.path, "opening the lock file in"):
-            lock = self.layout.lock.open("w")
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as cause:
-                raise RunConflict(
-                    f"another process is writing to {str(self.path)!r}", "Wait for it, or choose another --out."
-                ) from cause
+        with locked(self.layout.lock, self.path):
             yield
 
 

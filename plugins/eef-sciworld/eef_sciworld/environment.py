@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from importlib.metadata import version
-from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, field_validator
@@ -13,6 +12,7 @@ from pydantic import Field, PrivateAttr, field_validator
 from eef_framework.errors import EnvironmentFailure, UnknownName
 from eef_framework.interfaces import Environment
 from eef_framework.records import Task, fingerprint
+from eef_framework.resources import available_memory
 from eef_framework.seeds import derive
 from eef_sciworld.jvm import Jvm
 from eef_sciworld.launch import find_java
@@ -87,7 +87,7 @@ class SciWorld(Environment):
         """The simulators. The JVM starts with the first call."""
         with self._lock:
             if self._shared is None:
-                count = self.slots or min(MOST_SLOTS, max(2, _free_mb() // (2 * SLOT_MB)))
+                count = self.slots or min(MOST_SLOTS, max(2, (available_memory() >> 20) // (2 * SLOT_MB)))
                 self._shared = Slots(count, lambda: self._start(count))
             return self._shared
 
@@ -178,11 +178,3 @@ class SciWorld(Environment):
 
 def _version() -> str:
     return version("scienceworld")
-
-
-def _free_mb() -> int:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:  # not on this system
-        return 4096
-    return next((int(line.split()[1]) // 1024 for line in lines if line.startswith("MemAvailable:")), 4096)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from eef_framework.errors import CorruptFile, storage
 from eef_webshop.data.manifest import AGAIN, Manifest, read_manifest
 from eef_webshop.data.product import Product, decode
+from eef_webshop.data.reading import read_at
 
 if TYPE_CHECKING:
     import numpy as np
@@ -131,7 +132,7 @@ class Records:
 
     def __init__(self, path: Path, ends: np.ndarray[Any, Any]) -> None:
         self._path, self._ends = path, ends
-        self._file = os.open(path, os.O_RDONLY)
+        self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
 
     def read(self, index: int) -> Product:
         """Return a product.
@@ -143,7 +144,7 @@ class Records:
         if not 0 <= index < len(self._ends):
             raise IndexError(f"product {index} of a catalogue of {len(self._ends):,}")
         start = int(self._ends[index - 1]) if index else 0
-        record = os.pread(self._file, int(self._ends[index]) - start, start)
+        record = read_at(self._file, int(self._ends[index]) - start, start)
         try:
             return decode(record)
         except (ValueError, TypeError) as cause:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock
 
 
 @contextmanager
@@ -20,25 +20,20 @@ def scratch_beside(output: Path) -> Iterator[Path]:
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{output.name}.preparing-"
-    for left in output.parent.glob(f"{prefix}*"):
-        with suppress(OSError):
-            os.close(_locked(left))
-            shutil.rmtree(left)
+    for left in output.parent.iterdir():
+        if left.name.startswith(prefix):
+            with suppress(OSError):
+                with _lock(left):
+                    pass
+                shutil.rmtree(left)
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=output.parent))
-    lock = _locked(folder)
     try:
-        yield folder
+        with _lock(folder):
+            yield folder
     finally:
-        os.close(lock)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _locked(folder: Path) -> int:
-    """Open and lock a folder; fails with `OSError` if another process has."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
+def _lock(folder: Path) -> FileLock:
+    """Return a folder's lock; entering it fails with `OSError` if another process holds it."""
+    return FileLock(folder / ".lock", blocking=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 from eef_framework.errors import ConfigError, CorruptFile
 from eef_webshop.data.manifest import Source
+from eef_webshop.data.reading import read_at
 from eef_webshop.data.stream import JsonStream
 
 PRODUCTS = "items_shuffle"
@@ -98,7 +98,7 @@ class Extras:
         if asin not in self._places:
             return None
         start, size = self._places[asin]
-        return json.loads(os.pread(self._file.fileno(), size, start))
+        return json.loads(read_at(self._file.fileno(), size, start))
 
     def close(self) -> None:
         """Give up the temporary file."""

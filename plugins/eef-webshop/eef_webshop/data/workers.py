@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -10,18 +9,24 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
+from eef_framework.resources import available_cores, available_memory
+
 Batch = TypeVar("Batch")
 Result = TypeVar("Result")
 
 SMALL_FILE = 20_000_000
 """Bytes of a file that is not worth starting processes for."""
+WORKER_BYTES = 400 << 20
+"""Memory to reckon with for a process that tags: spaCy with its model, and the batches in flight."""
 AHEAD = 3
 """Batches in flight for every process."""
 
 
 def default_jobs(path: Path) -> int:
-    """Return how many processes a file is worth: as many as there are cores for this one, or one if it is small."""
-    return 1 if path.stat().st_size < SMALL_FILE else len(os.sched_getaffinity(0))
+    """Return how many processes a file is worth: one if it is small, else as many as cores and memory suffice for."""
+    if path.stat().st_size < SMALL_FILE:
+        return 1
+    return max(1, min(available_cores(), available_memory() // WORKER_BYTES))
 
 
 def in_order(work: Callable[[Batch], Result], batches: Iterable[Batch], jobs: int) -> Iterator[Result]:
