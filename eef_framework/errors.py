@@ -247,9 +247,14 @@ def storage(path: object, doing: str) -> Iterator[None]:
     try:
         yield
     except OSError as cause:
-        reason = cause.strerror or str(cause)
-        code, fix = _STORAGE.get(cause.errno or 0, ("storage", "Fix the cause and run the command again."))
-        raise StorageError(f"{doing} {str(path)!r} failed: {reason}", fix, code=code, path=str(path)) from cause
+        raise storage_error(cause, path, doing) from cause
+
+
+def storage_error(cause: OSError, path: object, doing: str) -> StorageError:
+    """Return the explained form of an operating system's error."""
+    reason = cause.strerror or str(cause)
+    code, fix = _STORAGE.get(cause.errno or 0, ("storage", "Fix the cause and run the command again."))
+    return StorageError(f"{doing} {str(path)!r} failed: {reason}", fix, code=code, path=str(path))
 
 
 _STORAGE = {
@@ -260,6 +265,7 @@ _STORAGE = {
     errno.EROFS: ("read-only", "The file system is read-only: choose another path."),
     errno.ENOENT: ("no-such-file", "Check the path."),
     errno.ENOTDIR: ("not-a-folder", "Part of the path is a file, not a folder: choose another path."),
+    errno.ENAMETOOLONG: ("name-too-long", "Choose a shorter path."),
     errno.EISDIR: ("not-a-file", "The path is a folder: name a file."),
 }
 """Number of an operating system's error -> code, and how to go on."""

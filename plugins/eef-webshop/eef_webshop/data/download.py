@@ -87,7 +87,9 @@ def download(variant: str, to: Path, origin: str | None = None, progress: Progre
         raise DownloadError(f"the files could not be fetched from {source}: {cause}", by_hand(files)) from cause
     lines = {**read_sums(to / SUMS), **{file.path.name: file.sha256 for file in fetched}}
     with storage(to / SUMS, "writing"):
-        (to / SUMS).write_text("".join(f"{digest}  {name}\n" for name, digest in sorted(lines.items())))
+        (to / SUMS).write_text(
+            "".join(f"{digest}  {name}\n" for name, digest in sorted(lines.items())), encoding="utf-8"
+        )
     return fetched
 
 
