@@ -35,6 +35,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
+from eef_framework.redaction import redact, redacted
+
 
 class EefError(Exception):
     """Root of all errors that are explained to a person.
@@ -53,11 +55,12 @@ class EefError(Exception):
     default_code: ClassVar[str] = "error"
 
     def __init__(self, message: str, fix: str = "", *, code: str | None = None, **details: Any) -> None:
-        super().__init__(message)
-        self.message = message
-        self.fix = fix
+        # Keys and passwords come in with what servers and libraries say, and errors go to terminals and into records.
+        self.message = redact(message)
+        super().__init__(self.message)
+        self.fix = redact(fix)
         self.code = code or self.default_code
-        self.details = details
+        self.details: dict[str, Any] = redacted(details)
 
     def __str__(self) -> str:
         return f"{self.message}\n  -> {self.fix}" if self.fix else self.message
@@ -73,9 +76,9 @@ class EefWarning(UserWarning):
     """
 
     def __init__(self, message: str = "", *, code: str = "warning", **details: Any) -> None:
-        super().__init__(message)
+        super().__init__(redact(message))
         self.code = code
-        self.details = details
+        self.details: dict[str, Any] = redacted(details)
 
 
 class ConfigError(EefError):
