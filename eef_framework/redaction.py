@@ -60,9 +60,14 @@ def redact(text: str) -> str:
     return text
 
 
-def redact_known(text: str) -> str:
-    """Return a text without the secrets whose values are known: for texts in which a likeness is no reason to cut."""
-    pattern = _pattern(frozenset(_secrets(os.environ)))
+def redact_known(text: str, shortest: int = SHORTEST) -> str:
+    """Return a text without the secrets whose values are known: for texts in which a likeness is no reason to cut.
+
+    Args:
+        text: any text.
+        shortest: characters of the shortest secret that is looked for.
+    """
+    pattern = _pattern(frozenset(secret for secret in _secrets(os.environ) if len(secret) >= shortest))
     return pattern.sub(HIDDEN, text) if pattern else text
 
 

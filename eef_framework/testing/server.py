@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, Self
 
@@ -19,6 +20,11 @@ Fault = Literal[
     "die",  # the connection breaks off within the answer
     "quit",  # so it does, and nobody listens any more
     "slow",  # the answer comes after `slow_s`
+    "drip",  # the line is kept open with blanks until then
+    "comments",  # so it is, with comments as in a stream of events
+    "zipped",  # the answer is compressed
+    "badly-zipped",
+    "http/1.0",  # it ends with the connection, without a length
     "garbage",  # half of a JSON document
     "html",  # a page in place of an answer
     "shape",  # JSON of another shape
@@ -38,12 +44,24 @@ Fault = Literal[
 
 
 @dataclass(frozen=True)
+class Reply:
+    """What a request is answered with in place of an answer, word for word."""
+
+    status: int
+    document: Any
+    """JSON, or bytes as they are."""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Request:
     """A request as it came in."""
 
     number: int
     """Which it is, counted from 0."""
     body: dict[str, Any]
+    headers: dict[str, str] = field(default_factory=dict)
+    """With names in lower case."""
 
     @property
     def said(self) -> str:
@@ -52,7 +70,7 @@ class Request:
 
 
 Answer = Callable[[Request], str]
-FaultOf = Callable[[Request], Fault]
+FaultOf = Callable[[Request], Fault | Reply]
 
 
 def corridor_answer(request: Request) -> str:
@@ -76,6 +94,7 @@ class ChatServer:
         retry_after_s: what 429 asks to wait for.
         slow_s: how long `slow` takes.
         list_fails: whether its list of models is an error.
+        prefix: what the paths begin with at which there is something.
     """
 
     def __init__(
@@ -93,6 +112,7 @@ class ChatServer:
         self.retry_after_s = 0.02
         self.slow_s = 0.5
         self.list_fails = False
+        self.prefix = "/v1"
         self._at_once = 0
         self._lock = threading.Lock()
         self._port = 0
@@ -124,12 +144,12 @@ class ChatServer:
     def __exit__(self, *exception: object) -> None:
         self.stop()
 
-    def received(self, body: dict[str, Any]) -> Request:
+    def received(self, body: dict[str, Any], headers: dict[str, str]) -> Request:
         """Note a request."""
         with self._lock:
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
-            self.requests.append(Request(len(self.requests), body))
+            self.requests.append(Request(len(self.requests), body, headers))
             return self.requests[-1]
 
     def answered(self) -> None:
@@ -208,7 +228,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if self._refused():
             return
-        request = chat.received(body)
+        request = chat.received(body, {name.lower(): value for name, value in self.headers.items()})
         try:
             self._answer(request, chat.fault(request))
         finally:
@@ -218,6 +238,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.gone:
             self.close_connection = True
             return True
+        if not self.path.startswith(f"{self.server.chat.prefix}/"):
+            self._send(404, b"<html><title>404</title>Not Found</html>", {"content-type": "text/html"})
+            return True
         key = self.server.chat.key
         if key and self.headers.get("authorization") != f"Bearer {key}":
             self._send(
@@ -226,8 +249,10 @@ class _Handler(BaseHTTPRequestHandler):
             return True
         return False
 
-    def _answer(self, request: Request, fault: Fault) -> None:
-        if fault in ("die", "quit"):
+    def _answer(self, request: Request, fault: Fault | Reply) -> None:
+        if isinstance(fault, Reply):
+            self._send(fault.status, fault.document, fault.headers)
+        elif fault in ("die", "quit"):
             self._break_off(listen=fault == "die")
         elif fault in _DOCUMENTS:
             status, data = _DOCUMENTS[fault]
@@ -236,7 +261,28 @@ class _Handler(BaseHTTPRequestHandler):
             if fault == "slow":
                 time.sleep(self.server.chat.slow_s)
             status, document = self.server.chat.completion(request)
-            self._send(status, document | _USAGE.get(fault, {}))
+            if fault in ("drip", "comments"):
+                self._drip(json.dumps(document).encode(), b"\n" if fault == "drip" else b": still thinking\n\n")
+            elif fault in ("zipped", "badly-zipped"):
+                data = gzip.compress(json.dumps(document).encode())
+                self._send(status, data if fault == "zipped" else data[:-12], {"content-encoding": "gzip"})
+            elif fault == "http/1.0":
+                self.wfile.write(b"HTTP/1.0 200 OK\r\ncontent-type: application/json\r\n\r\n")
+                self.wfile.write(json.dumps(document).encode())
+                self.close_connection = True
+            else:
+                self._send(status, document | _USAGE.get(fault, {}))
+
+    def _drip(self, data: bytes, filling: bytes) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        end = time.monotonic() + self.server.chat.slow_s
+        while time.monotonic() < end:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(filling), filling))
+            time.sleep(0.01)
+        self.wfile.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(data), data))
 
     def _break_off(self, listen: bool) -> None:
         self.send_response(200)

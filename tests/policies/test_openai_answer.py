@@ -53,7 +53,7 @@ def test_any_bytes_are_an_answer_or_refused(data):
 @given(JSON, JSON, JSON)
 def test_whatever_is_reported_beside_the_text_is_counted_truthfully_or_not_at_all(reported, ids, probabilities):
     answer = completion(reported, token_ids=ids, logprobs=probabilities)
-    found = usage(answer, ASKED, max_tokens=64)
+    found = usage(answer, ASKED, limit=64)
     if found is not None:
         assert 0 <= found.cached <= found.prompt <= 5000
         assert 0 <= found.completion <= 72
@@ -78,12 +78,12 @@ def test_whatever_is_reported_beside_the_text_is_counted_truthfully_or_not_at_al
     ],
 )
 def test_token_counts_are_believed_where_they_can_be_true(reported, counted):
-    assert usage(completion(reported), ASKED, max_tokens=64) == counted
+    assert usage(completion(reported), ASKED, limit=64) == counted
 
 
 def test_token_counts_that_contradict_the_token_ids_are_not_believed():
     reported = {"prompt_tokens": 30, "completion_tokens": 40}
-    assert usage(completion(reported, token_ids=[5, 6, 7]), ASKED, max_tokens=64) is None
+    assert usage(completion(reported, token_ids=[5, 6, 7]), ASKED, limit=64) is None
 
 
 @pytest.mark.parametrize("ids", [[], [1, -2], [1, "2"], [1, None], [True], "12", {"0": 1}, None])

@@ -1,12 +1,15 @@
-"""What a server says, taken with a grain of salt."""
+"""Answers of servers, validated: what stands in them, why there may be no text, and what they cost."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, Literal, NamedTuple, TypeGuard
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import from_json
 
+from eef_framework.policies.openai.refusal import LONGEST_REASON, Refused, error_within, shortened
 from eef_framework.records import Conversation
 
 BYTES_PER_TOKEN = 256
@@ -17,25 +20,103 @@ MESSAGE_TOKENS = 64
 """What it may add to each message."""
 SPARE_TOKENS = 8
 """What an answer may be longer than allowed: servers differ in whether the stop token counts."""
+LONGEST_ANSWER = 10_000_000
+"""Tokens of the longest answer that is believed where no limit was set."""
+
+WithoutText = Literal["reasoning-used-the-budget", "stopped-within-reasoning", "refusal", "no-text"]
+"""Why an answer has no text."""
+
+_FAILED = re.compile(
+    r"error|fail|abort|cancel|overload|time.?out|timed|network|insufficient|unavailable|malformed|exception|crash"
+    r"|interrupt|killed|out_of_memory|disconnect",
+    re.IGNORECASE,
+)
+"""What `finish_reason` says where the server failed. Servers and routers have many words for it."""
+_FILTERED = re.compile(
+    r"filter|safety|blocked|blocklist|prohibited|recitation|sensitive|spii|moderat|censor|policy_violation",
+    re.IGNORECASE,
+)
+_TEXT, _REASONING = ("text", "output_text"), ("reasoning", "thinking", "reasoning_text", "redacted_thinking")
 
 
 class UnreadableAnswer(Exception):
-    """An answer that is none: no JSON, another shape, nothing in it."""
+    """An answer that isn't one: no JSON, another shape, nothing in it."""
+
+
+class FailedAnswer(UnreadableAnswer):
+    """An answer that says itself that the server failed.
+
+    Args:
+        reason: what it says.
+        completion: the answer, which may have cost something.
+    """
+
+    def __init__(self, reason: str, completion: Completion) -> None:
+        super().__init__(reason)
+        self.completion = completion
 
 
 class Said(BaseModel):
-    """The message of a choice."""
+    """The message of a choice. What a model thinks in a part of its own isn't in `content`."""
 
     content: str | None = None
+    refusal: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    thinking: Any = None
+    parts: Any = None
+    """`content` as it came, where it is a list of parts."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _joined(cls, message: Any) -> Any:
+        if not isinstance(message, dict):
+            return message
+        content = message.get("content")
+        if isinstance(content, dict):
+            content = [content]
+        if not isinstance(content, list):
+            return {**message, "parts": None}
+        return {**message, "content": _text_of(content), "parts": content}
+
+    @property
+    def refused(self) -> str:
+        """What the model said where it refused to answer; empty where it didn't."""
+        if isinstance(self.refusal, str) and self.refusal.strip():
+            return self.refusal
+        return "".join(str(part.get("refusal") or "") for part in self.parts or () if _kind(part) == "refusal")
+
+    @property
+    def reasoned(self) -> bool:
+        """Whether there is a hidden part of the answer."""
+        fields = (self.reasoning_content, self.reasoning, self.thinking)
+        return any(fields) or any(_kind(part) in _REASONING for part in self.parts or ())
 
 
 class Choice(BaseModel):
     """One answer."""
 
     message: Said
-    finish_reason: str | None = None
+    finish_reason: str = ""
+    native_finish_reason: str = ""
+    """What the provider behind a router said."""
     token_ids: Any = None
     logprobs: Any = None
+
+    @field_validator("finish_reason", "native_finish_reason", mode="before")
+    @classmethod
+    def _word(cls, reason: Any) -> str:
+        return reason.strip().lower() if isinstance(reason, str) else ""
+
+    @property
+    def failed(self) -> str:
+        """What says that the server failed; empty where it didn't."""
+        return next((word for word in (self.finish_reason, self.native_finish_reason) if _FAILED.search(word)), "")
+
+    @property
+    def filtered(self) -> str:
+        """What says that the server withheld the answer; empty where it didn't."""
+        return next((word for word in (self.finish_reason, self.native_finish_reason) if _FILTERED.search(word)), "")
 
 
 class Completion(BaseModel):
@@ -61,19 +142,47 @@ def read_completion(data: bytes) -> Completion:
     """Read the body of a response.
 
     Raises:
-        UnreadableAnswer: it holds no answer.
+        UnreadableAnswer: it holds no answer, or says that the server failed.
+        Refused: it holds an error in place of an answer.
     """
+    # Some servers keep the line open with comments, as in a stream of events, while they think.
+    body = re.sub(rb"\A(?:\s|\xef\xbb\xbf|:[^\n]*\n)+", b"", data)
     try:
-        completion = Completion.model_validate_json(data)
+        document = from_json(body)
+        refusal = error_within(document)
+        if refusal is not None:
+            raise Refused(refusal)
+        completion = Completion.model_validate(document)
     except ValidationError as cause:
         first = cause.errors(include_url=False, include_context=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
-        excerpt = data[:80].decode("utf-8", "replace")
-        raise UnreadableAnswer(f"{f'{place}: ' if place else ''}{first['msg']}, in {excerpt!r}") from cause
+        raise UnreadableAnswer(f"{f'{place}: ' if place else ''}{first['msg']}, in {_excerpt(body)!r}") from cause
+    except ValueError as cause:
+        raise UnreadableAnswer(f"{cause}, in {_excerpt(body)!r}") from cause
     choice = completion.choices[0]
-    if choice.message.content is None and choice.finish_reason not in ("stop", "length", "content_filter"):
+    if choice.failed:
+        raise FailedAnswer(f"finish_reason {choice.failed!r}", completion)
+    if choice.message.content is None and "tool" in choice.finish_reason:
         raise UnreadableAnswer(f"no text, and finish_reason {choice.finish_reason!r}")
     return completion
+
+
+def without_text(choice: Choice, reported: Any, stop: bool) -> WithoutText | None:
+    """Return why an answer has no text; None if it has.
+
+    Args:
+        choice: the answer.
+        reported: the token counts, as the server reported them.
+        stop: whether the request named texts to stop at.
+    """
+    if (choice.message.content or "").strip():
+        return None
+    if choice.message.refused or choice.finish_reason == "refusal":
+        return "refusal"
+    reasoned = choice.message.reasoned or _reasoning_tokens(reported) > 0
+    if choice.finish_reason in ("length", "max_tokens", "max_output_tokens"):
+        return "reasoning-used-the-budget"  # whatever used it: an answer of blanks doesn't get there
+    return "stopped-within-reasoning" if reasoned and stop else "no-text"
 
 
 def token_ids(value: Any) -> tuple[int, ...] | None:
@@ -94,13 +203,13 @@ def logprobs(value: Any) -> tuple[float, ...] | None:
     return tuple(float(each) for each in found if each is not None)
 
 
-def usage(completion: Completion, conversation: Conversation, max_tokens: int) -> Usage | None:
+def usage(completion: Completion, conversation: Conversation, limit: int | None) -> Usage | None:
     """Return the token counts of an answer, or None where there are none, or they can't be.
 
     Args:
         completion: what the server said.
         conversation: what it was asked.
-        max_tokens: the longest answer that was allowed.
+        limit: the longest answer that was allowed; None where none was set.
     """
     choice = completion.choices[0]
     reported = completion.usage if isinstance(completion.usage, dict) else {}
@@ -111,19 +220,45 @@ def usage(completion: Completion, conversation: Conversation, max_tokens: int) -
     if not (_is_count(prompt) and _is_count(completed) and _is_count(cached)):
         return None
     found = Usage(prompt, cached, completed)
-    return found if _possible(found, conversation, choice, max_tokens) else None
+    most = LONGEST_ANSWER if limit is None else limit + SPARE_TOKENS + _reasoning_tokens(reported)
+    return found if completed <= min(most, LONGEST_ANSWER) and _possible(found, conversation, choice) else None
 
 
-def _possible(found: Usage, conversation: Conversation, choice: Choice, max_tokens: int) -> bool:
+def _possible(found: Usage, conversation: Conversation, choice: Choice) -> bool:
     asked = sum(_size(message.content) for message in conversation)
     most = asked + TEMPLATE_TOKENS + MESSAGE_TOKENS * len(conversation)
     ids: Sequence[int] | None = token_ids(choice.token_ids)
     return (
         max(1, asked // BYTES_PER_TOKEN) <= found.prompt <= most
         and found.cached <= found.prompt
-        and _size(choice.message.content or "") / BYTES_PER_TOKEN <= found.completion <= max_tokens + SPARE_TOKENS
+        and _size(choice.message.content or "") / BYTES_PER_TOKEN <= found.completion
         and (ids is None or abs(len(ids) - found.completion) <= SPARE_TOKENS)
     )
+
+
+def _reasoning_tokens(reported: Any) -> int:
+    """Return how many tokens were thought; servers differ in whether these count against the limit."""
+    details = reported.get("completion_tokens_details") if isinstance(reported, dict) else None
+    found = details.get("reasoning_tokens") if isinstance(details, dict) else None
+    return found if _is_count(found) else 0
+
+
+def _text_of(parts: Sequence[Any]) -> str | None:
+    """Return the texts among the parts of an answer, joined; None where there are none."""
+    texts = [part if isinstance(part, str) else str(part.get("text") or "") for part in parts if _is_text(part)]
+    return "".join(texts) if texts else None
+
+
+def _is_text(part: Any) -> bool:
+    return isinstance(part, str) or _kind(part) in _TEXT
+
+
+def _kind(part: Any) -> str:
+    return str(part.get("type", "text" if "text" in part else "")) if isinstance(part, dict) else ""
+
+
+def _excerpt(data: bytes) -> str:
+    return shortened(data[: 4 * LONGEST_REASON].decode("utf-8", "replace"))[:80]
 
 
 def _size(text: str) -> int:

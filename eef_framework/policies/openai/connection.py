@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
-from eef_framework.errors import AnswerFailure
-from eef_framework.policies.openai.answer import Completion, read_completion
-from eef_framework.policies.openai.failures import TooLong, failure_of, is_too_long, may_pass, wait_asked_for
+from eef_framework.errors import AnswerFailure, EefError
+from eef_framework.policies.openai.answer import Completion, FailedAnswer, UnreadableAnswer, read_completion
+from eef_framework.policies.openai.failures import (
+    FieldRefused,
+    Late,
+    TooLong,
+    Unexplained,
+    failure_of,
+    is_filtered,
+    may_pass,
+    out_of_money,
+    refused_field,
+)
+from eef_framework.policies.openai.length import is_too_long
+from eef_framework.policies.openai.refusal import Refusal, Refused, read_refusal
 from eef_framework.policies.openai.settings import ServerSettings
+from eef_framework.policies.openai.transport import client_arguments
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -22,6 +38,32 @@ OPENAI = "https://api.openai.com/v1"
 
 FIRST_WAIT_S = 0.5
 """Shortest wait before a repetition; the longest doubles from there, and chance decides between them."""
+CONNECT_S = 30.0
+"""Longest time for a connection to come about."""
+LIST_S = 10.0
+"""Longest time for a list of models that only makes a message better."""
+
+
+@dataclass
+class Ledger:
+    """What the requests for one answer were.
+
+    Attributes:
+        requests: how many.
+        lost: answers that couldn't be used and cost something, as far as it is known.
+        unknown: lost requests that may have cost something, and nobody knows how much.
+    """
+
+    requests: int = 0
+    lost: list[Completion] = field(default_factory=list)
+    unknown: int = 0
+
+    def add_lost(self, error: BaseException) -> None:
+        """Note a request that was lost. One that was refused costs nothing."""
+        if isinstance(error, FailedAnswer) and error.completion.usage is not None:
+            self.lost.append(error.completion)
+        elif not isinstance(error, Refused) and not _never_arrived(error):
+            self.unknown += 1
 
 
 class Connection:
@@ -35,47 +77,66 @@ class Connection:
         answered: whether the server has answered anything yet.
 
     Raises:
-        ConfigError: there is no key, and the server needs one.
+        ConfigError: there is no key, and the server needs one; or what is needed to reach it isn't there.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
+        settings.preflight()
         import openai
 
         self.settings = settings
         self.loop = asyncio.get_running_loop()
         self.answered = False
         self._slots = asyncio.Semaphore(settings.requests)
+        base_url = settings.base_url or OPENAI
         self._client = openai.AsyncOpenAI(
             api_key=settings.key(),
-            base_url=settings.base_url or OPENAI,
-            timeout=settings.timeout_s,
+            base_url=base_url,
+            timeout=openai.Timeout(settings.timeout_s, connect=min(settings.timeout_s, CONNECT_S)),
             max_retries=0,
             # The one it makes by itself closes itself in whichever event loop runs when it is collected.
-            http_client=openai.DefaultAsyncHttpxClient(),
+            http_client=openai.DefaultAsyncHttpxClient(**client_arguments(base_url)),
         )
+        # Many servers are at /v1, and some that are not are known by an address without a path.
+        bare = not urlsplit(base_url).path.strip("/")
+        self._below_v1 = self._client.with_options(base_url=f"{base_url}/v1") if bare else None
 
-    async def ask(self, messages: list[dict[str, str]], fields: dict[str, Any]) -> tuple[Completion, int]:
+    async def ask(
+        self, messages: list[dict[str, str]], fields: dict[str, Any], ledger: Ledger, lengthy: Callable[[Refusal], bool]
+    ) -> Completion:
         """Have a conversation answered.
 
         Args:
             messages: the conversation, in the API's form.
             fields: the rest of the request's body.
-
-        Returns:
-            The answer, and how many requests it took.
+            ledger: where requests are noted.
+            lengthy: tells whether a refusal was seen to be one of a conversation's length.
 
         Raises:
             TooLong: the conversation is longer than the model's context.
+            FieldRefused: the server doesn't take a field of the request.
+            Unexplained: the request is refused, and nothing says that this isn't for its length.
             AnswerFailure: this answer is lost.
             PolicyFailure: no request will be answered.
         """
-        create: Any = self._client.chat.completions.with_raw_response.create
 
-        async def once() -> Completion:
+        async def once(client: Any) -> Completion:
+            create = client.chat.completions.with_raw_response.create
             response = await create(model=self.settings.model, messages=messages, extra_body=fields)
-            return read_completion(response.content)
+            try:
+                return read_completion(response.content)
+            except UnreadableAnswer as error:
+                moved = _moved_to(response.http_response)
+                if moved:  # followed to something that isn't the API
+                    raise Refused(Refusal(response.http_response.status_code, str(error), moved_to=moved)) from error
+                raise
 
-        found = await self._repeated(once)
+        try:
+            found = await self._repeated(once, ledger)
+        except EefError:
+            raise
+        except Exception as error:
+            raise await self._explained(error, fields, ledger, lengthy) from None  # others' errors may hold the key
         self.answered = True
         return found
 
@@ -85,57 +146,151 @@ class Connection:
         Raises:
             PolicyFailure: it can't be reached, or doesn't know the key.
         """
-        from openai import APIStatusError
 
-        async def once() -> bytes:
+        async def once(client: Any) -> bytes:
             try:
-                return bytes((await self._client.models.with_raw_response.list()).content)
-            except APIStatusError as error:
-                if error.status_code in (401, 403, 429, 503):
+                return bytes((await client.models.with_raw_response.list()).content)
+            except Exception as error:
+                status = getattr(error, "status_code", None)
+                # Not every server has a list; that of `transformers serve` fails on an empty cache.
+                if status is None or status in (401, 403, 404, 405, 429, 503):
                     raise
-                return b""  # not every server has a list; that of `transformers serve` fails on an empty cache
+                return b""
 
+        ledger = Ledger()
         try:
-            listed, _ = await self._repeated(once)
-        except AnswerFailure:  # a list that fails says nothing about answers
-            return False
-        return _mentions_vllm(listed)
+            listed = await self._repeated(once, ledger)
+        except Exception as error:
+            failure = failure_of(error, self.settings, ledger.requests, self.answered, {})
+            # A list that fails, or isn't there, says nothing about answers.
+            if isinstance(failure, AnswerFailure) or failure.code in ("no-such-address", "redirected"):
+                return False
+            raise failure from None
+        return any(model.get("owned_by") == "vllm" for model in _models(listed))
 
-    async def _repeated(self, once: Callable[[], Awaitable[T]]) -> tuple[T, int]:
-        """Return what a request returns, and the number of attempts it took."""
+    async def _explained(
+        self, error: Exception, fields: Mapping[str, Any], ledger: Ledger, lengthy: Callable[[Refusal], bool]
+    ) -> Exception:
+        """Return what is raised for a request that was lost for good."""
+        refusal = error.refusal if isinstance(error, Refused) else None
+        looked = refusal is not None and refusal.status in (400, 404)
+        models = await self._model_names() if looked and not self.answered else ()
+        failure = failure_of(error, self.settings, ledger.requests, self.answered, fields, models)
+        if refusal is None or refusal.moved_to or is_filtered(refusal) or out_of_money(refusal):
+            return failure
+        if lengthy(refusal) or is_too_long(refusal):
+            long = AnswerFailure(
+                f"the conversation is longer than the context of {self.settings.model!r} at {self.settings.place}: "
+                f"{refusal.reason}",
+                "Lower format.history or max_tokens, or serve the model with a longer context.",
+                code="too-long",
+                model=self.settings.model,
+                base_url=self.settings.place,
+                status=refusal.status,
+                reason=refusal.reason,
+            )
+            return TooLong(long, refusal)
+        named = refused_field(refusal, fields)
+        if named:
+            return FieldRefused(failure, refusal, named)
+        if failure.code == "request-refused":
+            return Unexplained(failure, refusal)
+        return failure
+
+    async def _model_names(self) -> tuple[str, ...]:
+        """Return the names in the server's list of models, as far as there is one."""
+        try:
+            async with asyncio.timeout(min(LIST_S, self.settings.timeout_s)):
+                listed = (await self._client.models.with_raw_response.list()).content
+        except Exception:  # whatever it is, it only makes a message less helpful
+            return ()
+        return tuple(str(model["id"]) for model in _models(listed) if model.get("id"))
+
+    async def _repeated(self, once: Callable[[Any], Awaitable[T]], ledger: Ledger) -> T:
+        """Return what a request returns, sent again where that may help."""
         from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
 
-        attempts = 0
         retrying = AsyncRetrying(
             stop=stop_after_attempt(self.settings.retries + 1),
             wait=self._wait,
-            retry=retry_if_exception(may_pass),
+            retry=retry_if_exception(partial(may_pass, answered=self.answered)),
             reraise=True,
         )
+        async for attempt in retrying:
+            with attempt:
+                async with self._slots:
+                    ledger.requests += 1
+                    try:
+                        found = await self._in_time(once)
+                    except Exception as error:
+                        ledger.add_lost(error)
+                        raise
+        return found
+
+    async def _in_time(self, once: Callable[[Any], Awaitable[T]]) -> T:
+        """Return what a request returns; at /v1, where there is nothing at an address without a path."""
         try:
-            async for attempt in retrying:
-                attempts += 1
-                with attempt:
-                    async with self._slots:
-                        found = await once()
-            return found, attempts
-        except Exception as error:
-            if is_too_long(error):
-                raise TooLong(str(error)) from error
-            raise failure_of(error, self.settings, attempts, self.answered) from error
+            # A client's own time begins again with every byte.
+            async with asyncio.timeout(self.settings.timeout_s):
+                try:
+                    return await _read(once, self._client)
+                except Refused as error:
+                    if self._below_v1 is None or self.answered or not _nothing_there(error.refusal):
+                        raise
+                    try:
+                        found = await _read(once, self._below_v1)
+                    except Refused as other:
+                        raise (error if _nothing_there(other.refusal) else other) from None
+                    self._client, self._below_v1 = self._below_v1, None
+                    return found
+        except TimeoutError:
+            raise Late from None
 
     def _wait(self, state: RetryCallState) -> float:
         """Return how long to wait: as long as the server asks for, else longer each time."""
         from tenacity import wait_random_exponential
 
-        asked_for = wait_asked_for(state.outcome.exception() if state.outcome else None)
+        error = state.outcome.exception() if state.outcome else None
+        asked_for = error.refusal.retry_after_s if isinstance(error, Refused) else None
         usual = wait_random_exponential(multiplier=FIRST_WAIT_S, min=FIRST_WAIT_S)(state)
         return min(usual if asked_for is None else asked_for, self.settings.longest_wait_s)
 
 
-def _mentions_vllm(listed: bytes) -> bool:
+async def _read(once: Callable[[Any], Awaitable[T]], client: Any) -> T:
+    """Send a request, and read its refusal."""
+    import openai
+
     try:
-        models = json.loads(listed or b"{}").get("data")
-        return any(model.get("owned_by") == "vllm" for model in models or ())
-    except (ValueError, AttributeError, TypeError):  # whatever it is, it isn't vLLM's
-        return False
+        return await once(client)
+    except openai.APIStatusError as error:
+        response = error.response
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        raise Refused(read_refusal(response.status_code, response.text, headers, _moved_to(response))) from error
+
+
+def _moved_to(response: Any) -> str:
+    """Return the address that a redirection led to, where a request doesn't arrive there as it was sent."""
+    # 301 to 303 make a GET of a POST; any to another host leaves off the key.
+    lossy = any(each.status_code in (301, 302, 303) for each in response.history)
+    if lossy or (response.history and response.status_code in (401, 403)):
+        return str(response.url)
+    return str(response.headers.get("location") or "") if 300 <= response.status_code < 400 else ""
+
+
+def _nothing_there(refusal: Refusal) -> bool:
+    about = f"{refusal.code} {refusal.kind} {refusal.text[:200]}"
+    return refusal.status in (404, 405) and "model" not in about.lower()
+
+
+def _never_arrived(error: BaseException) -> bool:
+    """Tell whether a request was lost before the server had it."""
+    return type(error.__cause__).__name__.startswith(("Connect", "ProxyError", "UnsupportedProtocol", "PoolTimeout"))
+
+
+def _models(listed: bytes) -> list[dict[str, Any]]:
+    try:
+        document = json.loads(listed or b"{}")
+        models = document if isinstance(document, list) else document.get("data")
+        return [model for model in models or () if isinstance(model, dict)]
+    except (ValueError, AttributeError, TypeError):  # whatever it is, it isn't a list of models
+        return []

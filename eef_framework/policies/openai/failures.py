@@ -2,58 +2,164 @@
 
 from __future__ import annotations
 
-import os
 import re
-from typing import TYPE_CHECKING
+import socket
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from eef_framework.errors import AnswerFailure, EefError, PolicyFailure
-from eef_framework.policies.openai.answer import UnreadableAnswer
-from eef_framework.policies.openai.settings import ServerSettings
+from eef_framework.errors import AnswerFailure, EefError, PolicyFailure, nearest
+from eef_framework.policies.openai.answer import FailedAnswer, UnreadableAnswer
+from eef_framework.policies.openai.length import is_too_long
+from eef_framework.policies.openai.refusal import Refusal, Refused, shortened
+from eef_framework.policies.openai.settings import LIMITS, ServerSettings
 
-if TYPE_CHECKING:
-    from openai import APIStatusError
-
-_TOO_LONG = re.compile(r"context.{0,20}(length|size|window)|too many tokens|prompt is too long", re.IGNORECASE)
-_LONGEST_REASON = 300
+_PASSING = frozenset({408, 409, 425, 429})
+_OUT_OF_MONEY = frozenset(
+    [
+        "insufficient_quota",
+        "billing_hard_limit_reached",
+        "billing_not_active",
+        "insufficient_balance",
+        "insufficient_credits",
+        "exceeded_current_quota_error",
+        "access_terminated",
+        "arrearage",
+        "1113",
+    ]
+)
+_FILTERS = frozenset(
+    [
+        "content_filter",
+        "content_policy_violation",
+        "responsibleaipolicyviolation",
+        "data_inspection_failed",
+        "datainspectionfailed",
+        "invalid_prompt",
+        "content_filter_error",
+        "moderation_blocked",
+        "1301",
+    ]
+)
+_FILTER_WORDS = re.compile(
+    r"content.{0,12}(?:filter|policy)|flagged|moderation|inappropriate content|usage polic|safety system", re.IGNORECASE
+)
+_NO_MODEL = frozenset({"model_not_found", "model_not_exist", "invalid_model", "not_found_model", "1211"})
+_NO_MODEL_WORDS = re.compile(r"model\b.{0,80}\b(?:not exist|not found|does not exist|unknown|no such)", re.IGNORECASE)
+_NOT_KNOWN = re.compile(
+    r"unsupported|unrecognized|unknown|unexpected|not supported|n[o']t support|not permitted|not allowed"
+    r"|extra (?:field|inp)|invalid|no such (?:field|parameter)|not recognized"
+    r"|must be|only the default|above maximum|too (?:large|many)",
+    re.IGNORECASE,
+)
+"""What a server says of a field that it doesn't know, or of a value that it doesn't take."""
 
 
 class TooLong(Exception):
-    """The conversation is longer than the model's context."""
+    """The conversation is longer than the model's context.
+
+    Args:
+        failure: what it means where nothing can be left out.
+        refusal: what the server said.
+    """
+
+    def __init__(self, failure: AnswerFailure, refusal: Refusal) -> None:
+        super().__init__(failure.message)
+        self.failure, self.refusal = failure, refusal
 
 
-def may_pass(error: BaseException) -> bool:
-    """Tell whether the same request may be answered when it is sent again."""
+class Unexplained(Exception):
+    """A refusal that may have any reason, the conversation's length among them.
+
+    Args:
+        failure: what it means if it is another one.
+        refusal: what the server said.
+    """
+
+    def __init__(self, failure: EefError, refusal: Refusal) -> None:
+        super().__init__(failure.message)
+        self.failure, self.refusal = failure, refusal
+
+
+class FieldRefused(Exception):
+    """A refusal of one field of the request.
+
+    Args:
+        failure: what it means if the field stays as it is.
+        refusal: what the server said.
+        field: which one.
+    """
+
+    def __init__(self, failure: EefError, refusal: Refusal, field: str) -> None:
+        super().__init__(failure.message)
+        self.failure, self.refusal, self.field = failure, refusal, field
+
+
+class Late(Exception):
+    """No whole answer within the time for it."""
+
+
+class _Meaning(NamedTuple):
+    """What a failure means."""
+
+    code: str
+    what: str
+    fix: str = ""
+    everybody: bool = False
+    """Whether it concerns all answers, and not one."""
+    details: Mapping[str, Any] = {}
+
+
+def may_pass(error: BaseException, answered: bool) -> bool:
+    """Tell whether the same request may be answered when it is sent again.
+
+    Args:
+        error: what became of it.
+        answered: whether this server has answered anything yet.
+    """
     import openai
 
-    if isinstance(error, openai.APIStatusError):
-        passing = error.status_code in (408, 409, 429) or error.status_code >= 500
-        return passing and not _out_of_money(error)
-    return isinstance(error, openai.APIConnectionError | UnreadableAnswer)
+    if isinstance(error, Refused):
+        refusal = error.refusal
+        passing = refusal.status in _PASSING or refusal.status >= 500
+        return passing and not (out_of_money(refusal) or is_filtered(refusal) or is_too_long(refusal))
+    if isinstance(error, openai.APIConnectionError):
+        # Wrong certificates and misspelt names stay so; names of servers that were there before come back.
+        return not _find(error, ssl.SSLError) and (answered or not _no_such_host(error))
+    return isinstance(error, UnreadableAnswer | Late)
 
 
-def wait_asked_for(error: BaseException | None) -> float | None:
-    """Return how many seconds the server asks to wait for, if it does."""
-    import openai
-
-    if not isinstance(error, openai.APIStatusError):
-        return None
-    try:
-        return max(0.0, float(error.response.headers.get("retry-after", "")))
-    except ValueError:  # none, or a date
-        return None
+def out_of_money(refusal: Refusal) -> bool:
+    """Tell whether an account has to be paid before anything is answered again."""
+    return refusal.status == 402 or bool(refusal.names & _OUT_OF_MONEY)
 
 
-def is_too_long(error: BaseException) -> bool:
-    """Tell whether a server refuses a conversation for its length."""
-    import openai
-
-    if not isinstance(error, openai.APIStatusError) or error.status_code not in (400, 413, 422):
-        return False
-    return error.code == "context_length_exceeded" or _TOO_LONG.search(_reason(error)) is not None
+def is_filtered(refusal: Refusal) -> bool:
+    """Tell whether a filter of the server's refuses this input, while others may pass."""
+    if refusal.names & _FILTERS:
+        return True
+    return refusal.status in (400, 403, 422) and _FILTER_WORDS.search(refusal.text) is not None
 
 
-def failure_of(error: Exception, settings: ServerSettings, attempts: int, answered: bool) -> EefError:
-    """Return what a lost answer means, in words, without the key.
+def refused_field(refusal: Refusal, fields: Mapping[str, Any]) -> str:
+    """Return which field of a request is refused; empty where that isn't said."""
+    if refusal.status not in (400, 422) or not _NOT_KNOWN.search(refusal.text):
+        return ""
+    if refusal.field in fields:
+        return refusal.field
+    named = [field for field in fields if re.search(rf"(?<!\w){re.escape(field)}(?!\w)", refusal.text)]
+    return named[0] if named else ""
+
+
+def failure_of(
+    error: Exception,
+    settings: ServerSettings,
+    attempts: int,
+    answered: bool,
+    fields: Mapping[str, Any],
+    models: Sequence[str] = (),
+) -> EefError:
+    """Return what a lost answer means.
 
     Args:
         error: what the last attempt raised.
@@ -61,59 +167,135 @@ def failure_of(error: Exception, settings: ServerSettings, attempts: int, answer
         attempts: how many there were.
         answered: whether this server has answered anything yet. One that refuses the very first request would refuse
             all of them.
+        fields: of the request, without model and messages.
+        models: the names that the server's list of models has, where it was looked at.
     """
-    import openai
-
     if isinstance(error, EefError):
         return error
-    key = os.environ.get(settings.api_key_env)
-    reason = _reason(error).replace(key, "***") if key else _reason(error)
+    meaning, reason = _meaning(error, settings, answered, fields, models)
     times = f" {attempts} times" if attempts > 1 else ""
-
-    def told(kind: type[PolicyFailure], what: str, fix: str = "") -> PolicyFailure:
-        return kind(f"{settings.model!r} at {settings.place} {what}{times}: {reason}", fix)
-
-    if isinstance(error, openai.APIStatusError):
-        everybody, fix = _refusal(error, settings, answered)
-        return told(PolicyFailure if everybody else AnswerFailure, f"refused ({error.status_code})", fix)
-    if isinstance(error, openai.APIConnectionError) and type(error.__cause__).__name__.startswith("Connect"):
-        fix = "Start the server, or mend base_url; repeating the command goes on from here."
-        return told(PolicyFailure, "couldn't be reached", fix)
-    if isinstance(error, openai.APITimeoutError):
-        return told(
-            AnswerFailure, f"didn't answer within {settings.timeout_s:g} s", "Raise timeout_s if it needs longer."
-        )
-    if isinstance(error, openai.APIConnectionError):
-        return told(AnswerFailure, "broke off")
-    if isinstance(error, UnreadableAnswer):
-        return told(AnswerFailure, "gave no readable answer", "Check that base_url leads to a chat-completions API.")
-    return told(PolicyFailure, f"couldn't be asked ({type(error).__name__})")
+    kind = PolicyFailure if meaning.everybody else AnswerFailure
+    details = {"model": settings.model, "base_url": settings.place, "attempts": attempts, "reason": reason}
+    return kind(
+        f"{settings.model!r} at {settings.place} {meaning.what}{times}: {reason}",
+        meaning.fix,
+        code=meaning.code,
+        **{**details, **meaning.details},
+    )
 
 
-def _refusal(error: APIStatusError, settings: ServerSettings, answered: bool) -> tuple[bool, str]:
-    """Return whether a refusal concerns everybody, and what to do about it."""
-    if error.status_code in (401, 403):
-        return True, f"Check the key in the environment variable {settings.api_key_env}."
-    if error.status_code == 404:
-        return True, "Check model and base_url."
-    if error.status_code == 402 or _out_of_money(error):
-        return True, "Mend the account; repeating the command goes on from here."
-    if may_pass(error) or answered or error.code == "content_filter":
-        return False, ""
-    return True, "Check the settings stop, token_limit and extra: the server may not know a field."
-
-
-def _out_of_money(error: APIStatusError) -> bool:
-    return error.code == "insufficient_quota"
-
-
-def _reason(error: BaseException) -> str:
+def _meaning(
+    error: Exception, settings: ServerSettings, answered: bool, fields: Mapping[str, Any], models: Sequence[str]
+) -> tuple[_Meaning, str]:
     import openai
 
-    text = str(error)
-    if isinstance(error, openai.APIStatusError):
-        body = error.body if isinstance(error.body, dict) else {}
-        text = str(body.get("message") or error.response.text or text)
-    elif isinstance(error, openai.APIConnectionError) and error.__cause__ is not None:
-        text = str(error.__cause__) or type(error.__cause__).__name__
-    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}..."
+    if isinstance(error, Refused):
+        refusal = error.refusal
+        meaning = _of_refusal(refusal, settings, answered, fields, models)
+        details = {"status": refusal.status, "server_code": refusal.code or refusal.kind, **meaning.details}
+        return meaning._replace(details=details), refusal.reason
+    if isinstance(error, Late) or (isinstance(error, openai.APITimeoutError) and not _connecting(error)):
+        what = f"didn't answer within {settings.timeout_s:g} s"
+        details = {"timeout_s": settings.timeout_s}
+        return _Meaning("answer-timeout", what, "Raise timeout_s if it needs longer.", details=details), "no answer"
+    if isinstance(error, openai.APIConnectionError):
+        return _of_connection(error, settings), shortened(_root_text(error))
+    if isinstance(error, FailedAnswer):
+        return _Meaning("server-error", "failed"), shortened(str(error))
+    if isinstance(error, UnreadableAnswer):
+        fix = "Check that base_url leads to a chat-completions API."
+        return _Meaning("unreadable-answer", "gave no readable answer", fix), shortened(str(error))
+    what = f"couldn't be asked ({type(error).__name__})"
+    return _Meaning("request-failed", what, everybody=True), shortened(str(error))
+
+
+def _of_refusal(
+    refusal: Refusal, settings: ServerSettings, answered: bool, fields: Mapping[str, Any], models: Sequence[str]
+) -> _Meaning:
+    status, what = refusal.status, f"refused ({refusal.status})"
+    if refusal.moved_to:
+        to = re.sub(r"/chat/completions/?$", "", refusal.moved_to)
+        fix = f"Set base_url to where it is: {to}"
+        return _Meaning("redirected", "has moved", fix, True, {"location": refusal.moved_to})
+    if is_filtered(refusal):
+        return _Meaning("content-filter", "withheld its answer")
+    if status in (401, 403):
+        fix = f"Check the key in the environment variable {settings.api_key_env}."
+        return _Meaning("key-refused", what, fix, True, {"variable": settings.api_key_env})
+    if status == 407:
+        return _Meaning("proxy-refused", what, "Check the environment variables HTTP_PROXY and HTTPS_PROXY.", True)
+    if out_of_money(refusal):
+        return _Meaning(
+            "out-of-money", what, "Top up the account and run the command again: it goes on from here.", True
+        )
+    if refusal.names & _NO_MODEL or status == 404 or (status == 400 and _NO_MODEL_WORDS.search(refusal.text)):
+        if models and settings.model not in models:
+            fix = f"Set model to one that the server has; {nearest(settings.model, models)}"
+            return _Meaning("no-such-model", "has no such model", fix, True, {"known": tuple(models)})
+        fix = "Check model and base_url; most servers are at an address that ends with /v1."
+        return _Meaning("no-such-address", what, fix, True)
+    if status == 405:
+        return _Meaning("no-such-address", what, "Check base_url; most addresses end with /v1.", True)
+    field = refused_field(refusal, fields)
+    if field:
+        return _Meaning("field-refused", what, _advice(field, fields), not answered, {"field": field})
+    if status in _PASSING or status >= 500:
+        return _Meaning("server-busy" if status in (429, 503, 529) else "server-error", what)
+    fix = "" if answered else "Check the settings stop, token_limit and extra: the server may not know a field."
+    return _Meaning("request-refused", what, fix, not answered)
+
+
+def _advice(field: str, fields: Mapping[str, Any]) -> str:
+    if field in LIMITS:
+        return f"Lower max_tokens: {fields[field]} tokens were asked for."
+    if field in ("stop", "logprobs"):
+        return f"Set {field} to {'[]' if field == 'stop' else 'false'}."
+    return f"Leave the field out with extra: {{{field}: null}}, or give it another value there."
+
+
+def _of_connection(error: Exception, settings: ServerSettings) -> _Meaning:
+    if (cause := _find(error, ssl.SSLError)) is not None:
+        if "WRONG_VERSION_NUMBER" in str(cause) or "record layer" in str(cause):
+            fix = "Write base_url with http://, or give the port at which it speaks https."
+            return _Meaning("not-https", "doesn't speak https there", fix, True)
+        fix = (
+            "Where the certificate is one of your own, such as a company's, set SSL_CERT_FILE (or REQUESTS_CA_BUNDLE) "
+            "to a file with the certificates to trust. Where it isn't, check base_url and the clock."
+        )
+        return _Meaning("bad-certificate", "has a certificate that isn't trusted", fix, True)
+    if _no_such_host(error):
+        return _Meaning("no-such-host", "wasn't found", "Check the name in base_url, and the network.", True)
+    if any(type(each).__name__ == "ProxyError" for each in _causes(error)):
+        fix = "Check the environment variables HTTP_PROXY and HTTPS_PROXY, or add the server to NO_PROXY."
+        return _Meaning("proxy-refused", "couldn't be reached through the proxy", fix, True)
+    if _connecting(error):
+        fix = "Start the server, or correct base_url; run the command again, and it goes on from here."
+        return _Meaning("unreachable", "couldn't be reached", fix, True)
+    return _Meaning("connection-lost", "broke off")
+
+
+def _connecting(error: BaseException) -> bool:
+    """Tell whether no connection came about."""
+    return type(error.__cause__).__name__.startswith("Connect")
+
+
+def _no_such_host(error: BaseException) -> bool:
+    cause = _find(error, socket.gaierror)
+    return isinstance(cause, OSError) and cause.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", None))
+
+
+def _find(error: BaseException, kind: type[BaseException]) -> BaseException | None:
+    return next((each for each in _causes(error) if isinstance(each, kind)), None)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _root_text(error: BaseException) -> str:
+    texts = [str(each) or type(each).__name__ for each in _causes(error)]
+    return texts[1] if len(texts) > 1 else texts[0]

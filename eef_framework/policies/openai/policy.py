@@ -3,22 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, ClassVar
+import warnings
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
 
 from pydantic import PrivateAttr
 
-from eef_framework.errors import AnswerFailure, PolicyFailure
+from eef_framework.errors import AnswerFailure, EefWarning, PolicyFailure
 from eef_framework.interfaces import Policy, Sampling
-from eef_framework.policies.openai.answer import Completion, logprobs, token_ids, usage
-from eef_framework.policies.openai.connection import Connection
+from eef_framework.policies.openai.answer import Completion, logprobs, token_ids, usage, without_text
+from eef_framework.policies.openai.connection import Connection, Ledger
 from eef_framework.policies.openai.constraint import constraint
-from eef_framework.policies.openai.failures import TooLong
-from eef_framework.policies.openai.settings import ServerSettings
-from eef_framework.policies.openai.window import spare_observations, without_oldest
+from eef_framework.policies.openai.failures import FieldRefused, TooLong, Unexplained
+from eef_framework.policies.openai.refusal import shortened
+from eef_framework.policies.openai.settings import ServerSettings, limit_of
+from eef_framework.policies.openai.silence import Silence
+from eef_framework.policies.openai.window import Window, spare_observations, without_oldest
 from eef_framework.records import Conversation, Info, Observation, Response
+from eef_framework.redaction import redact_known
 
 LARGEST_SEED = 2**31 - 1
 """Some servers keep seeds in 32 bits."""
+
+
+_Fields = Callable[[], dict[str, Any]]
+"""Returns a request's fields, as they are after all that was learned of the server."""
+
+
+class _Asked(NamedTuple):
+    """An answer, and what it answers.
+
+    Attributes:
+        completion: the answer.
+        dropped: how many observations were left out of the conversation.
+        fields: what was asked for.
+    """
+
+    completion: Completion
+    dropped: int
+    fields: dict[str, Any]
 
 
 class OpenAIPolicy(ServerSettings, Policy):
@@ -26,6 +49,11 @@ class OpenAIPolicy(ServerSettings, Policy):
 
     It is given seed and sampling with every request. Whether equal requests get equal answers is up to the server;
     most don't promise it.
+
+    A failure of the server is never an action: it is asked again, and what stays lost ends its episode as an error,
+    which is no evidence about anything. So does an answer that a filter of the server's withholds. A model's own
+    refusal, or its silence, is an answer: it is played as it is, and `Response.info["without_text"]` says why it has
+    no text.
     """
 
     name: ClassVar[str] = "openai"
@@ -33,6 +61,10 @@ class OpenAIPolicy(ServerSettings, Policy):
     _connection: Connection | None = PrivateAttr(default=None)
     _vllm: bool | None = PrivateAttr(default=None)
     _looking: asyncio.Task[bool] | None = PrivateAttr(default=None)
+    _window: Window = PrivateAttr(default_factory=Window)
+    _silence: Silence = PrivateAttr(default_factory=Silence)
+    _limit_name: str = PrivateAttr(default="")
+    _seedless: bool = PrivateAttr(default=False)
     _fingerprint: str = PrivateAttr(default="")
 
     async def act(
@@ -41,26 +73,34 @@ class OpenAIPolicy(ServerSettings, Policy):
         """Answer the last message.
 
         Raises:
-            AnswerFailure: this answer is lost: the server broke off, or said nothing readable, however often it was
-                asked.
+            AnswerFailure: this answer is lost: the server failed, said nothing readable, or withheld its answer,
+                however often it was asked. The details hold what it cost: `usd`, `computed_tokens`.
             PolicyFailure: no answer will come: the server can't be reached, or refuses key, model or settings.
+            ConfigError: there is no key, or something else that is needed to reach a server.
         """
         connection = self._connect()
         vllm = await self._is_vllm(connection)
-        fields = self._fields(sampling, seed, vllm)
-        if sampling.constrain:
-            fields |= self._constraint(observation, vllm)
-        completion, dropped, requests = await self._ask(connection, conversation, fields)
-        response = self._response(completion, without_oldest(conversation, dropped), sampling)
+        allowed = self._constraint(observation, vllm) if sampling.constrain else {}
+        ledger = Ledger()
+        try:
+            asked = await self._ask(
+                connection, conversation, lambda: self._fields(sampling, seed, vllm) | allowed, ledger
+            )
+            if asked.completion.choices[0].filtered:
+                raise self._filtered(asked.completion, ledger)
+        except AnswerFailure as failure:
+            failure.details |= self._lost(ledger, conversation)
+            raise
+        response = self._response(asked, without_oldest(conversation, asked.dropped), sampling)
         if sampling.constrain:
             self._check_constraint(response, observation)
-        notes = {"requests": requests} if requests > 1 else {}
-        told: Response = response.changed(dropped=dropped, info={**response.info, **notes})
-        return told
+        return self._with_lost(response, asked.dropped, ledger, conversation)
 
     def close(self) -> None:
-        """Forget the connection. Its sockets are closed with it."""
+        """Forget the connection, whose sockets are closed with it, and say how many answers had no text."""
         self._connection = self._looking = None
+        silence, self._silence = self._silence, Silence()
+        silence.tell(self.model, self.place)
 
     def _connect(self) -> Connection:
         # A client belongs to one event loop; a policy may serve several, one after the other.
@@ -83,8 +123,8 @@ class OpenAIPolicy(ServerSettings, Policy):
         """Return the body of a request without model and messages."""
         fields: dict[str, Any] = {
             "temperature": sampling.temperature,
-            self.token_limit: sampling.max_tokens,
-            "seed": seed & LARGEST_SEED,
+            self._limit_name or self.token_limit: sampling.max_tokens,
+            "seed": None if self._seedless else seed & LARGEST_SEED,
             "stop": list(self.stop) or None,
             "logprobs": self.logprobs or None,
             "return_token_ids": vllm or None,
@@ -97,6 +137,7 @@ class OpenAIPolicy(ServerSettings, Policy):
             raise PolicyFailure(
                 f"{self.model!r} at {self.place} can't be told which answers are allowed; vLLM can",
                 "Set sampling.constrain to false, or server to 'vllm' if it is one.",
+                code="constraint-unsupported",
             )
         return constraint(observation, self.constraint)
 
@@ -106,42 +147,139 @@ class OpenAIPolicy(ServerSettings, Policy):
             raise PolicyFailure(
                 f"{self.model!r} at {self.place} took no notice of the allowed answers: it said {response.text!r:.100}",
                 f"Set constraint to {other!r}, or sampling.constrain to false.",
+                code="constraint-ignored",
+                text=response.text,
             )
 
     async def _ask(
-        self, connection: Connection, conversation: Conversation, fields: dict[str, Any]
-    ) -> tuple[Completion, int, int]:
-        """Return an answer, how many observations were left out for it, and the number of requests."""
-        dropped = refused = 0
+        self,
+        connection: Connection,
+        conversation: Conversation,
+        fields_now: Callable[[], dict[str, Any]],
+        ledger: Ledger,
+    ) -> _Asked:
+        """Return an answer to a conversation, or to as much of its end as the model's context holds."""
+        spare = spare_observations(conversation) if self.overflow == "drop-oldest" else 0
+        shortest: Completion | None = None
+        dropped = 0
         while True:
+            fields = fields_now()
+            limit = limit_of(fields)
+            shown = without_oldest(conversation, dropped)
+            if dropped < spare and self._window.refuses(shown, limit):
+                dropped = min(2 * dropped + 1, spare)
+                continue
+            if dropped == spare and shortest is not None:
+                return _Asked(shortest, dropped, fields)
             try:
-                completion, attempts = await connection.ask(_messages(without_oldest(conversation, dropped)), fields)
-                return completion, dropped, refused + attempts
-            except TooLong as cause:
-                spare = spare_observations(conversation)
-                if self.overflow == "fail" or dropped >= spare:
-                    raise AnswerFailure(
-                        f"the conversation is longer than the context of {self.model!r} at {self.place}: {cause}",
-                        "Lower format.history or max_tokens, or serve the model with a longer context.",
-                    ) from cause
+                completion = await connection.ask(_messages(shown), fields, ledger, self._window.knows)
+                return _Asked(completion, dropped, fields)
+            except FieldRefused as refused:
+                self._do_without(refused)
+            except TooLong as refused:
+                if dropped >= spare:
+                    raise refused.failure from None
+                self._window.learn(shown, limit, refused.refusal)
                 # Doubling, so that few requests are refused; about twice as much as has to be is left out at most.
-                dropped, refused = min(2 * dropped + 1, spare), refused + 1
+                dropped = min(2 * dropped + 1, spare)
+            except Unexplained as refused:
+                if dropped >= spare:
+                    raise refused.failure from None
+                # Nobody knows the words of all servers. A request that is answered without its history was too long.
+                try:
+                    messages = _messages(without_oldest(conversation, spare))
+                    shortest = await connection.ask(messages, fields, ledger, self._window.knows)
+                except (TooLong, FieldRefused, Unexplained, AnswerFailure):
+                    raise refused.failure from None
+                self._window.learn_wording(refused.refusal)
+                self._window.learn(shown, limit, refused.refusal)
+                dropped = min(2 * dropped + 1, spare)
 
-    def _response(self, completion: Completion, shown: Conversation, sampling: Sampling) -> Response:
+    def _do_without(self, refused: FieldRefused) -> None:
+        """Word requests otherwise from now on, where that changes no answer.
+
+        Raises:
+            EefError: the field decides about answers, so that leaving it out is up to a person.
+        """
+        field = refused.field
+        if field in self.extra:
+            raise refused.failure from None
+        other = "max_completion_tokens" if field == "max_tokens" else "max_tokens"
+        if field in ("max_tokens", "max_completion_tokens") and not self._limit_name and other in refused.refusal.text:
+            self._limit_name = other
+            return
+        if field == "seed" and not self._seedless:
+            self._seedless = True
+            warnings.warn(
+                EefWarning(
+                    f"{self.model!r} at {self.place} takes no seed: equal requests may be answered differently",
+                    code="no-seed",
+                    model=self.model,
+                ),
+                stacklevel=2,
+            )
+            return
+        raise refused.failure from None
+
+    def _filtered(self, completion: Completion, ledger: Ledger) -> AnswerFailure:
+        """Return what an answer means that a filter of the server's withheld: nothing about the model."""
+        ledger.lost.append(completion)
+        word = completion.choices[0].filtered
+        return AnswerFailure(
+            f"{self.model!r} at {self.place} withheld its answer ({word})",
+            code="content-filter",
+            model=self.model,
+            base_url=self.place,
+            finish_reason=word,
+        )
+
+    def _lost(self, ledger: Ledger, conversation: Conversation) -> dict[str, Any]:
+        """Return what lost answers cost, as far as it is known."""
+        counted = [usage(each, conversation, None) for each in ledger.lost]
+        known = [tokens for tokens in counted if tokens is not None]
+        return {
+            "usd": sum(self.prices.usd(*tokens) for tokens in known),
+            "computed_tokens": sum(tokens.prompt - tokens.cached + tokens.completion for tokens in known),
+            "unknown_requests": ledger.unknown + len(counted) - len(known),
+        }
+
+    def _with_lost(self, response: Response, dropped: int, ledger: Ledger, conversation: Conversation) -> Response:
+        """Return an answer with what those before it cost that were lost."""
+        notes: Info = {"requests": ledger.requests} if ledger.requests > 1 else {}
+        lost = self._lost(ledger, conversation)
+        if lost["unknown_requests"]:
+            notes["unknown_requests"] = lost["unknown_requests"]
+        changed: Response = response.changed(
+            dropped=dropped,
+            computed_tokens=response.computed_tokens + lost["computed_tokens"],
+            usd=response.usd + lost["usd"],
+            info={**response.info, **notes},
+        )
+        return changed
+
+    def _response(self, asked: _Asked, shown: Conversation, sampling: Sampling) -> Response:
+        completion = asked.completion
         choice = completion.choices[0]
-        if choice.finish_reason == "content_filter":
-            raise AnswerFailure(f"{self.model!r} at {self.place} withheld its answer (content_filter)")
-        info: Info = {} if choice.finish_reason in ("stop", None) else {"finish": choice.finish_reason}
-        tokens = usage(completion, shown, sampling.max_tokens)
+        info: Info = {} if choice.finish_reason in ("stop", "") else {"finish": choice.finish_reason}
+        tokens = usage(completion, shown, limit_of(asked.fields))
         if tokens is None:
             info["usage"] = "unknown"  # missing, or impossible: nothing is counted
         else:
             info["completion_tokens"] = tokens.completion
+        silent = without_text(choice, completion.usage, stop="stop" in asked.fields)
+        self._silence.add(silent)
+        if silent:
+            info["without_text"] = silent
+            if choice.message.refused:
+                info["refusal"] = shortened(choice.message.refused)
         ids, chances = token_ids(choice.token_ids), logprobs(choice.logprobs)
         # Servers report the model's own probabilities; those sampled from differ at other temperatures.
         own = chances is not None and sampling.temperature in (0.0, 1.0) and not sampling.constrain
+        text = redact_known(choice.message.content or "")
+        if text != (choice.message.content or ""):
+            ids = None  # they would spell the key
         return Response(
-            text=choice.message.content or "",
+            text=text,
             token_ids=ids,
             tokenizer=self._tokenizer() if ids else "",
             prompt_tokens=tokens.prompt if tokens else 0,

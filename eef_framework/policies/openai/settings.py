@@ -4,13 +4,32 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from typing import Literal, Self
-from urllib.parse import urlsplit
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from eef_framework.errors import ConfigError
 from eef_framework.interfaces import Component
+from eef_framework.policies.openai.transport import check_transport
+from eef_framework.redaction import HIDDEN, is_secret_name, redact_known, register_secret
+
+LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens", "n_predict")
+"""What servers call the longest answer."""
+
+SHORTEST_CERTAIN = 12
+"""Characters of the shortest key that can't stand in a setting by chance. A key such as `ollama` is a placeholder."""
+
+_FUNCTIONS = re.compile(r"(/chat/completions|/completions|/models|/responses)/*$")
+_RESERVED = {
+    "messages": "The conversation is the episode's.",
+    "model": "Set model.",
+    "stream": "Answers are read as a whole.",
+}
+_NOT_SECRET = frozenset({*LIMITS, "return_token_ids", "prompt_cache_key", "logit_bias", "stop_token_ids"})
 
 
 class Prices(BaseModel):
@@ -23,18 +42,18 @@ class Prices(BaseModel):
     cached_input: float | None = Field(default=None, ge=0)
     """Tokens of prompts that the server had cached; as much as others where it is null."""
     output: float = Field(default=0.0, ge=0)
-    """Tokens of answers, hidden reasoning included."""
+    """Tokens of answers."""
 
     def usd(self, prompt: int, cached: int, completion: int) -> float:
         """Return what an answer costs.
 
         Args:
             prompt: tokens of the prompt, the cached ones included.
-            cached: those of them that the server had cached.
+            cached: how many of them the server had cached.
             completion: tokens of the answer.
         """
-        again = self.input if self.cached_input is None else self.cached_input
-        return ((prompt - cached) * self.input + cached * again + completion * self.output) / 1e6
+        cached_price = self.input if self.cached_input is None else self.cached_input
+        return ((prompt - cached) * self.input + cached * cached_price + completion * self.output) / 1e6
 
 
 class ServerSettings(Component):
@@ -43,22 +62,27 @@ class ServerSettings(Component):
     model: str
     """The model's name on the server, such as `gpt-4o`."""
     base_url: str | None = None
-    """Where the server is, such as `http://localhost:8000/v1`; OpenAI's own where it is null."""
+    """Where the server is, such as `http://localhost:8000/v1`; OpenAI's own where it is null. Where there is nothing at
+    an address without a path, `/v1` is tried too."""
     api_key_env: str = "OPENAI_API_KEY"
     """Name of the environment variable that holds the key. Servers other than OpenAI's may do without one."""
     timeout_s: float = Field(default=120.0, gt=0)
-    """Longest wait for an answer."""
+    """Longest time for one request, from sending it to the last byte of the answer, whatever the server sends
+    meanwhile. With repetitions, an answer takes at most `(retries + 1) * timeout_s + retries * longest_wait_s`, besides
+    the wait for one of `requests` and the repetitions with a shorter conversation."""
     retries: int = Field(default=5, ge=0)
-    """How often a request is repeated that was lost to what may pass: connections, timeouts, too many requests,
-    errors of the server, answers that can't be read."""
+    """How often a request is repeated that was lost to a failure that may pass: connections, timeouts, too many
+    requests, errors of the server, answers that can't be read."""
     longest_wait_s: float = Field(default=60.0, ge=0)
     """Longest wait before a repetition. Waits double from half a second, or are as long as the server asks for."""
     requests: int = Field(default=32, gt=0)
     """Most requests under way at the same time."""
     stop: tuple[str, ...] = ()
-    """An answer ends before any of these texts."""
+    """An answer ends before any of these texts. Models that think in a hidden part of the answer may be stopped there,
+    too: set it to `[]` for these."""
     token_limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    """What the server calls the longest answer. OpenAI's reasoning models know the second name only."""
+    """What the server calls the longest answer. Where it refuses `max_tokens` in favour of the other name, as OpenAI's
+    reasoning models do, the other is used."""
     extra: dict[str, JsonValue] = Field(default_factory=dict)
     """Further fields of the request's body, such as `{reasoning_effort: low}`. null removes a field."""
     overflow: Literal["drop-oldest", "fail"] = "drop-oldest"
@@ -79,25 +103,52 @@ class ServerSettings(Component):
 
     @field_validator("base_url")
     @classmethod
-    def _reachable(cls, url: str | None) -> str | None:
-        if url is None:
-            return None
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("expected an address such as http://localhost:8000/v1")
-        if parts.username or parts.password:
-            raise ValueError("holds a password, which would end up in the run's record; use api_key_env")
-        if parts.path.rstrip("/").endswith("/completions"):
-            raise ValueError("names one of the server's functions; leave off what comes behind /v1")
-        return url
+    def _address(cls, url: str | None) -> str | None:
+        return None if url is None else address(url)
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _name_of_a_variable(cls, name: str) -> str:
+        looks_like_a_key = len(name) >= 20 and "_" not in name and re.search(r"\d", name) and name not in os.environ
+        if looks_like_a_key or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            register_secret(name)
+            raise ConfigError(
+                "api_key_env is the name of an environment variable, and what was given isn't such a name",
+                "export MY_KEY=..., and set api_key_env to MY_KEY. The key itself is never a setting: settings are "
+                "recorded.",
+                code="bad-key-variable",
+            )
+        return name
+
+    @field_validator("extra")
+    @classmethod
+    def _usable_extra(cls, extra: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        for field, advice in _RESERVED.items():
+            if extra.get(field):
+                raise ConfigError(f"extra can't set {field!r}", advice, code="bad-extra-field", field=field)
+        if extra.get("n") not in (None, 1):
+            raise ConfigError(
+                f"extra asks for {extra['n']!r} answers at once, and one is used",
+                "Leave `n` out of extra: every episode asks for itself.",
+                code="bad-extra-field",
+                field="n",
+            )
+        return extra
 
     @model_validator(mode="after")
-    def _installed(self) -> Self:
-        if importlib.util.find_spec("openai") is None:
-            raise ConfigError(
-                f"{self.component_name()!r} needs the library openai, which isn't installed",
-                "pip install 'eef-framework[openai]'",
-            )
+    def _without_secrets(self) -> Self:
+        with suppress(ConfigError):  # which is told before a run, or when the first answer is asked for
+            self.key()  # so that it is known from here on
+        for place, value in _leaves(self.model_dump(mode="json")):
+            name = place[-1] if place else ""
+            secret = place[:1] == ("extra",) and name not in _NOT_SECRET and is_secret_name(name) and bool(value)
+            if redact_known(value, SHORTEST_CERTAIN) != value or (secret and value.lower() != "none"):
+                raise ConfigError(
+                    f"setting {'.'.join(place)!r} holds a key or a password, which would end up in the run's record",
+                    "Put the key into an environment variable, and its name into api_key_env.",
+                    code="key-in-settings",
+                    setting=".".join(place),
+                )
         return self
 
     @property
@@ -105,16 +156,108 @@ class ServerSettings(Component):
         """Where the server is, in words."""
         return self.base_url or "OpenAI"
 
-    def key(self) -> str:
-        """Return the key.
+    def preflight(self) -> None:
+        """Find out whether there is a key, the libraries are there, and proxies and certificates can be used.
 
         Raises:
-            ConfigError: OpenAI needs one, and the environment variable isn't set.
+            ConfigError: something is missing or malformed.
         """
-        key = os.environ.get(self.api_key_env, "")
+        for library in ("openai", "tenacity"):
+            if importlib.util.find_spec(library) is None:
+                raise ConfigError(
+                    f"{self.component_name()!r} needs the library {library}, which isn't installed",
+                    "pip install 'eef-framework[openai]'",
+                    code="missing-extra",
+                    library=library,
+                    extra="openai",
+                )
+        self.key()
+        check_transport()
+
+    def key(self) -> str:
+        """Return the key, without the blanks and line ends that come in with files and editors.
+
+        Raises:
+            ConfigError: OpenAI needs one, and the environment variable isn't set; or it can't be a key.
+        """
+        found = os.environ.get(self.api_key_env, "")
+        key = found.strip().strip("\ufeff\u200b").strip()
+        if len(key) > 1 and key[0] == key[-1] and key[0] in "'\"":  # as some tools keep them from .env files
+            key = key[1:-1].strip()
+        register_secret(key)
         if not key and self.base_url is None:
             raise ConfigError(
-                f"OpenAI needs a key, and the environment variable {self.api_key_env} isn't set",
+                f"OpenAI needs a key, and the environment variable {self.api_key_env} "
+                f"{'holds nothing but blanks' if found else 'is not set'}",
                 f"export {self.api_key_env}=..., or set base_url to another server.",
+                code="no-key",
+                variable=self.api_key_env,
+            )
+        if not all("!" <= character <= "~" for character in key):
+            raise ConfigError(
+                f"the environment variable {self.api_key_env} can't be a key: there are blanks, line ends or other "
+                "characters within it that no key has",
+                f"Set {self.api_key_env} again, to the key alone.",
+                code="bad-key",
+                variable=self.api_key_env,
             )
         return key or "none"
+
+
+def limit_of(fields: Mapping[str, Any]) -> int | None:
+    """Return the longest answer that a request allows, whatever it calls it; None where it sets no limit."""
+    found = [value for name in LIMITS if isinstance(value := fields.get(name), int)]
+    return max(found, default=None)
+
+
+def address(url: str) -> str:
+    """Return a server's address as it is used: without what people paste with it.
+
+    Raises:
+        ConfigError: it is none, or holds a password or a query.
+    """
+
+    def refused(why: str, fix: str) -> ConfigError:
+        return ConfigError(f"base_url {_shown(url)!r} {why}", fix, code="bad-base-url", base_url=_shown(url))
+
+    example = "Write it such as http://localhost:8000/v1."
+    try:
+        parts = urlsplit(url.strip())
+        _ = parts.port
+    except ValueError as cause:
+        raise refused("is no address", example) from cause
+    if parts.scheme not in ("http", "https"):
+        raise refused("is no address: it doesn't begin with http:// or https://", example)
+    if not parts.hostname or re.search(r"\s", url.strip()):
+        raise refused("is no address", example)
+    if "@" in parts.netloc:
+        for secret in (parts.username or "", parts.password or ""):
+            register_secret(secret)
+        raise refused(
+            "holds a user or a password, which would end up in the run's record",
+            "Put the password into an environment variable, and its name into api_key_env.",
+        )
+    if parts.query or parts.fragment:
+        for _, _, secret in (each.partition("=") for each in parts.query.split("&")):
+            register_secret(secret)
+        raise refused("has a query, and requests go to paths below it", "Leave off the query.")
+    path = _FUNCTIONS.sub("", parts.path).rstrip("/")
+    return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+
+
+def _shown(url: str) -> str:
+    """Return an address without user, password and query."""
+    shown = re.sub(r"^([a-z]*:?//)?[^/]*@", rf"\1{HIDDEN}@", url.strip(), flags=re.IGNORECASE)
+    return re.sub(r"\?.*", f"?{HIDDEN}", shown, flags=re.DOTALL)
+
+
+def _leaves(value: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield every text in settings, and where it stands."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from _leaves(each, (*place, key))
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from _leaves(each, (*place, str(index)))
+    elif isinstance(value, str):
+        yield place, value

@@ -1,8 +1,57 @@
-"""What is left out of a conversation that is longer than the model's context."""
+"""What is left out of a conversation that is longer than the model's context, and what is known of that length."""
 
 from __future__ import annotations
 
+import re
+
+from eef_framework.policies.openai.length import is_too_long, sizes
+from eef_framework.policies.openai.refusal import Refusal
 from eef_framework.records import Conversation
+
+MARGIN = 1.25
+"""How much longer than a refused conversation another one has to be, in bytes, to be taken for refused as well. Texts
+of one environment differ by less in bytes a token."""
+
+
+class Window:
+    """What a server's refusals tell of the longest conversation that it takes.
+
+    It saves requests and never changes which observations are left out: what is taken for refused would be.
+    """
+
+    def __init__(self) -> None:
+        self._refused: set[tuple[int | None, int]] = set()
+        self._bytes: dict[int | None, float] = {}
+        self._wordings: set[tuple[int, str]] = set()
+
+    def refuses(self, conversation: Conversation, limit: int | None) -> bool:
+        """Tell whether a conversation is certainly too long: a refused one, continued, or much longer than one.
+
+        Args:
+            conversation: what would be asked.
+            limit: the longest answer, in tokens.
+        """
+        if _size(conversation) > MARGIN * self._bytes.get(limit, float("inf")):
+            return True
+        return any((limit, begun) in self._refused for begun in _beginnings(conversation))
+
+    def learn(self, conversation: Conversation, limit: int | None, refusal: Refusal) -> None:
+        """Remember that a conversation was refused for its length."""
+        *_, whole = _beginnings(conversation)
+        self._refused.add((limit, whole))
+        if not is_too_long(refusal):
+            return  # of an unknown wording only this conversation's refusal is certain
+        used, most = sizes(refusal)
+        share = most / used if used and most and most < used else 1.0
+        self._bytes[limit] = min(self._bytes.get(limit, float("inf")), _size(conversation) * share)
+
+    def learn_wording(self, refusal: Refusal) -> None:
+        """Remember that a refusal of this wording was one of a conversation's length."""
+        self._wordings.add(_wording(refusal))
+
+    def knows(self, refusal: Refusal) -> bool:
+        """Tell whether a refusal of this wording was seen to be one of a conversation's length."""
+        return _wording(refusal) in self._wordings
 
 
 def without_oldest(conversation: Conversation, dropped: int) -> Conversation:
@@ -21,3 +70,22 @@ def without_oldest(conversation: Conversation, dropped: int) -> Conversation:
 def spare_observations(conversation: Conversation) -> int:
     """Return how many observations can be left out: all that were answered."""
     return sum(message.role == "assistant" for message in conversation)
+
+
+def _beginnings(conversation: Conversation) -> list[int]:
+    """Return a number for each conversation that this one continues, itself included and last."""
+    found, number = [], 0
+    for message in conversation:
+        number = hash((number, message.role, message.content))
+        if message.role == "user":
+            found.append(number)
+    return found or [number]
+
+
+def _size(conversation: Conversation) -> int:
+    return sum(len(message.content.encode("utf-8", "surrogatepass")) for message in conversation)
+
+
+def _wording(refusal: Refusal) -> tuple[int, str]:
+    """Return status and text without what differs from one conversation to another."""
+    return refusal.status, re.sub(r"\d+|'[^']*'|\"[^\"]*\"|`[^`]*`", "#", refusal.text)[:200]

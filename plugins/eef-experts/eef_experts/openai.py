@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from eef_experts.playing import PlayingExpert
+from eef_framework.interfaces import Environment
 from eef_framework.policies.openai import OpenAIPolicy, ServerSettings
 
 
@@ -15,6 +16,15 @@ class OpenAIExpert(ServerSettings, PlayingExpert):
 
     stop: tuple[str, ...] = ("\nObservation:",)
     """An answer ends before any of these texts: a model that goes on would make up the environment's answer."""
+
+    def preflight(self, environment: Environment | None = None) -> None:
+        """Find out whether there is a key, what is needed to reach a server, and the file of examples.
+
+        Raises:
+            ConfigError: something is missing or malformed.
+        """
+        PlayingExpert.preflight(self, environment)
+        ServerSettings.preflight(self)
 
     def player(self) -> OpenAIPolicy:
         """Return the policy with this expert's settings."""

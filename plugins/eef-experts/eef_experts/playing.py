@@ -45,6 +45,15 @@ class PlayingExpert(Expert):
     episode_timeout_s: float = Field(default=3600.0, gt=0)
     """Longest time for one episode, waiting included."""
 
+    def preflight(self, environment: Environment | None = None) -> None:
+        """Find out whether the file of worked examples reads.
+
+        Raises:
+            ConfigError: it doesn't.
+            StorageError: it isn't there.
+        """
+        self.format()
+
     @abstractmethod
     def player(self) -> AbstractContextManager[Policy]:
         """Return who plays, ready to answer, for as long as the demonstrations take."""
@@ -97,8 +106,11 @@ def account(trajectory: Trajectory) -> Info:
     }
     unknown = sum(response.info.get("usage") == "unknown" for response in said)
     shortened = sum(response.dropped > 0 for response in said)
+    silent = sum("without_text" in response.info for response in said)
     if unknown:
         total["turns_of_unknown_cost"] = unknown
+    if silent:
+        total["turns_without_text"] = silent
     if shortened:
         total["turns_with_shortened_context"] = shortened
     return total

@@ -1,0 +1,54 @@
+"""Answers without text: why there are so many, and what to change."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+
+from eef_framework.errors import EefWarning
+from eef_framework.policies.openai.answer import WithoutText
+
+_WHY: dict[WithoutText, tuple[str, str]] = {
+    "reasoning-used-the-budget": (
+        "the reasoning used up max_tokens",
+        "Raise max_tokens, or have the model reason less, such as with extra: {reasoning_effort: low}.",
+    ),
+    "stopped-within-reasoning": (
+        "a text of the setting stop ended the answer within its reasoning, or the model ended there",
+        "Set stop to [].",
+    ),
+    "refusal": ("the model refused", "Word the instructions otherwise, or take another model."),
+    "no-text": ("the model said nothing", "Check that the server applies the model's chat template."),
+}
+
+
+class Silence:
+    """Counts answers and those without text, by reason."""
+
+    def __init__(self) -> None:
+        self._answers = 0
+        self._why: Counter[WithoutText] = Counter()
+
+    def add(self, why: WithoutText | None) -> None:
+        """Count an answer, and why it has no text if it has none."""
+        self._answers += 1
+        if why:
+            self._why[why] += 1
+
+    def tell(self, model: str, place: str) -> None:
+        """Warn of answers without text; where they are many, of what to change too."""
+        silent = self._why.total()
+        if not silent:
+            return
+        reasons = ", ".join(f"{_WHY[why][0]} ({count})" for why, count in self._why.most_common())
+        advice = f". {_WHY[self._why.most_common(1)[0][0]][1]}" if 2 * silent >= self._answers else ""
+        warnings.warn(
+            EefWarning(
+                f"{silent} of {self._answers} answers of {model!r} at {place} had no text: {reasons}{advice}",
+                code="answers-without-text",
+                answers=self._answers,
+                reasons=dict(self._why),
+                advised=bool(advice),
+            ),
+            stacklevel=2,
+        )
