@@ -328,7 +328,7 @@ _DOCUMENTS: dict[str, tuple[int, Any]] = {
     "429": (429, _error("Too many requests", "rate_limit_exceeded")),
     "quota": (429, _error("You exceeded your current quota", "insufficient_quota")),
     "500": (500, _error("CUDA error: device-side assert triggered", "internal_error")),
-    "400": (400, _error("Unrecognized request argument supplied: seed", "unknown_parameter")),
+    "400": (400, _error("Unrecognized request argument supplied: temperature", "unknown_parameter")),
 }
 """What takes the place of an answer."""
 

@@ -71,35 +71,37 @@ class Connection:
 
     Args:
         settings: the server's.
+        before: the connection from another event loop, whose experience it shares.
 
     Attributes:
         loop: the event loop it belongs to.
         answered: whether the server has answered anything yet.
+        base_url: where the server is.
 
     Raises:
         ConfigError: there is no key, and the server needs one; or what is needed to reach it isn't there.
     """
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: ServerSettings, before: Connection | None = None) -> None:
         settings.preflight()
         import openai
 
         self.settings = settings
         self.loop = asyncio.get_running_loop()
-        self.answered = False
+        self.answered: bool = before is not None and before.answered
         self._slots = asyncio.Semaphore(settings.requests)
-        base_url = settings.base_url or OPENAI
+        self.base_url: str = before.base_url if before else settings.base_url or OPENAI
         self._client = openai.AsyncOpenAI(
             api_key=settings.key(),
-            base_url=base_url,
+            base_url=self.base_url,
             timeout=openai.Timeout(settings.timeout_s, connect=min(settings.timeout_s, CONNECT_S)),
             max_retries=0,
             # The one it makes by itself closes itself in whichever event loop runs when it is collected.
-            http_client=openai.DefaultAsyncHttpxClient(**client_arguments(base_url)),
+            http_client=openai.DefaultAsyncHttpxClient(**client_arguments(self.base_url)),
         )
         # Many servers are at /v1, and some that are not are known by an address without a path.
-        bare = not urlsplit(base_url).path.strip("/")
-        self._below_v1 = self._client.with_options(base_url=f"{base_url}/v1") if bare else None
+        bare = not urlsplit(self.base_url).path.strip("/")
+        self._below_v1 = self._client.with_options(base_url=f"{self.base_url}/v1") if bare else None
 
     async def ask(
         self, messages: list[dict[str, str]], fields: dict[str, Any], ledger: Ledger, lengthy: Callable[[Refusal], bool]
@@ -242,6 +244,7 @@ class Connection:
                     except Refused as other:
                         raise (error if _nothing_there(other.refusal) else other) from None
                     self._client, self._below_v1 = self._below_v1, None
+                    self.base_url = f"{self.base_url}/v1"
                     return found
         except TimeoutError:
             raise Late from None

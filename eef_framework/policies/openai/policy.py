@@ -105,7 +105,7 @@ class OpenAIPolicy(ServerSettings, Policy):
     def _connect(self) -> Connection:
         # A client belongs to one event loop; a policy may serve several, one after the other.
         if self._connection is None or self._connection.loop is not asyncio.get_running_loop():
-            self._connection, self._looking = Connection(self), None
+            self._connection, self._looking = Connection(self, self._connection), None
         return self._connection
 
     async def _is_vllm(self, connection: Connection) -> bool:

@@ -224,6 +224,8 @@ def address(url: str) -> str:
     try:
         parts = urlsplit(url.strip())
         _ = parts.port
+        if "@" in parts.path:  # a slash within a password ends what is read as the host
+            raise ValueError
     except ValueError as cause:
         raise refused("is no address", example) from cause
     if parts.scheme not in ("http", "https"):
@@ -247,7 +249,7 @@ def address(url: str) -> str:
 
 def _shown(url: str) -> str:
     """Return an address without user, password and query."""
-    shown = re.sub(r"^([a-z]*:?//)?[^/]*@", rf"\1{HIDDEN}@", url.strip(), flags=re.IGNORECASE)
+    shown = re.sub(r"^([a-z]*:?//)?.*@", rf"\1{HIDDEN}@", url.strip(), flags=re.IGNORECASE | re.DOTALL)
     return re.sub(r"\?.*", f"?{HIDDEN}", shown, flags=re.DOTALL)
 
 
