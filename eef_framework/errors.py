@@ -263,6 +263,7 @@ def storage_error(cause: OSError, path: object, doing: str) -> StorageError:
 _STORAGE = {
     errno.ENOSPC: ("disk-full", "Free some space and run the command again: what was completed is kept."),
     errno.EDQUOT: ("disk-full", "Free some space and run the command again: what was completed is kept."),
+    errno.EFBIG: ("disk-full", "A limit on the size of files was reached (ulimit -f, or the file system's own)."),
     errno.EPERM: ("no-permission", "Choose another path: this folder doesn't accept new files."),
     errno.EACCES: ("no-permission", "Choose another path, or change its permissions."),
     errno.EROFS: ("read-only", "The file system is read-only: choose another path."),

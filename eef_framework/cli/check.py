@@ -11,14 +11,15 @@ import typer
 
 from eef_framework.cli.errors import show
 from eef_framework.cli.options import PluginList, say, selected
-from eef_framework.cli.records import record_of
 from eef_framework.config.yaml_source import parse_value
 from eef_framework.errors import ConfigError, EefError, UnknownName
 from eef_framework.interfaces import Component
 from eef_framework.plugins import Kind, Registry, load_plugins
 from eef_framework.plugins.kinds import KINDS, kind_of
 from eef_framework.plugins.registry import import_class
-from eef_framework.runs import read_rows
+from eef_framework.records import Trajectory
+from eef_framework.runs import contents, read_rows
+from eef_framework.runs.contents import plural
 
 OPTIONS: dict[str, tuple[Kind, ...]] = {
     "split": ("environment", "expert"),
@@ -31,7 +32,7 @@ OPTIONS: dict[str, tuple[Kind, ...]] = {
 def check(
     targets: Annotated[
         list[str],
-        typer.Argument(metavar="NAME_OR_FILE...", help="Parts (`shop`, `my_module:MyClass`), or .jsonl files."),
+        typer.Argument(metavar="NAME_OR_FILE...", help="Parts (`shop`, `my_module:MyClass`), or files of records."),
     ],
     kind: Annotated[
         str | None, typer.Option(metavar="KIND", help="Which part is meant, if several have the name.")
@@ -78,8 +79,10 @@ def check(
 
 
 def _checked_file(path: Path) -> str:
-    rows = sum(1 for _ in read_rows(path, record_of(path)))
-    return f"{path}: {rows} rows in order"
+    # A file in which nothing reads is read as trajectories: that says what it looks like.
+    kind = contents(path).kind or Trajectory
+    rows = sum(1 for _ in read_rows(path, kind))
+    return f"{path}: {rows} {plural(kind)} in order" if rows else f"{path}: empty, no rows"
 
 
 class _Parts:

@@ -31,6 +31,7 @@ from eef_framework.pipeline.phases import (
 from eef_framework.pipeline.progress import ConsoleProgress
 from eef_framework.pipeline.rows import Rows
 from eef_framework.records import Attribution, Example, Trajectory
+from eef_framework.runs import check_not_input, check_output, claim_folder
 
 Demonstrations = Annotated[Path, typer.Option(metavar="FILE", help="The expert's trajectories (.jsonl).")]
 Model = Annotated[Path | None, typer.Option(metavar="FOLDER", help="The agent's checkpoint; default: policy.model.")]
@@ -87,6 +88,7 @@ def collect(context: RunContext, out: OutFile) -> str:
 @_command
 def base(context: RunContext, out: OutFolder, demonstrations: Demonstrations) -> str:
     """Make or find the model that training starts from."""
+    claim_folder(out)
     phase = InitialCheckpoint(demonstrations=Rows(demonstrations, Trajectory), folder=out)
     phase.run(context)
     return f"{phase.checkpoint.path}: {context.config.policy['name']} to start from"
@@ -96,6 +98,8 @@ def base(context: RunContext, out: OutFolder, demonstrations: Demonstrations) ->
 def explore(context: RunContext, out: OutFolder, demonstrations: Demonstrations, model: Model = None) -> str:
     """Let the agent try, from initial states and from states of demonstrations, and attribute these."""
     files = ExplorationFiles(out)
+    check_not_input(files.simulations.path, demonstrations)
+    check_output(files.attributions.path, Attribution, demonstrations)
     known = Rows(demonstrations, Trajectory)
     with _weights(context, model) as weights:
         Explore(variant=context.config, demonstrations=known, weights=weights, files=files).run(context)
@@ -112,6 +116,7 @@ def attribute(
     simulations: Annotated[Path, typer.Option(metavar="FILE", help="Simulations, as `eef explore` writes them.")],
 ) -> str:
     """Attribute demonstrations by simulations that are recorded already."""
+    check_output(out, Attribution, demonstrations, simulations)
     phase = Attribute(
         variant=context.config,
         demonstrations=Rows(demonstrations, Trajectory),
@@ -136,10 +141,13 @@ def select(
     ] = None,
 ) -> str:
     """Choose examples to train on, from demonstrations and what was explored."""
+    files = [ExplorationFiles(folder) for folder in explored or ()]
+    read = [path for each in files for path in (each.simulations.path, each.attributions.path)]
+    check_output(out, Example, demonstrations, *read)
     phase = Select(
         variant=context.config,
         demonstrations=Rows(demonstrations, Trajectory),
-        explorations=[ExplorationFiles(folder) for folder in explored or ()],
+        explorations=files,
         examples=Rows(out, Example),
     )
     phase.run(context)
@@ -155,6 +163,7 @@ def train(
     model: Annotated[Path, typer.Option(metavar="FOLDER", help="Checkpoint to start from.")],
 ) -> str:
     """Train a model on a file of examples."""
+    claim_folder(out, model)
     trainer = context.config.tune.trainer or context.config.clone.trainer
     phase = Train(trainer=trainer, examples=Rows(examples, Example), start=GivenWeights(model), folder=out)
     phase.run(context)

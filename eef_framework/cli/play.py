@@ -17,7 +17,7 @@ from eef_framework.interfaces import Environment, Session, replay
 from eef_framework.plugins import load_plugins
 from eef_framework.records import Ending, Task, Trajectory
 from eef_framework.rollout import expert_id
-from eef_framework.runs import RowFile, read_rows
+from eef_framework.runs import JsonlFile, read_rows
 
 PERSON = "person"
 """The name of the expert who plays."""
@@ -61,7 +61,7 @@ def play(
             game.session.close()
         if save is None or not episode.steps:
             return
-        with RowFile(save, Trajectory) as rows:
+        with JsonlFile(save, Trajectory) as rows:
             rows.append(episode)
         game.terminal.say(f"{save}: {episode.id} added ({len(episode.steps)} actions, {episode.ending})")
 

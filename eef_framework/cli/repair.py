@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from eef_framework.cli.records import record_of
+from eef_framework.cli.options import say
 from eef_framework.runs import repair as repair_rows
+from eef_framework.runs.contents import plural
 
 
-def repair(file: Annotated[Path, typer.Argument(metavar="FILE", help="A .jsonl file of a run.")]) -> None:
-    """Set the lines of a file that don't read aside; repeating the run redoes just those."""
-    good, bad = repair_rows(file, record_of(file))
-    aside = f", {bad} set aside in {file.name}.bad" if bad else "; nothing to repair"
-    Console(highlight=False).print(f"{file}: {good} good rows{aside}", soft_wrap=True)
+def repair(file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of records, in a run or not.")]) -> None:
+    """Set the lines of a file aside that don't read, unchanged; repeating a run redoes just those."""
+    done = repair_rows(file)
+    what = f"{done.bad} lines set aside in {done.aside}" if done.aside else "nothing to repair"
+    say(f"{file}: {done.good} {plural(done.kind)} kept; {what}")
+    if done.reopened:
+        say(f"Stage {done.reopened!r} is open again: repeat the run, and it does what is missing.")

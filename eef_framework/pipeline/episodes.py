@@ -31,14 +31,23 @@ def latest(rows: Iterable[Trajectory], key: Callable[[Trajectory], str]) -> dict
 
 
 def in_order(rows: Iterable[Trajectory]) -> list[Trajectory]:
-    """Return the rows without replaced ones, by id: an order that doesn't depend on which was finished first."""
-    return sorted(latest(rows, key=lambda row: row.id).values(), key=lambda row: row.id)
+    """Return the rows by id: an order that doesn't depend on which was finished first."""
+    return sorted(rows, key=lambda row: row.id)
+
+
+def without_replaced(rows: Iterable[Trajectory]) -> list[Trajectory]:
+    """Return the rows without episodes that were lost to failures and played again."""
+    rows = list(rows)
+    newest = latest(rows, key=lambda row: row.id)
+    return [row for row in rows if row.ending != "error" or newest[row.id] is row]
 
 
 def with_others(found: Sequence[Trajectory], rows: Iterable[Trajectory]) -> list[Trajectory]:
-    """Return episodes, followed by those of other tasks: what was paid for once isn't thrown away."""
-    tasks = {row.task.id for row in found}
-    return [*found, *in_order(row for row in rows if row.task.id not in tasks)]
+    """Return episodes, after earlier ones of the same tasks and before those of other tasks: none is thrown away."""
+    tasks, chosen = {row.task.id for row in found}, set(map(id, found))
+    others = [row for row in without_replaced(rows) if id(row) not in chosen]
+    earlier = [row for row in others if row.task.id in tasks]
+    return [*earlier, *found, *in_order(row for row in others if row.task.id not in tasks)]
 
 
 def check_errors(rows: Sequence[Trajectory]) -> None:
@@ -47,7 +56,7 @@ def check_errors(rows: Sequence[Trajectory]) -> None:
     Raises:
         EnvironmentFailure: too many ended in an error.
     """
-    failed = [row for row in in_order(rows) if row.ending == "error"]
+    failed = [row for row in in_order(without_replaced(rows)) if row.ending == "error"]
     if len(failed) > MOST_ERRORS * len(rows):
         raise EnvironmentFailure(
             f"{len(failed)} of {len(rows)} episodes were lost to failures, the first ({failed[0].id}) to: "

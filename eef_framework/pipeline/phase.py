@@ -10,12 +10,11 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.progress import Update
-from eef_framework.records import Checkpoint, Cost, Record
+from eef_framework.records import Checkpoint, Cost, VersionedRecord
 from eef_framework.records.base import Info
-from eef_framework.runs import RowFile, Stage
-from eef_framework.runs.continued import continued
+from eef_framework.runs import JsonlFile, Stage, open_checked
 
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", bound=VersionedRecord)
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,8 @@ class Phase(ABC):
 
     def run(self, context: RunContext) -> None:
         """Do what is missing."""
-        if self.done:
+        if self.stage is not None and self.done:
+            self.stage.check_rows()
             context.progress.skipped(self.title)
             return
         if self.stage is not None:
@@ -87,7 +87,7 @@ class Phase(ABC):
         """Return how many episodes it will play; None for a phase that plays none."""
         return None
 
-    def episodes(self, context: RunContext, path: Path, record: type[R], *parts: str, **given: Any) -> RowFile[R]:
+    def episodes(self, context: RunContext, path: Path, record: type[R], *parts: str, **given: Any) -> JsonlFile[R]:
         """Open a file of episodes to go on with.
 
         Args:
@@ -99,8 +99,8 @@ class Phase(ABC):
             given: what else they depend on.
         """
         if self.stage is not None:  # a run directory records its configuration
-            return RowFile(path, record)
-        return continued(path, record, context.recorded(*parts) | given)
+            return JsonlFile(path, record)
+        return open_checked(path, record, context.recorded(*parts) | given)
 
 
 class Weights(Protocol):

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from eef_framework.records import Record
-from eef_framework.runs import read_rows, write_rows
+from eef_framework.records import VersionedRecord
+from eef_framework.runs import JsonlFile, read_rows, write_rows
 
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", bound=VersionedRecord)
 
 
 class Rows(Generic[R]):
@@ -42,5 +42,10 @@ class Rows(Generic[R]):
 
     def write(self, rows: Sequence[R]) -> None:
         """Write the whole file, atomically."""
-        write_rows(self.path, rows)
+        write_rows(self.path, rows, self.record)
+        self._rows = list(rows)
+
+    def rewrite(self, file: JsonlFile[R], rows: Sequence[R]) -> None:
+        """Put these rows in place of all that the file has, which is open to be appended to."""
+        file.rewrite(rows)
         self._rows = list(rows)

@@ -1,7 +1,7 @@
 """Frozen data: the wire format between phases, processes and programs. No behaviour, no imports from the rest."""
 
 from eef_framework.records.attribution import Attribution, Probe, Segment, StateValue, Verdict
-from eef_framework.records.base import SCHEMA_VERSION, Info, Record, Row, fingerprint
+from eef_framework.records.base import SCHEMA_VERSION, Info, Record, VersionedRecord, fingerprint
 from eef_framework.records.checkpoint import Checkpoint
 from eef_framework.records.example import Conversation, Example, Message, Role
 from eef_framework.records.metrics import Cost, Difference, Estimate, Evaluation, ResultRow, RunMetrics
@@ -39,7 +39,6 @@ __all__ = [
     "Response",
     "ResultRow",
     "Role",
-    "Row",
     "RunMetrics",
     "Segment",
     "State",
@@ -49,5 +48,6 @@ __all__ = [
     "Task",
     "Trajectory",
     "Verdict",
+    "VersionedRecord",
     "fingerprint",
 ]

@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from eef_framework.records.base import Info, Record, Row
+from eef_framework.records.base import Info, Record, VersionedRecord
 
 
 class Verdict(StrEnum):
@@ -67,7 +67,7 @@ class Probe(Record):
     """How many of them succeeded."""
 
 
-class Attribution(Row):
+class Attribution(VersionedRecord):
     """Verdicts on all actions of one expert trajectory, with the evidence."""
 
     trajectory: str

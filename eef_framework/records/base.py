@@ -34,7 +34,7 @@ class Record(BaseModel):
         return self.model_copy(update=fields)
 
 
-class Row(Record):
+class VersionedRecord(Record):
     """A record that is a line of a file of its own kind, and says which version of the format it is in."""
 
     version: int = SCHEMA_VERSION

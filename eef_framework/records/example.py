@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from eef_framework.records.base import Info, Record, Row
+from eef_framework.records.base import Info, Record, VersionedRecord
 
 Role = Literal["system", "user", "assistant"]
 
@@ -30,7 +30,7 @@ Conversation = tuple[Message, ...]
 """Messages in order: perhaps a system message, then user and assistant in turn."""
 
 
-class Example(Row):
+class Example(VersionedRecord):
     """A conversation to train on."""
 
     id: str

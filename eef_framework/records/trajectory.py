@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from eef_framework.records.base import Info, Record, Row
+from eef_framework.records.base import Info, Record, VersionedRecord
 from eef_framework.records.task import Task
 
 
@@ -138,7 +138,7 @@ Ending = Literal["terminated", "truncated", "step-limit", "time-limit", "gave-up
 """Why an episode ended: by the task, by the environment's limit, by the run's limits, by choice, or by a failure."""
 
 
-class Trajectory(Row):
+class Trajectory(VersionedRecord):
     """A whole episode: the initial observation, then steps. For a simulation, replayed steps included."""
 
     id: str = ""

@@ -12,11 +12,11 @@ import yaml
 from pydantic import ValidationError
 
 from eef_framework.errors import CorruptFile, StorageError, storage
-from eef_framework.records import Record, RunMetrics
+from eef_framework.records import RunMetrics, VersionedRecord
 from eef_framework.runs import RunLayout, StageKey
-from eef_framework.runs.rows import parse_row
+from eef_framework.runs.jsonl import parse_row
 
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", bound=VersionedRecord)
 Phase = Literal["demonstration", "exploration", "test"]
 
 
@@ -69,7 +69,12 @@ class Source:
 
     def __init__(self, run: Path) -> None:
         if not run.is_dir():
-            raise StorageError(f"{str(run)!r} is no run directory", "Give the folder that `eef-run` wrote (--out).")
+            raise StorageError(
+                f"there is no folder {str(run)!r}",
+                "Give the folder that `eef-run` wrote (--out).",
+                code="not-a-run",
+                path=str(run),
+            )
         self.run = run
         self.layout = RunLayout(run)
         self.problems: list[str] = []

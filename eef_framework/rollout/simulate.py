@@ -10,7 +10,7 @@ from typing import Protocol
 from eef_framework.records import Probe, State, SuccessRule, Task, Trajectory
 from eef_framework.rollout.episode import Player
 from eef_framework.rollout.ids import simulation_id
-from eef_framework.runs import RowFile
+from eef_framework.runs import JsonlFile
 from eef_framework.seeds import derive
 
 
@@ -43,7 +43,7 @@ class Simulator:
     def __init__(
         self,
         player: Player,
-        rows: RowFile[Trajectory],
+        rows: JsonlFile[Trajectory],
         phase: str,
         seed: int,
         rule: SuccessRule,

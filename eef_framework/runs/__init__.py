@@ -1,23 +1,45 @@
-"""Run directories: rows, stages, and taking a run up again."""
+"""Run directories and files of records: written safely, repaired, and continued."""
 
-from eef_framework.runs.atomic import new_folder, write_json, write_text
+from eef_framework.runs.atomic import new_folder, replacing, set_aside, write_bytes, write_json, write_text
+from eef_framework.runs.checked import content_id, open_checked
+from eef_framework.runs.contents import contents, looks_like
 from eef_framework.runs.directory import RunDirectory
+from eef_framework.runs.folders import claim_folder
+from eef_framework.runs.jsonl import JsonlFile, check_not_input, check_output, read_rows, write_rows
 from eef_framework.runs.layout import PhaseName, RunLayout, StageKey
-from eef_framework.runs.rows import RowFile, read_rows, repair, write_rows
+from eef_framework.runs.lock import locked
+from eef_framework.runs.matching import read_matching, warn_of_part
+from eef_framework.runs.places import is_run, run_of
+from eef_framework.runs.repair import repair
 from eef_framework.runs.stage import FILES, Stage, StageManifest
 
 __all__ = [
     "FILES",
+    "JsonlFile",
     "PhaseName",
-    "RowFile",
     "RunDirectory",
     "RunLayout",
     "Stage",
     "StageKey",
     "StageManifest",
+    "check_not_input",
+    "check_output",
+    "claim_folder",
+    "content_id",
+    "contents",
+    "is_run",
+    "locked",
+    "looks_like",
     "new_folder",
+    "open_checked",
+    "read_matching",
     "read_rows",
     "repair",
+    "replacing",
+    "run_of",
+    "set_aside",
+    "warn_of_part",
+    "write_bytes",
     "write_json",
     "write_rows",
     "write_text",

@@ -16,14 +16,20 @@ from typing import Any
 import yaml
 
 from eef_framework.errors import ConfigError, CorruptFile, RunConflict, storage
-from eef_framework.runs.atomic import write_json, write_text
+from eef_framework.paths import expand_text
+from eef_framework.runs.atomic import SUFFIX, write_json, write_text
 from eef_framework.runs.layout import RunLayout
 from eef_framework.runs.lock import locked
+from eef_framework.runs.places import is_run
 
 RUN_FORMAT = 1
 
 # Settings that change no result that is there already, so that a run may be taken up with other ones.
 FREE_SETTINGS = ("limits.concurrency", "baselines")
+
+
+CONFIG = "config.yaml"
+HEADER = "# Written by eef-framework: the resolved configuration of this run.\n"
 
 
 class RunDirectory:
@@ -48,22 +54,24 @@ class RunDirectory:
             RunConflict: it is the record of a run with another configuration; says which keys differ.
             StorageError: it can't be written to.
         """
-        manifest = self.layout.manifest
-        if manifest.exists():
+        if is_run(self.path) or (self.layout.manifest.exists() and self.layout.config.exists()):
             self._check(config)
             self._write_config(config)  # free settings may have changed
             return
         with storage(self.path, "making the run directory"):
             self.path.mkdir(parents=True, exist_ok=True)
-            strangers = [p.name for p in self.path.iterdir() if not p.name.startswith(".") and p.name != self.layout.config.name]
+            strangers = [p.name for p in self.path.iterdir() if p.name != self.layout.lock.name and not self._is_own(p)]
         if strangers:
             raise ConfigError(
-                f"{str(self.path)!r} is no run directory and not empty: it holds {', '.join(sorted(strangers)[:5])}",
+                f"{str(self.path)!r} isn't a run directory, and not empty: it holds {', '.join(sorted(strangers)[:5])}",
                 "Choose another folder with --out.",
+                code="not-a-run",
+                path=str(self.path),
+                found=sorted(strangers),
             )
         self._write_config(config)
         write_json(
-            manifest,
+            self.layout.manifest,
             {
                 "format": RUN_FORMAT,
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -75,17 +83,27 @@ class RunDirectory:
         )
 
     def _write_config(self, config: Mapping[str, Any]) -> None:
-        write_text(self.layout.config, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+        text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+        write_text(self.layout.config, HEADER + text)
+
+    def _is_own(self, path: Path) -> bool:
+        """Tell whether a file is what a start that was interrupted left, before the folder was a run."""
+        if path.name.startswith(".") and path.name.endswith(SUFFIX):
+            return True
+        own = path == self.layout.config and path.is_file()
+        return own and path.read_bytes().startswith(HEADER.encode())
 
     def _check(self, config: Mapping[str, Any]) -> None:
         manifest = self.layout.manifest
         try:
             known = json.loads(manifest.read_text(encoding="utf-8"))
-            written = yaml.safe_load((self.layout.config).read_text(encoding="utf-8"))
+            written = yaml.safe_load(self.layout.config.read_text(encoding="utf-8"))
         except (ValueError, OSError, yaml.YAMLError) as cause:
             raise CorruptFile(
                 f"{self.path} holds a run whose {manifest.name} or {self.layout.config.name} doesn't read: {cause}",
                 "Choose another folder with --out, or restore these two files.",
+                code="corrupt-run",
+                path=str(self.path),
             ) from cause
         if known.get("format", 0) > RUN_FORMAT:
             raise RunConflict(f"{self.path} was written by a newer eef-framework", "Upgrade eef-framework.")
@@ -95,6 +113,9 @@ class RunDirectory:
             raise RunConflict(
                 f"{str(self.path)!r} is the record of a run with another configuration:{listed}",
                 "Choose another folder with --out, undo these changes, or delete the folder to start afresh.",
+                code="other-configuration",
+                path=str(self.path),
+                changes=changes,
             )
 
     @contextmanager
@@ -102,7 +123,7 @@ class RunDirectory:
         """Keep other processes from writing to this run.
 
         Raises:
-            RunConflict: another process does.
+            RunConflict: another process does (`in-use`).
         """
         with locked(self.layout.lock, self.path):
             yield
@@ -120,6 +141,8 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return expand_text(value)  # earlier versions recorded paths as they were given
     return list(value) if isinstance(value, tuple) else value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,21 +12,26 @@ from filelock import FileLock, Timeout
 from eef_framework.errors import RunConflict, storage
 
 
+_held: set[str] = set()
+"""Lock files that this process holds."""
+
+
 @contextmanager
 def locked(file: Path, what: Path) -> Iterator[None]:
-    """Hold a lock while the block runs.
+    """Hold a lock while the block runs. The lock file is made where it is absent, and stays.
 
     Args:
-        file: the lock file; its folder exists.
+        file: the lock file.
         what: what it protects, as a person knows it.
 
     Raises:
-        RunConflict: another process holds it.
+        RunConflict: another process holds it, with the code `in-use`.
         StorageError: the file can't be written to.
     """
     lock = FileLock(file, blocking=False, thread_local=False)
     try:
         with storage(file, "locking"):
+            file.parent.mkdir(parents=True, exist_ok=True)
             try:
                 lock.acquire()
             except Timeout as cause:
@@ -35,6 +41,16 @@ def locked(file: Path, what: Path) -> Iterator[None]:
                     code="in-use",
                     path=str(what),
                 ) from cause
-        yield
+        held = os.path.realpath(file)
+        _held.add(held)
+        try:
+            yield
+        finally:
+            _held.discard(held)
     finally:
         lock.release()
+
+
+def is_held(file: Path) -> bool:
+    """Tell whether this process holds a lock."""
+    return os.path.realpath(file) in _held

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import time
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from eef_framework.errors import CorruptFile
+from eef_framework.errors import CorruptFile, EefWarning, storage
 from eef_framework.records import Cost, Record
-from eef_framework.records.base import Info, Row
+from eef_framework.records.base import Info, VersionedRecord
 from eef_framework.runs.atomic import write_text
+from eef_framework.runs.lines import read_lines
+from eef_framework.runs.places import run_of
 
 MANIFEST = "stage.json"
+REOPENED = "reopened.json"
+"""The manifest of a stage that was complete, and is to be completed again."""
+STALE = ".stale"
+"""Folder of a stage with what was made from another stage's earlier rows."""
+LEAVES = ("evaluate",)
+"""Parts of the names of stages whose rows no other stage reads."""
+INDEPENDENT = ("evaluate/expert",)
+"""Stages that read no other stage's rows."""
 
 
-class StageManifest(Row):
+class StageManifest(VersionedRecord):
     """What a complete stage says about itself. Written last."""
 
     stage: str
@@ -24,6 +38,10 @@ class StageManifest(Row):
     rows: dict[str, int] = Field(default_factory=dict)
     """Number of rows of each file of records."""
     info: Info = Field(default_factory=dict)
+    digests: dict[str, str] = Field(default_factory=dict)
+    """What each file of records says, times apart: equal digests, equal rows."""
+    finished: float = 0.0
+    """When, in seconds since 1970; 0 in runs of earlier versions."""
 
 
 class Stage:
@@ -42,16 +60,7 @@ class Stage:
     @property
     def manifest(self) -> StageManifest | None:
         """What the stage says about itself; None as long as it isn't complete."""
-        path = self.path / MANIFEST
-        if not path.exists():
-            return None
-        try:
-            return StageManifest.model_validate_json(path.read_bytes())
-        except ValidationError as cause:
-            raise CorruptFile(
-                f"{path} is not the manifest of a stage: {cause.errors()[0]['msg']}",
-                "Delete that file and repeat the command: the stage's rows are used as far as they go.",
-            ) from cause
+        return _read(self.path / MANIFEST)
 
     @property
     def done(self) -> bool:
@@ -62,11 +71,138 @@ class Stage:
         """Start the clock. Until then it runs from when this object was made."""
         self._started = time.monotonic()
 
+    def check_rows(self) -> None:
+        """Make sure that a complete stage still has the rows that it had when it was completed.
+
+        Raises:
+            CorruptFile: there are fewer, with the code `rows-missing`.
+        """
+        manifest = self.manifest
+        for filename, expected in manifest.rows.items() if manifest else ():
+            path = self.path / filename
+            found = sum(1 for line in read_lines(path) if line.data.strip()) if path.exists() else 0
+            if found < expected:
+                raise CorruptFile(
+                    f"{path} has {found} rows, and had {expected} when stage {self.name!r} was completed",
+                    f"Restore it, or run `eef repair {path}`: repeating the run then redoes what is missing.",
+                    code="rows-missing",
+                    path=str(path),
+                    rows=found,
+                    expected=expected,
+                )
+
     def finish(self, cost: Cost, rows: dict[str, int], info: Info | None = None) -> None:
-        """Declare the stage complete."""
-        cost = cost.model_copy(update={"seconds": round(time.monotonic() - self._started, 3)})
-        manifest = StageManifest(stage=self.name, cost=cost, rows=rows, info=info or {})
+        """Declare the stage complete.
+
+        If it was complete before and has other rows now, what later stages made of the earlier ones is set aside, and
+        they are opened again.
+        """
+        manifest = StageManifest(
+            stage=self.name,
+            cost=cost.model_copy(update={"seconds": round(time.monotonic() - self._started, 3)}),
+            rows=rows,
+            info=info or {},
+            digests={name: _digest(self.path / name) for name in rows},
+            finished=time.time(),
+        )
+        before = _read(self.path / REOPENED)
+        if before is not None and (not before.digests or before.digests != manifest.digests):
+            self._set_dependents_aside(before)
         write_text(self.path / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
+        (self.path / REOPENED).unlink(missing_ok=True)
+
+    def _set_dependents_aside(self, before: StageManifest) -> None:
+        run = run_of(self.path)
+        if run is None or _is_leaf(self.name):
+            return
+        since = before.finished or (self.path / REOPENED).stat().st_mtime
+        stale = [folder for folder in _stages_of(run) if not folder.samefile(self.path) and _made_after(folder, since)]
+        names = [name for folder in stale if (name := folder.relative_to(run).as_posix()) not in INDEPENDENT]
+        for name in names:
+            _set_aside(run / name)
+        if names:
+            warnings.warn(
+                EefWarning(
+                    f"stage {self.name!r} has other rows than before its repair: what was made of them is done again "
+                    f"({', '.join(names[:5])}{', ...' if len(names) > 5 else ''}). It is kept in folders {STALE!r}.",
+                    code="stages-reopened",
+                    stage=self.name,
+                    stages=names,
+                ),
+                stacklevel=2,
+            )
+
+
+def reopen(file: Path, rows: int) -> str:
+    """Open the stage again that a file belongs to, if it was complete and has another number of rows now.
+
+    Returns:
+        The stage's name, empty if it wasn't opened.
+    """
+    folder = file.parent
+    manifest = _read(folder / MANIFEST)
+    if manifest is None or manifest.rows.get(file.name, -1) == rows:
+        return ""
+    with storage(folder, "opening the stage in"):
+        (folder / MANIFEST).rename(folder / REOPENED)
+    return manifest.stage
+
+
+def _read(path: Path) -> StageManifest | None:
+    if not path.exists():
+        return None
+    try:
+        with storage(path, "reading"):
+            return StageManifest.model_validate_json(path.read_bytes())
+    except ValidationError as cause:
+        raise CorruptFile(
+            f"{path} is not the manifest of a stage: {cause.errors()[0]['msg']}",
+            "Delete that file and repeat the command: the stage's rows are used as far as they go.",
+            code="corrupt-manifest",
+            path=str(path),
+        ) from cause
+
+
+def _digest(path: Path) -> str:
+    found = hashlib.blake2b(digest_size=16)
+    for line in read_lines(path) if path.exists() else ():
+        found.update(re.sub(rb'"seconds":[-+.\deE]+', b"", line.data))
+    return found.hexdigest()
+
+
+def _is_leaf(name: str) -> bool:
+    return any(part in LEAVES for part in name.split("/"))
+
+
+def _stages_of(run: Path) -> Iterator[Path]:
+    """Yield the folders of a run that are stages, complete or begun."""
+    for folder in sorted(path for path in run.rglob("*") if path.is_dir()):
+        hidden = any(part.startswith(".") for part in folder.relative_to(run).parts)
+        if not hidden and any((folder / name).exists() for name in (MANIFEST, REOPENED, "checkpoint", *_FILES)):
+            yield folder
+
+
+def _made_after(folder: Path, since: float) -> bool:
+    """Tell whether a stage was completed later than a time, or not at all."""
+    manifest = folder / MANIFEST
+    found = _read(manifest)
+    return found is None or (found.finished or manifest.stat().st_mtime) >= since
+
+
+def _set_aside(folder: Path) -> None:
+    """Move a stage's own files into a folder of their own, the manifest first: nothing of it counts any more."""
+    number = 0
+    while (aside := folder / f"{STALE}-{number}").exists():
+        number += 1
+    with storage(folder, "setting aside"):
+        entries = [
+            entry
+            for entry in folder.iterdir()
+            if not entry.name.startswith(".") and not (entry.is_dir() and (entry / MANIFEST).exists())
+        ]
+        aside.mkdir()
+        for entry in sorted(entries, key=lambda entry: entry.name != MANIFEST):
+            entry.rename(aside / entry.name)
 
 
 class StageFiles(Record):
@@ -79,3 +215,4 @@ class StageFiles(Record):
 
 
 FILES = StageFiles()
+_FILES = tuple(FILES.model_dump().values())

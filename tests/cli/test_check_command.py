@@ -84,10 +84,22 @@ def test_what_cannot_be_checked_is_explained(command, arguments, words):
 
 def test_a_file_of_records_is_checked_row_by_row(command, folder):
     assert command("eef", "collect", "own.yaml", "--out", "trajectories.jsonl").code == 0
-    assert command("eef", "check", "trajectories.jsonl").out == "trajectories.jsonl: 8 rows in order\n"
+    assert command("eef", "check", "trajectories.jsonl").out == "trajectories.jsonl: 8 trajectories in order\n"
     with (folder / "trajectories.jsonl").open("a") as file:
         file.write("{}\n")
     done = command("eef", "check", "trajectories.jsonl")
     assert done.code == 1
+    assert "error [corrupt-row]" in done.err
     assert "line 9" in done.err
     assert "eef repair" in done.err
+
+
+def test_a_file_is_checked_by_its_content_and_not_by_its_name(command, folder):
+    assert command("eef", "collect", "own.yaml", "--out", "examples.data").code == 0
+    assert command("eef", "check", "examples.data").out == "examples.data: 8 trajectories in order\n"
+    (folder / "trajectories.jsonl").write_text('{"mine": 1}\n')
+    done = command("eef", "check", "trajectories.jsonl")
+    assert done.code == 1
+    assert "error [foreign-file]" in done.err
+    assert "'mine'" in done.err
+    assert "eef repair" not in done.err

@@ -7,7 +7,12 @@ def test_a_run_gets_its_page_anew(command, folder):
     assert "</html>" in page.read_text()
 
 
-def test_a_folder_that_is_no_run_is_refused(command):
-    done = command("eef", "report", "nowhere")
-    assert done.code == 1
-    assert "'nowhere'" in done.err
+def test_a_folder_that_is_no_run_is_refused_and_nothing_is_written_there(command, folder):
+    (folder / "own").mkdir()
+    (folder / "own" / "run.json").write_text('{"mine": true}')
+    for name in ("nowhere", "own", "own.yaml"):
+        done = command("eef", "report", name)
+        assert done.code == 1
+        assert "error [not-a-run]" in done.err
+        assert not done.out
+    assert [path.name for path in (folder / "own").iterdir()] == ["run.json"]

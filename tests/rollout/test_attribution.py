@@ -22,7 +22,7 @@ from eef_framework.records import (
     Verdict,
 )
 from eef_framework.rollout import Player, RecordedSimulations, Simulator, attribute, demonstrations
-from eef_framework.runs import RowFile
+from eef_framework.runs import JsonlFile
 from eef_framework.testing.corridor import Corridor, best_action
 from eef_framework.testing.queue_policy import ScriptedPolicy
 from eef_framework.testing.wanderer import Wanderer
@@ -95,7 +95,7 @@ def verdict(gain: float) -> Verdict:
 class World:
     """A corridor, demonstrations of its tasks, and an agent that can be simulated."""
 
-    def __init__(self, rows: RowFile[Trajectory], skill: float = 0.8) -> None:
+    def __init__(self, rows: JsonlFile[Trajectory], skill: float = 0.8) -> None:
         self.corridor = Corridor()
         self.tasks = self.corridor.tasks("train")[:12]
         self.demonstrations = asyncio.run(self.demonstrate())
@@ -123,7 +123,7 @@ class World:
 
 @pytest.fixture
 def rows(tmp_path: Path):
-    with RowFile(tmp_path / "simulations.jsonl", Trajectory) as rows:
+    with JsonlFile(tmp_path / "simulations.jsonl", Trajectory) as rows:
         yield rows
 
 

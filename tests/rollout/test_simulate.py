@@ -9,13 +9,13 @@ from eef_framework.interfaces import Sampling
 from eef_framework.records import SuccessRule, Trajectory
 from eef_framework.rollout import Player, Simulator, demonstrations
 from eef_framework.rollout.simulate import TrajectorySimulate
-from eef_framework.runs import RowFile
+from eef_framework.runs import JsonlFile
 from eef_framework.testing.corridor import Corridor
 from eef_framework.testing.queue_policy import ScriptedPolicy
 from eef_framework.testing.wanderer import Wanderer
 
 
-def simulator(rows: RowFile[Trajectory], corridor: Corridor, concurrency: int = 8) -> Simulator:
+def simulator(rows: JsonlFile[Trajectory], corridor: Corridor, concurrency: int = 8) -> Simulator:
     player = Player(corridor, ScriptedPolicy(), "agent/test", ChatFormat(), Sampling(), concurrency)
     return Simulator(player, rows, "eef/1", 5, SuccessRule())
 
@@ -27,12 +27,12 @@ async def demonstrated(corridor: Corridor, count: int) -> list[Trajectory]:
 def test_asking_twice_gives_the_same_simulations_and_plays_them_once(tmp_path: Path) -> None:
     corridor = Corridor()
 
-    async def ask(rows: RowFile[Trajectory]) -> tuple[Sequence[Trajectory], Sequence[Trajectory]]:
+    async def ask(rows: JsonlFile[Trajectory]) -> tuple[Sequence[Trajectory], Sequence[Trajectory]]:
         source = next(t for t in await demonstrated(corridor, 9) if len(t.steps) > 2)
         simulate = TrajectorySimulate(simulator(rows, corridor), source)
         return tuple(await asyncio.gather(simulate(1, 2), simulate(1, 3)))  # type: ignore[return-value]
 
-    with RowFile(tmp_path / "s.jsonl", Trajectory) as rows:
+    with JsonlFile(tmp_path / "s.jsonl", Trajectory) as rows:
         two, three = asyncio.run(ask(rows))
         assert list(three[:2]) == list(two)
         assert len(rows.rows) == 3
@@ -41,12 +41,12 @@ def test_asking_twice_gives_the_same_simulations_and_plays_them_once(tmp_path: P
 def test_simulations_from_the_initial_state_are_those_of_plain_exploration(tmp_path: Path) -> None:
     corridor = Corridor()
 
-    async def ask(rows: RowFile[Trajectory]) -> None:
+    async def ask(rows: JsonlFile[Trajectory]) -> None:
         source = (await demonstrated(corridor, 1))[0]
         both = simulator(rows, corridor)
         assert list(await TrajectorySimulate(both, source)(0)) == list(await both.initial(source.task, 1))
 
-    with RowFile(tmp_path / "s.jsonl", Trajectory) as rows:
+    with JsonlFile(tmp_path / "s.jsonl", Trajectory) as rows:
         asyncio.run(ask(rows))
         assert len(rows.rows) == 1
 
@@ -54,18 +54,18 @@ def test_simulations_from_the_initial_state_are_those_of_plain_exploration(tmp_p
 def test_recorded_simulations_are_not_played_again(tmp_path: Path) -> None:
     corridor = Corridor()
     for expected in (4, 4):
-        with RowFile(tmp_path / "s.jsonl", Trajectory) as rows:
+        with JsonlFile(tmp_path / "s.jsonl", Trajectory) as rows:
             asyncio.run(simulator(rows, corridor).initial(corridor.tasks("train")[0], 4))  # type: ignore[arg-type]
             assert len(rows.rows) == expected
 
 
 def test_what_was_lost_to_a_failure_is_played_again_and_never_handed_out(tmp_path: Path) -> None:
     path = tmp_path / "s.jsonl"
-    with RowFile(path, Trajectory) as rows:
+    with JsonlFile(path, Trajectory) as rows:
         broken = Corridor(fault="raise")
         assert asyncio.run(simulator(rows, broken).initial(broken.tasks("train")[0], 2)) == ()  # type: ignore[arg-type]
         assert [row.ending for row in rows.rows] == ["error", "error"]
-    with RowFile(path, Trajectory) as rows:
+    with JsonlFile(path, Trajectory) as rows:
         whole = Corridor()
         assert len(asyncio.run(simulator(rows, whole).initial(whole.tasks("train")[0], 2))) == 2  # type: ignore[arg-type]
 
@@ -73,12 +73,12 @@ def test_what_was_lost_to_a_failure_is_played_again_and_never_handed_out(tmp_pat
 def test_a_state_that_no_simulation_can_set_out_from_is_refused(tmp_path: Path) -> None:
     corridor = Corridor()
 
-    async def ask(rows: RowFile[Trajectory]) -> None:
+    async def ask(rows: JsonlFile[Trajectory]) -> None:
         source = (await demonstrated(corridor, 1))[0]
         with pytest.raises(IndexError):
             await TrajectorySimulate(simulator(rows, corridor), source)(len(source.steps))
 
-    with RowFile(tmp_path / "s.jsonl", Trajectory) as rows:
+    with JsonlFile(tmp_path / "s.jsonl", Trajectory) as rows:
         asyncio.run(ask(rows))
 
 
@@ -86,7 +86,7 @@ def test_concurrency_never_changes_a_simulation(tmp_path: Path) -> None:
     corridor = Corridor()
     found = []
     for concurrency in (1, 3, 100):
-        with RowFile(tmp_path / f"{concurrency}.jsonl", Trajectory) as rows:
+        with JsonlFile(tmp_path / f"{concurrency}.jsonl", Trajectory) as rows:
 
             async def everything(played: Simulator) -> None:
                 tasks = corridor.tasks("train")

@@ -25,8 +25,10 @@ def test_a_run_is_taken_up_with_the_same_configuration(tmp_path: Path) -> None:
 def test_another_configuration_is_refused_and_the_changed_keys_are_listed(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path / "run")
     directory.prepare(CONFIG, {})
-    with pytest.raises(RunConflict, match=r"explore\.simulations: 2 -> 3"):
+    with pytest.raises(RunConflict) as caught:
         directory.prepare({**CONFIG, "explore": {"simulations": 3}}, {})
+    assert caught.value.code == "other-configuration"
+    assert caught.value.details["changes"] == ["explore.simulations: 2 -> 3"]
 
 
 def test_settings_that_change_no_result_may_change(tmp_path: Path) -> None:
@@ -41,25 +43,41 @@ def test_differences_name_added_and_removed_keys() -> None:
     assert list(differences({"a": {"b": 1}}, {"a": {"c": 2}})) == ["a.b: 1 -> None", "a.c: None -> 2"]
 
 
-def test_a_folder_with_other_things_in_it_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").write_text("")
-    with pytest.raises(ConfigError, match=r"thesis\.tex"):
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("thesis.tex", ""), ("config.yaml", "mine: true\n"), ("run.json", '{"mine": true}'), (".env", "KEY=1")],
+)
+def test_a_folder_with_other_things_in_it_is_refused(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ConfigError) as caught:
         RunDirectory(tmp_path).prepare(CONFIG, {})
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    assert (caught.value.code, caught.value.details["found"]) == ("not-a-run", [name])
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == content
 
 
 def test_a_damaged_manifest_says_which_file(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path / "run")
     directory.prepare(CONFIG, {})
     (tmp_path / "run" / "run.json").write_text("{")
-    with pytest.raises(CorruptFile, match=r"run\.json"):
+    with pytest.raises(CorruptFile) as caught:
         directory.prepare(CONFIG, {})
+    assert caught.value.code == "corrupt-run"
+
+
+def test_a_start_that_was_interrupted_is_taken_up(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path / "run")
+    directory.prepare(CONFIG, {})
+    (tmp_path / "run" / "run.json").unlink()
+    directory.prepare(CONFIG, {})
+    assert (tmp_path / "run" / "run.json").exists()
 
 
 def test_a_path_through_a_file_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="file"):
+    with pytest.raises(StorageError) as caught:
         RunDirectory(tmp_path / "file" / "run").prepare(CONFIG, {})
+    assert caught.value.code == "not-a-folder"
 
 
 def _hold(path: Path, ready: "multiprocessing.synchronize.Event", end: "multiprocessing.synchronize.Event") -> None:
@@ -75,8 +93,9 @@ def test_two_processes_never_write_to_one_run(tmp_path: Path) -> None:
     other.start()
     try:
         assert ready.wait(20)
-        with pytest.raises(RunConflict, match="another process"), RunDirectory(tmp_path).locked():
+        with pytest.raises(RunConflict) as caught, RunDirectory(tmp_path).locked():
             pass
+        assert caught.value.code == "in-use"
     finally:
         end.set()
         other.join()

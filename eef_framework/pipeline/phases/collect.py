@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from eef_framework.config.schema import TaskList
-from eef_framework.errors import CorruptFile, ExpertFailure, boundary
+from eef_framework.errors import ExpertFailure, boundary
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.costs import cost_of
 from eef_framework.pipeline.episodes import check_errors, latest, with_others
@@ -17,7 +17,7 @@ from eef_framework.pipeline.progress import Counter, Update
 from eef_framework.pipeline.rows import Rows
 from eef_framework.records import Task, Trajectory
 from eef_framework.rollout import demonstrations
-from eef_framework.runs import RowFile
+from eef_framework.runs import JsonlFile, check_not_input, read_matching
 from eef_framework.seeds import derive
 
 
@@ -44,7 +44,7 @@ class Collect(Phase):
             found = context.wait_for(
                 _demonstrate(context, tasks, rows, derive(context.config.seed, *self.seed_names), update)
             )
-        self.demonstrations.write(with_others(found, rows.rows))
+            self.demonstrations.rewrite(rows, with_others(found, rows.rows))
         return Outcome(cost_of(found), {path.name: len(found)})
 
     def collected(self, context: RunContext) -> list[Trajectory]:
@@ -82,25 +82,15 @@ class ImportDemonstrations(Phase):
 
     def work(self, context: RunContext, update: Update) -> Outcome:
         """Copy what belongs to the tasks."""
-        known = {task.id: task for task in context.tasks(self.tasks)}
-        found = [row for row in Rows(self.source, Trajectory).read() if row.task.id in known]
-        changed = [row for row in found if row.task.fingerprint != known[row.task.id].fingerprint]
-        if changed or not found:
-            which = (
-                f"task {changed[0].task.id!r} means something else there" if changed else "none of its tasks is here"
-            )
-            raise CorruptFile(
-                f"{self.source} doesn't fit environment {context.environment.component_name()!r}: {which}",
-                "Set the environment up as it was when the trajectories were recorded.",
-                code="other-world",
-                path=str(self.source),
-            )
+        check_not_input(self.demonstrations.path, self.source)
+        world = f"environment {context.environment.component_name()!r}"
+        found = read_matching(self.source, context.tasks(self.tasks), world)
         self.demonstrations.write(found)
         return Outcome(cost_of(found), {self.demonstrations.path.name: len(found)})
 
 
 async def _demonstrate(
-    context: RunContext, tasks: Sequence[Task], rows: RowFile[Trajectory], seed: int, update: Update
+    context: RunContext, tasks: Sequence[Task], rows: JsonlFile[Trajectory], seed: int, update: Update
 ) -> list[Trajectory]:
     """Have tasks demonstrated, those with a row already left out.
 

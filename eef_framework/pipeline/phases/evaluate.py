@@ -16,7 +16,7 @@ from eef_framework.pipeline.progress import Counter, Update
 from eef_framework.pipeline.rows import Rows
 from eef_framework.records import Evaluation, Task, Trajectory
 from eef_framework.rollout import Simulator
-from eef_framework.runs.continued import named
+from eef_framework.runs import content_id
 from eef_framework.seeds import derive
 
 
@@ -46,7 +46,7 @@ class Evaluate(Phase):
         settings, tasks, path = context.config.evaluate, context.tasks(self.tasks), self.played.path
         checkpoint = self.weights.checkpoint if self.weights else None
         given: dict[str, Any] = {"sampling": settings.sampling.model_dump()}
-        given |= {} if self.stage else {"model": named(checkpoint.path if checkpoint else None)}
+        given |= {} if self.stage else {"model": content_id(checkpoint.path if checkpoint else None)}
         with self.episodes(context, path, Trajectory, "policy", "format", **given) as rows:
             rule = context.config.success
             counter = Counter(update, len(tasks), map(rule.holds, rows.rows))
@@ -57,7 +57,7 @@ class Evaluate(Phase):
                 context.wait_for(gather(simulator.initial(task, 1) for task in tasks))
             check_errors(rows.rows)
             found = _of_tasks(rows.rows, tasks)
-        self.played.write(with_others(found, rows.rows))
+            self.played.rewrite(rows, with_others(found, rows.rows))
         return Outcome(cost_of(found, by_agent=True), {path.name: len(found)})
 
     def evaluation(self, context: RunContext) -> Evaluation:

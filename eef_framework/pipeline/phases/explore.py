@@ -13,15 +13,14 @@ from eef_framework.interfaces import Attributor
 from eef_framework.pipeline.attribution import matched_simulations, to_attribute, try_to_attribute
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.costs import cost_of
-from eef_framework.pipeline.episodes import MOST_ERRORS, check_errors, gather, in_order
+from eef_framework.pipeline.episodes import MOST_ERRORS, check_errors, gather, in_order, without_replaced
 from eef_framework.pipeline.phase import Outcome, Phase, Planned, Weights
 from eef_framework.pipeline.progress import Counter, Update
 from eef_framework.pipeline.rows import Rows
 from eef_framework.pipeline.solutions import Exploration
 from eef_framework.records import Attribution, Task, Trajectory
 from eef_framework.rollout import Simulator
-from eef_framework.runs import FILES
-from eef_framework.runs.continued import named
+from eef_framework.runs import FILES, content_id
 from eef_framework.seeds import derive
 
 LONG = 1000
@@ -78,8 +77,8 @@ class Explore(Phase):
         tasks = self._tasks(context, demonstrations)
         attributor = context.attributor(self.variant)
         checkpoint = self.weights.checkpoint if self.weights else None
-        given = {} if self.stage else {"demonstrations": named(self.demonstrations.path)}
-        given |= {} if self.stage else {"model": named(checkpoint.path if checkpoint else None)}
+        given = {} if self.stage else {"demonstrations": content_id(self.demonstrations.path)}
+        given |= {} if self.stage else {"model": content_id(checkpoint.path if checkpoint else None)}
         parts = ("policy", "format", "success", "attributor", "explore")
         path = self.files.simulations.path
         with self.episodes(context, path, Trajectory, *parts, **given) as rows:
@@ -100,10 +99,10 @@ class Explore(Phase):
                 )
                 attributions = context.wait_for(self._explore(simulator, tasks, demonstrations, attributor))
             check_errors(rows.rows)
-            found = in_order(rows.rows)
+            found = in_order(without_replaced(rows.rows))
+            self.files.simulations.rewrite(rows, found)
         if attributions or self.files.attributions.path.exists():
             self.files.attributions.write(attributions)
-        self.files.simulations.write(found)
         return Outcome(cost_of(found, by_agent=True), {path.name: len(found)})
 
     def planned(self, context: RunContext) -> Planned:

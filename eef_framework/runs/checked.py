@@ -1,0 +1,136 @@
+"""Files of rows outside run directories: continued only with the settings that their rows were made with.
+
+A run directory records its configuration. A file that a single phase writes has its record beside it, in a file of the
+same name with `.settings.yaml` added. Without it, another model's episodes would be taken for this one's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from eef_framework.errors import CorruptFile, RunConflict, storage
+from eef_framework.paths import expand
+from eef_framework.records.base import VersionedRecord
+from eef_framework.runs.atomic import write_text
+from eef_framework.runs.directory import differences
+from eef_framework.runs.jsonl import JsonlFile, check_not_input
+from eef_framework.runs.places import settings_file
+
+R = TypeVar("R", bound=VersionedRecord)
+
+HEADER = "# Written by eef-framework: what the rows of the file beside it were made with.\n"
+_FORMER = {"seed", "environment"}
+"""Keys by which settings are known that an earlier version wrote, without the header."""
+
+
+def open_checked(path: Path, record: type[R], settings: Mapping[str, Any], *inputs: Path | None) -> JsonlFile[R]:
+    """Open a file of rows to go on with it.
+
+    Args:
+        path: the file; created if absent.
+        record: what its lines are.
+        settings: plain data; all that the rows depend on. A file that came without its settings is taken to have
+            been made with these.
+        inputs: files that are read meanwhile; so are those that settings name.
+
+    Raises:
+        RunConflict: it has rows that were made with other settings (`other-settings`; says which), or another process
+            writes to it.
+        ConfigError: it is one of the inputs.
+        CorruptFile: its rows or its settings don't read, or are somebody else's.
+        StorageError: they can't be read or written.
+    """
+    check_not_input(path, *inputs, *_files_in(settings))
+    beside = settings_file(path)
+    written = _written(path, beside)  # before anything is locked or made
+    rows = JsonlFile(path, record)
+    try:
+        if rows.rows and written is not None:
+            _check(path, written, settings)
+        if written != settings:
+            write_text(beside, HEADER + yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True))
+    except BaseException:
+        rows.close()
+        raise
+    return rows
+
+
+def content_id(path: Path | None) -> str | None:
+    """Name a file, or a folder's own files, so that it can be told from another and from what it was before.
+
+    Returns:
+        The last part of its path, with a digest of its content; of a path where nothing is, such as a model's name on
+        a hub, the path as it is; None for None.
+    """
+    if path is None or not path.exists():
+        return None if path is None else str(path)
+    files = sorted(entry for entry in path.iterdir() if entry.is_file()) if path.is_dir() else [path]
+    found = hashlib.blake2b(digest_size=8)
+    for file in files:
+        with storage(file, "reading"), file.open("rb") as content:
+            found.update(file.name.encode() + b"\0" + hashlib.file_digest(content, "blake2b").digest())
+    return f"{path.name} ({found.hexdigest()})"
+
+
+def _written(path: Path, beside: Path) -> dict[str, Any] | None:
+    """Return the settings beside a file, None if there are none."""
+    if not beside.exists():
+        former = path.with_suffix(".settings.yaml")  # where they were before version 0.2
+        return _former(former) if former.exists() else None
+    try:
+        with storage(beside, "reading"):
+            text = beside.read_bytes().decode()
+        known = yaml.safe_load(text)
+        if not isinstance(known, dict) or not (text.startswith(HEADER) or _FORMER <= known.keys()):
+            raise ValueError("eef-framework didn't write it")
+    except (ValueError, yaml.YAMLError) as cause:
+        raise CorruptFile(
+            f"{beside} doesn't read: {cause}",
+            f"It would say what {path.name} was made with: restore it, or move it away.",
+            code="corrupt-settings",
+            path=str(beside),
+        ) from cause
+    return known
+
+
+def _former(path: Path) -> dict[str, Any] | None:
+    """Read settings under their former name; a file of somebody else's that has this name is left alone."""
+    try:
+        known = yaml.safe_load(path.read_bytes().decode())
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    return known if isinstance(known, dict) and _FORMER <= known.keys() else None
+
+
+def _check(path: Path, written: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    changes = list(differences(written, settings))
+    if changes:
+        listed = "".join(f"\n    {change}" for change in changes[:12])
+        raise RunConflict(
+            f"{str(path)!r} holds episodes that were made with other settings:{listed}",
+            "Choose another --out, undo these changes, or delete the file to start afresh.",
+            code="other-settings",
+            path=str(path),
+            changes=changes,
+        )
+
+
+def _files_in(settings: Any) -> Iterator[Path]:
+    """Yield the files that settings name."""
+    if isinstance(settings, Mapping):
+        for value in settings.values():
+            yield from _files_in(value)
+    elif isinstance(settings, list | tuple):
+        for value in settings:
+            yield from _files_in(value)
+    elif isinstance(settings, str) and len(settings) < 4096 and "\0" not in settings and "\n" not in settings:
+        try:
+            if expand(settings).is_file():
+                yield expand(settings)
+        except OSError:  # too long for a name
+            return

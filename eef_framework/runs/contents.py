@@ -1,0 +1,157 @@
+"""What a file holds, by its content: its name says nothing."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from eef_framework.errors import CorruptFile, storage
+from eef_framework.records import SCHEMA_VERSION, Attribution, Example, Trajectory
+from eef_framework.records.base import VersionedRecord
+from eef_framework.runs.lines import read_lines
+
+KINDS: tuple[type[VersionedRecord], ...] = (Trajectory, Attribution, Example)
+"""Kinds of records that files hold."""
+
+
+def plural(record: type[VersionedRecord]) -> str:
+    """Return what records of a kind are called: `trajectories`."""
+    name = record.__name__.lower()
+    return f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
+
+
+class Contents(NamedTuple):
+    """What the lines of a file are."""
+
+    counts: Counter[type[VersionedRecord]]
+    """How many lines are records, by kind."""
+    bad: int
+    """How many lines are none, blank ones aside."""
+    newer: int
+    """How many of these were written by a newer version."""
+
+    @property
+    def kind(self) -> type[VersionedRecord] | None:
+        """The kind of record that most lines are; None where no line is one."""
+        return max(self.counts, key=self.counts.__getitem__) if self.counts else None
+
+
+def contents(path: Path, most: int | None = None) -> Contents:
+    """Look at the lines of a file (or the first so many of them).
+
+    Raises:
+        StorageError: the file can't be read.
+    """
+    counts: Counter[type[VersionedRecord]] = Counter()
+    bad = newer = 0
+    try:
+        for line in islice(read_lines(path), most):
+            if line.data.strip():
+                kind = _kind(line.data, counts)
+                if kind:
+                    counts[kind] += 1
+                else:
+                    bad += 1
+                    newer += is_newer(line.data)
+    except CorruptFile:  # damaged behind this line
+        bad += 1
+    return Contents(counts, bad, newer)
+
+
+def _kind(line: bytes, known: Counter[type[VersionedRecord]]) -> type[VersionedRecord] | None:
+    for kind in [*known, *(kind for kind in KINDS if kind not in known)]:
+        try:
+            kind.model_validate_json(line)
+        except ValidationError:
+            continue
+        return kind
+    return None
+
+
+def is_newer(line: bytes) -> bool:
+    """Tell whether a line is a record that a newer version wrote."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    version = row.get("version") if isinstance(row, dict) else None
+    return isinstance(version, int) and version > SCHEMA_VERSION
+
+
+_DECOMPRESS = "Decompress it first; files that end in .gz are read as they are."
+_MAGIC: tuple[tuple[bytes, str, str], ...] = (
+    (b"\x1f\x8b", "a gzip-compressed file", "Look into it with gunzip -c."),
+    (b"PK\x03\x04", "a zip archive, or a file that is one inside (.xlsx, .docx, .npz, .whl)", _DECOMPRESS),
+    (b"\x28\xb5\x2f\xfd", "a file compressed with zstd", _DECOMPRESS),
+    (b"\xfd7zXZ\0", "a file compressed with xz", _DECOMPRESS),
+    (b"BZh", "a file compressed with bzip2", _DECOMPRESS),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", _DECOMPRESS),
+    (b"PAR1", "a Parquet file", "Write its rows as JSON, one a line."),
+    (b"ARROW1", "an Arrow file", "Write its rows as JSON, one a line."),
+    (b"SQLite format 3\0", "a SQLite database", ""),
+    (b"%PDF", "a PDF document", ""),
+    (b"\x89PNG", "an image", ""),
+    (b"GGUF", "a model (GGUF)", "Name it with policy.model."),
+    (b"version https://git-lfs", "a pointer of Git LFS, without the file's content", "Run: git lfs pull"),
+    (b"\xff\xfe", "text in UTF-16", "Convert it: iconv -f UTF-16 -t UTF-8 FILE > NEW"),
+    (b"\xfe\xff", "text in UTF-16", "Convert it: iconv -f UTF-16 -t UTF-8 FILE > NEW"),
+)
+
+
+class Likeness(NamedTuple):
+    """What a file looks like that holds no records of ours."""
+
+    what: str
+    """Such as `a zip archive`."""
+    advice: str
+    """How to get at what is in it; may be empty."""
+
+
+def looks_like(path: Path) -> Likeness:
+    """Guess what a file is that holds no records.
+
+    Raises:
+        StorageError: it can't be read.
+    """
+    with storage(path, "reading"), path.open("rb") as file:
+        start = file.read(1 << 16)
+    if not start:
+        return Likeness("an empty file", "")
+    for magic, what, advice in _MAGIC:
+        if start.startswith(magic):
+            return Likeness(what, advice)
+    if b"\0" in start:
+        halves = start[:200:2].count(0), start[1:200:2].count(0)
+        utf16 = max(halves) > 40 and min(halves) == 0
+        utf16_advice = "Convert it: iconv -f UTF-16LE -t UTF-8 FILE > NEW"
+        return Likeness("text in UTF-16", utf16_advice) if utf16 else Likeness("binary data", "")
+    return _text(start)
+
+
+def _text(start: bytes) -> Likeness:
+    try:
+        text = start.decode("utf-8-sig")
+    except UnicodeDecodeError as cause:
+        if cause.start < len(start) - 4:
+            return Likeness("text that isn't in UTF-8, or binary data", "")
+        text = start[: cause.start].decode("utf-8-sig")
+    first = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    if text.lstrip().startswith("["):
+        return Likeness("a JSON array", "Write one record a line: jq -c '.[]' FILE > NEW")
+    try:
+        row = json.loads(first)
+    except (ValueError, RecursionError):
+        if first.startswith("{"):
+            return Likeness("one JSON document over several lines", "Write one record a line: jq -c . FILE > NEW")
+        if first.startswith("<"):
+            return Likeness("a web page or XML", "")
+        return Likeness(f"text that begins {first[:60]!r}" if first else "nothing but blank lines", "")
+    if isinstance(row, dict):
+        keys = ", ".join(map(repr, list(row)[:6]))
+        return Likeness(f"JSON lines of another kind, with the keys {keys}" if keys else "JSON lines without keys", "")
+    return Likeness(f"lines of JSON values such as {first[:60]!r}", "")

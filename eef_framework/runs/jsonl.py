@@ -1,0 +1,382 @@
+"""Files of records as lines of JSON: appended one by one, readable after a crash, and exact about what is wrong.
+
+A process that is killed while writing leaves at most one torn last line. It is told from a complete row that merely has
+no line end, and from what others wrote: a file is never written to before all of it was read and found to be ours. A
+line that doesn't read is reported with its place and never skipped silently.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from io import FileIO
+from pathlib import Path
+from typing import Generic, Self, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from eef_framework.errors import ConfigError, CorruptFile, storage
+from eef_framework.records import Record
+from eef_framework.records.base import SCHEMA_VERSION, VersionedRecord
+from eef_framework.runs.atomic import check_regular, replacing, set_aside
+from eef_framework.runs.contents import contents, is_newer, looks_like, plural
+from eef_framework.runs.lines import Line, is_compressed, read_lines
+from eef_framework.runs.lock import is_held, locked
+from eef_framework.runs.places import LOCK, run_of, settings_file
+
+R = TypeVar("R", bound=VersionedRecord)
+
+_LOOKED_AT = 2000
+"""Lines that are looked at to say what a file is that doesn't read."""
+
+
+def read_rows(path: Path, record: type[R]) -> Iterator[R]:
+    """Read a file of records, one at a time.
+
+    Args:
+        path: the file: UTF-8, a record a line, plain or compressed with gzip.
+        record: what its lines are.
+
+    Raises:
+        CorruptFile: a line is no such record; names file, line and what is wrong with it. The codes tell a damaged
+            line (`corrupt-row`) from a file of other records (`wrong-kind`), of a newer version (`newer-format`), or
+            of something else altogether (`foreign-file`).
+        StorageError: the file can't be read.
+    """
+    for line in read_lines(path):
+        if line.data.strip():
+            try:
+                row = record.model_validate_json(line.data)
+            except ValidationError as cause:
+                raise _explained(path, record, line, cause) from cause
+            yield row
+
+
+def parse_row(line: bytes, record: type[R], path: Path, number: int) -> R:
+    """Read one line.
+
+    Raises:
+        CorruptFile: the line is no such record.
+    """
+    try:
+        return record.model_validate_json(line)
+    except ValidationError as cause:
+        raise _corrupt(path, record, Line(number, 0, line, line.endswith(b"\n")), cause) from cause
+
+
+def write_rows(path: Path, rows: Iterable[VersionedRecord], record: type[VersionedRecord] | None = None) -> None:
+    """Write a whole file of records atomically, in place of an earlier one of the same kind.
+
+    Args:
+        path: the file.
+        rows: what to write.
+        record: what the rows are; that of the first if not given.
+
+    Raises:
+        CorruptFile: there is a file that holds something else.
+        StorageError: the disk is full.
+    """
+    rows = list(rows)
+    if record or rows:
+        check_output(path, record or type(rows[0]))
+    _write(path, rows)
+
+
+def check_output(path: Path, record: type[VersionedRecord], *inputs: Path | None) -> None:
+    """Refuse a file to write to that is an input, or that holds anything but such records.
+
+    Args:
+        path: the file; it need not be there.
+        record: what will be written to it.
+        inputs: files that are read, and folders whose files are.
+
+    Raises:
+        ConfigError: it is one of the inputs, by whatever name (`output-is-input`), or is to be compressed
+            (`compressed-output`).
+        CorruptFile: it holds something else (`foreign-file`, `wrong-kind`, ...).
+        StorageError: it isn't a regular file, or can't be read.
+    """
+    check_not_input(path, *inputs)
+    _check_writable_kind(path)
+    if path.exists():
+        for _ in _own_rows(path, record):
+            pass
+
+
+def _check_writable_kind(path: Path) -> None:
+    check_regular(path)
+    if path.name.endswith(".gz") or (path.exists() and is_compressed(path)):
+        raise ConfigError(
+            f"{str(path)!r} is compressed: such files are read, but not written to",
+            "Name another file, or decompress it with gunzip first.",
+            code="compressed-output",
+            path=str(path),
+        )
+
+
+def check_not_input(path: Path, *inputs: Path | None) -> None:
+    """Refuse an output that is one of the inputs, by whatever name: also through links.
+
+    Raises:
+        ConfigError: with the code `output-is-input`.
+    """
+    for given in inputs:
+        if given is not None and path.exists() and given.exists() and path.samefile(given):
+            raise ConfigError(
+                f"{str(path)!r} is to be written, and is read as {str(given)!r}",
+                "Choose another --out.",
+                code="output-is-input",
+                path=str(path),
+                input=str(given),
+            )
+
+
+class JsonlFile(Generic[R]):
+    """A file of records that grows while a phase goes on. One process has it at a time.
+
+    A complete last row without a line end is kept. A torn last row is owed again: in a run directory its bytes are cut
+    off; elsewhere they are set aside in `NAME.bad`. Either is done when the first row is appended, so that a file that
+    is only opened doesn't change.
+
+    Args:
+        path: the file; created with its folder if absent, continued if present.
+        record: what its lines are.
+
+    Attributes:
+        rows: what was in it when it was opened, and what was appended since.
+
+    Raises:
+        ConfigError, CorruptFile, StorageError: as for `check_output`; the file is untouched.
+        RunConflict: another process writes to it, or to the run that it belongs to.
+    """
+
+    def __init__(self, path: Path, record: type[R]) -> None:
+        self.path = path
+        self.record = record
+        self.rows: list[R] = []
+        self._target = Path(os.path.realpath(path))
+        self._own_by_place = run_of(path) is not None
+        self._size = 0
+        """Where the last complete row ends; what follows is torn."""
+        self._ended = True
+        _check_writable_kind(path)
+        read = self._read()  # before anything is made beside a file that may be a stranger's
+        with ExitStack() as stack:
+            lock, owner = self._lock()
+            if not is_held(lock):
+                stack.enter_context(locked(lock, owner))
+            if read != self._state():  # another process wrote in between
+                self._read()
+            with storage(path, "opening"):
+                self._target.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self._open()
+            self._stack = stack.pop_all()
+
+    def append(self, row: R) -> None:
+        """Add a record.
+
+        Raises:
+            StorageError: the disk is full; the rows before are kept, and nothing of this one stays.
+        """
+        data = row.model_dump_json().encode() + b"\n"
+        with storage(self.path, "writing to"):
+            end = os.fstat(self._file.fileno()).st_size
+            if end > self._size:
+                self._cut()
+            if not self._ended:
+                data = b"\n" + data
+            before = self._size
+            try:
+                self._write(data)
+            except BaseException:
+                self._file.truncate(before)
+                raise
+            self._size, self._ended = before + len(data), True
+        self.rows.append(row)
+
+    def rewrite(self, rows: Sequence[R]) -> None:
+        """Put these rows in place of all that the file has, atomically.
+
+        Raises:
+            StorageError: the disk is full; the file is as it was.
+        """
+        self._file.close()  # Windows replaces no file that is open
+        try:
+            _write(self._target, rows)
+        finally:
+            with storage(self.path, "opening"):
+                self._file = self._open()
+        self.rows = list(rows)
+        self._size, self._ended = self._target.stat().st_size, True
+
+    def arrange(self, first: Sequence[R], owed: Iterable[R] = ()) -> None:
+        """Put rows in order, atomically: the given ones, then all others in the order they have.
+
+        Args:
+            first: rows of the file.
+            owed: rows of the file that were replaced by others, and go.
+        """
+        gone = {id(row) for row in owed} | {id(row) for row in first}
+        self.rewrite([*first, *(row for row in self.rows if id(row) not in gone)])
+
+    def close(self) -> None:
+        """Close the file; it can be opened again to go on."""
+        self._file.close()
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _lock(self) -> tuple[Path, Path]:
+        """Return the lock file, and what it protects: the whole run, for a file of a run."""
+        run = run_of(self.path)
+        if run is not None:
+            return run / LOCK, run
+        return self._target.with_name(f".{self._target.name}.lock"), self.path
+
+    def _open(self) -> FileIO:
+        # Unbuffered: a row is with the operating system, safe from a killed process, when `append` returns.
+        return self._target.open("ab", buffering=0)
+
+    def _state(self) -> tuple[int, int, int] | None:
+        with storage(self.path, "reading"):
+            status = self._target.stat() if self._target.exists() else None
+        return status and (status.st_ino, status.st_size, status.st_mtime_ns)
+
+    def _read(self) -> tuple[int, int, int] | None:
+        state = self._state()
+        self._size, self._ended = state[1] if state else 0, True
+        self.rows.clear()
+        for line, row in _own_rows(self.path, self.record) if state else ():
+            if row is not None:
+                self.rows.append(row)
+                self._ended = line.ended
+            else:
+                self._size, self._ended = line.start, True
+        return state
+
+    def _cut(self) -> None:
+        if not self._own_by_place:
+            with self._target.open("rb") as file:
+                file.seek(self._size)
+                set_aside(self._target, file.read())
+        self._file.truncate(self._size)
+
+    def _write(self, data: bytes) -> None:
+        written = self._file.write(data)
+        while written < len(data):  # a nearly full disk takes a part, and then says why
+            written += self._file.write(data[written:])
+
+
+def _write(path: Path, rows: Iterable[Record]) -> None:
+    with replacing(path) as file:
+        for row in rows:
+            file.write(row.model_dump_json().encode() + b"\n")
+
+
+def _own_rows(path: Path, record: type[R]) -> Iterator[tuple[Line, R | None]]:
+    """Yield the rows of a file that is to be written to; for a torn last one, None.
+
+    Raises:
+        CorruptFile: anything else is in it.
+    """
+    rows = 0
+    for line in read_lines(path):
+        if not line.data.strip():
+            continue
+        try:
+            row = record.model_validate_json(line.data)
+        except ValidationError as cause:
+            if not line.ended and _is_torn(line.data, record, rows > 0 or _has_place(path)):
+                yield line, None
+                return
+            error = _explained(path, record, line, cause)
+            if error.code != "corrupt-row":
+                error.fix = "Choose another --out: this file isn't touched."
+            raise error from cause
+        rows += 1
+        yield line, row
+
+
+def _has_place(path: Path) -> bool:
+    """Tell whether a file is ours by where it is: in a run directory, or beside its settings."""
+    return run_of(path) is not None or settings_file(path).exists()
+
+
+def _is_torn(data: bytes, record: type[VersionedRecord], own: bool) -> bool:
+    """Tell whether the bytes at the end of a file are the beginning of a row of ours.
+
+    Args:
+        data: the bytes behind the last line end.
+        record: what the row would be.
+        own: whether the rest of the file says that it is ours. Otherwise the bytes have to.
+    """
+    data = data.rstrip(b"\0")  # a machine that lost power may leave these
+    first = list(record.model_fields)[1]
+    begin = b'{"version":%d,"%s":' % (SCHEMA_VERSION, first.encode())
+    if not data.startswith(begin) and not (own and begin.startswith(data)):
+        return False
+    try:
+        from_json(data)
+    except ValueError:
+        return True
+    return False
+
+
+def _explained(path: Path, record: type[VersionedRecord], line: Line, cause: ValidationError) -> CorruptFile:
+    """Say what is wrong with a file that has a line which isn't such a record."""
+    found = contents(path, _LOOKED_AT)
+    if is_newer(line.data):
+        return CorruptFile(
+            f"{path}, line {line.number} was written by a newer eef-framework",
+            "Upgrade eef-framework.",
+            code="newer-format",
+            path=str(path),
+            line=line.number,
+        )
+    if found.counts[record]:
+        return _corrupt(path, record, line, cause)
+    if found.kind is not None:
+        return CorruptFile(
+            f"{path} holds {plural(found.kind)}, not {plural(record)}",
+            "Name another file.",
+            code="wrong-kind",
+            path=str(path),
+            expected=record.__name__,
+            found=found.kind.__name__,
+        )
+    likeness = looks_like(path)
+    return CorruptFile(
+        f"{path} holds no {plural(record)}: it looks like {likeness.what}",
+        likeness.advice,
+        code="foreign-file",
+        path=str(path),
+        expected=record.__name__,
+        looks_like=likeness.what,
+    )
+
+
+def _corrupt(path: Path, record: type[VersionedRecord], line: Line, cause: ValidationError) -> CorruptFile:
+    first = cause.errors(include_url=False, include_context=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    excerpt = line.data[:60].decode("utf-8", "replace").strip()
+    fix = (
+        "Decompress it with gunzip; `eef repair` then sets bad lines aside."
+        if path.is_file() and is_compressed(path)
+        else f"`eef repair {path}` sets bad lines aside in {path.name}.bad and keeps all others; repeating a run then "
+        "redoes just those."
+    )
+    return CorruptFile(
+        f"{path}, line {line.number} is not a {record.__name__.lower()}: {f'{place}: ' if place else ''}"
+        f"{first['msg']} (the line begins {excerpt!r})",
+        fix,
+        code="corrupt-row",
+        path=str(path),
+        line=line.number,
+        torn=not line.ended,
+    )

@@ -1,0 +1,84 @@
+"""Files of lines as they are in the wild: plain or gzip-compressed, with a byte order mark, with either line end."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from eef_framework.errors import CorruptFile, storage
+
+GZIP = b"\x1f\x8b"
+
+MAX_LINE = 256 << 20
+"""Longest line that is read, in bytes."""
+MAX_RATIO = 200
+"""How many times its size a compressed file may grow, beyond `FREE_BYTES`. JSON reaches 50."""
+FREE_BYTES = 256 << 20
+
+
+class Line(NamedTuple):
+    """One line of a file."""
+
+    number: int
+    """From 1."""
+    start: int
+    """Where it begins in the (decompressed) file, in bytes."""
+    data: bytes
+    """Without a byte order mark, with its line end."""
+    ended: bool
+    """Whether it has a line end; only the last one may have none."""
+
+
+def is_compressed(path: Path) -> bool:
+    """Tell whether a file is compressed with gzip, whatever its name says."""
+    with storage(path, "reading"), path.open("rb") as file:
+        return file.read(2) == GZIP
+
+
+def read_lines(path: Path) -> Iterator[Line]:
+    """Read a file line by line.
+
+    Raises:
+        CorruptFile: a compressed file is cut short or damaged (`corrupt-gzip`), grows out of all proportion
+            (`decompression-bomb`), or a line is longer than any record (`line-too-long`).
+        StorageError: the file can't be read.
+    """
+    compressed = is_compressed(path)
+    bound = max(FREE_BYTES, MAX_RATIO * path.stat().st_size)
+    start = number = 0
+    with storage(path, "reading"), gzip.open(path) if compressed else path.open("rb") as file:
+        while True:
+            try:
+                raw = file.readline(MAX_LINE + 1)
+            except (EOFError, zlib.error, gzip.BadGzipFile) as cause:
+                raise CorruptFile(
+                    f"{path} is compressed, and damaged or cut short behind line {number}: {cause}",
+                    "Copy or download it again.",
+                    code="corrupt-gzip",
+                    path=str(path),
+                    line=number,
+                ) from cause
+            if not raw:
+                return
+            number += 1
+            if len(raw) > MAX_LINE:
+                raise CorruptFile(
+                    f"{path}, line {number} is longer than {MAX_LINE >> 20} MB: this is no file of records",
+                    code="line-too-long",
+                    path=str(path),
+                    line=number,
+                )
+            if compressed and start > bound:
+                raise CorruptFile(
+                    f"{path} is {path.stat().st_size:,} bytes long and holds more than {bound:,}",
+                    "If it is what you expect, decompress it with gunzip first.",
+                    code="decompression-bomb",
+                    path=str(path),
+                )
+            data = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
+            yield Line(number, start, data, raw.endswith(b"\n"))
+            start += len(raw)

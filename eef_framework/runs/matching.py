@@ -1,0 +1,101 @@
+"""Reading what fits from files that hold more, and saying how much that is."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from eef_framework.errors import CorruptFile, EefWarning
+from eef_framework.records import Task, Trajectory
+from eef_framework.runs.jsonl import read_rows
+
+
+def read_matching(path: Path, tasks: Iterable[Task], world: str = "this environment") -> list[Trajectory]:
+    """Read the trajectories of tasks from a file, and warn where it is used in part.
+
+    Args:
+        path: the file.
+        tasks: the tasks that are asked for.
+        world: what they are tasks of, for messages.
+
+    Returns:
+        Its trajectories of these tasks, in the file's order; several of one task where it has several.
+
+    Warns:
+        EefWarning: some of the trajectories aren't used, with the code `input-used-in-part`, or some of the tasks have
+            none, with the code `tasks-without-trajectories`.
+
+    Raises:
+        CorruptFile: none is of these tasks (`no-matching-trajectories`), or a task means something else in the file
+            (`task-changed`).
+        StorageError: the file can't be read.
+    """
+    known = {task.id: task for task in tasks}
+    given = list(read_rows(path, Trajectory))
+    used = [row for row in given if row.task.id in known]
+    changed = [row.task.id for row in used if row.task.fingerprint != known[row.task.id].fingerprint]
+    if changed:
+        raise CorruptFile(
+            f"{path} doesn't fit {world}: task {changed[0]!r} means something else there "
+            f"({len(changed)} of {len(used)} do)",
+            "Set the environment up as it was when the trajectories were recorded.",
+            code="task-changed",
+            path=str(path),
+            tasks=changed,
+        )
+    others = [row.task.id for row in given if row.task.id not in known]
+    if not used:
+        first = f" (it has {others[0]!r}, {next(iter(known), None)!r} is asked for)" if others else ": it is empty"
+        raise CorruptFile(
+            f"none of the {len(given)} trajectories in {path} is of a task that {world} was asked for{first}",
+            "Ask for the tasks it has, or set the environment up as it was when they were recorded.",
+            code="no-matching-trajectories",
+            path=str(path),
+            given=len(given),
+        )
+    warn_of_part(path, "trajectories", len(given), {"are of tasks that aren't asked for": others})
+    missing = [id_ for id_ in known if id_ not in {row.task.id for row in used}]
+    if missing:
+        warnings.warn(
+            EefWarning(
+                f"{path} has no trajectory of {len(missing)} of the {len(known)} tasks (first: {missing[0]!r})",
+                code="tasks-without-trajectories",
+                path=str(path),
+                missing=missing,
+                tasks=len(known),
+            ),
+            stacklevel=2,
+        )
+    return used
+
+
+def warn_of_part(path: Path, what: str, given: int, left_out: Mapping[str, Sequence[str]]) -> None:
+    """Say that a file is used in part: how much of it, and why not the rest.
+
+    Args:
+        path: the file.
+        what: what it holds: `trajectories`.
+        given: how many it holds.
+        left_out: reason, as the end of a sentence -> ids of those that are left out for it.
+
+    Warns:
+        EefWarning: anything is left out; with the code `input-used-in-part`, and `given`, `used`, `left_out` (the
+            number by reason).
+    """
+    counts = {reason: len(ids) for reason, ids in left_out.items() if ids}
+    if not counts:
+        return
+    used = given - sum(counts.values())
+    reasons = "; ".join(f"{count} {reason} (first: {left_out[reason][0]!r})" for reason, count in counts.items())
+    warnings.warn(
+        EefWarning(
+            f"{path}: {given} {what} given, {used} used: {reasons}",
+            code="input-used-in-part",
+            path=str(path),
+            given=given,
+            used=used,
+            left_out=counts,
+        ),
+        stacklevel=3,
+    )

@@ -1,0 +1,116 @@
+"""Repairing files of records: what doesn't read is set aside unchanged, and a finished stage is opened again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from eef_framework.errors import ConfigError, CorruptFile
+from eef_framework.records.base import VersionedRecord
+from eef_framework.runs.atomic import check_regular, set_aside, write_bytes
+from eef_framework.runs.contents import Contents, contents, looks_like, plural
+from eef_framework.runs.lines import Line, is_compressed, read_lines
+from eef_framework.runs.lock import is_held, locked
+from eef_framework.runs.places import LOCK, run_of
+from eef_framework.runs.stage import reopen
+
+class Repaired(NamedTuple):
+    """What a repair did."""
+
+    kind: type[VersionedRecord]
+    good: int
+    bad: int
+    """Lines that were set aside."""
+    aside: Path | None
+    """The file that has them."""
+    reopened: str
+    """The stage that was opened again, empty if none was."""
+
+
+def repair(path: Path) -> Repaired:
+    """Set the lines of a file aside that don't read, and keep all others byte for byte.
+
+    The stage of a run that the file belongs to is opened again: repeating the run redoes what is missing.
+
+    Raises:
+        CorruptFile: nothing in the file reads (`foreign-file`), it has several kinds of records (`mixed-kinds`), or
+            lines of a newer version (`newer-format`). The file is untouched.
+        ConfigError: it is compressed (`compressed-output`).
+        RunConflict: another process writes to its run.
+        StorageError: it can't be read or written.
+    """
+    check_regular(path)
+    if path.exists() and is_compressed(path):
+        raise ConfigError(
+            f"{str(path)!r} is compressed, whatever its name says",
+            f"Decompress it: gunzip -c {path} > NEW. If that fails, restore it from where it came.",
+            code="compressed-output",
+            path=str(path),
+        )
+    run = run_of(path)
+    with ExitStack() as stack:
+        if run is not None and not is_held(run / LOCK):
+            stack.enter_context(locked(run / LOCK, run))
+        found = contents(path)
+        kind = _kind(path, found)
+        aside = _set_bad_lines_aside(path, kind) if found.bad else None
+        reopened = reopen(path, found.counts[kind]) if run is not None else ""
+    return Repaired(kind, found.counts[kind], found.bad, aside, reopened)
+
+
+def _kind(path: Path, found: Contents) -> type[VersionedRecord]:
+    if found.newer:
+        raise CorruptFile(
+            f"{path} has {found.newer} lines that were written by a newer eef-framework",
+            "Upgrade eef-framework; nothing is wrong with the file.",
+            code="newer-format",
+            path=str(path),
+        )
+    if len(found.counts) > 1:
+        listed = " and ".join(f"{count} {plural(kind)}" for kind, count in found.counts.items())
+        raise CorruptFile(
+            f"{path} has records of several kinds: {listed}",
+            "Separate them; the file isn't touched.",
+            code="mixed-kinds",
+            path=str(path),
+        )
+    if found.kind is None:
+        likeness = looks_like(path)
+        raise CorruptFile(
+            f"nothing in {path} is a record; it looks like {likeness.what}",
+            likeness.advice or "Restore it, or delete it; repairing would leave nothing.",
+            code="foreign-file",
+            path=str(path),
+            looks_like=likeness.what,
+        )
+    return found.kind
+
+
+def _set_bad_lines_aside(path: Path, kind: type[VersionedRecord]) -> Path:
+    lines = list(_raw_lines(path, kind))
+    aside = set_aside(path, b"".join(raw for raw, good in lines if not good))
+    write_bytes(path, b"".join(raw for raw, good in lines if good))
+    return aside
+
+
+def _raw_lines(path: Path, kind: type[VersionedRecord]) -> Iterator[tuple[bytes, bool]]:
+    """Yield all bytes of a file, line by line, and whether they stay."""
+    data = path.read_bytes()
+    for line in read_lines(path):
+        raw = data[line.start : line.start + _length(data, line)]
+        yield raw, not line.data.strip() or _reads(line.data, kind)
+
+
+def _length(data: bytes, line: Line) -> int:
+    end = data.find(b"\n", line.start)
+    return (end + 1 if end >= 0 else len(data)) - line.start
+
+
+def _reads(line: bytes, kind: type[VersionedRecord]) -> bool:
+    try:
+        kind.model_validate_json(line)
+    except ValueError:
+        return False
+    return True
