@@ -24,6 +24,7 @@ from eef_framework.interfaces import (
     Trainer,
     replay,
 )
+from eef_framework.paths import UserPath, UserPathOrName
 from eef_framework.records import (
     Attribution,
     Checkpoint,
@@ -107,6 +108,8 @@ __all__ = [
     "Trainer",
     "Trajectory",
     "UnknownName",
+    "UserPath",
+    "UserPathOrName",
     "Verdict",
     "derive",
     "expert_id",

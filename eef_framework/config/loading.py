@@ -14,6 +14,7 @@ from eef_framework.config.merge import COMPONENTS, LayeredSettings, defaults
 from eef_framework.config.schema import ComponentSpec, RunConfig
 from eef_framework.config.yaml_source import YamlSource, parse_value, read_yaml
 from eef_framework.errors import ConfigError
+from eef_framework.paths import expand
 from eef_framework.plugins import Kind, Registry, load_plugins
 from eef_framework.plugins.validation_messages import Place, dotted, validation_messages
 from eef_framework.records import Trajectory
@@ -163,7 +164,7 @@ def _chain(recipe: str | Path | Mapping[str, Any], registry: Registry) -> Iterat
 def _file(recipe: str | Path, folder: Path, registry: Registry) -> Path:
     text = str(recipe)
     if isinstance(recipe, Path) or text.endswith((".yaml", ".yml")) or "/" in text or os.sep in text:
-        path = (folder / Path(recipe).expanduser()).resolve()
+        path = (folder / expand(recipe)).resolve()
         if not path.exists() or path.is_dir():  # a pipe will do: it is read once
             known = ", ".join(sorted(registry.recipes)) or "none"
             raise ConfigError(
@@ -219,7 +220,7 @@ def _read_shots(settings: LayeredSettings) -> None:
             wording = ChatFormat.model_validate({**section, "shots": ()})
         except ValidationError:
             return  # said when everything is checked
-        rows = [row for row in read_rows(Path(path).expanduser(), Trajectory) if row.steps]
+        rows = [row for row in read_rows(expand(path), Trajectory) if row.steps]
         if not rows:
             where = _described(settings, ("format", "shots"))
             raise ConfigError(

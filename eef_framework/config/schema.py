@@ -14,6 +14,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from eef_framework.chat.format import ChatFormat
 from eef_framework.interfaces import Component, Sampling
+from eef_framework.paths import UserPathOrName
 from eef_framework.records import SuccessRule
 
 
@@ -80,7 +81,7 @@ class Collect(Section):
     """The expert's demonstrations."""
 
     tasks: TaskList = TaskList(split="train")
-    trajectories: str | None = None
+    trajectories: UserPathOrName | None = None
     """A file of trajectories (JSON lines) to use in place of the expert's demonstrations."""
 
 

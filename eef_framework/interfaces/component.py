@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter, field_validator
 from pydantic_core import PydanticSerializationError
+
+from eef_framework.paths import expanded
 
 
 class Component(BaseModel):
@@ -13,13 +15,18 @@ class Component(BaseModel):
 
     Subclasses declare settings as pydantic fields with a string below each (its help text), keep live resources
     (a model, a connection) in private attributes, and import heavy libraries inside methods, so that listing
-    plugins stays quick.
+    plugins stays quick. Fields of type `Path` may be given with `~` and `$HOME`.
     """
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
 
     name: ClassVar[str] = ""
     """The name it is registered and configured under, unique among its kind: lower case, words joined by hyphens."""
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _expand_paths(cls, value: Any) -> Any:
+        return expanded(value)
 
     @classmethod
     def component_name(cls) -> str:

@@ -13,6 +13,7 @@ from eef_framework.heap import give_back_memory
 from eef_framework.interfaces import Sampling, TrainablePolicy
 from eef_framework.models.gguf import convert
 from eef_framework.models.store import resolve
+from eef_framework.paths import UserPathOrName
 from eef_framework.policies.attention import without_copies
 from eef_framework.policies.batching import Batcher
 from eef_framework.policies.loading import Device, Dtype, load_model, load_tokenizer, pick_device, warn_of_slow_type
@@ -43,7 +44,7 @@ class TransformersPolicy(TrainablePolicy):
 
     name: ClassVar[str] = "transformers"
 
-    model: str = "tiny"
+    model: UserPathOrName = "tiny"
     """`tiny` for a model that is made from the demonstrations, a folder, a folder of adapters (LoRA), a GGUF file, a
     name that `eef models list` knows, or a name on the hub."""
     dtype: Dtype = "auto"

@@ -126,3 +126,68 @@ def test_a_file_of_unknown_content_is_not_repaired(command, folder):
     assert done.code == 1
     assert "error [foreign-file]" in done.err
     assert (folder / "notes.txt").read_text() == "mine"
+
+
+def test_paths_in_options_and_settings_may_begin_at_home(command, folder, monkeypatch):
+    (folder / "home").mkdir()
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    assert command("eef", "collect", "own.yaml", "--out=~/t.jsonl").code == 0
+    written = folder / "home" / "t.jsonl"
+    assert written.is_file()
+    assert command("eef", "check", "~/t.jsonl").code == 0
+    done = command("eef", "select", "$HOME/../own.yaml", "--demonstrations=~/t.jsonl", "--out", "$HOME/e.jsonl")
+    assert done.code == 0, done.err
+    for setting in ("collect.trajectories=~/t.jsonl", "format.shots=$HOME/t.jsonl"):
+        done = command("eef-run", "own.yaml", "--set", setting, "--out=~/run", "--dry-run")
+        assert done.code == 0, done.err
+    done = command("eef-run", "own.yaml", "--set", "collect.trajectories=~/t.jsonl", "--out=~/run")
+    assert done.code == 0, done.err
+    assert (folder / "home" / "run" / "report.html").is_file()
+    assert not (folder / "~").exists()
+
+
+def test_an_input_is_never_the_output(command, collected):
+    before = collected.read_bytes()
+    link = collected.with_name("link.jsonl")
+    link.hardlink_to(collected)
+    for out in (collected, link):
+        for arguments in (
+            ("select", "own.yaml", "--demonstrations", collected, "--out", out),
+            ("attribute", "own.yaml", "--demonstrations", collected, "--simulations", collected, "--out", out),
+        ):
+            done = command("eef", *arguments)
+            assert done.code == 2
+            assert "error [output-is-input]" in done.err
+    assert collected.read_bytes() == before
+
+
+def test_outputs_that_are_somebody_elses_are_refused(command, collected, folder):
+    mine = folder / "mine"
+    mine.mkdir()
+    (mine / "model.safetensors").write_text("weights")
+    (folder / "notes.jsonl").write_text("my notes")
+    other = folder / "other.jsonl"
+    other.write_bytes(collected.read_bytes())
+    train = ("train", "own.yaml", "--examples", collected, "--model", mine, "--out", mine)
+    for arguments, code in (
+        (("select", "own.yaml", "--demonstrations", collected, "--out", "notes.jsonl"), "foreign-file"),
+        (("select", "own.yaml", "--demonstrations", collected, "--out", other), "wrong-kind"),
+        (("base", "own.yaml", "--demonstrations", collected, "--out", mine), "not-ours"),
+        (train, "output-is-input"),
+        (("select", "own.yaml", "--demonstrations", collected, "--out", "new.jsonl.gz"), "compressed-output"),
+    ):
+        done = command("eef", *arguments)
+        assert done.code in (1, 2)
+        assert f"error [{code}]" in done.err
+    assert (folder / "notes.jsonl").read_text() == "my notes"
+    assert other.read_bytes() == collected.read_bytes()
+    assert [path.name for path in mine.iterdir()] == ["model.safetensors"]
+
+
+def test_demonstrations_that_are_used_in_part_are_counted(command, collected):
+    done = command(
+        *("eef-run", "own.yaml", "--set", "collect.tasks.count=3", "--set", f"collect.trajectories={collected}"),
+        *("--out", "part"),
+    )
+    assert done.code == 0, done.err
+    assert "8 trajectories given, 3 used: 5 " in done.err

@@ -66,5 +66,6 @@ def test_losses_are_read_as_far_as_they_were_logged(run):
 
 
 def test_a_folder_that_does_not_exist_is_refused(tmp_path):
-    with pytest.raises(StorageError, match="is no run directory"):
+    with pytest.raises(StorageError) as caught:
         Source(tmp_path / "nowhere")
+    assert caught.value.code == "not-a-run"

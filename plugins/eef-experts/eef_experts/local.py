@@ -13,6 +13,7 @@ from pydantic import PrivateAttr, field_validator, model_validator
 from eef_experts.playing import PlayingExpert
 from eef_framework.errors import ConfigError
 from eef_framework.interfaces import Environment, Policy, TrainablePolicy
+from eef_framework.paths import UserPathOrName
 from eef_framework.plugins import current_registry
 from eef_framework.records import Checkpoint
 
@@ -24,7 +25,7 @@ class LocalExpert(PlayingExpert):
 
     policy: dict[str, Any]
     """Name and settings of the policy: `{name: transformers, model: Qwen/Qwen3-8B}`."""
-    checkpoint: str = ""
+    checkpoint: UserPathOrName = ""
     """Folder of its weights; what its own settings name, where it is empty."""
 
     _built: Policy = PrivateAttr()
@@ -48,7 +49,7 @@ class LocalExpert(PlayingExpert):
             ConfigError: it can't, or there is no such folder.
         """
         super().preflight(environment)
-        if self.checkpoint and not Path(self.checkpoint).expanduser().is_dir():
+        if self.checkpoint and not Path(self.checkpoint).is_dir():
             raise ConfigError(
                 f"expert 'local' has checkpoint {self.checkpoint!r}, and there is no such folder",
                 "Name the folder of a model's weights, or leave it empty to take what the policy's settings name.",
@@ -73,5 +74,5 @@ class LocalExpert(PlayingExpert):
 
     def _weights(self, policy: TrainablePolicy, folder: Path) -> Checkpoint:
         if self.checkpoint:
-            return Checkpoint(path=Path(self.checkpoint).expanduser())
+            return Checkpoint(path=Path(self.checkpoint))
         return policy.base((), folder, 0)

@@ -12,6 +12,7 @@ from pydantic import Field
 from eef_experts.flight import as_they_end
 from eef_experts.prompt import ExpertFormat, read_examples
 from eef_framework.interfaces import Environment, Expert, Policy, Sampling
+from eef_framework.paths import UserPathOrName
 from eef_framework.records import Info, Task, Trajectory
 from eef_framework.rollout import Player, expert_id
 from eef_framework.seeds import derive
@@ -28,7 +29,7 @@ class PlayingExpert(Expert):
     """`react`: it thinks aloud before each action (arXiv 2210.03629). `action`: it says the action alone."""
     guidance: str | None = None
     """What it is told behind the environment's instructions; how to word an answer, where it is null."""
-    examples: str = ""
+    examples: UserPathOrName = ""
     """A file of worked examples to show it: conversations or trajectories, one a line (.jsonl)."""
     history: int | None = Field(default=None, gt=0)
     """How many of the latest observations it is shown; the whole episode where it is null."""

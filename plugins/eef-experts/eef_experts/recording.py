@@ -10,7 +10,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from eef_experts.flight import as_they_end
-from eef_framework.errors import EefError, EnvironmentFailure, ExpertFailure, ReplayDivergence, boundary
+from eef_framework.errors import ConfigError, EefError, EnvironmentFailure, ExpertFailure, ReplayDivergence, boundary
 from eef_framework.interfaces import Environment, Expert, replay
 from eef_framework.records import Task, Trajectory
 from eef_framework.rollout import expert_id
@@ -22,14 +22,24 @@ class RecordingExpert(Expert):
 
     name: ClassVar[str] = "recording"
 
-    file: str
-    """A file of trajectories, as runs record them (.jsonl). Of several for one task, the last counts; those that
-    ended in an error don't."""
+    file: Path
+    """A file of trajectories, as runs record them (.jsonl, or .jsonl.gz). Of several for one task, the last
+    counts; those that ended in an error don't."""
     replay: bool = False
     """Play every recording again and compare what the environment shows and how it rewards. One that differs is
     recorded as an error."""
     at_once: int = Field(default=8, gt=0)
     """Recordings under way at the same time, where they are played again in an environment whose steps take long."""
+
+    def preflight(self, environment: Environment | None = None) -> None:
+        """Look whether the file is there."""
+        if not self.file.is_file():
+            raise ConfigError(
+                f"there is no file {str(self.file)!r}",
+                "Check the expert's setting `file`.",
+                code="no-such-file",
+                path=str(self.file),
+            )
 
     async def demonstrate(
         self, environment: Environment, tasks: Sequence[Task], seed: int
@@ -58,20 +68,24 @@ class RecordingExpert(Expert):
     def _recordings(self, tasks: Sequence[Task]) -> dict[str, Trajectory]:
         """Return the recordings of the tasks, by task."""
         wanted = {task.id: task for task in tasks}
-        rows = read_rows(Path(self.file).expanduser(), Trajectory)
+        rows = read_rows(self.file, Trajectory)
         found = {row.task.id: row for row in rows if row.task.id in wanted and row.ending != "error"}
         missing = [task for task in wanted if task not in found]
         if missing:
             raise ExpertFailure(
                 f"{self.file} has no demonstration of {len(missing)} of {len(tasks)} tasks, such as {missing[0]!r}",
                 "Ask for tasks that were recorded (collect.tasks, evaluate.expert: false), or use the file as "
-                "collect.trajectories, which takes what there is.",
+                "collect.trajectories, which takes what it has.",
+                code="tasks-missing",
+                missing=missing,
             )
         changed = [task for task in wanted if found[task].task.fingerprint != wanted[task].fingerprint]
         if changed:
             raise ExpertFailure(
                 f"task {changed[0]!r} means something else in {self.file} ({len(changed)} of {len(tasks)} tasks do)",
                 "Set the environment up as it was when the trajectories were recorded.",
+                code="task-changed",
+                tasks=changed,
             )
         return found
 

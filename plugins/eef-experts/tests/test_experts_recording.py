@@ -1,11 +1,12 @@
 """Demonstrations from a file."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from eef_experts.recording import RecordingExpert
 
-from eef_framework.errors import CorruptFile, ExpertFailure, StorageError
+from eef_framework.errors import ConfigError, CorruptFile, ExpertFailure, StorageError
 from eef_framework.records import Origin
 from eef_framework.runs import write_rows
 from eef_framework.testing.corridor import BlockingCorridor, Corridor
@@ -69,22 +70,42 @@ def test_an_episode_of_the_agent_becomes_a_demonstration(recorded, record):
 
 def test_tasks_that_were_not_recorded_are_an_error(recorded, record):
     file = record([recorded[TASKS[0].id], recorded[TASKS[1].id].changed(ending="error", error="lost")])
-    with pytest.raises(ExpertFailure, match=f"no demonstration of 4 of 5 tasks, such as '{TASKS[1].id}'"):
+    with pytest.raises(ExpertFailure) as caught:
         demonstrations(RecordingExpert(file=file))
+    assert caught.value.code == "tasks-missing"
+    assert caught.value.details["missing"] == [task.id for task in TASKS[1:5]]
 
 
 def test_tasks_that_mean_something_else_are_an_error(recorded, record):
     other = Corridor(rooms=7)
-    with pytest.raises(ExpertFailure, match="means something else"):
+    with pytest.raises(ExpertFailure) as caught:
         demonstrations(RecordingExpert(file=record(recorded.values())), other, other.tasks("train")[:5])
+    assert caught.value.code == "task-changed"
 
 
 def test_a_file_that_is_no_recording_is_an_error(tmp_path):
     (tmp_path / "x.jsonl").write_text('{"id": 3}\n')
-    with pytest.raises(CorruptFile, match="line 1"):
-        demonstrations(RecordingExpert(file=str(tmp_path / "x.jsonl")))
-    with pytest.raises(StorageError, match="No such file"):
-        demonstrations(RecordingExpert(file=str(tmp_path / "y.jsonl")))
+    with pytest.raises(CorruptFile) as caught:
+        demonstrations(RecordingExpert(file=tmp_path / "x.jsonl"))
+    assert caught.value.code == "foreign-file"
+    with pytest.raises(StorageError) as caught:
+        demonstrations(RecordingExpert(file=tmp_path / "y.jsonl"))
+    assert caught.value.code == "no-such-file"
+
+
+def test_a_recording_that_is_not_there_is_found_before_a_run(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        RecordingExpert(file=tmp_path / "y.jsonl").preflight()
+    assert (caught.value.code, caught.value.details["path"]) == ("no-such-file", str(tmp_path / "y.jsonl"))
+
+
+def test_a_recording_in_the_home_directory_is_found(recorded, record, monkeypatch):
+    file = record(recorded.values())
+    monkeypatch.setenv("HOME", str(Path(file).parent))
+    for written in (f"~/{Path(file).name}", f"$HOME/{Path(file).name}"):
+        expert = RecordingExpert(file=written)
+        assert expert.file == Path(file)
+        assert len(demonstrations(expert)) == 5
 
 
 @pytest.mark.parametrize("environment", [CORRIDOR, BlockingCorridor()])

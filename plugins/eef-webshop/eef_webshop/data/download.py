@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from eef_framework.errors import EefError, storage
+from eef_framework.paths import expand
 from eef_webshop.data.official import VARIANTS, OfficialFile
 
 DRIVE = "https://drive.usercontent.google.com/download"
@@ -161,7 +162,7 @@ def _source(origin: str | None) -> _Source:
         return _Drive()
     if origin.startswith(("http://", "https://")):
         return _Mirror(origin.rstrip("/"))
-    return _Folder(Path(origin).expanduser())
+    return _Folder(expand(origin))
 
 
 class _Source(Protocol):
