@@ -28,7 +28,7 @@ def read_matching(path: Path, tasks: Iterable[Task], world: str = "this environm
 
     Raises:
         CorruptFile: none is of these tasks (`no-matching-trajectories`), or a task means something else in the file
-            (`task-changed`).
+            (`other-world`).
         StorageError: the file can't be read.
     """
     known = {task.id: task for task in tasks}
@@ -40,7 +40,7 @@ def read_matching(path: Path, tasks: Iterable[Task], world: str = "this environm
             f"{path} doesn't fit {world}: task {changed[0]!r} means something else there "
             f"({len(changed)} of {len(used)} do)",
             "Set the environment up as it was when the trajectories were recorded.",
-            code="task-changed",
+            code="other-world",
             path=str(path),
             tasks=changed,
         )

@@ -84,7 +84,7 @@ class RecordingExpert(Expert):
             raise ExpertFailure(
                 f"task {changed[0]!r} means something else in {self.file} ({len(changed)} of {len(tasks)} tasks do)",
                 "Set the environment up as it was when the trajectories were recorded.",
-                code="task-changed",
+                code="other-world",
                 tasks=changed,
             )
         return found

@@ -8,6 +8,7 @@ from eef_experts.recording import RecordingExpert
 
 from eef_framework.errors import ConfigError, CorruptFile, ExpertFailure, StorageError
 from eef_framework.records import Origin
+from eef_framework.rollout import demonstrations as stamped
 from eef_framework.runs import write_rows
 from eef_framework.testing.corridor import BlockingCorridor, Corridor
 from eef_framework.testing.wanderer import Wanderer
@@ -18,7 +19,7 @@ TASKS = CORRIDOR.tasks("train")[:5]
 
 def demonstrations(expert, environment=CORRIDOR, tasks=TASKS):
     async def gather():
-        return [trajectory async for trajectory in expert.demonstrate(environment, tasks, 7)]
+        return [trajectory async for trajectory in stamped(expert, environment, tasks, 7)]
 
     return {trajectory.task.id: trajectory for trajectory in asyncio.run(gather())}
 
@@ -80,7 +81,7 @@ def test_tasks_that_mean_something_else_are_an_error(recorded, record):
     other = Corridor(rooms=7)
     with pytest.raises(ExpertFailure) as caught:
         demonstrations(RecordingExpert(file=record(recorded.values())), other, other.tasks("train")[:5])
-    assert caught.value.code == "task-changed"
+    assert caught.value.code == "other-world"
 
 
 def test_a_file_that_is_no_recording_is_an_error(tmp_path):
