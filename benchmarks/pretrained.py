@@ -21,7 +21,7 @@ from eef_framework.config.loading import load_config
 from eef_framework.evaluation.evaluate import difference_of
 from eef_framework.pipeline import RunContext
 from eef_framework.pipeline.phases import Collect, Evaluate, InitialCheckpoint, Select, Train
-from eef_framework.pipeline.progress import ConsoleProgress
+from eef_framework.pipeline.progress import progress_on
 from eef_framework.pipeline.rows import Rows
 from eef_framework.plugins import load_plugins
 from eef_framework.records import Example, Trajectory
@@ -44,7 +44,7 @@ def measure(config: Path, settings: list[str], out: Path) -> dict:
     registry = load_plugins()
     configuration = load_config(config, settings, {}, registry)
     demonstrations, examples = Rows(out / "demonstrations.jsonl", Trajectory), Rows(out / "examples.jsonl", Example)
-    with RunContext(configuration, registry, ConsoleProgress(Console(stderr=True))) as context:
+    with RunContext(configuration, registry, progress_on(Console(stderr=True))) as context:
         context.check(configuration)
         RunDirectory(out).prepare(context.resolved(), {})  # what was begun with other settings is refused
         base = InitialCheckpoint(demonstrations=demonstrations, folder=out / "base")

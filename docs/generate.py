@@ -11,6 +11,7 @@ from typing import Any, cast
 import typer
 from pydantic import BaseModel
 
+from eef_framework.cli.errors import EPILOG
 from eef_framework.cli.main import app as eef
 from eef_framework.cli.run import app as eef_run
 from eef_framework.config.merge import COMPONENTS, defaults
@@ -94,7 +95,7 @@ def command_line() -> str:
     lines = [
         HEAD,
         "# Command line\n",
-        "Exit codes: 0 done, 1 failed, 2 command or configuration wrong, 130 interrupted.\n",
+        f"Exit codes: 0 done, 1 failed, 2 command or configuration wrong, 130 interrupted. {EPILOG}\n",
     ]
     lines += _command("eef-run", typer.main.get_command(eef_run))
     group: Any = typer.main.get_command(eef)

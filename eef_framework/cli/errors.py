@@ -19,6 +19,9 @@ from eef_framework.errors import ConfigError, EefError, EefWarning, storage_erro
 from eef_framework.paths import expanded
 from eef_framework.resources import limit_threads
 
+EPILOG = "With EEF_TRACEBACK=1 in the environment, errors and warnings show where in the code they come from."
+"""Stands below the help of both commands."""
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it (128 + SIGINT)."""
 

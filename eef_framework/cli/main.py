@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from eef_framework.cli.check import check
-from eef_framework.cli.errors import run_app
+from eef_framework.cli.errors import EPILOG, run_app
 from eef_framework.cli.models import models
 from eef_framework.cli.phases import COMMANDS
 from eef_framework.cli.play import play
@@ -17,6 +17,7 @@ from eef_framework.plugins import load_plugins
 app = typer.Typer(
     name="eef",
     help="Look at plugins and runs, and do the phases of a run one by one. `eef-run` does whole runs.",
+    epilog=EPILOG,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from eef_framework.cli.errors import run_app, warn
+from eef_framework.cli.errors import EPILOG, run_app, warn
 from eef_framework.cli.options import Assignments, EnvironmentName, PluginList, Seed, compose
 from eef_framework.config.schema import RunConfig
 from eef_framework.plugins import Registry
@@ -16,7 +16,7 @@ from eef_framework.plugins import Registry
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-@app.command()
+@app.command(epilog=EPILOG)
 def run(
     recipe: Annotated[
         str, typer.Argument(metavar="RECIPE_OR_CONFIG", help="A recipe's name, or the path of a YAML file.")
@@ -39,13 +39,13 @@ def run(
     config, registry = compose(recipe, plugins, env, seed, assignments)
     for plugin in registry.broken:
         warn(f"{plugin} is broken and left out; `eef plugins` shows why.")
+    folder = out or Path("runs") / Path(recipe).stem
     if dry_run:
-        _show_plan(config, registry, console)
+        _show_plan(config, registry, folder)
         return
     from eef_framework.evaluation.wording import results
     from eef_framework.pipeline import run as run_pipeline
 
-    folder = out or Path("runs") / Path(recipe).stem
     done = run_pipeline(config, registry, folder, console)
     console.print(results(done.metrics))
     console.print(f"report: {done.report}", highlight=False, soft_wrap=True)
@@ -56,12 +56,12 @@ def main() -> None:
     run_app(app)
 
 
-def _show_plan(config: RunConfig, registry: Registry, console: Console) -> None:
+def _show_plan(config: RunConfig, registry: Registry, folder: Path) -> None:
+    """Print the configuration as YAML that can be used as one, and beside it, on stderr, the plan."""
     import yaml
 
     from eef_framework.pipeline.plan import plan, plan_table
 
-    found = plan(config, registry)
-    text = yaml.safe_dump(found.config, sort_keys=False, allow_unicode=True)
-    console.print(text, highlight=False, markup=False)
-    console.print(plan_table(found))
+    found = plan(config, registry, folder)
+    typer.echo(yaml.safe_dump(found.config, sort_keys=False, allow_unicode=True), nl=False)
+    Console(stderr=True).print(plan_table(found))

@@ -88,8 +88,9 @@ class Collect(Section):
 class Clone(Section):
     """Phase 1, behaviour cloning."""
 
-    on: Literal["successes", "all"] = "successes"
-    """Which demonstrations to imitate. `all`, failures included, is the naive baseline."""
+    on: Literal["successes", "all", "none"] = "successes"
+    """Which demonstrations to imitate. `all`, failures included, is the naive baseline; with `none`, the agent starts
+    as it is, which is all that a policy without weights can do."""
     trainer: ComponentSpec = ComponentSpec(name="sft")
 
 
@@ -101,8 +102,8 @@ class Explore(Section):
     attribute: Literal["all", "failures", "none"] = "all"
     """Which demonstrations are attributed, where there is an attributor. The paper: all."""
     matched: bool = False
-    """Give every task as many further episodes from its initial state as the attributor would simulate from states
-    of its demonstration: a fair baseline. Goes with `attribute: none`."""
+    """Give every task as many episodes from its initial state as the main method spent on it, from whatever states: a
+    fair baseline. A main method gets as many as its attributor plans. Goes with `attribute: none`."""
     sampling: Sampling = Sampling(temperature=1.0)
 
 
@@ -137,12 +138,12 @@ class Tune(Section):
 
 
 class Evaluate(Section):
-    """Held-out evaluation."""
+    """Evaluation, on held-out tasks by default."""
 
     tasks: TaskList = TaskList(split="test")
     sampling: Sampling = Sampling(temperature=0.0)
     expert: bool = True
-    """Also let the expert play the held-out tasks."""
+    """Also let the expert play these tasks."""
 
 
 class Limits(Section):
@@ -151,7 +152,8 @@ class Limits(Section):
     concurrency: int = Field(default=128, gt=0)
     """Episodes in flight. Never changes a result."""
     steps: int | None = Field(default=None, gt=0)
-    """Longest episode, in actions, where the environment's own limit isn't short enough."""
+    """Longest episode, in actions, where the environment's own limit isn't short enough. An expert's demonstration that
+    is longer is cut there, and counts as unfinished."""
     step_timeout_s: float = Field(default=120.0, gt=0)
     """Longest time for one step of the environment; that it waits for its turn doesn't count."""
     episode_timeout_s: float = Field(default=3600.0, gt=0)

@@ -11,8 +11,9 @@ import yaml
 from pydantic import ValidationError
 
 from eef_framework.errors import CorruptFile, EefError, StorageError, storage
+from eef_framework.evaluation.spending import spending_by_task
 from eef_framework.evaluation.wording import ONE_TRAINING, count, describe, duration, percent, plus_minus
-from eef_framework.records import Attribution, Difference, ResultRow, RunMetrics, SuccessRule, Trajectory
+from eef_framework.records import Attribution, Difference, ResultRow, RunMetrics, Spending, SuccessRule, Trajectory
 from eef_framework.runs import PhaseName, RunLayout, StageKey, read_rows
 
 if TYPE_CHECKING:
@@ -90,6 +91,15 @@ class RunResults:
             iteration: of this iteration only.
         """
         return [row for _, row in self._attributions(method, iteration)]
+
+    def spending(self, method: str, iteration: int | None = None) -> dict[str, Spending]:
+        """Return what a method's explorations took: id of a task -> simulations, tokens, steps and seconds.
+
+        Args:
+            method: the method.
+            iteration: of this iteration only.
+        """
+        return spending_by_task(self.trajectories("explore", method, iteration))
 
     def results_frame(self) -> pandas.DataFrame:
         """Return the table as a data frame: a row for each actor, with intervals and costs.

@@ -98,8 +98,9 @@ def results(metrics: RunMetrics) -> Group:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in metrics.rows:
         table.add_row(*_cells(row))
-    sentences = [Text(describe(difference)) for difference in metrics.differences]
-    if sentences:
+    sentences = [Text(note, style="yellow") for note in metrics.notes]
+    sentences += [Text(describe(difference)) for difference in metrics.differences]
+    if metrics.differences:
         sentences.append(Text(ONE_TRAINING, style="dim"))
     return Group(Text(_title(metrics)), "", table, "", *sentences)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from eef_framework.config.schema import Explore
 from eef_framework.errors import AttributorFailure, boundary
 from eef_framework.interfaces import Attributor
+from eef_framework.pipeline.episodes import MOST_ERRORS
 from eef_framework.records import Attribution, SuccessRule, Trajectory
 from eef_framework.rollout import Simulations, attribute
 
@@ -32,6 +33,25 @@ async def try_to_attribute(
         return Attribution(trajectory=trajectory.id, length=length, method=name, error=str(failure))
 
 
+def check_attributions(attributor: Attributor, attributed: int, failed: Sequence[AttributorFailure]) -> None:
+    """Refuse to go on where too many attributions failed.
+
+    Raises:
+        AttributorFailure: too many; the first one's cause is chained.
+    """
+    if failed and len(failed) > MOST_ERRORS * attributed:
+        raise AttributorFailure(
+            f"attributor {attributor.component_name()!r} failed on {len(failed)} of {attributed} trajectories; first: "
+            f"{failed[0]}",
+            "`eef check` tries an attributor on small cases.",
+            code="attributions-failed",
+            failed=len(failed),
+            trajectories=attributed,
+            first=failed[0].code,
+            where=failed[0].details.get("where", ""),
+        ) from failed[0]
+
+
 def to_attribute(demonstrations: Sequence[Trajectory], rule: SuccessRule, settings: Explore) -> list[Trajectory]:
     """Return the demonstrations whose states are tried: those with actions that the settings choose."""
     return [
@@ -43,22 +63,29 @@ def to_attribute(demonstrations: Sequence[Trajectory], rule: SuccessRule, settin
     ]
 
 
-def matched_simulations(
-    demonstrations: Sequence[Trajectory], attributor: Attributor | None, settings: Explore
-) -> dict[str, int]:
-    """Return how many simulations from intermediate states an attributor would take, by task.
+def plan_of(attributor: Attributor, length: int) -> dict[int, int] | None:
+    """Return how many simulations from which states a trajectory takes; None where that isn't known beforehand.
+
+    Raises:
+        AttributorFailure: the attributor raised.
+    """
+    with boundary(AttributorFailure, f"attributor {attributor.component_name()!r}", f"planning {length} actions"):
+        return attributor.planned_simulations(length)
+
+
+def planned_by_task(demonstrations: Sequence[Trajectory], attributor: Attributor, settings: Explore) -> dict[str, int]:
+    """Return how many simulations an attributor plans by task, besides those from initial states played anyway.
 
     Raises:
         AttributorFailure: the attributor doesn't know beforehand.
     """
     counts: dict[str, int] = {}
     for trajectory in demonstrations:
-        planned = attributor.planned_simulations(len(trajectory.steps)) if attributor else None
+        planned = plan_of(attributor, len(trajectory.steps))
         if planned is None:
-            name = attributor.component_name() if attributor else None
             raise AttributorFailure(
-                f"explore.matched needs an attributor that plans its simulations, not {name!r}",
-                "Name such an attributor (`interval`), or set explore.simulations to a number instead.",
+                f"attributor {attributor.component_name()!r} doesn't know beforehand how many simulations it takes",
+                "Give it a `planned_simulations`.",
                 code="no-plan",
             )
         beyond = sum(n - (settings.simulations if state == 0 else 0) for state, n in planned.items())

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self, TypeVar, cast
 
 from eef_framework.config.loading import components, how_to_name
 from eef_framework.config.schema import ComponentSpec, RunConfig, TaskList
-from eef_framework.errors import ConfigError, EnvironmentFailure, boundary
+from eef_framework.errors import ConfigError, EefError, EnvironmentFailure, author_line, boundary
 from eef_framework.event_loop import EventLoop
 from eef_framework.interfaces import (
     Attributor,
@@ -53,6 +53,7 @@ class RunContext:
         self.registry = registry
         self.progress = progress or Progress()
         self._loop = EventLoop()
+        self._asked: set[int] = set()
         self._built: dict[tuple[Kind, str], Component] = {}
         self.environment: Environment = self._component("environment", config.environment)
         self.policy: Policy = self._component("policy", config.policy)
@@ -101,6 +102,12 @@ class RunContext:
             )
         return found[: tasks.count]
 
+    @property
+    def longest_episode(self) -> int | None:
+        """Longest episode in actions, by the run's limit or the environment's; None where neither sets one."""
+        limits = [self.config.limits.steps, self.environment.longest_episode]
+        return min((limit for limit in limits if limit is not None), default=None)
+
     def player(self, policy: Policy, actor: str, sampling: Sampling) -> Player:
         """Return what plays the episodes of a phase."""
         limits = self.config.limits
@@ -146,6 +153,33 @@ class RunContext:
         config = self.resolved()
         settings = {part: config[part] for part in ("seed", "environment", *parts)}
         return settings | {"limits": {"steps": self.config.limits.steps}}
+
+    def preflight(self, components: Iterable[Component]) -> None:
+        """Ask components, each once, whether they can work here.
+
+        Raises:
+            ConfigError: one can't.
+        """
+        for component in components:
+            if id(component) in self._asked:
+                continue
+            self._asked.add(id(component))
+            try:
+                if isinstance(component, Expert):
+                    component.preflight(self.environment)
+                else:
+                    component.preflight()
+            except EefError:
+                raise
+            except Exception as cause:
+                name, where = component.component_name(), author_line(cause)
+                at = f" ({where})" if where else ""
+                raise ConfigError(
+                    f"preflight() of {name!r} failed: {type(cause).__name__}: {cause}{at}",
+                    code="preflight-failed",
+                    component=name,
+                    where=where,
+                ) from cause
 
     def check(self, config: RunConfig) -> None:
         """Build everything a method needs, so that what is misspelt is found before anything starts.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
+from eef_framework.interfaces import Component
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.progress import Update
 from eef_framework.records import Checkpoint, Cost, VersionedRecord
@@ -72,6 +73,7 @@ class Phase(ABC):
             self.stage.check_rows()
             context.progress.skipped(self.title)
             return
+        context.preflight(self.components(context))
         if self.stage is not None:
             self.stage.begin()
         with context.progress.phase(self.title) as update:
@@ -82,6 +84,10 @@ class Phase(ABC):
     @abstractmethod
     def work(self, context: RunContext, update: Update) -> Outcome:
         """Do the work. What an interrupted start left is taken up."""
+
+    def components(self, context: RunContext) -> Sequence[Component]:
+        """Return the components that do the work; they are asked before a run whether they can."""
+        return ()
 
     def planned(self, context: RunContext) -> Planned | None:
         """Return how many episodes it will play; None for a phase that plays none."""

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from eef_framework.config.schema import RunConfig
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.phase import Planned
+from eef_framework.pipeline.preflight import check_methods, preflight
 from eef_framework.pipeline.sequence import phases_of
 from eef_framework.pipeline.variants import variants
 from eef_framework.plugins import Registry
-from eef_framework.runs import RunLayout
+from eef_framework.runs import RunDirectory
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,19 +40,27 @@ class Plan:
         )
 
 
-def plan(config: RunConfig, registry: Registry) -> Plan:
-    """Work out what a run will do. Nothing is played or trained, but the environment is asked for its tasks.
+def plan(config: RunConfig, registry: Registry, out: str | Path) -> Plan:
+    """Work out what a run will do, and find what it would find in its first second. Nothing is played or written.
+
+    Args:
+        config: the run's configuration.
+        registry: where components are found by name.
+        out: the run directory.
 
     Raises:
         ConfigError: the configuration is wrong.
+        RunConflict: the directory is the record of another run.
     """
     methods = variants(config, registry)
     with RunContext(config, registry) as context:
-        for method in methods:
-            context.check(method)
-        planned = [(phase.title, phase.planned(context)) for phase in phases_of(context, methods, RunLayout(Path()))]
-        config_data = context.resolved()
-    return Plan(config_data, [(title, each) for title, each in planned if each is not None])
+        check_methods(context, methods)
+        directory = RunDirectory(Path(out).expanduser())
+        phases, _ = phases_of(context, methods, directory.layout)
+        preflight(context, methods, phases)
+        directory.check(context.resolved())
+        planned = [(phase.title, phase.planned(context)) for phase in phases if not phase.done]
+        return Plan(context.resolved(), [(title, each) for title, each in planned if each is not None])
 
 
 def plan_table(plan: Plan) -> Table:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -37,8 +38,15 @@ class Progress:
         """Say that a phase was complete already."""
 
 
-class ConsoleProgress(Progress):
-    """Live bars on a terminal; where there is none, one line when a phase begins and one when it ends."""
+def progress_on(console: Console | None) -> Progress:
+    """Return what shows progress on a console: bars on a terminal or in a notebook, lines elsewhere."""
+    if console is None:
+        return Progress()
+    return BarProgress(console) if console.is_terminal or console.is_jupyter else LineProgress(console)
+
+
+class BarProgress(Progress):
+    """Live bars, one for each phase."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -70,6 +78,43 @@ class ConsoleProgress(Progress):
     def skipped(self, title: str) -> None:
         """Say so on a line."""
         self._console.print(f"{title:<26} [dim]done before[/dim]", highlight=False)
+
+
+class LineProgress(Progress):
+    """Lines for a log: one when a phase begins, one when it ends, and one every half a minute in between.
+
+    Args:
+        console: where to write.
+        every_s: time between two lines of a phase, in seconds.
+        clock: what tells the time.
+    """
+
+    def __init__(self, console: Console, every_s: float = 30.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console, self._every_s, self._clock = console, every_s, clock
+
+    @contextmanager
+    def phase(self, title: str) -> Iterator[Update]:
+        """Write lines as the phase goes on."""
+        began = said = self._clock()
+        state = ""
+        self._say(f"{title}: begins")
+
+        def update(done: int, total: int, detail: str = "") -> None:
+            nonlocal said, state
+            state = ", ".join(filter(None, (f"{done}/{total}", detail)))
+            if self._clock() - said >= self._every_s:
+                said = self._clock()
+                self._say(f"{title}: {state} after {self._clock() - began:.0f} s")
+
+        yield update
+        self._say(f"{title}: {f'{state}, ' if state else ''}done in {self._clock() - began:.1f} s")
+
+    def skipped(self, title: str) -> None:
+        """Say so on a line."""
+        self._say(f"{title}: done before")
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 class Counter:

@@ -10,7 +10,8 @@ from eef_framework.config.loading import load_config
 from eef_framework.config.schema import RunConfig
 from eef_framework.evaluation.run_results import RunResults
 from eef_framework.pipeline.context import RunContext
-from eef_framework.pipeline.progress import ConsoleProgress
+from eef_framework.pipeline.preflight import check_methods, preflight
+from eef_framework.pipeline.progress import progress_on
 from eef_framework.pipeline.sequence import phases_of
 from eef_framework.pipeline.variants import variants
 from eef_framework.plugins import Registry, load_plugins
@@ -48,15 +49,14 @@ def run(
     if not isinstance(config, RunConfig):
         config = load_config(config, registry=registry)
     methods = variants(config, registry)
-    with RunContext(config, registry, ConsoleProgress(console) if console else None) as context:
-        for method in methods:  # whatever is misspelt anywhere is found before anything starts
-            context.check(method)
+    with RunContext(config, registry, progress_on(console)) as context:
+        check_methods(context, methods)
         directory = RunDirectory(Path(out).expanduser() if out is not None else Path("runs") / config.method)
+        phases, report = phases_of(context, methods, directory.layout)
+        report.notes = preflight(context, methods, phases)
         directory.prepare(context.resolved(), _plugin_versions(registry))
         with directory.locked():
-            context.tasks(config.collect.tasks)
-            context.tasks(config.evaluate.tasks)
-            for phase in phases_of(context, methods, directory.layout):
+            for phase in (*phases, report):
                 phase.run(context)
     return RunResults(directory.path)
 

@@ -23,6 +23,7 @@ from eef_framework.pipeline.phases import (
     Select,
     Train,
 )
+from eef_framework.pipeline.preflight import needs_demonstrations
 from eef_framework.pipeline.results import TableRow
 from eef_framework.pipeline.rows import Rows
 from eef_framework.records import Example, Trajectory
@@ -31,8 +32,8 @@ from eef_framework.runs import RunLayout, Stage, StageKey
 P = TypeVar("P", bound=Phase)
 
 
-def phases_of(context: RunContext, variants: Sequence[RunConfig], layout: RunLayout) -> list[Phase]:
-    """Return all phases of a run in order; the last one is its `Report`.
+def phases_of(context: RunContext, variants: Sequence[RunConfig], layout: RunLayout) -> tuple[list[Phase], Report]:
+    """Return all phases of a run in order, and the report that comes last.
 
     Args:
         context: of the run.
@@ -46,61 +47,69 @@ class _Sequence:
     """Builds the list: every phase is wired here, and nowhere else."""
 
     def __init__(self, context: RunContext, layout: RunLayout) -> None:
+        self.context = context
         self.config = context.config
         self.trains = isinstance(context.policy, TrainablePolicy)
         self.layout = layout
         self.phases: list[Phase] = []
         self.rows: list[TableRow] = []
+        self.explored: dict[int, Explore] = {}
         self.demonstrations = Rows(layout.trajectories(StageKey("collect")), Trajectory)
 
-    def all(self, variants: Sequence[RunConfig]) -> list[Phase]:
+    def all(self, variants: Sequence[RunConfig]) -> tuple[list[Phase], Report]:
         """Return everything that the methods take."""
-        collected = self._collect()
+        collected = [self._collect()] if needs_demonstrations(self.context, variants) else []
         if self.config.evaluate.expert:
             self._evaluate_expert(collected)
         base = self._initial_checkpoint() if self.trains else None
         clone = self._clone(self.config, base, StageKey("clone"), "clone the expert")
-        self._evaluate(("sft",), StageKey("evaluate"), clone, [clone] if clone else [])
+        if clone is not None:
+            self._evaluate(("sft",), StageKey("evaluate"), clone, [clone])
         for variant in variants:
             self._method(variant, base, clone)
-        return [*self.phases, Report(layout=self.layout, rows=self.rows, after=self.phases)]
+        return self.phases, Report(layout=self.layout, rows=self.rows, after=self.phases)
 
-    def _method(self, variant: RunConfig, base: Weights | None, clone: Clone | None) -> None:
+    def _method(self, variant: RunConfig, base: InitialCheckpoint | None, shared: Clone | None) -> None:
         """Add one method: its own clone where it needs one, then its iterations."""
-        name = variant.method
+        name, clone = variant.method, shared
         if variant.clone != self.config.clone:
             clone = self._clone(variant, base, StageKey("clone", name), f"{name}: clone")
-            names = (name, "0") if variant.iterations else (name,)
-            self._evaluate(names, StageKey("evaluate", name), clone, [clone] if clone else [])
-        paid_for: list[Phase] = [clone] if clone else []
+        paid_for: list[Phase] = [] if clone is None else [clone]
+        start: Weights | None = clone or base
+        if clone is None:
+            self._evaluate(("untrained",), StageKey("evaluate", name), base, [])
+        elif clone is not shared:
+            self._evaluate((name, "0") if variant.iterations else (name,), StageKey("evaluate", name), clone, paid_for)
         explorations: list[ExplorationFiles] = []
-        latest: Weights | None = clone
+        latest = start
         for iteration in range(1, variant.iterations + 1):
             explore = self._explore(variant, iteration, latest)
             explorations.append(explore.files)
             select = self._select(variant, iteration, explorations)
             paid_for.append(explore)
-            start = {"base": base, "clone": clone, "previous": latest}[variant.tune.start]
-            if start is not None:
-                latest = tune = self._tune(variant, iteration, select, start)
+            source = {"base": base, "clone": start, "previous": latest}[variant.tune.start]
+            if source is not None:  # without weights, the choice is all there is
+                latest = tune = self._tune(variant, iteration, select, source)
                 paid_for.append(tune)
-            self._evaluate((name, str(iteration)), StageKey("evaluate", name, iteration), latest, paid_for)
+                self._evaluate((name, str(iteration)), StageKey("evaluate", name, iteration), latest, paid_for)
 
     def _collect(self) -> Phase:
         stage, source = self._stage(StageKey("collect")), self.config.collect.trajectories
         tasks, demonstrations = self.config.collect.tasks, self.demonstrations
         if source is not None:
             return self._add(
-                ImportDemonstrations(stage=stage, tasks=tasks, source=Path(source), demonstrations=demonstrations)
+                ImportDemonstrations(
+                    stage=stage, tasks=tasks, source=Path(source).expanduser(), demonstrations=demonstrations
+                )
             )
         return self._add(Collect(stage=stage, tasks=tasks, demonstrations=demonstrations))
 
-    def _evaluate_expert(self, collected: Phase) -> None:
+    def _evaluate_expert(self, collected: Sequence[Phase]) -> None:
         key, tasks = StageKey("evaluate", expert=True), self.config.evaluate.tasks
         played = Rows(self.layout.trajectories(key), Trajectory)
-        title = "expert on held-out tasks"
+        title = f"expert on {tasks.split} tasks"
         self._add(CollectForEvaluation(title=title, stage=self._stage(key), tasks=tasks, demonstrations=played))
-        self.rows.append(TableRow("expert", "", 0, tasks.split, played, [collected]))
+        self.rows.append(TableRow("expert", "", 0, tasks.split, played, collected))
 
     def _initial_checkpoint(self) -> InitialCheckpoint:
         key = StageKey("base")
@@ -108,7 +117,7 @@ class _Sequence:
         return self._add(InitialCheckpoint(stage=self._stage(key), demonstrations=self.demonstrations, folder=folder))
 
     def _clone(self, variant: RunConfig, base: Weights | None, key: StageKey, title: str) -> Clone | None:
-        if base is None:
+        if base is None or variant.clone.on == "none":
             return None
         return self._add(
             Clone(
@@ -125,7 +134,7 @@ class _Sequence:
 
     def _explore(self, variant: RunConfig, iteration: int, weights: Weights | None) -> Explore:
         key = StageKey("explore", variant.method, iteration)
-        return self._add(
+        phase = self._add(
             Explore(
                 title=f"{variant.method}/{iteration}: explore",
                 stage=self._stage(key),
@@ -136,8 +145,11 @@ class _Sequence:
                 tasks=self.config.collect.tasks,
                 iteration=iteration,
                 name=f"{variant.method}/{iteration}",
+                matches=self.explored.get(iteration),
             )
         )
+        self.explored.setdefault(iteration, phase)  # the main method comes first
+        return phase
 
     def _select(self, variant: RunConfig, iteration: int, explorations: Sequence[ExplorationFiles]) -> Select:
         return self._add(
@@ -173,7 +185,7 @@ class _Sequence:
         played = Rows(self.layout.trajectories(key), Trajectory)
         self._add(
             Evaluate(
-                title=f"{label} on held-out tasks",
+                title=f"{label} on {tasks.split} tasks",
                 stage=self._stage(key),
                 tasks=tasks,
                 weights=weights,

@@ -75,13 +75,13 @@ def solutions(
 
 
 def demonstrated(
-    demonstrations: Sequence[Trajectory], which: Literal["successes", "all"], rule: SuccessRule
+    demonstrations: Sequence[Trajectory], which: Literal["successes", "all", "none"], rule: SuccessRule
 ) -> list[Solution]:
     """Return demonstrations to be imitated in full: phase 1, behaviour cloning."""
     return [
         Solution(trajectory, (1.0,) * len(trajectory.steps), "expert")
         for trajectory in demonstrations
-        if which == "all" or rule.holds(trajectory)
+        if which == "all" or (which == "successes" and rule.holds(trajectory))
     ]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from eef_framework.config.loading import how_to_name, read_recipe
+from eef_framework.config.loading import read_recipe
 from eef_framework.config.schema import RunConfig
 from eef_framework.errors import ConfigError
 from eef_framework.plugins import Registry
@@ -22,15 +22,12 @@ def variants(config: RunConfig, registry: Registry) -> list[RunConfig]:
     """Return the configuration of each method of a run, its own first.
 
     A baseline is the run's configuration with the method's part of a recipe laid over it, so that everything else is
-    equal. Where a recipe matches the simulations of an attributor, it is the run's attributor that is matched.
+    equal.
 
     Raises:
         UnknownName: there is no recipe of a baseline's name.
-        ConfigError: two methods have the same name, or an expert is needed and none is named.
+        ConfigError: two methods have the same name.
     """
-    if config.expert is None and (config.collect.trajectories is None or config.evaluate.expert):
-        advice = " Or have it demonstrated already (collect.trajectories), and set evaluate.expert to false."
-        raise ConfigError("expert is missing", how_to_name("expert", registry) + advice, code="expert-missing")
     found = [config, *(_baseline(config, name, registry) for name in config.baselines)]
     names = [each.method for each in found]
     if len(set(names)) < len(names):

@@ -5,6 +5,7 @@ from eef_framework.records.base import SCHEMA_VERSION, Info, Record, VersionedRe
 from eef_framework.records.checkpoint import Checkpoint
 from eef_framework.records.example import Conversation, Example, Message, Role
 from eef_framework.records.metrics import Cost, Difference, Estimate, Evaluation, ResultRow, RunMetrics
+from eef_framework.records.spending import Spending
 from eef_framework.records.task import Task
 from eef_framework.records.trajectory import (
     Ending,
@@ -41,6 +42,7 @@ __all__ = [
     "Role",
     "RunMetrics",
     "Segment",
+    "Spending",
     "State",
     "StateValue",
     "Step",

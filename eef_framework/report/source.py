@@ -118,6 +118,7 @@ class Source:
             self._group(StageKey("evaluate", expert=True), "test", "expert"),
             self._group(StageKey("evaluate"), "test", "clone"),
         ]
+        groups += [self._group(StageKey("evaluate", name), "test", f"{name} at first") for name in self._methods()]
         for training in self.trainings():
             if training.method:
                 of_iteration = (training.method, training.iteration)

@@ -65,6 +65,8 @@ def _story(source: Source, counts: Counts) -> Element:
         methods.remove(source.method)
     played = f" ({shown.wins:,} of its {shown.n + shown.lost:,} attempts succeeded)" if shown.n else ""
     clone = config.get("clone")
+    if isinstance(clone, dict) and clone.get("on") == "none":
+        return _untrained(config, methods)
     all_of_them = isinstance(clone, dict) and clone.get("on") == "all"
     return tag(
         "div",
@@ -76,6 +78,26 @@ def _story(source: Source, counts: Counts) -> Element:
             f"First it imitated the expert's {'' if all_of_them else 'successful '}",
             *(term("demonstration", "demonstrations"), ", failed ones included" if all_of_them else ""),
             *(f"{played}; that made the ", term("clone"), ". "),
+            *("Then it went on ", _listed(methods), ". ") if methods else (),
+        ),
+        _methods_explained(methods),
+        class_="story",
+    )
+
+
+def _untrained(config: dict[str, Any], methods: list[str]) -> Element:
+    """Return the story of an agent that imitated nobody."""
+    return tag(
+        "div",
+        tag(
+            "p",
+            *("An ", term("agent"), f" ({_agent(config)}) was tried on ", term("task", "tasks"), " in the "),
+            *(
+                term("world"),
+                " ",
+                tag("b", name_of(config, "environment")),
+                ", as it is, untrained. ",
+            ),
             *("Then it went on ", _listed(methods), ". ") if methods else (),
         ),
         _methods_explained(methods),

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import ClassVar
 
-from eef_framework.errors import EnvironmentFailure, ExpertFailure, boundary
+from eef_framework.errors import ConfigError, EnvironmentFailure, ExpertFailure, boundary
 from eef_framework.interfaces import Environment, Expert, Session
 from eef_framework.records import Ending, Observation, Step, Task, Trajectory
 from eef_framework.seeds import derive
@@ -32,6 +32,14 @@ class ScriptedExpert(Expert):
             draw: the only source of chance, seeded for this task.
         """
 
+    def preflight(self, environment: Environment | None = None) -> None:
+        """Refuse environments other than those of `plays`."""
+        if environment is not None:
+            try:
+                self.check(environment)
+            except ExpertFailure as misfit:
+                raise ConfigError(misfit.message, misfit.fix, code=misfit.code, **misfit.details) from misfit
+
     def check(self, environment: Environment) -> None:
         """Refuse environments other than those of `plays`.
 
@@ -43,6 +51,9 @@ class ScriptedExpert(Expert):
                 f"expert {self.component_name()!r} knows its way about the environment "
                 f"{self.plays.component_name()!r}, not {environment.component_name()!r}",
                 "Choose an expert that fits the environment.",
+                code="expert-misfit",
+                expert=self.component_name(),
+                environment=environment.component_name(),
             )
 
     async def demonstrate(

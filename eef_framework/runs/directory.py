@@ -54,22 +54,13 @@ class RunDirectory:
             RunConflict: it is the record of a run with another configuration; says which keys differ.
             StorageError: it can't be written to.
         """
-        if is_run(self.path) or (self.layout.manifest.exists() and self.layout.config.exists()):
-            self._check(config)
-            self._write_config(config)  # free settings may have changed
-            return
+        self.check(config)
         with storage(self.path, "making the run directory"):
             self.path.mkdir(parents=True, exist_ok=True)
-            strangers = [p.name for p in self.path.iterdir() if p.name != self.layout.lock.name and not self._is_own(p)]
-        if strangers:
-            raise ConfigError(
-                f"{str(self.path)!r} isn't a run directory, and not empty: it holds {', '.join(sorted(strangers)[:5])}",
-                "Choose another folder with --out.",
-                code="not-a-run",
-                path=str(self.path),
-                found=sorted(strangers),
-            )
-        self._write_config(config)
+        taken_up = self._is_there()
+        self._write_config(config)  # of a run that is taken up, too: free settings may have changed
+        if taken_up:
+            return
         write_json(
             self.layout.manifest,
             {
@@ -81,6 +72,31 @@ class RunDirectory:
                 "git": _git_state(),
             },
         )
+
+    def check(self, config: Mapping[str, Any]) -> None:
+        """Check that the folder is free for a run with this configuration, or its record. Nothing is written.
+
+        Raises:
+            RunConflict: it is the record of a run with another configuration; says which keys differ.
+            ConfigError: it holds something else.
+        """
+        if self._is_there():
+            self._check(config)
+            return
+        with storage(self.path, "looking into"):
+            entries = sorted(self.path.iterdir()) if self.path.exists() else []
+        strangers = [each.name for each in entries if each.name != self.layout.lock.name and not self._is_own(each)]
+        if strangers:
+            raise ConfigError(
+                f"{str(self.path)!r} isn't a run directory, and not empty: it holds {', '.join(strangers[:5])}",
+                "Choose another folder with --out.",
+                code="not-a-run",
+                path=str(self.path),
+                found=strangers,
+            )
+
+    def _is_there(self) -> bool:
+        return is_run(self.path) or (self.layout.manifest.exists() and self.layout.config.exists())
 
     def _write_config(self, config: Mapping[str, Any]) -> None:
         text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)

@@ -5,6 +5,8 @@ import pytest
 from eef_framework.records import Example, Trajectory
 from eef_framework.runs import read_rows
 
+ATTRIBUTION = "eef_framework.testing.plugin,attribution"
+
 
 @pytest.fixture
 def collected(command, folder):
@@ -191,3 +193,36 @@ def test_demonstrations_that_are_used_in_part_are_counted(command, collected):
     )
     assert done.code == 0, done.err
     assert "8 trajectories given, 3 used: 5 " in done.err
+
+
+def test_empty_demonstrations_and_simulations_of_something_else_are_errors(command, folder, collected):
+    (folder / "empty.jsonl").write_text("")
+    done = command("eef", "select", "own.yaml", "--demonstrations", "empty.jsonl", "--out", "x.jsonl")
+    assert (done.code, "error [no-demonstrations]" in done.err) == (1, True)
+    given = ("--demonstrations", collected, "--set", "attributor=interval", "--plugins", ATTRIBUTION)
+    done = command("eef", "attribute", "own.yaml", *given, "--simulations", collected, "--out", "x.jsonl")
+    assert (done.code, "error [attributions-failed]" in done.err) == (1, True)
+    other = ("--set", "collect.tasks.split=dev", "--set", "collect.tasks.count=4")
+    assert command("eef", "collect", "own.yaml", "--out", "explored/simulations.jsonl", *other).code == 0
+    done = command(
+        *("eef", "select", "own.yaml", "--demonstrations", collected, "--explored", "explored", "--out", "x.jsonl")
+    )
+    assert (done.code, "error [other-simulations]" in done.err) == (1, True)
+    assert not (folder / "x.jsonl").exists()
+
+
+def test_an_expert_that_solved_nothing_leaves_nothing_to_select(command, folder):
+    done = command("eef", "collect", "own.yaml", "--out", "bad.jsonl", "--set", "expert.skill=0.0")
+    assert done.code == 0, done.err
+    done = command("eef", "select", "own.yaml", "--demonstrations", "bad.jsonl", "--out", "x.jsonl")
+    assert (done.code, "error [nothing-solved]" in done.err) == (1, True)
+
+
+def test_an_evaluation_names_the_split_it_played(command, folder, collected):
+    assert command("eef", "base", "own.yaml", "--demonstrations", collected, "--out", "base").code == 0
+    given = ("--model", "base", "--set", "evaluate.tasks.split=train", "--out", "episodes.jsonl")
+    done = command("eef", "evaluate", "own.yaml", *given)
+    assert done.code == 0, done.err
+    assert "6 train tasks; success" in done.out
+    assert "agent on train tasks" in done.err
+    assert "held-out" not in done.out + done.err

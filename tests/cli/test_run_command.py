@@ -3,6 +3,22 @@ import os
 import threading
 
 import pytest
+import yaml
+
+MISFIT = """
+from eef_framework import Environment, ScriptedExpert
+
+class Elsewhere(Environment):
+    def tasks(self, split):
+        return []
+    def open(self, task):
+        raise NotImplementedError
+
+class Misfit(ScriptedExpert):
+    plays = Elsewhere
+    def script(self, session, draw):
+        return iter(())
+"""
 
 ATTRIBUTOR = """
 from eef_framework import Attributor
@@ -49,11 +65,56 @@ def test_a_class_in_the_current_folder_attributes(command, folder):
 def test_a_dry_run_shows_configuration_and_plan_and_writes_nothing(command, folder):
     done = command("eef-run", "own.yaml", "--dry-run", "--set", "explore.simulations=3", "--seed", "5")
     assert done.code == 0, done.err
-    assert "simulations: 3" in done.out
-    assert "seed: 5" in done.out
-    rows = {tuple(line.split()) for line in done.out.splitlines()}
+    written = yaml.safe_load(done.out)
+    assert (written["explore"]["simulations"], written["seed"]) == (3, 5)
+    rows = {tuple(line.split()) for line in done.err.splitlines()}
     assert ("eef/1:", "explore", "24") in rows
     assert not (folder / "runs").exists()
+    (folder / "again.yaml").write_text(done.out)
+    assert command("eef-run", "again.yaml", "--dry-run").out == done.out
+
+
+def test_yaml_of_a_dry_run_is_never_wrapped(command, folder, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    text = "go east and then go west, " * 8
+    done = command("eef-run", "own.yaml", "--dry-run", "--set", f"method={text!r}")
+    assert yaml.safe_load(done.out)["method"] == text
+
+
+@pytest.mark.parametrize(
+    ("settings", "code"),
+    [
+        (["evaluate.tasks.count=1000"], "too-few-tasks"),
+        (["collect.tasks.count=1000"], "too-few-tasks"),
+        (["collect.tasks.split=tset"], None),
+        (["policy=scripted"], "policy-without-weights"),
+        (["explore.matched=true"], "nothing-to-match"),
+        (["expert=misfit"], "expert-misfit"),
+        (["collect.trajectories=nowhere.jsonl"], "no-such-file"),
+    ],
+)
+def test_a_dry_run_finds_what_a_run_finds_in_its_first_second(command, folder, settings, code):
+    (folder / "misfits.py").write_text(MISFIT)
+    given = [part.replace("=misfit", "=misfits:Misfit") for part in settings]
+    arguments = [part for setting in given for part in ("--set", setting)]
+    outcomes = [command("eef-run", "own.yaml", *arguments, *dry) for dry in (["--dry-run"], [])]
+    assert all(done.code in (1, 2) for done in outcomes)
+    assert outcomes[0].err == outcomes[1].err
+    assert code is None or f"error [{code}]" in outcomes[0].err
+    assert not (folder / "runs").exists()
+
+
+def test_a_dry_run_finds_a_folder_of_another_run(command, folder):
+    assert command("eef-run", "own.yaml", "--out", "here").code == 0
+    before = sorted((path, path.stat().st_mtime_ns) for path in (folder / "here").rglob("*"))
+    done = command("eef-run", "own.yaml", "--out", "here", "--seed", "1", "--dry-run")
+    assert (done.code, "error [other-configuration]" in done.err) == (1, True)
+    (folder / "full").mkdir()
+    (folder / "full/mine.txt").write_text("mine")
+    done = command("eef-run", "own.yaml", "--out", "full", "--dry-run")
+    assert (done.code, "error [not-a-run]" in done.err) == (2, True)
+    assert command("eef-run", "own.yaml", "--out", "here", "--dry-run").code == 0
+    assert sorted((path, path.stat().st_mtime_ns) for path in (folder / "here").rglob("*")) == before
 
 
 def test_options_are_short_for_settings_and_set_goes_on_from_there(command):

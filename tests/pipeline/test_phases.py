@@ -8,7 +8,7 @@ import pytest
 from eef_attribution.interval import IntervalAttributor
 
 from eef_framework.config.schema import RunConfig
-from eef_framework.errors import ConfigError
+from eef_framework.errors import AttributorFailure, ConfigError
 from eef_framework.pipeline import RunContext
 from eef_framework.pipeline.phases import (
     Attribute,
@@ -114,8 +114,10 @@ def test_attributing_with_more_probes_than_were_simulated_says_so(context: RunCo
     files = Files(tmp_path)
     files.explore(context)
     more = config(attributor=IntervalAttributor(probes=3, simulations=2))
-    with RunContext(more, Registry()) as other:
-        assert all("1 were recorded" in attribution.error for attribution in files.attribute(other))
+    with RunContext(more, Registry()) as other, pytest.raises(AttributorFailure) as refused:
+        files.attribute(other)
+    assert (refused.value.code, refused.value.details["first"]) == ("attributions-failed", "simulations-missing")
+    assert not (tmp_path / "again.jsonl").exists()
 
 
 def test_attributing_without_an_attributor_says_how_to_name_one(tmp_path: Path) -> None:

@@ -3,13 +3,13 @@ import io
 import pytest
 from rich.console import Console
 
-from eef_framework.pipeline.progress import ConsoleProgress
+from eef_framework.pipeline.progress import BarProgress, LineProgress, progress_on
 
 
 def shown(*updates):
     """Return what a phase with these updates leaves in a log file."""
     file = io.StringIO()
-    with ConsoleProgress(Console(file=file, width=100)).phase("explore") as update:
+    with BarProgress(Console(file=file, width=100)).phase("explore") as update:
         for done, total in updates:
             update(done, total, f"{done} successes")
     return file.getvalue()
@@ -19,3 +19,25 @@ def shown(*updates):
 def test_a_phase_ends_with_what_was_counted_or_as_done_where_nothing_is(updates, count):
     assert shown(*updates).split()[0] == "explore"
     assert f" {count} " in shown(*updates)
+
+
+def test_a_log_gets_a_line_at_each_end_of_a_phase_and_now_and_then_between():
+    file, now = io.StringIO(), [0.0]
+    progress = LineProgress(Console(file=file, width=20), every_s=30.0, clock=lambda: now[0])
+    with progress.phase("eef/1: explore") as update:
+        for second in range(0, 71, 10):
+            now[0] = second
+            update(second, 100, f"{second // 10} successes")
+    progress.skipped("eef/1: fine-tune")
+    assert file.getvalue().splitlines() == [
+        "eef/1: explore: begins",
+        "eef/1: explore: 30/100, 3 successes after 30 s",
+        "eef/1: explore: 60/100, 6 successes after 60 s",
+        "eef/1: explore: 70/100, 7 successes, done in 70.0 s",
+        "eef/1: fine-tune: done before",
+    ]
+
+
+def test_bars_are_for_terminals_and_lines_for_logs():
+    assert isinstance(progress_on(Console(file=io.StringIO(), force_terminal=True)), BarProgress)
+    assert isinstance(progress_on(Console(file=io.StringIO())), LineProgress)

@@ -228,12 +228,6 @@ def test_lost_episodes_above_a_share_stop_the_run(tmp_path: Path) -> None:
     assert stopped.value.code == "episodes-lost"
 
 
-def test_a_policy_without_weights_is_explored_and_evaluated_all_the_same(tmp_path: Path) -> None:
-    class_path = "eef_framework.testing.queue_policy:ScriptedPolicy"
-    metrics = run(config(policy={"name": class_path}, iterations=1), Registry(), tmp_path)
-    assert [row.label for row in metrics.rows] == ["expert", "sft", "eef 1"]
-
-
 def test_demonstrations_can_come_from_a_file(tmp_path: Path) -> None:
     first = run(config(), Registry(), tmp_path / "a")
     source = str(tmp_path / "a/collect/trajectories.jsonl")

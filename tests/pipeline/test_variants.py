@@ -27,16 +27,6 @@ def test_a_baseline_differs_in_its_method_alone(registry: Registry) -> None:
         assert getattr(baseline, same) == getattr(main, same)
 
 
-@pytest.mark.parametrize("recorded", [None, "recorded.jsonl"])
-def test_an_expert_is_missing_where_one_has_to_play(registry: Registry, recorded: str | None) -> None:
-    config = demo(registry)
-    collect = config.collect.model_copy(update={"trajectories": recorded})
-    with pytest.raises(ConfigError) as caught:
-        variants(config.model_copy(update={"expert": None, "collect": collect}), registry)
-    assert caught.value.code == "expert-missing"
-    assert "perfect-shopper" in caught.value.fix
-
-
 def test_a_matched_baseline_matches_the_simulations_of_the_runs_own_attributor(registry: Registry) -> None:
     main, baseline = variants(demo(registry, "baselines=[rft-matched]", "attributor.probes=2"), registry)
     assert baseline.attributor == main.attributor

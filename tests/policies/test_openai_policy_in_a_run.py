@@ -15,6 +15,7 @@ CONFIG = """\
 environment: corridor
 expert: wanderer
 policy: {{name: openai, model: test, base_url: "{url}", retries: 6, longest_wait_s: 0.01, requests: 4}}
+clone: {{on: none}}
 attributor: {{name: interval, probes: 2}}
 iterations: 1
 limits: {{concurrency: 4}}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eef_framework.config.schema import RunConfig
 from eef_framework.errors import AttributorFailure, ConfigError
-from eef_framework.pipeline.attribution import to_attribute, try_to_attribute
+from eef_framework.interfaces import Component
+from eef_framework.pipeline.attribution import check_attributions, to_attribute, try_to_attribute
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.episodes import gather
 from eef_framework.pipeline.phase import Outcome, Phase
@@ -33,6 +35,10 @@ class Attribute(Phase):
     simulations: Rows[Trajectory]
     attributions: Rows[Attribution]
 
+    def components(self, context: RunContext) -> Sequence[Component]:
+        """Return the attributor, where there is one."""
+        return () if (attributor := context.attributor(self.variant)) is None else (attributor,)
+
     def work(self, context: RunContext, update: Update) -> Outcome:
         """Ask the attributor about each demonstration."""
         attributor, rule = context.attributor(self.variant), context.config.success
@@ -47,5 +53,6 @@ class Attribute(Phase):
         chosen = to_attribute(demonstrations, rule, self.variant.explore)
         failed: list[AttributorFailure] = []
         found = context.wait_for(gather(try_to_attribute(attributor, each, recorded, failed) for each in chosen))
+        check_attributions(attributor, len(found), failed)
         self.attributions.write(found)
         return Outcome(rows={self.attributions.path.name: len(found)})

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from eef_framework.config.schema import TaskList
-from eef_framework.errors import ExpertFailure, boundary
+from eef_framework.errors import EefWarning, ExpertFailure, boundary
+from eef_framework.interfaces import Component
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.costs import cost_of
 from eef_framework.pipeline.episodes import check_errors, latest, with_others
@@ -16,6 +18,7 @@ from eef_framework.pipeline.phase import Outcome, Phase, Planned
 from eef_framework.pipeline.progress import Counter, Update
 from eef_framework.pipeline.rows import Rows
 from eef_framework.records import Task, Trajectory
+from eef_framework.records.base import Info
 from eef_framework.rollout import demonstrations
 from eef_framework.runs import JsonlFile, check_not_input, read_matching
 from eef_framework.seeds import derive
@@ -52,6 +55,10 @@ class Collect(Phase):
         found = latest(self.demonstrations.read(), key=lambda row: row.task.id)
         return [found[task.id] for task in context.tasks(self.tasks)]
 
+    def components(self, context: RunContext) -> Sequence[Component]:
+        """Return environment and expert."""
+        return context.environment, context.expert
+
     def planned(self, context: RunContext) -> Planned:
         """Return the number of tasks."""
         return Planned(len(context.tasks(self.tasks)))
@@ -59,7 +66,7 @@ class Collect(Phase):
 
 @dataclass(kw_only=True)
 class CollectForEvaluation(Collect):
-    """Lets the expert play the held-out tasks, for the table."""
+    """Lets the expert play the tasks of the evaluation, for the table."""
 
     charged: ClassVar[bool] = False
     seed_names: tuple[str, ...] = ("evaluate", "expert")
@@ -81,12 +88,41 @@ class ImportDemonstrations(Phase):
     demonstrations: Rows[Trajectory]
 
     def work(self, context: RunContext, update: Update) -> Outcome:
-        """Copy what belongs to the tasks."""
+        """Copy what belongs to the tasks, and say what is left out."""
         check_not_input(self.demonstrations.path, self.source)
         world = f"environment {context.environment.component_name()!r}"
-        found = read_matching(self.source, context.tasks(self.tasks), world)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            found = read_matching(self.source, context.tasks(self.tasks), world)
+            self._warn_of_length(context, found)
+        for each in said:
+            warnings.warn(each.message, stacklevel=2)
+        notes = [str(each.message) for each in said if isinstance(each.message, EefWarning)]
         self.demonstrations.write(found)
-        return Outcome(cost_of(found), {self.demonstrations.path.name: len(found)})
+        info: Info = {"notes": [*notes]} if notes else {}
+        return Outcome(cost_of(found), {self.demonstrations.path.name: len(found)}, info)
+
+    def _warn_of_length(self, context: RunContext, found: Sequence[Trajectory]) -> None:
+        limit = context.config.limits.steps
+        longer = sum(len(row.steps) > limit for row in found) if limit is not None else 0
+        if longer:
+            message = EefWarning(
+                f"{self.source}: {longer} of {len(found)} demonstrations are longer than limits.steps ({limit}) lets "
+                "the agent play. They were recorded before, and aren't cut.",
+                code="longer-than-limit",
+                path=str(self.source),
+                longer=longer,
+                limit=limit,
+            )
+            warnings.warn(message, stacklevel=2)
+
+
+def _cut(trajectory: Trajectory, limit: int | None) -> Trajectory:
+    """Return a demonstration as far as an agent may play: unfinished, and so without reward, where that is exceeded."""
+    if limit is None or len(trajectory.steps) <= limit:
+        return trajectory
+    cut: Trajectory = trajectory.changed(steps=trajectory.steps[:limit], ending="step-limit", reward=0.0)
+    return cut
 
 
 async def _demonstrate(
@@ -110,8 +146,9 @@ async def _demonstrate(
     if owed:
         with boundary(ExpertFailure, who, f"demonstrating {len(owed)} tasks"):
             async for trajectory in demonstrations(expert, context.environment, owed, seed):
-                rows.append(trajectory)
-                counter.add(rule.holds(trajectory))
+                cut = _cut(trajectory, context.config.limits.steps)
+                rows.append(cut)
+                counter.add(rule.holds(cut))
     found = latest(rows.rows, key=lambda row: row.task.id)
     missing = [task.id for task in tasks if task.id not in found]
     if missing:

@@ -1,4 +1,4 @@
-"""The agent on held-out tasks."""
+"""The agent on the tasks of the evaluation."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from eef_framework.config.schema import TaskList
 from eef_framework.evaluation.evaluate import evaluation_of
+from eef_framework.interfaces import Component
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.costs import cost_of
 from eef_framework.pipeline.episodes import check_errors, gather, latest, with_others
@@ -32,7 +33,7 @@ class Evaluate(Phase):
         actor: how the agent is called in the records.
     """
 
-    title: str = "agent on held-out tasks"
+    title: str = ""
     tasks: TaskList
     weights: Weights | None
     played: Rows[Trajectory]
@@ -40,6 +41,9 @@ class Evaluate(Phase):
     actor: str = "agent/evaluate"
 
     charged: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        self.title = self.title or f"agent on {self.tasks.split} tasks"
 
     def work(self, context: RunContext, update: Update) -> Outcome:
         """Play what is missing."""
@@ -64,6 +68,10 @@ class Evaluate(Phase):
         """Return how the agent did, once the phase is done."""
         found = _of_tasks(self.played.read(), context.tasks(self.tasks))
         return evaluation_of("agent", found, context.config.success, self.tasks.split)
+
+    def components(self, context: RunContext) -> Sequence[Component]:
+        """Return environment and policy."""
+        return context.environment, context.policy
 
     def planned(self, context: RunContext) -> Planned:
         """Return the number of tasks."""

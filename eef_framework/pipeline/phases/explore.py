@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from eef_framework.config.schema import RunConfig, TaskList
 from eef_framework.errors import AttributorFailure
-from eef_framework.interfaces import Attributor
-from eef_framework.pipeline.attribution import matched_simulations, to_attribute, try_to_attribute
+from eef_framework.evaluation.spending import spending_by_task
+from eef_framework.interfaces import Attributor, Component
+from eef_framework.pipeline.attribution import (
+    check_attributions,
+    plan_of,
+    planned_by_task,
+    to_attribute,
+    try_to_attribute,
+)
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.costs import cost_of
-from eef_framework.pipeline.episodes import MOST_ERRORS, check_errors, gather, in_order, without_replaced
+from eef_framework.pipeline.episodes import check_errors, gather, in_order, without_replaced
 from eef_framework.pipeline.phase import Outcome, Phase, Planned, Weights
 from eef_framework.pipeline.progress import Counter, Update
 from eef_framework.pipeline.rows import Rows
 from eef_framework.pipeline.solutions import Exploration
-from eef_framework.records import Attribution, Task, Trajectory
+from eef_framework.records import Attribution, Spending, Task, Trajectory
 from eef_framework.rollout import Simulator
 from eef_framework.runs import FILES, content_id
 from eef_framework.seeds import derive
-
-LONG = 1000
-"""Actions of an episode that stands for any long one, where nothing sets a limit."""
 
 
 class ExplorationFiles:
@@ -60,6 +64,8 @@ class Explore(Phase):
         tasks: the tasks to try from their initial states; those of the demonstrations where it is None.
         iteration: which exploration of the method it is, for the seed.
         name: first part of the episodes' ids, such as `eef/1`.
+        matches: the exploration whose simulations are matched, task by task, where the settings ask for it; without
+            one, it is the plan of the method's own attributor.
     """
 
     title: str = "explore"
@@ -70,6 +76,16 @@ class Explore(Phase):
     tasks: TaskList | None = None
     iteration: int = 1
     name: str = "explore"
+    matches: Explore | None = None
+
+    def components(self, context: RunContext) -> Sequence[Component]:
+        """Return environment, policy and attributor."""
+        attributor = context.attributor(self.variant)
+        return context.environment, context.policy, *([] if attributor is None else [attributor])
+
+    def spent(self) -> dict[str, Spending]:
+        """Return what it took, by task, once it is done."""
+        return spending_by_task(self.files.simulations.read())
 
     def work(self, context: RunContext, update: Update) -> Outcome:
         """Play what is missing, and attribute."""
@@ -82,7 +98,8 @@ class Explore(Phase):
         parts = ("policy", "format", "success", "attributor", "explore")
         path = self.files.simulations.path
         with self.episodes(context, path, Trajectory, *parts, **given) as rows:
-            expected = self._expected(context, demonstrations, len(tasks))
+            counts = self._from_start(context, demonstrations, tasks)
+            expected = self._expected(context, demonstrations, tasks)
             counter = Counter(update, expected, map(rule.holds, rows.rows))
             seed = derive(context.config.seed, "explore", self.iteration)
             with context.agent(checkpoint) as agent:
@@ -97,7 +114,7 @@ class Explore(Phase):
                     demonstrations=demonstrations,
                     initial_simulations=settings.simulations,
                 )
-                attributions = context.wait_for(self._explore(simulator, tasks, demonstrations, attributor))
+                attributions = context.wait_for(self._explore(simulator, tasks, counts, demonstrations, attributor))
             check_errors(rows.rows)
             found = in_order(without_replaced(rows.rows))
             self.files.simulations.rewrite(rows, found)
@@ -106,39 +123,69 @@ class Explore(Phase):
         return Outcome(cost_of(found, by_agent=True), {path.name: len(found)})
 
     def planned(self, context: RunContext) -> Planned:
-        """Return how many episodes the settings lead to, as far as the attributor knows."""
-        tasks = len(context.tasks(self.tasks)) if self.tasks else len(self.demonstrations.read())
+        """Return how many episodes it plays at most: exactly, where the demonstrations are there already."""
         settings, attributor = self.variant.explore, context.attributor(self.variant)
-        if attributor is None or (settings.attribute == "none" and not settings.matched):
-            return Planned(tasks * settings.simulations)
-        longest = self.variant.limits.steps or LONG
-        further = attributor.planned_simulations(longest)
-        if further is None:
+        if settings.matched and self.matches is not None:
+            return self.matches.planned(context)
+        demonstrations = self._known_demonstrations(context)
+        if demonstrations is not None:
+            tasks = self._tasks(context, demonstrations)
+            if attributor is None or plan_of(attributor, 1) is not None or not self._looks_beyond_starts():
+                return Planned(self._expected(context, demonstrations, tasks))
             return Planned(None)
-        most = sum(max(0, n - settings.simulations) if state == 0 else n for state, n in further.items())
-        return Planned(tasks * (settings.simulations + most), at_most=True)
+        tasks = context.tasks(self.tasks) if self.tasks else ()
+        if attributor is None or not self._looks_beyond_starts():
+            return Planned(len(tasks) * settings.simulations)
+        further = _most_simulations(attributor, context.longest_episode, settings.simulations)
+        return Planned(None if further is None else len(tasks) * (settings.simulations + further), at_most=True)
+
+    def _known_demonstrations(self, context: RunContext) -> Sequence[Trajectory] | None:
+        """Return the demonstrations where they are known before the run starts."""
+        source = context.config.collect.trajectories
+        if self.demonstrations.path.exists() and (self.stage is None or source is not None):
+            return self.demonstrations.read()
+        if self.stage is None or source is None:
+            return None
+        wanted = {task.id for task in context.tasks(self.tasks)} if self.tasks else set()
+        return [row for row in Rows(Path(source).expanduser(), Trajectory).read() if row.task.id in wanted]
+
+    def _looks_beyond_starts(self) -> bool:
+        return self.variant.explore.attribute != "none" or self.variant.explore.matched
 
     def _tasks(self, context: RunContext, demonstrations: Sequence[Trajectory]) -> Sequence[Task]:
         if self.tasks is not None:
             return context.tasks(self.tasks)
         return list({row.task.id: row.task for row in demonstrations}.values())
 
-    def _expected(self, context: RunContext, demonstrations: Sequence[Trajectory], tasks: int) -> int:
-        """Return how many episodes there will be, for progress; without those that nobody knows beforehand."""
+    def _expected(self, context: RunContext, demonstrations: Sequence[Trajectory], tasks: Sequence[Task]) -> int:
+        """Return how many episodes there will be, without those that nobody knows beforehand."""
         settings, attributor = self.variant.explore, context.attributor(self.variant)
-        initial = settings.simulations * tasks
-        if attributor is None or attributor.planned_simulations(1) is None:
+        initial = sum(self._from_start(context, demonstrations, tasks).values())
+        if attributor is None or settings.attribute == "none" or plan_of(attributor, 1) is None:
             return initial
-        if settings.attribute != "none":
-            demonstrations = to_attribute(demonstrations, context.config.success, settings)
-        elif not settings.matched:
-            return initial
-        return initial + sum(matched_simulations(demonstrations, attributor, settings).values())
+        chosen = to_attribute(demonstrations, context.config.success, settings)
+        return initial + sum(planned_by_task(chosen, attributor, settings).values())
+
+    def _from_start(
+        self, context: RunContext, demonstrations: Sequence[Trajectory], tasks: Sequence[Task]
+    ) -> dict[str, int]:
+        """Return id of a task -> how many episodes are played from its initial state."""
+        settings = self.variant.explore
+        plain = {task.id: settings.simulations for task in tasks}
+        if not settings.matched:
+            return plain
+        if self.matches is not None:
+            spent = self.matches.spent()
+            return {task: spent[task].simulations if task in spent else count for task, count in plain.items()}
+        attributor = context.attributor(self.variant)
+        further = planned_by_task(demonstrations, attributor, settings) if attributor else {}
+        return {task: count + further.get(task, 0) for task, count in plain.items()}
 
     async def _explore(
         self,
         simulator: Simulator,
         tasks: Sequence[Task],
+        counts: Mapping[str, int],
         demonstrations: Sequence[Trajectory],
         attributor: Attributor | None,
     ) -> list[Attribution]:
@@ -148,8 +195,7 @@ class Explore(Phase):
             A verdict for each demonstration that was attributed, in their order.
         """
         settings = self.variant.explore
-        further = matched_simulations(demonstrations, attributor, settings) if settings.matched else {}
-        initial = gather(simulator.initial(task, settings.simulations + further.get(task.id, 0)) for task in tasks)
+        initial = gather(simulator.initial(task, counts[task.id]) for task in tasks)
         if attributor is None or settings.attribute == "none":
             await initial
             return []
@@ -158,14 +204,19 @@ class Explore(Phase):
         _, attributions = await asyncio.gather(
             initial, gather(try_to_attribute(attributor, trajectory, simulator, failed) for trajectory in chosen)
         )
-        if failed and len(failed) > MOST_ERRORS * len(attributions):
-            raise AttributorFailure(
-                f"attributor {attributor.component_name()!r} failed on {len(failed)} of {len(attributions)} "
-                f"trajectories; first: {failed[0]}",
-                "`eef check` tries an attributor on small cases.",
-                code="attributions-failed",
-                failed=len(failed),
-                trajectories=len(attributions),
-                where=failed[0].details.get("where", ""),
-            ) from failed[0]
+        check_attributions(attributor, len(attributions), failed)
         return attributions
+
+
+def _most_simulations(attributor: Attributor, longest: int | None, initial: int) -> int | None:
+    """Return how many simulations a demonstration takes at most, besides those from the initial state.
+
+    Args:
+        attributor: which says how many for each length.
+        longest: length of the longest demonstration; None where that isn't known.
+        initial: simulations from the initial state that are played anyway.
+    """
+    plans = [plan_of(attributor, length) for length in range(1, (longest or 0) + 1)]
+    if not plans or None in plans:
+        return None
+    return max(sum(max(0, n - initial) if state == 0 else n for state, n in (plan or {}).items()) for plan in plans)

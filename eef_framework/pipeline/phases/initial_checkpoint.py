@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from eef_framework.errors import ConfigError
-from eef_framework.interfaces import TrainablePolicy
+from eef_framework.interfaces import Component, TrainablePolicy
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.phase import Outcome, Phase
 from eef_framework.pipeline.progress import Update
@@ -42,6 +43,10 @@ class InitialCheckpoint(Phase):
             assert self.stage.manifest is not None
             self._made = Checkpoint(path=self.stage.path / str(self.stage.manifest.info["path"]), name="base")
         return self._made
+
+    def components(self, context: RunContext) -> Sequence[Component]:
+        """Return the policy."""
+        return (context.policy,)
 
     def work(self, context: RunContext, update: Update) -> Outcome:
         """Ask the policy for it.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from eef_framework.evaluation.spending import total
+from eef_framework.evaluation.wording import count
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.phase import Outcome, Phase
+from eef_framework.pipeline.phases.explore import Explore
 from eef_framework.pipeline.progress import Update
 from eef_framework.pipeline.results import TableRow, metrics_of
 from eef_framework.report.build import build_report
@@ -21,19 +24,51 @@ class Report(Phase):
     Attributes:
         layout: the run.
         rows: the rows of the table.
-        after: the phases whose costs are told.
+        after: the phases before it, whose costs and notes are told.
+        notes: what else a reader has to know.
     """
 
     title: str = "report"
     layout: RunLayout
     rows: Sequence[TableRow]
     after: Sequence[Phase]
+    notes: Sequence[str] = ()
 
     charged: ClassVar[bool] = False
 
     def work(self, context: RunContext, update: Update) -> Outcome:
         """Count, and write both."""
         metrics = metrics_of(context.config.method, self.rows, self.after, context.config.success)
+        metrics = metrics.changed(notes=(*self.notes, *_notes_of(context, self.after)))
         write_text(self.layout.metrics, metrics.model_dump_json(indent=2) + "\n")
         build_report(self.layout.path)
         return Outcome()
+
+
+def _notes_of(context: RunContext, phases: Sequence[Phase]) -> Iterator[str]:
+    """Yield what phases noted for the reader, and what matched methods were given."""
+    for phase in phases:
+        manifest = phase.stage.manifest if phase.stage else None
+        notes = manifest.info.get("notes") if manifest else None
+        yield from map(str, notes if isinstance(notes, list) else ())
+    matched: dict[str, list[Explore]] = {}
+    for phase in phases:
+        if isinstance(phase, Explore) and phase.variant.explore.matched:
+            matched.setdefault(phase.variant.method, []).append(phase)
+    for method, explorations in matched.items():
+        yield _what_was_matched(context, method, explorations)
+
+
+def _what_was_matched(context: RunContext, method: str, explorations: Sequence[Explore]) -> str:
+    spent = total(each for phase in explorations for each in phase.spent().values())
+    others = [phase.matches for phase in explorations if phase.matches is not None]
+    if not others:
+        attributor = context.attributor(explorations[0].variant)
+        name = attributor.component_name() if attributor else ""
+        return f"{method} played as many simulations for each task as attributor {name!r} plans: {spent.simulations:,}."
+    other = total(each for phase in others for each in phase.spent().values())
+    return (
+        f"{method} played as many simulations for each task as {others[0].variant.method} had played: "
+        f"{spent.simulations:,} of {other.simulations:,}; these took {count(spent.tokens)} tokens, those "
+        f"{count(other.tokens)}."
+    )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from eef_framework.chat.format import ChatFormat
 from eef_framework.config.schema import RunConfig
-from eef_framework.errors import FilterFailure, boundary
-from eef_framework.interfaces import Filter
+from eef_framework.errors import EefError, FilterFailure, NothingToTrain, boundary
+from eef_framework.interfaces import Component, Filter
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.pairs import pair_examples, pairs
 from eef_framework.pipeline.phase import Outcome, Phase
@@ -40,16 +40,26 @@ class Select(Phase):
 
     charged: ClassVar[bool] = False
 
+    def components(self, context: RunContext) -> Sequence[Component]:
+        """Return the filters."""
+        return context.filters(self.variant)
+
     def work(self, context: RunContext, update: Update) -> Outcome:
         """Choose, then filter."""
         seed = derive(context.config.seed, "select", len(self.explorations))
         demonstrations = self.demonstrations.read()
+        if not demonstrations:
+            path = self.demonstrations.path
+            raise EefError(f"{path} holds no demonstration", code="no-demonstrations", path=str(path))
         if self.explorations:
             explored = [files.read() for files in self.explorations]
+            _check_tasks(self.explorations, explored, demonstrations)
             examples = _examples(context, self.variant, demonstrations, explored, seed)
         else:
             examples = cloning_examples(context, self.variant, demonstrations)
         kept, dropped = filtered(examples, context.filters(self.variant), seed)
+        if not kept:
+            raise _nothing_to_learn(context, len(demonstrations), len(examples), dropped)
         self.examples.write(kept)
         return Outcome(rows={self.examples.path.name: len(kept)}, info={"dropped": dict(dropped)})
 
@@ -58,6 +68,47 @@ def cloning_examples(context: RunContext, variant: RunConfig, demonstrations: Se
     """Return the demonstrations that a method imitates, as examples."""
     chosen = demonstrated(demonstrations, variant.clone.on, context.config.success)
     return _as_examples(chosen, context.config.format, context.environment.instructions)
+
+
+def _check_tasks(
+    files: Sequence[ExplorationFiles], explored: Sequence[Exploration], demonstrations: Sequence[Trajectory]
+) -> None:
+    """Refuse explorations of other tasks than those that were demonstrated.
+
+    Raises:
+        EefError: not one task is the same.
+    """
+    tasks = {row.task.id for row in demonstrations}
+    for file, exploration in zip(files, explored, strict=True):
+        if not any(row.task.id in tasks for row in exploration.simulations):
+            path = file.simulations.path
+            raise EefError(
+                f"{path} holds no simulation of a task that was demonstrated",
+                "Give the folder that `eef explore` wrote for these demonstrations.",
+                code="other-simulations",
+                path=str(path),
+            )
+
+
+def _nothing_to_learn(
+    context: RunContext, demonstrations: int, examples: int, dropped: Mapping[str, int]
+) -> NothingToTrain:
+    """Say why nothing was chosen, and what to do about it."""
+    if examples:
+        return NothingToTrain(
+            f"the filters dropped all {examples} examples: {', '.join(f'{name} {n}' for name, n in dropped.items())}",
+            "Loosen `filters`.",
+            code="all-filtered",
+            dropped=dict(dropped),
+        )
+    return NothingToTrain(
+        f"nothing was solved: none of the {demonstrations} demonstrations, nor any attempt of the agent, reaches a "
+        f"reward of {context.config.success.threshold:g} (success.threshold)",
+        "Take a better expert or easier tasks, let the agent try more often (explore.simulations), or lower "
+        "success.threshold.",
+        code="nothing-solved",
+        threshold=context.config.success.threshold,
+    )
 
 
 def _examples(

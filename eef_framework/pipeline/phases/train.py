@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from eef_framework.config.schema import ComponentSpec, RunConfig
-from eef_framework.errors import TrainerFailure, boundary
+from eef_framework.errors import NothingToTrain, TrainerFailure, boundary
+from eef_framework.interfaces import Component
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.phase import Outcome, Phase, Weights
 from eef_framework.pipeline.phases.select import cloning_examples
@@ -44,6 +46,10 @@ class Train(Phase):
         """The trained model, once the phase is done."""
         return Checkpoint(path=self.folder, name=self.name)
 
+    def components(self, context: RunContext) -> Sequence[Component]:
+        """Return the trainer."""
+        return (context.trainer(self.trainer),)
+
     def work(self, context: RunContext, update: Update) -> Outcome:
         """Let the trainer train."""
         trainer, examples = context.trainer(self.trainer), self.examples.read()
@@ -71,5 +77,18 @@ class Clone(Train):
 
     def work(self, context: RunContext, update: Update) -> Outcome:
         """Write down what is imitated, and train on it."""
-        self.examples.write(cloning_examples(context, self.variant, self.demonstrations.read()))
+        demonstrations = self.demonstrations.read()
+        examples = cloning_examples(context, self.variant, demonstrations)
+        if not examples:
+            threshold = context.config.success.threshold
+            raise NothingToTrain(
+                f"the expert solved none of the {len(demonstrations)} training tasks (a reward of {threshold:g} or "
+                "more), so there is nothing to imitate",
+                "Take a better expert, easier or more tasks (collect.tasks), or a lower success.threshold; with "
+                "clone.on=all its failures are imitated, too, with clone.on=none nothing is.",
+                code="no-expert-success",
+                demonstrations=len(demonstrations),
+                threshold=threshold,
+            )
+        self.examples.write(examples)
         return super().work(context, update)

@@ -1,0 +1,28 @@
+"""What episodes took, per task and in total."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from eef_framework.records import Spending, Trajectory
+
+
+def spending_of(trajectory: Trajectory) -> Spending:
+    """Return what one episode took. Replayed steps cost nothing."""
+    own = trajectory.steps[trajectory.own_from :]
+    tokens = sum(step.response.computed_tokens for step in own if step.response is not None)
+    return Spending(simulations=1, tokens=tokens, steps=len(own), seconds=trajectory.seconds)
+
+
+def spending_by_task(trajectories: Iterable[Trajectory]) -> dict[str, Spending]:
+    """Return id of a task -> what its episodes took. An episode that was played again counts once."""
+    found: dict[str, Spending] = {}
+    for trajectory in {trajectory.id: trajectory for trajectory in trajectories}.values():
+        task = trajectory.task.id
+        found[task] = found.get(task, Spending()) + spending_of(trajectory)
+    return found
+
+
+def total(spendings: Iterable[Spending]) -> Spending:
+    """Add up."""
+    return sum(spendings, Spending())

@@ -1,0 +1,115 @@
+"""What can be found before a run starts, is: within a second or so, and before anything is written."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+
+from eef_framework.config.loading import how_to_name
+from eef_framework.config.schema import RunConfig
+from eef_framework.errors import ConfigError, EefWarning
+from eef_framework.interfaces import TrainablePolicy
+from eef_framework.pipeline.attribution import plan_of
+from eef_framework.pipeline.context import RunContext
+from eef_framework.pipeline.phase import Phase
+
+
+def check_methods(context: RunContext, variants: Sequence[RunConfig]) -> None:
+    """Refuse methods that can't work.
+
+    Args:
+        context: of the run.
+        variants: the configuration of each method, the run's own first.
+
+    Raises:
+        ConfigError: a name or a setting is wrong, or two don't fit.
+    """
+    for variant in variants:
+        context.check(variant)
+        _check_weights(context, variant)
+    _check_expert(context, variants)
+    _check_match(context, variants[0])
+
+
+def preflight(context: RunContext, variants: Sequence[RunConfig], phases: Iterable[Phase]) -> list[str]:
+    """Ask the components of all phases that are still to be done whether they can work here.
+
+    Args:
+        context: of the run.
+        variants: the configuration of each method.
+        phases: the run's.
+
+    Returns:
+        What a reader of the results has to know, as sentences. A warning is given for each.
+
+    Raises:
+        ConfigError: one can't, or a split has too few tasks.
+    """
+    to_do = [phase for phase in phases if not phase.done]
+    for phase in to_do:
+        context.preflight(phase.components(context))
+    for phase in to_do:
+        phase.planned(context)  # lists the tasks
+    return _training_tasks(context) if needs_demonstrations(context, variants) else []
+
+
+def _check_weights(context: RunContext, variant: RunConfig) -> None:
+    if variant.clone.on != "none" and not isinstance(context.policy, TrainablePolicy):
+        name = context.policy.component_name()
+        raise ConfigError(
+            f"policy {name!r} has no weights, so method {variant.method!r} can't train it",
+            "Name another policy. Or set clone.on to none, so that nothing is trained: the recipe `untrained` "
+            "evaluates the agent as it is.",
+            code="policy-without-weights",
+            policy=name,
+            method=variant.method,
+        )
+
+
+def _check_expert(context: RunContext, variants: Sequence[RunConfig]) -> None:
+    config = context.config
+    demonstrations = needs_demonstrations(context, variants) and config.collect.trajectories is None
+    if config.expert is None and (demonstrations or config.evaluate.expert):
+        advice = " Or have it demonstrated already (collect.trajectories), and set evaluate.expert to false."
+        fix = how_to_name("expert", context.registry) + advice
+        raise ConfigError("expert is missing", fix, code="expert-missing")
+
+
+def needs_demonstrations(context: RunContext, variants: Sequence[RunConfig]) -> bool:
+    """Tell whether anything is learned or tried from demonstrations, and not just evaluated."""
+    return isinstance(context.policy, TrainablePolicy) or any(variant.iterations for variant in variants)
+
+
+def _check_match(context: RunContext, main: RunConfig) -> None:
+    """A baseline is given what the main method spent; a main method can only be given what an attributor plans."""
+    attributor = context.attributor(main)
+    if main.explore.matched and main.iterations and (attributor is None or plan_of(attributor, 1) is None):
+        name = attributor.component_name() if attributor else None
+        raise ConfigError(
+            f"method {main.method!r} matches the simulations that an attributor plans, and attributor {name!r} has no "
+            "plan",
+            "Run it as a baseline of the method to match (baselines: [rft-matched]): it then gets what that one spent. "
+            "Or set explore.matched to false and explore.simulations to a number.",
+            code="nothing-to-match",
+            method=main.method,
+            attributor=name,
+        )
+
+
+def _training_tasks(context: RunContext) -> list[str]:
+    """Say so where the evaluation isn't on held-out tasks."""
+    tasks = context.config.evaluate.tasks
+    trained = {task.id for task in context.tasks(context.config.collect.tasks)}
+    evaluated = context.tasks(tasks)
+    both = sum(task.id in trained for task in evaluated)
+    if not both:
+        return []
+    note = EefWarning(
+        f"{both} of the {len(evaluated)} tasks of the evaluation (split {tasks.split!r}) are training tasks: the "
+        "results don't tell how the agent does on new ones.",
+        code="training-tasks",
+        split=tasks.split,
+        tasks=both,
+    )
+    warnings.warn(note, stacklevel=3)
+    return [str(note)]
