@@ -11,12 +11,17 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # torch's threads sleep while they wait for one another: spinning ones slow everything down on a busy machine.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help install demo test lint type docs bench wheels clean
+# How many tests run at once, and how: a file's tests stay together, as they share what is expensive to set up.
+JOBS ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --hypothesis-profile=fixed -n $(JOBS) --dist loadfile
+
+.PHONY: help install demo test test-slow test-all lint type docs bench wheels clean
 
 help:
 	@echo "make demo     install, and compare EEF with its baselines on a small shop"
 	@echo "make install  install into $(VENV)"
-	@echo "make test     run the tests            make lint   ruff      make type   mypy"
+	@echo "make test     run the fast tests       make lint   ruff      make type   mypy"
+	@echo "make test-all run all tests            make test-slow  those that make test leaves out"
 	@echo "make docs     generate the references  make bench  benchmarks"
 	@echo "make wheels   build dist/*.whl         make clean  remove what was built"
 
@@ -25,9 +30,14 @@ install: $(VENV)/.installed
 demo: $(VENV)/.installed
 	$(BIN)/eef-run
 
-# OMP_NUM_THREADS is left to torch, so that results don't depend on the caller's shell.
 test: $(VENV)/.installed-dev
-	env -u OMP_NUM_THREADS $(BIN)/python -m pytest -q --hypothesis-profile=fixed
+	$(PYTEST) -m "not slow"
+
+test-slow: $(VENV)/.installed-dev
+	$(PYTEST) -m slow
+
+test-all: $(VENV)/.installed-dev
+	$(PYTEST)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

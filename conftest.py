@@ -1,5 +1,11 @@
 """What holds for the tests of all packages."""
 
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Tests don't time: on a busy machine any example can take long.
@@ -7,3 +13,14 @@ settings.register_profile("unhurried", deadline=None, suppress_health_check=[Hea
 # The examples of CI are the same each time, so that what turns it red is the change. `pytest` alone looks for new ones.
 settings.register_profile("fixed", settings.get_profile("unhurried"), derandomize=True)
 settings.load_profile("unhurried")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With EEF_REQUIRE_DATA=1, a test that is skipped for want of the data in ../shared/data has failed."""
+    report = yield
+    if report.skipped and os.environ.get("EEF_REQUIRE_DATA") == "1" and "shared/data" in str(report.longrepr):
+        report.outcome = "failed"
+    return report

@@ -64,7 +64,8 @@ def test_an_interruption_says_how_to_go_on(capsys):
     assert "when the command is repeated" in capsys.readouterr().err
 
 
-def test_a_warning_is_one_line_without_code(capsys):
+@pytest.mark.filterwarnings("default")
+def test_a_warning_is_one_line_without_the_place_in_our_code(capsys):
     with pytest.raises(SystemExit):
         run_app(app_that(lambda: warnings.warn("[slow] type", EefWarning, stacklevel=1)))
     assert capsys.readouterr().err == "warning: [slow] type\n"
