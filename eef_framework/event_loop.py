@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from contextvars import copy_context
 from threading import Thread
 from typing import Any, Self, TypeVar
+from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
 
@@ -50,6 +51,33 @@ class EventLoop:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+class Slots:
+    """Limits how many coroutines are under way at a time; use it as an async context manager.
+
+    A semaphore belongs to one event loop. This limits those of each loop that it is used in, one after another or side
+    by side.
+
+    Args:
+        most: how many.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+    async def __aenter__(self) -> None:
+        await self._semaphore().acquire()
+
+    async def __aexit__(self, *exception: object) -> None:
+        self._semaphore().release()
+
+    def _semaphore(self) -> asyncio.Semaphore:
+        loop = asyncio.get_running_loop()
+        if loop not in self._semaphores:
+            self._semaphores[loop] = asyncio.Semaphore(self._most)
+        return self._semaphores[loop]
 
 
 def run_coroutine(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from eef_framework.event_loop import EventLoop, run_coroutine
+from eef_framework.event_loop import EventLoop, Slots, run_coroutine
 
 
 async def current():
@@ -54,3 +54,32 @@ def test_what_a_failed_coroutine_left_running_is_cancelled(error, in_notebook):
 
     background = []
     asyncio.run(cell()) if in_notebook else fail()
+
+
+@pytest.mark.parametrize("side_by_side", [False, True])
+def test_slots_limit_every_event_loop_that_they_are_used_in(side_by_side):
+    slots, most = Slots(2), []
+
+    async def many():
+        present = 0
+
+        async def one():
+            nonlocal present
+            async with slots:
+                present += 1
+                most.append(present)
+                await asyncio.sleep(0.001)
+                present -= 1
+
+        await asyncio.gather(*(one() for _ in range(6)))
+
+    if side_by_side:
+        threads = [threading.Thread(target=lambda: asyncio.run(many())) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    else:
+        for _ in range(20):  # a new loop may have the address of an old one
+            asyncio.run(many())
+    assert max(most) == 2

@@ -47,7 +47,8 @@ class Policy(Component):
             The turn. `thought` and `parsed` are filled in by the caller, who knows the format of answers.
 
         Raises:
-            AnswerFailure: this answer is lost, the next may come; the episode is recorded as an error.
+            AnswerFailure: this answer is lost, the next may come; the episode is recorded as an error. Details named
+                `computed_tokens` and `usd` are counted among its costs.
             PolicyFailure: no answer will come, whoever asks; the run stops, and can be resumed.
         """
 

@@ -33,6 +33,8 @@ class Cost(Record):
     """Tokens through the model while training, padding not counted."""
     usd: float = 0.0
     """What was paid for answers, in US dollars, where policies know prices."""
+    answers_of_unknown_cost: int = 0
+    """Answers whose tokens nobody knows, since a server didn't say, or was cut off. They count as none above."""
     seconds: float = 0.0
     """Wall-clock time."""
 

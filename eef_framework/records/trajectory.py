@@ -157,6 +157,10 @@ class Trajectory(VersionedRecord):
     error: str = ""
     """What went wrong, where the ending is `error`. Such episodes count as failures of the infrastructure, not of
     an action: they are never evidence for an attribution."""
+    lost_tokens: int = 0
+    """Tokens of answers that were lost, and with them the episode, where they are known."""
+    lost_usd: float = 0.0
+    """What these answers cost, in US dollars."""
     seconds: float = 0.0
     """Wall-clock time from opening to closing, waiting for the model included."""
     info: Info = Field(default_factory=dict)

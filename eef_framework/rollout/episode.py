@@ -7,12 +7,14 @@ import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ParamSpec, TypeVar
 
 from eef_framework.chat.format import ChatFormat
 from eef_framework.errors import AnswerFailure, ConfigError, EefError, EnvironmentFailure, PolicyFailure, boundary
+from eef_framework.event_loop import Slots
 from eef_framework.interfaces import Environment, Policy, Sampling, Session, replay
-from eef_framework.records import Ending, Observation, Origin, State, Step, Task, Trajectory
+from eef_framework.records import Ending, Info, Observation, Origin, State, Step, Task, Trajectory
 from eef_framework.rollout.threads import StepThreads
 from eef_framework.seeds import derive
 
@@ -47,7 +49,6 @@ class Player:
     step_timeout_s: float = 120.0
     episode_timeout_s: float = 3600.0
     threads: StepThreads = field(default_factory=StepThreads, repr=False)
-    _slots: dict[int, asyncio.Semaphore] = field(default_factory=dict, repr=False)
 
     async def play(self, task: Task, trajectory_id: str, seed: int, start: State | None = None) -> Trajectory:
         """Play one episode, from the task's start or from any other state.
@@ -65,7 +66,7 @@ class Player:
             PolicyFailure: the policy can't answer. This concerns all episodes, so it isn't recorded as one's ending.
             ConfigError: a setting is wrong, which concerns all episodes, too.
         """
-        async with self._slot():
+        async with self._slots:
             began = time.monotonic()
             episode = _Episode(self, task, seed, start or State(task=task))
             await episode.run()
@@ -80,17 +81,15 @@ class Player:
                 reward=episode.reward,
                 ending=episode.ending,
                 error=episode.error,
+                lost_tokens=episode.lost_tokens,
+                lost_usd=episode.lost_usd,
                 seconds=round(time.monotonic() - began, 3),
+                info=episode.info,
             )
 
-    def _slot(self) -> asyncio.Semaphore:
-        # A semaphore belongs to one event loop; a player may serve several, one after the other.
-        loop = id(asyncio.get_running_loop())
-        if loop not in self._slots:
-            self._slots.clear()
-            most = self.environment.most_sessions or self.concurrency
-            self._slots[loop] = asyncio.Semaphore(min(self.concurrency, most))
-        return self._slots[loop]
+    @cached_property
+    def _slots(self) -> Slots:
+        return Slots(min(self.concurrency, self.environment.most_sessions or self.concurrency))
 
 
 class _Episode:
@@ -107,6 +106,8 @@ class _Episode:
         self.reward = 0.0
         self.ending: Ending = "terminated"
         self.error = ""
+        self.info: Info = {}
+        self.lost_tokens, self.lost_usd = 0, 0.0
         self.session: Session | None = None
 
     @property
@@ -132,6 +133,10 @@ class _Episode:
             if isinstance(failure, PolicyFailure | ConfigError) and not isinstance(failure, AnswerFailure):
                 raise  # it concerns all episodes
             self.ending, self.error = "error", str(failure)
+            self.info = {"error_code": failure.code}
+            if isinstance(failure, AnswerFailure):
+                self.lost_tokens = int(failure.details.get("computed_tokens", 0))
+                self.lost_usd = float(failure.details.get("usd", 0.0))
         finally:
             if self.session is not None:
                 self.session.close()
@@ -178,4 +183,7 @@ class _Episode:
                 f"environment {self.player.environment.component_name()!r} took longer than "
                 f"{self.player.step_timeout_s:g} s for one step in {self.task.id!r}",
                 "Raise limits.step_timeout_s if that is normal here.",
+                code="step-timeout",
+                task=self.task.id,
+                timeout_s=self.player.step_timeout_s,
             ) from cause

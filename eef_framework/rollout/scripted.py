@@ -8,9 +8,10 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import ClassVar
 
-from eef_framework.errors import ConfigError, EnvironmentFailure, ExpertFailure, boundary
+from eef_framework.errors import ConfigError, EnvironmentFailure, boundary
 from eef_framework.interfaces import Environment, Expert, Session
 from eef_framework.records import Ending, Observation, Step, Task, Trajectory
+from eef_framework.rollout.concurrency import as_they_end
 from eef_framework.seeds import derive
 
 AT_ONCE = 8
@@ -33,34 +34,31 @@ class ScriptedExpert(Expert):
         """
 
     def preflight(self, environment: Environment | None = None) -> None:
-        """Refuse environments other than those of `plays`."""
-        if environment is not None:
-            try:
-                self.check(environment)
-            except ExpertFailure as misfit:
-                raise ConfigError(misfit.message, misfit.fix, code=misfit.code, **misfit.details) from misfit
-
-    def check(self, environment: Environment) -> None:
         """Refuse environments other than those of `plays`.
 
         Raises:
-            ExpertFailure: this is another one.
+            ConfigError: this is another one.
         """
-        if not isinstance(environment, self.plays):
-            raise ExpertFailure(
+        if environment is not None and not isinstance(environment, self.plays):
+            raise ConfigError(
                 f"expert {self.component_name()!r} knows its way about the environment "
                 f"{self.plays.component_name()!r}, not {environment.component_name()!r}",
                 "Choose an expert that fits the environment.",
-                code="expert-misfit",
+                code="expert-of-another-environment",
                 expert=self.component_name(),
+                plays=self.plays.component_name(),
                 environment=environment.component_name(),
             )
 
     async def demonstrate(
         self, environment: Environment, tasks: Sequence[Task], seed: int
     ) -> AsyncIterator[Trajectory]:
-        """Play the tasks, several at once where the environment's steps block."""
-        self.check(environment)
+        """Play the tasks, several at once where the environment's steps block.
+
+        Raises:
+            ConfigError: the script doesn't know this environment.
+        """
+        self.preflight(environment)
         if not environment.blocking:
             for task in tasks:
                 yield self._play(environment, task, seed)
@@ -71,13 +69,8 @@ class ScriptedExpert(Expert):
             async with slots:
                 return await asyncio.to_thread(self._play, environment, task, seed)
 
-        playing = [asyncio.create_task(play(task)) for task in tasks]
-        try:
-            for episode in asyncio.as_completed(playing):
-                yield await episode
-        finally:
-            for each in playing:
-                each.cancel()
+        async for episode in as_they_end(play(task) for task in tasks):
+            yield episode
 
     def _play(self, environment: Environment, task: Task, seed: int) -> Trajectory:
         initial, steps, reward, error = Observation(text=""), list[Step](), 0.0, ""

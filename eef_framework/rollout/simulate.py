@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar
 
 from eef_framework.records import Probe, State, SuccessRule, Task, Trajectory
 from eef_framework.rollout.episode import Player
 from eef_framework.rollout.ids import simulation_id
 from eef_framework.runs import JsonlFile
 from eef_framework.seeds import derive
+
+T = TypeVar("T")
 
 
 class Simulations(Protocol):
@@ -71,6 +73,17 @@ class Simulator:
         """Return n episodes from a state, less those that were lost to the infrastructure."""
         found = await asyncio.gather(*(self._one(state, index) for index in range(n)))
         return tuple(trajectory for trajectory in found if trajectory.ending != "error")
+
+    async def until(self, waiting: Awaitable[T]) -> T:
+        """Await those who ask for simulations; then cancel what was asked for and nobody waits for any more."""
+        try:
+            return await waiting
+        finally:
+            for each in self._under_way.values():
+                each.cancel()
+            # Their failures concern nobody; those who waited had them raised.
+            await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+            self._under_way.clear()
 
     async def episodes(self, task: Task) -> Sequence[Trajectory]:
         """Return a task's demonstrations, and the agent's episodes from its initial state."""

@@ -11,6 +11,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
 
+from eef_framework.event_loop import Slots
 from eef_framework.resources import available_cores
 
 T = TypeVar("T")
@@ -30,8 +31,7 @@ class StepThreads:
     """
 
     def __init__(self, at_once: int = AT_ONCE) -> None:
-        self._at_once = at_once
-        self._turns: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
+        self._turns = Slots(at_once)
         self._idle: list[_Worker] = []
 
     async def call(self, function: Callable[[], T], timeout_s: float) -> T:
@@ -44,7 +44,7 @@ class StepThreads:
         Raises:
             TimeoutError: it took longer.
         """
-        async with self._turn():
+        async with self._turns:
             worker = self._idle.pop() if self._idle else _Worker()
             future = worker.begin(partial(copy_context().run, function))
             try:
@@ -55,13 +55,6 @@ class StepThreads:
                     self._idle.append(worker)
                 else:
                     worker.end()
-
-    def _turn(self) -> asyncio.Semaphore:
-        # A semaphore belongs to one event loop.
-        loop = asyncio.get_running_loop()
-        if self._turns is None or self._turns[0] is not loop:
-            self._turns = loop, asyncio.Semaphore(self._at_once)
-        return self._turns[1]
 
     def __del__(self) -> None:
         for worker in self._idle:

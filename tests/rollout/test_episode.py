@@ -57,20 +57,21 @@ def test_a_policy_is_shown_the_replayed_turns_as_its_own() -> None:
     assert said == [f"Action: {action}" for action in source.actions[:2]]
 
 
-@pytest.mark.parametrize("fault", ["raise", "diverge"])
-def test_a_failure_of_the_environment_is_recorded_and_not_raised(fault: str) -> None:
+@pytest.mark.parametrize(("fault", "code"), [("raise", "environment-failed"), ("diverge", "replay-diverged")])
+def test_a_failure_of_the_environment_is_recorded_and_not_raised(fault: str, code: str) -> None:
     corridor = Corridor()
     source = demonstration(corridor)
     broken = Corridor(fault=fault)  # type: ignore[arg-type]
     trajectory = asyncio.run(player(broken, ScriptedPolicy(skill=1.0)).play(source.task, "x", 1, source.at(2)))
     assert trajectory.ending == "error"
-    assert "diverged" in trajectory.error or "corridor" in trajectory.error
+    assert trajectory.info == {"error_code": code}
+    assert trajectory.error
 
 
 def test_a_step_that_hangs_is_given_up_after_its_time() -> None:
     trajectory = played(BlockingCorridor(fault="hang", hang_s=0.5), ScriptedPolicy(skill=1.0), step_timeout_s=0.05)
     assert trajectory.ending == "error"
-    assert "took longer than 0.05 s" in trajectory.error
+    assert trajectory.info == {"error_code": "step-timeout"}
 
 
 def test_the_runs_step_limit_ends_an_episode_without_reward() -> None:
@@ -88,8 +89,10 @@ class Mute(Policy):
 
 
 def test_a_policy_that_fails_stops_the_phase() -> None:
-    with pytest.raises(PolicyFailure, match=r"policy 'mute' failed while answering in .*out of words"):
+    with pytest.raises(PolicyFailure) as caught:
         played(Corridor(), Mute())
+    assert caught.value.code == "policy-failed"
+    assert isinstance(caught.value.__cause__, ValueError)
 
 
 class Unsteady(ScriptedPolicy):
@@ -105,16 +108,18 @@ class Unsteady(ScriptedPolicy):
 
 
 def test_a_lost_answer_is_its_episodes_ending() -> None:
-    Unsteady.error = AnswerFailure("the line broke", "Ask again.")
+    Unsteady.error = AnswerFailure("the line broke", "Ask again.", code="cut", usd=0.25, computed_tokens=40)
     trajectory = played(Corridor(), Unsteady(skill=0.0))
     assert (trajectory.ending, trajectory.reward, len(trajectory.steps)) == ("error", 0.0, 1)
-    assert trajectory.error == "the line broke\n  -> Ask again."
+    assert trajectory.error == str(Unsteady.error)
+    assert (trajectory.info, trajectory.lost_usd, trajectory.lost_tokens) == ({"error_code": "cut"}, 0.25, 40)
 
 
 def test_a_wrong_setting_that_a_policy_finds_out_stops_the_phase() -> None:
     Unsteady.error = ConfigError("no key", "Set it.")
-    with pytest.raises(ConfigError, match="no key"):
+    with pytest.raises(ConfigError) as caught:
         played(Corridor(), Unsteady(skill=0.0))
+    assert caught.value is Unsteady.error
 
 
 class Crowd(ScriptedPolicy):

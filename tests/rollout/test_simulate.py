@@ -1,10 +1,13 @@
 import asyncio
+import gc
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from eef_framework.chat.format import ChatFormat
+from eef_framework.errors import PolicyFailure
 from eef_framework.interfaces import Sampling
 from eef_framework.records import SuccessRule, Trajectory
 from eef_framework.rollout import Player, Simulator, demonstrations
@@ -95,3 +98,95 @@ def test_concurrency_never_changes_a_simulation(tmp_path: Path) -> None:
             asyncio.run(everything(simulator(rows, corridor, concurrency)))
             found.append({row.id: row.model_copy(update={"seconds": 0.0}) for row in rows.rows})
     assert found[0] == found[1] == found[2]
+
+
+class Endless(ScriptedPolicy):
+    """Waits until it is let go."""
+
+    name: ClassVar[str] = "endless"
+    asked: ClassVar[int] = 0
+
+    async def act(self, conversation, observation, sampling, seed):  # type: ignore[no-untyped-def]
+        Endless.asked += 1
+        await asyncio.Event().wait()
+
+
+class Slow(ScriptedPolicy):
+    """Lets others go first."""
+
+    name: ClassVar[str] = "slow"
+
+    async def act(self, conversation, observation, sampling, seed):  # type: ignore[no-untyped-def]
+        await asyncio.sleep(0.001)
+        return await super().act(conversation, observation, sampling, seed)
+
+
+def test_one_who_gives_up_takes_a_shared_simulation_from_nobody(tmp_path: Path) -> None:
+    corridor = Corridor()
+    task = corridor.tasks("train")[0]
+
+    async def ask(played: Simulator) -> Sequence[Trajectory]:
+        hasty = asyncio.create_task(played.initial(task, 1))
+        patient = asyncio.create_task(played.initial(task, 1))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        hasty.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await hasty
+        return await patient
+
+    with RowFile(tmp_path / "s.jsonl", Trajectory) as rows:
+        player = Player(corridor, Slow(), "agent/test", ChatFormat(), Sampling(), 8)
+        played = Simulator(player, rows, "eef/1", 5, SuccessRule())
+        assert len(asyncio.run(played.until(ask(played)))) == 1
+        assert len(rows.rows) == 1
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_nobody_waits_for_any_more_ends_with_the_phase(tmp_path: Path, fails: bool) -> None:
+    corridor = Corridor()
+
+    async def give_up(played: Simulator) -> str:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await played.initial(corridor.tasks("train")[0], 3)
+        if fails:
+            raise ValueError("an attributor of its own")
+        return "judged"
+
+    async def phase(played: Simulator) -> None:
+        if fails:
+            with pytest.raises(ValueError, match="of its own"):
+                await played.until(give_up(played))
+        else:
+            assert await played.until(give_up(played)) == "judged"
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    with RowFile(tmp_path / "s.jsonl", Trajectory) as rows:
+        player = Player(corridor, Endless(), "agent/test", ChatFormat(), Sampling(), 8)
+        asyncio.run(phase(Simulator(player, rows, "eef/1", 5, SuccessRule())))
+        assert Endless.asked >= 3
+        assert rows.rows == []
+
+
+def test_a_failure_that_nobody_waited_for_is_not_left_behind(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    corridor = Corridor()
+
+    class Failing(Slow):
+        async def act(self, conversation, observation, sampling, seed):  # type: ignore[no-untyped-def]
+            await asyncio.sleep(0.001)
+            raise PolicyFailure("gone")
+
+    async def leave(played: Simulator) -> None:
+        asking = asyncio.create_task(played.initial(corridor.tasks("train")[0], 1))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.sleep(0.05)
+
+    with RowFile(tmp_path / "s.jsonl", Trajectory) as rows:
+        player = Player(corridor, Failing(), "agent/test", ChatFormat(), Sampling(), 8)
+        played = Simulator(player, rows, "eef/1", 5, SuccessRule())
+        asyncio.run(played.until(leave(played)))
+    gc.collect()
+    assert caplog.records == []  # such as "Task exception was never retrieved"

@@ -58,7 +58,7 @@ class Evaluate(Phase):
             with context.agent(checkpoint) as agent:
                 player = context.player(agent, self.actor, settings.sampling)
                 simulator = Simulator(player, rows, self.name, seed, rule, lambda t: counter.add(rule.holds(t)))
-                context.wait_for(gather(simulator.initial(task, 1) for task in tasks))
+                context.wait_for(simulator.until(gather(simulator.initial(task, 1) for task in tasks)))
             check_errors(rows.rows)
             found = _of_tasks(rows.rows, tasks)
             self.played.rewrite(rows, with_others(found, rows.rows))

@@ -114,7 +114,8 @@ class Explore(Phase):
                     demonstrations=demonstrations,
                     initial_simulations=settings.simulations,
                 )
-                attributions = context.wait_for(self._explore(simulator, tasks, counts, demonstrations, attributor))
+                exploration = self._explore(simulator, tasks, counts, demonstrations, attributor)
+                attributions = context.wait_for(simulator.until(exploration))
             check_errors(rows.rows)
             found = in_order(without_replaced(rows.rows))
             self.files.simulations.rewrite(rows, found)

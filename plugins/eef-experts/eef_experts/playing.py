@@ -9,12 +9,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from eef_experts.flight import as_they_end
 from eef_experts.prompt import ExpertFormat, read_examples
 from eef_framework.interfaces import Environment, Expert, Policy, Sampling
 from eef_framework.paths import UserPathOrName
 from eef_framework.records import Info, Task, Trajectory
 from eef_framework.rollout import Player, expert_id
+from eef_framework.rollout.concurrency import as_they_end
 from eef_framework.seeds import derive
 
 

@@ -59,8 +59,8 @@ def test_its_settings_build_an_equal_expert():
     ("policy", "error", "code"),
     [
         ("transformres", UnknownName, "unknown-name"),
-        ({"name": "transformers", "modle": "x"}, ConfigError, "config"),
-        ({}, ConfigError, "config"),
+        ({"name": "transformers", "modle": "x"}, ConfigError, "wrong-settings"),
+        ({}, ConfigError, "no-name"),
     ],
 )
 def test_what_is_misspelt_is_found_before_anything_starts(policy, error, code):

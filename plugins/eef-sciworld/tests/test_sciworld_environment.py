@@ -15,7 +15,7 @@ from eef_sciworld.experts import FallibleExpert, GoldExpert
 from eef_sciworld.protocol import VARIATIONS, variations
 from eef_sciworld.simulator import Setup
 
-from eef_framework.errors import EnvironmentFailure, ExpertFailure
+from eef_framework.errors import ConfigError, EnvironmentFailure
 from eef_framework.interfaces import replay
 from eef_framework.testing.conformance import check_environment
 from eef_framework.testing.corridor import Corridor
@@ -66,8 +66,9 @@ def test_a_fallible_expert_succeeds_as_often_as_it_is_skilled_and_always_the_sam
 
 
 def test_experts_refuse_other_environments():
-    with pytest.raises(ExpertFailure, match="'sciworld', not 'corridor'"):
-        GoldExpert().check(Corridor())
+    with pytest.raises(ConfigError) as caught:
+        GoldExpert().preflight(Corridor())
+    assert caught.value.code == "expert-of-another-environment"
 
 
 def test_what_the_simulator_does_not_understand_is_invalid_and_changes_nothing(environment, task):

@@ -6,7 +6,7 @@ import pytest
 from eef_textworld.environment import TextWorld
 from eef_textworld.experts import TextWorldFallible, TextWorldWalkthrough
 
-from eef_framework.errors import ExpertFailure
+from eef_framework.errors import ConfigError
 from eef_framework.records import SuccessRule
 from eef_framework.testing.corridor import Corridor
 
@@ -67,8 +67,9 @@ def test_skill_is_a_setting(small, demonstrate):
 
 
 def test_experts_decline_other_environments(demonstrate):
-    with pytest.raises(ExpertFailure, match="not 'corridor'"):
+    with pytest.raises(ConfigError) as caught:
         demonstrate(TextWorldWalkthrough(), Corridor(), [])
+    assert caught.value.code == "expert-of-another-environment"
 
 
 def test_compact_games_have_a_small_vocabulary_and_short_texts(textworld, shown):

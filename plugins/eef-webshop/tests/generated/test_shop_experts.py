@@ -11,7 +11,7 @@ from eef_webshop.generated.pages import BACK, BUY, NEXT, PREV
 from eef_webshop.generated.shop import Shop
 from eef_webshop.generated.shopper import PerfectShopper, Shopper
 
-from eef_framework.errors import ExpertFailure
+from eef_framework.errors import ConfigError
 from eef_framework.records import SuccessRule
 from eef_framework.testing.corridor import Corridor
 
@@ -88,8 +88,9 @@ def test_skill_is_a_setting(shop, demonstrate):
 
 
 def test_the_experts_decline_other_environments(demonstrate):
-    with pytest.raises(ExpertFailure, match="not 'corridor'"):
+    with pytest.raises(ConfigError) as caught:
         demonstrate(Shopper(), Corridor(), [])
+    assert caught.value.code == "expert-of-another-environment"
 
 
 def test_the_vocabulary_of_compact_mode_is_small_and_its_pages_are_short(thousand):

@@ -1,4 +1,4 @@
-"""Many things under way at once."""
+"""Many coroutines under way at once."""
 
 from __future__ import annotations
 
