@@ -38,7 +38,7 @@ def demonstrations(expert, environment, tasks, seed=0):
     async def gather():
         return [trajectory async for trajectory in expert.demonstrate(environment, tasks, seed)]
 
-    return sorted(asyncio.run(gather()), key=lambda trajectory: trajectory.id)
+    return sorted(asyncio.run(gather()), key=lambda trajectory: trajectory.task.id)
 
 
 def test_the_first_observation_has_the_task_and_the_room(environment, task):
