@@ -135,7 +135,7 @@ def test_one_who_gives_up_takes_a_shared_simulation_from_nobody(tmp_path: Path) 
             await hasty
         return await patient
 
-    with RowFile(tmp_path / "s.jsonl", Trajectory) as rows:
+    with JsonlFile(tmp_path / "s.jsonl", Trajectory) as rows:
         player = Player(corridor, Slow(), "agent/test", ChatFormat(), Sampling(), 8)
         played = Simulator(player, rows, "eef/1", 5, SuccessRule())
         assert len(asyncio.run(played.until(ask(played)))) == 1
@@ -162,7 +162,7 @@ def test_what_nobody_waits_for_any_more_ends_with_the_phase(tmp_path: Path, fail
             assert await played.until(give_up(played)) == "judged"
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
-    with RowFile(tmp_path / "s.jsonl", Trajectory) as rows:
+    with JsonlFile(tmp_path / "s.jsonl", Trajectory) as rows:
         player = Player(corridor, Endless(), "agent/test", ChatFormat(), Sampling(), 8)
         asyncio.run(phase(Simulator(player, rows, "eef/1", 5, SuccessRule())))
         assert Endless.asked >= 3
@@ -184,7 +184,7 @@ def test_a_failure_that_nobody_waited_for_is_not_left_behind(tmp_path: Path, cap
         asking.cancel()
         await asyncio.sleep(0.05)
 
-    with RowFile(tmp_path / "s.jsonl", Trajectory) as rows:
+    with JsonlFile(tmp_path / "s.jsonl", Trajectory) as rows:
         player = Player(corridor, Failing(), "agent/test", ChatFormat(), Sampling(), 8)
         played = Simulator(player, rows, "eef/1", 5, SuccessRule())
         asyncio.run(played.until(leave(played)))
