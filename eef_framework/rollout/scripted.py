@@ -44,7 +44,7 @@ class ScriptedExpert(Expert):
                 f"expert {self.component_name()!r} knows its way about the environment "
                 f"{self.plays.component_name()!r}, not {environment.component_name()!r}",
                 "Choose an expert that fits the environment.",
-                code="expert-of-another-environment",
+                code="expert-misfit",
                 expert=self.component_name(),
                 plays=self.plays.component_name(),
                 environment=environment.component_name(),

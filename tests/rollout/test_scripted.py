@@ -108,7 +108,7 @@ def test_an_expert_declines_environments_that_it_does_not_play():
     for asked in (Picky().preflight, lambda corridor: demonstrate(Picky(), corridor)):
         with pytest.raises(ConfigError) as caught:
             asked(Corridor())
-        assert caught.value.code == "expert-of-another-environment"
+        assert caught.value.code == "expert-misfit"
         assert caught.value.details["environment"] == "corridor"
     Picky().preflight()
     Picky().preflight(Slow())

@@ -68,7 +68,7 @@ def test_a_fallible_expert_succeeds_as_often_as_it_is_skilled_and_always_the_sam
 def test_experts_refuse_other_environments():
     with pytest.raises(ConfigError) as caught:
         GoldExpert().preflight(Corridor())
-    assert caught.value.code == "expert-of-another-environment"
+    assert caught.value.code == "expert-misfit"
 
 
 def test_what_the_simulator_does_not_understand_is_invalid_and_changes_nothing(environment, task):

@@ -69,7 +69,7 @@ def test_skill_is_a_setting(small, demonstrate):
 def test_experts_decline_other_environments(demonstrate):
     with pytest.raises(ConfigError) as caught:
         demonstrate(TextWorldWalkthrough(), Corridor(), [])
-    assert caught.value.code == "expert-of-another-environment"
+    assert caught.value.code == "expert-misfit"
 
 
 def test_compact_games_have_a_small_vocabulary_and_short_texts(textworld, shown):

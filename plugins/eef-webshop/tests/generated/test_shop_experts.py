@@ -90,7 +90,7 @@ def test_skill_is_a_setting(shop, demonstrate):
 def test_the_experts_decline_other_environments(demonstrate):
     with pytest.raises(ConfigError) as caught:
         demonstrate(Shopper(), Corridor(), [])
-    assert caught.value.code == "expert-of-another-environment"
+    assert caught.value.code == "expert-misfit"
 
 
 def test_the_vocabulary_of_compact_mode_is_small_and_its_pages_are_short(thousand):

@@ -58,7 +58,7 @@ def test_another_shop_is_refused(expert, demonstrate):
     shop = Shop()
     with pytest.raises(ConfigError) as caught:
         demonstrate(expert, shop, shop.tasks("test")[:1])
-    assert caught.value.code == "expert-of-another-environment"
+    assert caught.value.code == "expert-misfit"
 
 
 def test_on_real_products_the_shopper_meets_about_a_third_of_the_goals(recorded_store, demonstrate):
