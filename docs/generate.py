@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import typer
 from pydantic import BaseModel
 
+import eef_framework.errors
 from eef_framework.cli.errors import EPILOG
 from eef_framework.cli.main import app as eef
 from eef_framework.cli.run import app as eef_run
 from eef_framework.config.merge import COMPONENTS, defaults
 from eef_framework.config.schema import RunConfig
+from eef_framework.errors import EefError
 from eef_framework.plugins import hookspecs
 from eef_framework.plugins.describe import settings_of, shown, summary_of
 from eef_framework.plugins.validation_messages import Place, dotted, model_at
@@ -128,7 +131,97 @@ def _table(head: tuple[str, ...], rows: Any) -> Iterator[str]:
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
 
 
-PAGES = {"configuration.md": configuration, "hooks.md": hooks, "cli.md": command_line}
+ERRORS = """
+# Errors
+
+An error is printed as its code, what went wrong, and what to do:
+
+```text
+error [unknown-name]: there is no environment 'shpo'; did you mean 'shop'?
+```
+
+Programs should check `error.code` and `error.details` (the values in the message), never the text: text may change,
+codes don't. Warnings have codes as well.
+
+Errors in a plugin's code name the line of the plugin's author. To see the whole traceback of any error, set
+`EEF_TRACEBACK=1`:
+
+<!-- not-run: fails, as it should -->
+```console
+EEF_TRACEBACK=1 eef-run my.yaml
+```
+
+Any other exception is a bug in the framework, and is always printed with its traceback. Please report it.
+
+Below, `...` stands for values. Where a code has several messages, each is listed.
+"""
+
+
+def errors() -> str:
+    """Return the reference of the codes of errors and warnings."""
+    rows: dict[str, dict[tuple[str, str], None]] = {}
+    for code, message, fix in _error_classes():
+        rows.setdefault(code, {})[message, fix] = None
+    for file in _sources():
+        for code, message, fix in _raised(ast.parse(file.read_text(encoding="utf-8"))):
+            rows.setdefault(code, {})[message, fix] = None
+    table = [
+        (f"`{code}`", "<br>".join(_unique(what for what, _ in found)), "<br>".join(_unique(fix for _, fix in found)))
+        for code, found in sorted(rows.items())
+    ]
+    return "\n".join([HEAD, ERRORS.strip(), "", *_table(("code", "what happened", "what to do"), table), ""])
+
+
+def _sources() -> list[Path]:
+    """Return the modules of all distributions, without those that help tests."""
+    folders = (HERE.parent / "eef_framework", *sorted((HERE.parent / "plugins").glob("*/eef_*")))
+    return [file for folder in folders for file in sorted(folder.rglob("*.py"))]
+
+
+def _error_classes() -> Iterator[tuple[str, str, str]]:
+    for cls in vars(eef_framework.errors).values():
+        if isinstance(cls, type) and issubclass(cls, EefError) and "default_code" in vars(cls):
+            yield cls.default_code, summary_of(cls), ""
+    for code, fix in eef_framework.errors.STORAGE_CODES.values():
+        yield code, "Reading or writing a file failed.", fix
+
+
+def _raised(tree: ast.AST) -> Iterator[tuple[str, str, str]]:
+    """Yield code, message and fix of every call that is given a code."""
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call):
+            for keyword in call.keywords:
+                texts = [*(_text(each) for each in call.args[:2]), "", ""]
+                if keyword.arg == "code":
+                    for code in _literals(keyword.value):
+                        yield code, texts[0], texts[1]
+
+
+def _literals(value: ast.expr) -> Iterator[str]:
+    """Yield the strings that an expression may be: one, or one of two (`"a" if x else "b"`)."""
+    if isinstance(value, ast.IfExp):
+        yield from _literals(value.body)
+        yield from _literals(value.orelse)
+    elif isinstance(value, ast.Constant) and isinstance(value.value, str):
+        yield value.value
+
+
+def _text(node: ast.expr) -> str:
+    """Return a string as it stands in the source, with `...` for its values; empty if it is no literal."""
+    if isinstance(node, ast.Constant):
+        text = str(node.value)
+    elif isinstance(node, ast.JoinedStr):
+        text = "".join(_text(part) if isinstance(part, ast.Constant) else "..." for part in node.values)
+    else:
+        return ""
+    return " ".join(text.split()) if "\n" in text else text
+
+
+def _unique(texts: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(text for text in texts if text))
+
+
+PAGES = {"configuration.md": configuration, "hooks.md": hooks, "cli.md": command_line, "errors.md": errors}
 """File -> what writes it."""
 
 

@@ -256,11 +256,11 @@ def storage(path: object, doing: str) -> Iterator[None]:
 def storage_error(cause: OSError, path: object, doing: str) -> StorageError:
     """Return the explained form of an operating system's error."""
     reason = cause.strerror or str(cause)
-    code, fix = _STORAGE.get(cause.errno or 0, ("storage", "Fix the cause and run the command again."))
+    code, fix = STORAGE_CODES.get(cause.errno or 0, ("storage", "Fix the cause and run the command again."))
     return StorageError(f"{doing} {str(path)!r} failed: {reason}", fix, code=code, path=str(path))
 
 
-_STORAGE = {
+STORAGE_CODES = {
     errno.ENOSPC: ("disk-full", "Free some space and run the command again: what was completed is kept."),
     errno.EDQUOT: ("disk-full", "Free some space and run the command again: what was completed is kept."),
     errno.EFBIG: ("disk-full", "A limit on the size of files was reached (ulimit -f, or the file system's own)."),

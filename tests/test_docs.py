@@ -1,15 +1,10 @@
 import importlib.util
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
-import eef_framework
-from eef_framework.config.loading import load_config
 from eef_framework.config.schema import RunConfig
-from eef_framework.interfaces import Component
-from eef_framework.plugins import load_plugins
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,7 +36,7 @@ def test_the_reference_shows_a_sections_defaults_where_it_stands():
 
 
 def pages():
-    return [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), *sorted(ROOT.glob("plugins/*/*.md"))]
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
@@ -62,41 +57,20 @@ def blocks(page, language):
 @pytest.mark.parametrize("name", ["environment", "expert", "attributor", "plugin"])
 def test_the_tutorial_shows_the_code_that_the_tests_install(name):
     source = (THIRD_PARTY / "eef_thirdparty" / f"{name}.py").read_text(encoding="utf-8")
-    assert source in blocks(ROOT / "docs" / "plugins.md", "python")
+    assert f"# eef_thirdparty/{name}.py\n{source}" in blocks(ROOT / "docs" / "plugins.md", "python")
 
 
 def test_the_tutorial_shows_the_project_file_that_the_tests_install():
-    assert (THIRD_PARTY / "pyproject.toml").read_text(encoding="utf-8") in blocks(ROOT / "docs" / "plugins.md", "toml")
+    source = (THIRD_PARTY / "pyproject.toml").read_text(encoding="utf-8")
+    assert f"# pyproject.toml\n{source}" in blocks(ROOT / "docs" / "plugins.md", "toml")
 
 
 def test_the_readme_shows_the_attributor_that_the_tests_install():
     source = (THIRD_PARTY / "eef_thirdparty" / "attributor.py").read_text(encoding="utf-8")
     _, _, code = source.partition("\n\n")
-    assert code in blocks(ROOT / "README.md", "python")
+    assert f"# my_ideas.py\n{code}" in blocks(ROOT / "README.md", "python")
     body = code.partition("class ")[2].splitlines()
-    assert len([line for line in body if line.strip()]) == 10
-
-
-@pytest.mark.parametrize("page", ["README.md", "docs/plugins.md"])
-def test_configurations_on_a_page_are_in_order(page, tmp_path):
-    shown = blocks(ROOT / page, "yaml")
-    assert shown
-    for text in shown:
-        (tmp_path / "shown.yaml").write_text(text, encoding="utf-8")
-        registry = load_plugins(environ={})
-        registry.register(*third_party())
-        assert load_config(tmp_path / "shown.yaml", (), {}, registry).method == "eef"
-
-
-def third_party():
-    """Return the classes of the distribution that the tests install."""
-    found = []
-    for name in ("environment", "expert", "attributor"):
-        spec = importlib.util.spec_from_file_location(f"shown_{name}", THIRD_PARTY / "eef_thirdparty" / f"{name}.py")
-        module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        found += [each for each in vars(module).values() if getattr(each, "__module__", "") == spec.name]
-    return [each for each in found if isinstance(each, type) and issubclass(each, Component)]
+    assert len([line for line in body if line.strip()]) == 8
 
 
 def test_every_recipe_is_in_the_readme():
@@ -112,9 +86,3 @@ def test_every_package_and_layer_is_in_the_architecture():
             assert f"  {path.name} " in text
         elif path.is_dir() and (path / "__init__.py").exists():
             assert f"  {path.name}/ " in text
-
-
-def test_every_public_python_example_names_public_things():
-    for block in blocks(ROOT / "README.md", "python"):
-        for names in re.findall(r"from eef_framework import (.*)", block):
-            assert set(names.split(", ")) <= set(eef_framework.__all__)

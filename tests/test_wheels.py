@@ -1,5 +1,6 @@
 """What people install is built, and works with the source out of reach."""
 
+import importlib.util
 import subprocess
 import sys
 import sysconfig
@@ -35,26 +36,34 @@ SMALLEST = {
 }
 
 
+def release():
+    """Return the script that `make release` runs."""
+    spec = importlib.util.spec_from_file_location("tools_release", ROOT / "tools" / "release.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build all distributions from copies of their folders, as building leaves traces in them."""
-    folder = tmp_path_factory.mktemp("wheels")
-    ignore = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    copy = folder / "source"
-    for name in subprocess.run(ignore, check=True, capture_output=True, text=True).stdout.split("\0"):
-        if name and (ROOT / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            (copy / name).write_bytes((ROOT / name).read_bytes())
-    for project in PROJECTS:
-        source = str(copy / project.relative_to(ROOT))
-        command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder)]
-        subprocess.run([*command, source], check=True, capture_output=True)
-    return folder
+def built(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """All distributions: an sdist of each, and the wheel made from it."""
+    return release().build(tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="module")
+def wheels(built) -> list[Path]:
+    return [path for path in built if path.suffix == ".whl"]
 
 
 @pytest.mark.slow
-def test_wheels_hold_everything_that_is_not_python(wheels: Path) -> None:
-    names = {path.name.split("-")[0]: zipfile.ZipFile(path).namelist() for path in wheels.glob("*.whl")}
+def test_what_is_released_works_in_an_environment_of_its_own(built, wheels, tmp_path):
+    assert len(built) == 2 * len(wheels) == 2 * len(PROJECTS)
+    release().check(release().install(wheels, tmp_path / "venv"))
+
+
+@pytest.mark.slow
+def test_wheels_hold_everything_that_is_not_python(wheels: list[Path]) -> None:
+    names = {path.name.split("-")[0]: zipfile.ZipFile(path).namelist() for path in wheels}
     assert set(names) == {"eef_framework", *(f"eef_{name}" for name in PLUGINS)}
     for package, files in names.items():
         assert f"{package}/py.typed" in files
@@ -65,11 +74,10 @@ def test_wheels_hold_everything_that_is_not_python(wheels: Path) -> None:
 
 
 @pytest.mark.slow
-def test_installed_wheels_run_the_demo_with_the_source_out_of_reach(wheels: Path, tmp_path: Path) -> None:
+def test_installed_wheels_run_the_demo_with_the_source_out_of_reach(wheels: list[Path], tmp_path: Path) -> None:
     target = tmp_path / "installed"
-    built = [str(path) for path in wheels.glob("*.whl")]
     install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", str(target)]
-    subprocess.run([*install, *built], check=True, capture_output=True)
+    subprocess.run([*install, *map(str, wheels)], check=True, capture_output=True)
     arguments = ["--out", str(tmp_path / "run")]
     for key, value in SMALLEST.items():
         arguments += ["--set", f"{key}={value}"]

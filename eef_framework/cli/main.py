@@ -7,6 +7,7 @@ import typer
 from eef_framework.cli.check import check
 from eef_framework.cli.errors import EPILOG, run_app
 from eef_framework.cli.models import models
+from eef_framework.cli.options import Version
 from eef_framework.cli.phases import COMMANDS
 from eef_framework.cli.play import play
 from eef_framework.cli.plugins import plugins
@@ -16,12 +17,18 @@ from eef_framework.plugins import load_plugins
 
 app = typer.Typer(
     name="eef",
-    help="Look at plugins and runs, and do the phases of a run one by one. `eef-run` does whole runs.",
     epilog=EPILOG,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def eef(version: Version = False) -> None:
+    """Look at plugins and runs, and do the phases of a run one by one. `eef-run` does whole runs."""
+
+
 for command in (plugins, report, play, check, repair):
     app.command()(command)
 app.add_typer(models)

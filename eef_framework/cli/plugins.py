@@ -1,4 +1,4 @@
-"""`eef plugins`: what is installed, and the settings of one part."""
+"""`eef plugins`: what is installed, and the settings of components."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from eef_framework.plugins.describe import settings_of, summary_of, summary_of_r
 
 
 def plugins(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A part, such as `shop`, or a plugin.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME...", help="Components, such as `shop`, or plugins.")
+    ] = None,
 ) -> None:
-    """List what is installed, or show the settings of one part."""
+    """List what is installed, or show the settings of some components."""
     registry = load_plugins()
     console = Console(highlight=False)
-    if name is None:
+    if not names:
         _list(registry, console)
-    else:
-        _show(registry, name, console)
+    for found in [_find(registry, name) for name in names or ()]:  # a misspelt name is reported before any output
+        _show(found, console)
 
 
 def _list(registry: Registry, console: Console) -> None:
@@ -48,8 +50,7 @@ def _parts(plugin: Plugin) -> list[tuple[str, str, str]]:
     return [*parts, *(("recipe", name, summary_of_recipe(path)) for name, path in plugin.recipes.items())]
 
 
-def _show(registry: Registry, name: str, console: Console) -> None:
-    found = _find(registry, name)
+def _show(found: list[tuple[Plugin, Kind, type[Component]]], console: Console) -> None:
     for plugin, kind, cls in found:
         console.print(f"[bold]{kind} {cls.name}[/] from {plugin}")
         console.print(Text(summary_of(cls)))

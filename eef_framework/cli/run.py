@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from eef_framework.cli.errors import EPILOG, run_app, warn
-from eef_framework.cli.options import Assignments, EnvironmentName, PluginList, Seed, compose
+from eef_framework.cli.options import Assignments, EnvironmentName, PluginList, Seed, Version, compose
 from eef_framework.config.schema import RunConfig
 from eef_framework.plugins import Registry
 
@@ -29,6 +29,7 @@ def run(
         Path | None, typer.Option("--out", metavar="RUN", help="The run directory; runs/RECIPE by default.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+    version: Version = False,
 ) -> None:
     """Fine-tune an agent on an expert's successes and failures.
 

@@ -34,3 +34,15 @@ def test_a_misspelt_part_gets_a_suggestion(command):
     done = command("eef", "plugins", "wandrer")
     assert done.code == 2
     assert "did you mean 'wanderer'?" in done.err
+
+
+def test_several_parts_are_shown_in_the_order_of_their_names_on_the_command_line(command):
+    done = command("eef", "plugins", "wanderer", "corridor")
+    assert done.code == 0, done.err
+    assert 0 <= done.out.index("expert wanderer from plugin") < done.out.index("environment corridor from plugin")
+
+
+def test_nothing_is_shown_where_one_of_several_names_is_misspelt(command):
+    done = command("eef", "plugins", "corridor", "wandrer")
+    assert done.code == 2
+    assert done.out == ""

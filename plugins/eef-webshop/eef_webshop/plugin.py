@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eef_framework.plugins import hookimpl
@@ -29,6 +31,12 @@ def register_experts(register: Callable[[type[Any]], None]) -> None:
     register(PerfectShopper)
     register(WebShopShopper)
     register(WebShopPerfect)
+
+
+@hookimpl
+def register_recipes(register: Callable[[Path | Mapping[str, Path]], None]) -> None:
+    """Register the recipes."""
+    register(Path(str(resources.files("eef_webshop") / "recipes")))
 
 
 @hookimpl

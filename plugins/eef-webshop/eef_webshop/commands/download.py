@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +24,12 @@ def download(
     variant: Annotated[Variant, typer.Argument(help="1,000 products, or all 1.18 million (5.2 GB).")],
     origin: Annotated[
         str | None,
-        typer.Option("--from", metavar="FOLDER_OR_URL", help="A folder or mirror that has the files, plain or .gz."),
+        typer.Option(
+            "--from",
+            metavar="FOLDER_OR_URL",
+            envvar="EEF_WEBSHOP_FILES",
+            help="A folder or mirror that has the files, plain or .gz; default: EEF_WEBSHOP_FILES, or Google Drive.",
+        ),
     ] = None,
     to: Annotated[
         Path | None, typer.Option("--to", metavar="FOLDER", help="Where they go; default: webshop-small or -full.")
@@ -39,4 +45,4 @@ def download(
     for file in fetched:
         state = "" if file.new else "  (was there already)"
         console.print(f"{file.sha256}  {file.path}  {file.size:,} bytes{state}", soft_wrap=True, markup=False)
-    console.print(f"Now: eef webshop prepare {folder}", soft_wrap=True, markup=False)
+    console.print(f"Now: eef webshop prepare {shlex.quote(str(folder))}", soft_wrap=True, markup=False)

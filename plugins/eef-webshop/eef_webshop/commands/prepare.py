@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -43,7 +44,8 @@ def prepare(
     for line in described(summary.manifest):
         console.print(line, soft_wrap=True, markup=False)
     console.print(f"{summary.folder} is ready after {summary.seconds:,.0f} s:", soft_wrap=True, markup=False)
-    console.print(f"  eef-run --env webshop --set environment.data={summary.folder}", soft_wrap=True, markup=False)
+    command = f"eef-run webshop-demo --set environment.data={shlex.quote(str(summary.folder))}"
+    console.print(f"  {command}", soft_wrap=True, markup=False)
 
 
 def described(manifest: Manifest) -> list[str]:
