@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,26 +20,19 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+@dataclass(frozen=True)
 class Plan:
     """The phases of a run that play, in order.
 
-    Args:
+    Attributes:
         config: the resolved configuration as plain data.
         phases: title and number of episodes of each.
+        longest_episode: in actions; None where nothing limits it.
     """
 
-    def __init__(self, config: dict[str, Any], phases: list[tuple[str, Planned]]) -> None:
-        self.config = config
-        self.phases = phases
-
-    @property
-    def episodes(self) -> Planned:
-        """Episodes of all phases that are known."""
-        planned = [each for _, each in self.phases]
-        return Planned(
-            sum(each.episodes or 0 for each in planned),
-            at_most=any(each.at_most or each.episodes is None for each in planned),
-        )
+    config: dict[str, Any]
+    phases: Sequence[tuple[str, Planned]]
+    longest_episode: int | None
 
 
 def plan(config: RunConfig, registry: Registry, out: str | Path) -> Plan:
@@ -58,22 +53,36 @@ def plan(config: RunConfig, registry: Registry, out: str | Path) -> Plan:
         directory = RunDirectory(Path(out).expanduser())
         phases, _ = phases_of(context, methods, directory.layout)
         preflight(context, methods, phases)
-        directory.check(context.resolved())
+        resolved = context.resolved()
+        directory.check(resolved)
         planned = [(phase.title, phase.planned(context)) for phase in phases if not phase.done]
-        return Plan(context.resolved(), [(title, each) for title, each in planned if each is not None])
+        playing = [(title, each) for title, each in planned if each is not None]
+        return Plan(resolved, playing, context.longest_episode)
 
 
 def plan_table(plan: Plan) -> Table:
-    """Return a plan as a table for the terminal."""
+    """Return a plan as a table for the terminal. What isn't known beforehand is called unknown, and so is its sum."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("phase")
-    table.add_column("episodes", justify="right")
+    for column in ("episodes", "actions"):
+        table.add_column(column, justify="right")
+    counts = [planned.episodes for _, planned in plan.phases]
+    known = [count for count in counts if count is not None]
+    total = Planned(
+        sum(known) if len(known) == len(counts) else None, at_most=any(planned.at_most for _, planned in plan.phases)
+    )
     for title, planned in plan.phases:
-        table.add_row(title, _number(planned))
-    table.add_row("in all", _number(plan.episodes), style="bold")
+        table.add_row(title, _number(planned), _actions(planned, plan.longest_episode))
+    table.add_row("in all", _number(total), _actions(total, plan.longest_episode), style="bold")
     return table
+
+
+def _actions(planned: Planned, longest: int | None) -> str:
+    if planned.episodes is None or longest is None:
+        return "unknown"
+    return _number(Planned(planned.episodes * longest, at_most=True))
 
 
 def _number(planned: Planned) -> str:

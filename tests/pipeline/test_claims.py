@@ -103,6 +103,7 @@ def test_a_plan_is_a_bound(registry: Registry, tmp_path: Path) -> None:
             bound = planned[f"{method}/{iteration}: explore"]
             assert bound.episodes is not None
             assert sum(by_task(done, method, iteration).values()) <= bound.episodes <= 10 * 4
+    assert plan(config, registry, tmp_path / "c").longest_episode == 7
     unknown = load_config(settings | {"attributor": "last-good"}, registry=registry)
     assert dict(plan(unknown, registry, tmp_path / "b").phases)["eef/1: explore"].episodes is None
 
