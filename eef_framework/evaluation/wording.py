@@ -33,7 +33,7 @@ def describe(difference: Difference) -> str:
     Args:
         difference: its label is `A - B`.
     """
-    first, _, second = difference.label.partition(" - ")
+    first, second = difference.sides
     second = second or "the other"
     estimate = difference.success
     points = f"{abs(estimate.mean) * 100:.1f} points"

@@ -86,6 +86,12 @@ class Difference(Record):
     success: Estimate
     """Difference of success rates, with the 95 % interval of the paired difference."""
 
+    @property
+    def sides(self) -> tuple[str, str]:
+        """The labels of the two rows; the second is empty where the label names no second one."""
+        first, _, second = self.label.partition(" - ")
+        return first, second
+
 
 class RunMetrics(Record):
     """The results of a run: `metrics.json`."""

@@ -137,9 +137,10 @@ def _answers(source: Source) -> Element:
         return tag(
             "p", text if metrics is None else "This run compares nothing: it has one method only.", class_="story"
         )
-    own = [d for d in metrics.differences if d.label.startswith(f"{source.method} ")] or list(metrics.differences)
+    mine = {row.label for row in metrics.rows if row.method == source.method}
+    own = [d for d in metrics.differences if d.sides[0] in mine] or list(metrics.differences)
     rest = [d for d in metrics.differences if d not in own]
-    own.sort(key=lambda d: d.label.partition(" - ")[2] in ("expert", source.clone_label))  # other methods come first
+    own.sort(key=lambda d: d.sides[1] in ("expert", source.clone_label))  # other methods come first
     span = max(max(abs(d.success.low), abs(d.success.high)) for d in metrics.differences) or 1.0
     others = [tag("li", describe(d)) for d in rest]
     return tag(
@@ -151,7 +152,7 @@ def _answers(source: Source) -> Element:
 
 
 def _answer(difference: Difference, span: float, clone: str) -> Element:
-    first, _, second = difference.label.partition(" - ")
+    first, second = difference.sides
     result = outcome(difference)
     points = f"{abs(difference.success.mean) * 100:.1f}"
     headline = {
