@@ -20,8 +20,8 @@ class Rows(Generic[R]):
         record: what its lines are.
     """
 
-    def __init__(self, path: Path, record: type[R]) -> None:
-        self.path = path
+    def __init__(self, path: str | Path, record: type[R]) -> None:
+        self.path = Path(path).expanduser()
         self.record = record
         self._rows: list[R] | None = None
 
