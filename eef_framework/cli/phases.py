@@ -172,7 +172,7 @@ def train(
 
 @_command
 def evaluate(context: RunContext, out: OutFile, model: Model = None) -> str:
-    """Let the agent play the held-out tasks. A file that exists is continued, if the settings are the same."""
+    """Let the agent play the tasks of the evaluation. A file that exists is continued, if the settings are the same."""
     with _weights(context, model) as weights:
         phase = Evaluate(tasks=context.config.evaluate.tasks, weights=weights, played=Rows(out, Trajectory))
         phase.run(context)
