@@ -452,7 +452,7 @@ def test_an_answer_without_text_says_why_and_the_summary_what_to_change(server, 
     assert response.info.get("refusal") == ("I can't help with that." if why == "refusal" else None)
     with pytest.warns(EefWarning) as told:
         asked.close()
-    (warning,) = (each.message for each in told)
+    (warning,) = (each.message for each in told if isinstance(each.message, EefWarning))
     assert warning.code == "answers-without-text"
     assert warning.details == {"answers": 1, "reasons": {why: 1}, "advised": True}
     with warnings.catch_warnings():
@@ -467,7 +467,8 @@ def test_a_few_answers_without_text_are_told_without_advice(server):
         act(asked)
     with pytest.warns(EefWarning) as told:
         asked.close()
-    assert told[0].message.details == {"answers": 3, "reasons": {"no-text": 1}, "advised": False}
+    (warning,) = (each.message for each in told if isinstance(each.message, EefWarning))
+    assert warning.details == {"answers": 3, "reasons": {"no-text": 1}, "advised": False}
 
 
 PARTS = [
@@ -694,7 +695,12 @@ def test_tokens_of_hidden_thoughts_may_exceed_the_limit(server):
 @pytest.mark.parametrize("usage", [None, (50, 10**12), (50, -1), (None, 3)])
 def test_counts_that_are_missing_or_wrong_are_unknown(server, usage):
     server.fault = lambda request: completion(usage=usage)
-    assert act(policy(server, extra={"max_tokens": None}, prices=DEAR)).info["usage"] == "unknown"
+    asked = policy(server, extra={"max_tokens": None}, prices=DEAR)
+    assert act(asked).info["usage"] == "unknown"
+    with pytest.warns(EefWarning) as told:
+        asked.close()
+    (warning,) = (each.message for each in told if isinstance(each.message, EefWarning))
+    assert (warning.code, warning.details) == ("unknown-costs", {"answers": 1, "unknown": 1})
 
 
 def test_answers_that_were_lost_are_paid_for(server):

@@ -17,7 +17,7 @@ from eef_framework.policies.openai.constraint import constraint
 from eef_framework.policies.openai.failures import FieldRefused, TooLong, Unexplained
 from eef_framework.policies.openai.refusal import shortened
 from eef_framework.policies.openai.settings import ServerSettings, limit_of
-from eef_framework.policies.openai.silence import Silence
+from eef_framework.policies.openai.statistics import AnswerStatistics
 from eef_framework.policies.openai.window import Window, spare_observations, without_oldest
 from eef_framework.records import Conversation, Info, Observation, Response
 from eef_framework.redaction import redact_known
@@ -62,7 +62,7 @@ class OpenAIPolicy(ServerSettings, Policy):
     _vllm: bool | None = PrivateAttr(default=None)
     _looking: asyncio.Task[bool] | None = PrivateAttr(default=None)
     _window: Window = PrivateAttr(default_factory=Window)
-    _silence: Silence = PrivateAttr(default_factory=Silence)
+    _statistics: AnswerStatistics = PrivateAttr(default_factory=AnswerStatistics)
     _limit_name: str = PrivateAttr(default="")
     _seedless: bool = PrivateAttr(default=False)
     _fingerprint: str = PrivateAttr(default="")
@@ -97,10 +97,10 @@ class OpenAIPolicy(ServerSettings, Policy):
         return self._with_lost(response, asked.dropped, ledger, conversation)
 
     def close(self) -> None:
-        """Forget the connection, whose sockets are closed with it, and say how many answers had no text."""
+        """Forget the connection, whose sockets are closed with it, and warn of answers without text or costs."""
         self._connection = self._looking = None
-        silence, self._silence = self._silence, Silence()
-        silence.tell(self.model, self.place)
+        statistics, self._statistics = self._statistics, AnswerStatistics()
+        statistics.tell(self.model, self.place)
 
     def _connect(self) -> Connection:
         # A client belongs to one event loop; a policy may serve several, one after the other.
@@ -267,7 +267,7 @@ class OpenAIPolicy(ServerSettings, Policy):
         else:
             info["completion_tokens"] = tokens.completion
         silent = without_text(choice, completion.usage, stop="stop" in asked.fields)
-        self._silence.add(silent)
+        self._statistics.add(silent, counted=tokens is not None)
         if silent:
             info["without_text"] = silent
             if choice.message.refused:

@@ -58,15 +58,15 @@ def read_examples(path: str, format: ExpertFormat) -> tuple[Conversation, ...]:
         StorageError: the file can't be read.
     """
     with storage(path, "reading examples from"):
-        lines = Path(path).expanduser().read_bytes().splitlines()
-    return tuple(_example(line, format, f"{path}, line {number}") for number, line in _filled(lines))
+        lines = Path(path).expanduser().read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines()
+    return tuple(_example(line, format, path, number) for number, line in _filled(lines))
 
 
 def _filled(lines: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:
     return ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
 
 
-def _example(line: bytes, format: ExpertFormat, place: str) -> Conversation:
+def _example(line: bytes, format: ExpertFormat, path: str, number: int) -> Conversation:
     try:
         data = json.loads(line)
         if isinstance(data, dict) and "steps" in data:
@@ -77,9 +77,12 @@ def _example(line: bytes, format: ExpertFormat, place: str) -> Conversation:
         return _answered(tuple(Message(role=each["role"], content=each["content"]) for each in messages))
     except (ValueError, KeyError, TypeError, ValidationError, EefError) as cause:
         raise ConfigError(
-            f"{place} is no worked example: {type(cause).__name__}: {str(cause).splitlines()[0]}",
+            f"{path}, line {number}, is no worked example: {type(cause).__name__}: {str(cause).splitlines()[0]}",
             'Write {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}, or a '
             "trajectory as runs record them.",
+            code="not-an-example",
+            path=path,
+            line=number,
         ) from cause
 
 

@@ -92,8 +92,7 @@ def test_demonstrations_lost_to_a_server_are_asked_for_again_when_the_command_is
         server.fault = lambda request: "die" if request.said in poisoned else ""
         code, err = command("eef-run", "own.yaml", "--out", "x")
         assert code == 1
-        assert "of 8 episodes were lost to failures" in err
-        assert "broke off 2 times" in err
+        assert "[episodes-lost]" in err
         asked, server.fault = len(server.requests), lambda request: ""
         code, err = command("eef-run", "own.yaml", "--out", "x")
         assert code == 0, err

@@ -11,7 +11,7 @@ from eef_experts.prompt import ExpertFormat, read_examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eef_framework.errors import AnswerFailure, ConfigError, PolicyFailure, StorageError
+from eef_framework.errors import AnswerFailure, ConfigError, EefWarning, PolicyFailure, StorageError
 from eef_framework.rollout import expert_id
 from eef_framework.testing.corridor import Corridor
 from eef_framework.testing.server import ChatServer
@@ -97,8 +97,11 @@ def test_conversations_and_trajectories_serve_as_worked_examples(server, tmp_pat
 def test_a_line_that_is_no_worked_example_is_named(server, tmp_path, line):
     path = tmp_path / "examples.jsonl"
     path.write_text(f'[{{"role": "assistant", "content": "Action: push"}}]\n{line}\n')
-    with pytest.raises(ConfigError, match=r"examples.jsonl, line 2 is no worked example"):
-        demonstrations(expert(server, examples=str(path)))
+    asked = expert(server, examples=str(path))
+    for found_by in (asked.preflight, lambda: demonstrations(asked)):
+        with pytest.raises(ConfigError) as caught:
+            found_by()
+        assert (caught.value.code, caught.value.details) == ("not-an-example", {"path": str(path), "line": 2})
 
 
 @given(st.binary(max_size=40) | JSON.map(lambda value: json.dumps(value).encode()))
@@ -114,8 +117,11 @@ def test_any_line_is_a_worked_example_or_named(line):
 
 
 def test_a_file_of_examples_that_is_not_there_is_named(server):
-    with pytest.raises(StorageError, match="nowhere"):
-        demonstrations(expert(server, examples="nowhere.jsonl"))
+    asked = expert(server, examples="nowhere.jsonl")
+    for found_by in (asked.preflight, lambda: demonstrations(asked)):
+        with pytest.raises(StorageError) as caught:
+            found_by()
+        assert (caught.value.code, caught.value.details["path"]) == ("no-such-file", "nowhere.jsonl")
 
 
 def test_tokens_and_money_are_counted(server):
@@ -132,7 +138,9 @@ def test_turns_whose_cost_is_unknown_and_contexts_that_were_shortened_are_counte
     with ChatServer(lambda request: "Action: look", context=150) as server:
         server.fault = lambda request: "no-usage" if request.number < 3 else ""
         far = Corridor(rooms=40, max_steps=8)
-        played = demonstrations(expert(server, max_tokens=60, episodes=1), far.tasks("train")[1:2], far)
+        with pytest.warns(EefWarning) as told:
+            played = demonstrations(expert(server, max_tokens=60, episodes=1), far.tasks("train")[1:2], far)
+    assert [each.message.code for each in told if isinstance(each.message, EefWarning)] == ["unknown-costs"]
     (trajectory,) = played.values()
     assert trajectory.info["turns_of_unknown_cost"] == 3
     assert (
@@ -147,7 +155,7 @@ def test_a_lost_answer_costs_its_episode_alone(server):
     server.fault = lambda request: "garbage" if request.said == poisoned else ""
     played = demonstrations(expert(server))
     assert played[TASKS[2].id].ending == "error"
-    assert "gave no readable answer 2 times" in played[TASKS[2].id].error
+    assert played[TASKS[2].id].info["error_code"] == "unreadable-answer"
     others = [trajectory for id, trajectory in played.items() if id != TASKS[2].id]
     assert sum(trajectory.reward == 1.0 for trajectory in others) >= 4
 

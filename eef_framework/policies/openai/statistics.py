@@ -1,4 +1,4 @@
-"""Answers without text: why there are so many, and what to change."""
+"""What a person should know about the answers of a run: how many had no text, or costs that nobody knows."""
 
 from __future__ import annotations
 
@@ -22,21 +22,41 @@ _WHY: dict[WithoutText, tuple[str, str]] = {
 }
 
 
-class Silence:
-    """Counts answers and those without text, by reason."""
+class AnswerStatistics:
+    """Counts answers, those without text by reason, and those of which nobody knows what they cost."""
 
     def __init__(self) -> None:
-        self._answers = 0
+        self._answers = self._unknown = 0
         self._why: Counter[WithoutText] = Counter()
 
-    def add(self, why: WithoutText | None) -> None:
-        """Count an answer, and why it has no text if it has none."""
+    def add(self, why: WithoutText | None, counted: bool) -> None:
+        """Count an answer.
+
+        Args:
+            why: why it has no text, if it has none.
+            counted: whether its tokens are known.
+        """
         self._answers += 1
+        self._unknown += not counted
         if why:
             self._why[why] += 1
 
     def tell(self, model: str, place: str) -> None:
-        """Warn of answers without text; where they are many, of what to change too."""
+        """Warn of answers without text (where they are many, of what to change too), and of unknown costs."""
+        self._tell_without_text(model, place)
+        if self._unknown:
+            warnings.warn(
+                EefWarning(
+                    f"{self._unknown} of {self._answers} answers of {model!r} at {place} came without token counts "
+                    "that can be true: what they cost is unknown, and isn't in the costs",
+                    code="unknown-costs",
+                    answers=self._answers,
+                    unknown=self._unknown,
+                ),
+                stacklevel=3,
+            )
+
+    def _tell_without_text(self, model: str, place: str) -> None:
         silent = self._why.total()
         if not silent:
             return
@@ -50,5 +70,5 @@ class Silence:
                 reasons=dict(self._why),
                 advised=bool(advice),
             ),
-            stacklevel=2,
+            stacklevel=4,
         )
