@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PLUGINS := $(addprefix plugins/eef-,attribution experts sciworld textworld webshop)
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
+BENCHMARKS := $(filter-out benchmarks/common.py,$(wildcard benchmarks/*.py))
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 # torch's threads sleep while they wait for one another: spinning ones slow everything down on a busy machine.
@@ -15,14 +16,14 @@ export OMP_WAIT_POLICY ?= PASSIVE
 JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --hypothesis-profile=fixed -n $(JOBS) --dist loadfile
 
-.PHONY: help install demo test test-slow test-all lint type docs bench wheels clean release
+.PHONY: help install demo test test-slow test-all lint type docs bench bench-quick wheels clean release
 
 help:
 	@echo "make demo     install, and compare EEF with its baselines on a small shop"
 	@echo "make install  install into $(VENV)"
 	@echo "make test     run the fast tests       make lint   ruff      make type   mypy"
 	@echo "make test-all run all tests            make test-slow  those that make test leaves out"
-	@echo "make docs     generate the references  make bench  benchmarks"
+	@echo "make docs     generate the references  make bench  benchmarks (bench-quick: all of them in minutes)"
 	@echo "make wheels   build dist/*.whl         make clean  remove what was built"
 
 install: $(VENV)/.installed
@@ -50,7 +51,10 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py
 
 bench: $(VENV)/.installed-dev
-	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+	for file in $(BENCHMARKS); do $(BIN)/python $$file || exit 1; done
+
+bench-quick: $(VENV)/.installed-dev
+	for file in $(BENCHMARKS); do echo "== $$file"; $(BIN)/python $$file --quick || exit 1; done
 
 wheels: $(VENV)/.installed-dev
 	for project in . $(PLUGINS); do $(BIN)/python -m build --no-isolation --wheel --outdir dist $$project || exit 1; done

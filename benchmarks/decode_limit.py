@@ -10,14 +10,17 @@ how long this machine takes just to read that many bytes. Where the call's time 
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import statistics
+import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+from common import arguments, finish, table
+
+from eef_framework import Message
+from eef_framework.policies import TransformersPolicy
+
 KINDS = {
     "matrix products": ("aten::mm", "aten::addmm", "aten::bmm"),
     "attention": ("scaled_dot_product", "flash_attention"),
@@ -25,40 +28,49 @@ KINDS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="smollm2-135m", help="whatever policy.model takes")
-    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
-    parser.add_argument("--rows", type=int, default=16)
-    parser.add_argument("--context", type=int, default=1200, help="tokens in the cache, for each row")
-    parser.add_argument("--turns", type=int, default=7)
-    parser.add_argument("--out", type=Path, default=Path("runs/decode-limit.json"))
-    arguments = parser.parse_args()
-    report = measure(arguments)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(report, indent=2))
-    print(as_text(report))
+    args = arguments(
+        __doc__,
+        {"model": "tiny", "rows": 4, "context": 200, "turns": 2},
+        model=("smollm2-135m", "`tiny`, or whatever policy.model takes"),
+        dtype=("float32", "float32 or bfloat16"),
+        rows=(16, "of the batch"),
+        context=(1200, "tokens in the cache, for each row"),
+        turns=(7, "medians are of"),
+    )
+    report, checks = measure(args)
+    ms, times = report["ms"], report["times_reading"]
+    rows = [[name, ms[name], times[name]] for name in times]
+    text = (
+        f"{report['model']}, {report['dtype']}, {report['threads']} threads: {report['rows']} rows of "
+        f"{report['context']} tokens; {report['weights_mb']:.0f} MB of weights, {report['cache_mb']:.0f} MB of keys "
+        f"and values; memory is read at {report['gb_per_s']:.1f} GB/s\n\n"
+        + table(["", "ms", "times as long as reading it once"], rows)
+        + f"\n\na batch is {report['rows_for_one']:.1f} times as fast as its rows one after the other; of its time "
+        + ", ".join(f"{kind} {100 * share:.0f} %" for kind, share in report["shares"].items())
+    )
+    finish(args, report, text, checks)
 
 
-def measure(arguments: argparse.Namespace) -> dict:
+def measure(args: Any) -> tuple[dict, dict[str, bool]]:
     import torch
     from torch.profiler import ProfilerActivity, profile
 
-    from eef_framework.policies.loading import load_model
-
-    model = load_model(Path(arguments.model), arguments.dtype, "cpu").eval()
+    model = loaded(args)
     weights = sum(weight.numel() * weight.element_size() for weight in model.parameters())
     with torch.inference_mode():
-        batch, alone = Step(model, arguments.rows, arguments.context), Step(model, 1, arguments.context)
+        batch, alone = Step(model, args.rows, args.context), Step(model, 1, args.context)
         needed = {"batch": weights + batch.bytes, "one row": weights + alone.bytes}
         block = torch.ones(needed["batch"] // 4)
         calls = {"batch": batch, "one row": alone, "reading": block.sum}
         seconds: dict[str, list[float]] = {name: [] for name in calls}
-        for turn in range(arguments.turns + 1):
+        for turn in range(args.turns + 1):
             for name, call in calls.items():
                 began = time.perf_counter()
                 call()
                 if turn:  # the first warms up
                     seconds[name].append(time.perf_counter() - began)
+        # The batch's first row has the same tokens, none of them padding, and both took as many steps.
+        differ_by = float((batch.logits[0] - alone.logits[0]).float().abs().max())
         with profile(activities=[ProfilerActivity.CPU]) as profiled:
             batch()
     spent = {event.key: event.self_cpu_time_total for event in profiled.key_averages()}
@@ -68,11 +80,11 @@ def measure(arguments: argparse.Namespace) -> dict:
     }
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     speed = needed["batch"] / medians["reading"]
-    return {
-        "model": str(arguments.model),
-        "dtype": arguments.dtype,
-        "rows": arguments.rows,
-        "context": arguments.context,
+    report = {
+        "model": str(args.model),
+        "dtype": args.dtype,
+        "rows": args.rows,
+        "context": args.context,
         "threads": torch.get_num_threads(),
         "weights_mb": weights / 1e6,
         "cache_mb": batch.bytes / 1e6,
@@ -80,9 +92,20 @@ def measure(arguments: argparse.Namespace) -> dict:
         "range_ms": {name: [1e3 * min(values), 1e3 * max(values)] for name, values in seconds.items()},
         "gb_per_s": speed / 1e9,
         "times_reading": {name: medians[name] / (size / speed) for name, size in needed.items()},
-        "rows_for_one": arguments.rows * medians["one row"] / medians["batch"],
+        "rows_for_one": args.rows * medians["one row"] / medians["batch"],
         "shares": shares,
+        "logits_differ_by": differ_by,
     }
+    return report, {"a row's logits are the same in the batch": differ_by < (1e-3 if args.dtype == "float32" else 1.0)}
+
+
+def loaded(args: Any) -> Any:
+    from eef_framework.policies.loading import load_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        words = [(Message(role="user", content="a b c d e f g h"),)]
+        path = TransformersPolicy(model=args.model).base(words, Path(folder) / "model", 0).path
+        return load_model(path, args.dtype, "cpu").eval()
 
 
 class Step:
@@ -119,31 +142,14 @@ class Step:
 
     def _forward(self, ids, mask) -> None:
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-        self.model(
+        self.logits = self.model(
             input_ids=ids,
             attention_mask=mask,
             position_ids=positions,
             past_key_values=self.cache,
             use_cache=True,
             logits_to_keep=1,
-        )
-
-
-def as_text(report: dict) -> str:
-    """Write the report for reading."""
-    ms, times, shares = report["ms"], report["times_reading"], report["shares"]
-    return "\n".join(
-        [
-            f"{report['model']}, {report['dtype']}, {report['threads']} threads: {report['rows']} rows with "
-            f"{report['context']} tokens each; {report['weights_mb']:.0f} MB of weights, "
-            f"{report['cache_mb']:.0f} MB of keys and values",
-            f"memory is read at {report['gb_per_s']:.1f} GB/s",
-            f"batch    {ms['batch']:6.0f} ms, {times['batch']:.1f} times as long as reading all of it once",
-            f"one row  {ms['one row']:6.0f} ms, {times['one row']:.1f} times",
-            f"a batch is {report['rows_for_one']:.1f} times as fast as its rows one after the other",
-            ", ".join(f"{kind}: {100 * share:.0f} % of the batch's time" for kind, share in shares.items()),
-        ]
-    )
+        ).logits[:, -1]
 
 
 if __name__ == "__main__":

@@ -2,21 +2,22 @@
 
 Runs a small configuration once without interruption. Then, again and again in fresh folders, it starts the same
 command, kills its whole process group with SIGKILL at random moments (one to three times a run), and repeats the
-command to its end. Compared with the uninterrupted run, to the byte or to the value:
+command to its end. What has to be equal is the result, and nothing of it may be missing or left over:
 
-* `metrics.json`, every stage's manifest and every row of every data set, wall-clock times left out;
-* all files of all checkpoints, weights included.
+* `metrics.json`, every stage's manifest and every row of every data set, wall-clock times left out, log-probabilities
+  within 5e-5: they are sums of float32 numbers that change in the last digits with what else is in the batch, and an
+  exploration that is taken up has other batches (`rounding.py` measures by how much). The largest difference is
+  reported;
+* all files of all checkpoints, weights included, byte for byte.
 
-Prints a table, writes JSON, and exits with 1 unless every run was the same.
+What a tracker writes for people to look at (TensorBoard's events, with host and time in it) isn't part of the result.
 
     python benchmarks/resume.py --kills 20
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-import json
 import os
 import random
 import shutil
@@ -29,11 +30,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from common import arguments, eef_command, finish, read_json, settings, table
+
 CONFIG = Path(__file__).parent / "configs" / "smoke.yaml"
 WALL_CLOCK = {"seconds"}
 """Fields that no two runs have in common."""
+LOGPROB_TOLERANCE = 5e-5
+"""How much the log-probability of an answer may depend on the batch; what the engine allows a logit."""
 KILLS_PER_RUN = (1, 1, 1, 2, 2, 3)
 """How often a run is killed: one of these numbers, all equally likely."""
+TINY = ["collect.tasks.count=20", "clone.trainer.steps=20", "tune.trainer.steps=4", "evaluate.tasks.count=8"]
 
 
 @dataclass
@@ -58,100 +64,99 @@ class Trial:
     leftovers: list[str] = field(default_factory=list)
     """Files that the uninterrupted run doesn't have."""
 
+    logprobs_differ_by: float = 0.0
+
     @property
     def same(self) -> bool:
         """Whether the result is that of the uninterrupted run."""
-        return not self.differences
+        return not self.differences and not self.leftovers
 
 
 def main() -> None:
-    arguments = parsed()
+    args = arguments(
+        __doc__,
+        {"kills": 1, "set": [*TINY, "policy.tiny.hidden=32", "policy.tiny.layers=1"]},
+        kills=(20, "how many runs to kill, each once or several times"),
+        config=(str(CONFIG), "what to run; a recipe or YAML file of eef-run"),
+        set=([], "settings, as for eef-run", str),
+        seed=(0, "for the moments of the kills"),
+        threads=(1, "OMP_NUM_THREADS of the runs"),
+    )
     # The runs are in sessions of their own: ended by SIGTERM, this process has to end the one under way.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    whole = arguments.out / "uninterrupted"
+    whole = args.folder / "uninterrupted"
     shutil.rmtree(whole, ignore_errors=True)
     began = time.monotonic()
-    finish(arguments, whole)
+    run(args, whole)
     duration = time.monotonic() - began
     expected = results(whole)
     rows = count_rows(whole)
     print(f"uninterrupted: {duration:.1f} s, {len(expected)} files to compare, {rows} rows", flush=True)
-    print(HEAD, flush=True)
-    draw = random.Random(arguments.seed)
+    draw = random.Random(args.seed)
     trials = []
-    for number in range(1, arguments.kills + 1):
-        trials.append(interrupted(number, arguments, duration, expected, draw))
-        print(as_line(trials[-1]), flush=True)
+    for number in range(1, args.kills + 1):
+        trials.append(interrupted(number, args, duration, expected, draw))
+        print(*as_row(trials[-1]), sep="  ", flush=True)
     same = sum(trial.same for trial in trials)
     kills = sum(len(trial.kills) for trial in trials)
     report = {
-        "config": arguments.config.name,
-        "seed": arguments.seed,
+        "config": Path(args.config).name,
+        "seed": args.seed,
         "uninterrupted_s": round(duration, 1),
         "files_compared": len(expected),
         "rows": rows,
         "kills": kills,
         "same": same,
+        "largest_difference_of_a_logprob": max(trial.logprobs_differ_by for trial in trials),
         "runs": [{**asdict(trial), "same": trial.same} for trial in trials],
     }
-    (arguments.out / "resume.json").write_text(json.dumps(report, indent=2) + "\n")
-    print(f"{same} of {len(trials)} runs, killed {kills} times, end with the result of the uninterrupted one")
-    sys.exit(same < len(trials))
+    text = table(["run", "killed after s (stages done, rows on disk)", "result"], map(as_row, trials))
+    text += f"\n\nlog-probabilities differ by {report['largest_difference_of_a_logprob']:.0e} at most"
+    claim = f"{same} of {len(trials)} runs, killed {kills} times, end with the result of the uninterrupted one"
+    finish(args, report, text, {claim: same == len(trials)})
 
 
-def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=20, help="how many runs to kill, each once or several times")
-    parser.add_argument("--config", type=Path, default=CONFIG, help="what to run; a recipe or YAML file of eef-run")
-    parser.add_argument("--seed", type=int, default=0, help="for the moments of the kills")
-    parser.add_argument("--threads", type=int, default=1, help="OMP_NUM_THREADS of the runs")
-    parser.add_argument("--out", type=Path, default=Path("runs/resume"), help="folder for the runs and resume.json")
-    return parser.parse_args()
-
-
-def interrupted(
-    number: int, arguments: argparse.Namespace, duration: float, expected: dict[str, str], draw: random.Random
-) -> Trial:
+def interrupted(number: int, args: Any, duration: float, expected: dict[str, Any], draw: random.Random) -> Trial:
     """Run, kill, repeat, compare. The folder is kept if anything differs."""
     trial = Trial(number)
-    folder = arguments.out / f"killed-{number:02d}"
+    folder = args.folder / f"killed-{number:02d}"
     shutil.rmtree(folder, ignore_errors=True)
     wanted = draw.choice(KILLS_PER_RUN)
     while len(trial.kills) < wanted:
         moment = draw.uniform(0, duration)
-        if run_until(arguments, folder, moment):
+        if run_until(args, folder, moment):
             trial.kills.append(Kill(round(moment, 2), len(list(folder.rglob("stage.json"))), count_rows(folder)))
         elif trial.kills:
             break  # it finished before its next kill
         else:
             shutil.rmtree(folder)  # it finished before it was killed at all: once more
     try:
-        finish(arguments, folder)
+        run(args, folder)
     except subprocess.CalledProcessError as failure:
         trial.differences.append(f"exit status {failure.returncode}: {failure.stderr.strip()[-500:]}")
         return trial
     found = results(folder)
-    trial.differences += sorted(name for name in expected if found.get(name) != expected[name])
+    for name, content in expected.items():
+        equal, trial.logprobs_differ_by = compared(content, found.get(name), trial.logprobs_differ_by)
+        trial.differences += [] if equal else [name]
     trial.leftovers += sorted(found.keys() - expected.keys())
-    if trial.same and not trial.leftovers:
+    if trial.same:
         shutil.rmtree(folder)
     return trial
 
 
-def command(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+def command(args: Any, folder: Path) -> dict[str, Any]:
     """Return how to start the run."""
-    code = "from eef_framework.cli.run import main; main()"
     return {
-        "args": [sys.executable, "-c", code, str(arguments.config), "--out", str(folder)],
-        "env": {**os.environ, "OMP_NUM_THREADS": str(arguments.threads)},
+        "args": eef_command(args.config, "--out", folder, *settings(args.set)),
+        "env": {**os.environ, "OMP_NUM_THREADS": str(args.threads)},
         "stdout": subprocess.DEVNULL,
     }
 
 
-def run_until(arguments: argparse.Namespace, folder: Path, moment: float) -> bool:
+def run_until(args: Any, folder: Path, moment: float) -> bool:
     """Start the run and kill it after so many seconds; tell whether it was still going on."""
-    process = subprocess.Popen(**command(arguments, folder), stderr=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(**command(args, folder), stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         process.wait(timeout=moment)
         return False
@@ -163,52 +168,59 @@ def run_until(arguments: argparse.Namespace, folder: Path, moment: float) -> boo
             process.wait()
 
 
-def finish(arguments: argparse.Namespace, folder: Path) -> None:
+def run(args: Any, folder: Path) -> None:
     """Run to the end."""
-    subprocess.run(**command(arguments, folder), stderr=subprocess.PIPE, text=True, check=True)
+    subprocess.run(**command(args, folder), stderr=subprocess.PIPE, text=True, check=True)
 
 
-def results(folder: Path) -> dict[str, str]:
-    """Return a digest of every file that is a result, by its path within the run."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(content).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and (content := comparable(path)) is not None
-    }
+def results(folder: Path) -> dict[str, Any]:
+    """Return every file that is a result, by its path within the run: JSON as values, of others a digest."""
+    found = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder)
+        of_one_run = name.name in ("run.json", ".lock") or name.suffix == ".html"
+        of_a_tracker = "training" in name.parts[:-1]
+        if not of_one_run and not of_a_tracker:
+            is_json = name.suffix in (".json", ".jsonl")
+            found[str(name)] = read_json(path) if is_json else hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
 
 
-def comparable(path: Path) -> bytes | None:
-    """Return what two equal runs have in common of a file; None for files that tell of one run alone."""
-    if path.name in ("run.json", ".lock") or path.suffix == ".html":
-        return None
-    if path.suffix == ".jsonl":
-        return b"\n".join(without_times(line) for line in path.read_bytes().splitlines())
-    if path.name in ("metrics.json", "stage.json"):
-        return without_times(path.read_bytes())
-    return path.read_bytes()
+def compared(a: Any, b: Any, worst: float, key: str = "") -> tuple[bool, float]:
+    """Compare values, times left out. Returns whether they are equal, and the largest difference of log-probabilities.
 
-
-def without_times(text: bytes) -> bytes:
-    """Return a JSON text without its wall-clock fields."""
-
-    def strip(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: strip(inner) for key, inner in value.items() if key not in WALL_CLOCK}
-        return [strip(inner) for inner in value] if isinstance(value, list) else value
-
-    return json.dumps(strip(json.loads(text)), sort_keys=True).encode()
+    Args:
+        a: a value.
+        b: another.
+        worst: the largest difference so far.
+        key: under which the values stand.
+    """
+    if key in WALL_CLOCK:
+        return True, worst
+    if isinstance(a, dict) and isinstance(b, dict):
+        pairs = [(a[name], b[name], name) for name in a] if a.keys() == b.keys() else None
+    elif isinstance(a, list) and isinstance(b, list):
+        pairs = [(x, y, key) for x, y in zip(a, b, strict=True)] if len(a) == len(b) else None
+    elif key in ("logprob", "logprobs") and isinstance(a, float) and isinstance(b, float):
+        return abs(a - b) <= LOGPROB_TOLERANCE, max(worst, abs(a - b))
+    else:
+        return type(a) is type(b) and a == b, worst
+    if pairs is None:
+        return False, worst
+    equal = True
+    for x, y, name in pairs:
+        same, worst = compared(x, y, worst, name)
+        equal = equal and same
+    return equal, worst
 
 
 def count_rows(folder: Path) -> int:
     return sum(path.read_bytes().count(b"\n") for path in folder.rglob("*.jsonl"))
 
 
-HEAD = f"{'run':>4}  {'killed after s (stages done, rows on disk)':<58} result"
-
-
-def as_line(trial: Trial) -> str:
+def as_row(trial: Trial) -> tuple[str, str, str]:
     kills = ", ".join(f"{kill.after_s:.1f} ({kill.stages_done}, {kill.rows})" for kill in trial.kills)
-    return f"{trial.number:>4}  {kills:<58} {'; '.join(problems(trial)) or 'same'}"
+    return str(trial.number), kills, "; ".join(problems(trial)) or "same"
 
 
 def problems(trial: Trial) -> Iterator[str]:

@@ -18,86 +18,86 @@ episodes.
 
     python benchmarks/rollout_speed.py                          # smollm2-135m, about 20 minutes on two cores
     python benchmarks/rollout_speed.py --dtype bfloat16 --env '{name: sciworld, types: [boil]}' --expert sciworld-gold
-    python benchmarks/rollout_speed.py --quick                  # a model with random weights, some seconds
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
-import random
 import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import yaml
+from common import arguments, finish
 
+from eef_framework import Checkpoint, Policy, Response, Sampling, derive, load_plugins
 from eef_framework.chat.format import ChatFormat
-from eef_framework.interfaces import Policy, Sampling
-from eef_framework.plugins import load_plugins
 from eef_framework.policies import TransformersPolicy
-from eef_framework.records import Checkpoint, Response
 from eef_framework.rollout import demonstrations
-from eef_framework.seeds import derive
 
 FORMAT = ChatFormat(style="action")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="smollm2-135m", help="`tiny`, or whatever policy.model takes")
-    parser.add_argument("--env", default="{name: shop, mode: text}", help="environment and settings, as YAML")
-    parser.add_argument("--expert", default="shopper", help="scripted expert and settings, as YAML")
-    parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--in-flight", type=int, default=16, help="episodes at once in the engine")
-    parser.add_argument("--episodes", type=int, default=32, help="episodes of the engine, in each of its turns")
-    parser.add_argument("--alone", type=int, default=2, help="episodes one after the other, in each turn of that side")
-    parser.add_argument("--turns", type=int, default=3, help="how often each side plays")
-    parser.add_argument("--answer-tokens", type=int, help="length of every answer; the expert's action's if left out")
-    parser.add_argument("--temperature", type=float, default=1.0)
-    parser.add_argument("--threads", type=int, help="of torch; its own choice if left out")
-    parser.add_argument("--quick", action="store_true", help="a tiny model and few episodes, to see that it works")
-    parser.add_argument("--out", type=Path, default=Path("runs/rollout-speed"))
-    arguments = parser.parse_args()
-    if arguments.quick:
-        arguments.model, arguments.turns, arguments.in_flight, arguments.episodes = "tiny", 2, 4, 8
-    report = measure(arguments)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "summary.json").write_text(json.dumps(report, indent=2))
-    print(as_text(report))
+    args = arguments(
+        __doc__,
+        {"model": "tiny", "turns": 1, "in_flight": 4, "episodes": 6, "alone": 6, "temperature": 0.0}
+        | {"env": "{name: shop, mode: compact}"},
+        model=("smollm2-135m", "`tiny`, or whatever policy.model takes"),
+        env=("{name: shop, mode: text}", "environment and settings, as YAML"),
+        expert=("shopper", "scripted expert and settings, as YAML"),
+        dtype=("auto", "auto, float32, bfloat16 or float16"),
+        device=("auto", "where to compute"),
+        in_flight=(16, "episodes at once in the engine"),
+        episodes=(32, "episodes of the engine, in each of its turns"),
+        alone=(2, "episodes one after the other, in each turn of that side"),
+        turns=(3, "how often each side plays"),
+        answer_tokens=(None, "length of every answer; the expert's action's if left out", int),
+        temperature=(1.0, "of the answers; at 0 both sides have to give the same ones"),
+        threads=(None, "of torch; its own choice if left out", int),
+    )
+    report = measure(args)
+    turns = report["turns"]
+    played = [turn for side in turns.values() for turn in side]
+    checks = {"every answer had its length": all(turn["sampled"] == turn["wanted"] for turn in played)}
+    if args.temperature == 0 and args.dtype in ("auto", "float32"):
+        pairs = zip(turns["engine"], turns["generate"], strict=True)
+        same = [a["said"].get(key) == said for a, b in pairs for key, said in b["said"].items()]
+        checks["the engine answers as `generate` does"] = len(same) > 0 and all(same)
+    for turn in played:
+        del turn["said"]
+    finish(args, report, as_text(report), checks)
 
 
-def measure(arguments: argparse.Namespace) -> dict:
+def measure(args: Any) -> dict:
     import torch
 
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    needed = 1 + arguments.turns * arguments.episodes
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    needed = 1 + args.turns * args.episodes
     with tempfile.TemporaryDirectory() as folder:
-        environment, demonstrations = played(arguments.env, arguments.expert, needed)
-        settings = TransformersPolicy(model=arguments.model, dtype=arguments.dtype, device=arguments.device)
-        checkpoint = base(settings, environment, demonstrations, Path(folder))
+        environment, demonstrations = played(args.env, args.expert, needed)
+        settings = TransformersPolicy(model=args.model, dtype=args.dtype, device=args.device)
+        checkpoint = initial_checkpoint(settings, environment, demonstrations, Path(folder))
         engine = settings.load(checkpoint)
         plain = OneAtATime(engine, checkpoint)
         clock = Clock(engine._engine.model, engine._chat.end_ids)
         waiting = iter(demonstrations)
         first = [next(waiting)]
         for policy in (engine, plain):  # both sides warm up
-            play(policy, environment, first, arguments, clock, 1)
+            play(policy, environment, first, args, clock, 1)
         turns: dict[str, list[dict]] = {"engine": [], "generate": []}
-        for turn in range(arguments.turns):
-            group = [next(waiting) for _ in range(arguments.episodes)]
+        for turn in range(args.turns):
+            group = [next(waiting) for _ in range(args.episodes)]
             parts = [
-                ("engine", engine, group, arguments.in_flight),
-                ("generate", plain, typical(group, arguments.alone), 1),
+                ("engine", engine, group, args.in_flight),
+                ("generate", plain, typical(group, args.alone), 1),
             ]
             for side, policy, part, at_once in parts if turn % 2 == 0 else parts[::-1]:
-                turns[side].append(play(policy, environment, part, arguments, clock, at_once))
-                print(f"{side}: {turns[side][-1]}", flush=True)
-    return summary(arguments, turns, str(engine._engine.model.dtype), torch.get_num_threads())
+                turns[side].append(play(policy, environment, part, args, clock, at_once))
+    return summary(args, turns, str(engine._engine.model.dtype), torch.get_num_threads())
 
 
 class Clock:
@@ -156,7 +156,7 @@ def played(environment: str, expert: str, count: int):
     return world, asyncio.run(collect())
 
 
-def base(settings, environment, demonstrations, folder: Path) -> Checkpoint:
+def initial_checkpoint(settings, environment, demonstrations, folder: Path) -> Checkpoint:
     conversations = [FORMAT.conversation(environment.instructions, each.initial, each.steps) for each in demonstrations]
     return settings.base(conversations, folder, seed=0)
 
@@ -197,34 +197,36 @@ class OneAtATime(Policy):
         return Response(text=chat.text(new), token_ids=tuple(new), tokenizer=chat.fingerprint)
 
 
-def play(policy: Policy, environment, demonstrations, arguments, clock: Clock, at_once: int) -> dict:
+def play(policy: Policy, environment, demonstrations, args, clock: Clock, at_once: int) -> dict:
     """Play episodes, so many at once: where one ends, the next begins. Returns figures."""
     clock.reset()
     engine = getattr(policy, "_engine", None)
     before = (engine.statistics.tokens, engine.statistics.recomputed) if engine else (0, 0)
     seen: list[tuple[int, ...]] = []
     wall, processor = time.perf_counter(), time.process_time()
-    answers = asyncio.run(all_of(policy, environment, demonstrations, arguments, at_once))
+    answers = asyncio.run(all_of(policy, environment, demonstrations, args, at_once))
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
     figures = {
         "episodes": len(demonstrations),
         "answers": len(answers),
-        "sampled": sum(len(new) for _, new in answers),
+        "sampled": sum(len(new) for _, new, _ in answers),
+        "wanted": sum(wanted for *_, (_, wanted) in answers),
+        "said": {key: new for _, new, (key, _) in answers},
         "seconds": round(wall, 2),
         "processor_seconds": round(processor, 2),
         "in_model": {part: round(seconds, 2) for part, seconds in clock.seconds.items()},
         "calls": dict(clock.calls),
     }
     if engine:
-        seen = [(*prompt, *new[:-1]) for prompt, new in answers]
+        seen = [(*prompt, *new[:-1]) for prompt, new, _ in answers]
         figures["tokens"] = engine.statistics.tokens - before[0]
         figures["recomputed"] = engine.statistics.recomputed - before[1]
         figures["unavoidable"] = different_beginnings(seen)
     return figures
 
 
-async def all_of(policy: Policy, environment, demonstrations, arguments, at_once: int) -> list[tuple]:
-    """Play episodes side by side. Returns prompt and sampled tokens of every answer."""
+async def all_of(policy: Policy, environment, demonstrations, args, at_once: int) -> list[tuple]:
+    """Play episodes side by side. Returns prompt, sampled tokens, and name and wanted length of every answer."""
     places = asyncio.Semaphore(at_once)
     chat = policy._parts[1] if isinstance(policy, OneAtATime) else policy._chat
 
@@ -235,11 +237,12 @@ async def all_of(policy: Policy, environment, demonstrations, arguments, at_once
                 conversation = FORMAT.conversation(environment.instructions, trajectory.initial, steps)
                 seed = derive(0, trajectory.id, turn)
                 # The token behind the action is the one that would end the answer.
-                length = arguments.answer_tokens or 1 + len(chat.answer_ids(FORMAT.answer(step.action)))
-                sampling = Sampling(temperature=arguments.temperature, max_tokens=length)
+                length = args.answer_tokens or 1 + len(chat.answer_ids(FORMAT.answer(step.action)))
+                sampling = Sampling(temperature=args.temperature, max_tokens=length)
                 response = await policy.act(conversation, trajectory.observation(turn), sampling, seed)
                 steps.append(step.changed(response=response))
-                answers.append((tuple(chat.prompt_ids(conversation)), response.token_ids))
+                what = (f"{trajectory.id}/{turn}", length)
+                answers.append((tuple(chat.prompt_ids(conversation)), response.token_ids, what))
         return answers
 
     found = await asyncio.gather(*(episode(trajectory) for trajectory in demonstrations))
@@ -255,7 +258,7 @@ def different_beginnings(sequences: list[tuple[int, ...]]) -> int:
     return total
 
 
-def summary(arguments: argparse.Namespace, turns: dict[str, list[dict]], dtype: str, threads: int) -> dict:
+def summary(args: Any, turns: dict[str, list[dict]], dtype: str, threads: int) -> dict:
     def rate(side: str, clock: str) -> float:
         # By answers, as the typical episodes are not quite as long as the mean.
         return statistics.median(60 * turn["answers"] / length / turn[clock] for turn in turns[side])
@@ -263,12 +266,12 @@ def summary(arguments: argparse.Namespace, turns: dict[str, list[dict]], dtype: 
     length = sum(turn["answers"] for turn in turns["engine"]) / sum(turn["episodes"] for turn in turns["engine"])
 
     report: dict = {
-        "model": arguments.model,
-        "environment": arguments.env,
+        "model": args.model,
+        "environment": args.env,
         "turns_an_episode": length,
         "dtype": dtype,
         "threads": threads,
-        "in_flight": arguments.in_flight,
+        "in_flight": args.in_flight,
         "answer_tokens": sum(t["sampled"] for t in turns["engine"]) / sum(t["answers"] for t in turns["engine"]),
         "turns": turns,
     }
@@ -319,5 +322,4 @@ def as_text(report: dict) -> str:
 
 
 if __name__ == "__main__":
-    random.seed(0)
     main()

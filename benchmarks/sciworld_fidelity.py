@@ -16,16 +16,16 @@ Every type of task is played in two or more variations, each along the simulator
 The plugin's JVM gives all objects the same identity hash. With `--stock-hashes 2` the stock class gets that option,
 too, and nothing else changes: then it should give the plugin's answers to the letter.
 
-Prints a table, writes JSON, and exits with 1 if anything diverged.
-
     python benchmarks/sciworld_fidelity.py            # 60 variations, about 15 minutes on 2 cores
     python benchmarks/sciworld_fidelity.py --stock-hashes 2 --repeats 1
-    python benchmarks/sciworld_fidelity.py --quick    # 4
+
+It also says which Java was used. Whether all works where nobody installed one, in a fresh environment:
+
+    env -i PATH=/nonexistent fresh/bin/python benchmarks/sciworld_fidelity.py --quick
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
@@ -39,8 +39,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from common import arguments, finish, table
+
 AT_ONCE = 8
-REPEATS = 4
 WALK = 24
 """Length of a random walk, in actions."""
 LISTED_EVERY = 6
@@ -68,28 +69,36 @@ class Episode:
 
 
 def main() -> None:
-    arguments = parsed()
-    if arguments.stock:
+    if sys.argv[1:] == ["--stock"]:
         print(json.dumps(play_stock(json.load(sys.stdin))))
         return
+    args = arguments(
+        __doc__,
+        {"types": 1, "variations": 1, "repeats": 2},
+        variations=(2, "of every type"),
+        types=(None, "how many types; all if left out", int),
+        repeats=(4, "how often the plugin plays every episode"),
+        stock_hashes=("", "the stock class's hashCode, an option of Java"),
+    )
     from eef_sciworld.environment import SciWorld
+    from eef_sciworld.launch import find_java
+
+    os.environ["PATH"] = f"{Path(find_java()).parent}{os.pathsep}{os.environ['PATH']}"  # the stock class looks there
 
     began = time.monotonic()
     with SciWorld(slots=AT_ONCE, call_timeout_s=TIMEOUT_S) as environment:
-        tasks = chosen(environment, arguments.types, arguments.variations)
+        tasks = chosen(environment, args.types, args.variations)
         with ThreadPoolExecutor(AT_ONCE) as pool:
             episodes = [one for several in pool.map(lambda task: planned(environment, task), tasks) for one in several]
         print(f"{len(tasks)} variations of {len({t.kind for t in tasks})} types, {len(episodes)} episodes", flush=True)
         played = []
-        for number in range(arguments.repeats):
+        for number in range(args.repeats):
             played.append(repeat(environment, tasks, episodes, number))
             print(f"plugin, run {number + 1}: {time.monotonic() - began:.0f} s since the start", flush=True)
         restarts = environment.simulators.restarts
     diverged = [e for i, e in enumerate(episodes) if any(run[i] != played[0][i] for run in played)]
-    print(
-        f"plugin, {arguments.repeats} times, {AT_ONCE} at once: {len(diverged)} of {len(episodes)} diverged", flush=True
-    )
-    stock = stock_answers(episodes, arguments.stock_hashes)
+    print(f"plugin, {args.repeats} times, {AT_ONCE} at once: {len(diverged)} of {len(episodes)} diverged", flush=True)
+    stock = stock_answers(episodes, args.stock_hashes)
     agreeing = [i for i, (first, second) in enumerate(stock) if first == second]
     same_order = [i for i in agreeing if stock[i][0] == [list(answer) for answer in played[0][i]]]
     unlike = [i for i in agreeing if unordered(stock[i][0]) != unordered(played[0][i])]
@@ -101,12 +110,13 @@ def main() -> None:
     ]
     solved = [e for i, e in enumerate(episodes) if e.way == "gold" and played[0][i][-1][1] == 100]
     result = {
+        "java": find_java(),
         "variations": len(tasks),
         "types": len({task.kind for task in tasks}),
         "episodes": len(episodes),
         "states": sum(len(answers) for answers in played[0]),
-        "repeats": arguments.repeats,
-        "stock_hashes": arguments.stock_hashes or "default",
+        "repeats": args.repeats,
+        "stock_hashes": args.stock_hashes or "default",
         "sessions_at_once": AT_ONCE,
         "jvm_restarts": restarts,
         "gold_paths": sum(episode.way == "gold" for episode in episodes),
@@ -125,10 +135,13 @@ def main() -> None:
         ],
         "seconds": round(time.monotonic() - began),
     }
-    show(result)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "sciworld_fidelity.json").write_text(json.dumps(result, indent=1) + "\n")
-    sys.exit(bool(diverged or differing))
+    rows = [[key.replace("_", " "), len(value) if isinstance(value, list) else value] for key, value in result.items()]
+    checks = {
+        f"played {args.repeats} times, the plugin always gives the same answers": not diverged,
+        "where the stock class always gives the same ones, they are the plugin's": not differing,
+        "all solutions score 100": 0 < len(solved) == result["gold_paths"],
+    }
+    finish(args, result, table(["", ""], rows), checks)
 
 
 def chosen(environment: Any, types: int | None, count: int) -> list[Any]:
@@ -266,30 +279,6 @@ def play_stock(request: Any) -> list[Any]:
         answers.append((text, info["score"], stock.server.getCompleted()))
     stock.close()
     return answers
-
-
-def show(result: dict[str, Any]) -> None:
-    for key, value in result.items():
-        print(f"{key.replace('_', ' '):28} {len(value) if isinstance(value, list) else value}")
-    for key in ("plugin_diverged", "unlike_stock"):
-        for episode in result[key]:
-            print(f"  {key}: {episode['task']} {episode['variation']} {episode['way']}")
-    print(f"  stock disagrees with itself in: {result['stock_disagrees']}")
-
-
-def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--variations", type=int, default=2, help="of every type")
-    parser.add_argument("--types", type=int, help="how many types; all by default")
-    parser.add_argument("--repeats", type=int, default=REPEATS, help="how often the plugin plays every episode")
-    parser.add_argument("--stock-hashes", default="", help="the stock class's hashCode, an option of Java")
-    parser.add_argument("--quick", action="store_true", help="two variations of two types")
-    parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"))
-    parser.add_argument("--stock", action="store_true", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.quick:
-        arguments.types = 2
-    return arguments
 
 
 if __name__ == "__main__":

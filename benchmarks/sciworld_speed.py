@@ -11,13 +11,10 @@ Measured in one run, in turns, so that whatever else the machine does slows all 
 * 64 episodes, the JVM killed with SIGKILL meanwhile: how many are lost, how many differ from those played undisturbed.
 
     python benchmarks/sciworld_speed.py            # about 5 minutes on 2 idle cores
-    python benchmarks/sciworld_speed.py --quick
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import signal
 import statistics
@@ -28,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from common import arguments, finish, table
 from eef_sciworld.environment import SciWorld
 from eef_sciworld.launch import find_java
 
@@ -41,12 +39,20 @@ ACTIONS = (
 )
 STEPS = 36
 """Steps of an episode that is only stepped."""
-EPISODES = 64
 TIMEOUT_S = 600.0
 
 
 def main() -> None:
-    arguments = parsed()
+    args = arguments(
+        __doc__,
+        {"turns": 1, "episodes": 3, "each_type": 1, "further": 1, "sessions": 2, "types": list(TYPES[:1])},
+        sessions=(max(2, available_cores()), "sessions at once"),
+        turns=(7, "medians are of, after as many in which Java compiles"),
+        each_type=(2, "tasks"),
+        types=(list(TYPES), "task types"),
+        further=(16, "sessions whose memory is measured"),
+        episodes=(64, "played while the JVM is killed"),
+    )
     os.environ["PATH"] = f"{Path(find_java()).parent}{os.pathsep}{os.environ['PATH']}"  # the stock class looks there
     from scienceworld import ScienceWorldEnv
 
@@ -54,11 +60,10 @@ def main() -> None:
         def get_valid_action_object_combinations(self):
             return []
 
-    turns = 2 if arguments.quick else 7
-    sessions = arguments.sessions or max(2, available_cores())
+    turns, sessions = args.turns, args.sessions
     result: dict[str, Any] = {"cpus": available_cores(), "load": os.getloadavg()[0], "sessions": sessions}
-    with SciWorld(types=TYPES, max_steps=100, call_timeout_s=TIMEOUT_S, slots=64) as environment:
-        tasks = some_of_each_type(environment, 1 if arguments.quick else 2)
+    with SciWorld(types=args.types, max_steps=100, call_timeout_s=TIMEOUT_S, slots=64) as environment:
+        tasks = some_of_each_type(environment, args)
         stock, unlisted = ScienceWorldEnv("", envStepLimit=10_000), Unlisted("", envStepLimit=10_000)
         steps = in_turns(
             turns,
@@ -70,7 +75,6 @@ def main() -> None:
             },
         )
         result["steps_per_s"] = summary(steps)
-        show("steps/s between resets", result["steps_per_s"])
         paths = {task.id: environment.gold_path(task) for task in tasks}
         episodes = in_turns(
             turns,
@@ -81,20 +85,23 @@ def main() -> None:
             },
         )
         result["episodes_per_min"] = summary(episodes)
-        show("solutions/min, resets included", result["episodes_per_min"])
         stock.close()
         unlisted.close()
-        result["memory_mb"] = memory(environment, tasks[0], 4 if arguments.quick else 16)
-        print(f"memory: {result['memory_mb']}", flush=True)
-        result["killed"] = killed(environment, tasks, paths, 8 if arguments.quick else EPISODES)
-        print(f"killed: {result['killed']}", flush=True)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "sciworld_speed.json").write_text(json.dumps(result, indent=1) + "\n")
+        result["memory_mb"] = memory(environment, tasks[0], args.further)
+        result["killed"] = killed(environment, tasks, paths, args.episodes)
+    rows = [
+        [what, name, rate["median"], rate["times_stock"]]
+        for what, key in (("steps/s between resets", "steps_per_s"), ("solutions/min, with resets", "episodes_per_min"))
+        for name, rate in result[key].items()
+    ]
+    text = table(["", "", "median", "times stock"], rows) + f"\n\nmemory: {result['memory_mb']}"
+    killed_once = {"episodes": args.episodes, "jvm_lost": 1, "lost_or_different": 0}
+    finish(args, result, text, {"with the JVM killed once, no episode is lost": result["killed"] == killed_once})
 
 
-def some_of_each_type(environment: SciWorld, count: int) -> list[Any]:
+def some_of_each_type(environment: SciWorld, args: Any) -> list[Any]:
     tasks = environment.tasks("train")
-    return [task for kind in TYPES for task in [task for task in tasks if task.kind == kind][:count]]
+    return [task for kind in args.types for task in [task for task in tasks if task.kind == kind][: args.each_type]]
 
 
 def in_turns(turns: int, contestants: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
@@ -216,19 +223,6 @@ def killed(environment: SciWorld, tasks: list[Any], paths: dict[str, tuple[str, 
     for session in sessions:
         session.close()
     return {"episodes": count, "jvm_lost": environment.simulators.restarts - before, "lost_or_different": different}
-
-
-def show(what: str, rates: dict[str, dict[str, float]]) -> None:
-    for name, rate in rates.items():
-        print(f"{what:32} {name:20} {rate['median']:10.1f} {rate['times_stock']:8.2f} x stock", flush=True)
-
-
-def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--sessions", type=int, help="sessions at once; one for each core by default, at least 2")
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"))
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -2,59 +2,74 @@
 
     python benchmarks/shop_speed.py
 
-Processor time, medians of several rounds with their range. The limits are a shop with a thousand tasks in a second, and
-10,000 steps a second, each then a tenth of a millisecond where a model takes milliseconds for one token.
+Processor time, medians of several rounds with their range. The limits are a thousand tasks in a second, and 10,000
+steps a second: a tenth of a millisecond each, where a model takes milliseconds for a token. There is no peer to compare
+with: the real WebShop is in `webshop_speed.py`. Checked as well: the same actions lead to equal observations and
+rewards again.
 """
 
 from __future__ import annotations
 
-import platform
 import random
-import statistics
 import time
 
+from common import arguments, finish, spread, table
 from eef_webshop.generated.pages import BUY
 from eef_webshop.generated.shop import Shop
 
-ROUNDS, TASKS, EPISODES, STEPS = 7, 1000, 400, 10
+from eef_framework import replay
+
+TASKS, STEPS = 1000, 10
+LIMITS = {"seconds until 1,000 tasks are there": 1.0, "steps/s, compact": 10_000.0, "steps/s, text": 10_000.0}
 
 
 def main() -> None:
-    """Measure and print a table."""
-    print(f"{platform.machine()}, Python {platform.python_version()}, {ROUNDS} rounds\n")
-    print("| generated shop | median | range | limit |")
-    print("|---|---|---|---|")
-    made = [_making_s() for _ in range(ROUNDS)]
-    print(f"| seconds until {TASKS:,} tasks are there | {_spread(made, '.2f')} | 1 |")
-    for mode in ("compact", "text"):
-        rates = [_steps_per_second(Shop(mode=mode), seed) for seed in range(ROUNDS)]
-        print(f"| steps/s, `{mode}` | {_spread(rates, ',.0f')} | 10,000 |")
+    quick = {"rounds": 2, "episodes": 40}
+    args = arguments(__doc__, quick, rounds=(7, "repetitions"), episodes=(400, "of each round and look"))
+    figures: dict[str, list[float]] = {name: [] for name in LIMITS}
+    different = 0
+    for seed in range(args.rounds):
+        figures["seconds until 1,000 tasks are there"].append(making_s())
+        for mode in ("compact", "text"):
+            rate, walks = steps_per_second(Shop(mode=mode), seed, args.episodes)
+            figures[f"steps/s, {mode}"].append(rate)
+            different += sum(not same_again(Shop(mode=mode), *walk) for walk in walks[:20])
+    report = {name: spread(values) | {"limit": LIMITS[name]} for name, values in figures.items()}
+    text = table(["generated shop", *report["steps/s, text"]], [[name, *row.values()] for name, row in report.items()])
+    checks = {"the same actions lead to equal states again": different == 0}
+    if not args.quick:
+        checks["1,000 tasks within a second"] = report["seconds until 1,000 tasks are there"]["median"] <= 1
+        checks["10,000 steps a second"] = min(report[f"steps/s, {m}"]["median"] for m in ("compact", "text")) >= 10_000
+    finish(args, {"figures": report, "different_on_replay": different}, text, checks)
 
 
-def _making_s() -> float:
+def making_s() -> float:
     began = time.process_time()
     assert len(Shop().tasks("train")[:TASKS]) == TASKS
     return time.process_time() - began
 
 
-def _steps_per_second(shop: Shop, seed: int) -> float:
-    """Time steps of random walks, the listing of actions and the opening of the sessions included."""
-    rng, steps = random.Random(seed), 0
+def steps_per_second(shop: Shop, seed: int, episodes: int) -> tuple[float, list]:
+    """Time steps of random walks, listing actions and opening sessions included. Returns the rate and the walks."""
+    rng, steps, walks = random.Random(seed), 0, []
     tasks = shop.tasks("train")[:50]
     began = time.process_time()
-    for _ in range(EPISODES):
+    for _ in range(episodes):
         session = shop.open(rng.choice(tasks))
         session.step(f"search[{session.goal.query}]")
         for _ in range(STEPS):
             others = [action for action in session.observation.actions if action != BUY]
             session.step(rng.choice(others or ["search[mug]"]))
         steps += len(session.steps)
+        walks.append((session.task, session.initial, session.steps))
         session.close()
-    return steps / (time.process_time() - began)
+    return steps / (time.process_time() - began), walks
 
 
-def _spread(values: list[float], form: str) -> str:
-    return f"{statistics.median(values):{form}} | {min(values):{form}} to {max(values):{form}}"
+def same_again(shop: Shop, task, initial, steps) -> bool:
+    """Tell whether another shop shows and pays the same."""
+    with replay(shop, task, initial, steps) as session:  # raises where an observation differs
+        return session.steps == steps
 
 
 if __name__ == "__main__":

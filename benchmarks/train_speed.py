@@ -1,4 +1,4 @@
-"""Our trainer beside TRL's SFTTrainer: same model, data, order, batches and settings; tokens per second and loss.
+"""Does our trainer learn what TRL's SFTTrainer learns, and how fast? Same model, data, order, batches and settings.
 
 The data are a scripted shopper's whole episodes on the generated shop, as they fall: of mixed length, with loss on the
 agent's turns. Both train in float32, from the same weights, on the same examples in the same order, so that their
@@ -7,69 +7,82 @@ computes logits only where something is learnt. The same with examples packed on
 between neighbours, says whether sorting by length is the better way. Rounds take turns with all of these, so that what
 else the machine does hits them all. Prints a table, writes JSON.
 
-    python benchmarks/train_speed.py --model FOLDER [--steps 4] [--rounds 2]
+    python benchmarks/train_speed.py --model FOLDER
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
-import os
 import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
+
+from common import arguments, finish, skip, table
 
 from eef_framework.rollout import demonstrations
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 RATE, CLIP = 1e-4, 1.0
 ROOM = 1024
 """Largest piece of a step in our trainer, in tokens; its default on a processor."""
+SIZES = {"vocabulary": 49152, "hidden": 256, "layers": 8}
+QUICK_SIZES = {"vocabulary": 512, "hidden": 32, "layers": 2}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, help="folder of a model; a small one with random weights if left out")
-    parser.add_argument("--steps", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--mode", choices=("compact", "text"), default="compact", help="look of the shop's pages")
-    parser.add_argument("--max-tokens", type=int, default=2048, help="longest example")
-    parser.add_argument("--per-device", type=int, nargs="+", default=[1, 4], help="sizes of TRL's pieces")
-    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--out", type=Path, default=Path("runs/train-speed.json"))
-    arguments = parser.parse_args()
+    args = arguments(
+        __doc__,
+        {"steps": 2, "rounds": 1, "batch_size": 4, "per_device": [4], "max_tokens": 512},
+        model=(None, "folder of a model; a small one with random weights if left out", Path),
+        steps=(4, "optimisation steps"),
+        rounds=(2, "medians are of"),
+        batch_size=(16, "examples a step"),
+        mode=("compact", "look of the shop's pages, compact or text"),
+        max_tokens=(2048, "longest example"),
+        per_device=([1, 4], "sizes of TRL's pieces"),
+        precision=("float32", "float32 or bfloat16"),
+    )
+    try:
+        import trl  # noqa: F401 - the peer
+    except ImportError:
+        skip("TRL isn't installed: pip install -e '.[test]'")
     with tempfile.TemporaryDirectory() as scratch:
-        report = compare(arguments, Path(scratch))
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(report, indent=2))
-    print(as_text(report))
+        report = compare(args, Path(scratch))
+    ways = report["ways"]
+    trl_losses = next(row["losses"] for way, row in ways.items() if way.startswith("TRL"))
+    tolerance = 2e-4 if args.precision == "float32" else 2e-2
+    checks = {
+        f"{way}: TRL's losses within {tolerance:g}": len(row["losses"]) == args.steps
+        and all(abs(a - b) <= tolerance for a, b in zip(row["losses"], trl_losses, strict=True))
+        for way, row in ways.items()
+        if way.startswith("ours")
+    }
+    finish(args, report, as_text(report), checks)
 
 
-def compare(arguments: argparse.Namespace, scratch: Path) -> dict:
+def compare(args: Any, scratch: Path) -> dict:
     """Train with each in turn, as often as there are rounds."""
-    episodes = trajectories(4 * arguments.steps * arguments.batch_size, arguments.mode)
-    model = arguments.model or small_model(episodes, scratch / "model")
-    prepared = tokens_of(episodes, model, arguments.max_tokens)
-    order = in_order(prepared, arguments.batch_size, arguments.steps)
+    episodes = trajectories(4 * args.steps * args.batch_size, args.mode)
+    model = args.model or small_model(episodes, scratch / "model", QUICK_SIZES if args.quick else SIZES)
+    prepared = tokens_of(episodes, model, args.max_tokens)
+    order = in_order(prepared, args.batch_size, args.steps)
     rows: dict[str, list[dict]] = {}
-    for number in range(arguments.rounds):
-        for size in arguments.per_device:
+    for number in range(args.rounds):
+        for size in args.per_device:
             way = rows.setdefault(f"TRL, {size} at once", [])
-            way.append(theirs(model, order, arguments, size, scratch / f"trl-{number}-{size}"))
+            way.append(theirs(model, order, args, size, scratch / f"trl-{number}-{size}"))
         for way, packs in (("ours", False), ("ours, packed", True)):
-            rows.setdefault(way, []).append(ours(model, order, arguments, scratch / f"{way}-{number}", packs))
+            rows.setdefault(way, []).append(ours(model, order, args, scratch / f"{way}-{number}", packs))
     lengths = sorted(len(example.ids) for example in order)
     return {
-        "model": str(arguments.model or "small"),
+        "model": str(args.model or "small"),
         "examples": len(order),
         "length": {"shortest": lengths[0], "median": lengths[len(lengths) // 2], "longest": lengths[-1]},
         "tokens": sum(lengths),
         "learnt": sum(len(example.places) for example in order),
-        "padding": padding(order, arguments),
-        "precision": arguments.precision,
+        "padding": padding(order, args),
+        "precision": args.precision,
         "ways": {way: summary(runs) for way, runs in rows.items()},
     }
 
@@ -86,7 +99,7 @@ def trajectories(count: int, mode: str) -> list:
     return asyncio.run(collect())
 
 
-def small_model(episodes: list, folder: Path) -> Path:
+def small_model(episodes: list, folder: Path, sizes: dict[str, int]) -> Path:
     """Make a model of 30 million weights with random values, two thirds of them in a vocabulary as large as usual."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -98,10 +111,10 @@ def small_model(episodes: list, folder: Path) -> Path:
     TinyModel().build([(Message(role="user", content=words),)], folder, 0)
     size = len(load_tokenizer(folder))
     config = LlamaConfig(
-        vocab_size=max(size, 49152),
-        hidden_size=256,
-        intermediate_size=768,
-        num_hidden_layers=8,
+        vocab_size=max(size, sizes["vocabulary"]),
+        hidden_size=sizes["hidden"],
+        intermediate_size=3 * sizes["hidden"],
+        num_hidden_layers=sizes["layers"],
         num_attention_heads=8,
         num_key_value_heads=4,
         tie_word_embeddings=True,
@@ -137,16 +150,16 @@ def steps_of(order: list, batch_size: int) -> list[list]:
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
-def padding(order: list, arguments: argparse.Namespace) -> float:
+def padding(order: list, args: Any) -> float:
     """Return the share of padding in the pieces that our trainer cuts: what packing could save at most."""
     from eef_framework.training.batches import pieces
 
-    cut = [piece for step in steps_of(order, arguments.batch_size) for piece in pieces(step, ROOM)]
+    cut = [piece for step in steps_of(order, args.batch_size) for piece in pieces(step, ROOM)]
     padded = sum(len(piece) * max(len(example.ids) for example in piece) for piece in cut)
     return 1 - sum(len(example.ids) for example in order) / padded
 
 
-def ours(model: Path, order: list, arguments: argparse.Namespace, scratch: Path, packs: bool) -> dict:
+def ours(model: Path, order: list, args: Any, scratch: Path, packs: bool) -> dict:
     """Train with our loop, and take its time without loading and saving."""
     from eef_framework.records import Checkpoint
     from eef_framework.training.loop import Training
@@ -154,22 +167,22 @@ def ours(model: Path, order: list, arguments: argparse.Namespace, scratch: Path,
 
     settings = SftTrainer(
         learning_rate=RATE,
-        batch_size=arguments.batch_size,
-        steps=arguments.steps,
+        batch_size=args.batch_size,
+        steps=args.steps,
         warmup=0.0,
         max_batch_tokens=ROOM,
         max_grad_norm=CLIP,
         device="cpu",
-        precision=arguments.precision,
+        precision=args.precision,
         trackers=(),
         packing=packs,
     )
     training = Training(settings, order, Checkpoint(path=model), scratch, 0)
-    training._batches = iter(steps_of(order, arguments.batch_size))  # the order is fixed outside, for all
-    return timed(lambda: [training.advance()["loss"] for _ in range(arguments.steps)], order)
+    training._batches = iter(steps_of(order, args.batch_size))  # the order is fixed outside, for all
+    return timed(lambda: [training.advance()["loss"] for _ in range(args.steps)], order)
 
 
-def theirs(model: Path, order: list, arguments: argparse.Namespace, size: int, scratch: Path) -> dict:
+def theirs(model: Path, order: list, args: Any, size: int, scratch: Path) -> dict:
     """Train with TRL, and take its time without loading and saving."""
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, TrainerCallback
@@ -196,15 +209,15 @@ def theirs(model: Path, order: list, arguments: argparse.Namespace, size: int, s
         args=SFTConfig(
             output_dir=str(scratch),
             per_device_train_batch_size=size,
-            gradient_accumulation_steps=arguments.batch_size // size,
-            max_steps=arguments.steps,
+            gradient_accumulation_steps=args.batch_size // size,
+            max_steps=args.steps,
             learning_rate=RATE,
             lr_scheduler_type="cosine",
             warmup_steps=0,
             weight_decay=0.0,
             max_grad_norm=CLIP,
             optim="adamw_torch_fused",
-            bf16=arguments.precision == "bfloat16",
+            bf16=args.precision == "bfloat16",
             gradient_checkpointing=False,
             train_sampling_strategy="sequential",
             max_length=None,
@@ -246,16 +259,17 @@ def as_text(report: dict) -> str:
     ours = report["ways"]["ours"]
     best = max(row["tokens_per_s"] for way, row in report["ways"].items() if way.startswith("TRL"))
     best_cpu = max(row["tokens_per_cpu_s"] for way, row in report["ways"].items() if way.startswith("TRL"))
+    rows = [
+        [way, row["tokens_per_s"], f"{row['lowest']:.0f}-{row['highest']:.0f}", row["tokens_per_cpu_s"], losses]
+        for way, row in report["ways"].items()
+        for losses in [" ".join(f"{loss:.4f}" for loss in row["losses"])]
+    ]
     lines = [
         f"{report['model']}, {report['precision']}: {report['examples']} examples of {length['shortest']} to "
-        f"{length['longest']} tokens (median {length['median']}), {report['learnt']} of {report['tokens']} learnt; "
-        f"{100 * report['padding']:.1f} % padding in our pieces",
-        f"{'way':<16} {'tokens/s':>9} {'range':>13} {'per CPU-s':>10}  loss by step",
+        f"{length['longest']} tokens (median {length['median']}), {report['learnt']} of {report['tokens']} learned; "
+        f"{100 * report['padding']:.1f} % padding in our pieces\n",
+        table(["way", "tokens/s", "range", "per processor second", "loss by step"], rows) + "\n",
     ]
-    for way, row in report["ways"].items():
-        spread = f"{row['lowest']:.0f}-{row['highest']:.0f}"
-        losses = " ".join(f"{loss:.4f}" for loss in row["losses"])
-        lines.append(f"{way:<16} {row['tokens_per_s']:>9.0f} {spread:>13} {row['tokens_per_cpu_s']:>10.0f}  {losses}")
     ratio, ratio_cpu = ours["tokens_per_s"] / best, ours["tokens_per_cpu_s"] / best_cpu
     lines.append(f"ours / TRL's best: {ratio:.2f} by the clock, {ratio_cpu:.2f} by CPU time")
     return "\n".join(lines)

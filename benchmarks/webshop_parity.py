@@ -1,57 +1,62 @@
-"""Does the environment `webshop` show and score what the reference WebShop shows and scores?
+"""Does the environment `webshop` show, score and rank as the reference WebShop does?
 
 Replays recordings of the reference text environment (princeton-nlp/WebShop): in each mode observation, actions, reward,
-end and reward breakdown of every step are compared, and the goals with those of the reference.
-Prints what was compared and what was equal, with the first differences; writes JSON.
+end and reward breakdown of every step are compared, the goals with those of the reference, and rankings with those of
+its Lucene: the top 10, the top 50, and scores within 1e-4 (relative). All have to be equal, of the top 50 99 %.
 
-    python benchmarks/webshop_parity.py ../shared/data/webshop-1k
-
-Other recordings in the same format are replayed with `--episodes FILE`; `--goals human` if they were made so.
+    python benchmarks/webshop_parity.py
+    python benchmarks/webshop_parity.py --episodes FILE --goals human      # other recordings in the same format
 """
 
 from __future__ import annotations
 
-import argparse
-import gzip
-import json
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from common import arguments, finish, read_json, shared_data, table
+from eef_webshop.data import Catalogue, prepare
 from eef_webshop.site.environment import WebShop
 from eef_webshop.site.goals import Goal
 
 MODES = {"text": "observation", "text_rich": "observation_rich"}
 DIFFERENCES = 5
+LARGEST_ERROR = 1e-4
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="official files, or a prepared store")
-    parser.add_argument("--episodes", type=Path, help="recordings (default: reference_episodes.jsonl.gz of the data)")
-    parser.add_argument("--reference-goals", type=Path, help="goals (default: reference_goals.json.gz of the data)")
-    parser.add_argument("--goals", default="synthetic", choices=("synthetic", "human"))
-    parser.add_argument("--quick", action="store_true", help="every tenth episode")
-    parser.add_argument("--out", type=Path, default=Path("runs/webshop-parity/summary.json"))
-    arguments = parser.parse_args()
-    episodes = list(read(arguments.episodes or arguments.data / "reference_episodes.jsonl.gz"))
-    report = {"episodes": len(episodes[:: 10 if arguments.quick else 1])}
+    args = arguments(
+        __doc__,
+        {"every": 10},
+        data=(None, "official files, or a prepared store; the 1,000 products of the shared data", Path),
+        episodes=(None, "recordings; those of the data", Path),
+        goals=("synthetic", "which goals the recordings were made with, synthetic or human"),
+        every=(1, "compare every so many-th episode"),
+    )
+    data = args.data or shared_data("webshop-1k")
+    episodes = read_json(args.episodes or data / "reference_episodes.jsonl.gz")[:: args.every]
+    report: dict = {"episodes": len(episodes)}
     for mode, column in MODES.items():
-        shop = WebShop(data=arguments.data, mode=mode, goals=arguments.goals, max_steps=None)
-        report[mode] = compare(shop, episodes[:: 10 if arguments.quick else 1], column)
-    expected = arguments.reference_goals or arguments.data / "reference_goals.json.gz"
-    if expected.is_file() and arguments.goals == "synthetic":
-        report["goals"] = compare_goals(shop, json.loads(gzip.decompress(expected.read_bytes())))
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(report, indent=2, ensure_ascii=False))
-    print(as_text(report))
-
-
-def read(path: Path) -> Iterator[dict]:
-    """Yield recorded episodes from JSON lines, plain or compressed."""
-    content = path.read_bytes()
-    text = gzip.decompress(content) if path.suffix == ".gz" else content
-    return (json.loads(line) for line in text.decode().splitlines() if line.strip())
+        shop = WebShop(data=data, mode=mode, goals=args.goals, max_steps=None)
+        report[mode] = compare(shop, episodes, column)
+    if (expected := data / "reference_goals.json.gz").is_file() and args.goals == "synthetic":
+        report["goals"] = compare_goals(shop, read_json(expected))
+    if (expected := data / "reference_rankings.json.gz").is_file():
+        report["rankings"] = compare_rankings(data, read_json(expected))
+    parts = {name: part for name, part in report.items() if name != "episodes"}
+    rows = [
+        [name, what, part["equal"][what], compared, 100 * part["equal"][what] / max(compared, 1)]
+        for name, part in parts.items()
+        for what, compared in part["compared"].items()
+    ]
+    lines = [f"{len(episodes)} recorded episodes", "", table(["", "", "equal", "of", "%"], rows)]
+    for difference in (each for part in parts.values() for each in part["differences"]):
+        lines.append(f"{difference['where']}: {difference['what']}")
+        lines += [f"  {side} {str(difference[side])[:300]!r}" for side in ("expected", "actual")]
+    checks = {f"{name}, {what}: equal": share >= (99 if what == "top 50" else 100) for name, what, _, _, share in rows}
+    checks["something was compared"] = all(compared for *_, compared, _ in rows)
+    finish(args, report, "\n".join(lines), checks)
 
 
 def compare(shop: WebShop, episodes: list[dict], column: str) -> dict:
@@ -119,22 +124,25 @@ def as_recorded(goal: Goal) -> dict:
     }
 
 
-def as_text(report: dict) -> str:
-    """Return the report as a table."""
-    lines = [f"{report['episodes']} recorded episodes", ""]
-    for name, part in report.items():
-        if name == "episodes":
-            continue
-        for what, compared in part["compared"].items():
-            equal = part["equal"][what]
-            lines.append(
-                f"{name:10} {what:20} {equal:6} of {compared:6} equal ({100 * equal / max(compared, 1):.2f} %)"
-            )
-        for difference in part["differences"]:
-            lines.append(f"    {difference['where']}: {difference['what']}")
-            lines.append(f"      expected {str(difference['expected'])[:300]!r}")
-            lines.append(f"      actual   {str(difference['actual'])[:300]!r}")
-    return "\n".join(lines)
+def compare_rankings(data: Path, recorded: list[dict]) -> dict:
+    """Compare rankings, and the scores of what both found."""
+    equal, error = Counter(), 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(data, Path(folder) / "store", nouns="none")
+        catalogue = Catalogue.open(Path(folder) / "store")
+        for entry in recorded:
+            found = {catalogue.asin(index): score for index, score in catalogue.ranked(entry["query"])}
+            for count in (10, 50):
+                equal[f"top {count}"] += list(found)[:count] == [asin for asin, _ in entry["hits"][:count]]
+            errors = [abs(found[asin] - score) / score for asin, score in entry["hits"] if asin in found]
+            equal["scores"] += max(errors, default=0.0) <= LARGEST_ERROR
+            error = max([error, *errors])
+    return {
+        "compared": dict.fromkeys(equal, len(recorded)),
+        "equal": dict(equal),
+        "differences": [],
+        "largest_relative_error_of_a_score": error,
+    }
 
 
 if __name__ == "__main__":

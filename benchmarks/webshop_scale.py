@@ -6,28 +6,29 @@ those of real products; a filler brings the files to their official size of abou
 preparation (wall and processor time, peak memory with child processes), opening, memory after 1,000 episodes in one and
 in two processes, search times over queries that people typed, and whether the ranking equals an exhaustive BM25's.
 
-    python benchmarks/webshop_scale.py --data ../shared/data/webshop-1k --work /tmp/scale
-    python benchmarks/webshop_scale.py --products 20000 --quick
+    python benchmarks/webshop_scale.py              # 5.7 GB of files, an hour; --keep to use them and the store again
+    python benchmarks/webshop_scale.py --products 20000
 """
 
 from __future__ import annotations
 
-import argparse
-import gzip
 import json
 import multiprocessing
 import os
 import random
 import resource
 import shutil
-import sys
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
-FULL = 1_180_000
+from common import arguments, finish, read_json, shared_data, table
+
 LIMITS = {
     "prepare_s": 1800.0,
     "prepare_peak_gb": 4.0,
@@ -38,47 +39,38 @@ LIMITS = {
     "search_p99_ms": 60.0,
 }
 OFFICIAL_BYTES = 4400
+SPAWN = multiprocessing.get_context("spawn")
 
 
 def main() -> None:
-    arguments = parsed()
-    arguments.work.mkdir(parents=True, exist_ok=True)
-    store = arguments.work / "store"
-    figures = {"products": arguments.products}
-    if not arguments.keep or not store.exists():
-        figures |= made_and_prepared(arguments, store)
-    figures |= in_fresh_process(measured, store, arguments)
-    figures |= two_processes(store, arguments)
-    if not arguments.keep:
-        shutil.rmtree(arguments.work)
-    missed = [name for name, limit in LIMITS.items() if figures.get(name, 0.0) > limit]
-    missed += ["equal_rankings"] if figures["equal_rankings"] < figures["compared_rankings"] else []
-    for name, value in figures.items():
-        limit = f"   (<= {LIMITS[name]:g})" if name in LIMITS else ""
-        print(f"{name:28} {value:>14,.3f}{limit}" if isinstance(value, float) else f"{name:28} {value!s:>14}{limit}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2))
-    if missed:
-        sys.exit(f"missed: {', '.join(missed)}")
-
-
-def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/webshop-1k"), help="the 1,000 real products")
-    parser.add_argument("--work", type=Path, default=Path("runs/webshop-scale"), help="folder for files and store")
-    parser.add_argument("--products", type=int, default=FULL)
-    parser.add_argument("--jobs", type=int, default=None, help="processes that prepare; default: the command's own")
-    parser.add_argument("--episodes", type=int, default=1000)
-    parser.add_argument(
-        "--compared", type=int, default=60, help="queries whose ranking is compared with an exhaustive one"
+    args = arguments(
+        __doc__,
+        {"products": 2000, "episodes": 20, "compared": 20},
+        data=(None, "the 1,000 real products; those of the shared data", Path),
+        products=(1_180_000, "how many to make"),
+        jobs=(None, "processes that prepare; the command's own choice", int),
+        episodes=(1000, "played in each process"),
+        compared=(60, "queries whose ranking is compared with an exhaustive one"),
+        keep=(False, "keep files and store, and use those that are there"),
     )
-    parser.add_argument("--quick", action="store_true", help="100 episodes, 20 queries compared")
-    parser.add_argument("--keep", action="store_true", help="keep files and store, and use those that are there")
-    parser.add_argument("--json", type=Path, default=None)
-    arguments = parser.parse_args()
-    if arguments.quick:
-        arguments.episodes, arguments.compared = 100, 20
-    return arguments
+    args.data = args.data or shared_data("webshop-1k")
+    args.folder.mkdir(parents=True, exist_ok=True)
+    store = args.folder / "store"
+    figures = {"products": args.products}
+    if not args.keep or not store.exists():
+        figures |= made_and_prepared(args, store)
+    figures |= in_fresh_process(measured, store, args)
+    figures |= two_processes(store, args)
+    if not args.keep:
+        shutil.rmtree(args.folder)
+    checks = {
+        "rankings equal an exhaustive BM25's": figures["equal_rankings"] == figures["compared_rankings"] > 0,
+        "every product was prepared": figures.get("prepared_products", args.products) == args.products,
+    }
+    if not args.quick:
+        checks |= {f"{name} <= {limit:g}": figures.get(name, 0.0) <= limit for name, limit in LIMITS.items()}
+    rows = [[name, value, LIMITS.get(name, "")] for name, value in figures.items()]
+    finish(args, figures, table(["", "", "limit"], rows), checks)
 
 
 # --- the catalogue -------------------------------------------------------------------------------------------------
@@ -118,9 +110,9 @@ def novel(draw: random.Random) -> str:
 
 def write_catalogue(data: Path, folder: Path, count: int) -> None:
     """Write the three official files."""
-    products = read_gz(data / "items_shuffle_1000.json.gz")
-    extras = read_gz(data / "items_ins_v2_1000.json.gz")
-    human = [entry for entries in read_gz(data / "items_human_ins.json.gz").values() for entry in entries]
+    products = read_json(data / "items_shuffle_1000.json.gz")
+    extras = read_json(data / "items_ins_v2_1000.json.gz")
+    human = [entry for entries in read_json(data / "items_human_ins.json.gz").values() for entry in entries]
     chains, draw = Chains(products), random.Random(233)
     folder.mkdir(parents=True, exist_ok=True)
     asins = [f"B0{number:08X}" for number in draw.sample(range(16**8), count)]
@@ -154,23 +146,18 @@ def imitated(chains: Chains, draw: random.Random, base: dict, asin: str) -> dict
     }
 
 
-def read_gz(path: Path):
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        return json.load(file)
-
-
-def made_and_prepared(arguments: argparse.Namespace, store: Path) -> dict:
-    source = arguments.work / "source"
+def made_and_prepared(args: Any, store: Path) -> dict:
+    source = args.folder / "source"
     if not source.exists():
-        print(f"writing {arguments.products:,} products ...", flush=True)
-        part = arguments.work / "source.part"
+        print(f"writing {args.products:,} products ...", flush=True)
+        part = args.folder / "source.part"
         shutil.rmtree(part, ignore_errors=True)
-        write_catalogue(arguments.data, part, arguments.products)
+        write_catalogue(args.data, part, args.products)
         part.rename(source)
     size = sum(path.stat().st_size for path in source.iterdir())
     shutil.rmtree(store, ignore_errors=True)
     print(f"preparing {size / 1e9:.2f} GB ...", flush=True)
-    figures = in_fresh_process(prepared, source, store, arguments.jobs)
+    figures = in_fresh_process(prepared, source, store, args.jobs)
     return {"source_gb": size / 1e9} | figures
 
 
@@ -232,30 +219,30 @@ class MemoryWatch:
 # --- the store -----------------------------------------------------------------------------------------------------
 
 
-def measured(store: Path, arguments: argparse.Namespace) -> dict:
+def measured(store: Path, args: Any) -> dict:
     from eef_webshop.data import Catalogue
 
     began = time.perf_counter()
     catalogue = Catalogue.open(store)
     catalogue.product(0)
     opened = time.perf_counter() - began
-    played, _environment = episodes(store, arguments, seed=1)
+    played, _environment = episodes(store, args, seed=1)
     resident = memory()
     return {
         "open_s": opened,
         **played,
         "resident_gb": resident["rss"] / 1e9,
         "resident_private_gb": resident["private"] / 1e9,
-        **search_times(catalogue, arguments),
-        **compared(catalogue, arguments),
+        **search_times(catalogue, args),
+        **compared(catalogue, args),
     }
 
 
-def queries_of(arguments: argparse.Namespace) -> list[str]:
-    return [entry["query"] for entry in read_gz(arguments.data / "reference_rankings.json.gz")]
+def queries_of(args: Any) -> list[str]:
+    return [entry["query"] for entry in read_json(args.data / "reference_rankings.json.gz")]
 
 
-def episodes(store: Path, arguments: argparse.Namespace, seed: int) -> tuple[dict, object]:
+def episodes(store: Path, args: Any, seed: int) -> tuple[dict, object]:
     """Play episodes on human goals: two searches, two pages of results, two products, one of them bought.
 
     Returns the figures, and the environment, whose memory is to be measured.
@@ -267,7 +254,7 @@ def episodes(store: Path, arguments: argparse.Namespace, seed: int) -> tuple[dic
     tasks = environment.tasks("train")
     environment.open(tasks[0])
     ready, steps, began = time.perf_counter() - began, 0, time.perf_counter()
-    for _ in range(arguments.episodes):
+    for _ in range(args.episodes):
         session = environment.open(tasks[draw.randrange(len(tasks))])
         words = session.task.instruction.split()
         for action in ("search", "click[next >]", "product", "search", "product", "click[buy now]"):
@@ -280,7 +267,7 @@ def episodes(store: Path, arguments: argparse.Namespace, seed: int) -> tuple[dic
             steps += 1
     figures = {
         "environment_ready_s": ready,
-        "episodes": arguments.episodes,
+        "episodes": args.episodes,
         "episode_steps_per_s": steps / (time.perf_counter() - began),
     }
     return figures, environment
@@ -290,9 +277,9 @@ def is_product(action: str) -> bool:
     return action.startswith("click[b") and len(action) == len("click[b012345678]")
 
 
-def search_times(catalogue, arguments: argparse.Namespace) -> dict:
+def search_times(catalogue, args: Any) -> dict:
     """Time distinct queries, none of them answered from the cache: whole ones, and parts of them."""
-    draw, queries = random.Random(2), queries_of(arguments)
+    draw, queries = random.Random(2), queries_of(args)
     parts = []
     for query in queries:
         words = query.split()
@@ -315,11 +302,11 @@ def search_times(catalogue, arguments: argparse.Namespace) -> dict:
     }
 
 
-def compared(catalogue, arguments: argparse.Namespace) -> dict:
+def compared(catalogue, args: Any) -> dict:
     """Compare rankings with those of all documents scored one term after the other and sorted."""
     import numpy as np
 
-    queries = random.Random(3).sample(queries_of(arguments), min(arguments.compared, 150))
+    queries = random.Random(3).sample(queries_of(args), min(args.compared, 150))
     precedence = np.array([catalogue.asin(index) for index in range(len(catalogue))]).argsort().argsort()
     equal = 0
     for query in queries:
@@ -337,39 +324,26 @@ def memory() -> dict:
     return {"rss": info.rss, "pss": info.pss, "private": info.uss}
 
 
-def two_processes(store: Path, arguments: argparse.Namespace) -> dict:
+def two_processes(store: Path, args: Any) -> dict:
     """Let two processes play at the same time, and add their shares of the memory while both are there."""
-    context = multiprocessing.get_context("spawn")
-    barrier, results = context.Barrier(2), context.Queue()
-    pair = [context.Process(target=one_of_two, args=(store, arguments, seed, barrier, results)) for seed in (4, 5)]
-    for process in pair:
-        process.start()
-    total = sum(results.get() for _ in pair)
-    for process in pair:
-        process.join()
-    return {"two_processes_gb": total / 1e9}
+    with multiprocessing.Manager() as manager, ProcessPoolExecutor(2, SPAWN) as pool:
+        barrier = manager.Barrier(2, timeout=3600)
+        shares = [pool.submit(one_of_two, store, args, seed, barrier) for seed in (4, 5)]
+        return {"two_processes_gb": sum(share.result() for share in shares) / 1e9}
 
 
-def one_of_two(store: Path, arguments: argparse.Namespace, seed: int, barrier, results) -> None:
-    _, _environment = episodes(store, arguments, seed)
+def one_of_two(store: Path, args: Any, seed: int, barrier: Any) -> int:
+    _, _environment = episodes(store, args, seed)
     barrier.wait()
     share = memory()["pss"]
     barrier.wait()
-    results.put(share)
+    return share
 
 
-def in_fresh_process(work, *arguments) -> dict:
+def in_fresh_process(work: Callable[..., dict], *given: object) -> dict:
     """Run a function in a process of its own, so that nothing else counts towards its memory."""
-    results = multiprocessing.get_context("spawn").Queue()
-    process = multiprocessing.get_context("spawn").Process(target=reported, args=(work, arguments, results))
-    process.start()
-    figures = results.get()
-    process.join()
-    return figures
-
-
-def reported(work, arguments, results) -> None:
-    results.put(work(*arguments))
+    with ProcessPoolExecutor(1, SPAWN) as pool:
+        return pool.submit(work, *given).result()
 
 
 if __name__ == "__main__":

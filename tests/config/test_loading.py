@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import ClassVar
 
@@ -7,7 +8,7 @@ import yaml
 from eef_framework.config.loading import components, load_config, read_recipe
 from eef_framework.errors import ConfigError, EefError, UnknownName
 from eef_framework.interfaces import Attributor
-from eef_framework.pipeline import RunContext
+from eef_framework.pipeline import RunContext, variants
 from eef_framework.plugins import Plugin, load_plugins
 from eef_framework.records import Observation, Step, Task, Trajectory
 
@@ -254,6 +255,22 @@ RECIPES = sorted((Path(__file__).parents[2] / "eef_framework" / "recipes").glob(
 def test_every_recipe_that_ships_is_in_order(path):
     overrides = [] if path.stem == "demo" else ["environment=shop", "expert=shopper"]
     assert load_config(path.stem, overrides, {}, load_plugins(environ={})).method
+
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.mark.parametrize("path", sorted((BENCHMARKS / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_configuration_of_the_benchmarks_is_in_order(path):
+    assert load_config(str(path), [], {}, load_plugins(environ={})).method
+
+
+def test_every_ablation_of_the_benchmarks_is_another_method():
+    paths = sorted((BENCHMARKS / "ablations").glob("*.yaml"))
+    registry = load_plugins(environ={})
+    config = load_config("demo", [f"baselines={json.dumps([str(path) for path in paths])}"], {}, registry)
+    methods = {variant.method for variant in variants(config, registry)}
+    assert len(methods) == len(paths) + 1 > 1
 
 
 def test_shots_can_be_a_file_of_episodes_which_the_configuration_then_holds(load, tmp_path):
