@@ -37,7 +37,7 @@ def describe(difference: Difference) -> str:
     second = second or "the other"
     estimate = difference.success
     points = f"{abs(estimate.mean) * 100:.1f} points"
-    evidence = f"95 % interval {_points(estimate.low)} to {_points(estimate.high)}, {estimate.n} tasks"
+    evidence = f"95 % interval {_points(estimate.low)} to {_points(estimate.high)}, {plural(estimate.n, 'task')}"
     match outcome(difference):
         case "ahead":
             return f"{first} beats {second} by {points} of success ({evidence})."
@@ -70,6 +70,11 @@ def count(value: float) -> str:
         if abs(value) >= size:
             return f"{value / size:.1f}{suffix}"
     return f"{value:.0f}"
+
+
+def plural(number: int, thing: str) -> str:
+    """Write a number of things: `1 task`, `1,200 tasks`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
@@ -109,9 +114,11 @@ def _title(metrics: RunMetrics) -> str:
     evaluations = [row.evaluation for row in metrics.rows]
     sizes = sorted({evaluation.episodes for evaluation in evaluations}) or [0]
     tasks = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else f"{sizes[0]}"
+    noun = "task" if sizes[-1] == 1 else "tasks"
     splits = "/".join(sorted({evaluation.split for evaluation in evaluations}))
     lost = sum(evaluation.errors for evaluation in evaluations)
-    title = f"{' '.join(filter(None, (tasks, splits)))} tasks; success: reward >= {metrics.threshold:g}; 95 % intervals"
+    which = " ".join(filter(None, (tasks, splits, noun)))
+    title = f"{which}; success: reward >= {metrics.threshold:g}; 95 % intervals"
     return title + (f"; {lost} episodes lost to errors, counted as failures" if lost else "")
 
 

@@ -74,12 +74,10 @@ def _losses(source: Source) -> Iterator[Element]:
     curves = [(training, points) for training, points in curves if points]
     if not curves:
         return
-    highest = max((y for _, points in curves for _, y in points if abs(y) < float("inf")), default=1.0) or 1.0
     charts = [
-        loss_chart(training.label, points, highest, _prepared(source.preparation(training)))
-        for training, points in curves
+        loss_chart(training.label, points, _prepared(source.preparation(training))) for training, points in curves
     ]
-    lead: list[Child] = ["The ", term("loss"), " of every training, all on the same scale."]
+    lead: list[Child] = ["The ", term("loss"), " of every training, each on a scale of its own."]
     yield section("losses", "Training", lead, tag("div", charts, class_="charts"))
 
 

@@ -60,22 +60,24 @@ def line_chart(
     return tag("figure", tag("figcaption", title), _legend(lines), svg, table, class_="chart")
 
 
-def loss_chart(title: str, points: Sequence[tuple[float, float]], highest: float, note: str = "") -> Element:
+def loss_chart(title: str, points: Sequence[tuple[float, float]], note: str = "") -> Element:
     """Draw a loss over training steps.
 
     Args:
         title: which training.
         points: (step, loss), at least one.
-        highest: top of the vertical axis, to make several charts comparable.
         note: what else to say about the training.
     """
     points = [(x, y) for x, y in points if math.isfinite(y)]
     shown = _thinned(points, 150)
     last = max((x for x, _ in points), default=1) or 1
+    # Outliers of the first steps would press the rest of the curve flat: the mean of a group is what is drawn.
+    low, high = min((y for _, y in shown), default=0.0), max((y for _, y in shown), default=1.0)
+    low, high = (low, high) if high > low else (low - 0.5, low + 0.5)
     svg = _canvas(f"{title}: training loss over {last:g} steps")
-    _vertical_axis(svg, [(k / 4, f"{highest * k / 4:.2g}") for k in range(5)])
+    _vertical_axis(svg, [(k / 4, f"{low + (high - low) * k / 4:.3g}") for k in range(5)])
     path = " ".join(
-        f"{LEFT + x / last * (WIDTH - LEFT - RIGHT):.1f},{_down(min(y / highest, 1)):.1f}" for x, y in shown
+        f"{LEFT + x / last * (WIDTH - LEFT - RIGHT):.1f},{_down((y - low) / (high - low)):.1f}" for x, y in shown
     )
     svg.append(tag("polyline", points=path, class_="loss"))
     for x, anchor in ((0, "start"), (last, "end")):

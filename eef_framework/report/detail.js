@@ -23,7 +23,7 @@ async function open(number) {
   const given = from ? from.attributions.filter((a) => own && a.training === training) : linked.attributions;
   const judged = given.map((a) =>
     ({ ...a, segments: withoutGaps(a.segments, found.steps.length), probes: withStart(a, number) }));
-  draw(number, found, linked, judged, judged.length - 1);
+  draw(number, found, linked, judged, tellingChoice(judged));
   byId("detail-title").focus({ preventScroll: true });
 }
 
@@ -35,6 +35,13 @@ function close() {
       "With an expert's demonstration you see which of its actions helped the agent, and which did harm."),
     tips.length ? el("div", {}, el("h3", {}, "Good ones to begin with"), el("ul", {}, tips)) : "");
   markOpen();
+}
+
+// Which exploration's verdicts to show first: the one asked for, else the latest one that found help or harm.
+function tellingChoice(judged) {
+  const asked = judged.findIndex((a) => a.training === filters.label);
+  const found = judged.findLastIndex((a) => a.segments.some(([, , verdict]) => verdict === "beneficial" || verdict === "harmful"));
+  return asked >= 0 ? asked : found >= 0 ? found : judged.length - 1;
 }
 
 // Actions that no segment covers have no verdict; give them a segment that says so.
@@ -155,7 +162,7 @@ function strip(found, attribution) {
     const probe = attribution.probes.find(([at]) => at === state);
     if (probe) {
       const go = () => byId(`state-${state}`).scrollIntoView({ behavior: "smooth", block: "center" });
-      const words = `Probe behind ${plural(state, "action")}: ${probe[1]} of ${probe[2]} tries succeeded. Go there.`;
+      const words = `Probe after ${plural(state, "action")}: ${probe[1]} of ${probe[2]} tries succeeded. Go there.`;
       parts.push(el("button", { type: "button", class: `probe-dot ${probe[1] ? "some" : "none"}`, title: words, "aria-label": words, onclick: go }, `${probe[1]}/${probe[2]}`));
     }
     if (state === found.steps.length) break;
@@ -167,7 +174,8 @@ function strip(found, attribution) {
 
 function learntLegend(learnt) {
   const sources = [...new Set(learnt.map(([, source]) => source))];
-  const parts = sources.map((source) => el("li", {}, "as ", term(`source-${source}`, data.words[`source-${source}`] ? null : source || "example"),
+  const called = (source) => (data.words[`source-${source}`] || [source || "example"])[0];
+  const parts = sources.map((source) => el("li", {}, `as ${article(called(source))} `, term(`source-${source}`, called(source)),
     " by ", el("b", {}, learnt.filter(([, other]) => other === source).map(([training]) => training).join(", "))));
   return el("div", { class: "learnt-legend" }, el("p", {}, "This trajectory was used in training. Steps marked ",
     el("span", { class: "chip learnt" }, "● learnt"), " below were ", term("learnt"), ":"), el("ul", {}, parts));

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
+from eef_framework.evaluation.wording import plural
 from eef_framework.records import Estimate
 from eef_framework.report.charts import EXPERT_MARK, Line, interval_bar, line_chart
 from eef_framework.report.markup import Child, Element, tag
@@ -46,7 +47,9 @@ def _kinds(source: Source) -> Iterator[Element]:
                 label = tag("span", tag("span", class_=f"dot {look}"), row.label)
                 bars.append(tag("li", label, interval_bar(estimate, look), rate_text(estimate, 0)))
         sizes = {row.evaluation.by_kind[kind].n for row in last.values() if kind in row.evaluation.by_kind}
-        blocks.append(tag("div", tag("h3", kind, tag("small", f" {max(sizes)} tasks")), tag("ul", bars), class_="kind"))
+        blocks.append(
+            tag("div", tag("h3", kind, tag("small", f" {plural(max(sizes), 'task')}")), tag("ul", bars), class_="kind")
+        )
     lead: list[Child] = ["Where each is strong, by ", term("kind"), ", after the last ", term("iteration"), "."]
     yield section("kinds", "Success by kind of task", lead, tag("div", blocks, class_="kinds"))
 
@@ -166,7 +169,9 @@ def _verdict_bar(exploration: Exploration) -> Element:
             fill = "url(#hatch)" if verdict == "unknown" else None
             bar.append(tag("rect", class_=f"v-{verdict}", fill=fill, x=left, y=0, width=100 * n / total, height=10))
             left += 100 * n / total
-            words.append(tag("li", tag("span", class_=f"swatch v-{verdict}"), term(verdict), f" {n / total:.0%}"))
+            words.append(
+                tag("li", tag("span", class_=f"swatch bar-colour v-{verdict}"), term(verdict), f" {n / total:.0%}")
+            )
     title: list[Child] = [
         f"The expert's {total:,} actions in {exploration.attributed:,} demonstrations, by ",
         term("verdict"),

@@ -42,6 +42,7 @@ const titleOf = (number) => data.tasks.title[rows.task[number]];
 const kindOf = (number) => data.tasks.kind[rows.task[number]];
 const linkTo = (number) => "#trajectory/" + encodeURIComponent(rows.id[number]);
 const rewardOf = (number) => (rows.reward[number] == null ? "?" : String(+rows.reward[number].toFixed(3)));
+const article = (word) => (/^[aeiou]/i.test(word) ? "an" : "a");
 const plural = (n, word) => `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "s"}`;
 
 const loaded = new Promise((resolve) => {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from eef_framework.evaluation.wording import count, duration, plus_minus
+from eef_framework.evaluation.wording import count, duration, plural, plus_minus
 from eef_framework.records import Estimate, ResultRow
 from eef_framework.report.charts import interval_bar
 from eef_framework.report.markup import Child, Element, tag
@@ -54,9 +54,9 @@ def results(source: Source, counts: Counts) -> Element:
         "mishaps",
     ]
     sizes = sorted({row.evaluation.episodes for row in source.metrics.rows})
-    tasks = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
+    tasks = plural(sizes[0], "task") if len(sizes) == 1 else f"{sizes[0]:,} to {plural(sizes[-1], 'task')}"
     caption = (
-        f"{tasks} tasks of the split “{split}”. An attempt is a success if its reward is at least "
+        f"{tasks} of the split “{split}”. An attempt is a success if its reward is at least "
         f"{source.metrics.threshold:g}. Attempts, tokens and time are what training up to there took, without tests."
     )
     notes = [tag("p", note, class_="caption") for note in source.metrics.notes]

@@ -56,16 +56,23 @@ def test_higher_values_are_drawn_higher():
 
 
 def test_a_long_loss_curve_is_thinned_and_keeps_its_ends_in_words():
-    chart = loss_chart("clone", [(float(k), 1 + 1 / (k + 1)) for k in range(10_000)], 2.0)
+    chart = loss_chart("clone", [(float(k), 1 + 1 / (k + 1)) for k in range(10_000)])
     path = _find(chart, "loss").get("points").split()
     assert 100 <= len(path) <= 150
     assert "clone: from 2 to 1" in "".join(chart.itertext())
 
 
+@pytest.mark.parametrize("losses", [(2.0, 1.0), (0.031, 0.030), (5e-4, 4e-4)])
+def test_a_loss_curve_uses_the_height_of_its_chart_whatever_its_scale(losses):
+    chart = loss_chart("eef 2", [(float(k), loss) for k, loss in enumerate(losses)])
+    first, last = (float(point.split(",")[1]) for point in _find(chart, "loss").get("points").split())
+    assert last - first > 0.7 * HEIGHT
+
+
 def test_a_loss_that_is_not_a_number_is_left_out():
-    chart = loss_chart("clone", [(0.0, float("nan")), (1.0, float("inf")), (2.0, 0.5)], 1.0)
+    chart = loss_chart("clone", [(0.0, float("nan")), (1.0, float("inf")), (2.0, 0.5)])
     assert "nan" not in _find(chart, "loss").get("points")
-    assert "no finite loss" in "".join(loss_chart("clone", [(0.0, float("nan"))], 1.0).itertext())
+    assert "no finite loss" in "".join(loss_chart("clone", [(0.0, float("nan"))]).itertext())
 
 
 def test_a_share_is_drawn_as_a_length():
