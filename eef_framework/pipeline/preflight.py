@@ -29,6 +29,15 @@ def check_methods(context: RunContext, variants: Sequence[RunConfig]) -> None:
         _check_weights(context, variant)
     _check_expert(context, variants)
     _check_match(context, variants[0])
+    for baseline in variants[1:]:
+        if not baseline.iterations and baseline.clone == variants[0].clone:
+            message = EefWarning(
+                f"baseline {baseline.method!r} adds nothing: it has no iterations, as the run itself has none, and the "
+                "clone that all methods share",
+                code="empty-baseline",
+                method=baseline.method,
+            )
+            warnings.warn(message, stacklevel=2)
 
 
 def preflight(context: RunContext, variants: Sequence[RunConfig], phases: Iterable[Phase]) -> list[str]:

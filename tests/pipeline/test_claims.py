@@ -108,6 +108,13 @@ def test_a_plan_is_a_bound(registry: Registry, tmp_path: Path) -> None:
     assert dict(plan(unknown, registry, tmp_path / "b").phases)["eef/1: explore"].episodes is None
 
 
+def test_a_baseline_that_adds_nothing_is_told(registry: Registry, tmp_path: Path) -> None:
+    with pytest.warns(EefWarning) as said:
+        done = run(SETTINGS | {"iterations": 0, "baselines": ["rft"]}, registry, tmp_path)
+    assert [each.message.code for each in said] == ["empty-baseline"]  # type: ignore[union-attr]
+    assert [row.label for row in done.rows] == ["expert", "sft"]
+
+
 def test_a_policy_without_weights_is_refused_where_it_would_be_trained(registry: Registry, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as refused:
         run(SETTINGS | {"policy": "scripted"}, registry, tmp_path / "run")
