@@ -16,8 +16,8 @@ from eef_framework.errors import ConfigError, EefError, UnknownName
 from eef_framework.interfaces import Component
 from eef_framework.paths import expand
 from eef_framework.plugins import Kind, Registry, load_plugins
+from eef_framework.plugins.import_path import import_class
 from eef_framework.plugins.kinds import KINDS, kind_of
-from eef_framework.plugins.registry import import_class
 from eef_framework.records import Trajectory
 from eef_framework.runs import contents, read_rows
 from eef_framework.runs.contents import plural

@@ -9,8 +9,9 @@ from importlib.metadata import EntryPoint, entry_points
 from eef_framework.errors import UnknownName
 from eef_framework.plugins.distributions import distribution_of
 from eef_framework.plugins.hookspecs import GROUP
+from eef_framework.plugins.import_path import add_cwd_to_sys_path
 from eef_framework.plugins.plugin import Plugin
-from eef_framework.plugins.registry import BUILDING, Registry, add_cwd_to_sys_path
+from eef_framework.plugins.registry import BUILDING, Registry
 
 BUILTIN = EntryPoint(name="builtin", value="eef_framework.builtin", group=GROUP)
 """The core's own parts, which are there even where the core runs from a source tree."""

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import inspect
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
@@ -17,6 +12,7 @@ from pydantic import ValidationError
 from eef_framework.errors import ConfigError, EefError, PluginError, UnknownName, author_line
 from eef_framework.interfaces import Attributor, Component, Environment, Expert, Filter, Policy, Trainer
 from eef_framework.plugins.distributions import distribution_of
+from eef_framework.plugins.import_path import check_complete, import_class
 from eef_framework.plugins.kinds import KINDS, Kind, kind_of
 from eef_framework.plugins.plugin import Plugin
 from eef_framework.plugins.validation_messages import Place, dotted, validation_messages
@@ -123,7 +119,7 @@ class Registry:
                 raise ConfigError(
                     f"{name!r} isn't a subclass of {KINDS[kind].__name__}", fix, code="wrong-kind", kind=kind
                 )
-            _check_complete(cls, name)
+            check_complete(cls, name)
             return cls
         for plugin in self._usable:
             if (kind, name) in plugin.components:
@@ -190,26 +186,7 @@ class Registry:
         cls = self.get(kind, name)
         building = BUILDING.set(self)
         try:
-            return cls(**settings)
-        except ValidationError as cause:
-            reasons = validation_messages(cause, cls, lambda place: _setting(kind, name, place))
-            wrong = [dotted(tuple(each["loc"])) for each in cause.errors()]
-            fix = (
-                f"`eef plugins {name}` lists its settings."
-                if ":" not in name
-                else "Its settings are its class's fields."
-            )
-            raise ConfigError(reasons, fix, code="wrong-settings", settings=wrong, kind=kind, name=name) from cause
-        except EefError:
-            raise
-        except Exception as cause:
-            where = author_line(cause)
-            raise ConfigError(
-                f"{kind} {name!r} can't be built: {type(cause).__name__}: {cause}{f' ({where})' if where else ''}",
-                "Correct it there." if where else "",
-                code="component-not-built",
-                where=where,
-            ) from cause
+            return _build(kind, name, cls, settings)
         finally:
             BUILDING.reset(building)
 
@@ -234,76 +211,26 @@ class Registry:
         return " ".join(advice)
 
 
-def _setting(kind: str, name: str, place: Place) -> str:
-    return f"setting {dotted(place)!r} of {kind} {name!r}" if place else f"{kind} {name!r}"
-
-
-def add_cwd_to_sys_path() -> None:
-    """Let modules in the current folder be found, which a console script doesn't do by itself."""
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-
-
-def import_class(path: str) -> Any:
-    """Return what an import path `module:Class` leads to.
-
-    Raises:
-        ConfigError: it leads nowhere.
-    """
-    name, _, attribute = path.partition(":")
-    if not name or not attribute:
-        raise ConfigError(f"{path!r} isn't an import path", "Write it as module:Class.", code="not-an-import-path")
-    add_cwd_to_sys_path()
+def _build(kind: Kind, name: str, cls: type[Component], settings: dict[str, Any]) -> Component:
     try:
-        module = importlib.import_module(name)
+        return cls(**settings)
+    except ValidationError as cause:
+        reasons = validation_messages(cause, cls, lambda place: _setting(kind, name, place))
+        wrong = [dotted(tuple(each["loc"])) for each in cause.errors()]
+        own = "Its settings are the fields of its class."
+        fix = own if ":" in name else f"`eef plugins {name}` lists its settings."
+        raise ConfigError(reasons, fix, code="wrong-settings", settings=wrong, kind=kind, name=name) from cause
+    except EefError:
+        raise
     except Exception as cause:
         where = author_line(cause)
-        if isinstance(cause, ModuleNotFoundError) and cause.name and f"{name}.".startswith(f"{cause.name}."):
-            raise ConfigError(
-                f"there is no module {cause.name!r} (of {path!r})",
-                f"Put {cause.name.replace('.', '/')}.py into the current folder ({os.getcwd()}), or install it.",
-                code="no-such-module",
-                module=cause.name,
-            ) from cause
         raise ConfigError(
-            f"importing {name!r} failed: {type(cause).__name__}: {cause}{f' ({where})' if where else ''}",
-            "Correct the module there." if where else "Correct the module.",
-            code="module-failed",
-            module=name,
+            f"{kind} {name!r} can't be built: {type(cause).__name__}: {cause}{f' ({where})' if where else ''}",
+            "Correct it there." if where else "",
+            code="component-not-built",
             where=where,
         ) from cause
-    if not hasattr(module, attribute):
-        known = [each for each, value in vars(module).items() if isinstance(value, type)]
-        raise UnknownName.of(f"class in {getattr(module, '__file__', name)}:", attribute, known)
-    return getattr(module, attribute)
 
 
-def _check_complete(cls: type[Component], path: str) -> None:
-    """Refuse a class that lacks a method of its contract, as one with a misspelt name does.
-
-    Raises:
-        ConfigError: says which, and which of the class's own methods is nearest.
-    """
-    missing = sorted(getattr(cls, "__abstractmethods__", ()))
-    if not missing:
-        return
-    own = [name for name, value in vars(cls).items() if callable(value) and not name.startswith("__")]
-    near = {name: match for name in missing for match in difflib.get_close_matches(name, own, n=1)}
-    found = "".join(f"; its method {match!r} looks like {name!r}" for name, match in near.items())
-    where = f"{inspect.getsourcefile(cls)}, line {inspect.getsourcelines(cls)[1]}" if _has_source(cls) else ""
-    raise ConfigError(
-        f"{path!r} doesn't implement {', '.join(map(repr, missing))}{found}{f' ({where})' if where else ''}",
-        "Write the method, or correct its name.",
-        code="not-implemented",
-        missing=missing,
-        near=near,
-        where=where,
-    )
-
-
-def _has_source(cls: type[Any]) -> bool:
-    try:
-        inspect.getsourcelines(cls)
-    except (OSError, TypeError):
-        return False
-    return True
+def _setting(kind: str, name: str, place: Place) -> str:
+    return f"setting {dotted(place)!r} of {kind} {name!r}" if place else f"{kind} {name!r}"

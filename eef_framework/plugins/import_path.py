@@ -1,0 +1,84 @@
+"""Classes of the user's own code, named by their import path `module:Class`."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import os
+import sys
+from typing import Any
+
+from eef_framework.errors import ConfigError, UnknownName, author_line
+from eef_framework.interfaces import Component
+
+
+def add_cwd_to_sys_path() -> None:
+    """Let modules in the current folder be found, which a console script doesn't do by itself."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+
+
+def import_class(path: str) -> Any:
+    """Return what an import path `module:Class` leads to.
+
+    Raises:
+        ConfigError: it leads nowhere.
+    """
+    name, _, attribute = path.partition(":")
+    if not name or not attribute:
+        raise ConfigError(f"{path!r} isn't an import path", "Write it as module:Class.", code="not-an-import-path")
+    add_cwd_to_sys_path()
+    try:
+        module = importlib.import_module(name)
+    except Exception as cause:
+        where = author_line(cause)
+        if isinstance(cause, ModuleNotFoundError) and cause.name and f"{name}.".startswith(f"{cause.name}."):
+            raise ConfigError(
+                f"there is no module {cause.name!r} (of {path!r})",
+                f"Put {cause.name.replace('.', '/')}.py into the current folder ({os.getcwd()}), or install it.",
+                code="no-such-module",
+                module=cause.name,
+            ) from cause
+        raise ConfigError(
+            f"importing {name!r} failed: {type(cause).__name__}: {cause}{f' ({where})' if where else ''}",
+            "Correct the module there." if where else "Correct the module.",
+            code="module-failed",
+            module=name,
+            where=where,
+        ) from cause
+    if not hasattr(module, attribute):
+        known = [each for each, value in vars(module).items() if isinstance(value, type)]
+        raise UnknownName.of(f"class in {getattr(module, '__file__', name)}:", attribute, known)
+    return getattr(module, attribute)
+
+
+def check_complete(cls: type[Component], path: str) -> None:
+    """Refuse a class that lacks a method of its contract, as one with a misspelt name does.
+
+    Raises:
+        ConfigError: says which, and which of the class's own methods is nearest.
+    """
+    missing = sorted(getattr(cls, "__abstractmethods__", ()))
+    if not missing:
+        return
+    own = [name for name, value in vars(cls).items() if callable(value) and not name.startswith("__")]
+    near = {name: match for name in missing for match in difflib.get_close_matches(name, own, n=1)}
+    found = "".join(f"; its method {match!r} looks like {name!r}" for name, match in near.items())
+    where = f"{inspect.getsourcefile(cls)}, line {inspect.getsourcelines(cls)[1]}" if _has_source(cls) else ""
+    raise ConfigError(
+        f"{path!r} doesn't implement {', '.join(map(repr, missing))}{found}{f' ({where})' if where else ''}",
+        "Write the method, or correct its name.",
+        code="not-implemented",
+        missing=missing,
+        near=near,
+        where=where,
+    )
+
+
+def _has_source(cls: type[Any]) -> bool:
+    try:
+        inspect.getsourcelines(cls)
+    except (OSError, TypeError):
+        return False
+    return True
