@@ -219,10 +219,10 @@ def test_an_expert_demonstrates_on_it():
     lake = Lake(kwargs={"is_slippery": False})
     check_expert(Skater(), lake)
 
-    async def demonstrations():
+    async def collected():
         return [each async for each in demonstrations(Skater(), lake, lake.tasks("train")[:40], 0)]
 
-    rewards = [each.reward for each in asyncio.run(demonstrations())]
+    rewards = [each.reward for each in asyncio.run(collected())]
     assert set(rewards) == {0.0, 1.0}
 
 
