@@ -13,7 +13,7 @@ from eef_framework.interfaces import Session
 from eef_framework.pipeline import run
 from eef_framework.plugins import Registry, load_plugins
 from eef_framework.records import Task
-from eef_framework.rollout import ScriptedExpert
+from eef_framework.rollout import ScriptedExpert, demonstrations
 from eef_framework.testing.conformance import check_environment, check_expert
 from eef_framework.testing.memory import MemoryPolicy, MemoryTrainer
 
