@@ -20,7 +20,7 @@ def register_environments(register: Callable[[type[Environment]], None]) -> None
 @hookimpl
 def register_policies(register: Callable[[type[Policy]], None]) -> None:
     """Models of the transformers library, and models behind a server."""
-    from eef_framework.policies.openai import OpenAIPolicy
+    from eef_framework.policies.chat_completions import OpenAIPolicy
     from eef_framework.policies.transformers import TransformersPolicy
 
     register(TransformersPolicy)

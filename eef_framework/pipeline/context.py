@@ -27,7 +27,7 @@ from eef_framework.pipeline.pairs import require_whole_episodes
 from eef_framework.pipeline.progress import Progress
 from eef_framework.plugins import Kind, Registry
 from eef_framework.records import Checkpoint, Task
-from eef_framework.rollout import Player
+from eef_framework.rollout import EpisodeRunner
 
 T = TypeVar("T")
 
@@ -108,10 +108,10 @@ class RunContext:
         limits = [self.config.limits.steps, self.environment.longest_episode]
         return min((limit for limit in limits if limit is not None), default=None)
 
-    def player(self, policy: Policy, actor: str, sampling: Sampling) -> Player:
+    def player(self, policy: Policy, actor: str, sampling: Sampling) -> EpisodeRunner:
         """Return what plays the episodes of a phase."""
         limits = self.config.limits
-        return Player(
+        return EpisodeRunner(
             environment=self.environment,
             policy=policy,
             actor=actor,

@@ -2,14 +2,14 @@
 
 from eef_framework.rollout.attribution import attribute
 from eef_framework.rollout.demonstrations import demonstrations
-from eef_framework.rollout.episode import Player
+from eef_framework.rollout.episode import EpisodeRunner
 from eef_framework.rollout.ids import expert_id, simulation_id
 from eef_framework.rollout.recorded import RecordedSimulations
 from eef_framework.rollout.scripted import ScriptedExpert
 from eef_framework.rollout.simulate import Simulations, Simulator
 
 __all__ = [
-    "Player",
+    "EpisodeRunner",
     "RecordedSimulations",
     "ScriptedExpert",
     "Simulations",

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Player:
+class EpisodeRunner:
     """Everything an episode needs besides its task: who plays where, and how.
 
     Attributes:
@@ -95,7 +95,7 @@ class Player:
 class _Episode:
     """The state of one episode while it is played."""
 
-    def __init__(self, player: Player, task: Task, seed: int, start: State) -> None:
+    def __init__(self, player: EpisodeRunner, task: Task, seed: int, start: State) -> None:
         self.player = player
         self.task = task
         self.seed = seed

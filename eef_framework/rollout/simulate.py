@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
 from eef_framework.records import Probe, State, SuccessRule, Task, Trajectory
-from eef_framework.rollout.episode import Player
+from eef_framework.rollout.episode import EpisodeRunner
 from eef_framework.rollout.ids import simulation_id
 from eef_framework.runs import JsonlFile
 from eef_framework.seeds import derive
@@ -44,7 +44,7 @@ class Simulator:
 
     def __init__(
         self,
-        player: Player,
+        player: EpisodeRunner,
         rows: JsonlFile[Trajectory],
         phase: str,
         seed: int,

@@ -21,7 +21,7 @@ from eef_framework.records import (
     Trajectory,
     Verdict,
 )
-from eef_framework.rollout import Player, RecordedSimulations, Simulator, attribute, demonstrations
+from eef_framework.rollout import EpisodeRunner, RecordedSimulations, Simulator, attribute, demonstrations
 from eef_framework.runs import JsonlFile
 from eef_framework.testing.corridor import Corridor, best_action
 from eef_framework.testing.queue_policy import ScriptedPolicy
@@ -99,7 +99,7 @@ class World:
         self.corridor = Corridor()
         self.tasks = self.corridor.tasks("train")[:12]
         self.demonstrations = asyncio.run(self.demonstrate())
-        player = Player(self.corridor, ScriptedPolicy(skill=skill), "agent/test", ChatFormat(), Sampling())
+        player = EpisodeRunner(self.corridor, ScriptedPolicy(skill=skill), "agent/test", ChatFormat(), Sampling())
         self.simulator = Simulator(
             player, rows, "eef/1", 5, RULE, demonstrations=self.demonstrations, initial_simulations=3
         )

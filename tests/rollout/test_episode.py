@@ -7,14 +7,14 @@ from eef_framework.chat.format import ChatFormat
 from eef_framework.errors import AnswerFailure, ConfigError, EefError, PolicyFailure
 from eef_framework.interfaces import Environment, Policy, Sampling
 from eef_framework.records import Conversation, Observation, Response, Trajectory
-from eef_framework.rollout import Player, demonstrations
+from eef_framework.rollout import EpisodeRunner, demonstrations
 from eef_framework.testing.corridor import BlockingCorridor, Corridor
 from eef_framework.testing.queue_policy import QueuePolicy, ScriptedPolicy
 from eef_framework.testing.wanderer import Wanderer
 
 
-def player(environment: Environment, policy: Policy, **settings: object) -> Player:
-    return Player(environment, policy, "agent/test", ChatFormat(), Sampling(), **settings)  # type: ignore[arg-type]
+def player(environment: Environment, policy: Policy, **settings: object) -> EpisodeRunner:
+    return EpisodeRunner(environment, policy, "agent/test", ChatFormat(), Sampling(), **settings)  # type: ignore[arg-type]
 
 
 def played(environment: Environment, policy: Policy, **settings: object) -> Trajectory:

@@ -10,7 +10,7 @@ from eef_framework.chat.format import ChatFormat
 from eef_framework.errors import PolicyFailure
 from eef_framework.interfaces import Sampling
 from eef_framework.records import SuccessRule, Trajectory
-from eef_framework.rollout import Player, Simulator, demonstrations
+from eef_framework.rollout import EpisodeRunner, Simulator, demonstrations
 from eef_framework.rollout.simulate import TrajectorySimulate
 from eef_framework.runs import JsonlFile
 from eef_framework.testing.corridor import Corridor
@@ -19,7 +19,7 @@ from eef_framework.testing.wanderer import Wanderer
 
 
 def simulator(rows: JsonlFile[Trajectory], corridor: Corridor, concurrency: int = 8) -> Simulator:
-    player = Player(corridor, ScriptedPolicy(), "agent/test", ChatFormat(), Sampling(), concurrency)
+    player = EpisodeRunner(corridor, ScriptedPolicy(), "agent/test", ChatFormat(), Sampling(), concurrency)
     return Simulator(player, rows, "eef/1", 5, SuccessRule())
 
 
@@ -136,7 +136,7 @@ def test_one_who_gives_up_takes_a_shared_simulation_from_nobody(tmp_path: Path) 
         return await patient
 
     with JsonlFile(tmp_path / "s.jsonl", Trajectory) as rows:
-        player = Player(corridor, Slow(), "agent/test", ChatFormat(), Sampling(), 8)
+        player = EpisodeRunner(corridor, Slow(), "agent/test", ChatFormat(), Sampling(), 8)
         played = Simulator(player, rows, "eef/1", 5, SuccessRule())
         assert len(asyncio.run(played.until(ask(played)))) == 1
         assert len(rows.rows) == 1
@@ -163,7 +163,7 @@ def test_what_nobody_waits_for_any_more_ends_with_the_phase(tmp_path: Path, fail
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     with JsonlFile(tmp_path / "s.jsonl", Trajectory) as rows:
-        player = Player(corridor, Endless(), "agent/test", ChatFormat(), Sampling(), 8)
+        player = EpisodeRunner(corridor, Endless(), "agent/test", ChatFormat(), Sampling(), 8)
         asyncio.run(phase(Simulator(player, rows, "eef/1", 5, SuccessRule())))
         assert Endless.asked >= 3
         assert rows.rows == []
@@ -185,7 +185,7 @@ def test_a_failure_that_nobody_waited_for_is_not_left_behind(tmp_path: Path, cap
         await asyncio.sleep(0.05)
 
     with JsonlFile(tmp_path / "s.jsonl", Trajectory) as rows:
-        player = Player(corridor, Failing(), "agent/test", ChatFormat(), Sampling(), 8)
+        player = EpisodeRunner(corridor, Failing(), "agent/test", ChatFormat(), Sampling(), 8)
         played = Simulator(player, rows, "eef/1", 5, SuccessRule())
         asyncio.run(played.until(leave(played)))
     gc.collect()

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import PrivateAttr, field_validator, model_validator
 
-from eef_experts.playing import PlayingExpert
+from eef_experts.policy_expert import PolicyExpert
 from eef_framework.errors import ConfigError
 from eef_framework.interfaces import Environment, Policy, TrainablePolicy
 from eef_framework.paths import UserPathOrName
@@ -18,7 +18,7 @@ from eef_framework.plugins import current_registry
 from eef_framework.records import Checkpoint
 
 
-class LocalExpert(PlayingExpert):
+class LocalExpert(PolicyExpert):
     """A policy plays as the expert, such as a model of transformers that is too large to train."""
 
     name: ClassVar[str] = "local"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from eef_experts.chat_completions import OpenAIExpert
 from eef_experts.local import LocalExpert
-from eef_experts.openai import OpenAIExpert
 from eef_experts.recording import RecordingExpert
 from eef_framework.interfaces import Expert
 from eef_framework.plugins import hookimpl

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from eef_experts import plugin
+from eef_experts.chat_completions import OpenAIExpert
 from eef_experts.local import LocalExpert
-from eef_experts.openai import OpenAIExpert
 from eef_experts.recording import RecordingExpert
 
 from eef_framework.cli import main

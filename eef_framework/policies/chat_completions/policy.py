@@ -11,14 +11,14 @@ from pydantic import PrivateAttr
 
 from eef_framework.errors import AnswerFailure, EefWarning, PolicyFailure
 from eef_framework.interfaces import Policy, Sampling
-from eef_framework.policies.openai.answer import Completion, logprobs, token_ids, usage, without_text
-from eef_framework.policies.openai.connection import Connection, Ledger
-from eef_framework.policies.openai.constraint import constraint
-from eef_framework.policies.openai.failures import FieldRefused, TooLong, Unexplained
-from eef_framework.policies.openai.refusal import shortened
-from eef_framework.policies.openai.settings import ServerSettings, limit_of
-from eef_framework.policies.openai.statistics import AnswerStatistics
-from eef_framework.policies.openai.window import Window, spare_observations, without_oldest
+from eef_framework.policies.chat_completions.answer import Completion, logprobs, token_ids, usage, without_text
+from eef_framework.policies.chat_completions.connection import Connection, Ledger
+from eef_framework.policies.chat_completions.constraint import constraint
+from eef_framework.policies.chat_completions.failures import FieldRefused, TooLong, Unexplained
+from eef_framework.policies.chat_completions.refusal import shortened
+from eef_framework.policies.chat_completions.settings import ServerSettings, limit_of
+from eef_framework.policies.chat_completions.statistics import AnswerStatistics
+from eef_framework.policies.chat_completions.window import Window, spare_observations, without_oldest
 from eef_framework.records import Conversation, Info, Observation, Response
 from eef_framework.redaction import redact_known
 

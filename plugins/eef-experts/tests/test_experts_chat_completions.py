@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from eef_experts.openai import OpenAIExpert
+from eef_experts.chat_completions import OpenAIExpert
 from eef_experts.prompt import ExpertFormat, read_examples
 from hypothesis import given
 from hypothesis import strategies as st

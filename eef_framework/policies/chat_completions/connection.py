@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from eef_framework.errors import AnswerFailure, EefError
-from eef_framework.policies.openai.answer import Completion, FailedAnswer, UnreadableAnswer, read_completion
-from eef_framework.policies.openai.failures import (
+from eef_framework.policies.chat_completions.answer import Completion, FailedAnswer, UnreadableAnswer, read_completion
+from eef_framework.policies.chat_completions.failures import (
     FieldRefused,
     Late,
     TooLong,
@@ -23,10 +23,10 @@ from eef_framework.policies.openai.failures import (
     out_of_money,
     refused_field,
 )
-from eef_framework.policies.openai.length import is_too_long
-from eef_framework.policies.openai.refusal import Refusal, Refused, read_refusal
-from eef_framework.policies.openai.settings import ServerSettings
-from eef_framework.policies.openai.transport import client_arguments
+from eef_framework.policies.chat_completions.length import is_too_long
+from eef_framework.policies.chat_completions.refusal import Refusal, Refused, read_refusal
+from eef_framework.policies.chat_completions.settings import ServerSettings
+from eef_framework.policies.chat_completions.transport import client_arguments
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from eef_framework.errors import AnswerFailure, EefError, PolicyFailure, nearest
-from eef_framework.policies.openai.answer import FailedAnswer, UnreadableAnswer
-from eef_framework.policies.openai.length import is_too_long
-from eef_framework.policies.openai.refusal import Refusal, Refused, shortened
-from eef_framework.policies.openai.settings import LIMITS, ServerSettings
+from eef_framework.policies.chat_completions.answer import FailedAnswer, UnreadableAnswer
+from eef_framework.policies.chat_completions.length import is_too_long
+from eef_framework.policies.chat_completions.refusal import Refusal, Refused, shortened
+from eef_framework.policies.chat_completions.settings import LIMITS, ServerSettings
 
 _PASSING = frozenset({408, 409, 425, 429})
 _OUT_OF_MONEY = frozenset(

@@ -10,7 +10,7 @@ import pytest
 
 from eef_framework.errors import AnswerFailure, ConfigError, PolicyFailure
 from eef_framework.interfaces import Sampling
-from eef_framework.policies.openai import OpenAIPolicy, Prices
+from eef_framework.policies.chat_completions import OpenAIPolicy, Prices
 from eef_framework.records import FreeText, Message, Observation
 from eef_framework.testing.conformance import check_policy
 from eef_framework.testing.server import ChatServer
@@ -340,7 +340,7 @@ def test_without_the_library_it_says_what_to_install():
         "find = m.PathFinder.find_spec\n"
         "m.PathFinder.find_spec = classmethod(lambda c, n, *a, **k: None if n == sys.argv[1] else find(n, *a, **k))\n"
         "from eef_framework.errors import ConfigError\n"
-        "from eef_framework.policies.openai import OpenAIPolicy\n"
+        "from eef_framework.policies.chat_completions import OpenAIPolicy\n"
         "try: OpenAIPolicy(model='x', base_url='http://host/v1').preflight()\n"
         "except ConfigError as e: print(e.code, e.details['library'], e.details['extra'])\n"
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from eef_framework.policies.openai.length import is_too_long, sizes
-from eef_framework.policies.openai.refusal import Refusal
+from eef_framework.policies.chat_completions.length import is_too_long, sizes
+from eef_framework.policies.chat_completions.refusal import Refusal
 from eef_framework.records import Conversation
 
 MARGIN = 1.25

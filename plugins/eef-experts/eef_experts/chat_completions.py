@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from eef_experts.playing import PlayingExpert
+from eef_experts.policy_expert import PolicyExpert
 from eef_framework.interfaces import Environment
-from eef_framework.policies.openai import OpenAIPolicy, ServerSettings
+from eef_framework.policies.chat_completions import OpenAIPolicy, ServerSettings
 
 
-class OpenAIExpert(ServerSettings, PlayingExpert):
+class OpenAIExpert(ServerSettings, PolicyExpert):
     """A model behind a server: OpenAI, vLLM, llama.cpp, whatever speaks the chat-completions API."""
 
     name: ClassVar[str] = "openai"
@@ -23,7 +23,7 @@ class OpenAIExpert(ServerSettings, PlayingExpert):
         Raises:
             ConfigError: something is missing or malformed.
         """
-        PlayingExpert.preflight(self, environment)
+        PolicyExpert.preflight(self, environment)
         ServerSettings.preflight(self)
 
     def player(self) -> OpenAIPolicy:

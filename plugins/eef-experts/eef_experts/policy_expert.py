@@ -13,12 +13,12 @@ from eef_experts.prompt import ExpertFormat, read_examples
 from eef_framework.interfaces import Environment, Expert, Policy, Sampling
 from eef_framework.paths import UserPathOrName
 from eef_framework.records import Info, Task, Trajectory
-from eef_framework.rollout import Player, expert_id
+from eef_framework.rollout import EpisodeRunner, expert_id
 from eef_framework.rollout.concurrency import as_they_end
 from eef_framework.seeds import derive
 
 
-class PlayingExpert(Expert):
+class PolicyExpert(Expert):
     """An expert whose demonstrations are the episodes of a policy. Subclasses say which policy that is.
 
     An answer that is lost costs its episode, which is recorded as an error and asked for again when the command is
@@ -71,7 +71,7 @@ class PlayingExpert(Expert):
         format = self.format()
         name = self.component_name()
         with self.player() as policy:
-            player = Player(
+            player = EpisodeRunner(
                 environment=environment,
                 policy=policy,
                 actor=f"expert/{name}",

@@ -6,7 +6,7 @@ import warnings
 from collections import Counter
 
 from eef_framework.errors import EefWarning
-from eef_framework.policies.openai.answer import WithoutText
+from eef_framework.policies.chat_completions.answer import WithoutText
 
 _WHY: dict[WithoutText, tuple[str, str]] = {
     "reasoning-used-the-budget": (

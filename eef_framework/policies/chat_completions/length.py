@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from eef_framework.policies.openai.refusal import Refusal
+from eef_framework.policies.chat_completions.refusal import Refusal
 
 _NAMES = frozenset(
     [

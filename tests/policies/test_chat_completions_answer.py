@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from eef_framework.policies.openai.answer import (
+from eef_framework.policies.chat_completions.answer import (
     Completion,
     UnreadableAnswer,
     logprobs,
@@ -14,8 +14,8 @@ from eef_framework.policies.openai.answer import (
     token_ids,
     usage,
 )
-from eef_framework.policies.openai.constraint import constraint
-from eef_framework.policies.openai.window import spare_observations, without_oldest
+from eef_framework.policies.chat_completions.constraint import constraint
+from eef_framework.policies.chat_completions.window import spare_observations, without_oldest
 from eef_framework.records import FreeText, Message, Observation
 
 JSON = st.recursive(

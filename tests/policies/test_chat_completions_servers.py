@@ -17,9 +17,9 @@ import pytest
 from eef_framework import redaction
 from eef_framework.errors import AnswerFailure, ConfigError, EefWarning, PolicyFailure
 from eef_framework.interfaces import Sampling
-from eef_framework.policies.openai import OpenAIPolicy, Prices
-from eef_framework.policies.openai.length import is_too_long, sizes
-from eef_framework.policies.openai.refusal import read_refusal
+from eef_framework.policies.chat_completions import OpenAIPolicy, Prices
+from eef_framework.policies.chat_completions.length import is_too_long, sizes
+from eef_framework.policies.chat_completions.refusal import read_refusal
 from eef_framework.records import Message, Observation
 from eef_framework.testing.server import ChatServer, Reply
 

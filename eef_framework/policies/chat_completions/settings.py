@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, m
 
 from eef_framework.errors import ConfigError
 from eef_framework.interfaces import Component
-from eef_framework.policies.openai.transport import check_transport
+from eef_framework.policies.chat_completions.transport import check_transport
 from eef_framework.redaction import HIDDEN, is_secret_name, redact_known, register_secret
 
 LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens", "n_predict")

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeGuard
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import from_json
 
-from eef_framework.policies.openai.refusal import LONGEST_REASON, Refused, error_within, shortened
+from eef_framework.policies.chat_completions.refusal import LONGEST_REASON, Refused, error_within, shortened
 from eef_framework.records import Conversation
 
 BYTES_PER_TOKEN = 256

@@ -1,0 +1,6 @@
+"""Models behind a server that speaks the chat-completions API."""
+
+from eef_framework.policies.chat_completions.policy import OpenAIPolicy
+from eef_framework.policies.chat_completions.settings import Prices, ServerSettings
+
+__all__ = ["OpenAIPolicy", "Prices", "ServerSettings"]
