@@ -99,7 +99,7 @@ def components(config: RunConfig) -> Iterator[tuple[Place, Kind, ComponentSpec]]
     for pattern, kind in COMPONENTS.items():
         for place, spec in _at(config, pattern):
             if spec is not None:
-                yield place, kind, spec
+                yield place, kind, ComponentSpec.make(spec)
 
 
 def _at(data: Any, pattern: Place, place: Place = ()) -> Iterator[tuple[Place, Any]]:

@@ -6,7 +6,7 @@ A component is named and set up in one place: `environment: {name: shop, product
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
@@ -47,11 +47,17 @@ class ComponentSpec(dict[str, Any]):
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Accept a component, its name, or a mapping with name and settings."""
         return core_schema.no_info_wrap_validator_function(
-            cls._validated, core_schema.dict_schema(core_schema.str_schema(), core_schema.any_schema())
+            lambda value, plain: cls.make(value),
+            core_schema.dict_schema(core_schema.str_schema(), core_schema.any_schema()),
         )
 
     @classmethod
-    def _validated(cls, value: Any, plain: Callable[[Any], dict[str, Any]]) -> Self:
+    def make(cls, value: Any) -> Self:
+        """Return the specification that a value stands for: a name, name and settings, or a component itself.
+
+        Raises:
+            ValueError: it stands for none.
+        """
         if isinstance(value, cls):
             return value
         if isinstance(value, Component):
@@ -60,7 +66,7 @@ class ComponentSpec(dict[str, Any]):
             raise ValueError(f"this is the class {value.__name__}; hand over an object of it: {value.__name__}()")
         if not isinstance(value, str | Mapping):
             raise ValueError(f"expected a component's name, or its name and settings, or an object, not {value!r}")
-        return cls(plain({"name": value} if isinstance(value, str) else dict(value)))
+        return cls({"name": value} if isinstance(value, str) else value)
 
 
 class Section(BaseModel):

@@ -230,6 +230,7 @@ class RunContext:
 
     def _component(self, kind: Kind, spec: ComponentSpec) -> Any:
         """Return a component: the one that was handed over, or one built here; equal settings are one object."""
+        spec = ComponentSpec.make(spec)
         if spec.component is not None:
             return self.registry.build(kind, spec.component)
         key = kind, json.dumps(spec, sort_keys=True, default=str)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from eef_framework.interfaces import Component
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.progress import Update
+from eef_framework.pipeline.rows import Rows
 from eef_framework.records import Checkpoint, Cost, VersionedRecord
 from eef_framework.records.base import Info
 from eef_framework.runs import JsonlFile, Stage, open_checked
@@ -54,10 +55,12 @@ class Phase(ABC):
         title: what progress shows.
         stage: the stage of a run directory that this phase completes, where it is part of a run. A phase without one
             works from files to files of the user's.
+        last_to_read: files that no later phase needs whole: their rows are forgotten when it is done.
     """
 
     title: str
     stage: Stage | None = None
+    last_to_read: Sequence[Rows[Any]] = ()
 
     charged: ClassVar[bool] = True
     """Whether its cost counts as what a method took: evaluations, for example, don't."""
@@ -72,6 +75,7 @@ class Phase(ABC):
         if self.stage is not None and self.done:
             self.stage.check_rows()
             context.progress.skipped(self.title)
+            self._forget()
             return
         context.preflight(self.components(context))
         if self.stage is not None:
@@ -80,6 +84,11 @@ class Phase(ABC):
             outcome = self.work(context, update)
         if self.stage is not None:
             self.stage.finish(outcome.cost, dict(outcome.rows), outcome.info)
+        self._forget()
+
+    def _forget(self) -> None:
+        for rows in self.last_to_read:
+            rows.forget()
 
     @abstractmethod
     def work(self, context: RunContext, update: Update) -> Outcome:

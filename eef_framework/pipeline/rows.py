@@ -45,6 +45,10 @@ class Rows(Generic[R]):
         write_rows(self.path, rows, self.record)
         self._rows = list(rows)
 
+    def forget(self) -> None:
+        """Give the memory back; the file is read again when it is needed again."""
+        self._rows = None
+
     def rewrite(self, file: JsonlFile[R], rows: Sequence[R]) -> None:
         """Put these rows in place of all that the file has, which is open to be appended to."""
         file.rewrite(rows)

@@ -92,6 +92,7 @@ class _Sequence:
                 latest = tune = self._tune(variant, iteration, select, source)
                 paid_for.append(tune)
                 self._evaluate((name, str(iteration)), StageKey("evaluate", name, iteration), latest, paid_for)
+        self.phases[-1].last_to_read = [files.simulations for files in explorations]
 
     def _collect(self) -> Phase:
         stage, source = self._stage(StageKey("collect")), self.config.collect.trajectories

@@ -131,6 +131,15 @@ def test_objects_stay_themselves_in_baselines(tmp_path: Path) -> None:
     assert (CountedFilter.built, filter_._asked) == (0, 2)
 
 
+def test_a_configuration_that_was_changed_in_python_names_components_as_before(
+    registry: Registry, tmp_path: Path
+) -> None:
+    config = load_config(SETTINGS, registry=registry)
+    for number, trainer in enumerate(("memory", {"name": "memory", "keep": 0.5}, MemoryTrainer())):
+        changed = config.model_copy(update={"clone": config.clone.model_copy(update={"trainer": trainer})})
+        assert run(changed, registry, tmp_path / str(number)).rows
+
+
 def test_a_class_in_place_of_an_object_is_refused() -> None:
     with pytest.raises(ValidationError, match=r"hand over an object of it: Corridor\(\)"):
         RunConfig(environment=Corridor)

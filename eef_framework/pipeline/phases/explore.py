@@ -77,6 +77,7 @@ class Explore(Phase):
     iteration: int = 1
     name: str = "explore"
     matches: Explore | None = None
+    _spent: dict[str, Spending] | None = None
 
     def components(self, context: RunContext) -> Sequence[Component]:
         """Return environment, policy and attributor."""
@@ -85,7 +86,9 @@ class Explore(Phase):
 
     def spent(self) -> dict[str, Spending]:
         """Return what it took, by task, once it is done."""
-        return spending_by_task(self.files.simulations.read())
+        if self._spent is None:
+            self._spent = spending_by_task(self.files.simulations.read())
+        return self._spent
 
     def work(self, context: RunContext, update: Update) -> Outcome:
         """Play what is missing, and attribute."""
