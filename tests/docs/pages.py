@@ -96,6 +96,7 @@ class Page:
             **small(path),
             "PATH": os.pathsep.join([str(bin_folder), os.environ["PATH"]]),
             "COLUMNS": "200",
+            "OMP_NUM_THREADS": "1",  # small models gain nothing from more, and pages run side by side
             "HF_HUB_OFFLINE": "1",
             "PIP_NO_INDEX": "1",
             "PIP_NO_BUILD_ISOLATION": "0",  # pip's way to say true
