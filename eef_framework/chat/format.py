@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import groupby
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from eef_framework.chat.parse import Answer, parse_answer
+from eef_framework.chat.spelling import same
 from eef_framework.records import Conversation, Example, Message, Observation, Step, Trajectory
 
 
@@ -31,23 +34,40 @@ class ChatFormat(BaseModel):
     thoughts: bool = True
     """Show thoughts. Without them, turns are worded as their action alone."""
     train_thoughts: bool = True
-    """Give thoughts loss, where they are shown. Without, a turn is learnt from `Action:` on."""
+    """Give thoughts loss, where they are shown. Without, a turn is learned from its action on, label included. Whatever
+    the setting, there is no loss on reasoning such as `<think>...</think>` and on what follows the action."""
+    train_unparsed: bool = False
+    """Give answers in which no action was found loss, as a whole. Without, they stay in the context."""
 
     @field_validator("shots")
     @classmethod
     def _shots_end_with_an_answer(cls, shots: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
         for number, shot in enumerate(shots):
             if not shot or len(shot) % 2:
-                raise ValueError(
-                    f"shot {number} has {len(shot)} texts; expected observation, answer, observation, answer, ..., "
-                    "with an answer last"
+                raise PydanticCustomError(
+                    "shot-without-answer",
+                    "shot {number} has {texts} texts; expected observation, answer, observation, answer, ..., with an "
+                    "answer last",
+                    {"number": number, "texts": len(shot)},
+                )
+            if not all(answer.strip() for answer in shot[1::2]):
+                raise PydanticCustomError(
+                    "blank-answer",
+                    "shot {number} has a blank answer; each text in even place answers",
+                    {"number": number},
                 )
         return shots
 
     def shot(self, trajectory: Trajectory) -> tuple[str, ...]:
-        """Return an episode as an entry of `shots`: what the agent saw and answered, worded as in this format."""
-        turns = self._turns(trajectory.initial, trajectory.steps, [0.0] * len(trajectory.steps), 0)
-        return tuple(message.content for message in turns[:-1])
+        """Return an episode as an entry of `shots`: what the agent saw and answered, worded as in this format.
+
+        Of an answer, thought and action are shown; not reasoning, and not what was made up after the action.
+        """
+        shown: list[str] = []
+        for state, step in enumerate(trajectory.steps):
+            seen = trajectory.observation(state)
+            shown += [seen.text, self._worded(step, self._read(step, seen))]
+        return tuple(shown)
 
     def conversation(self, instructions: str, initial: Observation, steps: Sequence[Step]) -> Conversation:
         """Return the prompt for the state behind some steps; it ends with a user's message.
@@ -67,7 +87,7 @@ class ChatFormat(BaseModel):
             text: the answer, without its stop token.
             observation: the state it answers; its admissible actions settle case and spaces.
         """
-        return parse_answer(text, observation, labelled=self.style == "react")
+        return _parsed(text, observation, self.style == "react")
 
     def answer(self, action: str, thought: str = "") -> str:
         """Return an action worded as an answer. A thought is left out where the format has none, or if it is blank."""
@@ -85,7 +105,7 @@ class ChatFormat(BaseModel):
         matter and is left out. With a shorter history there is one example for each weighted turn, showing what the
         agent would be shown there. Where observations were left out of prompts because the model's window was full
         (`Response.dropped`), they are left out here too: there is one example for each beginning. Turns without weight
-        stay in the context.
+        stay in the context, and so do answers in which no action was found (see `train_unparsed`).
 
         Args:
             trajectory: what to learn from.
@@ -101,6 +121,9 @@ class ChatFormat(BaseModel):
                 f"{len(weights)} weights for the {len(trajectory.steps)} steps of trajectory {trajectory.id!r}: "
                 "give one for each step"
             )
+        weights = [
+            weight if self._is_trained(step) else 0.0 for step, weight in zip(trajectory.steps, weights, strict=True)
+        ]
         states = [state for state, weight in enumerate(weights) if weight > 0]
         if self.history is not None:
             return [self._example(trajectory, weights, instructions, source, (state,)) for state in states]
@@ -138,28 +161,70 @@ class ChatFormat(BaseModel):
         return 0 if self.history is None else max(0, state - self.history + 1)
 
     def _turns(self, initial: Observation, steps: Sequence[Step], weights: Sequence[float], first: int) -> Conversation:
-        start = initial if first == 0 else steps[first - 1].observation
-        messages = [Message(role="user", content=start.text)]
+        seen = initial if first == 0 else steps[first - 1].observation
+        messages = [Message(role="user", content=seen.text)]
         for step, weight in zip(steps[first:], weights[first:], strict=True):
-            messages += [self._turn(step, weight), Message(role="user", content=step.observation.text)]
+            messages += [self._turn(step, weight, seen), Message(role="user", content=step.observation.text)]
+            seen = step.observation
         return tuple(messages)
 
-    def _turn(self, step: Step, weight: float) -> Message:
-        response = step.response
-        if response is None:
-            return Message(role="assistant", content=self.answer(step.action), weight=weight)
-        if response.thought and (self.style == "action" or not self.thoughts):
+    def _turn(self, step: Step, weight: float, seen: Observation) -> Message:
+        response, answer = step.response, self._read(step, seen)
+        if response is None or answer is None:
+            worded = self._worded(step, answer)
+            silent = 0 if self.train_thoughts else len(worded) - len(self.answer(step.action))
+            return Message(role="assistant", content=worded, weight=weight, silent=silent if weight else 0)
+        if answer.action_span and not self._shows_thoughts and (answer.thought_span or answer.reasoning):
             # Tokens that hold a thought can't be shown in a format without thoughts.
             return Message(role="assistant", content=self.answer(step.action), weight=weight)
-        silent = 0 if self.train_thoughts or self.style == "action" else max(0, response.text.rfind("Action:"))
+        start, end = 0, len(response.text)
+        if answer.action_span:
+            first = answer.thought_span if self.train_thoughts else None
+            start, end = (first or answer.action_span).start, answer.action_span.end
         return Message(
             role="assistant",
             content=response.text,
             weight=weight,
-            silent=silent if weight else 0,
+            silent=start if weight else 0,
+            silent_end=len(response.text) - end if weight else 0,
             token_ids=response.token_ids,
             tokenizer=response.tokenizer,
         )
+
+    @property
+    def _shows_thoughts(self) -> bool:
+        return self.style == "react" and self.thoughts
+
+    def _is_trained(self, step: Step) -> bool:
+        return self.train_unparsed or step.response is None or step.response.parsed
+
+    def _read(self, step: Step, seen: Observation) -> Answer | None:
+        """Return where an answer says the action that was taken; None if there is no answer, or it says another one.
+
+        So it does where it was read by other rules: in another style, or by another program.
+        """
+        response = step.response
+        if response is None:
+            return None
+        if not response.parsed:
+            return Answer(response.text, parsed=False)
+        answer = self.parse(response.text, seen)
+        return answer if answer.parsed and same(answer.action, step.action) else None
+
+    def _worded(self, step: Step, answer: Answer | None) -> str:
+        """Return a turn in this format's own words."""
+        if answer is not None and not answer.parsed:
+            return answer.action
+        thought = answer.thought if answer else step.response.thought if step.response else ""
+        worded = self.answer(step.action, thought)
+        # A thought in which another action would be found is left out.
+        read = self.parse(worded, Observation(text=""))
+        return worded if same(read.action, step.action) else self.answer(step.action)
+
+
+@lru_cache(maxsize=1024)  # every prompt shows all turns before it
+def _parsed(text: str, observation: Observation, labelled: bool) -> Answer:
+    return parse_answer(text, observation, labelled=labelled)
 
 
 def _dropped(trajectory: Trajectory, state: int) -> int:

@@ -9,13 +9,17 @@ construction, and nothing is searched for in a finished text.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from eef_framework.chat.reasoning import is_reasoning_mark
 from eef_framework.errors import ConfigError
 from eef_framework.records import Conversation, Message, fingerprint
 
+_TOKENS_PER_CHARACTER = 8
+"""More tokens than any character has."""
 _MARK = "MARK"
 _OTHER_TEMPLATE = "Choose an instruction-tuned model, or put another chat template into its tokenizer's folder."
 
@@ -66,6 +70,7 @@ class ChatTokenizer:
         self._lead, self._stop = self._frame()
         self.stop_ids = tuple(self.tokens(self._stop))
         self.end_ids = frozenset({self.stop_ids[-1], tokenizer.eos_token_id} - {None})
+        self._left_out = self._special_ids() - self._reasoning_ids()
         self._prompt = lru_cache(maxsize=1024)(self._new_prompt)
 
     def prompt(self, conversation: Conversation) -> Prompt:
@@ -83,9 +88,9 @@ class ChatTokenizer:
     def encode(self, messages: Conversation) -> Encoded:
         """Return tokens and loss weights of a conversation that ends with an assistant's turn.
 
-        A turn's weight holds for its tokens, stop token included, but not for those of its silent start. What the
-        template writes in front of a turn has no weight; nor has a stop token that has to be filled in behind an
-        earlier turn that was cut off.
+        A turn's weight holds for its tokens, stop token included, but not for those of its silent start and end; a
+        token that is partly silent has loss. What the template writes in front of a turn has no weight; nor has a stop
+        token that has to be filled in after an earlier turn that was cut off.
 
         Raises:
             ConfigError: the template rewrites earlier messages, or the turn that is to be trained.
@@ -97,8 +102,9 @@ class ChatTokenizer:
         weights = [0.0] * len(ids)
         answers = [message for message in messages if message.role == "assistant"]
         for message, (start, end) in zip(answers, [*prompt.turns, (len(prompt.ids), len(ids))], strict=True):
-            start += self._silent(message, ids[start:end])
-            weights[start:end] = [message.weight] * (end - start)
+            if message.weight:
+                learned, unlearned = self._learned(message, ids[start:end])
+                weights[start + learned : start + unlearned] = [message.weight] * (unlearned - learned)
         return Encoded(ids, weights)
 
     def drifts(self, messages: Conversation, ids: Sequence[int]) -> bool:
@@ -130,9 +136,15 @@ class ChatTokenizer:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def text(self, ids: Sequence[int]) -> str:
-        """Return what a turn's tokens say, without stop token and other special tokens."""
-        text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text.removeprefix(self._lead)
+        """Return what a turn's tokens say, without stop token and other special tokens.
+
+        Special tokens that mark reasoning stay: without them an answer couldn't be told from the reasoning before it.
+        """
+        shown = [token for token in ids if token not in self._left_out]
+        return self._decoded(shown).removeprefix(self._lead)
+
+    def _decoded(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def _new_prompt(self, messages: Conversation) -> Prompt:
         """Build a prompt on the one for the turn before (`_prompt` remembers them)."""
@@ -156,16 +168,33 @@ class ChatTokenizer:
             raise ConfigError(
                 f"the chat template turns the answer {message.content!r} into {shown!r}",
                 "Train without thoughts (format.thoughts: false), or put another chat template into its folder.",
+                code="template-changes-answer",
+                answer=message.content,
+                shown=shown,
             )
         return [*self._continued(self._opening, shown), *self.stop_ids]
 
-    def _silent(self, message: Message, turn: list[int]) -> int:
-        """Return how many tokens of a turn say nothing but what gets no loss."""
-        if not message.silent:
-            return 0
-        start = message.content[: message.silent]
-        length = len(start if self._sampled(message) is not None else self.harmless(start))
-        return sum(len(self.text(turn[:end])) <= length for end in range(1, len(turn) + 1))
+    def _learned(self, message: Message, turn: list[int]) -> tuple[int, int]:
+        """Return where the tokens of a turn that get loss start and end."""
+        if not (message.silent or message.silent_end):
+            return 0, len(turn)
+        content, read, before = message.content, self.text, 0
+        if self._sampled(message) is None:
+            read = self._decoded
+            content = self.harmless(content)
+            # Templates may strip an answer, and write something in front of it.
+            before = max(0, read(turn).find(content.strip())) - (len(content) - len(content.lstrip()))
+
+        def place(characters: int) -> int:
+            start = message.content[:characters]
+            return before + len(start if self._sampled(message) is not None else self.harmless(start))
+
+        start = _tokens_within(read, turn, place(message.silent)) if message.silent else 0
+        if not message.silent_end:
+            return start, len(turn)
+        # The token with the last character that is learned is the one after those without it.
+        end = _tokens_within(read, turn, place(len(message.content) - message.silent_end) - 1) + 1
+        return start, max(start, min(end, len(turn)))
 
     def _sampled(self, message: Message) -> Sequence[int] | None:
         """Return the tokens of a turn, if they are known, and this tokenizer's."""
@@ -181,6 +210,7 @@ class ChatTokenizer:
                 f"{text[len(earlier) :][:80]!r}",
                 "Show one observation at a time (format.history: 1), leave out the instructions "
                 "(format.instructions: false), or put another chat template into the model's folder.",
+                code="template-changes-history",
             )
         return turn, rest
 
@@ -194,6 +224,7 @@ class ChatTokenizer:
             raise ConfigError(
                 f"the chat template writes an assistant's turn as {full!r}, not as prompt, answer, special token",
                 _OTHER_TEMPLATE,
+                code="template-without-turns",
             )
         place, token = min(special)
         return lead, tail[:place] + token
@@ -201,6 +232,14 @@ class ChatTokenizer:
     def _special(self) -> set[str]:
         added = self.tokenizer.added_tokens_decoder.values()
         return {*self.tokenizer.all_special_tokens, *(token.content for token in added if token.special)}
+
+    def _special_ids(self) -> set[int]:
+        added = self.tokenizer.added_tokens_decoder.items()
+        return {*self.tokenizer.all_special_ids, *(number for number, token in added if token.special)}
+
+    def _reasoning_ids(self) -> set[int]:
+        added = self.tokenizer.added_tokens_decoder.items()
+        return {number for number, token in added if is_reasoning_mark(token.content)} - self.end_ids
 
     def _refuses_system(self) -> bool:
         messages = [{"role": "system", "content": "SYSTEM"}, {"role": "user", "content": _MARK}]
@@ -218,7 +257,9 @@ class ChatTokenizer:
         try:
             return self._template(plain, prompt=prompt)
         except Exception as cause:  # templates are programs and raise whatever they like
-            raise ConfigError(f"the chat template failed: {type(cause).__name__}: {cause}", _OTHER_TEMPLATE) from cause
+            raise ConfigError(
+                f"the chat template failed: {type(cause).__name__}: {cause}", _OTHER_TEMPLATE, code="template-failed"
+            ) from cause
 
     def _template(self, messages: list[dict[str, str]], *, prompt: bool) -> str:
         text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt)
@@ -230,6 +271,14 @@ class ChatTokenizer:
             return []
         first, both = self.tokens(before), self.tokens(before + text)
         return both[len(first) :] if both[: len(first)] == first else self.tokens(text)
+
+
+def _tokens_within(read: Callable[[Sequence[int]], str], turn: Sequence[int], length: int) -> int:
+    """Return how many of the first tokens say no more than so many characters."""
+    longer = bisect_left(range(1, len(turn) + 1), True, key=lambda count: len(read(turn[:count])) > length)
+    # A character that is cut in its middle may take more characters than when it is complete.
+    near = range(longer, min(longer + _TOKENS_PER_CHARACTER, len(turn)) + 1)
+    return max(count for count in near if count == longer or len(read(turn[:count])) <= length)
 
 
 def _backend(tokenizer: Any) -> Any | None:

@@ -18,9 +18,10 @@ from eef_framework.paths import expand
 from eef_framework.plugins import Kind, Registry, load_plugins
 from eef_framework.plugins.import_path import import_class
 from eef_framework.plugins.kinds import KINDS, kind_of
-from eef_framework.records import Trajectory
+from eef_framework.records import Example, Trajectory
 from eef_framework.runs import contents, read_rows
 from eef_framework.runs.contents import plural
+from eef_framework.training.example_files import check_ids, rows_named
 
 OPTIONS: dict[str, tuple[Kind, ...]] = {
     "split": ("environment", "expert"),
@@ -83,7 +84,10 @@ def check(
 def _checked_file(path: Path) -> str:
     # A file in which nothing reads is read as trajectories: that says what it looks like.
     kind = contents(path).kind or Trajectory
-    rows = sum(1 for _ in read_rows(path, kind))
+    with rows_named(path):
+        rows = sum(1 for _ in read_rows(path, kind))
+    if kind is Example:
+        check_ids(path)
     return f"{path}: {rows} {plural(kind)} in order" if rows else f"{path}: empty, no rows"
 
 

@@ -61,13 +61,14 @@ def pair_examples(pairs: Iterable[Pair], format: ChatFormat, instructions: str) 
 
     Where the model's window was full and observations were left out of prompts (`Response.dropped`), a side ends with
     the last turn before that: the two have the beginning of the task in common, and what was shown without it can't
-    be compared.
+    be compared. A pair with a side in which no action was ever read is left out.
 
     Raises:
         ConfigError: the format doesn't show whole episodes.
     """
     require_whole_episodes(format)
-    return [_example(pair, format, instructions) for pair in pairs]
+    examples = (_example(pair, format, instructions) for pair in pairs)
+    return [example for example in examples if example is not None]
 
 
 def require_whole_episodes(format: ChatFormat) -> None:
@@ -95,12 +96,15 @@ def _pairs_of_task(attempts: Sequence[Trajectory], count: int, seed: str) -> lis
     return [Pair(*both) for both in zip(cycle(best), worse[:count], strict=False)]
 
 
-def _example(pair: Pair, format: ChatFormat, instructions: str) -> Example:
+def _example(pair: Pair, format: ChatFormat, instructions: str) -> Example | None:
     preferred = _beginning(pair.preferred, format, instructions)
+    rejected = _beginning(pair.rejected, format, instructions)
+    if preferred is None or rejected is None:
+        return None
     return Example(
         id=f"{pair.preferred.id}#pair#{pair.rejected.id}",
         messages=preferred.messages,
-        rejected=_beginning(pair.rejected, format, instructions).messages,
+        rejected=rejected.messages,
         task=preferred.task,
         source="pair",
         trajectory=pair.preferred.id,
@@ -109,6 +113,7 @@ def _example(pair: Pair, format: ChatFormat, instructions: str) -> Example:
     )
 
 
-def _beginning(trajectory: Trajectory, format: ChatFormat, instructions: str) -> Example:
-    """Return a trajectory as an example, up to where its prompts lose their beginning."""
-    return format.examples(trajectory, [1.0] * len(trajectory.steps), instructions, "pair")[0]
+def _beginning(trajectory: Trajectory, format: ChatFormat, instructions: str) -> Example | None:
+    """Return a trajectory as an example, up to where its prompts lose their beginning; None if none is learned from."""
+    examples = format.examples(trajectory, [1.0] * len(trajectory.steps), instructions, "pair")
+    return examples[0] if examples else None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from eef_framework.records.base import Info, Record, VersionedRecord
 
@@ -16,18 +17,32 @@ class Message(Record):
 
     role: Role
     content: str
-    weight: float = Field(default=0.0, ge=0.0)
+    weight: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     """Weight of this turn's tokens in the loss. Only an assistant's turn may have one above 0."""
     silent: int = Field(default=0, ge=0)
     """How many characters at the start of `content` get no loss in spite of the weight, such as a thought's."""
+    silent_end: int = Field(default=0, ge=0)
+    """How many characters at its end get none, such as an observation that was made up. Above 0, neither does the stop
+    token."""
     token_ids: tuple[int, ...] | None = None
     """For an assistant's turn: the tokens as they were sampled, stop token included."""
     tokenizer: str = ""
     """Fingerprint of the tokenizer that `token_ids` belong to."""
 
+    @model_validator(mode="after")
+    def _only_agents_learn(self) -> Self:
+        if self.weight and self.role != "assistant":
+            raise PydanticCustomError(
+                "weight-not-assistant",
+                "a {role}'s message has the weight {weight}; only an assistant's may have one above 0",
+                {"role": self.role, "weight": self.weight},
+            )
+        return self
+
 
 Conversation = tuple[Message, ...]
-"""Messages in order: perhaps a system message, then user and assistant in turn."""
+"""Messages in order: perhaps a system message, then user and assistant in turn. One that is to be trained ends with an
+assistant's message."""
 
 
 class Example(VersionedRecord):
@@ -47,6 +62,34 @@ class Example(VersionedRecord):
     states: tuple[int, ...] = ()
     """The state each trained turn answers, in order: which actions of the trajectory get loss."""
     info: Info = Field(default_factory=dict)
+
+    @field_validator("messages", "rejected")
+    @classmethod
+    def _takes_turns(cls, messages: Conversation, info: ValidationInfo) -> Conversation:
+        """Refuse conversations that nothing can be learned from, or that no template writes as they are meant."""
+        if not messages:
+            if info.field_name == "messages":
+                raise PydanticCustomError(
+                    "empty-conversation", "it is empty; expected a user's message and an assistant's answer"
+                )
+            return messages
+        first = 1 if messages[0].role == "system" else 0
+        for number, message in enumerate(messages[first:], first):
+            expected = "assistant" if (number - first) % 2 else "user"
+            if message.role != expected:
+                raise PydanticCustomError(
+                    "role-order",
+                    "message {number} is of role {role}, expected {expected}: perhaps a system message, then user and "
+                    "assistant in turn (join messages of one role that follow one another)",
+                    {"number": number, "role": message.role, "expected": expected},
+                )
+        if messages[-1].role != "assistant":
+            raise PydanticCustomError(
+                "no-answer-at-end",
+                "the last message is of role {role}, expected an answer of the assistant",
+                {"role": messages[-1].role},
+            )
+        return messages
 
     @property
     def trained_turns(self) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 from eef_framework.chat.tokens import ChatTokenizer
-from eef_framework.errors import NothingToTrain
+from eef_framework.errors import EefError, NothingToTrain
 from eef_framework.records import Example
 
 
@@ -69,10 +70,12 @@ def prepare(
 
     Raises:
         NothingToTrain: no example is left.
+        ConfigError: the model's chat template can't write an example; names its id.
     """
     done = Preparation([], [], [], [], [])
     for example in examples:
-        ids, weights = chat.encode(example.messages)
+        with named(example.id):
+            ids, weights = chat.encode(example.messages)
         if not any(weights):
             done.without_loss.append(example.id)
             continue
@@ -91,8 +94,23 @@ def prepare(
             f"of {len(examples)} examples none can be trained on: {len(done.without_loss)} have no turn with a weight, "
             f"{len(done.over_long)} are longer than {max_tokens} tokens",
             "Collect more, choose other selection rules, or raise the trainer's max_tokens.",
+            examples=len(examples),
+            without_loss=len(done.without_loss),
+            over_long=len(done.over_long),
+            max_tokens=max_tokens,
         )
     return done
+
+
+@contextmanager
+def named(example: str, side: str = "") -> Iterator[None]:
+    """Say in an error which example it is about, given its id, and which side of a pair."""
+    try:
+        yield
+    except EefError as error:
+        error.message = f"{f'{side} side of ' if side else ''}example {example!r}: {error.message}"
+        error.details |= {"id": example} | ({"side": side} if side else {})
+        raise
 
 
 def _text_only(example: Example) -> bool:

@@ -76,6 +76,8 @@ def refuse_to_mix_neighbours(model: Any) -> None:
         raise ConfigError(
             f"examples can't be packed for a {type(model).__name__}: they would see the ones before them",
             "Set the trainer's packing to false.",
+            code="packing-unsupported",
+            model=type(model).__name__,
         )
 
 

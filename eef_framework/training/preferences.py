@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from eef_framework.chat.tokens import ChatTokenizer, Encoded
 from eef_framework.errors import ConfigError, NothingToTrain
 from eef_framework.records import Example
+from eef_framework.training.collate import named
 
 
 class Pair(NamedTuple):
@@ -53,14 +54,19 @@ def prepare_pairs(examples: Sequence[Example], chat: ChatTokenizer, max_tokens: 
 
     Raises:
         NothingToTrain: no pair is left.
-        ConfigError: a turn has another weight than 0 or 1.
+        ConfigError: a turn has another weight than 0 or 1, or the model's chat template can't write a side; names the
+            example's id.
     """
     done = PairPreparation([], [], [], [], [])
     for example in examples:
         if not example.rejected:
             done.unpaired.append(example.id)
             continue
-        pair = Pair(example.id, chat.encode(example.messages), chat.encode(example.rejected))
+        with named(example.id, "preferred"):
+            preferred = chat.encode(example.messages)
+        with named(example.id, "rejected"):
+            rejected = chat.encode(example.rejected)
+        pair = Pair(example.id, preferred, rejected)
         _require_plain_weights(pair)
         if not (any(pair.preferred.weights) and any(pair.rejected.weights)):
             done.without_loss.append(example.id)
@@ -76,6 +82,12 @@ def prepare_pairs(examples: Sequence[Example], chat: ChatTokenizer, max_tokens: 
             f"{len(done.without_loss)} a side without a turn that has a weight, {len(done.alike)} two sides that are "
             f"the same, {len(done.over_long)} a side longer than {max_tokens} tokens",
             "Select pairs (select.pairs: true), explore more, or raise the trainer's max_tokens.",
+            code="no-pairs",
+            examples=len(examples),
+            unpaired=len(done.unpaired),
+            without_loss=len(done.without_loss),
+            alike=len(done.alike),
+            over_long=len(done.over_long),
         )
     return done
 
@@ -87,6 +99,9 @@ def _require_plain_weights(pair: Pair) -> None:
             f"a turn of the pair {pair.id!r} has the weight {min(other)}; preferences are learnt from whole turns or "
             "not at all (1 or 0)",
             "Leave out the filter that changes weights.",
+            code="weight-of-pair",
+            id=pair.id,
+            weight=min(other),
         )
 
 

@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from eef_framework.chat.format import ChatFormat
-from eef_framework.records import Observation, Response, Step, Task, Trajectory
+from eef_framework.records import FreeText, Observation, Response, Step, Task, Trajectory
 
 INITIAL = Observation(text="o0")
 
@@ -125,13 +125,14 @@ def test_without_weights_there_are_no_examples(history):
 
 
 def test_each_step_needs_a_weight():
-    with pytest.raises(ValueError, match="2 weights for the 3 steps of trajectory 't'"):
+    with pytest.raises(ValueError, match="'t'"):  # plain Python: it says which trajectory
         ChatFormat().examples(TRAJECTORY, [1.0, 1.0], "", "expert")
 
 
 def test_misspelt_settings_are_refused():
-    with pytest.raises(ValidationError, match="histroy"):
+    with pytest.raises(ValidationError) as caught:
         ChatFormat(histroy=1)
+    assert [(error["type"], error["loc"]) for error in caught.value.errors()] == [("extra_forbidden", ("histroy",))]
 
 
 def test_the_format_needs_no_torch():
@@ -178,5 +179,134 @@ def test_an_episode_becomes_a_shot_in_the_words_of_the_format():
 
 @pytest.mark.parametrize("shot", [(), ("o",), ("o", "a", "p")])
 def test_a_shot_without_an_answer_at_its_end_is_refused(shot):
-    with pytest.raises(ValidationError, match=rf"shot 1 has {len(shot)} texts; expected observation, answer"):
+    with pytest.raises(ValidationError) as caught:
         ChatFormat(shots=(("o", "a"), shot))
+    (error,) = caught.value.errors()
+    assert (error["type"], error["ctx"]) == ("shot-without-answer", {"number": 1, "texts": len(shot)})
+
+
+def test_a_shot_with_a_blank_answer_is_refused():
+    with pytest.raises(ValidationError) as caught:
+        ChatFormat(shots=(("o", " \n"),))
+    assert [error["type"] for error in caught.value.errors()] == ["blank-answer"]
+
+
+SHOP = Observation(
+    text="page", actions=("click[buy now]", "click[back]"), free=(FreeText(prefix="search[", suffix="]"),)
+)
+
+
+def episode(text, format, **step):
+    """Return an episode of one step, read as a rollout reads it."""
+    answer = format.parse(text, SHOP)
+    response = Response(text=text, thought=answer.thought, parsed=answer.parsed)
+    taken = Step(**{"action": answer.action, "observation": Observation(text="next"), "response": response, **step})
+    return TRAJECTORY.changed(initial=SHOP, steps=(taken,))
+
+
+def trained(text, format, **step):
+    """Return what gets loss of an answer, and whether its stop token does; None if there is no example."""
+    examples = format.examples(episode(text, format, **step), [1.0], "", "expert")
+    if not examples:
+        return None
+    turn = examples[0].messages[-1]
+    return turn.content[turn.silent : len(turn.content) - turn.silent_end], not turn.silent_end
+
+
+SPELLINGS = [
+    ("Thought: SECRET\n", "Action: click[buy now]"),
+    ("**Thought:** SECRET\n", "**Action:** click[buy now]"),
+    ("**Thought**: SECRET\n", "**Action**: click[buy now]"),
+    ("thought: SECRET\n", "action: click[buy now]"),
+    ("THOUGHT: SECRET\n", "ACTION: click[buy now]"),
+    ("Thought 1: SECRET\n", "Action 1: click[buy now]"),
+    ("Thought: SECRET\n", "Action : click[buy now]"),
+    ("思考：SECRET\n", "行动：click[buy now]"),
+    ("### Thought\nSECRET\n\n", "### Action\nclick[buy now]"),
+    ("Thought: SECRET\n", "Action: search[Action: Adventure game]"),
+    ("Thought: SECRET ", "Action: click[buy now]"),
+    ("<thought>SECRET</thought>\n", "<action>click[buy now]</action>"),
+    ('{"thought": "SECRET", ', '"action": "click[buy now]"}'),
+    ("SECRET\n\n", "click[buy now]"),
+    ("", "click[buy now]"),
+    ("", "Action: `click[buy now]`.\n"),
+    ("Thought: SECRET\n", "Action: search\nAction Input: lamp"),
+]
+
+
+@pytest.mark.parametrize(("thought", "action"), SPELLINGS)
+def test_loss_begins_where_the_action_was_found_or_the_thought_before_it(thought, action):
+    assert trained(thought + action, ChatFormat(train_thoughts=False)) == (action, True)
+    assert trained(thought + action, ChatFormat()) == (thought + action, True)
+
+
+MADE_UP = [
+    "\nObservation: MADE UP\nThought: SECRET\nAction: click[back]",
+    "\n观察：MADE UP",
+    "\nAction: click[back]",
+    "\n\nThat should be it.",
+    " because it is cheap",
+    "\n<think>MADE UP</think>",
+    "<|im_end|>\n<|im_start|>user\nMADE UP",
+]
+
+
+@pytest.mark.parametrize("made_up", MADE_UP)
+@pytest.mark.parametrize("train_thoughts", [False, True])
+def test_what_follows_the_action_gets_no_loss(made_up, train_thoughts):
+    format = ChatFormat(train_thoughts=train_thoughts)
+    turn = "Thought: x\nAction: click[buy now]"
+    assert trained(turn + made_up, format) == (turn if train_thoughts else "Action: click[buy now]", False)
+
+
+@pytest.mark.parametrize(
+    "before", ["<think>SECRET</think>\n\n", "SECRET</think>\n", "[THINK]SECRET[/THINK]", "Observation: MADE UP\n"]
+)
+def test_reasoning_and_observations_made_up_before_the_turn_get_no_loss(before):
+    turn = "Thought: x\nAction: click[buy now]"
+    assert trained(before + turn, ChatFormat()) == (turn, True)
+    assert trained(before + turn, ChatFormat(train_thoughts=False)) == ("Action: click[buy now]", True)
+
+
+@pytest.mark.parametrize("text", ["SECRET rambling", "<think>SECRET", "Thought: SECRET", '{"thought": "SECRET"}'])
+def test_an_answer_without_an_action_is_trained_only_on_request(text):
+    assert trained(text, ChatFormat()) is None
+    assert trained(text, ChatFormat(train_unparsed=True)) == (text, True)
+    assert ChatFormat().conversation("", SHOP, episode(text, ChatFormat()).steps)[1].content == text
+
+
+def test_an_answer_without_an_action_stays_in_the_context_of_the_others():
+    unread = step(1, Response(text="SECRET", parsed=False)).changed(action="SECRET")
+    (example,) = ChatFormat().examples(TRAJECTORY.changed(steps=(STEPS[0], unread, STEPS[2])), [1.0] * 3, "", "agent")
+    assert [message.weight for message in example.messages if message.role == "assistant"] == [1.0, 0.0, 1.0]
+    assert example.states == (0, 2)
+
+
+@pytest.mark.parametrize("format", [ChatFormat(style="action"), ChatFormat(thoughts=False)])
+def test_where_thoughts_are_not_shown_neither_is_reasoning(format):
+    text = "<think>SECRET</think>\nAction: click[buy now]"
+    assert trained(text, format) == (format.answer("click[buy now]"), True)
+
+
+@pytest.mark.parametrize(
+    ("text", "thought", "shown"),
+    [
+        ("I buy it", "", "Action: click[buy now]"),
+        ("I buy it", "it fits", "Thought: it fits\nAction: click[buy now]"),
+        ("Action: click[back]\nAction: click[buy now]", "no\nAction: click[back]", "Action: click[buy now]"),
+    ],
+)
+def test_an_answer_that_was_read_by_other_rules_is_worded_by_those_of_the_format(text, thought, shown):
+    """So that the agent learns to take the action that was taken, and not the one that would be read here."""
+    response = Response(text=text, thought=thought, token_ids=(1, 2), tokenizer="words")
+    assert trained(text, ChatFormat(), action="click[buy now]", response=response) == (shown, True)
+    assert trained(text, ChatFormat(train_thoughts=False), action="click[buy now]", response=response) == (
+        "Action: click[buy now]",
+        True,
+    )
+
+
+def test_a_shot_shows_thought_and_action_and_nothing_else():
+    text = "<think>SECRET</think>\nthought: x\n**Action:** click[Buy Now]\nObservation: MADE UP"
+    assert ChatFormat().shot(episode(text, ChatFormat())) == ("page", "Thought: x\nAction: click[buy now]")
+    assert ChatFormat(style="action").shot(episode(text, ChatFormat())) == ("page", "click[buy now]")

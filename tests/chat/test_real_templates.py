@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from eef_framework.chat.format import ChatFormat
 from eef_framework.chat.tokens import ChatTokenizer
-from eef_framework.records import Example, Message
+from eef_framework.records import Example, Message, Observation, Response, Step, Task, Trajectory
 from eef_framework.training.batches import pieces
 from eef_framework.training.collate import collate, prepare
 from eef_framework.training.packing import pack, packs
@@ -177,3 +178,34 @@ def test_what_is_shown_is_what_the_template_writes(family):
     shown = tokens.tokenizer.decode(tokens.encode(messages).ids, clean_up_tokenization_spaces=False)
     assert text.startswith(shown)
     assert not text.removeprefix(shown).strip().removeprefix("</s>")
+
+
+FORMS = [
+    ("Thought: why\n", "Action: click[x]", "\nObservation: made up"),
+    ("**Thought:** why\n", "**Action:** click[x]", ""),
+    ("思考：why\n", "行动：click[x]", "\n观察：made up"),
+    ("### Thought\nwhy\n", "### Action\nclick[x]", "\n\nmore"),
+    ('{"thought": "why", ', '"action": "click[x]"}', "\nmore"),
+]
+
+
+@pytest.mark.parametrize("family", SPECIAL)
+@pytest.mark.parametrize(("thought", "action", "made_up"), FORMS)
+@pytest.mark.parametrize("sampled", [False, True])
+@pytest.mark.parametrize("train_thoughts", [False, True])
+def test_loss_is_where_the_parser_found_the_turn(family, thought, action, made_up, sampled, train_thoughts):
+    tokens = chat(family)
+    parts = (thought, action, made_up)
+    ids = [token for part in parts for token in tokens.tokens(part)]
+    known = {"token_ids": (*ids, *tokens.stop_ids), "tokenizer": tokens.fingerprint} if sampled else {}
+    page, following = Observation(text="page", actions=("click[x]",)), Observation(text="next")
+    step = Step(action="click[x]", observation=following, response=Response(text="".join(parts), **known))
+    steps = (step.changed(observation=page), step)
+    played = Trajectory(id="t", task=Task(id="a", environment="e"), actor="agent", initial=page, steps=steps)
+    (example,) = ChatFormat(train_thoughts=train_thoughts).examples(played, [1.0, 1.0], "rules", "agent")
+    ids, weights = tokens.encode(example.messages)
+    learnt = [token for token, weight in zip(ids, weights, strict=True) if weight]
+    stop = tokens.tokenizer.decode(tokens.stop_ids) if not made_up else ""
+    said = tokens.tokenizer.decode(learnt, clean_up_tokenization_spaces=False)
+    lead = " " if family == "mistral" and train_thoughts and not sampled else ""  # the template's own
+    assert said == 2 * (lead + (thought if train_thoughts else "") + action + stop)

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from eef_framework.chat.parse import parse_answer
 from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.errors import ConfigError
-from eef_framework.records import Message
+from eef_framework.records import Message, Observation
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
@@ -235,30 +236,44 @@ def test_a_template_that_strips_thoughts_from_earlier_turns_is_refused_where_it_
     tokens = chat(THINKING)
     thinking = agent("<think>hm</think>click[x]")
     assert tokens.encode((user("a"), thinking)).ids
-    with pytest.raises(ConfigError, match=r"turns the answer '<think>hm</think>click\[x\]' into 'click\[x\]'"):
+    with pytest.raises(ConfigError) as caught:
         tokens.encode((user("a"), thinking, user("b"), agent("click[y]")))
+    assert caught.value.code == "template-changes-answer"
+    assert caught.value.details == {"answer": "<think>hm</think>click[x]", "shown": "click[x]"}
 
 
 def test_a_template_that_moves_the_instructions_is_refused_with_the_ways_out():
     tokens = chat(SYSTEM_LAST)
     system = Message(role="system", content="rules")
     assert tokens.encode((system, user("a"), agent("x"))).ids
-    with pytest.raises(ConfigError, match=r"rewrites earlier messages[\s\S]*format\.history: 1"):
+    with pytest.raises(ConfigError) as caught:
         tokens.prompt_ids((system, user("a"), agent("x"), user("b")))
+    assert caught.value.code == "template-changes-history"
+    assert "format.history: 1" in caught.value.fix
     assert tokens.prompt_ids((user("a"), agent("x"), user("b")))
 
 
 def test_a_template_that_rewrites_earlier_messages_is_refused_even_if_their_length_stays():
     shouting = CHATML.replace("m['content'] +", "(m['content'] | upper if not loop.last else m['content']) +")
     assert chat(shouting).prompt_ids((user("a page"),))
-    with pytest.raises(ConfigError, match="rewrites earlier messages"):
+    with pytest.raises(ConfigError) as caught:
         chat(shouting).prompt_ids((user("a page"), agent("X"), user("B")))
+    assert caught.value.code == "template-changes-history"
 
 
-@pytest.mark.parametrize("template", [ENDLESS, "{{ 'nothing' }}", "{{ raise_exception('no') }}", None])
-def test_templates_without_exact_turns_are_refused(template):
-    with pytest.raises(ConfigError, match="chat template"):
+@pytest.mark.parametrize(
+    ("template", "code"),
+    [
+        (ENDLESS, "template-without-turns"),
+        ("{{ 'nothing' }}", "template-without-turns"),
+        ("{{ raise_exception('no') }}", "template-failed"),
+        (None, "template-failed"),
+    ],
+)
+def test_templates_without_exact_turns_are_refused(template, code):
+    with pytest.raises(ConfigError) as caught:
         chat(template)
+    assert caught.value.code == code
 
 
 def test_a_system_message_is_folded_where_the_template_refuses_one():
@@ -294,6 +309,77 @@ def test_a_silent_start_has_no_loss_and_the_rest_has(name, thought):
     learnt = decoded(tokens, [token for token, weight in zip(ids, weights, strict=True) if weight])
     lead = " " if name == "mistral" else ""
     assert learnt == f"Action: click[x]{STOPS[name]}{lead}Action: y{STOPS[name]}"
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("sampled", [False, True])
+@settings(max_examples=20)
+@given(
+    thought=st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=12).map(str.strip),
+    made_up=st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=12).map(str.strip),
+    blank=st.sampled_from(["", "\n", " \n"]),
+)
+def test_what_is_made_up_after_the_action_has_no_loss_nor_has_the_stop_token(name, sampled, thought, made_up, blank):
+    tokens = chat(TEMPLATES[name])
+    silent, action, end = (
+        f"{blank}Thought: {tokens.harmless(thought)}.\n",
+        "行动：click[x]",
+        f"\nObservation: {made_up}.",
+    )
+    ids = (*tokens.tokens(silent), *tokens.tokens(action), *tokens.tokens(end), *tokens.stop_ids)
+    known = {"token_ids": ids, "tokenizer": tokens.fingerprint} if sampled else {}
+    content = tokens.text(ids) if sampled else silent + action + end
+    turn = agent(content, silent=len(content) - len(action + end), silent_end=len(end), **known)
+    ids, weights = tokens.encode((user("a"), turn, user("b"), agent("Action: y")))
+    learnt = decoded(tokens, [token for token, weight in zip(ids, weights, strict=True) if weight])
+    lead = " " if name == "mistral" else ""
+    assert learnt == f"{action}{lead}Action: y{STOPS[name]}"
+
+
+def test_a_silent_end_leaves_the_template_s_own_words_and_what_comes_before_alone():
+    tokens = chat(THINKING)
+    ids, weights = tokens.encode((user("a"), agent("Action: x\nand so on", silent_end=len("\nand so on"))))
+    learnt = decoded(tokens, [token for token, weight in zip(ids, weights, strict=True) if weight])
+    assert learnt == "<think>\n\n</think>\n\nAction: x"
+    ids, weights = tokens.encode((user("a"), agent("Thought: a\nAction: x", silent=len("Thought: a\n"))))
+    learnt = decoded(tokens, [token for token, weight in zip(ids, weights, strict=True) if weight])
+    assert learnt == "Action: x<|im_end|>"
+
+
+def test_special_tokens_that_mark_reasoning_are_part_of_an_answer_and_others_are_not():
+    special = [*SPECIAL[2:], "[THINK]", "[/THINK]", "<|channel|>", "<|message|>"]
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=vocabulary("bytes"), eos_token="</s>", chat_template=CHATML)
+    tokenizer.add_special_tokens({"additional_special_tokens": special})
+    tokens = ChatTokenizer(tokenizer)
+    said = "[THINK]a[/THINK]click[x]"
+    assert tokens.text(tokens.tokens(said + "<|eot|><|im_end|></s>")) == said
+    said = "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>click[x]"
+    kept = tokens.text(tokens.tokens(said + "<|im_end|>"))
+    assert kept == said.replace("<|end|><|start|>", "")
+    answer = parse_answer(kept, Observation(text=""), labelled=False)
+    assert (answer.action, len(answer.reasoning)) == ("click[x]", 1)
+
+
+def test_a_long_turn_takes_no_longer_for_its_silent_parts():
+    """A hundred times the characters take about a hundred times as many look-ups of tokens, not ten thousand times."""
+    tokens = chat(CHATML)
+    read = []
+    decode = tokens.tokenizer.decode
+    for length in (50, 5000):
+        count = [0]
+
+        def counted(ids, count=count, **options):
+            count[0] += len(ids)
+            return decode(ids, **options)
+
+        tokens.tokenizer.decode = counted
+        try:
+            content = "a b " * length
+            tokens.encode((user("a"), agent(content, silent=len(content) // 2, silent_end=len(content) // 4)))
+        finally:
+            del tokens.tokenizer.decode
+        read.append(count[0])
+    assert read[1] < 400 * read[0]
 
 
 def test_drift_is_a_difference_from_the_tokens_of_the_whole_text():

@@ -25,8 +25,9 @@ def attribution(*segments: tuple[int, int], length: int = 6) -> Attribution:
     ],
 )
 def test_segments_that_do_not_fit_are_refused(segments):
-    with pytest.raises(ValidationError, match=r"trajectory 'x' is out of order, overlaps another, or leaves the 6"):
+    with pytest.raises(ValidationError) as caught:
         attribution(*segments)
+    assert [(error["type"], error["loc"]) for error in caught.value.errors()] == [("value_error", ())]
 
 
 def test_segments_may_touch_and_leave_gaps():

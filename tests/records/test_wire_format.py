@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from pydantic import ValidationError
 
-from eef_framework.records import SCHEMA_VERSION, Attribution, Example, Observation, Record, Step, Task, Trajectory
+from eef_framework.records import (
+    SCHEMA_VERSION,
+    Attribution,
+    Example,
+    Message,
+    Observation,
+    Record,
+    Step,
+    Task,
+    Trajectory,
+)
 from eef_framework.testing.strategies import attributions, examples, tasks, trajectories
 
 TASK = Task(id="t", environment="corridor")
@@ -15,7 +25,7 @@ ROOM = Observation(text="a room")
 ROWS = [
     Trajectory(id="x", task=TASK, actor="agent", initial=ROOM),
     Attribution(trajectory="x", length=0),
-    Example(id="x", messages=()),
+    Example(id="x", messages=(Message(role="user", content="a room"), Message(role="assistant", content="go"))),
 ]
 
 
@@ -56,8 +66,9 @@ def test_a_row_of_a_newer_format_is_refused_with_the_way_out(row):
     data = json.loads(row.model_dump_json())
     assert data["version"] == SCHEMA_VERSION
     data["version"] = SCHEMA_VERSION + 1
-    with pytest.raises(ValidationError, match=rf"written in format {SCHEMA_VERSION + 1}.*upgrade eef-framework"):
+    with pytest.raises(ValidationError) as caught:
         type(row).model_validate(data)
+    assert [(error["type"], error["loc"]) for error in caught.value.errors()] == [("value_error", ("version",))]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: type(row).__name__)
@@ -69,14 +80,16 @@ def test_a_row_without_a_version_is_read_as_the_present_one(row):
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: type(row).__name__)
 def test_a_misspelt_field_is_refused(row):
-    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+    with pytest.raises(ValidationError) as caught:
         type(row).model_validate({**json.loads(row.model_dump_json()), "rewrad": 1.0})
+    assert [(error["type"], error["loc"]) for error in caught.value.errors()] == [("extra_forbidden", ("rewrad",))]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: type(row).__name__)
 def test_records_never_change(row):
-    with pytest.raises(ValidationError, match="frozen"):
+    with pytest.raises(ValidationError) as caught:
         row.info = {"a": 1}
+    assert [(error["type"], error["loc"]) for error in caught.value.errors()] == [("frozen_instance", ("info",))]
 
 
 def test_a_changed_record_is_another_one():

@@ -6,12 +6,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eef_framework.records import Attribution, Example, Observation, Origin, Probe, Segment, Step, SuccessRule, Task
+from eef_framework.records import (
+    Attribution,
+    Example,
+    Message,
+    Observation,
+    Origin,
+    Probe,
+    Segment,
+    Step,
+    SuccessRule,
+    Task,
+)
 from eef_framework.records import Trajectory as Episode
 from eef_framework.report.archive import Archive
 from eef_framework.report.chunks import CHUNK_ROWS, TEXT_LIMIT, Chunks
 from eef_framework.report.markup import data_script
 from eef_framework.testing.strategies import trajectories
+
+TURN = (Message(role="user", content="a room"), Message(role="assistant", content="a"))
 
 
 def _episode(ident="t", actions="abc", origin=None, **fields):
@@ -22,7 +35,7 @@ def _episode(ident="t", actions="abc", origin=None, **fields):
 
 
 def _example(ident, source, *states):
-    return Example(id=f"{ident}#{source}{states}", messages=(), source=source, trajectory=ident, states=states)
+    return Example(id=f"{ident}#{source}{states}", messages=TURN, source=source, trajectory=ident, states=states)
 
 
 class Shelf:

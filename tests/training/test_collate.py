@@ -37,10 +37,14 @@ def test_what_can_not_be_learnt_from_is_named(chat):
 
 @pytest.mark.parametrize("weight", [0.0, 1.0])
 def test_nothing_left_is_an_error_that_says_why(chat, weight):
-    with pytest.raises(
-        NothingToTrain, match=f"{int(weight == 0)} have no turn with a weight, {int(weight)} are longer than 3"
-    ):
+    with pytest.raises(NothingToTrain) as caught:
         prepare([example("a", weight)], chat, max_tokens=3)
+    assert caught.value.details == {
+        "examples": 1,
+        "without_loss": int(weight == 0),
+        "over_long": int(weight),
+        "max_tokens": 3,
+    }
 
 
 @st.composite

@@ -16,6 +16,7 @@ from eef_framework.pipeline.progress import Update
 from eef_framework.pipeline.rows import Rows
 from eef_framework.records import Checkpoint, Cost, Example, Trajectory
 from eef_framework.seeds import derive
+from eef_framework.training.example_files import check_ids, rows_named
 
 
 @dataclass(kw_only=True)
@@ -52,10 +53,15 @@ class Train(Phase):
 
     def work(self, context: RunContext, update: Update) -> Outcome:
         """Let the trainer train."""
-        trainer, examples = context.trainer(self.trainer), self.examples.read()
+        trainer = context.trainer(self.trainer)
         seed = derive(context.config.seed, *self.seed_names)
         what = f"training {self.name!r}" if self.name else "training"
-        with boundary(TrainerFailure, f"trainer {trainer.component_name()!r}", what):
+        with (
+            rows_named(self.examples.path),
+            boundary(TrainerFailure, f"trainer {trainer.component_name()!r}", what),
+        ):
+            examples = self.examples.read()
+            check_ids(self.examples.path)
             _, self.cost = trainer.train(examples, self.start.checkpoint, self.folder, seed, update)
         return Outcome(self.cost, info={"examples": len(examples)})
 
