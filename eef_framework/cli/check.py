@@ -20,7 +20,8 @@ from eef_framework.plugins.import_path import import_class
 from eef_framework.plugins.kinds import KINDS, kind_of
 from eef_framework.records import Example, Trajectory
 from eef_framework.runs import contents, read_rows
-from eef_framework.runs.contents import plural
+from eef_framework.runs.contents import plural, shape
+from eef_framework.runs.lines import read_lines
 from eef_framework.training.example_files import check_ids, rows_named
 
 OPTIONS: dict[str, tuple[Kind, ...]] = {
@@ -82,8 +83,9 @@ def check(
 
 
 def _checked_file(path: Path) -> str:
-    # A file in which nothing reads is read as trajectories: that says what it looks like.
-    kind = contents(path).kind or Trajectory
+    # A file in which nothing reads is read as what it has the fields of, or else as trajectories: that says what is
+    # wrong, or what it looks like.
+    kind = contents(path).kind or next((shape(line.data) for line in read_lines(path)), None) or Trajectory
     with rows_named(path):
         rows = sum(1 for _ in read_rows(path, kind))
     if kind is Example:

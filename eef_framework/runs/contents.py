@@ -73,6 +73,19 @@ def _kind(line: bytes, known: Counter[type[VersionedRecord]]) -> type[VersionedR
     return None
 
 
+def shape(line: bytes) -> type[VersionedRecord] | None:
+    """Return the record whose fields a line has, whatever is in them."""
+    try:
+        row = json.loads(line.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None
+    for kind in KINDS:
+        required = {name for name, field in kind.model_fields.items() if field.is_required()}
+        if isinstance(row, dict) and required <= row.keys() <= kind.model_fields.keys():
+            return kind
+    return None
+
+
 def is_newer(line: bytes) -> bool:
     """Tell whether a line is a record that a newer version wrote."""
     try:

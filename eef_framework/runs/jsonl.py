@@ -21,7 +21,7 @@ from eef_framework.errors import ConfigError, CorruptFile, storage
 from eef_framework.records import Record
 from eef_framework.records.base import SCHEMA_VERSION, VersionedRecord
 from eef_framework.runs.atomic import check_regular, replacing, set_aside
-from eef_framework.runs.contents import contents, is_newer, looks_like, plural
+from eef_framework.runs.contents import contents, is_newer, looks_like, plural, shape
 from eef_framework.runs.lines import Line, is_compressed, read_lines
 from eef_framework.runs.lock import is_held, locked
 from eef_framework.runs.places import LOCK, run_of, settings_file
@@ -341,6 +341,8 @@ def _explained(path: Path, record: type[VersionedRecord], line: Line, cause: Val
         )
     if found.counts[record]:
         return _corrupt(path, record, line, cause)
+    if shape(line.data) is record:
+        return _corrupt(path, record, line, cause, "Correct it, or write the file anew: no other row reads either.")
     if found.kind is not None:
         return CorruptFile(
             f"{path} holds {plural(found.kind)}, not {plural(record)}",
@@ -361,11 +363,13 @@ def _explained(path: Path, record: type[VersionedRecord], line: Line, cause: Val
     )
 
 
-def _corrupt(path: Path, record: type[VersionedRecord], line: Line, cause: ValidationError) -> CorruptFile:
+def _corrupt(
+    path: Path, record: type[VersionedRecord], line: Line, cause: ValidationError, fix: str = ""
+) -> CorruptFile:
     first = cause.errors(include_url=False, include_context=False)[0]
     place = ".".join(map(str, first["loc"]))
     excerpt = line.data[:60].decode("utf-8", "replace").strip()
-    fix = (
+    repair = (
         "Decompress it with gunzip; `eef repair` then sets bad lines aside."
         if path.is_file() and is_compressed(path)
         else f"`eef repair {path}` sets bad lines aside in {path.name}.bad and keeps all others; repeating a run then "
@@ -374,7 +378,7 @@ def _corrupt(path: Path, record: type[VersionedRecord], line: Line, cause: Valid
     return CorruptFile(
         f"{path}, line {line.number} is not a {record.__name__.lower()}: {f'{place}: ' if place else ''}"
         f"{first['msg']} (the line begins {excerpt!r})",
-        fix,
+        fix or repair,
         code="corrupt-row",
         path=str(path),
         line=line.number,

@@ -11,13 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eef_framework.errors import ConfigError, CorruptFile, EefError, RunConflict, StorageError
-from eef_framework.records import Attribution, Example, Trajectory
+from eef_framework.records import Attribution, Example, Message, Trajectory
 from eef_framework.runs import JsonlFile, read_rows, write_rows
 from eef_framework.testing.strategies import trajectories
 
 
+TURNS = (Message(role="user", content="a room"), Message(role="assistant", content="go"))
+
+
 def example(number: int) -> Example:
-    return Example(id=f"e{number}", messages=())
+    return Example(id=f"e{number}", messages=TURNS)
 
 
 def code_of(path: Path, record: type = Example) -> str:
@@ -116,7 +119,8 @@ def test_what_is_not_ours_in_full_is_never_written_to(tmp_path: Path, content: b
 
 def test_no_advice_to_repair_is_given_for_a_file_that_it_would_empty(tmp_path: Path) -> None:
     path = tmp_path / "e.jsonl"
-    for content in (b"notes\n", ROW.encode("utf-16"), b"PK\x03\x04", ROW.replace(":1,", ":99,", 1).encode()):
+    malformed = b'{"id": "e", "messages": []}'
+    for content in (malformed, b"notes\n", ROW.encode("utf-16"), b"PK\x03\x04", ROW.replace(":1,", ":99,", 1).encode()):
         path.write_bytes(content)
         with pytest.raises(CorruptFile) as caught:
             list(read_rows(path, Example))
@@ -265,13 +269,14 @@ FULL = """
 import resource, signal, sys
 from pathlib import Path
 from eef_framework.errors import StorageError
-from eef_framework.records import Example
+from eef_framework.records import Example, Message
 from eef_framework.runs import JsonlFile, write_rows, write_text
+TURNS = (Message(role="user", content="a room"), Message(role="assistant", content="go"))
 path = Path(sys.argv[1])
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with JsonlFile(path, Example) as file:
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 30, resource.RLIM_INFINITY))
-    long = Example(id="x" * 500, messages=())
+    long = Example(id="x" * 500, messages=TURNS)
     for write in (
         lambda: file.append(long),
         lambda: file.rewrite([long] * 9),
@@ -286,7 +291,7 @@ with JsonlFile(path, Example) as file:
             print(error.code)
     print([row.id for row in file.rows])
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    file.append(Example(id="e1", messages=()))
+    file.append(Example(id="e1", messages=TURNS))
 """
 
 
