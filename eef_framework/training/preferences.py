@@ -82,7 +82,7 @@ def prepare_pairs(examples: Sequence[Example], chat: ChatTokenizer, max_tokens: 
             f"{len(done.without_loss)} a side without a turn that has a weight, {len(done.alike)} two sides that are "
             f"the same, {len(done.over_long)} a side longer than {max_tokens} tokens",
             "Select pairs (select.pairs: true), explore more, or raise the trainer's max_tokens.",
-            code="no-pairs",
+            code="no-usable-pairs",
             examples=len(examples),
             unpaired=len(done.unpaired),
             without_loss=len(done.without_loss),

@@ -49,7 +49,7 @@ def test_what_is_no_pair_to_learn_from_is_left_out_and_counted(chat):
 def test_without_a_pair_there_is_nothing_to_train(chat):
     with pytest.raises(NothingToTrain) as caught:
         prepare_pairs([GOOD.changed(rejected=())], chat, max_tokens=32)
-    assert caught.value.code == "no-pairs"
+    assert caught.value.code == "no-usable-pairs"
     assert (caught.value.details["examples"], caught.value.details["unpaired"]) == (1, 1)
     assert "select.pairs: true" in caught.value.fix
 
