@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+from pathlib import Path
 
 import pytest
 import typer
@@ -8,6 +10,7 @@ from eef_webshop.commands import webshop
 from eef_webshop.data import Catalogue
 from typer.testing import CliRunner
 
+from eef_framework.cli import run as eef_run
 from eef_framework.cli.errors import run_app
 
 PRODUCT = {
@@ -87,3 +90,23 @@ def test_failures_are_explained_without_a_traceback(arguments, code, message, tm
     shown = capsys.readouterr().err
     assert message in shown
     assert "Traceback" not in shown
+
+
+SMALL = Path(__file__).parents[5] / "shared" / "data" / "webshop-1k"
+
+
+@pytest.mark.skipif(not SMALL.is_dir(), reason="needs ../shared/data/webshop-1k")
+def test_the_command_that_prepare_prints_is_a_run_of_the_real_small_shop(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EEF_WEBSHOP_FILES", str(SMALL))
+    assert ran("download", "small", "--to", "a folder").exit_code == 0
+    printed = ran("prepare", "a folder", "--nouns", "none").output.splitlines()
+    name, *arguments = shlex.split(printed[-1])
+    assert name == "eef-run"
+    monkeypatch.setattr("sys.argv", [name, *arguments, "--dry-run"])
+    with pytest.raises(SystemExit) as left:
+        eef_run.main()
+    assert not left.value.code, capsys.readouterr().err
+    shown = capsys.readouterr().out
+    assert "a folder/store" in shown
+    assert "name: webshop-shopper" in shown
