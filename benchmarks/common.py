@@ -99,7 +99,10 @@ def settings(values: Iterable[str]) -> list[str]:
 
 def read_json(path: Path) -> Any:
     """Read JSON, plain or compressed; of a file of JSON lines, a list."""
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as cause:
+        sys.exit(f"{path} can't be read: {cause.strerror}")
     text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
     if ".jsonl" in path.name:
         return [json.loads(line) for line in text.splitlines() if line.strip()]

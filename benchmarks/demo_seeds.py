@@ -122,7 +122,8 @@ def success(row: ResultRow) -> float:
 
 def estimate(values: Sequence[float]) -> dict[str, float]:
     """Return mean, interval and spread over seeds."""
-    return over_seeds(values).model_dump(include={"mean", "low", "high"}) | {"sd": stdev(values)}
+    spread = stdev(values) if len(values) > 1 else 0.0
+    return over_seeds(values).model_dump(include={"mean", "low", "high"}) | {"sd": spread}
 
 
 def as_text(report: dict[str, Any]) -> str:

@@ -76,3 +76,27 @@ def test_absent_data_skips_unless_they_are_required(required, status):
     )
     assert done.returncode == status
     assert "no-such-data" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("changed", "equal"),
+    [
+        ({}, True),
+        ({"seconds": 9.0}, True),
+        ({"logprob": -1.00001}, True),
+        ({"logprob": -1.001}, False),
+        ({"logprob": None}, False),
+        ({"reward": 1}, False),
+        ({"reward": 0.99999}, False),
+        ({"steps": [{"action": "a"}, {"action": "b"}]}, False),
+        ({"more": 1}, False),
+    ],
+)
+def test_resumed_results_may_differ_in_times_and_in_what_batches_do_to_log_probabilities(monkeypatch, changed, equal):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    spec = importlib.util.spec_from_file_location("benchmarks_resume", FOLDER / "resume.py")
+    resume = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, resume)
+    spec.loader.exec_module(resume)
+    row = {"reward": 1.0, "seconds": 1.0, "logprob": -1.0, "steps": [{"action": "a"}]}
+    assert resume.compared([row], [row | changed], 0.0)[0] is equal
