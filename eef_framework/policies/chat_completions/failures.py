@@ -6,7 +6,8 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from eef_framework.errors import AnswerFailure, EefError, PolicyFailure, nearest
 from eef_framework.policies.chat_completions.answer import FailedAnswer, UnreadableAnswer
@@ -99,15 +100,23 @@ class Late(Exception):
     """No whole answer within the time for it."""
 
 
-class _Meaning(NamedTuple):
-    """What a failure means."""
+@dataclass(frozen=True)
+class _Meaning:
+    """What a failure means.
 
-    code: str
+    Attributes:
+        what: what the server did.
+        fix: what to do about it.
+        code: of the error.
+        everybody: whether it concerns all answers, and not one.
+        details: of the error.
+    """
+
     what: str
     fix: str = ""
+    code: str = field(kw_only=True)
     everybody: bool = False
-    """Whether it concerns all answers, and not one."""
-    details: Mapping[str, Any] = {}
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 def may_pass(error: BaseException, answered: bool) -> bool:
@@ -193,56 +202,101 @@ def _meaning(
         refusal = error.refusal
         meaning = _of_refusal(refusal, settings, answered, fields, models)
         details = {"status": refusal.status, "server_code": refusal.code or refusal.kind, **meaning.details}
-        return meaning._replace(details=details), refusal.reason
+        return replace(meaning, details=details), refusal.reason
     if isinstance(error, Late) or (isinstance(error, openai.APITimeoutError) and not _connecting(error)):
-        what = f"didn't answer within {settings.timeout_s:g} s"
         details = {"timeout_s": settings.timeout_s}
-        return _Meaning("answer-timeout", what, "Raise timeout_s if it needs longer.", details=details), "no answer"
+        return _Meaning(
+            f"didn't answer within {settings.timeout_s:g} s",
+            "Raise timeout_s if it needs longer.",
+            code="answer-timeout",
+            details=details,
+        ), "no answer"
     if isinstance(error, openai.APIConnectionError):
         return _of_connection(error, settings), shortened(_root_text(error))
     if isinstance(error, FailedAnswer):
-        return _Meaning("server-error", "failed"), shortened(str(error))
+        return _Meaning("failed", code="server-error"), shortened(str(error))
     if isinstance(error, UnreadableAnswer):
-        fix = "Check that base_url leads to a chat-completions API."
-        return _Meaning("unreadable-answer", "gave no readable answer", fix), shortened(str(error))
-    what = f"couldn't be asked ({type(error).__name__})"
-    return _Meaning("request-failed", what, everybody=True), shortened(str(error))
+        return _Meaning(
+            "gave no readable answer", "Check that base_url leads to a chat-completions API.", code="unreadable-answer"
+        ), shortened(str(error))
+    return _Meaning(f"couldn't be asked ({type(error).__name__})", code="request-failed", everybody=True), shortened(
+        str(error)
+    )
 
 
 def _of_refusal(
     refusal: Refusal, settings: ServerSettings, answered: bool, fields: Mapping[str, Any], models: Sequence[str]
 ) -> _Meaning:
-    status, what = refusal.status, f"refused ({refusal.status})"
+    status = refusal.status
     if refusal.moved_to:
         to = re.sub(r"/chat/completions/?$", "", refusal.moved_to)
-        fix = f"Set base_url to where it is: {to}"
-        return _Meaning("redirected", "has moved", fix, True, {"location": refusal.moved_to})
+        return _Meaning(
+            "has moved",
+            f"Set base_url to where it is: {to}",
+            code="redirected",
+            everybody=True,
+            details={"location": refusal.moved_to},
+        )
     if is_filtered(refusal):
-        return _Meaning("content-filter", "withheld its answer")
+        return _Meaning("withheld its answer", code="content-filter")
     if status in (401, 403):
-        fix = f"Check the key in the environment variable {settings.api_key_env}."
-        return _Meaning("key-refused", what, fix, True, {"variable": settings.api_key_env})
+        return _Meaning(
+            f"refused ({status})",
+            f"Check the key in the environment variable {settings.api_key_env}.",
+            code="key-refused",
+            everybody=True,
+            details={"variable": settings.api_key_env},
+        )
     if status == 407:
-        return _Meaning("proxy-refused", what, "Check the environment variables HTTP_PROXY and HTTPS_PROXY.", True)
+        return _Meaning(
+            f"refused ({status})",
+            "Check the environment variables HTTP_PROXY and HTTPS_PROXY.",
+            code="proxy-refused",
+            everybody=True,
+        )
     if out_of_money(refusal):
         return _Meaning(
-            "out-of-money", what, "Top up the account and run the command again: it goes on from here.", True
+            f"refused ({status})",
+            "Top up the account and run the command again: it goes on from here.",
+            code="out-of-money",
+            everybody=True,
         )
     if refusal.names & _NO_MODEL or status == 404 or (status == 400 and _NO_MODEL_WORDS.search(refusal.text)):
         if models and settings.model not in models:
             fix = f"Set model to one that the server has; {nearest(settings.model, models)}"
-            return _Meaning("no-such-model", "has no such model", fix, True, {"known": tuple(models)})
-        fix = "Check model and base_url; most servers are at an address that ends with /v1."
-        return _Meaning("no-such-address", what, fix, True)
+            return _Meaning(
+                "has no such model", fix, code="no-such-model", everybody=True, details={"known": tuple(models)}
+            )
+        return _Meaning(
+            f"refused ({status})",
+            "Check model and base_url; most addresses end with /v1.",
+            code="no-such-address",
+            everybody=True,
+        )
     if status == 405:
-        return _Meaning("no-such-address", what, "Check base_url; most addresses end with /v1.", True)
+        return _Meaning(
+            f"refused ({status})",
+            "Check base_url; most addresses end with /v1.",
+            code="no-such-address",
+            everybody=True,
+        )
     field = refused_field(refusal, fields)
     if field:
-        return _Meaning("field-refused", what, _advice(field, fields), not answered, {"field": field})
+        return _Meaning(
+            f"refused ({status})",
+            _advice(field, fields),
+            code="field-refused",
+            everybody=not answered,
+            details={"field": field},
+        )
     if status in _PASSING or status >= 500:
-        return _Meaning("server-busy" if status in (429, 503, 529) else "server-error", what)
-    fix = "" if answered else "Check the settings stop, token_limit and extra: the server may not know a field."
-    return _Meaning("request-refused", what, fix, not answered)
+        return _Meaning(f"refused ({status})", code="server-busy" if status in (429, 503, 529) else "server-error")
+    return _Meaning(
+        f"refused ({status})",
+        "" if answered else "Check stop, token_limit and extra: the server may not know a field.",
+        code="request-refused",
+        everybody=not answered,
+    )
 
 
 def _advice(field: str, fields: Mapping[str, Any]) -> str:
@@ -256,22 +310,41 @@ def _advice(field: str, fields: Mapping[str, Any]) -> str:
 def _of_connection(error: Exception, settings: ServerSettings) -> _Meaning:
     if (cause := _find(error, ssl.SSLError)) is not None:
         if "WRONG_VERSION_NUMBER" in str(cause) or "record layer" in str(cause):
-            fix = "Write base_url with http://, or give the port at which it speaks https."
-            return _Meaning("not-https", "doesn't speak https there", fix, True)
-        fix = (
-            "Where the certificate is one of your own, such as a company's, set SSL_CERT_FILE (or REQUESTS_CA_BUNDLE) "
-            "to a file with the certificates to trust. Where it isn't, check base_url and the clock."
+            return _Meaning(
+                "doesn't speak https there",
+                "Write http:// in base_url, or give the port at which it speaks https.",
+                code="not-https",
+                everybody=True,
+            )
+        return _Meaning(
+            "has a certificate that isn't trusted",
+            (
+                "Where the certificate is one of your own, such as a company's, set SSL_CERT_FILE (or "
+                "REQUESTS_CA_BUNDLE) to a file with the certificates to trust. Where it isn't, check base_url and the "
+                "clock."
+            ),
+            code="bad-certificate",
+            everybody=True,
         )
-        return _Meaning("bad-certificate", "has a certificate that isn't trusted", fix, True)
     if _no_such_host(error):
-        return _Meaning("no-such-host", "wasn't found", "Check the name in base_url, and the network.", True)
+        return _Meaning(
+            "wasn't found", "Check the name in base_url, and the network.", code="no-such-host", everybody=True
+        )
     if any(type(each).__name__ == "ProxyError" for each in _causes(error)):
-        fix = "Check the environment variables HTTP_PROXY and HTTPS_PROXY, or add the server to NO_PROXY."
-        return _Meaning("proxy-refused", "couldn't be reached through the proxy", fix, True)
+        return _Meaning(
+            "couldn't be reached through the proxy",
+            "Check HTTP_PROXY and HTTPS_PROXY, or add the server to NO_PROXY.",
+            code="proxy-refused",
+            everybody=True,
+        )
     if _connecting(error):
-        fix = "Start the server, or correct base_url; run the command again, and it goes on from here."
-        return _Meaning("unreachable", "couldn't be reached", fix, True)
-    return _Meaning("connection-lost", "broke off")
+        return _Meaning(
+            "couldn't be reached",
+            "Start the server, or correct base_url; the same command goes on from here.",
+            code="unreachable",
+            everybody=True,
+        )
+    return _Meaning("broke off", code="connection-lost")
 
 
 def _connecting(error: BaseException) -> bool:
