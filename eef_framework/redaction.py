@@ -31,6 +31,13 @@ _SECRET_NAME = re.compile(
 _PATTERNS = (
     (re.compile(r"(?<=://)[^\s/@'\"]*:[^\s/@'\"]*(?=@)"), HIDDEN),  # http://user:password@host
     (re.compile(r"(?i)\b(bearer|basic)(\s+|%20)(?!none\b)[^\s'\",;)\\}]+"), rf"\1 {HIDDEN}"),
+    (
+        re.compile(
+            r"(?i)((?:api[_-]?key|(?:access|auth|api)[_-]?token|password|passwd|secret|authorization)"
+            r"(?:=|['\"]\s*:\s*)['\"]?)(?!bearer|basic|\*)[^\s'\",;)}&]{6,}"
+        ),
+        rf"\1{HIDDEN}",
+    ),  # api_key=..., {"password": "..."}
     (re.compile(r"\b(sk|pk|rk|gsk|hf|xai|tgp|nvapi|AIza)[-_][A-Za-z0-9_*.-]{12,}"), HIDDEN),
 )
 

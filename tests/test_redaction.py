@@ -70,6 +70,10 @@ def test_no_encoded_key_can_be_decoded_from_what_is_left(key, before, after):
         ("Incorrect API key provided: sk-proj-abcdefghijklmnop.", "Incorrect API key provided: ***"),
         ("the task is: go to http://host/a:b", "the task is: go to http://host/a:b"),
         ("a bearer bond", "a bearer ***"),
+        ("--set expert.api_key=abcdefgh12 is unknown", "--set expert.api_key=*** is unknown"),
+        ('{"password": "abcdefgh12", "x": 1}', '{"password": "***", "x": 1}'),
+        ("api_key_env=OPENAI_API_KEY", "api_key_env=OPENAI_API_KEY"),
+        ("max_tokens=400000, tokenizer='some-model'", "max_tokens=400000, tokenizer='some-model'"),
     ],
 )
 def test_what_looks_like_a_secret_is_hidden(text, shown):
