@@ -29,20 +29,27 @@ HEAD = "<!-- Written by docs/generate.py from the code: change that, and run `ma
 CONFIGURATION = """
 # Configuration
 
-What a run does is one tree of settings. It is composed from four sources; later ones win:
+A run is configured by one tree of settings. It is composed from four sources; later ones override earlier ones:
 
 1. the defaults below;
 2. the recipe: the name of a registered one (`eef plugins` lists them) or a YAML file; `extends: eef` builds on another;
-3. environment variables: `EEF__explore__simulations=2`;
-4. the command line: `--set explore.simulations=2`, and `--env`, `--seed`, `--plugins`, which are short for settings.
+3. environment variables, such as `EEF__explore__simulations=2`;
+4. the command line: `--set explore.simulations=2`, and `--env`, `--seed` and `--plugins`, which are short for settings.
 
-Sections are merged key by key, lists are replaced; `--set filters.0.per_task=2` reaches into a list. A component is a
-name, or a name with settings: `attributor: interval`, `attributor: {name: interval, probes: 5}`. One that a later
-source names anew loses the settings it had. Its own settings are listed by `eef plugins NAME`. A class that isn't
-registered is named by its import path: `attributor: my_module:MyAttributor`.
+Sections are merged key by key; lists are replaced. An index reaches into a list:
 
-Values are those of YAML 1.2: `true` and `false` are the booleans, `on` and `no` are words, `1e-5` is a number.
-`eef-run ... --dry-run` shows the configuration that comes out, and how many episodes it means.
+```console
+eef-run demo --set filters.0.trajectories=2 --dry-run
+EEF__explore__simulations=2 eef-run demo --dry-run
+```
+
+`--dry-run` prints the resolved configuration and the number of episodes.
+
+A component is a name, or a name with settings: `attributor: interval`, `attributor: {name: interval, probes: 5}`. If a
+later source names another component, the settings of the earlier one are dropped. `eef plugins NAME` lists a component's
+own settings. A class that isn't registered is named by its import path: `attributor: my_module:MyAttributor`.
+
+Values are YAML 1.2: `true` and `false` are booleans, `on` and `no` are strings, `1e-5` is a number.
 """
 
 
@@ -87,7 +94,7 @@ def hooks() -> str:
         if hasattr(function, f"{hookspecs.GROUP}_spec")
     ]
     text = (
-        "# Hooks\n\nWhat a plugin may implement, each decorated with `eef_framework.hookimpl`. "
+        "# Hooks\n\nThe hooks that a plugin can implement, each decorated with `eef_framework.hookimpl`. "
         f"Its module is named by an entry point of the group `{hookspecs.GROUP}`. See [plugins](plugins.md).\n"
     )
     return "\n".join([HEAD, text, *_table(("hook", "what to do"), rows), ""])

@@ -1,4 +1,4 @@
-"""A world: get from one number to another."""
+"""An environment: get from one number to another."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ACTIONS = {"add[1]": lambda number: number + 1, "double": lambda number: number 
 
 
 class Doubling(Environment):
-    """Reach a number by adding and doubling. Whoever goes past it has lost."""
+    """Reach a number by adding and doubling. Going past it loses."""
 
     name = "doubling"
 

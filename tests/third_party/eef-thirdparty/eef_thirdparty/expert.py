@@ -11,12 +11,12 @@ from eef_framework import Observation, ScriptedExpert, Session
 
 
 class Hasty(ScriptedExpert):
-    """Works backwards from the goal, and loses patience now and then: it doubles whatever there is."""
+    """Works backwards from the goal, but sometimes loses patience and doubles."""
 
     name = "hasty"
 
     patience: float = Field(default=0.8, ge=0.0, le=1.0)
-    """Chance that it stays calm at a step."""
+    """Probability of not losing patience at a step."""
 
     def script(self, session: Session, draw: random.Random) -> Iterator[str]:
         """Go on until the episode ends."""
@@ -26,7 +26,7 @@ class Hasty(ScriptedExpert):
 
 
 def best_action(observation: Observation) -> str:
-    """Return the action on a shortest way, found by going back from the goal: halve it until it is one action away."""
+    """Return the first action of a shortest path, found by halving the goal until it is one action away."""
     number, goal = (int(line.split()[-1]) for line in observation.text.splitlines())
     while goal > 2 * number + 1:
         goal //= 2
