@@ -15,6 +15,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from eef_framework.cli.encoding import use_any_terminal
+from eef_framework.cli.printable import printable
 from eef_framework.errors import ConfigError, EefError, EefWarning, storage_error
 from eef_framework.paths import expanded
 from eef_framework.resources import limit_threads
@@ -84,18 +85,18 @@ def show(error: EefError) -> None:
     """Print an error on stderr: a red panel on a terminal, plain lines elsewhere."""
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
-        console.print(Text(f"error [{error.code}]: {error}"), soft_wrap=True)
+        console.print(Text(printable(f"error [{error.code}]: {error}")), soft_wrap=True)
         return
-    text = Text(error.message)
+    text = Text(printable(error.message))
     if error.fix:
-        text.append(f"\n\n{error.fix}", style="bold")
+        text.append(f"\n\n{printable(error.fix)}", style="bold")
     console.print(Panel(text, title=f"error: {error.code}", title_align="left", border_style="red"))
 
 
 def warn(text: str) -> None:
     """Print a warning on stderr."""
     console = Console(stderr=True, highlight=False)
-    console.print(Text.assemble(("warning: ", "yellow"), text), soft_wrap=True)
+    console.print(Text.assemble(("warning: ", "yellow"), printable(text)), soft_wrap=True)
 
 
 def _warned(otherwise: Callable[..., None], message: Warning | str, *where: Any, **how: Any) -> None:

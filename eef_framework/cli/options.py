@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from eef_framework.cli.printable import printable
 from eef_framework.config.loading import checked, read_settings, wanted_plugins
 from eef_framework.config.schema import RunConfig
 from eef_framework.plugins import Registry, load_plugins
@@ -79,4 +80,4 @@ def compose(
 
 def say(result: str) -> None:
     """Print a command's result: a line of its own, never wrapped."""
-    Console(highlight=False).print(result, soft_wrap=True, markup=False)
+    Console(highlight=False).print(printable(result), soft_wrap=True, markup=False, emoji=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +17,7 @@ from eef_framework.interfaces import Environment, Session, replay
 from eef_framework.plugins import load_plugins
 from eef_framework.records import Ending, Task, Trajectory
 from eef_framework.rollout import expert_id
-from eef_framework.runs import JsonlFile, read_rows
+from eef_framework.runs import JsonlFile
 
 PERSON = "person"
 """The name of the expert who plays."""
@@ -53,15 +53,16 @@ def play(
     registry = load_plugins(selected(plugins))
     spec = {"name": env, **dict(map(_setting, settings or ()))}
     with registry.build("environment", spec) as environment:
-        chosen = _task(environment, split, task, _saved(save))
-        game = _Game(environment, chosen, Terminal())
-        try:
-            episode = game.play()
-        finally:
-            game.session.close()
-        if save is None or not episode.steps:
-            return
-        with JsonlFile(save, Trajectory) as rows:
+        # Opened before the game, not after it: a file that can't be written to costs no episode.
+        with JsonlFile(save, Trajectory) if save is not None else nullcontext() as rows:
+            chosen = _task(environment, split, task, {row.id for row in rows.rows} if rows else set())
+            game = _Game(environment, chosen, Terminal())
+            try:
+                episode = game.play()
+            finally:
+                game.session.close()
+            if rows is None or not episode.steps:
+                return
             rows.append(episode)
         game.terminal.say(f"{save}: {episode.id} added ({len(episode.steps)} actions, {episode.ending})")
 
@@ -155,11 +156,6 @@ class _Game:
 
 def _leave() -> None:
     raise Leave
-
-
-def _saved(file: Path | None) -> set[str]:
-    """Return the ids of the episodes that a file has already."""
-    return {row.id for row in read_rows(file, Trajectory)} if file is not None and file.exists() else set()
 
 
 def _task(environment: Environment, split: str, wanted: str | None, saved: set[str]) -> Task:

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from eef_framework.cli.errors import EPILOG, run_app, warn
-from eef_framework.cli.options import Assignments, EnvironmentName, PluginList, Seed, Version, compose
+from eef_framework.cli.options import Assignments, EnvironmentName, PluginList, Seed, Version, compose, say
 from eef_framework.config.schema import RunConfig
 from eef_framework.plugins import Registry
 
@@ -49,7 +49,7 @@ def run(
 
     done = run_pipeline(config, registry, folder, console)
     console.print(results(done.metrics))
-    console.print(f"report: {done.report}", highlight=False, soft_wrap=True)
+    say(f"report: {done.report}")
 
 
 def main() -> None:

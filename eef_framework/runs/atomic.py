@@ -16,6 +16,9 @@ from eef_framework.errors import StorageError, storage
 SUFFIX = ".eef-tmp"
 """Ends the names of files and folders that are being written."""
 
+MARK = ".eef-framework"
+"""File in a folder that says whose it is."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
@@ -88,7 +91,7 @@ def check_regular(path: Path) -> None:
 def new_folder(path: Path) -> Iterator[Path]:
     """Fill a folder that appears only when the block ends well.
 
-    A folder that is there already is set aside, with all that is in it.
+    An earlier one is replaced; a folder of somebody else's is set aside, with all that is in it.
 
     Yields:
         A temporary folder beside it to write to. What a crash left of an earlier one is removed.
@@ -97,10 +100,13 @@ def new_folder(path: Path) -> Iterator[Path]:
     with storage(path, "creating the folder"):
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
+        (temporary / MARK).touch()
     try:
         yield temporary
         with storage(path, "putting in place"):
-            if path.exists():
+            if (path / MARK).exists():
+                shutil.rmtree(path)
+            elif path.exists():
                 path.rename(free_name(path))
             temporary.replace(path)
     finally:

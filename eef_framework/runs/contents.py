@@ -159,7 +159,7 @@ def _text(start: bytes) -> Likeness:
     try:
         row = json.loads(first)
     except (ValueError, RecursionError):
-        if first.startswith("{"):
+        if first.startswith("{") and len(text.split()) > len(first.split()):
             return Likeness("one JSON document over several lines", "Write one record a line: jq -c . FILE > NEW")
         if first.startswith("<"):
             return Likeness("a web page or XML", "")

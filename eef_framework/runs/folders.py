@@ -5,13 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from eef_framework.errors import ConfigError, storage
-from eef_framework.runs.atomic import write_text
+from eef_framework.runs.atomic import MARK, write_text
 from eef_framework.runs.jsonl import check_not_input
 from eef_framework.runs.places import run_of
-
-MARK = ".eef-framework"
-"""File in a folder that says whose it is."""
-
 
 def claim_folder(path: Path, *inputs: Path | None) -> None:
     """Make a folder to write a model to, or check that it may be written to.

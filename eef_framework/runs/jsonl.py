@@ -141,7 +141,7 @@ class JsonlFile(Generic[R]):
     is only opened doesn't change.
 
     Args:
-        path: the file; created with its folder if absent, continued if present.
+        path: the file; continued if present, otherwise created with its first row.
         record: what its lines are.
 
     Attributes:
@@ -161,6 +161,7 @@ class JsonlFile(Generic[R]):
         self._size = 0
         """Where the last complete row ends; what follows is torn."""
         self._ended = True
+        self._file: FileIO | None = None
         _check_writable_kind(path)
         read = self._read()  # before anything is made beside a file that may be a stranger's
         with ExitStack() as stack:
@@ -169,9 +170,6 @@ class JsonlFile(Generic[R]):
                 stack.enter_context(locked(lock, owner))
             if read != self._state():  # another process wrote in between
                 self._read()
-            with storage(path, "opening"):
-                self._target.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self._open()
             self._stack = stack.pop_all()
 
     def append(self, row: R) -> None:
@@ -182,16 +180,16 @@ class JsonlFile(Generic[R]):
         """
         data = row.model_dump_json().encode() + b"\n"
         with storage(self.path, "writing to"):
-            end = os.fstat(self._file.fileno()).st_size
-            if end > self._size:
-                self._cut()
+            file = self._file = self._file or self._open()
+            if os.fstat(file.fileno()).st_size > self._size:
+                self._cut(file)
             if not self._ended:
                 data = b"\n" + data
             before = self._size
             try:
-                self._write(data)
+                _write_all(file, data)
             except BaseException:
-                self._file.truncate(before)
+                file.truncate(before)
                 raise
             self._size, self._ended = before + len(data), True
         self.rows.append(row)
@@ -202,12 +200,8 @@ class JsonlFile(Generic[R]):
         Raises:
             StorageError: the disk is full; the file is as it was.
         """
-        self._file.close()  # Windows replaces no file that is open
-        try:
-            _write(self._target, rows)
-        finally:
-            with storage(self.path, "opening"):
-                self._file = self._open()
+        self._close()  # Windows replaces no file that is open; and then it is another file
+        _write(self._target, rows)
         self.rows = list(rows)
         self._size, self._ended = self._target.stat().st_size, True
 
@@ -223,7 +217,7 @@ class JsonlFile(Generic[R]):
 
     def close(self) -> None:
         """Close the file; it can be opened again to go on."""
-        self._file.close()
+        self._close()
         self._stack.close()
 
     def __enter__(self) -> Self:
@@ -240,6 +234,7 @@ class JsonlFile(Generic[R]):
         return self._target.with_name(f".{self._target.name}.lock"), self.path
 
     def _open(self) -> FileIO:
+        self._target.parent.mkdir(parents=True, exist_ok=True)
         # Unbuffered: a row is with the operating system, safe from a killed process, when `append` returns.
         return self._target.open("ab", buffering=0)
 
@@ -260,17 +255,23 @@ class JsonlFile(Generic[R]):
                 self._size, self._ended = line.start, True
         return state
 
-    def _cut(self) -> None:
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _cut(self, own: FileIO) -> None:
         if not self._own_by_place:
             with self._target.open("rb") as file:
                 file.seek(self._size)
                 set_aside(self._target, file.read())
-        self._file.truncate(self._size)
+        own.truncate(self._size)
 
-    def _write(self, data: bytes) -> None:
-        written = self._file.write(data)
-        while written < len(data):  # a nearly full disk takes a part, and then says why
-            written += self._file.write(data[written:])
+
+def _write_all(file: FileIO, data: bytes) -> None:
+    written = file.write(data)
+    while written < len(data):  # a nearly full disk takes a part, and then says why
+        written += file.write(data[written:])
 
 
 def _write(path: Path, rows: Iterable[Record]) -> None:

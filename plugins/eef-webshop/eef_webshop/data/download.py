@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from eef_framework.errors import EefError, storage
 from eef_framework.paths import expand
+from eef_framework.runs import write_bytes
 from eef_webshop.data.official import VARIANTS, OfficialFile
 
 DRIVE = "https://drive.usercontent.google.com/download"
@@ -86,12 +87,19 @@ def download(variant: str, to: Path, origin: str | None = None, progress: Progre
         fetched = [_fetch(file, to, source, sums, progress or _silent) for file in files]
     except _NETWORK as cause:
         raise DownloadError(f"the files could not be fetched from {source}: {cause}", by_hand(files)) from cause
-    lines = {**read_sums(to / SUMS), **{file.path.name: file.sha256 for file in fetched}}
-    with storage(to / SUMS, "writing"):
-        (to / SUMS).write_text(
-            "".join(f"{digest}  {name}\n" for name, digest in sorted(lines.items())), encoding="utf-8"
-        )
+    _note_sums(to / SUMS, fetched)
     return fetched
+
+
+def _note_sums(path: Path, fetched: list[Fetched]) -> None:
+    """Add checksums to a file of them, which may be somebody else's: its lines stay as they are."""
+    known = read_sums(path)
+    lines = [f"{file.sha256}  {file.path.name}\n" for file in fetched if file.path.name not in known]
+    if lines:
+        with storage(path, "reading"):
+            before = path.read_bytes() if path.is_file() else b""
+        separator = b"\n" if before and not before.endswith(b"\n") else b""
+        write_bytes(path, before + separator + "".join(sorted(lines)).encode())
 
 
 def read_sums(path: Path) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from eef_framework.errors import ConfigError, CorruptFile, storage
 from eef_webshop.data.cleaning import Unusable, clean
-from eef_webshop.data.manifest import Manifest, Skipped, write_manifest
+from eef_webshop.data.manifest import FILE, Manifest, Skipped, write_manifest
 from eef_webshop.data.nouns import NONE, nouns_of, tagger_name
 from eef_webshop.data.product import Product, encode, search_text
 from eef_webshop.data.scratch import scratch_beside
@@ -194,10 +194,34 @@ def _batches(products: Iterator[Product]) -> Iterator[list[Product]]:
 
 
 def _check_free(output: Path, overwrite: bool) -> None:
-    if output.exists() and not overwrite and (output.is_file() or any(output.iterdir())):
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    strangers = _strangers(output) if output.is_dir() else [output.name]
+    if strangers:
         raise ConfigError(
-            f"{str(output)!r} exists already", "Choose another place with --out, or replace it with --overwrite."
+            f"{str(output)!r} holds what isn't part of a store: {', '.join(strangers[:5])}",
+            "Choose another place with --out.",
+            code="not-ours",
+            path=str(output),
+            found=strangers,
         )
+    if not overwrite:
+        raise ConfigError(
+            f"{str(output)!r} exists already",
+            "Choose another place with --out, or replace it with --overwrite.",
+            code="output-exists",
+            path=str(output),
+        )
+
+
+def _strangers(folder: Path) -> list[str]:
+    """Return the files of a folder that aren't a store's."""
+    try:
+        own = {FILE, *Manifest.model_validate_json((folder / FILE).read_bytes()).files}
+    except (OSError, ValueError):
+        own = set()
+    files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+    return sorted(name for name in files if name not in own)
 
 
 def _counter(path: Path, progress: Progress) -> Callable[[int], None]:

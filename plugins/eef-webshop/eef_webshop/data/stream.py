@@ -122,7 +122,7 @@ class JsonStream:
         return True
 
     def _read(self) -> Iterator[str]:
-        decoder = codecs.getincrementaldecoder("utf-8")()
+        decoder = codecs.getincrementaldecoder("utf-8-sig")()
         with storage(self.path, "reading"), self.path.open("rb") as file:
             try:
                 yield from self._decoded(file, decoder)

@@ -7,7 +7,6 @@ seed 233.
 
 from __future__ import annotations
 
-import gzip
 import itertools
 import json
 import random
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from eef_framework.errors import ConfigError, EnvironmentFailure
 from eef_framework.records import fingerprint
+from eef_framework.runs.lines import read_whole
 from eef_webshop.data.product import Product
 from eef_webshop.reward import ProductType, Wanted, of_color
 from eef_webshop.site.index import GoalIndex, Kind
@@ -153,8 +153,7 @@ class GivenGoals:
         self._catalogue = catalogue
 
         try:
-            stored = path.read_bytes()
-            content = json.loads(gzip.decompress(stored) if path.suffix == ".gz" else stored)
+            content = json.loads(read_whole(path))
             self._goals = [_given(record) for record in content["goals"]]
             self._prices = {str(asin): float(price) for asin, price in content.get("prices", {}).items()}
         except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as cause:

@@ -82,6 +82,17 @@ def test_a_folder_s_files_are_copied_and_their_checksums_noted(filled, tmp_path)
     }
 
 
+def test_checksums_of_somebody_elses_files_stay_as_they_are(filled, tmp_path):
+    (tmp_path / "to").mkdir()
+    mine = f"# my files\n{'a' * 64} *thesis.tex"
+    (tmp_path / "to" / "SHA256SUMS").write_text(mine)
+    for _ in range(2):
+        _download.download("small", tmp_path / "to", str(filled))
+    written = (tmp_path / "to" / "SHA256SUMS").read_text()
+    assert written.startswith(f"{mine}\n")
+    assert len(written.splitlines()) == 2 + len(NAMES)
+
+
 def test_compressed_files_are_as_good(filled, tmp_path):
     (filled / NAMES[0]).unlink()
     (filled / f"{NAMES[0]}.gz").write_bytes(gzip.compress(CONTENT[NAMES[0]]))

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
@@ -116,11 +118,52 @@ def test_a_truncated_file_leaves_nothing_behind(official, tmp_path, record):
 
 
 def test_a_store_is_not_overwritten_unless_asked(official, tmp_path, record, store):
-    with pytest.raises(ConfigError, match="exists already"):
+    with pytest.raises(ConfigError) as caught:
         prepare(official.folder, store, nouns="none")
+    assert caught.value.code == "output-exists"
     official.write([record("B000000009")])
     prepare(official.folder, store, nouns="none", overwrite=True)
     assert Catalogue.open(store).asin(0) == "B000000009"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["official", "store"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_only_a_store_is_ever_replaced(official, tmp_path, store, overwrite):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("mine")
+    (mine / FILE).write_text("{}")
+    (store / "index" / "notes.txt").write_text("mine, too")
+    for output, found in ((mine, ["thesis.tex"]), (store, ["index/notes.txt"])):
+        with pytest.raises(ConfigError) as caught:
+            prepare(official.folder, output, nouns="none", overwrite=overwrite)
+        assert caught.value.code == "not-ours"
+        assert set(found) <= set(caught.value.details["found"])
+    assert (mine / "thesis.tex").read_text() == "mine"
+    assert (store / "index" / "notes.txt").read_text() == "mine, too"
+    assert len(Catalogue.open(store)) == 3
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from eef_framework.errors import StorageError
+from eef_webshop.data import prepare
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+try:
+    prepare(Path(sys.argv[1]), Path(sys.argv[2]), nouns="none", jobs=1, overwrite=True)
+except StorageError as error:
+    print(error.code)
+"""
+
+
+def test_a_full_disk_keeps_the_store_that_was_there(official, tmp_path, store):
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(official.folder), str(store)], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "disk-full\n", done.stderr
+    assert len(Catalogue.open(store)) == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["official", "store"]
 
 
