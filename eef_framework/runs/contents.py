@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections import Counter
 from itertools import islice
@@ -148,11 +149,9 @@ def looks_like(path: Path) -> Likeness:
 
 def _text(start: bytes) -> Likeness:
     try:
-        text = start.decode("utf-8-sig")
-    except UnicodeDecodeError as cause:
-        if cause.start < len(start) - 4:
-            return Likeness("text that isn't in UTF-8, or binary data", "")
-        text = start[: cause.start].decode("utf-8-sig")
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(start)  # the last character may be cut
+    except UnicodeDecodeError:
+        return Likeness("text that isn't in UTF-8, or binary data", "")
     first = next((line.strip() for line in text.splitlines() if line.strip()), "")
     if text.lstrip().startswith("["):
         return Likeness("a JSON array", "Write one record a line: jq -c '.[]' FILE > NEW")

@@ -106,31 +106,33 @@ class Stage:
             finished=time.time(),
         )
         before = _read(self.path / REOPENED)
-        if before is not None and (not before.digests or before.digests != manifest.digests):
-            self._set_dependents_aside(before)
+        changed = before is not None and (not before.digests or before.digests != manifest.digests)
+        stale = self._set_dependents_aside(before) if before is not None and changed else []
         write_text(self.path / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
         (self.path / REOPENED).unlink(missing_ok=True)
+        if stale:
+            warnings.warn(
+                EefWarning(
+                    f"stage {self.name!r} has other rows than before its repair: what was made of them is done again "
+                    f"({', '.join(stale[:5])}{', ...' if len(stale) > 5 else ''}). It is kept in folders {STALE!r}.",
+                    code="stages-reopened",
+                    stage=self.name,
+                    stages=stale,
+                ),
+                stacklevel=2,
+            )
 
-    def _set_dependents_aside(self, before: StageManifest) -> None:
+    def _set_dependents_aside(self, before: StageManifest) -> list[str]:
+        """Set aside what other stages made of this one's earlier rows; return their names."""
         run = run_of(self.path)
         if run is None or _is_leaf(self.name):
-            return
+            return []
         since = before.finished or (self.path / REOPENED).stat().st_mtime
         stale = [folder for folder in _stages_of(run) if not folder.samefile(self.path) and _made_after(folder, since)]
         names = [name for folder in stale if (name := folder.relative_to(run).as_posix()) not in INDEPENDENT]
         for name in names:
             _set_aside(run / name)
-        if names:
-            warnings.warn(
-                EefWarning(
-                    f"stage {self.name!r} has other rows than before its repair: what was made of them is done again "
-                    f"({', '.join(names[:5])}{', ...' if len(names) > 5 else ''}). It is kept in folders {STALE!r}.",
-                    code="stages-reopened",
-                    stage=self.name,
-                    stages=names,
-                ),
-                stacklevel=2,
-            )
+        return names
 
 
 def reopen(file: Path, rows: int) -> str:

@@ -186,6 +186,7 @@ def test_outputs_that_are_somebody_elses_are_refused(command, collected, folder)
     assert [path.name for path in mine.iterdir()] == ["model.safetensors"]
 
 
+@pytest.mark.filterwarnings("default")
 def test_demonstrations_that_are_used_in_part_are_counted(command, collected):
     done = command(
         *("eef-run", "own.yaml", "--set", "collect.tasks.count=3", "--set", f"collect.trajectories={collected}"),

@@ -1,0 +1,95 @@
+"""Repair within a run: the stage is opened again, and what was made of other rows is done again."""
+
+import json
+
+import pytest
+
+from eef_framework.records import Trajectory
+from eef_framework.runs import read_rows
+
+
+@pytest.fixture
+def run(command, folder):
+    """A finished run; returns its folder."""
+    done = command("eef-run", "own.yaml", "--out", "run")
+    assert done.code == 0, done.err
+    return folder / "run"
+
+
+def again(command):
+    return command("eef-run", "own.yaml", "--out", "run")
+
+
+def metrics(run):
+    """Return the results, without times."""
+    found = json.loads((run / "metrics.json").read_text())
+    return json.dumps(found, sort_keys=True)
+
+
+def broken(path):
+    """Damage the second row; return the file's content before."""
+    before = path.read_bytes()
+    lines = before.splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[0], b"{damaged" + lines[1][8:], *lines[2:]]))
+    return before
+
+
+def rows(path):
+    return [row.changed(seconds=0.0) for row in read_rows(path, Trajectory)]
+
+
+@pytest.mark.parametrize("name", ["collect/trajectories.jsonl", "evaluate/clone/trajectories.jsonl"])
+def test_a_repaired_stage_is_completed_again_and_ends_with_the_same_rows(command, run, name):
+    before, stages = rows(run / name), sorted(run.rglob("stage.json"))
+    broken(run / name)
+    assert "error [corrupt-row]" in command("eef", "check", run / name).err
+    done = command("eef", "repair", run / name)
+    assert done.code == 0, done.err
+    assert not (run / name).with_name("stage.json").exists()
+    done = again(command)
+    assert done.code == 0, done.err
+    assert rows(run / name) == before
+    assert sorted(run.rglob("stage.json")) == stages
+    assert not list(run.rglob("reopened.json"))
+    assert not list(run.rglob(".stale*")), "equal rows were redone, so that nothing made of them is stale"
+
+
+@pytest.mark.filterwarnings("default")
+def test_what_was_made_of_other_rows_is_set_aside_and_done_again(command, run, folder):
+    broken(run / "collect/trajectories.jsonl")
+    assert command("eef", "repair", run / "collect/trajectories.jsonl").code == 0
+    manifest = run / "collect/reopened.json"
+    content = json.loads(manifest.read_text())
+    content["digests"] = {"trajectories.jsonl": "of other rows"}
+    manifest.write_text(json.dumps(content))
+    expert = (run / "evaluate/expert/stage.json").read_bytes() if (run / "evaluate/expert").exists() else None
+    clone = (run / "clone/examples.jsonl").read_bytes()
+    done = again(command)
+    assert done.code == 0, done.err
+    assert "stage 'collect' has other rows" in done.err
+    assert (run / "clone/.stale-0/examples.jsonl").read_bytes() == clone
+    assert (run / "clone/.stale-0/stage.json").exists()
+    assert (run / "clone/stage.json").exists()
+    if expert is not None:
+        assert (run / "evaluate/expert/stage.json").read_bytes() == expert
+    assert not list((run / "collect").glob(".stale*"))
+
+
+def test_rows_that_went_missing_are_found_before_anything_is_done(command, run):
+    path = run / "collect/trajectories.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-2]))
+    done = again(command)
+    assert done.code == 1
+    assert "error [rows-missing]" in done.err
+    assert command("eef", "repair", path).code == 0
+    assert again(command).code == 0
+    assert len(path.read_bytes().splitlines()) == len(lines)
+
+
+def test_a_file_of_the_run_that_is_in_order_stays_as_it_is(command, run):
+    path = run / "collect/trajectories.jsonl"
+    before = path.read_bytes()
+    assert command("eef", "repair", path).code == 0
+    assert path.read_bytes() == before
+    assert (run / "collect/stage.json").exists()
