@@ -53,6 +53,7 @@ def test_an_episode_is_played_by_words_and_by_numbers(play):
     assert "\x1b[" not in done.out
 
 
+@pytest.mark.filterwarnings("default")  # that some tasks have no demonstration is said
 def test_what_is_saved_is_a_demonstration(play, folder, command):
     for _ in range(3):
         actions = winning(len(saved(folder)))

@@ -19,6 +19,9 @@ from eef_framework.testing.strategies import trajectories
 TURNS = (Message(role="user", content="a room"), Message(role="assistant", content="go"))
 
 
+TALK = (Message(role="user", content="q"), Message(role="assistant", content="a", weight=1.0))
+
+
 def example(number: int) -> Example:
     return Example(id=f"e{number}", messages=TURNS)
 

@@ -6,7 +6,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from eef_framework.errors import EefError, RunConflict
-from eef_framework.records import Attribution, Example, Trajectory
+from eef_framework.records import Attribution, Example, Message, Trajectory
 from eef_framework.records.base import VersionedRecord
 from eef_framework.runs import JsonlFile, RunDirectory, read_rows, repair, write_rows
 from eef_framework.testing.strategies import attributions, examples, trajectories
@@ -18,8 +18,11 @@ ROWS = st.one_of(
 )
 
 
+TALK = (Message(role="user", content="q"), Message(role="assistant", content="a", weight=1.0))
+
+
 def example(number: int) -> Example:
-    return Example(id=f"e{number}", messages=())
+    return Example(id=f"e{number}", messages=TALK)
 
 
 def line(number: int) -> bytes:
