@@ -46,8 +46,8 @@ EEF__explore__simulations=2 eef-run demo --dry-run
 `--dry-run` prints the resolved configuration and the number of episodes.
 
 A component is a name, or a name with settings: `attributor: interval`, `attributor: {name: interval, probes: 5}`. If a
-later source names another component, the settings of the earlier one are dropped. `eef plugins NAME` lists a component's
-own settings. A class that isn't registered is named by its import path: `attributor: my_module:MyAttributor`.
+later source names another component, the settings of the earlier one are dropped. `eef plugins NAME` lists the settings
+of a component. A class that isn't registered is named by its import path: `attributor: my_module:MyAttributor`.
 
 Values are YAML 1.2: `true` and `false` are booleans, `on` and `no` are strings, `1e-5` is a number.
 """
