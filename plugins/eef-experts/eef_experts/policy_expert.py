@@ -97,13 +97,13 @@ class PolicyExpert(Expert):
 
 
 def account(trajectory: Trajectory) -> Info:
-    """Return what an episode consumed, as far as it is known; what answers that were lost cost isn't."""
+    """Return what an episode consumed, lost answers included, as far as it is known."""
     said = [step.response for step in trajectory.steps if step.response is not None]
     total: Info = {
         "turns": len(said),
         "prompt_tokens": sum(response.prompt_tokens for response in said),
-        "computed_tokens": sum(response.computed_tokens for response in said),
-        "usd": round(sum(response.usd for response in said), 6),
+        "computed_tokens": sum(response.computed_tokens for response in said) + trajectory.lost_tokens,
+        "usd": round(sum(response.usd for response in said) + trajectory.lost_usd, 6),
     }
     unknown = sum(response.info.get("usage") == "unknown" for response in said)
     shortened = sum(response.dropped > 0 for response in said)

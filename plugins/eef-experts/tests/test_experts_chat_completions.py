@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eef_framework.errors import AnswerFailure, ConfigError, EefWarning, PolicyFailure, StorageError
+from eef_framework.pipeline.costs import cost_of
 from eef_framework.rollout import expert_id
 from eef_framework.testing.corridor import Corridor
-from eef_framework.testing.server import ChatServer
+from eef_framework.testing.server import ChatServer, Reply
 from eef_framework.testing.wanderer import Wanderer
 
 CORRIDOR = Corridor()
@@ -158,6 +159,16 @@ def test_a_lost_answer_costs_its_episode_alone(server):
     assert played[TASKS[2].id].info["error_code"] == "unreadable-answer"
     others = [trajectory for id, trajectory in played.items() if id != TASKS[2].id]
     assert sum(trajectory.reward == 1.0 for trajectory in others) >= 4
+
+
+def test_answers_that_were_lost_are_among_the_costs_of_their_episode(server):
+    choice = {"message": {"content": None}, "finish_reason": "content_filter"}
+    reply = Reply(200, {"choices": [choice], "usage": {"prompt_tokens": 100, "completion_tokens": 50}})
+    server.fault = lambda request: reply
+    (played,) = demonstrations(expert(server, prices={"input": 10.0, "output": 30.0}), TASKS[:1]).values()
+    assert (played.ending, played.info["error_code"]) == ("error", "content-filter")
+    assert played.info["usd"] == played.lost_usd == pytest.approx((1000 + 1500) / 1e6)
+    assert cost_of([played]).usd == pytest.approx(played.lost_usd)
 
 
 def test_a_server_that_is_not_there_stops_the_demonstrations():
