@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,12 @@ _SETTINGS = "adapter_config.json"
 
 
 def is_adapter(path: Path) -> bool:
-    """Tell whether a folder holds adapters and no model of its own."""
-    return (path / _SETTINGS).is_file() and not (path / "config.json").is_file()
+    """Tell whether a folder holds adapters and no model of its own.
+
+    It may have a config.json all the same: some tools put that of the base there.
+    """
+    weights = (*path.glob("model*.safetensors"), *path.glob("pytorch_model*.bin"))
+    return (path / _SETTINGS).is_file() and not weights
 
 
 def base_of(path: Path) -> str:
@@ -25,11 +30,17 @@ def base_of(path: Path) -> str:
     try:
         base = json.loads((path / _SETTINGS).read_text(encoding="utf-8")).get("base_model_name_or_path")
     except (OSError, ValueError, AttributeError) as cause:
-        raise ConfigError(f"can't read the adapters' settings {str(path / _SETTINGS)!r}: {cause}") from cause
+        raise ConfigError(
+            f"can't read the adapters' settings {str(path / _SETTINGS)!r}: {cause}",
+            code="model-unreadable",
+            path=str(path / _SETTINGS),
+        ) from cause
     if not base:
         raise ConfigError(
             f"the adapters in {str(path)!r} don't say which model they belong to",
             f"Put its folder or name into {_SETTINGS} as base_model_name_or_path.",
+            code="no-adapter-base",
+            adapters=str(path),
         )
     return str(base)
 
@@ -41,14 +52,34 @@ def with_adapters(model: Any, path: Path) -> Any:
         ConfigError: peft isn't installed, or the adapters don't fit the model.
     """
     try:
-        from peft import PeftModel
+        from peft import PeftModel, get_peft_model_state_dict
+        from peft.utils import load_peft_weights
     except ImportError as cause:
-        raise ConfigError("adapters need the package peft", "pip install 'eef-framework[lora]'") from cause
-    try:
-        return PeftModel.from_pretrained(model, str(path)).merge_and_unload()
-    except (OSError, ValueError, RuntimeError) as cause:
-        first = next(iter(str(cause).strip().splitlines()), "")
         raise ConfigError(
-            f"the adapters in {str(path)!r} don't fit their model: {type(cause).__name__}: {first}",
-            "Check base_model_name_or_path in adapter_config.json.",
+            "adapters need the library peft",
+            "pip install 'eef-framework[lora]'",
+            code="missing-extra",
+            packages=["peft"],
         ) from cause
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of weights that don't fit, which are looked at below
+            adapted = PeftModel.from_pretrained(model, str(path))
+        saved, loaded = set(load_peft_weights(str(path), device="cpu")), set(get_peft_model_state_dict(adapted))
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as cause:
+        first = next(iter(str(cause).strip().splitlines()), "")
+        raise _differ(path, f"{type(cause).__name__}: {first}") from cause
+    if other := sorted(saved ^ loaded):
+        where = "the adapters" if other[0] in saved else "the model"
+        raise _differ(path, f"only {where} have {other[0]} ({len(other)} such weights)", tensors=other)
+    return adapted.merge_and_unload()
+
+
+def _differ(path: Path, why: str, **details: Any) -> ConfigError:
+    return ConfigError(
+        f"the adapters in {str(path)!r} don't fit their model: {why}",
+        "They were trained on another one: check base_model_name_or_path in adapter_config.json.",
+        code="adapter-differs",
+        adapters=str(path),
+        **details,
+    )

@@ -7,6 +7,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from eef_framework.models.inspection import check_gguf_contents
 from eef_framework.models.quiet import without_progress_bars
 
 _SPLITS_DIGITS = ("smollm",)
@@ -39,6 +40,7 @@ def load_gguf_model(file: Path, dtype: str) -> Any:
     """
     import transformers
 
+    check_gguf_contents(file)
     # From 5.2x on, weights are left packed otherwise; before, they never were.
     packing = getattr(transformers, "GgufConfig", None)
     unpacked = {} if packing is None else {"quantization_config": packing(dequantize=True)}

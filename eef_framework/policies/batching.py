@@ -35,7 +35,7 @@ class Batcher(Generic[Item]):
             PolicyFailure: the work failed for this batch, or the batcher is closed.
         """
         if self._closed:
-            raise PolicyFailure("the policy was closed and is asked again", "Load the checkpoint again.")
+            raise PolicyFailure("the policy was closed and is asked again", "Load the checkpoint again.", code="closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         if self._worker is None or self._worker.done() or self._worker.get_loop() is not loop:
@@ -73,7 +73,11 @@ class Batcher(Generic[Item]):
         except EefError as error:
             failure = error
         except Exception as error:
-            failure = PolicyFailure(f"the model failed on a batch of {len(batch)}: {type(error).__name__}: {error}")
+            failure = PolicyFailure(
+                f"the model failed on a batch of {len(batch)}: {type(error).__name__}: {error}",
+                code="model-failed",
+                cause=type(error).__name__,
+            )
             failure.__cause__ = error
         for future in futures:
             if not future.done():  # cancelled meanwhile

@@ -29,6 +29,13 @@ def is_plain(layer: Any) -> bool:
     return type(layer).__name__ in ("DynamicLayer", "ReservingLayer")
 
 
+def is_attention(layer: Any) -> bool:
+    """Tell whether a layer keeps keys and values of tokens, all or the latest, and nothing else, such as a state."""
+    from transformers.cache_utils import DynamicLayer
+
+    return isinstance(layer, DynamicLayer) and "LinearAttention" not in type(layer).__name__
+
+
 def merged(caches: Sequence[Any], masks: Sequence[Any], config: Any) -> tuple[Any, Any]:
     """Return one cache with the rows of several, and the mask of its positions.
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from eef_framework.errors import PolicyFailure
-from eef_framework.policies.cache import empty_cache, is_plain, merged
+from eef_framework.policies.cache import empty_cache, merged
+from eef_framework.policies.capabilities import Capabilities, capabilities
 from eef_framework.policies.choice import Draw, Pick, choose
 from eef_framework.policies.memory import Memory
 from eef_framework.policies.prefixes import Known, Prefixes, assembled
@@ -50,9 +51,18 @@ class Engine:
         tie_margin: how much batches may change a logit. Choices that this could change are made again alone.
         memory: where logits are kept for those who ask the same.
         prefixes: where keys and values are kept for those who go on.
+        able: how the model may be run; found out by trying it where it is None.
     """
 
-    def __init__(self, model: Any, pad: int, tie_margin: float, memory: Memory, prefixes: Prefixes) -> None:
+    def __init__(
+        self,
+        model: Any,
+        pad: int,
+        tie_margin: float,
+        memory: Memory,
+        prefixes: Prefixes,
+        able: Capabilities | None = None,
+    ) -> None:
         self.model = model
         self.pad = pad
         self.tie_margin = tie_margin
@@ -62,7 +72,7 @@ class Engine:
         self.stopped = False
         """Set by whoever doesn't want the answers any more: a batch in the making ends before its next tokens."""
         parameters = inspect.signature(model.forward).parameters
-        self._plain = all(is_plain(layer) for layer in empty_cache(model.config).layers)
+        self.able = able or capabilities(model)
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
 
     def complete(self, rows: Sequence[Row]) -> None:
@@ -84,12 +94,13 @@ class Engine:
 
         try:
             self._decode(rows)
-            self.statistics.batches += 1
         except torch.OutOfMemoryError as cause:
             if len(rows) == 1:
                 raise PolicyFailure(
                     f"a prompt of {len(rows[0].request.prompt)} tokens is too long for the device's memory",
                     "Use a shorter history (format.history), or a smaller model.",
+                    code="out-of-memory",
+                    tokens=len(rows[0].request.prompt),
                 ) from cause
             half = len(rows) // 2
         else:
@@ -113,7 +124,33 @@ class Engine:
         return unknown
 
     def _decode(self, rows: list[Row]) -> None:
+        while rows:
+            self.statistics.batches += 1
+            rows = self._decode_together(rows) if self.able.padding else self._decode_first(rows)
+
+    def _decode_first(self, rows: list[Row]) -> list[Row]:
+        """Complete the first row by itself, without padding. Returns the others.
+
+        A model that keeps a state takes tokens one by one behind its prompt: more at once make it forget the state.
+        """
+        import torch
+
+        row, *others = rows
+        cache = empty_cache(self.model.config) if self.able.cache else None
+        fed = 0
+        while not row.done:
+            ids = torch.tensor([row.ids], device=self.model.device)  # (1, tokens)
+            for end in range(fed + 1, len(row.ids) + 1) if fed else (len(row.ids),):
+                logits = self._run(ids[:, fed:end], torch.arange(fed, end, device=ids.device)[None], cache)
+                fed = end if cache is not None else 0
+            self.memory.put(row.ids, logits[0])
+            self._choose([row], logits)
+        return others
+
+    def _decode_together(self, rows: list[Row]) -> list[Row]:
+        """Complete rows in one batch. Returns those that have to be started anew, as they would have gaps."""
         logits, cache, mask = self._prefill(rows)
+        postponed: list[Row] = []
         places = list(range(len(rows)))  # of the rows in the cache
         while True:
             for row, behind in zip(rows, logits, strict=True):
@@ -124,8 +161,12 @@ class Engine:
                     self.prefixes.keep(row.request.prompt, row.seen, cache, place, mask[place])
             places = [place for row, place in zip(rows, places, strict=True) if not row.done]
             rows = [row for row in rows if not row.done]
+            if not self.able.gaps:
+                postponed += [row for row in rows if len(row.new) - row.fed > 1]
+                places = [place for row, place in zip(rows, places, strict=True) if len(row.new) - row.fed == 1]
+                rows = [row for row in rows if len(row.new) - row.fed == 1]
             if not rows:
-                return
+                return postponed
             if len(rows) <= _CROWD * len(mask):
                 mask, places = self._select(cache, mask, places), list(range(len(rows)))
             logits, mask = self._extend(rows, places, cache, mask)
@@ -140,8 +181,8 @@ class Engine:
 
         sequences = list(dict.fromkeys(row.ids for row in rows))
         starts = {row.ids: (*row.request.earlier, len(row.request.prompt)) for row in rows}
-        known = [self.prefixes.find(ids, starts[ids]) for ids in sequences]
-        if head := self.prefixes.shared(sequences, known):
+        known = [self._known(ids, starts[ids]) for ids in sequences]
+        if self.able.gaps and (head := self.prefixes.shared(sequences, known)):
             self.prefixes.keep_head(head, self._piece([head], [self.prefixes.find(head, ())])[1])
             known = [self.prefixes.find(ids, starts[ids]) for ids in sequences]
         for row in rows:
@@ -156,6 +197,9 @@ class Engine:
             mask = self._select(cache, mask, index)
         return logits, cache, mask
 
+    def _known(self, ids: tuple[int, ...], starts: Sequence[int]) -> Known:
+        return self.prefixes.find(ids, starts) if self.able.gaps else Known()
+
     def _pieces(self, lengths: list[int]) -> list[list[int]]:
         """Cut sequences into pieces of similar length, so that little of what is computed is padding.
 
@@ -166,7 +210,7 @@ class Engine:
             The indices in each piece.
         """
         order = sorted(range(len(lengths)), key=lambda index: lengths[index])
-        if not self._plain:
+        if not self.able.gaps:
             return [order]
         pieces = [[order[0]]]
         for index in order[1:]:
@@ -217,17 +261,18 @@ class Engine:
             cache: extended in place; None to do without.
             seen: which of the new tokens are real, `(rows, new)`.
         """
-        if self.stopped:
-            raise PolicyFailure("the policy was closed while it answered", "Load the checkpoint again.")
-        self.statistics.tokens += int(seen.sum())
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        return self._run(ids, positions, cache, attention_mask=mask, new=int(seen.sum()))
+
+    def _run(self, ids: Any, positions: Any, cache: Any, new: int | None = None, **mask: Any) -> Any:
+        """Return the logits behind the last position, `(rows, vocabulary)`; `new` tokens are no padding."""
+        if self.stopped:
+            raise PolicyFailure("the policy was closed while it answered", "Load the checkpoint again.", code="closed")
+        self.statistics.tokens += ids.numel() if new is None else new
+        if cache is not None:
+            mask[self.able.cache] = cache
         output = self.model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=cache is not None,
-            **self._last_only,
+            input_ids=ids, position_ids=positions, use_cache=cache is not None, **mask, **self._last_only
         )
         return output.logits[:, -1].float()
 
@@ -239,7 +284,9 @@ class Engine:
                 pick = self._alone(row, draw)
             if pick.margin != pick.margin:
                 raise PolicyFailure(
-                    "the model's logits aren't numbers", "Its training diverged: lower the learning rate."
+                    "the model's logits aren't numbers",
+                    "Its training diverged: lower the learning rate.",
+                    code="not-a-number",
                 )
             row.take(pick)
 

@@ -9,9 +9,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from eef_framework.errors import ConfigError
 from eef_framework.policies.loading import without_progress_bars
@@ -32,23 +32,26 @@ _TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
 
+_LARGEST = 1_000_000_000
+"""Weights of the largest model: it takes 4 GB, and 16 GB in training."""
+
 
 class TinyModel(BaseModel):
     """A small Llama-like model with random weights, and words as tokens."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
 
-    hidden: int = Field(default=128, gt=0)
-    """Width of the residual stream."""
-    layers: int = Field(default=4, gt=0)
-    heads: int = Field(default=4, gt=0)
-    feed_forward: int = Field(default=256, gt=0)
+    hidden: int = Field(default=128, gt=0, le=8192)
+    """Width of the residual stream: a multiple of twice the number of heads."""
+    layers: int = Field(default=4, gt=0, le=128)
+    heads: int = Field(default=4, gt=0, le=128)
+    feed_forward: int = Field(default=256, gt=0, le=65536)
     """Width of the feed-forward layers."""
-    initializer_range: float = Field(default=0.06, gt=0)
+    initializer_range: float = Field(default=0.06, gt=0, le=1)
     """Standard deviation of the initial weights. At this width the 0.02 of large models learns several times slower."""
-    positions: int = Field(default=8192, gt=0)
+    positions: int = Field(default=8192, gt=0, le=1 << 20)
     """Longest conversation, in tokens."""
-    words: int = Field(default=16384, gt=0)
+    words: int = Field(default=16384, gt=0, le=1 << 20)
     """Largest vocabulary; rarer words become `<unk>`."""
     actions: str = r"\b(?:buy|choose|click|close|go|look|open|put|take|use)\[[^\[\]\n]*\]"
     """Regular expression for actions that become one token each, whatever words they hold. What stands in brackets
@@ -62,6 +65,18 @@ class TinyModel(BaseModel):
         except re.error as cause:
             raise ValueError(f"{actions!r} is no regular expression: {cause}") from cause
         return actions
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> Self:
+        if self.hidden % (2 * self.heads):
+            near = max(1, round(self.hidden / (2 * self.heads))) * 2 * self.heads
+            raise ValueError(
+                f"hidden ({self.hidden}) must be a multiple of twice the heads ({self.heads}); the nearest is {near}"
+            )
+        size = self.layers * (4 * self.hidden**2 + 3 * self.hidden * self.feed_forward) + self.words * self.hidden
+        if size > _LARGEST:
+            raise ValueError(f"a model of these sizes would have {size:,} weights; {_LARGEST:,} is the most")
+        return self
 
     def build(self, conversations: Iterable[Conversation], output: Path, seed: int) -> Checkpoint:
         """Make the model and write it to a folder.
@@ -92,6 +107,7 @@ class TinyModel(BaseModel):
             raise ConfigError(
                 "a model of its own vocabulary needs conversations, and there are none",
                 "Collect demonstrations first, give a checkpoint, or name another model (policy.model).",
+                code="no-conversations",
             )
         tokenizer = Tokenizer(models.WordLevel(dict(self._vocabulary(counts)), unk_token=_UNKNOWN))
         tokenizer.pre_tokenizer = splitter

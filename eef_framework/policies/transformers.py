@@ -8,15 +8,23 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, PrivateAttr
 
-from eef_framework.errors import ConfigError, PolicyFailure
+from eef_framework.errors import PolicyFailure
 from eef_framework.heap import give_back_memory
 from eef_framework.interfaces import Sampling, TrainablePolicy
+from eef_framework.models.finding import find_model
 from eef_framework.models.gguf import convert
-from eef_framework.models.store import resolve
 from eef_framework.paths import UserPathOrName
 from eef_framework.policies.attention import without_copies
 from eef_framework.policies.batching import Batcher
-from eef_framework.policies.loading import Device, Dtype, load_model, load_tokenizer, pick_device, warn_of_slow_type
+from eef_framework.policies.loading import (
+    Device,
+    Dtype,
+    check_device,
+    load_model,
+    load_tokenizer,
+    pick_device,
+    warn_of_slow_type,
+)
 from eef_framework.policies.memory import Memory
 from eef_framework.policies.room import bytes_per_token, free_memory, window
 from eef_framework.policies.tiny import TinyModel
@@ -52,7 +60,10 @@ class TransformersPolicy(TrainablePolicy):
     answers don't depend on what else is asked; bfloat16 is about twice as fast on processors that have instructions
     for it, and several times slower on others."""
     device: Device = "auto"
-    """Where to compute; `auto` is the best there is."""
+    """Where to compute: `cpu`, `cuda`, `cuda:1` (one of several GPUs), `mps`; `auto` is the best there is."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the model, which some need. It can do whatever you can: read it first. Trainers
+    have this setting, too."""
     max_prompt_tokens: int | None = Field(default=None, gt=0)
     """Longest prompt. Where a conversation has more, the oldest observations are left out, in training as well. What
     the model's window holds beside the answer where it is null."""
@@ -83,17 +94,25 @@ class TransformersPolicy(TrainablePolicy):
         """Make the tiny model, or find another one.
 
         Raises:
-            ConfigError: the folder isn't there, or the known model hasn't been fetched.
+            ConfigError: there is no such model, it hasn't been fetched, or its files can't be used.
         """
         if self.model == "tiny":
             return self.tiny.build(conversations, output, seed)
-        path = Path(resolve(self.model)).expanduser()
-        if path.suffix == ".gguf" and path.is_file():
+        path = find_model(self.model, self.trust_remote_code)
+        if path.is_file():
             convert(path, output)  # once for the run: reading it takes long
             return Checkpoint(path=output)
-        if self.model.startswith((".", "/", "~")) and not path.is_dir():
-            raise ConfigError(f"there is no folder or GGUF file {self.model!r}", "Check policy.model.")
         return Checkpoint(path=path)
+
+    def preflight(self) -> None:
+        """Find out whether there is such a model, its files are complete, and the device is there.
+
+        Raises:
+            ConfigError: something is missing; `error.code` says what.
+        """
+        if self.model != "tiny":
+            find_model(self.model, self.trust_remote_code)
+        check_device(self.device)
 
     def load(self, checkpoint: Checkpoint) -> Self:
         """Return a policy that answers with the weights of a checkpoint.
@@ -109,9 +128,9 @@ class TransformersPolicy(TrainablePolicy):
         device = pick_device(self.device)
         dtype = "float32" if self.dtype == "auto" and device == "cpu" else self.dtype
         warn_of_slow_type(dtype, device)
-        model = without_copies(load_model(checkpoint.path, dtype, device).eval())
+        model = without_copies(load_model(checkpoint.path, dtype, device, self.trust_remote_code).eval())
         policy = self.model_copy()
-        chat = ChatTokenizer(load_tokenizer(checkpoint.path))
+        chat = ChatTokenizer(load_tokenizer(checkpoint.path, self.trust_remote_code))
         margin = self.tie_margin if self.tie_margin is not None else _ROUNDING.get(str(model.dtype), 0.0)
         policy._chat = chat
         free = free_memory(device)
@@ -137,7 +156,9 @@ class TransformersPolicy(TrainablePolicy):
         from eef_framework.policies.row import Request, Row
 
         if not (self._chat and self._constraints and self._batcher):
-            raise PolicyFailure("this policy has no weights", "Use the policy that load(checkpoint) returns.")
+            raise PolicyFailure(
+                "this policy has no weights", "Use the policy that load(checkpoint) returns.", code="no-weights"
+            )
         prompt, dropped = self._fitted(conversation, sampling.max_tokens)
         request = Request(
             prompt=prompt.ids,

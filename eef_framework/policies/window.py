@@ -42,6 +42,9 @@ def fitted(conversation: Conversation, max_tokens: int, length: Callable[[Conver
             f"{max_tokens} fit into the model's window beside the answer",
             "Leave out the instructions (format.instructions: false), let the environment show less, or use a model "
             "with a longer window.",
+            code="prompt-too-long",
+            tokens=length(without_oldest(conversation, turns)),
+            max_tokens=max_tokens,
         )
     return Fitted(without_oldest(conversation, dropped), dropped)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import time
@@ -10,14 +9,15 @@ import warnings
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from eef_framework.chat.tokens import ChatTokenizer
-from eef_framework.errors import ConfigError, TrainerFailure, storage
+from eef_framework.errors import TrainerFailure, storage
 from eef_framework.heap import give_back_memory
 from eef_framework.interfaces import Progress
+from eef_framework.models.inspection import require_installed
 from eef_framework.policies.loading import load_model, load_tokenizer, without_progress_bars
 from eef_framework.records import Checkpoint, Cost, Example
 from eef_framework.training.batches import batches, number_of_steps
@@ -58,14 +58,17 @@ class DpoTrainer(FineTuning):
     beta: float = Field(default=0.1, gt=0)
     """How strongly the model is held to the checkpoint it starts from."""
 
-    @model_validator(mode="after")
-    def _installed(self) -> Self:
-        if importlib.util.find_spec("trl") is None:
-            raise ConfigError(
-                f"trainer {self.component_name()!r} needs the library trl, which isn't installed",
-                "pip install 'eef-framework[dpo]'",
-            )
-        return self
+    def preflight(self) -> None:
+        """Find out whether the device and the libraries are there.
+
+        Raises:
+            ConfigError: one is missing.
+        """
+        super().preflight()
+        self._require_trl()
+
+    def _require_trl(self) -> None:
+        require_installed("trl", "eef-framework[dpo]", f"the trainer {self.component_name()!r}")
 
     def train(
         self, examples: Sequence[Example], start: Checkpoint, output: Path, seed: int, progress: Progress
@@ -83,9 +86,10 @@ class DpoTrainer(FineTuning):
             TrainerFailure: the loss isn't a number any more.
         """
         began = time.perf_counter()
+        self._require_trl()
         with storage(output, "writing the checkpoint"):
             output.mkdir(parents=True, exist_ok=True)
-            tokenizer = load_tokenizer(start.path)
+            tokenizer = load_tokenizer(start.path, self.trust_remote_code)
             prepared = prepare_pairs(examples, ChatTokenizer(tokenizer), self.max_tokens)
             (output / "preparation.json").write_text(_report(prepared), encoding="utf-8")
             tokenizer.save_pretrained(output)
@@ -103,7 +107,7 @@ def _train(
     # By length within a step: it is the same step, with less padding in its pieces.
     drawn = batches(pairs, settings.batch_size, steps, seed)
     order = [sorted(batch, key=lambda pair: (pair.longest, pair.id)) for batch in drawn]
-    model = load_model(start.path, "auto", "cpu")
+    model = load_model(start.path, "auto", "cpu", settings.trust_remote_code)
     saved_dtype = model.dtype
     tokens = list(accumulate(sum(pair.tokens for pair in batch) for batch in order))
     with (output / "training.jsonl").open("w", encoding="utf-8") as file:
@@ -117,7 +121,7 @@ def _train(
             warnings.simplefilter("ignore", FutureWarning)  # what trl has to change for the next transformers
             trainer = trl_trainer(settings, model, order, start, output, seed, log)
             trainer.train()
-            result = finished(start, settings.lora, trainer.model.state_dict(), output)
+            result = finished(start, settings, trainer.model.state_dict(), output)
             result.to(saved_dtype).save_pretrained(output)
     return tokens[-1]
 
@@ -134,6 +138,8 @@ def _row(step: int, values: dict[str, float], pairs: Sequence[Pair]) -> dict[str
             f"the loss became {loss} (length of the gradient: {norm}) in a step on the pairs "
             f"{', '.join(sorted({pair.id for pair in pairs}))}",
             "Lower the learning rate, or look at these pairs.",
+            code="loss-not-finite",
+            examples=sorted({pair.id for pair in pairs}),
         )
     return {
         "step": step,

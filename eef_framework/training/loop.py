@@ -8,7 +8,6 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,9 +17,9 @@ from eef_framework.policies.loading import load_model, pick_device, without_prog
 from eef_framework.records import Checkpoint
 from eef_framework.training.batches import batches, number_of_steps, pieces, share
 from eef_framework.training.collate import Batch, Prepared, collate
-from eef_framework.training.lora import Lora, adapted, merged
+from eef_framework.training.lora import adapted, merged
 from eef_framework.training.packing import pack, packs, refuse_to_mix_neighbours
-from eef_framework.training.settings import in_bfloat16, room
+from eef_framework.training.settings import FineTuning, in_bfloat16, room
 
 if TYPE_CHECKING:
     from eef_framework.training.sft import SftTrainer
@@ -53,7 +52,7 @@ class Training:
         self._batches = batches(examples, settings.batch_size, self.steps, seed)
         self._accelerator = _accelerator(settings, output)
         self._room = room(settings, self._accelerator.device.type)
-        model = load_model(start.path, "auto", "cpu")
+        model = load_model(start.path, "auto", "cpu", settings.trust_remote_code)
         self._start, self._saved_dtype = start, model.dtype
         if settings.packing:
             refuse_to_mix_neighbours(model)
@@ -109,7 +108,7 @@ class Training:
         weights = self._accelerator.get_state_dict(self._model)
         if self.leads:
             with without_progress_bars():
-                model = finished(self._start, self._settings.lora, weights, output)
+                model = finished(self._start, self._settings, weights, output)
                 model.to(self._saved_dtype).save_pretrained(output)
         self._accelerator.end_training()
 
@@ -133,6 +132,8 @@ class Training:
                 f"the loss became {loss} (length of the gradient: {norm}) in a step on the examples "
                 f"{', '.join(sorted({example.id for example in batch}))}",
                 "Lower the learning rate, or look at these examples.",
+                code="loss-not-finite",
+                examples=sorted({example.id for example in batch}),
             )
         self._optimizer.step()
         self._schedule.step()
@@ -175,7 +176,7 @@ def _accelerator(settings: SftTrainer, output: Path) -> Any:
     return Accelerator(
         cpu=device == "cpu",
         mixed_precision="bf16" if in_bfloat16(settings, device) else "no",
-        log_with=[name for name in settings.trackers if find_spec(name)] or None,
+        log_with=list(settings.shown_in) or None,
         project_dir=str(output),
     )
 
@@ -207,20 +208,20 @@ def _optimizer(model: Any, settings: SftTrainer) -> Any:
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=settings.learning_rate, fused=True)
 
 
-def finished(start: Checkpoint, lora: Lora | None, weights: dict[str, Any], output: Path) -> Any:
+def finished(start: Checkpoint, settings: FineTuning, weights: dict[str, Any], output: Path) -> Any:
     """Return a model with its final weights, in float32 on the processor; adapters are written and merged.
 
     Args:
         start: what was trained.
-        lora: settings of the adapters that were trained, if it was adapters.
+        settings: the trainer's.
         weights: state of the model behind the training.
         output: folder of the new checkpoint.
     """
-    model = load_model(start.path, "auto", "cpu")
-    if lora is None:
+    model = load_model(start.path, "auto", "cpu", settings.trust_remote_code)
+    if settings.lora is None:
         model.float().load_state_dict(weights)
         return model
-    return merged(model, lora, weights, output / "adapter")
+    return merged(model, settings.lora, weights, output / "adapter")
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from eef_framework.errors import ConfigError
+from eef_framework.models.inspection import PEFT, require_installed
 
 
 class Lora(BaseModel):
@@ -31,10 +32,9 @@ def lora_config(lora: Lora) -> Any:
     Raises:
         ConfigError: peft isn't installed.
     """
-    try:
-        from peft import LoraConfig
-    except ImportError as cause:
-        raise ConfigError("adapters need the package peft", "pip install 'eef-framework[lora]'") from cause
+    require_installed("peft", PEFT, "the trainer's setting lora")
+    from peft import LoraConfig
+
     return LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
@@ -57,7 +57,10 @@ def adapted(model: Any, lora: Lora) -> Any:
         return get_peft_model(model, config)
     except ValueError as cause:
         raise ConfigError(
-            f"the trainer's lora.targets {lora.targets!r} don't fit the model: {cause}", "'all-linear' fits all."
+            f"the trainer's lora.targets {lora.targets!r} don't fit the model: {cause}",
+            "'all-linear' fits all.",
+            code="no-such-module",
+            targets=lora.targets,
         ) from cause
 
 

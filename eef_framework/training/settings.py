@@ -7,7 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from eef_framework.interfaces import Trainer
-from eef_framework.policies.loading import Device, warn_of_slow_type
+from eef_framework.models.inspection import PEFT, require_installed
+from eef_framework.policies.loading import Device, check_device, warn_of_slow_type
 from eef_framework.training.lora import Lora
 
 
@@ -35,12 +36,25 @@ class FineTuning(Trainer):
     """Type of products of matrices: on a processor `auto` is float32, elsewhere bfloat16. Processors that have no
     instructions for bfloat16 take many times longer with it."""
     device: Device = "auto"
-    """Where to compute; `auto` is the best there is."""
+    """Where to compute: `cpu`, `cuda`, `cuda:1` (one of several GPUs), `mps`; `auto` is the best there is."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the model, which some need. It can do whatever you can: read it first. The policy
+    has this setting, too."""
     gradient_checkpointing: bool = False
     """Trade time for memory: compute activations again for the backward pass."""
     lora: Lora | None = None
     """Train low-rank adapters in place of all weights. The checkpoint holds the merged model, and `adapter/` the
     adapters by themselves."""
+
+    def preflight(self) -> None:
+        """Find out whether the device is there, and the library for adapters where they are wanted.
+
+        Raises:
+            ConfigError: it isn't.
+        """
+        check_device(self.device)
+        if self.lora is not None:
+            require_installed("peft", PEFT, f"the trainer's setting lora ({self.component_name()})")
 
 
 def room(settings: FineTuning, device: str) -> int:

@@ -13,11 +13,12 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from eef_framework.chat.tokens import ChatTokenizer
-from eef_framework.errors import storage
+from eef_framework.errors import ConfigError, storage
 from eef_framework.evaluation.wording import count, duration
 from eef_framework.heap import give_back_memory
 from eef_framework.interfaces import Progress
-from eef_framework.policies.loading import load_tokenizer
+from eef_framework.models.inspection import installed, require_installed
+from eef_framework.policies.loading import load_tokenizer, require_devices
 from eef_framework.records import Checkpoint, Cost, Example
 from eef_framework.runs.atomic import write_text
 from eef_framework.training.collate import Preparation, prepare
@@ -49,11 +50,35 @@ class SftTrainer(FineTuning):
     accelerate_config: Path | None = None
     """A file as `accelerate config` writes it, for what goes beyond `processes`: FSDP, several machines. It overrules
     `processes`."""
-    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ("tensorboard",)
-    """Where to show loss and learning rate, beside `training.jsonl`. Those that aren't installed are passed over."""
+    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] | None = None
+    """Where to show loss and learning rate, beside `training.jsonl`. TensorBoard where it is null and installed."""
     save_every_s: float | None = Field(default=600.0, ge=0)
     """How often a long training writes down where it is. Repeated with the same arguments after an interruption, it
     goes on from there, with the same result. Never where it is null."""
+
+    def preflight(self) -> None:
+        """Find out whether devices, files and libraries that the settings name are there.
+
+        Raises:
+            ConfigError: one is missing; `error.code` says which kind.
+        """
+        super().preflight()
+        for name in self.trackers or ():
+            require_installed(name, name, f"the trainer's setting trackers ({name})")
+        if self.accelerate_config is not None and not self.accelerate_config.expanduser().is_file():
+            raise ConfigError(
+                f"the trainer's accelerate_config {str(self.accelerate_config)!r} isn't there",
+                "Write it with: accelerate config --config_file FILE",
+                code="no-such-file",
+                path=str(self.accelerate_config),
+            )
+        if self.processes > 1 and self.accelerate_config is None:
+            require_devices(self.device, self.processes)
+
+    @property
+    def shown_in(self) -> tuple[str, ...]:
+        """The trackers to use."""
+        return tuple(filter(installed, ("tensorboard",))) if self.trackers is None else self.trackers
 
     def train(
         self, examples: Sequence[Example], start: Checkpoint, output: Path, seed: int, progress: Progress
@@ -81,7 +106,7 @@ def train_here(
     trainer: SftTrainer, examples: Sequence[Example], start: Checkpoint, output: Path, seed: int, progress: Progress
 ) -> int:
     """Train in this process, which may be one of several. Returns how many tokens went through the model."""
-    tokenizer = load_tokenizer(start.path)
+    tokenizer = load_tokenizer(start.path, trainer.trust_remote_code)
     prepared = prepare(examples, ChatTokenizer(tokenizer), trainer.max_tokens, trainer.over_long)
     with own_random_numbers(seed):
         point = SavePoint(output / "interrupted", training_key(trainer, prepared.examples, start, seed))

@@ -49,11 +49,11 @@ def trl_trainer(
         trainer = _class()(
             model=model if adapters else model.float(),
             # The adapters turned off are the reference by themselves.
-            ref_model=None if adapters else load_model(start.path, "auto", "cpu").float(),
+            ref_model=None if adapters else load_model(start.path, "auto", "cpu", settings.trust_remote_code).float(),
             args=_arguments(settings, in_order, len(order), output, seed),
             data_collator=PairCollator(in_order),
             train_dataset=Dataset.from_dict({"place": list(range(len(in_order)))}),
-            processing_class=load_tokenizer(start.path),
+            processing_class=load_tokenizer(start.path, settings.trust_remote_code),
             callbacks=[_callback(log)],
             peft_config=lora_config(settings.lora) if settings.lora is not None else None,
         )

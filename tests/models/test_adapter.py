@@ -1,21 +1,17 @@
 import json
+import shutil
 
 import pytest
 import torch
 
 from eef_framework.errors import ConfigError
 from eef_framework.models.adapter import is_adapter
-from eef_framework.policies import TinyModel
+from eef_framework.policies import TinyModel, TransformersPolicy
 from eef_framework.policies.loading import load_model, load_tokenizer
 from eef_framework.records import Message
 
 peft = pytest.importorskip("peft")
 TEXT = (Message(role="user", content="one two three four five"),)
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return TinyModel(hidden=32, layers=2, feed_forward=64).build([TEXT], tmp_path_factory.mktemp("base"), 0).path
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +43,64 @@ def test_adapters_without_a_tokenizer_have_that_of_their_model(base, adapters):
     assert load_tokenizer(adapters[0]).get_vocab() == load_tokenizer(base).get_vocab()
 
 
+def refused(folder):
+    with pytest.raises(ConfigError) as caught:
+        load_model(folder, "float32", "cpu")
+    assert caught.value.fix
+    return caught.value
+
+
 def test_adapters_that_do_not_name_their_model_are_explained(tmp_path):
     (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}))
-    with pytest.raises(ConfigError, match="don't say which model"):
-        load_model(tmp_path, "float32", "cpu")
+    assert refused(tmp_path).code == "no-adapter-base"
 
 
-def test_adapters_without_weights_are_explained(base, adapters, tmp_path):
+def test_adapters_without_weights_are_incomplete(base, adapters, tmp_path):
     (tmp_path / "adapter_config.json").write_text((adapters[0] / "adapter_config.json").read_text())
-    with pytest.raises(ConfigError, match=r"adapters in .* don't fit"):
-        load_model(tmp_path, "float32", "cpu")
+    error = refused(tmp_path)
+    assert (error.code, error.details["missing"]) == ("model-incomplete", ["adapter_model.safetensors"])
+
+
+@pytest.fixture
+def moved(adapters, tmp_path):
+    """Return the adapters with another base."""
+
+    def to(base):
+        folder = shutil.copytree(adapters[0], tmp_path / "adapters")
+        settings = json.loads((folder / "adapter_config.json").read_text())
+        (folder / "adapter_config.json").write_text(json.dumps({**settings, "base_model_name_or_path": str(base)}))
+        return folder
+
+    return to
+
+
+def test_adapters_whose_model_is_gone_name_it(moved, tmp_path):
+    error = refused(moved(tmp_path / "gone"))
+    assert (error.code, error.details["base"]) == ("no-adapter-base", str(tmp_path / "gone"))
+
+
+def test_adapters_of_themselves_are_refused(moved, tmp_path):
+    assert refused(moved(tmp_path / "adapters")).code == "no-adapter-base"
+
+
+def test_adapters_are_found_before_a_run(moved, tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        TransformersPolicy(model=str(moved(tmp_path / "gone"))).preflight()
+    assert caught.value.code == "no-adapter-base"
+
+
+@pytest.mark.parametrize("other", [{"hidden": 64}, {"layers": 1}, {"layers": 3}])
+def test_adapters_of_another_model_are_refused(moved, tmp_path, other):
+    sizes = {"hidden": 32, "layers": 2, "feed_forward": 64} | other
+    base = TinyModel(**sizes).build([TEXT], tmp_path / "other", 0).path
+    folder = moved(base)
+    settings = json.loads((folder / "adapter_config.json").read_text())
+    settings["target_modules"] = sorted({name.split(".")[-1] for name in settings["target_modules"]})  # as most have it
+    (folder / "adapter_config.json").write_text(json.dumps(settings))
+    assert refused(folder).code == "adapter-differs"
+
+
+def test_a_copy_of_the_models_settings_beside_adapters_changes_nothing(base, moved):
+    folder = moved(base)
+    shutil.copy(base / "config.json", folder)
+    assert is_adapter(folder)

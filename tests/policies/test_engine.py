@@ -7,6 +7,7 @@ import torch
 import transformers as hf
 
 from eef_framework.errors import PolicyFailure
+from eef_framework.policies.capabilities import Capabilities
 from eef_framework.policies.choice import Draw, choose, uniform
 from eef_framework.policies.constraint import Constraints
 from eef_framework.policies.engine import Engine
@@ -33,6 +34,14 @@ def tiny_config(kind):
 
 
 ARCHITECTURES = ["llama", "qwen2", "mistral, sliding window", "gemma2, capped logits", "gpt2, learnt positions"]
+
+
+ABLE = Capabilities()
+
+
+def engine(model, memory=0, margin=1e-4, able=ABLE):
+    """Return an engine of a model that may be cached and padded, without trying whether it may."""
+    return Engine(model, 0, margin, Memory(memory), Prefixes(0), able)
 
 
 def requests(count, longest=40, vocabulary=90):
@@ -78,8 +87,7 @@ def test_batched_answers_are_those_computed_by_hand(kind):
     asked = requests(24)
     wanted = [by_hand(model, request) for request in asked]
     for sizes in ((24,), (3, 7)):
-        engine = Engine(model, pad=0, tie_margin=1e-4, memory=Memory(0), prefixes=Prefixes(0))
-        assert answers(engine, asked, sizes) == wanted
+        assert answers(engine(model, able=None), asked, sizes) == wanted
 
 
 class Noisy(torch.nn.Module):
@@ -109,9 +117,7 @@ def noisy(checkpoint):
 
 def test_answers_survive_noise_within_the_margin(noisy):
     asked = requests(60, vocabulary=60)
-    engines = [
-        Engine(noisy, pad=0, tie_margin=0.1, memory=Memory(size), prefixes=Prefixes(0)) for size in (0, 0, 1 << 20)
-    ]
+    engines = [engine(noisy, size, margin=0.1) for size in (0, 0, 1 << 20)]
     alone, together, remembering = (answers(e, asked, s) for e, s in zip(engines, ((1,), (60,), (7, 30)), strict=True))
     assert alone == together == remembering
     assert engines[1].statistics.recomputed > 0
@@ -120,21 +126,21 @@ def test_answers_survive_noise_within_the_margin(noisy):
 def test_without_a_margin_noise_changes_answers(noisy):
     """Else the test above would prove nothing."""
     asked = requests(60, vocabulary=60)
-    alone, together = (answers(Engine(noisy, 0, 0.0, Memory(0), Prefixes(0)), asked, sizes) for sizes in ((1,), (60,)))
+    alone, together = (answers(engine(noisy, margin=0.0), asked, sizes) for sizes in ((1,), (60,)))
     assert alone != together
 
 
 def test_equal_prompts_go_through_the_model_once(checkpoint):
-    engine = Engine(load_model(checkpoint.path, "float32", "cpu").eval(), 0, 1e-4, Memory(0), Prefixes(0))
+    once = engine(load_model(checkpoint.path, "float32", "cpu").eval())
     asked = [Request((7, 8, 9), None, 1.0, 1, seed) for seed in range(30)]
-    answers(engine, asked, (30,))
-    assert engine.statistics.tokens - 3 * engine.statistics.recomputed == 3
+    answers(once, asked, (30,))
+    assert once.statistics.tokens - 3 * once.statistics.recomputed == 3
 
 
 def test_what_was_asked_before_is_remembered_and_answered_alike(checkpoint):
     model = load_model(checkpoint.path, "float32", "cpu").eval()
     asked = requests(20, vocabulary=60)
-    forgetful, remembering = (Engine(model, 0, 1e-4, Memory(size), Prefixes(0)) for size in (0, 1 << 20))
+    forgetful, remembering = (engine(model, size) for size in (0, 1 << 20))
     wanted = answers(forgetful, asked, (20,))
     assert answers(remembering, asked, (20,)) == wanted
     batches = remembering.statistics.batches
@@ -153,23 +159,27 @@ def test_the_only_way_is_taken_without_the_model(chat):
 
 
 def test_a_click_costs_one_pass(checkpoint, chat, shop):
-    engine = Engine(load_model(checkpoint.path, "float32", "cpu").eval(), 0, 0.0, Memory(0), Prefixes(0))
+    clicking = engine(load_model(checkpoint.path, "float32", "cpu").eval(), margin=0.0)
     start = Constraints(chat, len(chat.tokenizer), "cpu").start(shop)
     rows = [Row(Request((7, 8, 9), start, 1.0, 8, seed), chat.end_ids, None) for seed in range(40)]
     clicks = 0
     for row in rows:
-        before = engine.statistics.tokens
-        engine.complete([row])
+        before = clicking.statistics.tokens
+        clicking.complete([row])
         if chat.text(row.new).startswith("click"):
             clicks += 1
-            assert engine.statistics.tokens - before == 3 == row.computed_tokens
+            assert clicking.statistics.tokens - before == 3 == row.computed_tokens
             assert row.new[-1] in chat.end_ids
     assert clicks > 20
 
 
 def test_cut_off_answers_have_no_stop_token(checkpoint):
-    engine = Engine(load_model(checkpoint.path, "float32", "cpu").eval(), 0, 1e-4, Memory(0), Prefixes(0))
-    (new,) = answers(engine, [Request((7,), None, 0.0, 3, 0)], (1,), ends=frozenset())
+    (new,) = answers(
+        engine(load_model(checkpoint.path, "float32", "cpu").eval()),
+        [Request((7,), None, 0.0, 3, 0)],
+        (1,),
+        ends=frozenset(),
+    )
     assert len(new) == 3
 
 
@@ -179,8 +189,9 @@ def test_a_broken_model_is_named(checkpoint):
         model.model.norm.weight.fill_(float("nan"))
     for temperature in (0.0, 1.0):
         row = Row(Request((7, 8), None, temperature, 4, 0), frozenset({5}), None)
-        with pytest.raises(PolicyFailure, match="aren't numbers"):
-            Engine(model, 0, 1e-4, Memory(0), Prefixes(0)).complete([row])
+        with pytest.raises(PolicyFailure) as caught:
+            engine(model).complete([row])
+        assert caught.value.code == "not-a-number"
 
 
 class Cramped(Noisy):
@@ -196,12 +207,13 @@ class Cramped(Noisy):
 
 def test_a_batch_without_room_is_halved_until_it_fits(noisy):
     asked = requests(11, vocabulary=60)
-    wanted = answers(Engine(noisy.inner, 0, 1e-4, Memory(0), Prefixes(0)), asked, (11,))
-    assert answers(Engine(Cramped(noisy.inner), 0, 1e-4, Memory(0), Prefixes(0)), asked, (11,)) == wanted
+    wanted = answers(engine(noisy.inner), asked, (11,))
+    assert answers(engine(Cramped(noisy.inner)), asked, (11,)) == wanted
 
 
 def test_a_prompt_without_room_is_an_error_with_a_way_out(noisy):
     model = Cramped(noisy.inner)
     model.room = 0
-    with pytest.raises(PolicyFailure, match=r"prompt of 3 tokens[\s\S]*format\.history"):
-        answers(Engine(model, 0, 1e-4, Memory(0), Prefixes(0)), [Request((7, 8, 9), None, 1.0, 4, 0)], (1,))
+    with pytest.raises(PolicyFailure) as caught:
+        answers(engine(model), [Request((7, 8, 9), None, 1.0, 4, 0)], (1,))
+    assert (caught.value.code, caught.value.details) == ("out-of-memory", {"tokens": 3})

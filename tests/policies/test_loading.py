@@ -3,6 +3,7 @@ import warnings
 import pytest
 import torch
 
+from eef_framework.errors import EefWarning
 from eef_framework.policies import TransformersPolicy
 from eef_framework.policies.loading import warn_of_slow_type
 from eef_framework.training.settings import in_bfloat16
@@ -25,8 +26,9 @@ def instructions(monkeypatch):
 @pytest.mark.parametrize("dtype", SHORT)
 def test_types_that_the_processor_has_no_instructions_for_are_told(instructions, dtype):
     instructions(False)
-    with pytest.warns(UserWarning, match=rf"no instructions for {dtype}[\s\S]*float32"):
+    with pytest.warns(EefWarning) as told:
         warn_of_slow_type(dtype, "cpu")
+    assert [(warning.message.code, warning.message.details) for warning in told] == [("slow-type", {"dtype": dtype})]
 
 
 def test_torch_knows_about_instructions_by_these_names():
@@ -48,12 +50,14 @@ def test_what_is_not_slow_is_not_told(instructions, dtype, device, there):
 
 def test_a_policy_in_a_slow_type_says_so_when_it_is_loaded(instructions, checkpoint):
     instructions(False)
-    with pytest.warns(UserWarning, match="bfloat16"):
+    with pytest.warns(EefWarning) as told:
         TransformersPolicy(dtype="bfloat16", device="cpu").load(checkpoint).close()
+    assert "slow-type" in [getattr(warning.message, "code", "") for warning in told]
 
 
 def test_a_training_in_a_slow_type_says_so(instructions):
     instructions(False)
     trainer = SftTrainer(precision="bfloat16")
-    with pytest.warns(UserWarning, match="bfloat16"):
+    with pytest.warns(EefWarning) as told:
         assert in_bfloat16(trainer, "cpu")
+    assert [warning.message.code for warning in told] == ["slow-type"]

@@ -1,4 +1,5 @@
 import pytest
+from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from eef_framework.errors import ConfigError
@@ -63,10 +64,30 @@ def test_weights_depend_on_the_seed_alone(tmp_path):
 
 
 def test_without_conversations_there_is_no_vocabulary(tmp_path):
-    with pytest.raises(ConfigError, match="needs conversations"):
+    with pytest.raises(ConfigError) as caught:
         TinyModel().build([], tmp_path, seed=0)
+    assert caught.value.code == "no-conversations"
 
 
 def test_a_pattern_that_is_none_is_refused_at_once():
-    with pytest.raises(ValueError, match="is no regular expression"):
-        TinyModel(actions="click[")
+    assert refused(actions="click[") == {"actions"}
+
+
+def refused(**settings):
+    """Return the settings that an error names; the model's own name where it is about several of them."""
+    with pytest.raises(ValidationError) as caught:
+        TinyModel(**settings)
+    return {".".join(map(str, error["loc"])) for error in caught.value.errors()}
+
+
+@pytest.mark.parametrize(
+    "name", ["hidden", "layers", "heads", "feed_forward", "initializer_range", "positions", "words"]
+)
+@pytest.mark.parametrize("value", [0, -1, 10**9])
+def test_absurd_sizes_are_refused_by_name(name, value):
+    assert refused(**{name: value}) == {name}
+
+
+@pytest.mark.parametrize("sizes", [{"hidden": 130}, {"hidden": 12}, {"hidden": 8192, "layers": 128}])
+def test_sizes_that_do_not_go_together_are_refused(sizes):
+    assert refused(**sizes) == {""}

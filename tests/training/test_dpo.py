@@ -1,5 +1,4 @@
 import gc
-import importlib.util
 import json
 import math
 
@@ -143,8 +142,9 @@ def test_what_is_no_pair_changes_nothing_and_is_on_record(pairs, start, tmp_path
 
 
 def test_nothing_to_train_is_an_error(pairs, start, tmp_path):
-    with pytest.raises(NothingToTrain, match="8 a side longer than 5 tokens"):
+    with pytest.raises(NothingToTrain) as caught:
         train(pairs, start, tmp_path, max_tokens=5)
+    assert caught.value.code == "nothing-to-train"
 
 
 def test_supervised_training_passes_over_the_worse_attempt(pairs, start, tmp_path):
@@ -169,8 +169,9 @@ def test_a_loss_that_is_no_number_names_the_pairs(pairs, start, tmp_path):
         model.model.norm.weight.fill_(float("nan"))
     model.save_pretrained(tmp_path / "broken")
     load_tokenizer(start.path).save_pretrained(tmp_path / "broken")
-    with pytest.raises(TrainerFailure, match=r"became nan[\s\S]* p0, p1"):
+    with pytest.raises(TrainerFailure) as caught:
         train(pairs[:2], Checkpoint(path=tmp_path / "broken"), tmp_path / "out", batch_size=2)
+    assert (caught.value.code, caught.value.details) == ("loss-not-finite", {"examples": ["p0", "p1"]})
 
 
 def test_the_result_is_like_what_it_started_from(pairs, start, tmp_path):
@@ -214,8 +215,9 @@ def test_adapters_alone_are_trained_and_merged_into_what_is_saved(pairs, start, 
 
 
 def test_targets_that_the_model_does_not_have_are_an_error(pairs, start, tmp_path):
-    with pytest.raises(ConfigError, match="no_such_module"):
+    with pytest.raises(ConfigError) as caught:
         train(pairs, start, tmp_path, lora={"targets": ["no_such_module"]})
+    assert (caught.value.code, caught.value.details) == ("no-such-module", {"targets": ("no_such_module",)})
 
 
 def test_the_programs_own_random_numbers_go_on_undisturbed(pairs, start, tmp_path):
@@ -263,10 +265,3 @@ def test_other_trainings_can_follow(pairs, start, tmp_path):
     train(pairs, start, tmp_path / "b", precision="bfloat16", max_batch_tokens=1)
     plain.train(pairs, start, tmp_path / "c", 0, lambda *_: None)
     assert same(load_file(tmp_path / "a/model.safetensors"), load_file(tmp_path / "c/model.safetensors"))
-
-
-def test_without_trl_it_says_what_to_install(monkeypatch):
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "trl" else found(name, *more))
-    with pytest.raises(ConfigError, match=r"pip install 'eef-framework\[dpo\]'"):
-        DpoTrainer()

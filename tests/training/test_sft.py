@@ -1,5 +1,6 @@
 import contextlib
 import json
+import math
 
 import psutil
 import pytest
@@ -11,6 +12,8 @@ from eef_framework.errors import ConfigError, NothingToTrain, TrainerFailure
 from eef_framework.policies.loading import load_model, load_tokenizer
 from eef_framework.records import Checkpoint, Example, Message
 from eef_framework.training import SftTrainer
+from eef_framework.training.collate import prepare
+from eef_framework.training.loop import Training
 
 CPU = {"device": "cpu", "trackers": ("tensorboard",), "learning_rate": 3e-3, "batch_size": 16}
 
@@ -131,13 +134,26 @@ def test_epochs_set_the_number_of_steps(examples, start, tmp_path):
 
 
 def test_long_gradients_are_cut(examples, start, tmp_path):
-    _, rows = train(examples, start, tmp_path / "a", max_grad_norm=1e-3)
-    assert rows[0]["grad_norm"] > 1e-3
+    """As a step of AdamW doesn't depend on the length of a gradient, the optimiser's own figures are looked at."""
+    prepared = prepare(examples, ChatTokenizer(load_tokenizer(start.path)), 4096).examples
+
+    def first_step(longest):
+        settings = SftTrainer(**CPU, steps=1, max_grad_norm=longest)
+        training = Training(settings, prepared, start, tmp_path, 0)
+        row = training.advance()
+        mean = [state["exp_avg"] for state in training._optimizer.state.values()]
+        return row["grad_norm"], math.sqrt(sum(float(each.square().sum()) for each in mean)) / 0.1
+
+    norm, taken = first_step(1e-3)
+    assert (norm > 0.1, taken) == (True, pytest.approx(1e-3, rel=1e-3))
+    norm, taken = first_step(1e3)
+    assert taken == pytest.approx(norm, rel=1e-3)
 
 
 def test_nothing_to_train_is_an_error(start, tmp_path):
-    with pytest.raises(NothingToTrain, match="of 0 examples"):
+    with pytest.raises(NothingToTrain) as caught:
         train([], start, tmp_path)
+    assert caught.value.code == "nothing-to-train"
 
 
 def test_a_loss_that_is_no_number_names_the_examples(examples, start, tmp_path):
@@ -146,8 +162,9 @@ def test_a_loss_that_is_no_number_names_the_examples(examples, start, tmp_path):
         model.model.norm.weight.fill_(float("nan"))
     model.save_pretrained(tmp_path / "broken")
     load_tokenizer(start.path).save_pretrained(tmp_path / "broken")
-    with pytest.raises(TrainerFailure, match=r"became nan[\s\S]* e0, e1"):
+    with pytest.raises(TrainerFailure) as caught:
         train(examples[:2], Checkpoint(path=tmp_path / "broken"), tmp_path / "out", batch_size=2)
+    assert (caught.value.code, caught.value.details) == ("loss-not-finite", {"examples": ["e0", "e1"]})
 
 
 def test_the_result_is_saved_in_the_type_it_was_read_in(examples, start, tmp_path):
@@ -279,8 +296,9 @@ def test_dropout_goes_on_where_it_was(examples, start, tmp_path):
 
 
 def test_targets_that_the_model_does_not_have_are_an_error(examples, start, tmp_path):
-    with pytest.raises(ConfigError, match=r"lora\.targets"):
+    with pytest.raises(ConfigError) as caught:
         train(examples, start, tmp_path, lora={"targets": ["no_such_module"]})
+    assert (caught.value.code, caught.value.details) == ("no-such-module", {"targets": ("no_such_module",)})
 
 
 def test_a_cut_example_is_learnt_up_to_the_last_turn_that_fits(start, tmp_path):
@@ -306,8 +324,9 @@ def test_two_processes_give_the_weights_of_one(examples, start, tmp_path):
 
 @pytest.mark.slow
 def test_what_stops_one_of_several_processes_is_told(examples, start, tmp_path):
-    with pytest.raises(NothingToTrain, match="none can be trained on"):
+    with pytest.raises(NothingToTrain) as caught:
         train(examples, start, tmp_path, max_tokens=2, processes=2)
+    assert caught.value.code == "nothing-to-train"
 
 
 def test_tensorboard_is_told_loss_and_learning_rate(examples, start, tmp_path):

@@ -1,0 +1,96 @@
+"""What a model's forward pass can be relied on for: caching, padding, gaps. Found out by trying it.
+
+Architectures differ in what they do with padding and with a cache, and their code doesn't say so: a state-space model
+goes on from a state only one token at a time, some count positions by index, padding included, and some ignore a cache
+that they are given.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, NamedTuple
+
+from eef_framework.policies.cache import empty_cache, is_attention, is_plain
+
+_LENGTH, _GAP = 8, 4
+"""Tokens of the sequence that is tried, and of padding."""
+_WINDOWS = ("sliding_window", "window_size", "attention_window_size", "attention_chunk_size")
+"""Settings of models whose attention reaches only so far back, which so short a sequence doesn't show."""
+
+
+class Capabilities(NamedTuple):
+    """How a model may be run."""
+
+    cache: str = "past_key_values"
+    """The argument that takes a cache; empty where the model has to see the whole sequence for every token."""
+    padding: bool = True
+    """Whether sequences of several lengths, padded on the left, may share a batch and a cache."""
+    gaps: bool = True
+    """Whether padding may stand in the middle of a sequence, as behind a cached prefix."""
+
+
+def capabilities(model: Any) -> Capabilities:
+    """Try what a model can be relied on for.
+
+    Args:
+        model: a causal language model of transformers, in evaluation mode.
+    """
+    import torch
+
+    ids = torch.arange(_LENGTH, device=model.device)[None] % model.config.get_text_config(decoder=True).vocab_size
+    pad, zero = ids[:, :1].expand(1, _GAP), torch.zeros(1, _GAP, dtype=torch.long, device=model.device)
+    one, middle = torch.ones_like(ids), _LENGTH // 2
+    with torch.inference_mode():
+        whole = _logits(model, ids, one)
+        left = _logits(model, torch.cat([pad, ids], 1), torch.cat([zero, one], 1))[:, _GAP:]
+        gap = _logits(
+            model,
+            torch.cat([ids[:, :middle], pad, ids[:, middle:]], 1),
+            torch.cat([one[:, :middle], zero, one[:, middle:]], 1),
+        )
+        names = [name for name in ("past_key_values", "cache_params") if name in _parameters(model)]
+        precise = model.dtype == torch.float32
+        cache = next((name for name in names if _agree(whole, _stepwise(model, ids, name), precise)), "")
+    layers = _layers(model) if cache else []
+    padding = cache == "past_key_values" and all(map(is_attention, layers)) and _agree(whole, left, precise)
+    reaches_all = all(map(is_plain, layers)) and not any(getattr(model.config, name, None) for name in _WINDOWS)
+    gapless = torch.cat([gap[:, :middle], gap[:, middle + _GAP :]], 1)
+    return Capabilities(cache, padding, padding and reaches_all and _agree(whole, gapless, precise))
+
+
+def _parameters(model: Any) -> Any:
+    return inspect.signature(model.forward).parameters
+
+
+def _layers(model: Any) -> list[Any]:
+    return list(empty_cache(model.config).layers)
+
+
+def _logits(model: Any, ids: Any, mask: Any) -> Any:
+    """Return the logits behind each position, `(1, positions, vocabulary)`, without a cache."""
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    return model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False).logits.float()
+
+
+def _stepwise(model: Any, ids: Any, name: str) -> Any | None:
+    """Return the same logits from a cache, half of the tokens at once and the others one by one; None if that fails."""
+    import torch
+
+    middle = _LENGTH // 2
+    try:
+        cache, found = empty_cache(model.config), []
+        for start, end in [(0, middle), *((index, index + 1) for index in range(middle, _LENGTH))]:
+            positions = torch.arange(start, end, device=ids.device)[None]
+            more = {"position_ids": positions, name: cache, "use_cache": True}
+            found.append(model(input_ids=ids[:, start:end], **more).logits.float())
+    except Exception:  # whatever a model raises that is given a cache of another kind than its own
+        return None
+    return torch.cat(found, 1)
+
+
+def _agree(wanted: Any, found: Any | None, precise: bool) -> bool:
+    """Tell whether logits are the same but for rounding, which is coarse unless the model computes precisely."""
+    if found is None:
+        return False
+    tolerance = 1e-3 if precise else 0.1
+    return bool((wanted - found).abs().max() <= tolerance * (wanted - wanted.mean()).abs().max())
