@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from eef_framework.errors import ConfigError, UnknownName, nearest
@@ -10,6 +9,7 @@ from eef_framework.models.adapter import base_of, is_adapter
 from eef_framework.models.inspection import check_config, check_model, check_weights, read_json
 from eef_framework.models.known import KNOWN
 from eef_framework.models.store import resolve
+from eef_framework.paths import expand
 
 HUB_TIMEOUT_S = 5.0
 """How long the hub is waited for, once."""
@@ -32,7 +32,7 @@ def find_model(model: str, trust_remote_code: bool = False) -> Path:
     Raises:
         ConfigError: there is no such model, or its files are broken or of another kind; `error.code` says which.
     """
-    where = Path(os.path.expandvars(resolve(model))).expanduser()
+    where = expand(resolve(model))
     if where.exists():
         check_model(where, trust_remote_code)
         if where.is_dir() and is_adapter(where):

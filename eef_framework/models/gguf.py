@@ -9,6 +9,7 @@ from typing import Any
 
 from eef_framework.models.inspection import check_gguf_contents
 from eef_framework.models.quiet import without_progress_bars
+from eef_framework.models.saving import new_checkpoint
 
 _SPLITS_DIGITS = ("smollm",)
 """Tokenizers, as GGUF names them, that take numbers apart into digits first. transformers (5.23) forgets that."""
@@ -26,9 +27,9 @@ def convert(file: Path, folder: Path, window: int | None = None) -> None:
     """
     model, tokenizer = load_gguf_model(file, "bfloat16"), load_gguf_tokenizer(file)
     tokenizer.model_max_length = window or model.config.max_position_embeddings
-    with without_progress_bars():
-        model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    with without_progress_bars(), new_checkpoint(folder) as temporary:
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
 
 
 def load_gguf_model(file: Path, dtype: str) -> Any:

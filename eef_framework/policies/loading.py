@@ -18,6 +18,7 @@ from eef_framework.models.finding import find_model
 from eef_framework.models.gguf import load_gguf_model, load_gguf_tokenizer
 from eef_framework.models.quiet import without_progress_bars as without_progress_bars  # used by all who load models
 from eef_framework.models.store import resolve
+from eef_framework.paths import expand
 
 Device = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
 """Where to compute: `auto`, `cpu`, `mps`, `cuda`, or one of several GPUs, such as `cuda:3`."""
@@ -186,7 +187,7 @@ def load_tokenizer(path: Path | str, trust_remote_code: bool = False) -> Any:
     """
     from transformers import AutoTokenizer
 
-    where = Path(resolve(str(path))).expanduser()
+    where = expand(resolve(str(path)))
     if is_adapter(where) and not (where / "tokenizer_config.json").is_file():
         return load_tokenizer(base_of(where), trust_remote_code)
     with _readable(path, "no-tokenizer"):

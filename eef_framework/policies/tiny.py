@@ -14,6 +14,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from eef_framework.errors import ConfigError
+from eef_framework.models.saving import new_checkpoint
 from eef_framework.policies.loading import without_progress_bars
 from eef_framework.records import Checkpoint, Conversation
 
@@ -90,9 +91,9 @@ class TinyModel(BaseModel):
             ConfigError: the conversations are empty.
         """
         tokenizer = self._tokenizer(message.content for conversation in conversations for message in conversation)
-        with without_progress_bars():
-            self._model(tokenizer, seed).save_pretrained(output)
-        tokenizer.save_pretrained(output)
+        with without_progress_bars(), new_checkpoint(output) as folder:
+            self._model(tokenizer, seed).save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
         return Checkpoint(path=output)
 
     def _tokenizer(self, texts: Iterable[str]) -> Any:

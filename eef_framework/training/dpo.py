@@ -9,25 +9,25 @@ import warnings
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import ClassVar
-
-from pydantic import Field
+from typing import Any, ClassVar
 
 from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.errors import TrainerFailure, storage
 from eef_framework.heap import give_back_memory
 from eef_framework.interfaces import Progress
 from eef_framework.models.inspection import require_installed
+from eef_framework.models.saving import new_checkpoint
 from eef_framework.policies.loading import load_model, load_tokenizer, without_progress_bars
 from eef_framework.records import Checkpoint, Cost, Example
 from eef_framework.training.batches import batches, number_of_steps
+from eef_framework.training.distributed import single_process
 from eef_framework.training.loop import finished, own_random_numbers
 from eef_framework.training.preferences import Pair, PairPreparation, prepare_pairs
-from eef_framework.training.settings import FineTuning
+from eef_framework.training.settings import PreferenceSettings
 from eef_framework.training.trl_dpo import trl_trainer
 
 
-class DpoTrainer(FineTuning):
+class DpoTrainer(PreferenceSettings):
     """Direct preference optimisation (arXiv 2305.18290) on pairs of a better and a worse trajectory, as in ETO.
 
     Minimises -log sigmoid(beta * (r(preferred) - r(rejected))), where r is the log-probability of a trajectory's turns
@@ -42,21 +42,6 @@ class DpoTrainer(FineTuning):
 
     name: ClassVar[str] = "dpo"
     needs_pairs: ClassVar[bool] = True
-
-    batch_size: int = Field(default=32, gt=0)
-    """Pairs in an optimisation step."""
-    max_batch_tokens: int | None = Field(default=None, gt=0)
-    """Largest piece of a step that goes through the model at once, in tokens of both sides, padding included: it bounds
-    memory, and gradients accumulate over pieces. All pieces have as many pairs as the longest pairs of the training
-    set allow, but at least one. 1,024 on a processor and 16,384 elsewhere where it is null."""
-    max_tokens: int = Field(default=4096, gt=0)
-    """Longest side of a pair. Pairs with a longer one are left out, and counted."""
-    learning_rate: float = Field(default=1e-6, gt=0)
-    """Learning rate. It rises linearly during warm-up and stays."""
-    warmup: float = Field(default=0.1, ge=0, le=1)
-    """Share of the steps that warm up."""
-    beta: float = Field(default=0.1, gt=0)
-    """How strongly the model is held to the checkpoint it starts from."""
 
     def preflight(self) -> None:
         """Find out whether the device and the libraries are there.
@@ -92,15 +77,20 @@ class DpoTrainer(FineTuning):
             tokenizer = load_tokenizer(start.path, self.trust_remote_code)
             prepared = prepare_pairs(examples, ChatTokenizer(tokenizer), self.max_tokens)
             (output / "preparation.json").write_text(_report(prepared), encoding="utf-8")
-            tokenizer.save_pretrained(output)
-            with own_random_numbers(seed):
-                tokens = _train(self, prepared.pairs, start, output, seed, progress)
+            with own_random_numbers(seed), single_process(self.device):
+                tokens = _train(self, prepared.pairs, start, output, seed, progress, tokenizer)
             give_back_memory()
         return Checkpoint(path=output), Cost(trained_tokens=tokens, seconds=time.perf_counter() - began)
 
 
 def _train(
-    settings: DpoTrainer, pairs: Sequence[Pair], start: Checkpoint, output: Path, seed: int, progress: Progress
+    settings: PreferenceSettings,
+    pairs: Sequence[Pair],
+    start: Checkpoint,
+    output: Path,
+    seed: int,
+    progress: Progress,
+    tokenizer: Any,
 ) -> int:
     """Take all steps and write the model. Returns how many tokens went through it."""
     steps = number_of_steps(len(pairs), settings.batch_size, settings.epochs, settings.steps)
@@ -121,8 +111,10 @@ def _train(
             warnings.simplefilter("ignore", FutureWarning)  # what trl has to change for the next transformers
             trainer = trl_trainer(settings, model, order, start, output, seed, log)
             trainer.train()
-            result = finished(start, settings, trainer.model.state_dict(), output)
-            result.to(saved_dtype).save_pretrained(output)
+            with new_checkpoint(output) as folder:
+                result = finished(start, settings, trainer.model.state_dict(), folder)
+                result.to(saved_dtype).save_pretrained(folder)
+                tokenizer.save_pretrained(folder)
     return tokens[-1]
 
 

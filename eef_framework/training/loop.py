@@ -10,19 +10,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from eef_framework.errors import TrainerFailure
+from eef_framework.models.saving import new_checkpoint
 from eef_framework.policies.loading import load_model, pick_device, without_progress_bars
 from eef_framework.records import Checkpoint
 from eef_framework.training.batches import batches, number_of_steps, pieces, share
 from eef_framework.training.collate import Batch, Prepared, collate
 from eef_framework.training.lora import adapted, merged
 from eef_framework.training.packing import pack, packs, refuse_to_mix_neighbours
-from eef_framework.training.settings import FineTuning, in_bfloat16, room
-
-if TYPE_CHECKING:
-    from eef_framework.training.sft import SftTrainer
+from eef_framework.training.settings import FineTuning, SupervisedSettings, in_bfloat16, room
 
 
 class Training:
@@ -42,7 +40,7 @@ class Training:
     """
 
     def __init__(
-        self, settings: SftTrainer, examples: Sequence[Prepared], start: Checkpoint, output: Path, seed: int
+        self, settings: SupervisedSettings, examples: Sequence[Prepared], start: Checkpoint, output: Path, seed: int
     ) -> None:
         from transformers import get_cosine_schedule_with_warmup
 
@@ -103,13 +101,14 @@ class Training:
         self.step, self.tokens = step, tokens
         self._batches = islice(self._batches, self.step, None)
 
-    def save(self, output: Path) -> None:
-        """Write the model, in the type it was read in, and end the training."""
+    def save(self, output: Path, tokenizer: Any) -> None:
+        """Write the model, in the type it was read in, with its tokenizer, and end the training."""
         weights = self._accelerator.get_state_dict(self._model)
         if self.leads:
-            with without_progress_bars():
-                model = finished(self._start, self._settings, weights, output)
-                model.to(self._saved_dtype).save_pretrained(output)
+            with without_progress_bars(), new_checkpoint(output) as folder:
+                model = finished(self._start, self._settings, weights, folder)
+                model.to(self._saved_dtype).save_pretrained(folder)
+                tokenizer.save_pretrained(folder)
         self._accelerator.end_training()
 
     def _step(self, batch: list[Prepared]) -> tuple[float, float]:
@@ -165,7 +164,7 @@ class Training:
         return (losses * batch.weights).sum()
 
 
-def _accelerator(settings: SftTrainer, output: Path) -> Any:
+def _accelerator(settings: SupervisedSettings, output: Path) -> Any:
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState, PartialState
 
@@ -181,12 +180,12 @@ def _accelerator(settings: SftTrainer, output: Path) -> Any:
     )
 
 
-def _plain(settings: SftTrainer) -> dict[str, Any]:
+def _plain(settings: SupervisedSettings) -> dict[str, Any]:
     """Return the settings as trackers take them: numbers, and words for everything else."""
     return {key: value if isinstance(value, int | float) else str(value) for key, value in settings.settings().items()}
 
 
-def _trainable(model: Any, settings: SftTrainer) -> Any:
+def _trainable(model: Any, settings: SupervisedSettings) -> Any:
     """Return the model ready for training: in float32, or, with adapters, with these alone to be trained."""
     if settings.gradient_checkpointing:
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
@@ -197,7 +196,7 @@ def _trainable(model: Any, settings: SftTrainer) -> Any:
     return model.float().train()
 
 
-def _optimizer(model: Any, settings: SftTrainer) -> Any:
+def _optimizer(model: Any, settings: SupervisedSettings) -> Any:
     import torch
 
     weights = [weight for weight in model.parameters() if weight.requires_grad]

@@ -6,18 +6,16 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from eef_framework.models.saving import writing
 from eef_framework.records import Checkpoint, fingerprint
 from eef_framework.runs.atomic import write_json
 from eef_framework.training.collate import Prepared
-
-if TYPE_CHECKING:
-    from eef_framework.training.loop import Training
-    from eef_framework.training.sft import SftTrainer
+from eef_framework.training.loop import Training
+from eef_framework.training.settings import SupervisedSettings
 
 
-def training_key(settings: SftTrainer, examples: Sequence[Prepared], start: Checkpoint, seed: int) -> str:
+def training_key(settings: SupervisedSettings, examples: Sequence[Prepared], start: Checkpoint, seed: int) -> str:
     """Return what tells one training from another: everything its result depends on."""
     files = sorted(start.path.glob("*")) if start.path.is_dir() else []
     weights = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
@@ -47,7 +45,13 @@ class SavePoint:
     def write(self, training: Training) -> None:
         """Write a training's state. An interruption leaves this one or the one before."""
         state = self._folder / str(training.step)
-        training.save_state(state)
+        try:
+            with writing(state):
+                training.save_state(state)
+        except BaseException:
+            if training.leads:
+                shutil.rmtree(state, ignore_errors=True)  # half a state only takes room
+            raise
         if training.leads:
             mark = {"key": self._key, "step": training.step, "tokens": training.tokens}
             write_json(state.with_suffix(".json"), mark)

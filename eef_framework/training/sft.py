@@ -8,27 +8,24 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from io import StringIO
 from pathlib import Path
-from typing import ClassVar, Literal
-
-from pydantic import Field
+from typing import ClassVar
 
 from eef_framework.chat.tokens import ChatTokenizer
-from eef_framework.errors import ConfigError, storage
+from eef_framework.errors import storage
 from eef_framework.evaluation.wording import count, duration
 from eef_framework.heap import give_back_memory
 from eef_framework.interfaces import Progress
-from eef_framework.models.inspection import installed, require_installed
-from eef_framework.policies.loading import load_tokenizer, require_devices
+from eef_framework.policies.loading import load_tokenizer
 from eef_framework.records import Checkpoint, Cost, Example
 from eef_framework.runs.atomic import write_text
 from eef_framework.training.collate import Preparation, prepare
-from eef_framework.training.launch import train_elsewhere
+from eef_framework.training.distributed import single_process, train_elsewhere
 from eef_framework.training.loop import Training, own_random_numbers
 from eef_framework.training.resume import SavePoint, training_key
-from eef_framework.training.settings import FineTuning
+from eef_framework.training.settings import SupervisedSettings
 
 
-class SftTrainer(FineTuning):
+class SftTrainer(SupervisedSettings):
     """Minimises the weighted mean of -log p over the tokens of the agent's turns (arXiv 2504.13145, phases 1 and 3).
 
     The weighted mean is taken over all tokens of an optimisation step, however the step is cut into pieces. Weights and
@@ -37,48 +34,6 @@ class SftTrainer(FineTuning):
     """
 
     name: ClassVar[str] = "sft"
-
-    over_long: Literal["drop", "cut"] = "drop"
-    """What becomes of longer ones: they are left out, or cut behind the last turn that fits. Both are counted."""
-    packing: bool = False
-    """Put the examples of a piece one behind another, without attention between them, in place of padding them to one
-    length. Batches are cut by length, which leaves about 1 % of padding, so that there is little to gain."""
-    weight_decay: float = Field(default=0.0, ge=0)
-    """For matrices; vectors, such as the scales of norms, don't decay."""
-    processes: int = Field(default=1, gt=0)
-    """On how many processes of this machine to train, one for each GPU."""
-    accelerate_config: Path | None = None
-    """A file as `accelerate config` writes it, for what goes beyond `processes`: FSDP, several machines. It overrules
-    `processes`."""
-    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] | None = None
-    """Where to show loss and learning rate, beside `training.jsonl`. TensorBoard where it is null and installed."""
-    save_every_s: float | None = Field(default=600.0, ge=0)
-    """How often a long training writes down where it is. Repeated with the same arguments after an interruption, it
-    goes on from there, with the same result. Never where it is null."""
-
-    def preflight(self) -> None:
-        """Find out whether devices, files and libraries that the settings name are there.
-
-        Raises:
-            ConfigError: one is missing; `error.code` says which kind.
-        """
-        super().preflight()
-        for name in self.trackers or ():
-            require_installed(name, name, f"the trainer's setting trackers ({name})")
-        if self.accelerate_config is not None and not self.accelerate_config.expanduser().is_file():
-            raise ConfigError(
-                f"the trainer's accelerate_config {str(self.accelerate_config)!r} isn't there",
-                "Write it with: accelerate config --config_file FILE",
-                code="no-such-file",
-                path=str(self.accelerate_config),
-            )
-        if self.processes > 1 and self.accelerate_config is None:
-            require_devices(self.device, self.processes)
-
-    @property
-    def shown_in(self) -> tuple[str, ...]:
-        """The trackers to use."""
-        return tuple(filter(installed, ("tensorboard",))) if self.trackers is None else self.trackers
 
     def train(
         self, examples: Sequence[Example], start: Checkpoint, output: Path, seed: int, progress: Progress
@@ -97,7 +52,8 @@ class SftTrainer(FineTuning):
             if self.processes > 1 or self.accelerate_config is not None:
                 tokens = train_elsewhere(self, examples, start, output, seed, progress)
             else:
-                tokens = train_here(self, examples, start, output, seed, progress)
+                with single_process(self.device):
+                    tokens = train_here(self, examples, start, output, seed, progress)
                 give_back_memory()
         return Checkpoint(path=output), Cost(trained_tokens=tokens, seconds=time.perf_counter() - began)
 
@@ -114,9 +70,8 @@ def train_here(
         point.restore(training)
         if training.leads:
             (output / "preparation.json").write_text(_report(prepared), encoding="utf-8")
-            tokenizer.save_pretrained(output)
         _run(training, point, output / "training.jsonl", trainer.save_every_s, progress)
-        training.save(output)
+        training.save(output, tokenizer)
         if training.leads:
             point.remove()
     return training.tokens

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from eef_framework.errors import ConfigError
 from eef_framework.policies.loading import load_model, load_tokenizer, pick_device
 from eef_framework.records import Checkpoint
 from eef_framework.training.lora import lora_config
 from eef_framework.training.preferences import Pair, PairCollator
-from eef_framework.training.settings import in_bfloat16, room
-
-if TYPE_CHECKING:
-    from eef_framework.training.dpo import DpoTrainer
+from eef_framework.training.settings import PreferenceSettings, in_bfloat16, room
 
 
 def trl_trainer(
-    settings: DpoTrainer,
+    settings: PreferenceSettings,
     model: Any,
     order: Sequence[Sequence[Pair]],
     start: Checkpoint,
@@ -93,7 +90,7 @@ def _callback(log: Callable[[int, dict[str, float]], None]) -> Any:
     return Logging()
 
 
-def _arguments(settings: DpoTrainer, pairs: Sequence[Pair], steps: int, output: Path, seed: int) -> Any:
+def _arguments(settings: PreferenceSettings, pairs: Sequence[Pair], steps: int, output: Path, seed: int) -> Any:
     """Return the settings as trl takes them."""
     from trl.trainer.dpo_config import DPOConfig
 

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from eef_framework.errors import ConfigError
 from eef_framework.models.finding import find_model
 from eef_framework.models.inspection import check_model
+from eef_framework.paths import expand
 from eef_framework.policies import TransformersPolicy
 from eef_framework.policies.loading import load_model, load_tokenizer
 
@@ -318,7 +319,7 @@ def test_a_folder_of_gguf_files_names_one(tmp_path):
 @pytest.mark.parametrize("name", ["./nothing", "/no/such/folder", "~/no-such-model", "no/such/folder", "model.gguf"])
 def test_a_path_that_leads_nowhere_is_found(name):
     error = found_before_a_run(name)
-    assert (error.code, error.details["model"]) == ("no-such-model", name)
+    assert (error.code, error.details["model"]) == ("no-such-model", str(expand(name)) if "~" in name else name)
 
 
 def test_paths_may_hold_variables_and_the_home_folder(base, monkeypatch):

@@ -1,4 +1,4 @@
-"""Training on several processes: a launcher starts them, each runs `main`, and the first one tells how far it is.
+"""Training on several processes: a launcher starts them (`worker`), and the first one tells how far it is.
 
 Everything passes through files in the output folder: the request on the way there, the checkpoint on the way back.
 """
@@ -7,25 +7,59 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
-import threading
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from pydantic import BaseModel
 
-from eef_framework.errors import NothingToTrain, TrainerFailure
+from eef_framework.errors import EefWarning, NothingToTrain, TrainerFailure
 from eef_framework.interfaces import Progress
-from eef_framework.policies.loading import pick_device
+from eef_framework.policies.loading import Device
 from eef_framework.records import Checkpoint, Example
-
-if TYPE_CHECKING:
-    from eef_framework.training.sft import SftTrainer
+from eef_framework.training.settings import SupervisedSettings
 
 LAST_WORDS = 12
 """How many lines of a failed process's output are shown."""
+
+_OF_LAUNCHERS = re.compile(
+    r"RANK|WORLD_SIZE|LOCAL_RANK|LOCAL_WORLD_SIZE|GROUP_RANK|GROUP_WORLD_SIZE|ROLE_.*|MASTER_ADDR|MASTER_PORT"
+    r"|(ACCELERATE|FSDP|TORCHELASTIC|PMI|OMPI_COMM_WORLD|MV2_COMM_WORLD)_.*"
+)
+"""Environment variables by which launchers tell a process which of several it is, and what they all do."""
+
+
+@contextmanager
+def single_process(device: Device) -> Iterator[None]:
+    """Hide what a launcher left in the environment: libraries would wait for peers that never come.
+
+    Args:
+        device: where to compute; one of several GPUs is made known to accelerate.
+    """
+    hidden = {name: value for name, value in os.environ.items() if _OF_LAUNCHERS.fullmatch(name)}
+    if hidden:
+        told = EefWarning(
+            f"environment variables of a launcher are ignored: {', '.join(sorted(hidden))}. For several processes, set "
+            "the trainer's processes or accelerate_config.",
+            code="launcher-variables",
+            names=sorted(hidden),
+        )
+        warnings.warn(told, stacklevel=2)
+    for name in hidden:
+        del os.environ[name]
+    if ":" in device:
+        os.environ["ACCELERATE_TORCH_DEVICE"] = device
+    try:
+        yield
+    finally:
+        for name in [name for name in os.environ if _OF_LAUNCHERS.fullmatch(name)]:
+            del os.environ[name]
+        os.environ.update(hidden)
 
 
 class Request(BaseModel):
@@ -38,7 +72,12 @@ class Request(BaseModel):
 
 
 def train_elsewhere(
-    trainer: SftTrainer, examples: Sequence[Example], start: Checkpoint, output: Path, seed: int, progress: Progress
+    trainer: SupervisedSettings,
+    examples: Sequence[Example],
+    start: Checkpoint,
+    output: Path,
+    seed: int,
+    progress: Progress,
 ) -> int:
     """Train on several processes. Returns how many tokens went through the model.
 
@@ -53,7 +92,12 @@ def train_elsewhere(
     with (
         log.open("w", encoding="utf-8") as errors,
         subprocess.Popen(
-            _command(trainer, output), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, encoding="utf-8"
+            _command(trainer, output),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            encoding="utf-8",
+            env={name: value for name, value in os.environ.items() if not _OF_LAUNCHERS.fullmatch(name)},
         ) as launcher,
     ):
         try:
@@ -75,12 +119,12 @@ def train_elsewhere(
     return int(last["tokens"])
 
 
-def _command(trainer: SftTrainer, output: Path) -> list[str]:
+def _command(trainer: SupervisedSettings, output: Path) -> list[str]:
     """Return the command line that starts the processes."""
     how = ["torch.distributed.run", "--standalone", "--nproc_per_node", str(trainer.processes)]
     if trainer.accelerate_config is not None:
         how = ["accelerate.commands.launch", "--config_file", str(trainer.accelerate_config)]
-    return [sys.executable, "-m", *how, "-m", "eef_framework.training.launch", str(output)]
+    return [sys.executable, "-m", *how, "-m", "eef_framework.training.worker", str(output)]
 
 
 def _relay(said: IO[str], progress: Progress) -> dict[str, Any]:
@@ -95,41 +139,3 @@ def _relay(said: IO[str], progress: Progress) -> dict[str, Any]:
         else:
             last |= message
     return last
-
-
-def main(output: Path) -> None:
-    """Do what a request asks for, as one of several processes."""
-    from accelerate import PartialState
-
-    from eef_framework.training.sft import SftTrainer, train_here
-
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
-    request = Request.model_validate_json((output / "request.json").read_text(encoding="utf-8"))
-    trainer = SftTrainer.model_validate(request.settings)
-    leads = PartialState(cpu=pick_device(trainer.device) == "cpu").is_main_process
-
-    def say(**message: Any) -> None:
-        if leads:
-            print(json.dumps(message), flush=True)
-
-    def progress(step: int, steps: int, note: str) -> None:
-        say(step=step, steps=steps, note=note)
-
-    try:
-        say(tokens=train_here(trainer, request.examples, request.start, output, request.seed, progress))
-    except NothingToTrain as nothing:
-        say(nothing=[nothing.message, nothing.fix])
-    except TrainerFailure as failure:
-        say(failure=failure.message)
-        raise
-
-
-def _end_with_the_parent() -> None:
-    """End this process when its input ends, which is when the process that asked for the training is gone."""
-    while os.read(0, 4096):
-        pass
-    os._exit(1)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

@@ -1,0 +1,81 @@
+"""Writing models so that a checkpoint appears whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from eef_framework.errors import EefError, storage
+
+_LAST = "config.json"
+"""What makes a folder a model: it is put in place when all else is."""
+_SPARE = 1 << 20
+"""A disk with less room than this is full, where a library fails to write and doesn't say why."""
+
+
+@contextmanager
+def new_checkpoint(output: Path) -> Iterator[Path]:
+    """Fill a folder with a model, which replaces the one that was there when the block ends well.
+
+    What else the folder holds stays.
+
+    Args:
+        output: folder of the checkpoint.
+
+    Yields:
+        A temporary folder inside it to write to.
+
+    Raises:
+        StorageError: the disk is full, or fails otherwise.
+    """
+    temporary = output / ".checkpoint.tmp"
+    try:
+        with writing(output):
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            yield temporary
+            (output / _LAST).unlink(missing_ok=True)
+            for path in sorted(temporary.iterdir(), key=lambda path: path.name == _LAST):
+                target = output / path.name
+                if target.is_dir():
+                    shutil.rmtree(target)
+                path.replace(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Explain what libraries raise when they can't write: many have errors of their own for that.
+
+    Args:
+        folder: where they write.
+
+    Raises:
+        StorageError: the disk is full, or fails otherwise.
+    """
+    with storage(folder, "writing the checkpoint"):
+        try:
+            yield
+        except (EefError, OSError):
+            raise
+        except Exception as cause:
+            number = _number(cause, folder)
+            if number is None:
+                raise
+            raise OSError(number, os.strerror(number)) from cause
+
+
+def _number(cause: Exception, folder: Path) -> int | None:
+    """Return the operating system's number of an error that a library passed on; None if it is about something else."""
+    if said := re.search(r"os error (\d+)", str(cause)):  # libraries in Rust: safetensors, tokenizers
+        return int(said[1])
+    if isinstance(cause, RuntimeError) and "PytorchStreamWriter" in str(cause):
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        return errno.ENOSPC if shutil.disk_usage(there).free < _SPARE else errno.EIO
+    return None
