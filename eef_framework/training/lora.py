@@ -59,7 +59,7 @@ def adapted(model: Any, lora: Lora) -> Any:
         raise ConfigError(
             f"the trainer's lora.targets {lora.targets!r} don't fit the model: {cause}",
             "'all-linear' fits all.",
-            code="no-such-module",
+            code="lora-targets",
             targets=lora.targets,
         ) from cause
 

@@ -174,4 +174,4 @@ def test_losses_are_those_of_transformers(model, questions, tmp_path):
     else:
         with pytest.raises(ConfigError) as caught:
             loss("packed", packing=True, max_batch_tokens=4096)
-        assert caught.value.code == "packing-leaks"
+        assert caught.value.code == "packing-unsupported"

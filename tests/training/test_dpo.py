@@ -217,7 +217,7 @@ def test_adapters_alone_are_trained_and_merged_into_what_is_saved(pairs, start, 
 def test_targets_that_the_model_does_not_have_are_an_error(pairs, start, tmp_path):
     with pytest.raises(ConfigError) as caught:
         train(pairs, start, tmp_path, lora={"targets": ["no_such_module"]})
-    assert (caught.value.code, caught.value.details) == ("no-such-module", {"targets": ("no_such_module",)})
+    assert (caught.value.code, caught.value.details) == ("lora-targets", {"targets": ("no_such_module",)})
 
 
 def test_the_programs_own_random_numbers_go_on_undisturbed(pairs, start, tmp_path):

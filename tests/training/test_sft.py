@@ -298,7 +298,7 @@ def test_dropout_goes_on_where_it_was(examples, start, tmp_path):
 def test_targets_that_the_model_does_not_have_are_an_error(examples, start, tmp_path):
     with pytest.raises(ConfigError) as caught:
         train(examples, start, tmp_path, lora={"targets": ["no_such_module"]})
-    assert (caught.value.code, caught.value.details) == ("no-such-module", {"targets": ("no_such_module",)})
+    assert (caught.value.code, caught.value.details) == ("lora-targets", {"targets": ("no_such_module",)})
 
 
 def test_a_cut_example_is_learnt_up_to_the_last_turn_that_fits(start, tmp_path):
