@@ -144,7 +144,7 @@ def test_what_is_no_pair_changes_nothing_and_is_on_record(pairs, start, tmp_path
 def test_nothing_to_train_is_an_error(pairs, start, tmp_path):
     with pytest.raises(NothingToTrain) as caught:
         train(pairs, start, tmp_path, max_tokens=5)
-    assert caught.value.code == "nothing-to-train"
+    assert caught.value.code == "no-usable-pairs"
 
 
 def test_supervised_training_passes_over_the_worse_attempt(pairs, start, tmp_path):
