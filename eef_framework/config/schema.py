@@ -179,8 +179,8 @@ class RunConfig(Section):
     policy: ComponentSpec = ComponentSpec(name="transformers")
     format: ChatFormat = ChatFormat()
     success: SuccessRule = SuccessRule()
-    method: str = "eef"
-    """Name of the method in tables; recipes set it."""
+    method: str = Field(default="eef", pattern=r"^\w[\w .+=-]*$")
+    """Name of the method in tables, and of its folder in a run; recipes set it."""
     iterations: int = Field(default=2, ge=0)
     """How often exploration and fine-tuning are repeated."""
     collect: Collect = Collect()

@@ -1,5 +1,7 @@
 """The phases one by one, each from the files of those before it."""
 
+import json
+
 import pytest
 
 from eef_framework.records import Example, Trajectory
@@ -227,3 +229,13 @@ def test_an_evaluation_names_the_split_it_played(command, folder, collected):
     assert "6 train tasks; success" in done.out
     assert "agent on train tasks" in done.err
     assert "held-out" not in done.out + done.err
+
+
+@pytest.mark.parametrize("method", ["../../evil", "/tmp/evil", "..", "a/b", "\x1b[2J", ""])
+def test_no_name_of_a_method_leads_out_of_the_run(command, folder, method):
+    (folder / "evil.yaml").write_text((folder / "own.yaml").read_text() + f"method: {json.dumps(method)}\n")
+    before = set(folder.iterdir())
+    done = command("eef-run", "evil.yaml", "--out", "run")
+    assert done.code == 2
+    assert "\x1b" not in done.err
+    assert set(folder.iterdir()) == before
