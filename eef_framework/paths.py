@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,22 @@ def expand(path: str | Path) -> Path:
 def expand_text(text: str) -> str:
     """Replace `~` and environment variables in a text that may be a path, or a name such as a hub's `owner/model`."""
     return os.path.expanduser(os.path.expandvars(text))
+
+
+def cache_folder() -> Path:
+    """Return the folder for what can be made again: `$XDG_CACHE_HOME`, else `~/.cache`.
+
+    A user without a home folder, as in some containers, has one among the temporary files.
+    """
+    if given := os.environ.get("XDG_CACHE_HOME"):
+        return expand(given)
+    home = os.path.expanduser("~")
+    return Path(home, ".cache") if os.path.isabs(home) else Path(tempfile.gettempdir(), f"eef-cache-{user_name()}")
+
+
+def user_name() -> str:
+    """Return something that tells users of a machine apart."""
+    return str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
 
 
 def expanded(value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 from pydantic import Field, JsonValue, PrivateAttr
 
 from eef_framework.errors import ConfigError, EnvironmentFailure, UnknownName
-from eef_framework.gym.session import GymnasiumSession
+from eef_framework.gym.session import LONGEST_EPISODE, GymnasiumSession
 from eef_framework.interfaces import Environment
 from eef_framework.records import Task, fingerprint
 
@@ -56,6 +56,33 @@ class GymnasiumEnvironment(Environment):
     _vocabulary: dict[str, Any] | None = PrivateAttr(default=None)
 
     @property
+    def longest_episode(self) -> int:
+        """The setting `max_steps`, else the limit in Gymnasium's registry, else 100."""
+        return self.max_steps or self._spec().max_episode_steps or LONGEST_EPISODE
+
+    def preflight(self) -> None:
+        """Look for the environment in Gymnasium's registry.
+
+        Raises:
+            ConfigError: it isn't there, or the module that registers it can't be imported.
+        """
+        self._spec()
+
+    def _spec(self) -> Any:
+        import gymnasium
+
+        try:
+            return gymnasium.spec(self.id)
+        except (gymnasium.error.Error, ImportError, ValueError) as cause:
+            raise ConfigError(
+                f"Gymnasium has no environment {self.id!r}: {cause}",
+                "Check `id`; `python -c 'import gymnasium; gymnasium.pprint_registry()'` lists all of them. One that a "
+                "module of yours registers is called my_module:MyWorld-v0.",
+                code="unknown-gymnasium-id",
+                id=self.id,
+            ) from cause
+
+    @property
     def instructions(self) -> str:
         """The rules."""
         return self.rules
@@ -75,6 +102,9 @@ class GymnasiumEnvironment(Environment):
         raise ConfigError(
             f"observations of {self.id!r} are neither texts nor numbers but {type(observation).__name__}",
             "Write a subclass of GymnasiumEnvironment whose observe(observation, info) returns a text.",
+            code="observation-without-words",
+            id=self.id,
+            type=type(observation).__name__,
         )
 
     def admissible(self, info: Mapping[str, Any]) -> tuple[str, ...] | None:
@@ -115,6 +145,8 @@ class GymnasiumEnvironment(Environment):
             raise EnvironmentFailure(
                 f"task {task.id!r} of environment {task.environment!r} is not one of {self.id!r} with these settings",
                 "Take tasks from tasks(split) of an environment with the same `id` and `kwargs`.",
+                code="foreign-task",
+                task=task.id,
             )
         return GymnasiumSession(self, task, self.make(), seed)
 
@@ -133,6 +165,8 @@ class GymnasiumEnvironment(Environment):
             raise ConfigError(
                 f"gymnasium.make({self.id!r}) failed: {cause}",
                 "Check `id` and `kwargs`; `python -c 'import gymnasium; gymnasium.pprint_registry()'` lists all ids.",
+                code="gymnasium-make",
+                id=self.id,
             ) from cause
 
     @property
@@ -166,6 +200,9 @@ class GymnasiumEnvironment(Environment):
                 raise ConfigError(
                     f"{self.id!r} has {len(numbers)} actions, `actions` has {len(set(words))} different words",
                     "Give one word for each action, in their order, or a mapping from words to actions.",
+                    code="wrong-number-of-words",
+                    actions=len(numbers),
+                    words=len(set(words)),
                 )
             return dict(zip(words, numbers, strict=True))
         if isinstance(space, spaces.Text) and not self.actions:
@@ -173,6 +210,8 @@ class GymnasiumEnvironment(Environment):
         raise ConfigError(
             f"actions of {self.id!r} are {space}, which have no words",
             "Set `actions` to a mapping from words to actions, in a subclass or in the configuration.",
+            code="actions-without-words",
+            id=self.id,
         )
 
     def _task(self, split: str, seed: int) -> Task:

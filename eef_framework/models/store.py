@@ -7,14 +7,14 @@ from pathlib import Path
 
 from eef_framework.errors import ConfigError
 from eef_framework.models.known import KNOWN
+from eef_framework.paths import cache_folder, expand
 
 
 def home() -> Path:
     """Return the folder of models: `$EEF_HOME/models`, or `eef-framework/models` in the user's cache folder."""
     if own := os.environ.get("EEF_HOME"):
-        return Path(own).expanduser() / "models"
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "eef-framework" / "models"
+        return expand(own) / "models"
+    return cache_folder() / "eef-framework" / "models"
 
 
 def folder_of(name: str) -> Path | None:

@@ -15,7 +15,7 @@ from eef_framework.paths import UserPathOrName
 from eef_framework.records import Task, fingerprint
 from eef_framework.resources import available_memory
 from eef_framework.seeds import derive
-from eef_sciworld.jvm import Jvm
+from eef_sciworld.jvm import Jvm, jar_path
 from eef_sciworld.launch import find_java
 from eef_sciworld.protocol import SPLITS, VARIATIONS, Protocol, step_limit, task_name, variations
 from eef_sciworld.session import SciWorldSession
@@ -84,6 +84,20 @@ class SciWorld(Environment):
         return self.simulators.count
 
     @property
+    def longest_episode(self) -> int:
+        """The longest one of the chosen task types."""
+        return max(self.step_limit(task_type) for task_type in self.types or VARIATIONS)
+
+    def preflight(self) -> None:
+        """Look for Java and the simulator.
+
+        Raises:
+            ConfigError: one of them is missing, or Java can't be run.
+        """
+        jar_path()
+        find_java(self.java)
+
+    @property
     def simulators(self) -> Slots:
         """The simulators. The JVM starts with the first call."""
         with self._lock:
@@ -134,6 +148,8 @@ class SciWorld(Environment):
                 f"task {task.id!r} of environment {task.environment!r} with {task.info} is not one of this one's "
                 f"(ScienceWorld {_version()}, simplification {self.simplification!r}, score {self.score!r})",
                 "Take tasks from `tasks(split)` of an environment with the same settings and version.",
+                code="foreign-task",
+                task=task.id,
             )
         return setup
 

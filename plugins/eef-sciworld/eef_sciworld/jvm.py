@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 import zipfile
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eef_framework.errors import ConfigError, storage
 from eef_sciworld.launch import Gateway, start, stop
 
 if TYPE_CHECKING:
@@ -44,9 +47,10 @@ class Jvm:
 
     def __init__(self, java: str, heap_mb: int, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self._folder = tempfile.TemporaryDirectory(prefix="eef-sciworld-")
         self._lines: list[Any] = []
-        library, self._world = _split(jar_path(), Path(self._folder.name))
+        with storage(temporary_folder(), "unpacking ScienceWorld into"):
+            self._folder = tempfile.TemporaryDirectory(prefix="eef-sciworld-")
+            library, self._world = _split(jar_path(), Path(self._folder.name))
         self._gateway: Gateway = start(java, heap_mb)
         line = self._line()
         system = line.jvm.java.lang.System
@@ -132,10 +136,29 @@ def _line_class() -> type[Any]:
 
 
 def jar_path() -> Path:
-    """Return where ScienceWorld's jar is."""
-    from scienceworld.constants import JAR_PATH
+    """Return where ScienceWorld's jar is.
 
-    return Path(JAR_PATH)
+    Raises:
+        ConfigError: the package scienceworld isn't installed, or lacks it.
+    """
+    package = find_spec("scienceworld")
+    jar = Path(package.origin or "").parent / "scienceworld.jar" if package else None
+    if jar is None or not jar.is_file():
+        raise ConfigError(
+            f"the simulator's file scienceworld.jar is missing{f' from {str(jar.parent)!r}' if jar else ''}",
+            "pip install --force-reinstall scienceworld",
+            code="simulator-missing",
+            path=str(jar) if jar else None,
+        )
+    return jar
+
+
+def temporary_folder() -> str:
+    """Return the folder for temporary files, as a person may look for it."""
+    try:
+        return tempfile.gettempdir()
+    except OSError:  # there is none that can be written to
+        return os.environ.get("TMPDIR", "/tmp")
 
 
 def _loader(line: JavaGateway, jar: Path, parent: Any) -> Any:

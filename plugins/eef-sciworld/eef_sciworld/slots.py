@@ -94,6 +94,9 @@ class Slots:
             f"ScienceWorld's JVM {'hung twice' if hung == 2 else f'died {LOSSES} times'}"
             + (f" in {world.setup.task} {world.setup.variation} behind {world.actions[-3:]}" if world else ""),
             "Raise `call_timeout_s` if the machine is slow; use fewer `slots` if it is short of memory.",
+            code="jvm-hung" if hung == 2 else "jvm-died",
+            task=world.setup.task if world else None,
+            variation=world.setup.variation if world else None,
         )
 
     def forget(self, world: World) -> None:
@@ -155,7 +158,9 @@ class Slots:
     def _running(self) -> Jvm:
         with self._starting:
             if self._closed:
-                raise EnvironmentFailure("the environment 'sciworld' is closed", "Close it when its sessions are over.")
+                raise EnvironmentFailure(
+                    "the environment 'sciworld' is closed", "Close it when its sessions are over.", code="closed"
+                )
             if self._jvm is None:
                 self._jvm = self._start()
             return self._jvm

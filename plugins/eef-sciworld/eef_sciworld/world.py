@@ -107,4 +107,7 @@ class World:
                 f"{self.setup.task} {self.setup.variation}, brought back into state {len(self.actions)}, diverged in "
                 f"state {state}: expected {expected}, got {actual}",
                 "Please report this: the simulator is meant to be deterministic as this plugin runs it.",
+                state=state,
+                expected=str(expected),
+                actual=str(actual),
             )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from pydantic import Field, JsonValue, PrivateAttr
@@ -81,10 +84,41 @@ class TextWorld(Environment):
         """
         if self.shortest > self.longest:
             raise ConfigError(
-                f"the shortest quests have {self.shortest} actions, the longest {self.longest}", "Raise `longest`."
+                f"the shortest quests have {self.shortest} actions, the longest {self.longest}",
+                "Raise `longest`.",
+                code="bad-range",
+                shortest=self.shortest,
+                longest=self.longest,
             )
         if self.challenge == "tw-treasure_hunter" and self.level > 30:
-            raise ConfigError(f"tw-treasure_hunter has no level {self.level}", "Choose one from 1 to 30.")
+            raise ConfigError(
+                f"tw-treasure_hunter has no level {self.level}",
+                "Choose one from 1 to 30.",
+                code="no-such-level",
+                level=self.level,
+            )
+
+    def preflight(self) -> None:
+        """Look for TextWorld, and for the library in C that it loads.
+
+        Raises:
+            ConfigError: one of them is missing, or TextWorld doesn't support this system.
+        """
+        if sys.platform == "win32":
+            raise ConfigError(
+                "TextWorld doesn't support Windows", "Use the Windows Subsystem for Linux.", code="unsupported-system"
+            )
+        for package in ("textworld", "jericho"):
+            found = find_spec(package)
+            library = Path(found.origin or "").parent / "libfrotz.so" if found and package == "jericho" else None
+            if found is None or (library and not library.is_file()):
+                raise ConfigError(
+                    f"TextWorld isn't complete: {str(library) if library else f'the package {package}'} is missing",
+                    "pip install --force-reinstall --no-cache-dir textworld jericho",
+                    code="textworld-missing",
+                    package=package,
+                    path=str(library) if library else None,
+                )
 
     @cached_property
     def host(self) -> Host:
@@ -123,6 +157,8 @@ class TextWorld(Environment):
                 f"task {task.id!r} of environment {task.environment!r}, made with TextWorld "
                 f"{task.info.get('textworld', '?')}, is not one of this environment's (TextWorld {_version()})",
                 "Take tasks from `tasks(split)`, and keep the version of TextWorld throughout a run.",
+                code="foreign-task",
+                task=task.id,
             )
         return TextWorldSession(self, task)
 
@@ -164,4 +200,6 @@ def _version() -> str:
     try:
         return version("textworld")
     except PackageNotFoundError as error:
-        raise EnvironmentFailure("TextWorld is not installed", "pip install textworld") from error
+        raise EnvironmentFailure(
+            "TextWorld is not installed", "pip install textworld", code="textworld-missing", package="textworld"
+        ) from error

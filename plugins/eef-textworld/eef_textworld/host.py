@@ -42,6 +42,8 @@ class Host:
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._end: weakref.finalize | None = None
+        self._broken: str | None = None
+        """Why the process can't import TextWorld, empty where it can; None until it has said so."""
         self.generation = 0
 
     @property
@@ -60,15 +62,30 @@ class Host:
                 self._start()
             assert self._connection is not None
             try:
+                if self._broken is None:
+                    self._broken = self._connection.recv()
+                if self._broken:
+                    reason = self._broken
+                    self.close()
+                    raise EnvironmentFailure(
+                        f"TextWorld can't be imported: {reason}",
+                        "Install it again: pip install --force-reinstall --no-cache-dir textworld jericho",
+                        code="textworld-broken",
+                        reason=reason,
+                    )
                 self._connection.send((request, arguments))
                 done, answer = self._connection.recv()
             except (EOFError, OSError) as error:
                 raise self._died(request) from error
+            except EnvironmentFailure:
+                raise
             except BaseException:  # an answer that nobody waits for would be the next one's
                 self.close()
                 raise
         if not done:
-            raise EnvironmentFailure(f"TextWorld failed while asked to {request}: {answer}")
+            raise EnvironmentFailure(
+                f"TextWorld failed while asked to {request}: {answer}", code="textworld-failed", request=request
+            )
         return answer
 
     def close(self) -> None:
@@ -89,7 +106,7 @@ class Host:
             stdout=subprocess.DEVNULL,  # where TextWorld prints warnings about its grammars
         )
         theirs.close()
-        self._connection = ours
+        self._connection, self._broken = ours, None
         self._end = weakref.finalize(self, _end, self._process, ours)
         self.generation += 1
         ours.send(self._settings)
@@ -103,9 +120,17 @@ class Host:
             return EnvironmentFailure(
                 f"TextWorld took longer than {self._limit_s:g} s when asked to {request}, and was ended",
                 "Ask for smaller games, or raise the environment's setting `limit_s`.",
+                code="textworld-hung",
+                limit_s=self._limit_s,
+                request=request,
             )
         how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
-        return EnvironmentFailure(f"the process that TextWorld runs in ended with {how} when asked to {request}")
+        return EnvironmentFailure(
+            f"the process that TextWorld runs in ended with {how} when asked to {request}",
+            code="textworld-died",
+            status=status,
+            request=request,
+        )
 
 
 def _end(process: subprocess.Popen[bytes], connection: Connection) -> None:
@@ -117,7 +142,12 @@ def _end(process: subprocess.Popen[bytes], connection: Connection) -> None:
 def serve(connection: Connection) -> None:
     """Answer requests until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program, which ends this process when it ends
-    quicken()  # imports TextWorld, which on a busy machine takes longer than a request may
+    try:
+        quicken()  # imports TextWorld, which on a busy machine takes longer than a request may
+    except Exception as error:  # its library in C may be missing, or of another machine
+        connection.send(f"{type(error).__name__}: {error}")
+        return
+    connection.send("")
     settings = connection.recv()
     engine = Engine(Look(**settings["look"]), settings["games"])
     while True:

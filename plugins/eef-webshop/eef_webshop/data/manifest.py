@@ -77,7 +77,12 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / FILE
     if not path.is_file():
-        raise StoreError(f"there is no prepared WebShop in {str(folder)!r}: {FILE} is missing", AGAIN)
+        raise StoreError(
+            f"there is no prepared WebShop in {str(folder)!r}: {FILE} is missing",
+            AGAIN,
+            code="no-store",
+            path=str(folder),
+        )
     with storage(path, "reading"):
         text = path.read_text(encoding="utf-8", errors="replace")
     try:
@@ -88,6 +93,9 @@ def read_manifest(folder: Path) -> Manifest:
         raise StoreError(
             f"the store {str(folder)!r} has format {manifest.format}; this eef-webshop reads format {FORMAT}",
             AGAIN,
+            code="other-store-version",
+            path=str(folder),
+            format=manifest.format,
         )
     _check_files(folder, manifest)
     return manifest
@@ -99,4 +107,9 @@ def _check_files(folder: Path, manifest: Manifest) -> None:
         found = path.stat().st_size if path.is_file() else None
         if found != size:
             state = "is missing" if found is None else f"has {found:,} bytes instead of {size:,}"
-            raise StoreError(f"the store {str(folder)!r} is incomplete: {name} {state}", AGAIN)
+            raise StoreError(
+                f"the store {str(folder)!r} is incomplete: {name} {state}",
+                AGAIN,
+                code="incomplete-store",
+                path=str(path),
+            )

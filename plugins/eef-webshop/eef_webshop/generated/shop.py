@@ -87,6 +87,8 @@ class Shop(Environment):
                 f"task {task.id!r} of environment {task.environment!r} is not one of this shop's "
                 f"({self.products} products, catalogue seed {self.catalogue_seed})",
                 "Take tasks from `tasks(split)` of a shop with the same settings.",
+                code="foreign-task",
+                task=task.id,
             )
         return ShopSession(self, task, goal)
 

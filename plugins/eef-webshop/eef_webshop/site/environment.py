@@ -17,7 +17,7 @@ from eef_webshop.site.compact import CompactPages
 from eef_webshop.site.goals import DrawnGoals, GivenGoals, Goal, Goals
 from eef_webshop.site.pages import Pages
 from eef_webshop.site.session import WebShopSession
-from eef_webshop.site.store import open_catalogue
+from eef_webshop.site.store import check_products, open_catalogue
 from eef_webshop.site.tasks import SPLITS, GoalTasks, split_of
 from eef_webshop.site.text import TextPages
 
@@ -42,6 +42,22 @@ class WebShop(Environment):
     limit."""
     show_attributes: bool = False
     """Whether product pages have a button for the product's attributes (the reference's `show_attrs`)."""
+
+    def preflight(self) -> None:
+        """Look for the products and the goals.
+
+        Raises:
+            ConfigError: they aren't there, or what prepares them is missing.
+            StoreError: the store is incomplete, or of another version.
+        """
+        check_products(self.data)
+        if isinstance(self.goals, Path) and not self.goals.is_file():
+            raise ConfigError(
+                f"there is no file of goals {str(self.goals)!r}",
+                "Give `synthetic`, `human`, or a JSON file.",
+                code="no-goals",
+                path=str(self.goals),
+            )
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -87,6 +103,10 @@ class WebShop(Environment):
                 f"the products in {str(self.data)!r} have {len(self.book)} goals ({self.goals}); split {split!r} "
                 f"starts at goal {start}",
                 "Choose other goals (`--set environment.goals=synthetic`), or more products.",
+                code="too-few-goals",
+                split=split,
+                goals=len(self.book),
+                start=start,
             )
         return GoalTasks(indices, self.task)
 
@@ -119,6 +139,8 @@ class WebShop(Environment):
             f"task {task.id!r} of environment {task.environment!r} is not one of this shop's (products "
             f"{str(self.data)!r}, goals {str(self.goals)!r}, price seed {self.price_seed})",
             "Take tasks from `tasks(split)` of a shop with the same settings and products.",
+            code="foreign-task",
+            task=task.id,
         )
 
     def close(self) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Final
 
 from eef_framework.errors import ConfigError
+from eef_framework.paths import cache_folder
 from eef_framework.records import fingerprint
 from eef_webshop.data.catalogue import Catalogue
-from eef_webshop.data.manifest import FILE, FORMAT
+from eef_webshop.data.manifest import FILE, FORMAT, read_manifest
+from eef_webshop.data.nouns import tagger_package
 from eef_webshop.data.prepare import prepare
+from eef_webshop.data.sources import Sources
 
 OFFICIAL: Final = ("items_shuffle*.json*", "items_ins_v2*.json*", "items_human_ins*.json*")
 HOW: Final = (
@@ -26,17 +28,56 @@ def open_catalogue(data: Path | None) -> Catalogue:
     Raises:
         ConfigError: there are neither.
     """
+    data, store, files = _find(data)
+    return Catalogue.open(store or _prepared(data, files))
+
+
+def check_products(data: Path | None) -> None:
+    """Look whether `open_catalogue` can work, without opening or preparing anything.
+
+    Raises:
+        ConfigError: there is neither a store nor a whole set of official files, or what prepares them is missing.
+        StoreError: the store is incomplete, or of another version.
+        CorruptFile: its manifest can't be understood.
+    """
+    data, store, files = _find(data)
+    if store := store or _made_before(_cached(data, files)):
+        read_manifest(store)
+    else:
+        Sources.find(data)
+        tagger_package()
+
+
+def _find(data: Path | None) -> tuple[Path, Path | None, list[Path]]:
+    """Return the folder, the store in it if there is one, else the official files."""
     if data is None:
-        raise ConfigError("the environment 'webshop' has no products: its setting `data` is not given", HOW)
+        raise ConfigError(
+            "the environment 'webshop' has no products: its setting `data` is not given", HOW, code="no-data"
+        )
     data = data.expanduser()
     for store in (data, data / "store"):  # the latter is where `eef webshop prepare` puts it
-        if (store / FILE).is_file():
-            return Catalogue.open(store)
+        if found := _made_before(store):
+            return data, found, []
     files = _official_files(data)
     if not files:
         state = "neither a prepared store nor the official files" if data.is_dir() else "no such folder"
-        raise ConfigError(f"the environment 'webshop' looks for products in {str(data)!r}: {state}", HOW)
-    return Catalogue.open(_prepared(data, files))
+        raise ConfigError(
+            f"the environment 'webshop' looks for products in {str(data)!r}: {state}",
+            HOW,
+            code="no-products" if data.is_dir() else "no-such-folder",
+            path=str(data),
+        )
+    return data, None, files
+
+
+def _made_before(store: Path) -> Path | None:
+    return store if (store / FILE).is_file() else None
+
+
+def _cached(data: Path, files: list[Path]) -> Path:
+    """Return where the store that belongs to these files is kept."""
+    sizes = [f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in (data, *files)]
+    return cache_folder() / "eef-webshop" / fingerprint("\n".join((f"format {FORMAT}", *sizes)))
 
 
 def _official_files(data: Path) -> list[Path]:
@@ -47,9 +88,7 @@ def _official_files(data: Path) -> list[Path]:
 
 def _prepared(data: Path, files: list[Path]) -> Path:
     """Return the store that belongs to these files, making it first where it isn't there."""
-    sizes = [f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in (data, *files)]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    store = cache / "eef-webshop" / fingerprint("\n".join((f"format {FORMAT}", *sizes)))
+    store = _cached(data, files)
     if (store / FILE).is_file():
         return store
     print(f"webshop: preparing the products in {data} once, into {store}", file=sys.stderr)
