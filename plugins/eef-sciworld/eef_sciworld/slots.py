@@ -95,6 +95,7 @@ class Slots:
             + (f" in {world.setup.task} {world.setup.variation} behind {world.actions[-3:]}" if world else ""),
             "Raise `call_timeout_s` if the machine is slow; use fewer `slots` if it is short of memory.",
             code="jvm-hung" if hung == 2 else "jvm-died",
+            losses=LOSSES if hung < 2 else hung,
             task=world.setup.task if world else None,
             variation=world.setup.variation if world else None,
         )

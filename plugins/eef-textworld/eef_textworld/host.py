@@ -84,7 +84,10 @@ class Host:
                 raise
         if not done:
             raise EnvironmentFailure(
-                f"TextWorld failed while asked to {request}: {answer}", code="textworld-failed", request=request
+                f"TextWorld failed while asked to {request}: {answer}",
+                code="textworld-failed",
+                request=request,
+                reason=answer,
             )
         return answer
 

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
 
 import pytest
 from eef_textworld.environment import TextWorld
 from eef_textworld.experts import TextWorldWalkthrough
-from pydantic import ValidationError
 
 from eef_framework.errors import ConfigError, EnvironmentFailure
 from eef_framework.interfaces import replay
@@ -132,23 +132,40 @@ def test_a_task_of_another_version_or_environment_is_refused(small):
         task.changed(fingerprint="0"),
         task.changed(info={}),
     ):
-        with pytest.raises(EnvironmentFailure, match="is not one of this environment's"):
+        with pytest.raises(EnvironmentFailure) as caught:
             small.open(other)
+        assert caught.value.code == "foreign-task"
 
 
 def test_contradictory_settings_are_refused():
-    with pytest.raises((ConfigError, ValidationError), match="shortest"):
+    with pytest.raises(ConfigError) as caught:
         TextWorld(shortest=5, longest=4)
-    with pytest.raises((ConfigError, ValidationError), match="no level 31"):
+    assert (caught.value.code, caught.value.details) == ("bad-range", {"shortest": 5, "longest": 4})
+    with pytest.raises(ConfigError) as caught:
         TextWorld(challenge="tw-treasure_hunter", level=31)
+    assert (caught.value.code, caught.value.details) == ("no-such-level", {"level": 31})
+
+
+def test_what_textworld_lacks_is_found_before_a_run(monkeypatch, tmp_path):
+    TextWorld().preflight()
+    assert TextWorld(max_steps=9).longest_episode == 9
+    monkeypatch.setattr("eef_textworld.environment.find_spec", lambda _: SimpleNamespace(origin=tmp_path / "x.py"))
+    with pytest.raises(ConfigError) as caught:
+        TextWorld().preflight()
+    assert (caught.value.code, caught.value.details["path"]) == ("textworld-missing", str(tmp_path / "libfrotz.so"))
+    monkeypatch.setattr("eef_textworld.environment.find_spec", lambda _: None)
+    with pytest.raises(ConfigError) as caught:
+        TextWorld().preflight()
+    assert (caught.value.code, caught.value.details["package"]) == ("textworld-missing", "textworld")
 
 
 def test_a_setting_that_textworld_refuses_is_explained():
     with (
         TextWorld(challenge="tw-coin_collector", level=180) as environment,
-        pytest.raises(EnvironmentFailure, match="100 rooms"),
+        pytest.raises(EnvironmentFailure) as caught,
     ):
         environment.open(environment.tasks("train")[0])
+    assert caught.value.code == "textworld-failed"
 
 
 def test_text_mode_tells_the_state_in_sentences_and_only_the_parts_asked_for(demonstrate):

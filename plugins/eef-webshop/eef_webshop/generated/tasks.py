@@ -46,4 +46,7 @@ class LazyTasks(Sequence[Task]):
             raise ConfigError(
                 f"the shop has only {len(self._drawn)} goals for the split {self._setting!r}, not {self._length}",
                 f"Ask for fewer ({self._setting}), or for more products.",
+                code="too-few-goals",
+                split=self._setting,
+                goals=len(self._drawn),
             )

@@ -160,6 +160,8 @@ class GivenGoals:
             raise ConfigError(
                 f"goals can't be read from {str(path)!r}: {type(cause).__name__}: {cause}",
                 'Give a JSON file {"goals": [...], "prices": {ASIN: dollars}} with the goals of the reference.',
+                code="no-goals",
+                path=str(path),
             ) from cause
 
     def __len__(self) -> int:
@@ -220,6 +222,8 @@ def _product_of(catalogue: Catalogue, goal: Goal) -> Product:
         raise EnvironmentFailure(
             f"the goal {goal.instruction!r} is about product {goal.asin!r}, which this catalogue doesn't have",
             "Give goals that belong to the products.",
+            code="goal-without-product",
+            asin=goal.asin,
         )
     return catalogue.product(index)
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import pytest
+from eef_webshop.data.manifest import StoreError
 from eef_webshop.site import store
 from eef_webshop.site.environment import WebShop
 
@@ -30,26 +32,60 @@ def test_splits_are_those_of_published_comparisons(webshop):
 
 
 def test_a_split_that_does_not_exist_is_refused(webshop):
-    with pytest.raises(UnknownName, match="no split of the environment 'webshop' 'tets'"):
+    with pytest.raises(UnknownName) as caught:
         webshop().tasks("tets")
+    assert caught.value.details["given"] == "tets"
 
 
 def test_a_split_that_the_goals_do_not_reach_is_refused(webshop):
     assert len(webshop(goals="human").tasks("test")) == 3
-    with pytest.raises(ConfigError, match=r"have 3 goals \(human\); split 'train' starts at goal 1500"):
+    with pytest.raises(ConfigError) as caught:
         webshop(goals="human").tasks("train")
+    assert (caught.value.code, caught.value.details) == ("too-few-goals", {"split": "train", "goals": 3, "start": 1500})
 
 
 def test_without_data_it_says_how_to_get_some():
-    with pytest.raises(ConfigError, match=r"(?s)`data` is not given.*eef webshop download small.*needs no data"):
-        WebShop().tasks("test")
+    for use in (WebShop().preflight, lambda: WebShop().tasks("test")):
+        with pytest.raises(ConfigError) as caught:
+            use()
+        assert caught.value.code == "no-data"
 
 
-@pytest.mark.parametrize("name", ["empty", "absent"])
-def test_a_folder_without_products_is_refused(tmp_path, name):
+@pytest.mark.parametrize(("name", "code"), [("empty", "no-products"), ("absent", "no-such-folder")])
+def test_a_folder_without_products_is_refused(tmp_path, name, code):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigError, match=r"(?s)looks for products in .*eef webshop prepare"):
-        WebShop(data=tmp_path / name).tasks("test")
+    shop = WebShop(data=tmp_path / name)
+    for use in (shop.preflight, lambda: shop.tasks("test")):
+        with pytest.raises(ConfigError) as caught:
+            use()
+        assert (caught.value.code, caught.value.details) == (code, {"path": str(tmp_path / name)})
+
+
+def test_what_a_store_lacks_is_found_before_a_run(webshop, tmp_path):
+    webshop().preflight()
+    folder = shutil.copytree(webshop().data, tmp_path / "store")
+    shop = WebShop(data=folder, goals=tmp_path / "goals.json")
+    with pytest.raises(ConfigError) as caught:
+        shop.preflight()
+    assert (caught.value.code, caught.value.details["path"]) == ("no-goals", str(tmp_path / "goals.json"))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / next(iter(manifest["files"]))).unlink()
+    with pytest.raises(StoreError) as caught:
+        shop.preflight()
+    assert caught.value.code == "incomplete-store"
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
+    with pytest.raises(StoreError) as caught:
+        shop.preflight()
+    assert (caught.value.code, caught.value.details["format"]) == ("other-store-version", 99)
+
+
+def test_official_files_need_a_tagger_which_is_found_before_a_run(official, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("eef_webshop.data.nouns.find_spec", lambda _: None)
+    with pytest.raises(ConfigError) as caught:
+        WebShop(data=official).preflight()
+    assert caught.value.code == "tagger-missing"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_official_files_are_prepared_once(official, tmp_path, monkeypatch, capsys):
@@ -75,8 +111,9 @@ def test_a_store_is_found_in_the_folder_of_the_official_files(official, tmp_path
 )
 def test_a_strange_task_is_refused(webshop, changes):
     shop = webshop()
-    with pytest.raises(EnvironmentFailure, match="not one of this shop's"):
+    with pytest.raises(EnvironmentFailure) as caught:
         shop.open(Task(**{**shop.task(0).model_dump(), **changes}))
+    assert caught.value.code == "foreign-task"
 
 
 def test_closing_lets_go_of_the_store_and_the_next_use_opens_it_again(webshop):
