@@ -16,13 +16,14 @@ export OMP_WAIT_POLICY ?= PASSIVE
 JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --hypothesis-profile=fixed -n $(JOBS) --dist loadfile
 
-.PHONY: help install demo test test-slow test-all lint type docs bench bench-quick wheels clean release
+.PHONY: help install demo test test-slow test-all test-matrix lint type docs bench bench-quick wheels clean release
 
 help:
 	@echo "make demo     install, and compare EEF with its baselines on a small shop"
 	@echo "make install  install into $(VENV)"
 	@echo "make test     run the fast tests       make lint   ruff      make type   mypy"
 	@echo "make test-all run all tests            make test-slow  those that make test leaves out"
+	@echo "make test-matrix  run the fast tests on each Python of PYTHONS, with the newest and with the lowest versions"
 	@echo "make docs     generate the references  make bench  benchmarks (bench-quick: all of them in minutes)"
 	@echo "make wheels   build dist/*.whl         make clean  remove what was built"
 
@@ -39,6 +40,9 @@ test-slow: $(VENV)/.installed-dev
 
 test-all: $(VENV)/.installed-dev
 	$(PYTEST)
+
+test-matrix:
+	.ci/test-matrix
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
