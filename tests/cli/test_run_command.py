@@ -77,8 +77,8 @@ def test_a_dry_run_shows_configuration_and_plan_and_writes_nothing(command, fold
 def test_yaml_of_a_dry_run_is_never_wrapped(command, folder, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     text = "go east and then go west, " * 8
-    done = command("eef-run", "own.yaml", "--dry-run", "--set", f"method={text!r}")
-    assert yaml.safe_load(done.out)["method"] == text
+    done = command("eef-run", "own.yaml", "--dry-run", "--set", f"policy.template={text!r}")
+    assert yaml.safe_load(done.out)["policy"]["template"] == text
 
 
 @pytest.mark.parametrize(
