@@ -271,6 +271,8 @@ class _Reader:
             line = next(self._lines(label.end(), end), None) if _kind(label) == "action" else None
             if line is None:
                 continue
+            if "*" in (label["before"] or ""):  # `**Action: go**` is bold as a whole
+                line = line[0], line[0] + len(self.simple[slice(*line)].rstrip("* "))
             if following and _kind(following) == "input":
                 found = self._admissible(*line) or self._with_input(line, number + 1)
             else:

@@ -105,7 +105,7 @@ def _loose(text: str) -> re.Pattern[str]:
     """Return a pattern for a text with spaces anywhere between words and signs, and somewhere between words."""
     parts = re.findall(r"\w+|\s+|[^\w\s]", plain(text))
     pattern = r"\s*+"
-    for part, following in zip(parts, [*parts[1:], ""], strict=True):
+    for part, following in zip(parts, [*parts[1:], ""], strict=False):
         pattern += r"\s++" if part.isspace() else re.escape(part)
         if not part.isspace() and not following.isspace():
             pattern += r"\s*+"

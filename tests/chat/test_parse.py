@@ -16,6 +16,16 @@ SHOP = Observation(
 )
 HOUSE = Observation(text="a room", actions=("open door to kitchen", "look around"))
 UNKNOWN = Observation(text="anything goes")
+WORDS = Observation(
+    text="a chat",
+    actions=("wait",),
+    free=(
+        FreeText(prefix="say ", suffix=""),
+        FreeText(prefix="put ", suffix=" down"),
+        FreeText(prefix="(", suffix=")"),
+    ),
+)
+ANY = Observation(text="a page", actions=(), free=(FreeText(prefix="", suffix=""),))
 
 
 def said(text, observation=SHOP, labelled=True):
@@ -66,6 +76,9 @@ def test_an_action_is_found_however_it_is_dressed(text, action, thought):
         ("Thought: x\nNext action: click[buy now]", "click[buy now]", "x"),
         ("Thought: x\nAction : click[buy now]", "click[buy now]", "x"),
         ("Action\nclick[buy now]", "click[buy now]", ""),
+        ("**Action: click[buy now]**", "click[buy now]", ""),
+        ("**Action: click[nowhere]**", "click[nowhere]", ""),
+        ("Action: Action: click[buy now]", "click[buy now]", ""),
         ('{"thought": "x", "action": "click[buy now]"}', "click[buy now]", "x"),
         ('```json\n{"Action": "Click[Buy now]", "Thought": "x"}\n```', "click[buy now]", "x"),
         ('{"action": "search", "action_input": "red shoes"}', "search[red shoes]", ""),
@@ -160,6 +173,21 @@ def test_an_action_in_words_gets_its_admissible_spelling(text):
     assert parse_answer(text, HOUSE, labelled=True).action == "open door to kitchen"
 
 
+@pytest.mark.parametrize(
+    ("text", "state", "action"),
+    [
+        ("Action: Say  hello to Bob.", WORDS, "say hello to Bob."),
+        ("Action: put  the lamp  DOWN", WORDS, "put the lamp down"),
+        ("Action: ( x )", WORDS, "(x)"),
+        ("Action: wait.", WORDS, "wait"),
+        ("Action: whatever it takes", ANY, "whatever it takes"),
+        ("whatever it takes", ANY, "whatever it takes"),
+    ],
+)
+def test_forms_without_brackets_and_without_any_sign_are_read(text, state, action):
+    assert said(text, state) == (action, "", True)
+
+
 def test_an_exact_spelling_goes_before_a_similar_one():
     state = Observation(text="", actions=("go[North]", "go[north]"))
     assert parse_answer("Action: go[north]", state, labelled=True).action == "go[north]"
@@ -230,7 +258,7 @@ def letters(text):
     return "".join(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold()))
 
 
-@given(anything, st.booleans(), st.sampled_from([SHOP, HOUSE, UNKNOWN]))
+@given(anything, st.booleans(), st.sampled_from([SHOP, HOUSE, UNKNOWN, WORDS, ANY]))
 def test_whatever_the_answer_the_action_stands_where_it_is_said_to_and_never_in_reasoning(text, labelled, observation):
     answer = parse_answer(text, observation, labelled=labelled)
     if not answer.parsed:

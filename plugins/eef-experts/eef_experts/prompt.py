@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import cycle
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -71,8 +72,8 @@ def _example(line: bytes, format: ExpertFormat, path: str, number: int) -> Conve
         data = json.loads(line)
         if isinstance(data, dict) and "steps" in data:
             trajectory = Trajectory.model_validate_json(line)
-            # Without the last observation: nothing is done about it.
-            return _answered(ChatFormat.conversation(format, "", trajectory.initial, trajectory.steps)[:-1])
+            turns = zip(cycle(("user", "assistant")), format.shot(trajectory), strict=False)
+            return _answered(tuple(Message(role=role, content=text) for role, text in turns))
         messages = data["messages"] if isinstance(data, dict) else data
         return _answered(tuple(Message(role=each["role"], content=each["content"]) for each in messages))
     except (ValueError, KeyError, TypeError, ValidationError, EefError) as cause:

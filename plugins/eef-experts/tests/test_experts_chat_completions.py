@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from eef_framework.errors import AnswerFailure, ConfigError, EefWarning, PolicyFailure, StorageError
 from eef_framework.pipeline.costs import cost_of
+from eef_framework.records import Observation, Response, Step, Task, Trajectory
 from eef_framework.rollout import expert_id
 from eef_framework.testing.corridor import Corridor
 from eef_framework.testing.server import ChatServer, Reply
@@ -103,6 +104,17 @@ def test_a_line_that_is_no_worked_example_is_named(server, tmp_path, line):
         with pytest.raises(ConfigError) as caught:
             found_by()
         assert (caught.value.code, caught.value.details) == ("not-an-example", {"path": str(path), "line": 2})
+
+
+def test_a_trajectory_shows_thought_and_action_and_not_what_was_made_up(tmp_path):
+    text = "<think>SECRET</think>\nThought: why\nAction: go\nObservation: SECRET"
+    step = Step(action="go", observation=Observation(text="next"), response=Response(text=text, thought="why"))
+    task = Task(id="a", environment="e")
+    row = Trajectory(id="t", task=task, actor="x", initial=Observation(text="start"), steps=(step,))
+    (tmp_path / "rows.jsonl").write_text(row.model_dump_json())
+    (example,) = read_examples(str(tmp_path / "rows.jsonl"), ExpertFormat())
+    turns = [("user", "start"), ("assistant", "Thought: why\nAction: go")]
+    assert [(message.role, message.content) for message in example] == turns
 
 
 @given(st.binary(max_size=40) | JSON.map(lambda value: json.dumps(value).encode()))
