@@ -18,7 +18,8 @@ from typing import IO, Any
 
 from pydantic import BaseModel
 
-from eef_framework.errors import EefWarning, NothingToTrain, TrainerFailure
+from eef_framework import errors
+from eef_framework.errors import EefWarning, TrainerFailure
 from eef_framework.interfaces import Progress
 from eef_framework.policies.loading import Device
 from eef_framework.records import Checkpoint, Example
@@ -90,12 +91,12 @@ def train_elsewhere(
     (output / "request.json").write_text(request.model_dump_json(), encoding="utf-8")
     log = output / "processes.log"
     with (
-        log.open("w", encoding="utf-8") as errors,
+        log.open("w", encoding="utf-8") as said_by_all,
         subprocess.Popen(
             _command(trainer, output),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=errors,
+            stderr=said_by_all,
             encoding="utf-8",
             env={name: value for name, value in os.environ.items() if not _OF_LAUNCHERS.fullmatch(name)},
         ) as launcher,
@@ -106,12 +107,12 @@ def train_elsewhere(
         except BaseException:
             launcher.terminate()
             raise
-    if "nothing" in last:
-        raise NothingToTrain(*last["nothing"])
+    if "error" in last:
+        raise getattr(errors, last["kind"])(**last["error"])
     if launcher.returncode or "tokens" not in last:
         said = "\n".join(log.read_text(encoding="utf-8").strip().splitlines()[-LAST_WORDS:])
         raise TrainerFailure(
-            last.get("failure") or f"training on several processes failed (status {launcher.returncode}):\n{said}",
+            f"training on several processes failed (status {launcher.returncode}):\n{said}",
             f"All they said is in {log}. What was learnt so far is kept: repeat the command.",
         )
     for done in (output / "request.json", log):

@@ -44,6 +44,22 @@ def lora_config(lora: Lora) -> Any:
     )
 
 
+def require_targets(model: Any, lora: Lora) -> None:
+    """Look whether a model has modules of the names that get adapters.
+
+    Raises:
+        ConfigError: it has none of them.
+    """
+    names = [f".{name}" for name, _ in model.named_modules()]
+    if lora.targets != "all-linear" and not any(name.endswith(f".{each}") for each in lora.targets for name in names):
+        raise ConfigError(
+            f"the model has none of the modules in the trainer's lora.targets {lora.targets!r}",
+            "'all-linear' fits all.",
+            code="lora-targets",
+            targets=lora.targets,
+        )
+
+
 def adapted(model: Any, lora: Lora) -> Any:
     """Return the model with fresh adapters, the only weights that are trained.
 
@@ -51,17 +67,10 @@ def adapted(model: Any, lora: Lora) -> Any:
         ConfigError: peft isn't installed, or the model has no module of the names given.
     """
     config = lora_config(lora)
+    require_targets(model, lora)
     from peft import get_peft_model
 
-    try:
-        return get_peft_model(model, config)
-    except ValueError as cause:
-        raise ConfigError(
-            f"the trainer's lora.targets {lora.targets!r} don't fit the model: {cause}",
-            "'all-linear' fits all.",
-            code="lora-targets",
-            targets=lora.targets,
-        ) from cause
+    return get_peft_model(model, config)
 
 
 def merged(model: Any, lora: Lora, weights: dict[str, Any], output: Path) -> Any:

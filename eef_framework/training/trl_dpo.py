@@ -9,7 +9,7 @@ from typing import Any
 from eef_framework.errors import ConfigError
 from eef_framework.policies.loading import load_model, load_tokenizer, pick_device
 from eef_framework.records import Checkpoint
-from eef_framework.training.lora import lora_config
+from eef_framework.training.lora import lora_config, require_targets
 from eef_framework.training.preferences import Pair, PairCollator
 from eef_framework.training.settings import PreferenceSettings, in_bfloat16, room
 
@@ -42,6 +42,8 @@ def trl_trainer(
 
     in_order = [pair for batch in order for pair in batch]
     adapters = settings.lora is not None
+    if settings.lora is not None:
+        require_targets(model, settings.lora)
     try:
         trainer = _class()(
             model=model if adapters else model.float(),
@@ -55,7 +57,9 @@ def trl_trainer(
             peft_config=lora_config(settings.lora) if settings.lora is not None else None,
         )
     except ValueError as cause:
-        raise ConfigError(f"trl can't train with these settings: {cause}", "`eef plugins dpo` lists them.") from cause
+        raise ConfigError(
+            f"trl can't train with these settings: {cause}", "`eef plugins dpo` lists them.", code="trl-settings"
+        ) from cause
     trainer.remove_callback(PrinterCallback)
     return trainer
 

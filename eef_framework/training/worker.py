@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from eef_framework.errors import NothingToTrain, TrainerFailure
+from eef_framework.errors import EefError, NothingToTrain
 from eef_framework.policies.loading import pick_device
 from eef_framework.training.distributed import Request
 from eef_framework.training.sft import SftTrainer, train_here
@@ -26,18 +26,18 @@ def main(output: Path) -> None:
 
     def say(**message: Any) -> None:
         if leads:
-            print(json.dumps(message), flush=True)
+            print(json.dumps(message, default=str), flush=True)
 
     def progress(step: int, steps: int, note: str) -> None:
         say(step=step, steps=steps, note=note)
 
     try:
         say(tokens=train_here(trainer, request.examples, request.start, output, request.seed, progress))
-    except NothingToTrain as nothing:
-        say(nothing=[nothing.message, nothing.fix])
-    except TrainerFailure as failure:
-        say(failure=failure.message)
-        raise
+    except EefError as error:
+        told = {"message": error.message, "fix": error.fix, "code": error.code, **error.details}
+        say(error=told, kind=type(error).__name__)
+        if not isinstance(error, NothingToTrain):  # which all processes find alike
+            raise
 
 
 def _end_with_the_parent() -> None:
