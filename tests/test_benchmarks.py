@@ -82,7 +82,7 @@ def test_absent_data_skips_unless_they_are_required(required, status):
     ("changed", "equal"),
     [
         ({}, True),
-        ({"seconds": 9.0}, True),
+        ({"seconds": 9.0, "finished": 2.0}, True),
         ({"logprob": -1.00001}, True),
         ({"logprob": -1.001}, False),
         ({"logprob": None}, False),
@@ -98,5 +98,5 @@ def test_resumed_results_may_differ_in_times_and_in_what_batches_do_to_log_proba
     resume = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, spec.name, resume)
     spec.loader.exec_module(resume)
-    row = {"reward": 1.0, "seconds": 1.0, "logprob": -1.0, "steps": [{"action": "a"}]}
+    row = {"reward": 1.0, "seconds": 1.0, "finished": 1.0, "logprob": -1.0, "steps": [{"action": "a"}]}
     assert resume.compared([row], [row | changed], 0.0)[0] is equal
