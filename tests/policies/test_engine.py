@@ -97,7 +97,7 @@ class Noisy(torch.nn.Module):
         super().__init__()
         self.inner, self.config, self.device = model, model.config, model.device
 
-    def forward(self, input_ids, attention_mask, position_ids, past_key_values, use_cache):
+    def forward(self, input_ids, attention_mask, position_ids, use_cache, past_key_values=None):
         output = self.inner(
             input_ids=input_ids,
             attention_mask=attention_mask,
