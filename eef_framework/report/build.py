@@ -83,7 +83,7 @@ def _parts(source: Source, file: IO[str], most: int) -> dict[str, str]:
         "style": style,
         "results": "\n".join(map(render, body)),
         "glossary": render(glossary()),
-        "data": data_script("data", {**index, "words": GLOSSARY}),
+        "data": data_script("data", {**index, "words": GLOSSARY, "heldOut": source.held_out}),
         "script": script,
     }
 
@@ -106,7 +106,7 @@ def _read_group(source: Source, group: Group, archive: Archive, counts: Counts, 
     numbers: dict[str, int] = {}
     titles = {
         "demonstration": "expert's demonstrations (training tasks)",
-        "test": f"{group.label}: test on held-out tasks",
+        "test": f"{group.label}: test on {source.evaluated_on}",
         "start": f"{group.label}: exploring from the start",
         "simulation": f"{group.label}: exploring from probes",
     }

@@ -129,7 +129,7 @@ function facts(number, found) {
 function story(number, found) {
   const { phase, label } = groupOf(number);
   if (phase === "demonstration") return ["A ", term("demonstration"), ": the ", term("expert"), " plays a training task."];
-  if (phase === "test") return [`A test of ${label} on a `, term("held-out", "held-out task"), "."];
+  if (phase === "test") return [`A test of ${label} on a `, data.heldOut ? term("held-out", "held-out task") : "training task", "."];
   if (phase === "start") return [`Exploration for ${label}: the `, term("agent"), " tries a training task from its start."];
   const origin = rows.origin[number];
   const demonstration = origin >= 0 ? el("a", { href: linkTo(origin) }, "this demonstration") : `“${found.origin}”`;

@@ -60,10 +60,10 @@ def _iterations(source: Source) -> Iterator[Element]:
         return
     ticks = [(float(i), "0 (clone)" if i == 0 else str(i)) for i in range(max(row.iteration for row in rows) + 1)]
     success = _by_iteration(source, {row.label: row.evaluation.success for row in rows}, len(ticks))
-    charts = [line_chart("Success on held-out tasks", success, ticks, "iteration")]
+    charts = [line_chart(f"Success on {source.evaluated_on}", success, ticks, "iteration")]
     if all(0 <= row.evaluation.reward.mean <= 1 for row in rows):
         reward = _by_iteration(source, {row.label: row.evaluation.reward for row in rows}, len(ticks))
-        charts.append(line_chart("Mean reward on held-out tasks", reward, ticks, "iteration", shares=False))
+        charts.append(line_chart(f"Mean reward on {source.evaluated_on}", reward, ticks, "iteration", shares=False))
     lead: list[Child] = ["How the agent gets better from ", term("iteration"), " to iteration. "]
     lead += ["Vertical lines are ", term("interval", "95 % intervals"), "; the expert doesn't learn."]
     yield section("iterations", "Progress by iteration", lead, tag("div", charts, class_="charts"))

@@ -88,6 +88,22 @@ class Source:
         return str(self.config.get("method") or next(iter(self._methods()), "eef"))
 
     @property
+    def evaluated_on(self) -> str:
+        """Which tasks the results are on, in words."""
+        split, trained = self._split("evaluate", "test"), self._split("collect", "train")
+        return f"training tasks (split {split!r})" if split == trained else "held-out tasks"
+
+    @property
+    def held_out(self) -> bool:
+        """Whether the results are on tasks that nothing was trained on."""
+        return self.evaluated_on == "held-out tasks"
+
+    def _split(self, phase: str, default: str) -> str:
+        settings = self.config.get(phase)
+        tasks = settings.get("tasks") if isinstance(settings, dict) else None
+        return str(tasks.get("split", default)) if isinstance(tasks, dict) else default
+
+    @property
     def clone_label(self) -> str:
         """What the clone is called in the table of results, where all methods share its row."""
         shared = [row.label for row in self.metrics.rows if not row.method] if self.metrics else []

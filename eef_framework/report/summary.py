@@ -30,7 +30,7 @@ def summary(source: Source, counts: Counts, remarks: Iterable[str]) -> Element:
         tag("aside", tag("b", "Please note"), tag("ul", notes), class_="remarks") if notes else None,
         _story(source, counts),
         _answers(source),
-        tag("h3", "Results on the ", term("held-out", "held-out tasks")),
+        tag("h3", "Results on the ", term("held-out") if source.held_out else source.evaluated_on),
         results(source, counts),
         id="found",
     )

@@ -7,6 +7,7 @@ import re
 import shutil
 
 import pytest
+import yaml
 
 from eef_framework.errors import StorageError
 from eef_framework.records import RunMetrics, Trajectory
@@ -248,3 +249,17 @@ def test_money_is_shown_where_some_was_paid(run, built, page_class):
     text = page_class(build_report(run).read_text()).text
     assert "US dollars" in text
     assert "12.50" in text
+
+
+def test_a_page_of_results_on_training_tasks_never_calls_them_held_out(finished, page_class, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    held_out = page_class(build_report(run).read_text())
+    config["evaluate"] = {**config.get("evaluate", {}), "tasks": {"split": "train"}}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    page = page_class(build_report(run).read_text())
+    assert "Results on the held-out tasks" in held_out.text
+    assert held_out.data["heldOut"]
+    assert "Results on the training tasks (split 'train')" in page.text
+    assert not page.data["heldOut"]
+    assert not [group["title"] for group in page.data["groups"] if "held-out" in group["title"]]
