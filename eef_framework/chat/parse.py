@@ -50,7 +50,9 @@ _LONGEST_MARK = 44
 _REST = re.compile(
     rf"(?:[\s`\"'“”‘’「」*_.!;,…。！；，}})\]】］）]|```\w*+|{_WRAPPERS}|</?[^\W\d]\w{{0,20}}>)*+\Z", re.IGNORECASE
 )
-_PLACEHOLDER = re.compile(r"[.…\s]*+|<[^<>]*+>|\[(?:the |your |my )?(?:next )?action[^\[\]]*+\]", re.IGNORECASE)
+_PLACEHOLDER = re.compile(
+    r"[.…\s]*+|[|>][+-]?|<[^<>]*+>|\[(?:the |your |my )?(?:next )?action[^\[\]]*+\]", re.IGNORECASE
+)
 _QUOTES = {"`": "`", '"': '"', "'": "'", "“": "”", "‘": "’", "「": "」", "*": "*"}
 _PUNCTUATION = ".!;,。！；， \t"
 _ACTION_KEY = re.compile(rf'"(?:{_ACTIONS})"\s*+:', re.IGNORECASE)

@@ -6,7 +6,8 @@ import re
 from typing import NamedTuple
 
 _TAGS = (
-    r"(?:\w{1,20}:)?(?:think(?:ing)?|thoughts?|reasoning|reflection|analysis|scratchpad|(?:inner|internal)_monologue)"
+    r"(?:\w{1,20}:)?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|analysis|scratchpad"
+    r"|(?:think|thought|thinking|reasoning)_process|cot|chain_of_thought|(?:inner|internal)_monologue)"
 )
 _FINAL = (
     r"(?:<\|(?:end|call|return)\|>\s{0,5})?(?:<\|start\|>\s{0,5})?(?:assistant\s{0,5})?"
@@ -16,6 +17,7 @@ _MARK = re.compile(
     r"(?=[<\[◁a])(?:"  # most places are none, and needn't be tried further
     rf"(?P<final>{_FINAL})"
     r"|(?P<channel>(?:<\|start\|>\s{0,5}assistant\s{0,5})?<\|channel\|>\s{0,5}(?:analysis|commentary))"
+    r"|<(?P<details>details)\s[^<>\n]{0,100}\breasoning\b[^<>\n]{0,100}>|<(?P<details_end>/details)>"
     rf"|<\s?(?P<tag_end>/?)\s?(?P<tag>{_TAGS})(?:\s[^<>\n]{{0,100}})?>"
     r"|\[\s?(?P<square_end>/?)\s?(?P<square>think(?:ing)?)\s?\]"
     r"|◁\s?(?P<kimi_end>/?)\s?(?P<kimi>think(?:ing)?)\s?▷"
@@ -70,7 +72,7 @@ def reasoning(text: str) -> list[Block]:
             continue
         if not open_kind and mark.opens:
             open_kind, start = mark.kind, found.start()
-        elif not open_kind:
+        elif not open_kind and mark.kind != "details":  # a folded part of another kind has the same end
             blocks = [Block(0, found.end())]
         elif mark.kind == open_kind and not mark.opens:
             blocks.append(Block(start, found.end(), thought=open_kind.startswith("thought")))
@@ -96,6 +98,8 @@ def _meaning(found: re.Match[str]) -> _Mark | None:
         return _Mark("channel", opens=not found["final"])
     if found["gemma"] or found["gemma_end"]:
         return _Mark("gemma", opens=bool(found["gemma"]))
+    if found["details"] or found["details_end"]:
+        return _Mark("details", opens=bool(found["details"]))
     for kind in ("tag", "square", "kimi"):
         if found[kind]:
             return _Mark(found[kind].lower(), opens=not found[f"{kind}_end"])

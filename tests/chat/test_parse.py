@@ -42,6 +42,7 @@ def said(text, observation=SHOP, labelled=True):
         ("Thought: it fits\nAction: `click[buy now]`", "click[buy now]", "it fits"),
         ('Action: "click[buy now]".', "click[buy now]", ""),
         ("Action:\n```\nclick[buy now]\n```", "click[buy now]", ""),
+        ("thought: it fits\naction: |-\n  click[buy now]", "click[buy now]", "it fits"),
         ("```text\nThought: it fits\nAction: click[buy now]\n```", "click[buy now]", "it fits"),
         ("Action: Click[ Buy  Now ]", "click[buy now]", ""),
         ("Action: click[item-1]", "click[Item-1]", ""),

@@ -17,6 +17,9 @@ MARKS = [
     ("<Thinking>", "</Thinking>"),
     ('<think lang="en">', "</think>"),
     ("<reasoning>", "</reasoning>"),
+    ("<reason>", "</reason>"),
+    ("<thought_process>", "</thought_process>"),
+    ('<details type="reasoning" done="true">\n', "\n</details>"),
     ("<seed:think>", "</seed:think>"),
     ("<thought>", "</thought>"),
     ("＜think＞", "＜/think＞"),
@@ -62,7 +65,9 @@ def test_reasoning_that_never_ends_is_no_answer(begin, end, labelled, observatio
     assert (answer.action, answer.parsed, answer.action_span) == (text, False, None)
 
 
-@pytest.mark.parametrize(("begin", "end"), [pair for pair in MARKS if "commentary" not in pair[0]])
+@pytest.mark.parametrize(
+    ("begin", "end"), [pair for pair in MARKS if "commentary" not in pair[0] and "details" not in pair[0]]
+)
 @labelled
 def test_reasoning_that_the_prompt_began_ends_all_the_same(begin, end, labelled):
     answer = parse_answer(f"Perhaps\nAction: click[back]\n{end}\nclick[buy now]", SHOP, labelled=labelled)
