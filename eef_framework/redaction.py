@@ -38,7 +38,10 @@ _PATTERNS = (
         ),
         rf"\1{HIDDEN}",
     ),  # api_key=..., {"password": "..."}
-    (re.compile(r"\b(sk|pk|rk|gsk|hf|xai|tgp|nvapi|AIza)[-_][A-Za-z0-9_*.-]{12,}"), HIDDEN),
+    (re.compile(r"(?i)([?&](?:key|token|sig|signature|code)=)[^\s'\"&#]{6,}"), rf"\1{HIDDEN}"),
+    (re.compile(r"(?i)\b(api-key['\"]?:\s+['\"]?)(?!\*)[^\s'\",;)}]{6,}"), rf"\1{HIDDEN}"),  # a header
+    (re.compile(r"\b(sk|pk|rk|gsk|hf|xai|tgp|nvapi|gh[opsu]|glpat)[-_][A-Za-z0-9_*.-]{12,}"), HIDDEN),
+    (re.compile(r"\bAIza[A-Za-z0-9_-]{20,}"), HIDDEN),
 )
 
 _known: set[str] = set()

@@ -377,7 +377,7 @@ def _corrupt(
         "redoes just those."
     )
     return CorruptFile(
-        f"{path}, line {line.number} is not a {record.__name__.lower()}: {f'{place}: ' if place else ''}"
+        f"{path}, line {line.number} isn't a valid {record.__name__.lower()}: {f'{place}: ' if place else ''}"
         f"{first['msg']} (the line begins {excerpt!r})",
         fix or repair,
         code="corrupt-row",
