@@ -385,6 +385,9 @@ FAILED = {
     "abort": completion("", "abort"),
     "loud": completion("", "ERROR"),
     "no resources": completion("Action: go[west]", "insufficient_system_resource"),
+    "of a gateway": completion("Action: go[west]", "bad_gateway"),
+    "of a rate": completion("", "rate_limit_exceeded"),
+    "of another kind": completion("", "OTHER"),
     "of the provider": completion("Action: go[west]", "stop", native_finish_reason="MALFORMED_RESPONSE"),
     "in the choice": completion("Action: go[west]", "stop", error={"code": 502, "message": "upstream"}),
     "in the message": completion("Action: go[west]", "stop", message={"error": {"message": "upstream"}}),
@@ -415,6 +418,7 @@ def test_a_refused_key_within_an_answer_concerns_everybody(server):
         completion(None, "content_filter"),
         completion("Action: go[we", "content_filter"),
         completion("", "SAFETY"),
+        completion("Sorry, no.", "guardrail_intervened"),
         completion("", "stop", native_finish_reason="PROHIBITED_CONTENT"),
         refusal(400, "The response was filtered due to the prompt triggering the content management policy",
                 code="content_filter"),
@@ -441,6 +445,20 @@ SILENT = {
     "refusal": completion(None, "stop", message={"refusal": "I can't help with that."}),
     "no-text": completion("", "stop"),
 }
+
+
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        (completion("\n", "model_length"), "reasoning-used-the-budget"),
+        (completion("", "stop", message={"reasoning_details": [{"text": "hm"}]}), "stopped-within-reasoning"),
+        (completion("", "unknown", message={"refusal": "no"}), "refusal"),
+        (completion("", "end_turn"), "no-text"),
+    ],
+)
+def test_the_reasons_of_other_servers_are_read(server, reply, why):
+    server.fault = lambda request: reply
+    assert act(policy(server, stop=("\nObservation:",))).info["without_text"] == why
 
 
 @pytest.mark.parametrize("why", SILENT)

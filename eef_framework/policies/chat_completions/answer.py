@@ -28,14 +28,18 @@ WithoutText = Literal["reasoning-used-the-budget", "stopped-within-reasoning", "
 
 _FAILED = re.compile(
     r"error|fail|abort|cancel|overload|time.?out|timed|network|insufficient|unavailable|malformed|exception|crash"
-    r"|interrupt|killed|out_of_memory|disconnect",
+    r"|interrupt|killed|out_of_memory|disconnect|gateway|shut.?down|rate.?limit|quota|throttl|capacity|busy|evict",
     re.IGNORECASE,
 )
 """What `finish_reason` says where the server failed. Servers and routers have many words for it."""
 _FILTERED = re.compile(
-    r"filter|safety|blocked|blocklist|prohibited|recitation|sensitive|spii|moderat|censor|policy_violation",
+    r"filter|safety|blocked|blocklist|prohibited|recitation|sensitive|spii|moderat|censor|policy_violation"
+    r"|guardrail",
     re.IGNORECASE,
 )
+_ENDED = re.compile(r"\A\Z|stop|eos|end|len|max|limit|complete|finish|done|refus", re.IGNORECASE)
+"""What it says where the model ended its answer by itself, or was at its limit."""
+_AT_LIMIT = ("length", "max_tokens", "max_output_tokens", "model_length", "max_length")
 _TEXT, _REASONING = ("text", "output_text"), ("reasoning", "thinking", "reasoning_text", "redacted_thinking")
 
 
@@ -64,6 +68,7 @@ class Said(BaseModel):
     reasoning_content: Any = None
     reasoning: Any = None
     thinking: Any = None
+    reasoning_details: Any = None
     parts: Any = None
     """`content` as it came, where it is a list of parts."""
 
@@ -89,7 +94,7 @@ class Said(BaseModel):
     @property
     def reasoned(self) -> bool:
         """Whether there is a hidden part of the answer."""
-        fields = (self.reasoning_content, self.reasoning, self.thinking)
+        fields = (self.reasoning_content, self.reasoning, self.thinking, self.reasoning_details)
         return any(fields) or any(_kind(part) in _REASONING for part in self.parts or ())
 
 
@@ -111,7 +116,14 @@ class Choice(BaseModel):
     @property
     def failed(self) -> str:
         """What says that the server failed; empty where it didn't."""
-        return next((word for word in (self.finish_reason, self.native_finish_reason) if _FAILED.search(word)), "")
+        found = next((word for word in (self.finish_reason, self.native_finish_reason) if _FAILED.search(word)), "")
+        silent = not (self.message.content or "").strip() and not self.message.refused
+        # An answer that says nothing and ended for a reason that isn't the model's, such as "unknown" or "other".
+        return found or (self.finish_reason if silent and not self.filtered and self._ended_otherwise else "")
+
+    @property
+    def _ended_otherwise(self) -> bool:
+        return not _ENDED.search(self.finish_reason) and not re.search("tool|function", self.finish_reason)
 
     @property
     def filtered(self) -> str:
@@ -162,7 +174,7 @@ def read_completion(data: bytes) -> Completion:
     choice = completion.choices[0]
     if choice.failed:
         raise FailedAnswer(f"finish_reason {choice.failed!r}", completion)
-    if choice.message.content is None and "tool" in choice.finish_reason:
+    if choice.message.content is None and re.search("tool|function", choice.finish_reason):
         raise UnreadableAnswer(f"no text, and finish_reason {choice.finish_reason!r}")
     return completion
 
@@ -180,7 +192,7 @@ def without_text(choice: Choice, reported: Any, stop: bool) -> WithoutText | Non
     if choice.message.refused or choice.finish_reason == "refusal":
         return "refusal"
     reasoned = choice.message.reasoned or _reasoning_tokens(reported) > 0
-    if choice.finish_reason in ("length", "max_tokens", "max_output_tokens"):
+    if choice.finish_reason in _AT_LIMIT:
         return "reasoning-used-the-budget"  # whatever used it: an answer of blanks doesn't get there
     return "stopped-within-reasoning" if reasoned and stop else "no-text"
 
