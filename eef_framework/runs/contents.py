@@ -112,6 +112,7 @@ _MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"\x89PNG", "an image", ""),
     (b"GGUF", "a model (GGUF)", "Name it with policy.model."),
     (b"version https://git-lfs", "a pointer of Git LFS, without the file's content", "Run: git lfs pull"),
+    (b"\xff\xfe\0\0", "text in UTF-32", "Convert it: iconv -f UTF-32 -t UTF-8 FILE > NEW"),
     (b"\xff\xfe", "text in UTF-16", "Convert it: iconv -f UTF-16 -t UTF-8 FILE > NEW"),
     (b"\xfe\xff", "text in UTF-16", "Convert it: iconv -f UTF-16 -t UTF-8 FILE > NEW"),
 )
@@ -136,9 +137,8 @@ def looks_like(path: Path) -> Likeness:
         start = file.read(1 << 16)
     if not start:
         return Likeness("an empty file", "")
-    for magic, what, advice in _MAGIC:
-        if start.startswith(magic):
-            return Likeness(what, advice)
+    if known := marked(start):
+        return known
     if b"\0" in start:
         halves = start[:200:2].count(0), start[1:200:2].count(0)
         utf16 = max(halves) > 40 and min(halves) == 0
@@ -147,11 +147,20 @@ def looks_like(path: Path) -> Likeness:
     return _text(start)
 
 
+def marked(start: bytes) -> Likeness | None:
+    """Return what a file is whose first bytes are the mark of a format of another kind."""
+    return next((Likeness(what, advice) for magic, what, advice in _MAGIC if start.startswith(magic)), None)
+
+
 def _text(start: bytes) -> Likeness:
     try:
         text = codecs.getincrementaldecoder("utf-8-sig")().decode(start)  # the last character may be cut
     except UnicodeDecodeError:
         return Likeness("text that isn't in UTF-8, or binary data", "")
+    if "\r" in text and "\n" not in text:
+        return Likeness(
+            "text whose lines end with a carriage return alone", "Convert it: tr '\\r' '\\n' < FILE > NEW"
+        )
     first = next((line.strip() for line in text.splitlines() if line.strip()), "")
     if text.lstrip().startswith("["):
         return Likeness("a JSON array", "Write one record a line: jq -c '.[]' FILE > NEW")

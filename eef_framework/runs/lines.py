@@ -89,6 +89,6 @@ def read_lines(path: Path) -> Iterator[Line]:
                     code="decompression-bomb",
                     path=str(path),
                 )
-            data = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
-            yield Line(number, start, data, raw.endswith(b"\n"))
+            # Files that were joined have marks in the middle, too.
+            yield Line(number, start, raw.removeprefix(codecs.BOM_UTF8), raw.endswith(b"\n"))
             start += len(raw)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from eef_framework.errors import ConfigError, CorruptFile
 from eef_framework.records.base import VersionedRecord
 from eef_framework.runs.atomic import check_regular, set_aside, write_bytes
-from eef_framework.runs.contents import Contents, contents, looks_like, plural
+from eef_framework.runs.contents import Contents, contents, looks_like, marked, plural
 from eef_framework.runs.lines import Line, is_compressed, read_lines
 from eef_framework.runs.lock import is_held, locked
 from eef_framework.runs.places import LOCK, run_of
@@ -76,10 +76,12 @@ def _kind(path: Path, found: Contents) -> type[VersionedRecord]:
             code="mixed-kinds",
             path=str(path),
         )
-    if found.kind is None:
-        likeness = looks_like(path)
+    with path.open("rb") as file:
+        other = marked(file.read(32))  # an archive may hold rows as they are
+    if found.kind is None or other:
+        likeness = other or looks_like(path)
         raise CorruptFile(
-            f"nothing in {path} is a record; it looks like {likeness.what}",
+            f"{path} is no file of records; it looks like {likeness.what}",
             likeness.advice or "Restore it, or delete it; repairing would leave nothing.",
             code="foreign-file",
             path=str(path),

@@ -137,7 +137,7 @@ def test_byte_order_marks_and_either_line_end_are_read_and_kept(
     tmp_path: Path, newline: bytes, mark: bytes, last: bool
 ) -> None:
     path = tmp_path / "e.jsonl"
-    content = mark + newline.join(example(n).model_dump_json().encode() for n in range(3)) + (newline if last else b"")
+    content = newline.join(mark + example(n).model_dump_json().encode() for n in range(3)) + (newline if last else b"")
     path.write_bytes(content)
     assert [row.id for row in read_rows(path, Example)] == ["e0", "e1", "e2"]
     with JsonlFile(path, Example) as file:

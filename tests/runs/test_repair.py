@@ -125,6 +125,7 @@ def test_bad_lines_are_set_aside_as_they_are_and_never_over_earlier_ones(tmp_pat
         (gzip.compress(line(0) + b"\n"), "compressed-output"),
         (line(0).decode().encode("utf-16"), "foreign-file"),
         (b"notes\n", "foreign-file"),
+        (b"PK\x03\x04e.jsonl" + line(0) + b"\n" + line(1) + b"\n", "foreign-file"),  # an archive that isn't compressed
         (b"", "foreign-file"),
         (line(0) + b"\n" + line(1).replace(b":1,", b":99,") + b"\n", "newer-format"),
         (line(0) + b"\n" + Attribution(trajectory="t", length=1).model_dump_json().encode(), "mixed-kinds"),
@@ -138,6 +139,22 @@ def test_what_would_be_emptied_or_mixed_up_is_not_repaired(tmp_path: Path, conte
     assert caught.value.code == code
     assert path.read_bytes() == content
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("content", "like"),
+    [
+        (line(0).decode().encode("utf-32"), "text in UTF-32"),
+        (line(0).decode().encode("utf-16"), "text in UTF-16"),
+        (line(0) + b"\r" + line(1) + b"\r", "text whose lines end with a carriage return alone"),
+    ],
+)
+def test_what_has_to_be_converted_is_named(tmp_path: Path, content: bytes, like: str) -> None:
+    path = tmp_path / "e.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(EefError) as caught:
+        repair(path)
+    assert caught.value.details["looks_like"] == like
 
 
 def test_a_run_that_is_being_written_is_not_repaired(tmp_path: Path) -> None:
