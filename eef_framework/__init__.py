@@ -1,6 +1,6 @@
 """Fine-tune language-model agents by learning from an expert's failures as well as its successes.
 
-What a plugin or a script needs is here: records, contracts, errors, the registry, the configuration, and `run`.
+Public API for plugins and scripts: records, contracts, errors, the registry, the configuration, and `run`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ _LAZY = {
     "load_run": "eef_framework.evaluation.run_results",
     "run": "eef_framework.pipeline",
 }
-# Imported when first asked for: these modules stand above the contracts, and plugins import the contracts.
+# Imported on first access: these modules depend on the contracts, and plugins import the contracts.
 
 __all__ = [
     "Attribution",

@@ -1,4 +1,4 @@
-"""The contracts. Third-party code subclasses one of these, registers it, and is done."""
+"""The interfaces. Third-party code subclasses one of these and registers the subclass."""
 
 from eef_framework.interfaces.attributor import Attributor, Simulate
 from eef_framework.interfaces.component import Component

@@ -11,15 +11,15 @@ from eef_framework.records import Segment, State, StateValue, Trajectory
 
 
 class Simulate(Protocol):
-    """Lets the current agent play from states, of the trajectory under attribution or of any other episode."""
+    """Plays the current agent from states of the trajectory under attribution or of any other episode."""
 
     async def __call__(self, state: int | State, n: int = 1) -> Sequence[Trajectory]:
         """Return n simulations from a state; asking again returns the same ones.
 
         Args:
             state: a number of actions of the trajectory under attribution (0 is the task's initial state), or any
-                state: `episode.at(3)`, or `trajectory.at(3).after("click[back]")` for one that nobody has been in.
-            n: how many simulations, in all, are wanted from this state.
+                state: `episode.at(3)`, or `trajectory.at(3).after("click[back]")` for one that hasn't been visited.
+            n: total number of simulations from this state.
 
         Returns:
             Whole trajectories, replayed prefix included. Those lost to an infrastructure failure are left out, so
@@ -30,42 +30,42 @@ class Simulate(Protocol):
         """
 
     def succeeded(self, trajectory: Trajectory) -> bool:
-        """Tell whether a trajectory is a success under the run's rule."""
+        """Return whether a trajectory is a success under the run's rule."""
 
     async def episodes(self) -> Sequence[Trajectory]:
         """Return the recorded episodes of this task: its demonstrations, and the agent's from its initial state.
 
-        Always the same ones in the same order, whatever is played at the same time. Episodes that were lost to an
+        Always the same ones in the same order, independent of what is played concurrently. Episodes lost to an
         infrastructure failure are left out.
         """
 
 
 class Attributor(Component):
-    """Divides a trajectory into beneficial, harmful and neutral segments.
+    """Attributor: divides a trajectory into beneficial, harmful and neutral segments.
 
-    Many trajectories are attributed at once, each in a coroutine of its own: wait with `await` only. Await several
-    simulations together (`asyncio.gather`) where they don't depend on one another. Which simulations were asked for,
-    and what came of them, is recorded by the framework.
+    Many trajectories are attributed at once, each in its own coroutine: wait only with `await`. Await several
+    simulations together (`asyncio.gather`) where they don't depend on one another. The framework records which
+    simulations were requested and their outcomes.
     """
 
     @abstractmethod
     async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Iterable[Segment | StateValue]:
-        """Return verdicts on the actions of a trajectory; actions that no segment covers are unknown.
+        """Return verdicts on the actions of a trajectory. Actions that no segment covers are unknown.
 
         Args:
             trajectory: an episode of the expert, or of the agent.
             simulate: plays the current agent from its states.
 
         Returns:
-            Segments in any order, without overlap. Values of states may be among them, for the record.
+            Segments in any order, without overlap. May also include values of states, which are recorded.
         """
 
     def planned_simulations(self, length: int) -> dict[int, int] | None:
-        """Return how many simulations from which states a trajectory of this length will take.
+        """Return the number of simulations per state that a trajectory of this length needs.
 
-        Lets `--dry-run` say how long a run will be. What was really spent is counted while it is played.
+        Used by `--dry-run` to estimate the length of a run. The actual number is counted during the run.
 
         Returns:
-            State -> number of simulations; None where it isn't known beforehand.
+            State -> number of simulations; None if it isn't known in advance.
         """
         return None

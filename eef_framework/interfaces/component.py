@@ -1,4 +1,4 @@
-"""What all pluggable parts share."""
+"""Base class of all pluggable components."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from eef_framework.paths import expanded
 
 
 class Component(BaseModel):
-    """A pluggable part. Its fields are its settings: validated, documented, kept in the run's manifest.
+    """A pluggable component. Its fields are its settings: validated, documented, and saved in the run's manifest.
 
-    Subclasses declare settings as pydantic fields with a string below each (its help text), keep live resources
-    (a model, a connection) in private attributes, and import heavy libraries inside methods, so that listing
-    plugins stays quick. Fields of type `Path` may be given with `~` and `$HOME`.
+    Subclasses declare settings as pydantic fields, each followed by a string (its help text), keep live resources (a
+    model, a connection) in private attributes, and import heavy libraries inside methods, so that listing plugins stays
+    fast. `~` and `$HOME` are expanded in fields of type `Path`.
     """
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
 
     name: ClassVar[str] = ""
-    """The name it is registered and configured under, unique among its kind: lower case, words joined by hyphens."""
+    """The name it is registered and configured under, unique within its kind: lower case, words joined by hyphens."""
 
     @field_validator("*", mode="after")
     @classmethod
@@ -36,7 +36,7 @@ class Component(BaseModel):
     def settings(self) -> dict[str, Any]:
         """Return name and settings as plain data, for manifests and for building an equal component.
 
-        A setting that isn't data, such as a function that was handed over in Python, is told by its type.
+        A setting that isn't plain data, such as a function passed in Python, is represented by its type.
         """
         try:
             return {"name": self.component_name(), **self.model_dump(mode="json")}
@@ -46,17 +46,17 @@ class Component(BaseModel):
             return {"name": self.component_name()} | {name: _as_data(plain, value) for name, value in values.items()}
 
     def preflight(self) -> None:
-        """Find out, within a second, whether the settings can work on this machine. Called before anything starts.
+        """Check, within a second, whether the settings can work on this machine. Called before a run starts.
 
-        Look for what would otherwise fail an hour into a run: a folder that isn't there, a library that isn't
-        installed, a device that the machine lacks. Nothing heavy is loaded, and no network is waited for.
+        Check for what would otherwise fail an hour into a run: a missing folder, a library that isn't installed, a
+        device that the machine doesn't have. Don't load anything heavy, and don't wait for the network.
 
         Raises:
-            ConfigError: something is missing; says what, and how to get it.
+            ConfigError: something is missing; the message says what, and how to get it.
         """
 
     def close(self) -> None:
-        """Release whatever is held. Called once by the framework; harmless when called again."""
+        """Release all resources. The framework calls it once; further calls have no effect."""
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""A world with tasks in it."""
+"""Environment: a world with tasks."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from eef_framework.records import Task
 
 
 class Environment(Component):
-    """The heavy, shared part of a world: a catalogue, a JVM, a set of games. Sessions are cheap beside it.
+    """Environment: the heavy, shared part of a world, such as a catalogue, a JVM or a set of games. Sessions are cheap.
 
-    What an implementer owes:
+    Requirements for implementations:
 
     * the same task and the same actions always lead to equal observations, in any process: **a state is its task
-      and the actions that led there**, and everything else rests on that;
+      and the actions that led there**, and everything else depends on that;
     * `tasks(split)` always returns the same tasks in the same order, and splits are disjoint;
-    * any number of sessions may be open at once without disturbing one another.
+    * any number of sessions may be open at once without affecting one another.
     """
 
     blocking: ClassVar[bool] = False
-    """Whether a step may take longer than about a millisecond. Such sessions are stepped in threads, so that
-    other episodes go on meanwhile."""
+    """Whether a step may take longer than about a millisecond. If so, sessions are stepped in threads, so that other
+    episodes continue meanwhile."""
 
     @property
     def instructions(self) -> str:
-        """What an agent is told once, before the first observation: the rules and the form of actions."""
+        """Instructions for the agent, shown once before the first observation: the rules and the format of actions."""
         return ""
 
     @property
     def most_sessions(self) -> int | None:
-        """How many sessions at once it serves well; None for any number. Further episodes wait for their turn."""
+        """Maximum number of concurrent sessions; None for no limit. Further episodes wait."""
         return None
 
     @property
     def longest_episode(self) -> int | None:
-        """Longest episode that this environment allows, in actions; None where it sets no limit.
+        """Longest episode that this environment allows, in actions; None if there is no limit.
 
-        By default its setting `max_steps`, where it has one.
+        Defaults to its setting `max_steps`, if it has one.
         """
         limit = getattr(self, "max_steps", None)
         return limit if isinstance(limit, int) else None
@@ -50,7 +50,7 @@ class Environment(Component):
         """Return the tasks of a split, `train`, `dev` or `test`, in a fixed order.
 
         Raises:
-            ConfigError: there is no such split.
+            ConfigError: the split doesn't exist.
         """
 
     @abstractmethod
@@ -58,5 +58,5 @@ class Environment(Component):
         """Start an episode.
 
         Raises:
-            EnvironmentFailure: the task is not one of this environment's, or can't be started.
+            EnvironmentFailure: the task doesn't belong to this environment, or can't be started.
         """

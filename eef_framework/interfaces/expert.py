@@ -1,4 +1,4 @@
-"""Whoever demonstrates."""
+"""Expert: demonstrates tasks."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from eef_framework.records import Task, Trajectory
 
 
 class Expert(Component):
-    """A source of demonstrations: a language model, a script, a recording. It may fail, and its failures are used."""
+    """Expert: demonstrates tasks. A language model, a script, a recording. Its failures are used, too."""
 
     def preflight(self, environment: Environment | None = None) -> None:
-        """Find out, within a second, whether this expert can work here; see `Component.preflight`.
+        """Check, within a second, whether this expert can work here; see `Component.preflight`.
 
         Args:
-            environment: the world it is to demonstrate in, where one is known.
+            environment: the environment it will demonstrate in, if known.
 
         Raises:
-            ConfigError: it can't, for example because it knows another world only.
+            ConfigError: it can't, for example because it only supports another environment.
         """
 
     @abstractmethod
@@ -29,9 +29,9 @@ class Expert(Component):
 
         Args:
             environment: where to play.
-            tasks: which to play; a resumed run asks only for those still owed.
-            seed: a task's demonstration depends on it and on the task, not on the other tasks.
+            tasks: which to play; a resumed run asks only for those still missing.
+            seed: a task's demonstration depends on the seed and on the task, not on other tasks.
 
         Yields:
-            One trajectory a task, failures included. Its id and actor are filled in by the framework.
+            One trajectory per task, failures included. The framework fills in its id and actor.
         """

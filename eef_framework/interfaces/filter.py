@@ -1,4 +1,4 @@
-"""Whoever picks what is trained on."""
+"""Filter: selects training examples."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from eef_framework.records import Example
 
 
 class Filter(Component):
-    """A choice among examples. Filters are applied one after the other, and what each dropped is counted."""
+    """Filter: selects training examples. Filters are applied in order, and the examples that each drops are counted."""
 
     @abstractmethod
     def apply(self, examples: Sequence[Example], seed: int) -> Sequence[Example]:
-        """Return the examples to keep, in order. They may be reweighted, but not made up.
+        """Return the examples to keep, in order. Filters may reweight examples, but not create new ones.
 
         Args:
-            examples: all that the filters before let through.
-            seed: for choices at random.
+            examples: the examples that passed the earlier filters.
+            seed: for random choices.
         """

@@ -1,4 +1,4 @@
-"""Whoever answers."""
+"""Policy: answers conversations."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ class Sampling(Record):
     """How a turn is sampled."""
 
     temperature: float = Field(default=1.0, ge=0.0)
-    """0 takes the likeliest token; 1 samples from the model's distribution."""
+    """0 takes the most likely token; 1 samples from the model's distribution."""
     max_tokens: int = Field(default=64, gt=0)
-    """Longest answer, in tokens."""
+    """Maximum length of an answer, in tokens."""
     constrain: bool = False
-    """Allow only admissible actions, in states whose observation lists them."""
+    """Allow only admissible actions where the observation lists them."""
 
 
 class Policy(Component):
-    """The agent under training, or anything else that answers: a server, a person, a script.
+    """Policy: answers conversations. The agent under training, or a server, a person, a script.
 
-    What an implementer owes: an answer depends on the arguments only, never on what else is waiting. How questions
-    are batched is the policy's own affair; callers simply await many answers at once.
+    Implementations must guarantee that an answer depends only on the arguments, never on concurrent requests. Batching
+    is up to the policy; callers simply await many answers at once.
     """
 
     @abstractmethod
@@ -38,32 +38,32 @@ class Policy(Component):
         """Answer the last message.
 
         Args:
-            conversation: ends with a user's message.
-            observation: the state the answer is for, with the admissible actions where they are known.
+            conversation: ends with a user message.
+            observation: the state the answer is for, with the admissible actions if they are known.
             sampling: how to sample.
-            seed: determines the sample together with the other arguments.
+            seed: determines the sample, together with the other arguments.
 
         Returns:
-            The turn. `thought` and `parsed` are filled in by the caller, who knows the format of answers.
+            The turn. The caller, which knows the format of answers, fills in `thought` and `parsed`.
 
         Raises:
-            AnswerFailure: this answer is lost, the next may come; the episode is recorded as an error. Details named
-                `computed_tokens` and `usd` are counted among its costs.
-            PolicyFailure: no answer will come, whoever asks; the run stops, and can be resumed.
+            AnswerFailure: this answer is lost, but later ones may succeed; the episode is recorded as an error. The
+                details `computed_tokens` and `usd` are added to its costs.
+            PolicyFailure: no request can be answered; the run stops, and can be resumed.
         """
 
 
 class TrainablePolicy(Policy):
-    """A policy whose weights come from a checkpoint."""
+    """A policy with weights that are loaded from a checkpoint."""
 
     @abstractmethod
     def base(self, conversations: Iterable[Conversation], output: Path, seed: int) -> Checkpoint:
-        """Make or find the model that training starts from.
+        """Create or find the model that training starts from.
 
         Args:
             conversations: the expert's demonstrations, for models that get their vocabulary from them.
-            output: folder to write to, where the model is made here.
-            seed: for the initial weights, where they are drawn here.
+            output: folder to write to, if the model is created here.
+            seed: for the initial weights, if they are drawn here.
         """
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""One episode."""
+"""Session: one episode of one task."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 class Session(ABC):
-    """One episode of one task: light, and independent of all other sessions.
+    """Session: one episode of one task. Lightweight, and independent of all other sessions.
 
-    Implementers call `super().__init__` with the first observation and write `perform`. They may override `duplicate`,
-    where a copy of a state is faster than replay, `release`, and `reward`.
+    Subclasses call `super().__init__` with the first observation and implement `perform`. They may override `duplicate`
+    (where copying a state is faster than replay), `release` and `reward`.
 
     Attributes:
         environment: the environment that opened it.
-        task: what it is about.
+        task: the task that is played.
         initial: the first observation.
         observation: the latest one.
-        steps: what happened so far.
+        steps: the steps so far.
     """
 
     def __init__(self, environment: Environment, task: Task, observation: Observation) -> None:
@@ -47,18 +47,18 @@ class Session(ABC):
 
     @abstractmethod
     def perform(self, action: str) -> Step:
-        """Carry out an action, whatever string it is. An action that makes no sense has `valid=False`."""
+        """Carry out an action, which may be any string. The step of an invalid action has `valid=False`."""
 
     def duplicate(self) -> Self | None:
-        """Return an independent session in the same state, or None where only replay can make one.
+        """Return an independent session in the same state, or None if only replay can create one.
 
-        Start from `copy.copy(self)` and give the copy its own version of whatever a step changes in place. `steps`,
-        `initial` and `observation` are filled in by `fork`.
+        Start from `copy.copy(self)` and give the copy its own version of everything that a step changes in place.
+        `fork` fills in `steps`, `initial` and `observation`.
         """
         return None
 
     def release(self) -> None:  # noqa: B027 - most sessions hold nothing
-        """Release what this session holds."""
+        """Release this session's resources."""
 
     @final
     def step(self, action: str) -> Step:
@@ -80,10 +80,10 @@ class Session(ABC):
 
     @final
     def fork(self) -> Session:
-        """Return an independent session in the same state, by a copy where there is one, else by replay.
+        """Return an independent session in the same state, by copying if supported, otherwise by replay.
 
         Raises:
-            ReplayDivergence: the replay led to another observation than this session's.
+            ReplayDivergence: the replay led to a different observation.
         """
         if self.closed:
             raise EnvironmentFailure(f"fork of a closed session of task {self.task.id!r}", "Fork before closing.")
@@ -95,7 +95,7 @@ class Session(ABC):
 
     @final
     def close(self) -> None:
-        """End the episode and release what it holds. May be called twice."""
+        """End the episode and release its resources. May be called more than once."""
         if not self.closed:
             self.closed = True
             self.release()
@@ -108,16 +108,16 @@ class Session(ABC):
 
 
 def replay(environment: Environment, task: Task, initial: Observation | None, steps: Sequence[Step]) -> Session:
-    """Open a task and bring it to the state after some recorded steps, comparing every observation on the way.
+    """Open a task and replay some recorded steps, comparing every observation on the way.
 
     Args:
-        environment: where.
-        task: what to open.
-        initial: the first observation, if it is known.
-        steps: what was recorded.
+        environment: where to open the task.
+        task: the task to open.
+        initial: the first observation, if known.
+        steps: the recorded steps.
 
     Raises:
-        ReplayDivergence: an observation differs from the recorded one; says at which step.
+        ReplayDivergence: an observation differs from the recorded one; the message says at which step.
     """
     session = environment.open(task)
     try:

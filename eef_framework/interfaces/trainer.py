@@ -1,4 +1,4 @@
-"""Whoever fits a model to examples."""
+"""Trainer: fits a model to examples."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from eef_framework.interfaces.component import Component
 from eef_framework.records import Checkpoint, Cost, Example
 
 Progress = Callable[[int, int, str], None]
-"""Called as `progress(done, total, "loss 0.41")` while something goes on."""
+"""Called as `progress(done, total, "loss 0.41")` to report progress."""
 
 
 class Trainer(Component):
-    """A training method."""
+    """Trainer: fits a model to examples."""
 
     needs_pairs: ClassVar[bool] = False
-    """Whether it learns from pairs: examples with a `rejected` conversation. The others pass over that."""
+    """Whether it learns from pairs: examples with a `rejected` conversation. Other trainers ignore `rejected`."""
 
     @abstractmethod
     def train(
@@ -27,16 +27,16 @@ class Trainer(Component):
         """Train from a checkpoint and write the result.
 
         Args:
-            examples: what to learn.
-            start: where to start.
-            output: folder for the new checkpoint, and for a log of the training (`training.jsonl`). It may hold what an
-                interrupted training left: go on from there with the same result, or overwrite it.
-            seed: for the order of examples and everything else that is random.
-            progress: to be called now and then.
+            examples: the training examples.
+            start: the checkpoint to start from.
+            output: folder for the new checkpoint, and for a log of the training (`training.jsonl`). It may contain what
+                an interrupted training left: continue from there with the same result, or replace it.
+            seed: for the order of examples and all other randomness.
+            progress: call it regularly.
 
         Returns:
-            The new checkpoint and what it cost.
+            The new checkpoint and its cost.
 
         Raises:
-            NothingToTrain: no example has a token to learn.
+            NothingToTrain: no example has a token with loss.
         """

@@ -1,4 +1,4 @@
-"""Frozen data: the wire format between phases, processes and programs. No behaviour, no imports from the rest."""
+"""Immutable records: the wire format between phases, processes and programs. No behaviour, no other imports."""
 
 from eef_framework.records.attribution import Attribution, Probe, Segment, StateValue, Verdict
 from eef_framework.records.base import SCHEMA_VERSION, Info, Record, VersionedRecord, fingerprint

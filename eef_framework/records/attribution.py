@@ -1,4 +1,4 @@
-"""Which of an expert's actions helped, and how that was found out."""
+"""Attribution: which of an expert's actions helped, with the evidence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from eef_framework.records.base import Info, Record, VersionedRecord
 
 
 class Verdict(StrEnum):
-    """What a stretch of an expert's actions did to the agent's chances (arXiv 2504.13145, phase 3)."""
+    """Effect of consecutive expert actions on the agent's chances (arXiv 2504.13145, phase 3)."""
 
     BENEFICIAL = "beneficial"
     """The agent fails from the state before and succeeds from the state after."""
@@ -32,14 +32,14 @@ class Segment(Record):
     """Exclusive end index, which is also the state after the segment."""
     verdict: Verdict
     credit: float | None = None
-    """How much the actions changed the agent's chances, where the strategy says so: the value after less the value
-    before, from -1 to 1."""
+    """How much the actions changed the agent's chances, if the strategy estimates it: value after minus value before,
+    from -1 to 1."""
     reason: str = ""
-    """One line for a person who reads the report."""
+    """One line for readers of the report."""
 
 
 class StateValue(Record):
-    """The agent's chance of success from a state of a trajectory, as a strategy estimates it."""
+    """The agent's chance of success from a state of a trajectory, as estimated by a strategy."""
 
     state: int = Field(ge=0)
     """Number of actions before it."""
@@ -49,18 +49,18 @@ class StateValue(Record):
     high: float = Field(ge=0.0, le=1.0)
     """Upper end of its 95 % interval."""
     n: int = Field(ge=0)
-    """How many episodes it rests on."""
+    """Number of episodes it is estimated from."""
 
 
 class Probe(Record):
-    """A state of an expert trajectory that was simulated from, and what came of it. Recorded by the framework."""
+    """A state of an expert trajectory that was simulated from, and the outcome. Recorded by the framework."""
 
     state: int = Field(ge=0)
     """Number of actions before it."""
     trajectory: str = ""
-    """Id of the trajectory whose state it is, where that isn't the one under attribution."""
+    """Id of the trajectory that the state belongs to, if it isn't the one under attribution."""
     inserted: tuple[str, ...] = ()
-    """The last actions before it, where they are other ones than that trajectory's."""
+    """The last actions before it, if they differ from that trajectory's."""
     simulations: tuple[str, ...] = ()
     """Ids of the simulated trajectories."""
     successes: int = Field(default=0, ge=0)
@@ -75,15 +75,15 @@ class Attribution(VersionedRecord):
     length: int = Field(ge=0)
     """Its number of actions."""
     segments: tuple[Segment, ...] = ()
-    """In order and without overlap. Actions that no segment covers are unknown."""
+    """Sorted and without overlap. Actions that no segment covers are unknown."""
     probes: tuple[Probe, ...] = ()
-    """In order of state."""
+    """Sorted by state."""
     values: tuple[StateValue, ...] = ()
-    """What the strategy estimates states to be worth, where it says so; in order of state."""
+    """The strategy's estimates of the values of states, if it makes any; sorted by state."""
     method: str = ""
-    """Which strategy attributed: the attributor's registered name."""
+    """Registered name of the attributor."""
     error: str = ""
-    """Set when the attributor failed on this trajectory; all its actions are unknown then."""
+    """Set if the attributor failed on this trajectory; all its actions are then unknown."""
     info: Info = Field(default_factory=dict)
 
     @model_validator(mode="after")

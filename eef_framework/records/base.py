@@ -1,4 +1,4 @@
-"""What every record shares."""
+"""Base classes of all records."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ SCHEMA_VERSION = 1
 """Version of the wire format; every row of every file carries it."""
 
 Info = dict[str, JsonValue]
-"""Free-form data a plugin attaches to a record. The core stores and shows it, and never looks inside."""
+"""Free-form data that a plugin attaches to a record. The core stores and displays it, but doesn't interpret it."""
 
 
 class Record(BaseModel):
-    """Immutable data that goes to disk. A record is readable without the plugin that made it.
+    """Immutable data that is written to disk. A record is readable without the plugin that created it.
 
-    Unknown fields are refused, so that a misspelt one is found at once; whatever only a plugin understands
-    goes into an `info` field.
+    Unknown fields are rejected, so that a misspelt one is found at once. Data that only a plugin understands goes into
+    an `info` field.
     """
 
     model_config = ConfigDict(
@@ -35,7 +35,7 @@ class Record(BaseModel):
 
 
 class VersionedRecord(Record):
-    """A record that is a line of a file of its own kind, and says which version of the format it is in."""
+    """A record stored as a line of a file, with the version of its format."""
 
     version: int = SCHEMA_VERSION
     """Version of the wire format."""

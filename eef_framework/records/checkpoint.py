@@ -1,4 +1,4 @@
-"""Where a model's weights are."""
+"""Checkpoint: the location of a model's weights."""
 
 from __future__ import annotations
 

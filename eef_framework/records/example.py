@@ -1,4 +1,4 @@
-"""What a trainer is given: conversations with a loss weight per agent turn."""
+"""Training examples: conversations with a loss weight per agent turn."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Message(Record):
     role: Role
     content: str
     weight: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
-    """Weight of this turn's tokens in the loss. Only an assistant's turn may have one above 0."""
+    """Weight of this turn's tokens in the loss. Only an assistant turn may have a weight above 0."""
     silent: int = Field(default=0, ge=0)
-    """How many characters at the start of `content` get no loss in spite of the weight, such as a thought's."""
+    """Number of characters at the start of `content` that get no loss despite the weight, for example a thought."""
     silent_end: int = Field(default=0, ge=0)
-    """How many characters at its end get none, such as an observation that was made up. Above 0, neither does the stop
-    token."""
+    """Number of characters at its end that get no loss, for example a made-up observation. If above 0, the stop token
+    gets no loss either."""
     token_ids: tuple[int, ...] | None = None
-    """For an assistant's turn: the tokens as they were sampled, stop token included."""
+    """For an assistant turn: the sampled tokens, stop token included."""
     tokenizer: str = ""
     """Fingerprint of the tokenizer that `token_ids` belong to."""
 
@@ -41,8 +41,8 @@ class Message(Record):
 
 
 Conversation = tuple[Message, ...]
-"""Messages in order: perhaps a system message, then user and assistant in turn. One that is to be trained ends with an
-assistant's message."""
+"""Messages in order: an optional system message, then user and assistant alternating. A training conversation ends with
+an assistant message."""
 
 
 class Example(VersionedRecord):
@@ -51,22 +51,22 @@ class Example(VersionedRecord):
     id: str
     messages: Conversation
     rejected: Conversation = ()
-    """A worse attempt at the same task, with weights of its own, to which `messages` is to be preferred. Trainers that
-    don't learn preferences pass over it."""
+    """A worse attempt at the same task, with its own weights; `messages` is preferred to it. Trainers that don't learn
+    preferences ignore it."""
     task: str = ""
-    """Id of the task, for caps and counts."""
+    """Id of the task, used for caps and counts."""
     source: str = ""
     """Why it is in the training set: `expert`, `agent`, `continuation`, `recovery`."""
     trajectory: str = ""
     """Id of the trajectory it was made from."""
     states: tuple[int, ...] = ()
-    """The state each trained turn answers, in order: which actions of the trajectory get loss."""
+    """The state that each trained turn answers, in order: the actions of the trajectory that get loss."""
     info: Info = Field(default_factory=dict)
 
     @field_validator("messages", "rejected")
     @classmethod
     def _takes_turns(cls, messages: Conversation, info: ValidationInfo) -> Conversation:
-        """Refuse conversations that nothing can be learned from, or that no template writes as they are meant."""
+        """Reject conversations without anything to learn, or that no template can render correctly."""
         if not messages:
             if info.field_name == "messages":
                 raise PydanticCustomError(

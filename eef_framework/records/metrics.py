@@ -1,4 +1,4 @@
-"""Numbers, never without their uncertainty."""
+"""Metrics, always with their uncertainty."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ class Estimate(Record):
     low: float
     high: float
     n: int = Field(ge=0)
-    """How many episodes (or seeds) it was estimated from."""
+    """Number of episodes (or seeds) it was estimated from."""
 
 
 class Cost(Record):
-    """What a phase consumed. Costs add up."""
+    """Resources that a phase used. Costs can be added."""
 
     episodes: int = 0
-    """Episodes played by anyone."""
+    """Episodes played, by the agent or the expert."""
     simulations: int = 0
     """Episodes played by the agent, from initial and from intermediate states alike (arXiv 2504.13145 counts so)."""
     steps: int = 0
-    """Environment steps, replayed ones not counted."""
+    """Environment steps, excluding replayed ones."""
     prompt_tokens: int = 0
     computed_tokens: int = 0
-    """Tokens through the model while acting."""
+    """Tokens processed by the model while acting."""
     trained_tokens: int = 0
-    """Tokens through the model while training, padding not counted."""
+    """Tokens processed by the model while training, excluding padding."""
     usd: float = 0.0
-    """What was paid for answers, in US dollars, where policies know prices."""
+    """Price of the answers, in US dollars, if the policies know prices."""
     answers_of_unknown_cost: int = 0
-    """Answers whose tokens nobody knows, since a server didn't say, or was cut off. They count as none above."""
+    """Answers with an unknown number of tokens, because a server didn't report it or was cut off. They count as 0
+    tokens above."""
     seconds: float = 0.0
     """Wall-clock time."""
 
@@ -44,25 +45,25 @@ class Cost(Record):
 
 
 class Evaluation(Record):
-    """How one actor does on one list of tasks."""
+    """Results of one actor on one list of tasks."""
 
     name: str
     """Row of the table: `expert`, `clone`, `eef-2`."""
     split: str
     episodes: int
     threshold: float
-    """The success rule these numbers hold under."""
+    """The success rule used for these numbers."""
     success: Estimate
     reward: Estimate
     steps: Estimate
     by_kind: dict[str, Estimate] = Field(default_factory=dict)
     """Success by kind of task."""
     invalid_rate: float = 0.0
-    """Share of steps whose action the environment didn't understand."""
+    """Share of steps with an action that the environment didn't understand."""
     unparsed_rate: float = 0.0
     """Share of turns in which no action was found."""
     errors: int = 0
-    """Episodes lost to failures of the infrastructure; they count as failures in the estimates."""
+    """Episodes lost to infrastructure failures; they count as failures in the estimates."""
 
 
 class ResultRow(Record):
@@ -71,11 +72,11 @@ class ResultRow(Record):
     label: str
     """`expert`, `sft` (fine-tuned on the expert's successes), `eef 2` (method and iteration)."""
     method: str = ""
-    """Recipe the row belongs to; empty for rows that all methods share."""
+    """Recipe that the row belongs to; empty for rows shared by all methods."""
     iteration: int = 0
     evaluation: Evaluation
     cost: Cost
-    """What it took to get there, evaluations not counted."""
+    """Total cost up to this row, excluding evaluations."""
 
 
 class Difference(Record):
@@ -88,7 +89,7 @@ class Difference(Record):
 
     @property
     def sides(self) -> tuple[str, str]:
-        """The labels of the two rows; the second is empty where the label names no second one."""
+        """The labels of the two rows; the second is empty if the label has only one."""
         first, _, second = self.label.partition(" - ")
         return first, second
 
@@ -102,4 +103,4 @@ class RunMetrics(Record):
     stages: dict[str, Cost] = Field(default_factory=dict)
     """Cost of every stage, by its folder within the run."""
     notes: tuple[str, ...] = ()
-    """Whatever a reader should know beside the numbers."""
+    """Notes for readers of the numbers."""

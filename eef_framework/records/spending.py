@@ -1,4 +1,4 @@
-"""What playing took: a budget, as it was spent."""
+"""Spending: resources used while playing."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from eef_framework.records.base import Record
 
 
 class Spending(Record):
-    """What some episodes of the agent took. Spendings add up."""
+    """Resources used by episodes of the agent. Spendings can be added."""
 
     simulations: int = 0
     """Episodes, from initial and from intermediate states alike; those lost to a failure included."""
     tokens: int = 0
-    """Tokens through the model while acting."""
+    """Tokens processed by the model while acting."""
     steps: int = 0
-    """Environment steps, replayed ones not counted."""
+    """Environment steps, excluding replayed ones."""
     seconds: float = 0.0
-    """Time of the episodes, added up; they are played at the same time, so the clock shows less."""
+    """Sum of the times of the episodes. They are played concurrently, so the wall-clock time is shorter."""
 
     def __add__(self, other: Spending) -> Spending:
         """Add two spendings field by field."""

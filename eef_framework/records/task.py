@@ -1,4 +1,4 @@
-"""What an episode is about."""
+"""Task: what an episode tries to achieve."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Task(Record):
     split: str = "train"
     """The list this task comes from: `train`, `dev` or `test`."""
     kind: str = ""
-    """Group for tables of results (`easy`, `paging`, a task type); empty where there are none."""
+    """Group for result tables (`easy`, `paging`, a task type); empty if there are no groups."""
     instruction: str = ""
-    """The goal in words, where the environment states one apart from its observations."""
+    """The goal in words, if the environment states one separately from its observations."""
     fingerprint: str = ""
-    """Hash of what is to be achieved, so that two versions of a task never pass for one another."""
+    """Hash of the goal, so that two versions of a task are never confused."""
     info: Info = Field(default_factory=dict)
-    """What the environment needs to rebuild the task, and nothing the agent may not know."""
+    """What the environment needs to rebuild the task, and nothing that the agent must not see."""

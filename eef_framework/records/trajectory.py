@@ -1,7 +1,7 @@
-"""What happened in an episode.
+"""Trajectory: the record of an episode.
 
-States are counted by the actions that led to them: state 0 is the task's initial state, state k the one after
-k actions. `Trajectory.observation(k)` is what the agent sees in state k, `Trajectory.steps[k]` what it does there.
+States are numbered by the actions that led to them: state 0 is the task's initial state, state k the one after k
+actions. `Trajectory.observation(k)` is what the agent sees in state k, `Trajectory.steps[k]` is what it does there.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from eef_framework.records.task import Task
 
 
 class FreeText(Record):
-    """An admissible action with a part that the agent words itself, such as `search[...]`."""
+    """An admissible action with a free-text part, such as `search[...]`."""
 
     prefix: str
-    """What comes before the free part, for example `search[`."""
+    """Text before the free part, for example `search[`."""
     suffix: str
-    """What comes after it, for example `]`."""
+    """Text after it, for example `]`."""
 
     def matches(self, action: str) -> bool:
-        """Tell whether an action is of this form, with a free part that isn't blank."""
+        """Return whether an action has this form, with a free part that isn't blank."""
         inner = action[len(self.prefix) : len(action) - len(self.suffix)]
         return action.startswith(self.prefix) and action.endswith(self.suffix) and bool(inner.strip())
 
@@ -33,12 +33,12 @@ class Observation(Record):
 
     text: str
     actions: tuple[str, ...] | None = None
-    """The admissible actions, where the environment knows them: a hint unless the environment says otherwise."""
+    """The admissible actions, if the environment knows them: a hint unless the environment says otherwise."""
     free: tuple[FreeText, ...] = ()
-    """Admissible actions with a part the agent words itself."""
+    """Admissible actions with a free-text part."""
 
     def admits(self, action: str) -> bool:
-        """Tell whether an action is admissible as far as this observation knows (always, if it lists none)."""
+        """Return whether an action is admissible according to this observation (always true if it lists none)."""
         if self.actions is None:
             return True
         return action in self.actions or any(form.matches(action) for form in self.free)
@@ -50,34 +50,34 @@ class Response(Record):
     text: str
     """The whole answer, thought and action, without the stop token."""
     token_ids: tuple[int, ...] | None = None
-    """The sampled tokens, stop token included where one was sampled. Training uses them as they are."""
+    """The sampled tokens, including the stop token if one was sampled. Training uses them unchanged."""
     tokenizer: str = ""
     """Fingerprint of the tokenizer that `token_ids` belong to."""
     thought: str = ""
     parsed: bool = True
-    """Whether an action was found in the text; if not, the whole text was sent to the environment."""
+    """Whether an action was found in the text; otherwise the whole text was sent to the environment."""
     logprob: float | None = None
     """Logarithm of the answer's probability under the distribution it was sampled from (temperature and admissible
-    actions included; at temperature 0, that of temperature 1), where the policy knows it. Unlike the tokens, its last
-    digits may depend on what else was asked at the same time."""
+    actions included; at temperature 0, that of temperature 1), if the policy knows it. Unlike the tokens, its last
+    digits may depend on concurrent requests."""
     dropped: int = Field(default=0, ge=0)
-    """How many of the oldest observations, with the turns that answer them, were left out of the prompt for it to fit
-    into the model's window. Training leaves out the same."""
+    """Number of oldest observations, with the turns that answer them, that were dropped to fit the prompt into the
+    model's context window. Training drops the same ones."""
     prompt_tokens: int = 0
     """Length of the prompt, in tokens."""
     computed_tokens: int = 0
-    """Tokens that went through the model for this turn: prompt tokens that were not cached, and new ones. Models in
-    this process count as if nothing were cached, so that the number doesn't depend on what else was asked."""
+    """Tokens that the model processed for this turn: uncached prompt tokens and new ones. Models in this process count
+    as if nothing were cached, so that the number doesn't depend on other requests."""
     logprobs: tuple[float, ...] | None = None
-    """Log-probability of each sampled token, where the policy was asked for them and knows them."""
+    """Log-probability of each sampled token, if the policy was asked for them and knows them."""
     usd: float = 0.0
-    """What the turn cost, in US dollars, where the policy knows prices."""
+    """Price of the turn, in US dollars, if the policy knows prices."""
     info: Info = Field(default_factory=dict)
-    """What else the policy has to say: what it left out of the prompt, why the answer was cut off."""
+    """Other information from the policy, such as what it dropped from the prompt or why the answer was cut off."""
 
 
 class Step(Record):
-    """One action and what the environment made of it."""
+    """One action and the environment's response."""
 
     action: str
     observation: Observation
@@ -85,13 +85,13 @@ class Step(Record):
     reward: float = 0.0
     """The environment's reward for this action."""
     terminated: bool = False
-    """The task ended: solved, failed or given up."""
+    """The task ended: solved, failed or abandoned."""
     truncated: bool = False
     """The environment's step limit was reached before the task ended."""
     valid: bool = True
     """Whether the environment understood the action; an invalid one changes nothing."""
     response: Response | None = None
-    """The turn the action was read from; none for experts that act without words."""
+    """The turn that the action was read from; None for experts that don't generate text."""
     info: Info = Field(default_factory=dict)
 
     @property
@@ -101,28 +101,28 @@ class Step(Record):
 
 
 class Origin(Record):
-    """Where a simulation set out from: a state of another trajectory, or one that further actions led to."""
+    """Where a simulation starts: a state of another trajectory, or one reached from it by further actions."""
 
     trajectory: str
     """Id of the trajectory whose prefix was replayed."""
     state: int = Field(ge=0)
-    """How many actions were replayed; the first that many steps are not the agent's own."""
+    """Number of replayed actions; that many steps at the start are not the agent's own."""
     inserted: int = Field(default=0, ge=0)
-    """How many of these, the last ones, are other actions than that trajectory's."""
+    """How many of these (the last ones) are not actions of that trajectory."""
 
 
 class State(Record):
-    """A state of a world: a task and the actions that lead to it. It can be reached anywhere, by replay."""
+    """A state of a world: a task and the actions that lead to it. It can be reached by replay in any process."""
 
     task: Task
     initial: Observation | None = None
-    """The first observation, which a replay has to find again; None where it isn't known."""
+    """The first observation, which a replay must reproduce; None if unknown."""
     steps: tuple[Step, ...] = ()
-    """Recorded steps that lead to the state, or most of the way; a replay has to find their observations again."""
+    """Recorded steps that lead to the state, or most of the way; a replay must reproduce their observations."""
     inserted: tuple[str, ...] = ()
-    """Further actions, whose observations aren't known yet."""
+    """Further actions, with observations that aren't known yet."""
     trajectory: str = ""
-    """Id of the trajectory that the recorded steps are of; empty for the task's initial state."""
+    """Id of the trajectory that the recorded steps belong to; empty for the task's initial state."""
 
     def after(self, *actions: str) -> State:
         """Return the state that further actions lead to."""
@@ -135,17 +135,17 @@ class State(Record):
 
 
 Ending = Literal["terminated", "truncated", "step-limit", "time-limit", "gave-up", "error"]
-"""Why an episode ended: by the task, by the environment's limit, by the run's limits, by choice, or by a failure."""
+"""Why an episode ended: the task ended, the environment's limit, the run's limits, the actor's choice, or a failure."""
 
 
 class Trajectory(VersionedRecord):
     """A whole episode: the initial observation, then steps. For a simulation, replayed steps included."""
 
     id: str = ""
-    """Unique within a run, and the same when the run is repeated. The framework fills it in."""
+    """Unique within a run, and the same when the run is repeated. Filled in by the framework."""
     task: Task
     actor: str = ""
-    """Which policy or expert acted: `expert/shopper`, `agent/clone`. The framework fills it in."""
+    """Which policy or expert acted: `expert/shopper`, `agent/clone`. Filled in by the framework."""
     seed: int = 0
     origin: Origin | None = None
     """Set for simulations from an intermediate state."""
@@ -155,19 +155,19 @@ class Trajectory(VersionedRecord):
     """The episode's reward under the environment's own rule, usually 0 to 1; 0 for episodes that never finished."""
     ending: Ending = "terminated"
     error: str = ""
-    """What went wrong, where the ending is `error`. Such episodes count as failures of the infrastructure, not of
-    an action: they are never evidence for an attribution."""
+    """What went wrong, if the ending is `error`. Such episodes count as infrastructure failures: they are never
+    evidence for an attribution."""
     lost_tokens: int = 0
-    """Tokens of answers that were lost, and with them the episode, where they are known."""
+    """Tokens of lost answers, which ended the episode, if known."""
     lost_usd: float = 0.0
-    """What these answers cost, in US dollars."""
+    """Price of these answers, in US dollars."""
     seconds: float = 0.0
-    """Wall-clock time from opening to closing, waiting for the model included."""
+    """Wall-clock time from opening to closing, including waiting for the model."""
     info: Info = Field(default_factory=dict)
 
     @property
     def own_from(self) -> int:
-        """Index of the first step the actor took by itself (after the replayed prefix of a simulation)."""
+        """Index of the first step taken by the actor (after the replayed prefix of a simulation)."""
         return self.origin.state if self.origin else 0
 
     def at(self, state: int) -> State:
@@ -177,7 +177,7 @@ class Trajectory(VersionedRecord):
             state: number of actions taken, 0 to `len(steps)`.
 
         Raises:
-            IndexError: there is no such state.
+            IndexError: the state doesn't exist.
         """
         self.observation(state)
         steps = self.steps[:state]
@@ -190,7 +190,7 @@ class Trajectory(VersionedRecord):
             state: number of actions taken, 0 to `len(steps)`.
 
         Raises:
-            IndexError: there is no such state.
+            IndexError: the state doesn't exist.
         """
         if not 0 <= state <= len(self.steps):
             raise IndexError(f"trajectory {self.id!r} has states 0 to {len(self.steps)}, not {state}")
@@ -203,11 +203,11 @@ class Trajectory(VersionedRecord):
 
 
 class SuccessRule(Record):
-    """When an episode counts as a success. Part of every manifest: numbers under different rules don't compare."""
+    """When an episode counts as a success. Part of every manifest: numbers under different rules can't be compared."""
 
     threshold: float = 1.0
-    """Smallest reward that is a success: 1.0 on WebShop, 1.0 (score 100) on ScienceWorld (arXiv 2504.13145)."""
+    """Smallest reward that counts as a success: 1.0 on WebShop, 1.0 (score 100) on ScienceWorld (arXiv 2504.13145)."""
 
     def holds(self, trajectory: Trajectory) -> bool:
-        """Tell whether a trajectory is a success. One that ended in an error never is."""
+        """Return whether a trajectory is a success. One that ended in an error never is."""
         return trajectory.ending != "error" and trajectory.reward >= self.threshold - 1e-9
