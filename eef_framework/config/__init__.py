@@ -1,1 +1,1 @@
-"""The configuration of a run: the tree, how it is composed, and what it comes to."""
+"""The configuration of a run: its schema, and how it is composed and resolved."""

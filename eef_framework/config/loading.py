@@ -1,4 +1,4 @@
-"""From recipe, environment variables and `--set` to the configuration of a run."""
+"""Loads the configuration of a run from a recipe, environment variables and `--set`."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from eef_framework.records import Trajectory
 from eef_framework.runs import read_rows
 
 PREFIX = "EEF__"
-"""Environment variables that set something: `EEF__explore__simulations=2`."""
+"""Prefix of environment variables with settings: `EEF__explore__simulations=2`."""
 
 
 Recipe = str | Path | Mapping[str, Any] | None
-"""The name of a recipe, the path of a YAML file, settings as such a file has them, or None for the defaults alone."""
+"""Name of a recipe, path of a YAML file, a mapping of settings as in such a file, or None for only the defaults."""
 
 Overrides = str | Sequence[str] | Mapping[str, Any]
-"""`key.key=value`, one or several, with values as in YAML; or key -> value."""
+"""One or more `key.key=value`, with YAML values; or a mapping key -> value."""
 
 
 def load_config(
@@ -37,20 +37,20 @@ def load_config(
     environ: Mapping[str, str] = os.environ,
     registry: Registry | None = None,
 ) -> RunConfig:
-    """Compose the configuration of a run and check all of it, down to the settings of every component.
+    """Compose the configuration of a run and validate it, including the settings of every component.
 
-    Later sources win: defaults, the recipe, environment variables (`EEF__explore__simulations=2`), overrides. A
-    component that a later source names anew loses the settings of the one before.
+    Later sources win: defaults, the recipe, environment variables (`EEF__explore__simulations=2`), overrides. If a
+    later source names another component, the settings of the earlier one are dropped.
 
     Args:
         recipe: name of a registered recipe, path of a YAML file, settings as a mapping (components may be objects),
-            or None for the defaults alone. A recipe may build on another: `extends: eef`.
-        overrides: `key.key=value`, with values as in YAML; or a mapping.
+            or None for only the defaults. A recipe may extend another: `extends: eef`.
+        overrides: `key.key=value`, with YAML values; or a mapping.
         environ: the environment variables.
-        registry: what is installed; names and settings of components are checked against it. Default: all plugins.
+        registry: the registry that names and settings of components are checked against. Default: all plugins.
 
     Raises:
-        ConfigError: anything is wrong. All mistakes of one stage are listed, each with file and line or variable.
+        ConfigError: something is wrong. All errors of one stage are listed, each with its file and line or variable.
     """
     registry = registry or load_plugins()
     return checked(read_settings(recipe, overrides, environ, registry), registry)
@@ -59,7 +59,7 @@ def load_config(
 def read_settings(
     recipe: Recipe, overrides: Overrides, environ: Mapping[str, str], registry: Registry
 ) -> LayeredSettings:
-    """Return the settings of all sources, each read once. What they say isn't looked at.
+    """Return the settings of all sources, each read once. The settings are not validated.
 
     Raises:
         ConfigError: a source can't be read.
@@ -78,13 +78,13 @@ def read_settings(
 
 
 def wanted_plugins(settings: LayeredSettings) -> list[str] | None:
-    """Return the plugins that settings limit a run to, before anything else in them is looked at."""
+    """Return the plugins that the settings limit a run to, before anything else is validated."""
     plugins = settings.data["plugins"]
     return plugins if isinstance(plugins, list) and all(isinstance(name, str) for name in plugins) else None
 
 
 def read_recipe(recipe: str | Path, registry: Registry) -> dict[str, Any]:
-    """Return what a recipe and those it builds on say, without defaults and unchecked.
+    """Return the settings of a recipe and of those it extends, without defaults and not validated.
 
     Raises:
         ConfigError: it can't be found or read.
@@ -95,7 +95,7 @@ def read_recipe(recipe: str | Path, registry: Registry) -> dict[str, Any]:
 
 
 def components(config: RunConfig) -> Iterator[tuple[Place, Kind, ComponentSpec]]:
-    """Yield place, kind, and name with settings of every component a configuration names."""
+    """Yield path, kind, and name with settings of every component in a configuration."""
     for pattern, kind in COMPONENTS.items():
         for place, spec in _at(config, pattern):
             if spec is not None:
@@ -134,7 +134,7 @@ def _add_recipe(settings: LayeredSettings, recipe: str | Path | Mapping[str, Any
 
 
 def _chain(recipe: str | Path | Mapping[str, Any], registry: Registry) -> Iterator[YamlSource]:
-    """Yield a recipe's source, then those it builds on."""
+    """Yield a recipe's source, then those it extends."""
     seen: list[Path] = []
     folder = Path()
     while True:
@@ -165,7 +165,7 @@ def _file(recipe: str | Path, folder: Path, registry: Registry) -> Path:
     text = str(recipe)
     if isinstance(recipe, Path) or text.endswith((".yaml", ".yml")) or "/" in text or os.sep in text:
         path = (folder / expand(recipe)).resolve()
-        if not path.exists() or path.is_dir():  # a pipe will do: it is read once
+        if not path.exists() or path.is_dir():  # a pipe works: it is read once
             known = ", ".join(sorted(registry.recipes)) or "none"
             raise ConfigError(
                 f"there is no file {text!r}",
@@ -178,7 +178,7 @@ def _file(recipe: str | Path, folder: Path, registry: Registry) -> Path:
 
 
 def checked(settings: LayeredSettings, registry: Registry) -> RunConfig:
-    """Make a configuration of settings, and check all of it.
+    """Build a configuration from settings and validate it.
 
     Raises:
         ConfigError: as `load_config`.
@@ -203,7 +203,7 @@ def checked(settings: LayeredSettings, registry: Registry) -> RunConfig:
 
 
 def _advice(settings: LayeredSettings, registry: Registry) -> str:
-    """Say how to mend what is missing, or stands where it doesn't belong."""
+    """Return how to fix a missing or misplaced setting."""
     unnamed: list[Kind] = [kind for kind in ("environment", "expert") if not settings.data.get(kind)]
     advice = [how_to_name(kind, registry) for kind in unnamed] if "environment" in unnamed else []
     if "out" in settings.data:
@@ -212,14 +212,14 @@ def _advice(settings: LayeredSettings, registry: Registry) -> str:
 
 
 def _read_shots(settings: LayeredSettings) -> None:
-    """Put episodes in place of the path of a file with them, so that a configuration says all of what agents read."""
+    """Replace the path of a file with its episodes, so that a configuration contains everything that agents read."""
     section = settings.data["format"]
     path = section.get("shots") if isinstance(section, dict) else None
     if isinstance(path, str):
         try:
             wording = ChatFormat.model_validate({**section, "shots": ()})
         except ValidationError:
-            return  # said when everything is checked
+            return  # reported when everything is validated
         rows = [row for row in read_rows(expand(path), Trajectory) if row.steps]
         if not rows:
             where = _described(settings, ("format", "shots"))
@@ -238,6 +238,6 @@ def _described(settings: LayeredSettings, place: Place) -> str:
 
 
 def how_to_name(kind: Kind, registry: Registry) -> str:
-    """Say how to name a component of a kind, and which there are."""
+    """Return how to name a component of a kind, and the available ones."""
     names = registry.names(kind)
     return f"Add --set {kind}=NAME, one of: {', '.join(names) or 'none is installed'}."

@@ -1,4 +1,4 @@
-"""Settings laid over one another: defaults, recipe, environment variables, command line."""
+"""Merges settings: defaults, recipe, environment variables, command line."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ COMPONENTS: dict[Place, Kind] = {
     ("filters", "*"): "filter",
     ("tune", "trainer"): "trainer",
 }
-"""Where components stand in the tree (`*` is any index), and of which kind they are."""
+"""Paths of components in the schema (`*` is any index), with their kinds."""
 
 
 def kind_at(place: Place) -> Kind | None:
-    """Return the kind of component that stands at a place, if one does."""
+    """Return the kind of the component at a path, if there is one."""
     return COMPONENTS.get(tuple("*" if isinstance(key, int) else key for key in place))
 
 
 def defaults() -> dict[str, Any]:
-    """Return the tree's defaults, written out: changing one key of a section keeps the section's other defaults."""
+    """Return the schema's defaults explicitly: changing one key of a section keeps the section's other defaults."""
     return RunConfig.model_construct(**{}).model_dump(mode="json", warnings=False)
 
 
 class LayeredSettings:
-    """Settings from several sources, the later ones above.
+    """Settings merged from several sources; later sources override earlier ones.
 
     Args:
-        data: what to start from.
+        data: the initial settings.
 
     Attributes:
-        data: what holds, as nested mappings.
+        data: the merged settings, as nested mappings.
         origins: where each key was last written.
     """
 
@@ -49,15 +49,15 @@ class LayeredSettings:
         self.origins: dict[Place, str] = {}
 
     def add(self, document: YamlSource) -> None:
-        """Lay a document over what holds so far. Sections are merged, lists are replaced.
+        """Merge a document into the settings. Sections are merged, lists are replaced.
 
-        A component that is renamed loses its settings; one that keeps its name keeps those it isn't given anew.
+        A component that is renamed loses its settings; one that keeps its name keeps those that aren't set again.
         """
         self.data = _merge(self.data, document.data, ())
         self.origins |= document.origins
 
     def set(self, path: str, value: Any, origin: str) -> None:
-        """Set what stands at a path such as `clone.trainer.epochs` or `filters.0.per_task`."""
+        """Set the value at a path such as `clone.trainer.epochs` or `filters.0.per_task`."""
         keys: Place = tuple(int(key) if key.isdecimal() else key for key in path.split("."))
         if not all(part for part in path.split(".")):
             raise ConfigError(
@@ -67,7 +67,7 @@ class LayeredSettings:
         self.add(YamlSource(nested, {keys[: n + 1]: origin for n in range(len(keys))}))
 
     def where(self, place: Place) -> str:
-        """Return where the nearest key at or above a place was written; empty for defaults."""
+        """Return where the nearest key at or above a path was written; empty for defaults."""
         return next((self.origins[place[:n]] for n in range(len(place), 0, -1) if place[:n] in self.origins), "")
 
 
@@ -86,7 +86,7 @@ def _named(value: Any) -> Any:
 
 
 def _nest(keys: Sequence[str | int], value: Any, old: Any, place: Place, origin: str) -> Any:
-    """Return what has to be merged with `old` so that a value stands behind some keys."""
+    """Return the mapping to merge with `old` to set a value at some nested keys."""
     if not keys:
         return value
     key, rest = keys[0], keys[1:]

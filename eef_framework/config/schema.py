@@ -1,7 +1,7 @@
-"""The configuration of a run: one tree. Whatever the paper leaves open is a setting here, with our default.
+"""The schema of a run's configuration. Everything that the paper leaves open is a setting here, with our default.
 
-A component is named and set up in one place: `environment: {name: shop, products: 300}`, or just
-`environment: shop`. Which settings it takes is the component's own affair (`eef plugins` lists them).
+A component is named and configured in one place: `environment: {name: shop, products: 300}`, or just
+`environment: shop`. The component defines its settings (`eef plugins` lists them).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from eef_framework.records import SuccessRule
 
 
 class ComponentSpec(dict[str, Any]):
-    """A component's name and settings; with the component itself where it was handed over in Python.
+    """A component's name and settings; with the component itself if it was passed as a Python object.
 
     Attributes:
-        component: the object that was handed over. It is used as it is, live state included, and stays its owner's:
-            a run doesn't close it.
-        checked: what was built of the settings to check them, for the run that comes to use it.
+        component: the object that was passed. It is used unchanged, live state included, and belongs to its owner: a
+            run doesn't close it.
+        checked: the component built to validate the settings, for reuse by the run.
     """
 
     component: Component | None = None
@@ -32,14 +32,14 @@ class ComponentSpec(dict[str, Any]):
 
     @classmethod
     def of(cls, component: Component) -> Self:
-        """Return what is recorded of an object: its settings, and the import path of its class as the name."""
+        """Return what is recorded for an object: its settings, and the import path of its class as the name."""
         kind = type(component)
         spec = cls(component.settings() | {"name": f"{kind.__module__}:{kind.__qualname__}"})
         spec.component = component
         return spec
 
     def take_checked(self) -> Component | None:
-        """Return what was built to check the settings, to one caller only."""
+        """Return the component built to validate the settings, to one caller only."""
         component, self.checked = self.checked, None
         return component
 
@@ -53,10 +53,10 @@ class ComponentSpec(dict[str, Any]):
 
     @classmethod
     def make(cls, value: Any) -> Self:
-        """Return the specification that a value stands for: a name, name and settings, or a component itself.
+        """Return the specification for a value: a name, name and settings, or a component itself.
 
         Raises:
-            ValueError: it stands for none.
+            ValueError: it isn't a component specification.
         """
         if isinstance(value, cls):
             return value
@@ -70,25 +70,25 @@ class ComponentSpec(dict[str, Any]):
 
 
 class Section(BaseModel):
-    """A part of the tree. Unknown keys are refused."""
+    """A section of the configuration. Unknown keys are rejected."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
 
 
 class TaskList(Section):
-    """Which tasks of a split are played."""
+    """The tasks of a split to play."""
 
     split: str
     count: int | None = Field(default=None, gt=0)
-    """How many, from the split's start; all where it is null."""
+    """Number of tasks, from the start of the split; null for all."""
 
 
 class Collect(Section):
-    """The expert's demonstrations."""
+    """Demonstrations by the expert."""
 
     tasks: TaskList = TaskList(split="train")
     trajectories: UserPathOrName | None = None
-    """A file of trajectories (JSON lines) to use in place of the expert's demonstrations."""
+    """A file of trajectories (JSON Lines) to use instead of the expert's demonstrations."""
 
 
 class Clone(Section):
@@ -96,7 +96,7 @@ class Clone(Section):
 
     on: Literal["successes", "all", "none"] = "successes"
     """Which demonstrations to imitate. `all`, failures included, is the naive baseline; with `none`, the agent starts
-    as it is, which is all that a policy without weights can do."""
+    unchanged, which is the only choice for a policy without weights."""
     trainer: ComponentSpec = ComponentSpec(name="sft")
 
 
@@ -104,34 +104,34 @@ class Explore(Section):
     """Phase 2, exploration by the current agent."""
 
     simulations: int = Field(default=1, gt=0)
-    """Episodes from every training task's initial state."""
+    """Number of episodes from every training task's initial state."""
     attribute: Literal["all", "failures", "none"] = "all"
-    """Which demonstrations are attributed, where there is an attributor. The paper: all."""
+    """Which demonstrations are attributed, if there is an attributor. The paper: all."""
     matched: bool = False
-    """Give every task as many episodes from its initial state as the main method spent on it, from whatever states: a
-    fair baseline. A main method gets as many as its attributor plans. Goes with `attribute: none`."""
+    """Give every task as many episodes from its initial state as the main method spent on it, from any states: a fair
+    baseline. A main method gets as many as its attributor plans. Use with `attribute: none`."""
     sampling: Sampling = Sampling(temperature=1.0)
 
 
 class Select(Section):
-    """Phase 3, the choice of what to learn."""
+    """Phase 3, selection of training data."""
 
     prefix_loss: Literal["beneficial", "not-harmful", "all", "none"] = "beneficial"
     """Which of the expert's actions before a successful continuation get loss. The paper: the beneficial ones."""
     solution: Literal["least-expert", "fewest-steps", "fewest-trained", "random"] = "least-expert"
-    """Which solution of a task to prefer. `least-expert` takes the earliest state that the agent succeeds from."""
+    """Which solution of a task to prefer. `least-expert` takes the earliest state from which the agent succeeds."""
     solutions_per_state: int = Field(default=1, gt=0)
-    """How many solutions of one important state are kept, so that easy tasks don't crowd out hard ones."""
+    """Maximum number of solutions per important state, so that easy tasks don't crowd out hard ones."""
     initial: bool = True
     """Learn to solve tasks from their initial states."""
     recovery: bool = True
-    """Learn to get out of states that the expert's harmful actions led to."""
+    """Learn to recover from states that the expert's harmful actions led to."""
     keep: Literal["all", "latest"] = "all"
     """Whether solutions found in earlier iterations stay in the repository D+."""
     pairs: bool = False
-    """Choose pairs in place of solutions, for trainers that learn preferences: of every task, the expert's and the
-    agent's attempts of the lowest reward, each beside one of the highest. `solutions_per_state` pairs of a task are
-    kept, from the attempts that `keep` keeps."""
+    """Select pairs instead of solutions, for trainers that learn preferences: for every task, the attempts of the
+    expert and the agent with the lowest reward, each paired with one with the highest. Up to `solutions_per_state`
+    pairs per task are kept, from the attempts that `keep` keeps."""
 
 
 class Tune(Section):
@@ -140,7 +140,7 @@ class Tune(Section):
     start: Literal["base", "clone", "previous"] = "clone"
     """Which weights each iteration starts from."""
     trainer: ComponentSpec | None = None
-    """The trainer; the one of `clone` where it is null."""
+    """The trainer; null for the trainer of `clone`."""
 
 
 class Evaluate(Section):
@@ -153,46 +153,46 @@ class Evaluate(Section):
 
 
 class Limits(Section):
-    """What keeps a run from hanging."""
+    """Limits that keep a run from hanging."""
 
     concurrency: int = Field(default=128, gt=0)
-    """Episodes in flight. Never changes a result."""
+    """Number of concurrent episodes. Never changes a result."""
     steps: int | None = Field(default=None, gt=0)
-    """Longest episode, in actions, where the environment's own limit isn't short enough. An expert's demonstration that
-    is longer is cut there, and counts as unfinished."""
+    """Maximum episode length, in actions, if the environment's own limit isn't short enough. A longer expert
+    demonstration is truncated there, and counts as unfinished."""
     step_timeout_s: float = Field(default=120.0, gt=0)
-    """Longest time for one step of the environment; that it waits for its turn doesn't count."""
+    """Maximum time for one environment step, excluding the time that it waits for its turn."""
     episode_timeout_s: float = Field(default=3600.0, gt=0)
-    """Longest time for one episode, waiting included."""
+    """Maximum time for one episode, including waiting."""
 
 
 class RunConfig(Section):
-    """Everything a run depends on."""
+    """The complete configuration of a run."""
 
     seed: int = 0
-    """All randomness of the run derives from it."""
+    """Seed for all randomness of the run."""
     plugins: tuple[str, ...] | None = None
-    """Limit the run to these plugins; all installed ones where it is null."""
+    """Limit the run to these plugins; null for all installed ones."""
     environment: ComponentSpec
     expert: ComponentSpec | None = None
-    """Who demonstrates. Needed unless `collect.trajectories` names demonstrations, and `evaluate.expert` is off."""
+    """The expert. Required unless `collect.trajectories` names demonstrations and `evaluate.expert` is off."""
     policy: ComponentSpec = ComponentSpec(name="transformers")
     format: ChatFormat = ChatFormat()
     success: SuccessRule = SuccessRule()
     method: str = Field(default="eef", pattern=r"^\w[\w .+=-]*$")
-    """Name of the method in tables, and of its folder in a run; recipes set it."""
+    """Name of the method in tables and of its folder in a run; set by recipes."""
     iterations: int = Field(default=2, ge=0)
-    """How often exploration and fine-tuning are repeated."""
+    """Number of iterations of exploration and fine-tuning."""
     collect: Collect = Collect()
     clone: Clone = Clone()
     explore: Explore = Explore()
     attributor: ComponentSpec | None = None
-    """Who attributes; null for methods without attribution."""
+    """The attributor; null for methods without attribution."""
     select: Select = Select()
     filters: tuple[ComponentSpec, ...] = ()
-    """Applied in order to the training examples."""
+    """Filters, applied in order to the training examples."""
     tune: Tune = Tune()
     evaluate: Evaluate = Evaluate()
     limits: Limits = Limits()
     baselines: tuple[str, ...] = ()
-    """Recipes to run beside this one, on the same demonstrations and the same cloned agent."""
+    """Recipes to run as baselines, on the same demonstrations and the same cloned agent."""

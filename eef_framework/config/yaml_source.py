@@ -1,4 +1,4 @@
-"""YAML that says where everything stands, and refuses what is usually a mistake."""
+"""YAML with the position of every key; rejects common mistakes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HINTS = {
     "quoted scalar": "Close the quotes.",
     "could not determine a constructor": "Remove the tag that begins with `!`; plain values are all that is read.",
 }
-"""Part of PyYAML's message -> what to do."""
+"""Part of PyYAML's message -> how to fix it."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -45,7 +45,7 @@ class YamlSource:
 
     Attributes:
         data: nested mappings.
-        origins: place of every key -> where it was written, for error messages.
+        origins: place of every key -> position in the source, for error messages.
     """
 
     data: dict[str, Any] = field(default_factory=dict)
@@ -57,7 +57,7 @@ def read_yaml(path: Path) -> YamlSource:
 
     Raises:
         StorageError: the file can't be read.
-        ConfigError: it isn't YAML, not a mapping, or has a key twice; says in which line and column.
+        ConfigError: it isn't YAML, isn't a mapping, or has a duplicate key; the message gives line and column.
     """
     with storage(path, "reading"):
         content = path.read_bytes()
@@ -72,7 +72,7 @@ def parse_yaml(text: str, source: str) -> YamlSource:
 
     Args:
         text: the text.
-        source: what to call it in messages, such as the name of its file.
+        source: its name in messages, such as the name of its file.
 
     Raises:
         ConfigError: as `read_yaml`.
@@ -86,7 +86,7 @@ def parse_yaml(text: str, source: str) -> YamlSource:
 
 
 def parse_value(text: str, source: str) -> Any:
-    """Read a single YAML value, such as what stands behind `--set key=`.
+    """Read a single YAML value, such as the one after `--set key=`.
 
     Raises:
         ConfigError: as `read_yaml`.
@@ -111,7 +111,7 @@ def _read(text: str, source: str, origins: dict[Place, str]) -> Any:
 
 @dataclass
 class _Reader:
-    """Turns nodes into plain data and notes the line of every key."""
+    """Turns nodes into plain data and records the line of every key."""
 
     loader: _Loader
     source: str

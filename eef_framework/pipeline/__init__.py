@@ -1,4 +1,4 @@
-"""The method: phases, their settings, and the list of them that a run is."""
+"""The pipeline: the phases of a run and their settings."""
 
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.run import run

@@ -1,4 +1,4 @@
-"""Attribution of single demonstrations, and how many simulations that takes."""
+"""Attribution of single demonstrations, and the number of simulations it needs."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from eef_framework.rollout import Simulations, attribute
 async def try_to_attribute(
     attributor: Attributor, trajectory: Trajectory, simulations: Simulations, failed: list[AttributorFailure]
 ) -> Attribution:
-    """Have one trajectory attributed. Whatever goes wrong is recorded, and leaves all its actions unknown.
+    """Attribute one trajectory. Any failure is recorded, and leaves all its actions unknown.
 
     Args:
-        attributor: which attributes.
-        trajectory: what.
-        simulations: where the agent's simulations come from.
-        failed: what goes wrong is appended to it.
+        attributor: the attributor.
+        trajectory: the trajectory to attribute.
+        simulations: source of the agent's simulations.
+        failed: failures are appended to it.
     """
     name = attributor.component_name()
     try:
@@ -34,10 +34,10 @@ async def try_to_attribute(
 
 
 def check_attributions(attributor: Attributor, attributed: int, failed: Sequence[AttributorFailure]) -> None:
-    """Refuse to go on where too many attributions failed.
+    """Stop if too many attributions failed.
 
     Raises:
-        AttributorFailure: too many; the first one's cause is chained.
+        AttributorFailure: too many failed; the cause of the first is chained.
     """
     if failed and len(failed) > MOST_ERRORS * attributed:
         raise AttributorFailure(
@@ -53,7 +53,7 @@ def check_attributions(attributor: Attributor, attributed: int, failed: Sequence
 
 
 def to_attribute(demonstrations: Sequence[Trajectory], rule: SuccessRule, settings: Explore) -> list[Trajectory]:
-    """Return the demonstrations whose states are tried: those with actions that the settings choose."""
+    """Return the demonstrations to attribute: those with actions that the settings select."""
     return [
         trajectory
         for trajectory in demonstrations
@@ -64,7 +64,7 @@ def to_attribute(demonstrations: Sequence[Trajectory], rule: SuccessRule, settin
 
 
 def plan_of(attributor: Attributor, length: int) -> dict[int, int] | None:
-    """Return how many simulations from which states a trajectory takes; None where that isn't known beforehand.
+    """Return the number of simulations per state that a trajectory needs; None if it isn't known in advance.
 
     Raises:
         AttributorFailure: the attributor raised.
@@ -74,10 +74,10 @@ def plan_of(attributor: Attributor, length: int) -> dict[int, int] | None:
 
 
 def planned_by_task(demonstrations: Sequence[Trajectory], attributor: Attributor, settings: Explore) -> dict[str, int]:
-    """Return how many simulations an attributor plans by task, besides those from initial states played anyway.
+    """Return the number of simulations that an attributor plans per task, beyond those from initial states.
 
     Raises:
-        AttributorFailure: the attributor doesn't know beforehand.
+        AttributorFailure: the attributor doesn't know in advance.
     """
     counts: dict[str, int] = {}
     for trajectory in demonstrations:

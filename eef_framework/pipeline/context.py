@@ -1,4 +1,4 @@
-"""What the phases of a run share: its configuration, and each of its components, built once."""
+"""State shared by the phases of a run: its configuration, and each of its components, built once."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ T = TypeVar("T")
 
 
 class RunContext:
-    """What all phases of all methods of a run work with. Close it, or use it in a `with` block.
+    """Context shared by all phases of all methods of a run. Close it, or use it in a `with` block.
 
     Args:
         config: the run's configuration.
-        registry: where components are found by name.
-        progress: where phases say how far they are; nothing is shown by default.
+        registry: registry for looking up components by name.
+        progress: displays the progress of phases; by default nothing is shown.
 
     Attributes:
         environment: the world.
-        policy: the agent, without weights.
+        policy: the agent, without checkpoint weights.
 
     Raises:
-        ConfigError: a name or a setting is wrong.
+        ConfigError: a name or a setting is invalid.
     """
 
     def __init__(self, config: RunConfig, registry: Registry, progress: Progress | None = None) -> None:
@@ -64,7 +64,7 @@ class RunContext:
         """The expert.
 
         Raises:
-            ConfigError: none is named.
+            ConfigError: no expert is configured.
         """
         if self._expert is None:
             raise ConfigError("expert is missing", how_to_name("expert", self.registry), code="expert-missing")
@@ -86,7 +86,7 @@ class RunContext:
         """Return a list of tasks.
 
         Raises:
-            ConfigError: the split has fewer tasks than asked for.
+            ConfigError: the split has fewer tasks than requested.
         """
         name = self.environment.component_name()
         with boundary(EnvironmentFailure, f"environment {name!r}", f"listing the split {tasks.split!r}"):
@@ -104,12 +104,12 @@ class RunContext:
 
     @property
     def longest_episode(self) -> int | None:
-        """Longest episode in actions, by the run's limit or the environment's; None where neither sets one."""
+        """Maximum episode length in actions, from the run's limit or the environment's; None if neither sets one."""
         limits = [self.config.limits.steps, self.environment.longest_episode]
         return min((limit for limit in limits if limit is not None), default=None)
 
     def player(self, policy: Policy, actor: str, sampling: Sampling) -> EpisodeRunner:
-        """Return what plays the episodes of a phase."""
+        """Return the runner for the episodes of a phase."""
         limits = self.config.limits
         return EpisodeRunner(
             environment=self.environment,
@@ -125,7 +125,7 @@ class RunContext:
 
     @contextmanager
     def agent(self, checkpoint: Checkpoint | None) -> Iterator[Policy]:
-        """Hold the agent with the weights of a checkpoint; without one, the policy as it is."""
+        """Provide the agent with the weights of a checkpoint; without one, the unchanged policy."""
         if checkpoint is None or not isinstance(self.policy, TrainablePolicy):
             yield self.policy
             return
@@ -137,9 +137,10 @@ class RunContext:
         return self._loop.run(coroutine)
 
     def resolved(self) -> dict[str, Any]:
-        """Return the configuration as plain data in which components have all of their settings, defaults included.
+        """Return the configuration as plain data, with all settings of components, defaults included.
 
-        This is what a record of a run keeps: a default that another version of a plugin changes shows up as a change.
+        This is saved in a run's record, so that a default that differs in another version of a plugin shows up as a
+        change.
         """
         data = self.config.model_dump(mode="json")
         for place, kind, spec in components(self.config):
@@ -149,16 +150,16 @@ class RunContext:
         return data
 
     def recorded(self, *parts: str) -> dict[str, Any]:
-        """Return what is recorded beside a file of episodes that depend on these parts of the configuration."""
+        """Return the settings recorded next to a file of episodes that depend on these parts of the configuration."""
         config = self.resolved()
         settings = {part: config[part] for part in ("seed", "environment", *parts)}
         return settings | {"limits": {"steps": self.config.limits.steps}}
 
     def preflight(self, components: Iterable[Component]) -> None:
-        """Ask components, each once, whether they can work here.
+        """Run the preflight check of each component once.
 
         Raises:
-            ConfigError: one can't.
+            ConfigError: a check failed.
         """
         for component in components:
             if id(component) in self._asked:
@@ -182,10 +183,10 @@ class RunContext:
                 ) from cause
 
     def check(self, config: RunConfig) -> None:
-        """Build everything a method needs, so that what is misspelt is found before anything starts.
+        """Build everything that a method needs, so that misspelt names are found before anything starts.
 
         Raises:
-            ConfigError: a name or a setting is wrong.
+            ConfigError: a name or a setting is invalid.
         """
         self._check_trainers(config)
         self.attributor(config)
@@ -217,7 +218,7 @@ class RunContext:
             )
 
     def close(self) -> None:
-        """Release what the components built here hold, and the event loop."""
+        """Close the components built here and the event loop."""
         self._loop.close()
         for component in self._built.values():
             component.close()
@@ -229,7 +230,7 @@ class RunContext:
         self.close()
 
     def _component(self, kind: Kind, spec: ComponentSpec) -> Any:
-        """Return a component: the one that was handed over, or one built here; equal settings are one object."""
+        """Return a component: the object that was passed, or one built here. Equal settings share one object."""
         spec = ComponentSpec.make(spec)
         if spec.component is not None:
             return self.registry.build(kind, spec.component)

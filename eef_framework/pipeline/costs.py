@@ -1,4 +1,4 @@
-"""What episodes consumed."""
+"""Costs of episodes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from eef_framework.records import Cost, Trajectory
 
 
 def cost_of(trajectories: Iterable[Trajectory], by_agent: bool = False) -> Cost:
-    """Add up episodes. Replayed steps cost nothing, and wall-clock time is the stage's to measure.
+    """Add up the costs of episodes. Replayed steps cost nothing, and the stage measures wall-clock time.
 
     Args:
         trajectories: the episodes.
-        by_agent: whether the agent played them, so that they count as simulations.
+        by_agent: whether the agent played them; if so, they count as simulations.
     """
     episodes = steps = prompt = computed = 0
     usd, unknown = 0.0, 0

@@ -1,4 +1,4 @@
-"""What phases that play have in common: many episodes at once, and their files."""
+"""Shared code of phases that play episodes: concurrency and files."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from eef_framework.records import Trajectory
 T = TypeVar("T")
 
 MOST_ERRORS = 0.2
-"""Share of episodes lost to the infrastructure above which a phase's outcome means nothing."""
+"""If a larger share of episodes is lost to infrastructure failures, a phase's results are meaningless."""
 
 
 async def gather(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Await all. When one fails, the rest is cancelled before its error goes on."""
+    """Await all. If one fails, the rest is cancelled before its error is raised."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(coroutine) for coroutine in coroutines]
@@ -26,24 +26,24 @@ async def gather(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 def latest(rows: Iterable[Trajectory], key: Callable[[Trajectory], str]) -> dict[str, Trajectory]:
-    """Return the last row of each key: one that was played again after an error replaces the earlier one."""
+    """Return the last row for each key: an episode that was replayed after an error replaces the earlier one."""
     return {key(row): row for row in rows}
 
 
 def in_order(rows: Iterable[Trajectory]) -> list[Trajectory]:
-    """Return the rows by id: an order that doesn't depend on which was finished first."""
+    """Return the rows sorted by id, so that their order doesn't depend on which finished first."""
     return sorted(rows, key=lambda row: row.id)
 
 
 def without_replaced(rows: Iterable[Trajectory]) -> list[Trajectory]:
-    """Return the rows without episodes that were lost to failures and played again."""
+    """Return the rows without episodes that were lost to failures and then played again."""
     rows = list(rows)
     newest = latest(rows, key=lambda row: row.id)
     return [row for row in rows if row.ending != "error" or newest[row.id] is row]
 
 
 def with_others(found: Sequence[Trajectory], rows: Iterable[Trajectory]) -> list[Trajectory]:
-    """Return episodes, after earlier ones of the same tasks and before those of other tasks: none is thrown away."""
+    """Merge in earlier episodes: those of the same tasks come first, those of other tasks last. None is dropped."""
     tasks, chosen = {row.task.id for row in found}, set(map(id, found))
     others = [row for row in without_replaced(rows) if id(row) not in chosen]
     earlier = [row for row in others if row.task.id in tasks]
@@ -51,7 +51,7 @@ def with_others(found: Sequence[Trajectory], rows: Iterable[Trajectory]) -> list
 
 
 def check_errors(rows: Sequence[Trajectory]) -> None:
-    """Refuse to go on where too many episodes were lost.
+    """Stop if too many episodes were lost.
 
     Raises:
         EnvironmentFailure: too many ended in an error.

@@ -31,18 +31,18 @@ class Pair:
 def pairs(
     demonstrations: Sequence[Trajectory], explorations: Sequence[Exploration], settings: Select, seed: int
 ) -> list[Pair]:
-    """Pair attempts of unequal reward: the expert's, and the agent's from initial states.
+    """Pair attempts with different rewards: the expert's, and the agent's from initial states.
 
     Args:
         demonstrations: the expert's trajectories, failures included.
-        explorations: those so far, the latest last. Simulations from intermediate states aren't attempts of the
-            agent's own and are left out, as is what was lost to the infrastructure.
-        settings: `keep` says from which explorations, `solutions_per_state` how many pairs of a task.
-        seed: for choices among attempts of equal reward.
+        explorations: the explorations so far, in order. Simulations from intermediate states aren't the agent's own
+            attempts and are left out, and so are episodes lost to infrastructure failures.
+        settings: `keep` sets from which explorations, `solutions_per_state` how many pairs per task.
+        seed: for choosing among attempts with equal reward.
 
     Returns:
-        For each task in order of the demonstrations, and then of the explorations: the attempts of the lowest reward,
-        each with one of the highest. No attempt is rejected twice.
+        For each task, in the order of the demonstrations and then of the explorations: the attempts with the lowest
+            reward, each with one with the highest. No attempt is rejected twice.
     """
     kept = explorations if settings.keep == "all" else explorations[-1:]
     attempts: dict[str, list[Trajectory]] = defaultdict(list)
@@ -59,9 +59,9 @@ def pairs(
 def pair_examples(pairs: Iterable[Pair], format: ChatFormat, instructions: str) -> list[Example]:
     """Turn pairs into training examples, with loss on all turns of both sides.
 
-    Where the model's window was full and observations were left out of prompts (`Response.dropped`), a side ends with
-    the last turn before that: the two have the beginning of the task in common, and what was shown without it can't
-    be compared. A pair with a side in which no action was ever read is left out.
+    If the model's context window was full and observations were dropped from prompts (`Response.dropped`), a side ends
+    with the last turn before that: both sides share the beginning of the task, and turns shown without it can't be
+    compared. Pairs with a side in which no action was parsed are left out.
 
     Raises:
         ConfigError: the format doesn't show whole episodes.
@@ -72,10 +72,10 @@ def pair_examples(pairs: Iterable[Pair], format: ChatFormat, instructions: str) 
 
 
 def require_whole_episodes(format: ChatFormat) -> None:
-    """Refuse a format under which an episode isn't one conversation, so that two can't be compared.
+    """Reject a format in which an episode isn't one conversation, since two episodes then can't be compared.
 
     Raises:
-        ConfigError: says what to set.
+        ConfigError: the format isn't supported; the message says what to set.
     """
     if format.history is not None:
         raise ConfigError(
@@ -114,6 +114,6 @@ def _example(pair: Pair, format: ChatFormat, instructions: str) -> Example | Non
 
 
 def _beginning(trajectory: Trajectory, format: ChatFormat, instructions: str) -> Example | None:
-    """Return a trajectory as an example, up to where its prompts lose their beginning; None if none is learned from."""
+    """Return a trajectory as an example, up to where its prompts lose their beginning; None if no turn gets loss."""
     examples = format.examples(trajectory, [1.0] * len(trajectory.steps), instructions, "pair")
     return examples[0] if examples else None

@@ -1,4 +1,4 @@
-"""What a phase is: a step from files to files, with a name, inputs, outputs and work."""
+"""Phase: a step of a run that reads files and writes files."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ R = TypeVar("R", bound=VersionedRecord)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a phase says about its work when it is done.
+    """Result of a completed phase.
 
     Attributes:
-        cost: what it took; the time is measured by the phase's own clock.
-        rows: number of rows of each file it wrote.
-        info: what else belongs into the stage's manifest.
+        cost: its cost; the phase measures the time itself.
+        rows: number of rows in each file it wrote.
+        info: further entries for the stage's manifest.
     """
 
     cost: Cost = field(default_factory=Cost)
@@ -36,10 +36,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Planned:
-    """How many episodes a phase will play.
+    """Number of episodes that a phase will play.
 
     Attributes:
-        episodes: how many; None where nothing is known beforehand.
+        episodes: the number; None if it isn't known in advance.
         at_most: whether that is an upper bound.
     """
 
@@ -52,10 +52,10 @@ class Phase(ABC):
     """A step of a run. Its fields are its inputs and outputs: files, or earlier phases.
 
     Attributes:
-        title: what progress shows.
+        title: name in the progress display.
         stage: the stage of a run directory that this phase completes, where it is part of a run. A phase without one
-            works from files to files of the user's.
-        last_to_read: files that no later phase needs whole: their rows are forgotten when it is done.
+            reads and writes files of the user.
+        last_to_read: files that no later phase needs completely: their rows are removed from memory when it is done.
     """
 
     title: str
@@ -63,15 +63,15 @@ class Phase(ABC):
     last_to_read: Sequence[Rows[Any]] = ()
 
     charged: ClassVar[bool] = True
-    """Whether its cost counts as what a method took: evaluations, for example, don't."""
+    """Whether its cost is part of a method's cost. That of evaluations, for example, isn't."""
 
     @property
     def done(self) -> bool:
-        """Whether it was completed before."""
+        """Whether it is already complete."""
         return self.stage is not None and self.stage.done
 
     def run(self, context: RunContext) -> None:
-        """Do what is missing."""
+        """Do the remaining work."""
         if self.stage is not None and self.done:
             self.stage.check_rows()
             context.progress.skipped(self.title)
@@ -92,26 +92,26 @@ class Phase(ABC):
 
     @abstractmethod
     def work(self, context: RunContext, update: Update) -> Outcome:
-        """Do the work. What an interrupted start left is taken up."""
+        """Do the work. Resumes what an interrupted run left."""
 
     def components(self, context: RunContext) -> Sequence[Component]:
-        """Return the components that do the work; they are asked before a run whether they can."""
+        """Return the components that do the work, for preflight checks before a run."""
         return ()
 
     def planned(self, context: RunContext) -> Planned | None:
-        """Return how many episodes it will play; None for a phase that plays none."""
+        """Return the number of episodes it will play; None for a phase without episodes."""
         return None
 
     def episodes(self, context: RunContext, path: Path, record: type[R], *parts: str, **given: Any) -> JsonlFile[R]:
-        """Open a file of episodes to go on with.
+        """Open a file of episodes to continue it.
 
         Args:
-            context: of the run.
+            context: the run's context.
             path: the file.
-            record: what its lines are.
-            parts: the parts of the configuration that the episodes depend on. Beside a file of the user's it is
-                recorded what they were, so that other episodes aren't taken for these.
-            given: what else they depend on.
+            record: type of its lines.
+            parts: the parts of the configuration that the episodes depend on. They are recorded next to a file of the
+                user, so that other episodes aren't mistaken for these.
+            given: other data that they depend on.
         """
         if self.stage is not None:  # a run directory records its configuration
             return JsonlFile(path, record)
@@ -119,16 +119,16 @@ class Phase(ABC):
 
 
 class Weights(Protocol):
-    """Where the weights of an agent come from: a phase that makes them, or the user."""
+    """Source of an agent's weights: a phase that creates them, or the user."""
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """The checkpoint; known once they are made."""
+        """The checkpoint; available once the weights exist."""
 
 
 @dataclass(frozen=True)
 class GivenWeights:
-    """Weights in a folder of the user's."""
+    """Weights in a folder provided by the user."""
 
     path: Path
 

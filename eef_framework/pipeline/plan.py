@@ -1,4 +1,4 @@
-"""What a run will do, as far as that is known before it starts."""
+"""Plan of a run, as far as it is known before the start."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """The phases of a run that play, in order.
+    """The phases of a run that play episodes, in order.
 
     Attributes:
         config: the resolved configuration as plain data.
         phases: title and number of episodes of each.
-        longest_episode: in actions; None where nothing limits it.
+        longest_episode: in actions; None if unlimited.
     """
 
     config: dict[str, Any]
@@ -36,16 +36,16 @@ class Plan:
 
 
 def plan(config: RunConfig, registry: Registry, out: str | Path) -> Plan:
-    """Work out what a run will do, and find what it would find in its first second. Nothing is played or written.
+    """Return the plan of a run, and raise the errors that it would raise at its start. Nothing is played or written.
 
     Args:
         config: the run's configuration.
-        registry: where components are found by name.
+        registry: registry for looking up components by name.
         out: the run directory.
 
     Raises:
-        ConfigError: the configuration is wrong.
-        RunConflict: the directory is the record of another run.
+        ConfigError: the configuration is invalid.
+        RunConflict: the directory belongs to another run.
     """
     methods = variants(config, registry)
     with RunContext(config, registry) as context:
@@ -61,7 +61,7 @@ def plan(config: RunConfig, registry: Registry, out: str | Path) -> Plan:
 
 
 def plan_table(plan: Plan) -> Table:
-    """Return a plan as a table for the terminal. What isn't known beforehand is called unknown, and so is its sum."""
+    """Return a plan as a table for the terminal. Numbers not known in advance and their sum are shown as unknown."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")

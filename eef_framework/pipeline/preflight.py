@@ -1,4 +1,4 @@
-"""What can be found before a run starts, is: within a second or so, and before anything is written."""
+"""Preflight checks: find errors before a run starts, within about a second, and before anything is written."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from eef_framework.pipeline.phase import Phase
 
 
 def check_methods(context: RunContext, variants: Sequence[RunConfig]) -> None:
-    """Refuse methods that can't work.
+    """Reject methods that can't work.
 
     Args:
-        context: of the run.
+        context: the run's context.
         variants: the configuration of each method, the run's own first.
 
     Raises:
-        ConfigError: a name or a setting is wrong, or two don't fit.
+        ConfigError: a name or a setting is invalid, or two are incompatible.
     """
     for variant in variants:
         context.check(variant)
@@ -41,18 +41,18 @@ def check_methods(context: RunContext, variants: Sequence[RunConfig]) -> None:
 
 
 def preflight(context: RunContext, variants: Sequence[RunConfig], phases: Iterable[Phase]) -> list[str]:
-    """Ask the components of all phases that are still to be done whether they can work here.
+    """Run the preflight checks of the components of all remaining phases.
 
     Args:
-        context: of the run.
+        context: the run's context.
         variants: the configuration of each method.
-        phases: the run's.
+        phases: the phases of the run.
 
     Returns:
-        What a reader of the results has to know, as sentences. A warning is given for each.
+        Notes for readers of the results, as sentences. A warning is issued for each.
 
     Raises:
-        ConfigError: one can't, or a split has too few tasks.
+        ConfigError: a check failed, or a split has too few tasks.
     """
     to_do = [phase for phase in phases if not phase.done]
     for phase in to_do:
@@ -85,12 +85,12 @@ def _check_expert(context: RunContext, variants: Sequence[RunConfig]) -> None:
 
 
 def needs_demonstrations(context: RunContext, variants: Sequence[RunConfig]) -> bool:
-    """Tell whether anything is learned or tried from demonstrations, and not just evaluated."""
+    """Return whether demonstrations are used for training or exploration, not only evaluated."""
     return isinstance(context.policy, TrainablePolicy) or any(variant.iterations for variant in variants)
 
 
 def _check_match(context: RunContext, main: RunConfig) -> None:
-    """A baseline is given what the main method spent; a main method can only be given what an attributor plans."""
+    """A baseline gets the budget that the main method spent; a main method can only get what an attributor plans."""
     attributor = context.attributor(main)
     if main.explore.matched and main.iterations and (attributor is None or plan_of(attributor, 1) is None):
         name = attributor.component_name() if attributor else None
@@ -106,7 +106,7 @@ def _check_match(context: RunContext, main: RunConfig) -> None:
 
 
 def _training_tasks(context: RunContext) -> list[str]:
-    """Say so where the evaluation isn't on held-out tasks."""
+    """Warn if the evaluation isn't on held-out tasks."""
     tasks = context.config.evaluate.tasks
     trained = {task.id for task in context.tasks(context.config.collect.tasks)}
     evaluated = context.tasks(tasks)

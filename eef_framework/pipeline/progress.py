@@ -1,4 +1,4 @@
-"""Where phases say how far they are: a line each on a terminal, plain lines in a log file."""
+"""Progress of phases: one bar each on a terminal, plain lines in a log file."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class Update(Protocol):
-    """Says how far a phase is."""
+    """Reports the progress of a phase."""
 
     def __call__(self, done: int, total: int, detail: str = "") -> None:
-        """Show that so much of so much is done."""
+        """Show that `done` of `total` is done."""
 
 
 class Progress:
-    """Shows nothing. Base of what shows something."""
+    """Shows nothing. Base class of progress displays."""
 
     @contextmanager
     def phase(self, title: str) -> Iterator[Update]:
@@ -35,11 +35,11 @@ class Progress:
         yield update
 
     def skipped(self, title: str) -> None:
-        """Say that a phase was complete already."""
+        """Show that a phase was already complete."""
 
 
 def progress_on(console: Console | None) -> Progress:
-    """Return what shows progress on a console: bars on a terminal or in a notebook, lines elsewhere."""
+    """Return the progress display for a console: bars on a terminal or in a notebook, lines elsewhere."""
     if console is None:
         return Progress()
     return BarProgress(console) if console.is_terminal or console.is_jupyter else LineProgress(console)
@@ -72,21 +72,21 @@ class BarProgress(Progress):
                 bars.update(bar, completed=done, total=total, detail=detail)
 
             yield update
-            if bars.tasks[bar].total is None:  # a phase that doesn't count
+            if bars.tasks[bar].total is None:  # a phase without a count
                 update(1, 1)
 
     def skipped(self, title: str) -> None:
-        """Say so on a line."""
+        """Show it on a line."""
         self._console.print(f"{title:<26} [dim]done before[/dim]", highlight=False)
 
 
 class LineProgress(Progress):
-    """Lines for a log: one when a phase begins, one when it ends, and one every half a minute in between.
+    """Lines for a log: one when a phase begins, one when it ends, and one every half minute in between.
 
     Args:
         console: where to write.
         every_s: time between two lines of a phase, in seconds.
-        clock: what tells the time.
+        clock: returns the time.
     """
 
     def __init__(self, console: Console, every_s: float = 30.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -94,7 +94,7 @@ class LineProgress(Progress):
 
     @contextmanager
     def phase(self, title: str) -> Iterator[Update]:
-        """Write lines as the phase goes on."""
+        """Write lines while the phase runs."""
         began = said = self._clock()
         state = ""
         self._say(f"{title}: begins")
@@ -110,7 +110,7 @@ class LineProgress(Progress):
         self._say(f"{title}: {f'{state}, ' if state else ''}done in {self._clock() - began:.1f} s")
 
     def skipped(self, title: str) -> None:
-        """Say so on a line."""
+        """Show it on a line."""
         self._say(f"{title}: done before")
 
     def _say(self, line: str) -> None:
@@ -123,7 +123,7 @@ class Counter:
     Args:
         update: the phase's update function.
         total: how many are expected.
-        before: what came of those that were there already.
+        before: outcomes of the episodes that already exist.
     """
 
     def __init__(self, update: Update, total: int, before: Iterable[bool] = ()) -> None:
@@ -132,7 +132,7 @@ class Counter:
         update(self.done, total, "")
 
     def add(self, success: bool) -> None:
-        """Count one."""
+        """Count one episode."""
         self.done += 1
         self.successes += success
         if self.done % 8 == 0 or self.done >= self.total:

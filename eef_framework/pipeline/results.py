@@ -1,4 +1,4 @@
-"""The table of a run."""
+"""The results table of a run."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from eef_framework.records import Cost, Difference, ResultRow, RunMetrics, Succe
 
 @dataclass(frozen=True)
 class TableRow:
-    """A row to be filled when its phases are done.
+    """A row of the table, computed when its phases are done.
 
     Attributes:
-        label: what it is called.
-        method: which method it belongs to; empty where all share it.
-        iteration: after which iteration.
-        split: where the tasks come from.
+        label: its label.
+        method: the method it belongs to; empty if all methods share it.
+        iteration: the iteration after which it was measured.
+        split: the split of the tasks.
         played: the episodes that are evaluated.
-        paid_for: the phases that it took to get there.
+        paid_for: the phases included in its cost.
     """
 
     label: str
@@ -43,19 +43,19 @@ class TableRow:
 
 
 def cost_of_phase(phase: Phase) -> Cost:
-    """Return what a phase of a run took, once it is done."""
+    """Return the cost of a completed phase of a run."""
     manifest = phase.stage.manifest if phase.stage else None
     return manifest.cost if manifest else Cost()
 
 
 def metrics_of(method: str, rows: Sequence[TableRow], phases: Sequence[Phase], rule: SuccessRule) -> RunMetrics:
-    """Return the whole table, with the main method's last row compared to each other method's last.
+    """Return the whole table, including comparisons of the main method's last row with each other method's last row.
 
     Args:
         method: the main method.
         rows: the rows.
         phases: all phases of the run.
-        rule: what a success is.
+        rule: the success rule.
     """
     return RunMetrics(
         threshold=rule.threshold,

@@ -1,4 +1,4 @@
-"""Files of records that go from one phase to the next."""
+"""Files of records that are passed from one phase to the next."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ R = TypeVar("R", bound=VersionedRecord)
 
 
 class Rows(Generic[R]):
-    """A file of records: written whole, and read when it is first needed.
+    """A file of records: written as a whole, and read on first access.
 
     Args:
         path: the file.
-        record: what its lines are.
+        record: type of its lines.
     """
 
     def __init__(self, path: str | Path, record: type[R]) -> None:
@@ -26,18 +26,18 @@ class Rows(Generic[R]):
         self._rows: list[R] | None = None
 
     def read(self) -> list[R]:
-        """Return the records, from memory once they were read or written.
+        """Return the records, from memory after the first read or write.
 
         Raises:
             StorageError: the file can't be read.
-            CorruptFile: a line is no such record.
+            CorruptFile: a line isn't such a record.
         """
         if self._rows is None:
             self._rows = list(read_rows(self.path, self.record))
         return self._rows
 
     def read_if_there(self) -> list[R]:
-        """Return the records; none of a file that doesn't exist."""
+        """Return the records; an empty list if the file doesn't exist."""
         return self.read() if self._rows is not None or self.path.exists() else []
 
     def write(self, rows: Sequence[R]) -> None:
@@ -46,10 +46,10 @@ class Rows(Generic[R]):
         self._rows = list(rows)
 
     def forget(self) -> None:
-        """Give the memory back; the file is read again when it is needed again."""
+        """Release the memory; the file is read again on the next access."""
         self._rows = None
 
     def rewrite(self, file: JsonlFile[R], rows: Sequence[R]) -> None:
-        """Put these rows in place of all that the file has, which is open to be appended to."""
+        """Replace all rows of a file that is open for appending."""
         file.rewrite(rows)
         self._rows = list(rows)

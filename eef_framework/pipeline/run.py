@@ -1,4 +1,4 @@
-"""A whole run."""
+"""Runs the whole pipeline."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ def run(
     out: str | Path | None = None,
     console: Console | None = None,
 ) -> RunResults:
-    """Do a run, or take it up where it was interrupted. Works in scripts and in notebooks.
+    """Start a run, or resume it where it was interrupted. Works in scripts and notebooks.
 
     Args:
-        config: what to do: a configuration, or what `load_config` makes one of. Components may be objects in place of
-            names: `RunConfig(environment=Mine(), ...)`. These are used as they are, and aren't closed at the end.
-        registry: where components are found by name; by default all installed plugins.
+        config: a configuration, or anything that `load_config` accepts. Components may be objects instead of names:
+            `RunConfig(environment=Mine(), ...)`. These are used unchanged, and aren't closed at the end.
+        registry: registry for looking up components by name; by default all installed plugins.
         out: the run directory; by default `runs/METHOD`.
-        console: where to show progress; nothing is shown without one.
+        console: where to show progress; without one, nothing is shown.
 
     Returns:
         The results; the numbers are also in `metrics.json`.
 
     Raises:
-        ConfigError: the configuration is wrong; nothing was started.
-        RunConflict: the directory is the record of another run, or in use.
+        ConfigError: the configuration is invalid; nothing was started.
+        RunConflict: the directory belongs to another run, or is in use.
         StorageError: the disk is full, a file is corrupt.
         ComponentFailure: a component failed.
     """

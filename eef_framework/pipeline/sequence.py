@@ -1,4 +1,4 @@
-"""The list of phases that a run is: demonstrations, cloning, then exploration, choice and fine-tuning in turn."""
+"""The phases of a run: demonstrations, cloning, then iterations of exploration, selection and fine-tuning."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ P = TypeVar("P", bound=Phase)
 
 
 def phases_of(context: RunContext, variants: Sequence[RunConfig], layout: RunLayout) -> tuple[list[Phase], Report]:
-    """Return all phases of a run in order, and the report that comes last.
+    """Return all phases of a run in order, and the final report.
 
     Args:
-        context: of the run.
+        context: the run's context.
         variants: the configuration of each method, the run's own first.
         layout: where the run's files are.
     """
@@ -44,7 +44,7 @@ def phases_of(context: RunContext, variants: Sequence[RunConfig], layout: RunLay
 
 
 class _Sequence:
-    """Builds the list: every phase is wired here, and nowhere else."""
+    """Builds the list of phases: all phases are connected here, and nowhere else."""
 
     def __init__(self, context: RunContext, layout: RunLayout) -> None:
         self.context = context
@@ -57,7 +57,7 @@ class _Sequence:
         self.demonstrations = Rows(layout.trajectories(StageKey("collect")), Trajectory)
 
     def all(self, variants: Sequence[RunConfig]) -> tuple[list[Phase], Report]:
-        """Return everything that the methods take."""
+        """Return the phases of all methods."""
         collected = [self._collect()] if needs_demonstrations(self.context, variants) else []
         if self.config.evaluate.expert:
             self._evaluate_expert(collected)
@@ -70,7 +70,7 @@ class _Sequence:
         return self.phases, Report(layout=self.layout, rows=self.rows, after=self.phases)
 
     def _method(self, variant: RunConfig, base: InitialCheckpoint | None, shared: Clone | None) -> None:
-        """Add one method: its own clone where it needs one, then its iterations."""
+        """Add one method: its own clone if it needs one, then its iterations."""
         name, clone = variant.method, shared
         if variant.clone != self.config.clone:
             clone = self._clone(variant, base, StageKey("clone", name), f"{name}: clone")
@@ -88,7 +88,7 @@ class _Sequence:
             select = self._select(variant, iteration, explorations)
             paid_for.append(explore)
             source = {"base": base, "clone": start, "previous": latest}[variant.tune.start]
-            if source is not None:  # without weights, the choice is all there is
+            if source is not None:  # without weights, selection is the last phase
                 latest = tune = self._tune(variant, iteration, select, source)
                 paid_for.append(tune)
                 self._evaluate((name, str(iteration)), StageKey("evaluate", name, iteration), latest, paid_for)

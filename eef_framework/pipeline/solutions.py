@@ -1,7 +1,7 @@
 """Phase 3: which trajectories to learn from, and which of their actions get loss (arXiv 2504.13145, section 3).
 
-Important states are the initial states of all tasks and the states that need recovery. For each, solutions are
-picked from the repository D+ of everything that succeeded. What the paper leaves open is a setting (`Select`).
+Important states are the initial states of all tasks and the states that need recovery. For each, solutions are selected
+from the repository D+ of all successes. What the paper leaves open is a setting (`Select`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from eef_framework.records import Attribution, SuccessRule, Trajectory, Verdict
 
 @dataclass(frozen=True)
 class Exploration:
-    """What one exploration brought.
+    """Results of one exploration.
 
     Attributes:
         simulations: all its episodes, from initial and from intermediate states.
@@ -35,8 +35,8 @@ class Solution:
 
     Attributes:
         trajectory: the whole of it.
-        weights: loss weight of each step, one for each.
-        source: why: `expert`, `agent`, `continuation` or `recovery`.
+        weights: one loss weight per step.
+        source: why it was selected: `expert`, `agent`, `continuation` or `recovery`.
     """
 
     trajectory: Trajectory
@@ -51,19 +51,19 @@ def solutions(
     rule: SuccessRule,
     seed: int,
 ) -> list[Solution]:
-    """Pick what to learn from.
+    """Select the trajectories to learn from.
 
     Args:
         demonstrations: the expert's trajectories, failures included.
-        explorations: those so far, the latest last. A simulation's prefix is weighted by the verdicts of its own
-            exploration: those of another agent don't apply to it.
+        explorations: the explorations so far, in order. A simulation's prefix is weighted by the verdicts of its own
+            exploration; verdicts for another agent don't apply.
         settings: the choices the paper leaves open.
-        rule: what a success is.
-        seed: for choices at random.
+        rule: the success rule.
+        seed: for random choices.
 
     Returns:
         The expert's successes, then solutions for the initial state of every task in order of the demonstrations,
-        then those for states that need recovery. No trajectory occurs twice.
+        then those for states that need recovery. No trajectory appears twice.
     """
     kept = explorations if settings.keep == "all" else explorations[-1:]
     picked = demonstrated(demonstrations, "successes", rule)
@@ -77,7 +77,7 @@ def solutions(
 def demonstrated(
     demonstrations: Sequence[Trajectory], which: Literal["successes", "all", "none"], rule: SuccessRule
 ) -> list[Solution]:
-    """Return demonstrations to be imitated in full: phase 1, behaviour cloning."""
+    """Return the demonstrations to imitate in full: phase 1, behaviour cloning."""
     return [
         Solution(trajectory, (1.0,) * len(trajectory.steps), "expert")
         for trajectory in demonstrations
@@ -88,7 +88,7 @@ def demonstrated(
 def _for_initial_states(
     expert: Sequence[Solution], explorations: Sequence[Exploration], settings: Select, rule: SuccessRule, seed: int
 ) -> Iterator[Solution]:
-    """For every task: the agent's own solutions, or else, where nobody solved it, a continuation of the expert's."""
+    """For every task: the agent's own solutions, or, if nobody solved it, a continuation of the expert's trajectory."""
     own: dict[str, list[Solution]] = defaultdict(list)
     continued: dict[str, list[Solution]] = defaultdict(list)
     for simulation, attribution in _successes(explorations, rule):
@@ -108,7 +108,7 @@ def _for_initial_states(
 def _for_recovery(
     explorations: Sequence[Exploration], settings: Select, rule: SuccessRule, seed: int
 ) -> Iterator[Solution]:
-    """For every state behind harmful actions: what got out of it, with loss on the continuation alone."""
+    """For every state after harmful actions: trajectories that recovered, with loss only on the continuation."""
     for exploration in explorations:
         from_states: dict[str, list[Trajectory]] = defaultdict(list)
         for simulation in exploration.simulations:
@@ -149,7 +149,7 @@ def _learned(verdict: Verdict, settings: Select) -> bool:
 
 
 def _preferred(candidates: Sequence[Solution], settings: Select, seed: str) -> list[Solution]:
-    """Return the preferred solutions of one state. Ties are broken at random, by the seed."""
+    """Return the preferred solutions of one state. Ties are broken randomly, using the seed."""
     draw = random.Random(seed)
     drawn = sorted(candidates, key=lambda solution: solution.trajectory.id)
     draw.shuffle(drawn)

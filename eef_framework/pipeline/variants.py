@@ -1,4 +1,4 @@
-"""A run's methods: its own recipe, and the baselines beside it."""
+"""A run's methods: its own recipe and the baselines."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from eef_framework.errors import ConfigError
 from eef_framework.plugins import Registry
 
 METHOD_KEYS = ("method", "iterations", "clone", "explore", "attributor", "select", "filters", "tune")
-"""The parts of a recipe that make it another method. The rest is the setting in which methods are compared."""
+"""The sections of a recipe that define its method. The rest is shared by the methods that are compared."""
 
 SECTIONS = ("clone", "explore", "select", "tune")
-"""Those of them of which a recipe may give a part."""
+"""Sections that a recipe may override partially."""
 
 
 def variants(config: RunConfig, registry: Registry) -> list[RunConfig]:
     """Return the configuration of each method of a run, its own first.
 
-    A baseline is the run's configuration with the method's part of a recipe laid over it, so that everything else is
+    A baseline is the run's configuration, with the recipe's method sections merged into it, so that everything else is
     equal.
 
     Raises:
-        UnknownName: there is no recipe of a baseline's name.
+        UnknownName: a baseline isn't the name of a recipe.
         ConfigError: two methods have the same name.
     """
     found = [config, *(_baseline(config, name, registry) for name in config.baselines)]
@@ -47,7 +47,7 @@ def _baseline(config: RunConfig, name: str, registry: Registry) -> RunConfig:
         laid_over.pop("attributor", None)
     if "iterations" in laid_over:
         laid_over["iterations"] = min(laid_over["iterations"], config.iterations)
-    # Not by way of plain data: components that were handed over as objects stay what they are.
+    # Without conversion to plain data: components that were passed as objects stay unchanged.
     data = _fields(config) | {"baselines": ()}
     for key, value in laid_over.items():
         data[key] = _fields(data[key]) | value if key in SECTIONS else value

@@ -1,4 +1,4 @@
-"""What an agent may have to read or write in a world."""
+"""Vocabulary: words that an agent may have to read or write in a world."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from eef_framework.records import Conversation, Message, Trajectory
 
 
 def vocabulary(demonstrations: Sequence[Trajectory], instructions: str) -> Iterator[Conversation]:
-    """Yield the words of demonstrations, admissible actions that nobody took included.
+    """Yield the words of demonstrations, including admissible actions that weren't taken.
 
-    Models that get their vocabulary from the world they are trained in are built from these.
+    Used to build models whose vocabulary comes from the world they are trained in.
     """
     yield (Message(role="system", content=instructions),)
     for trajectory in demonstrations:

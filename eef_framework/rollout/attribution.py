@@ -1,4 +1,4 @@
-"""From what an attributor returns to the record of it."""
+"""Converts an attributor's result to a record."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from eef_framework.rollout.simulate import Simulations, TrajectorySimulate
 
 
 async def attribute(attributor: Attributor, trajectory: Trajectory, simulations: Simulations) -> Attribution:
-    """Have one trajectory attributed, and record what was simulated for it.
+    """Attribute one trajectory, and record the simulations that were played for it.
 
     Raises:
-        AttributorFailure: the attributor returned something else than segments of this trajectory.
+        AttributorFailure: the attributor returned something other than segments of this trajectory.
     """
     simulate = TrajectorySimulate(simulations, trajectory)
     found = attribution_of(trajectory, await attributor.attribute(trajectory, simulate))
@@ -28,8 +28,8 @@ def attribution_of(trajectory: Trajectory, given: Iterable[Segment | StateValue]
     """Return the record of verdicts on a trajectory.
 
     Args:
-        trajectory: what was attributed.
-        given: what the attributor returned.
+        trajectory: the attributed trajectory.
+        given: the attributor's result.
 
     Raises:
         AttributorFailure: it isn't segments and values, or they don't fit the trajectory.

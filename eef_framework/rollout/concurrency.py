@@ -1,4 +1,4 @@
-"""Many coroutines under way at once."""
+"""Runs many coroutines concurrently."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 async def as_they_end(coroutines: Iterable[Coroutine[Any, Any, T]]) -> AsyncIterator[T]:
-    """Start all and yield each result as it comes. When one fails, or nobody listens, the rest is cancelled."""
+    """Start all and yield each result as it arrives. If one fails, or the consumer stops, the rest is cancelled."""
     tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     try:
         for task in asyncio.as_completed(tasks):

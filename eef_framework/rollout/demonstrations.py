@@ -1,4 +1,4 @@
-"""An expert's demonstrations, with what the framework knows about them."""
+"""An expert's demonstrations, with metadata from the framework."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from eef_framework.rollout.ids import expert_id
 async def demonstrations(
     expert: Expert, environment: Environment, tasks: Sequence[Task], seed: int
 ) -> AsyncIterator[Trajectory]:
-    """Yield an expert's demonstrations as they end, each with its id, actor and task.
+    """Yield an expert's demonstrations as they finish, each with its id, actor and task.
 
     Raises:
-        ExpertFailure: it gave something else than trajectories of the tasks it was asked for.
+        ExpertFailure: it yielded something other than trajectories of the requested tasks.
     """
     owed = {task.id: task for task in tasks}
     name = expert.component_name()

@@ -24,19 +24,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class EpisodeRunner:
-    """Everything an episode needs besides its task: who plays where, and how.
+    """Everything that an episode needs besides its task.
 
     Attributes:
-        environment: where.
-        policy: who.
-        actor: how the player is called in records, such as `agent/clone`.
+        environment: the environment.
+        policy: the policy that plays.
+        actor: the player's name in records, such as `agent/clone`.
         format: how states become conversations and answers become actions.
         sampling: how answers are sampled.
-        concurrency: most episodes in flight.
-        max_steps: longest episode in actions, the replayed ones included.
-        step_timeout_s: longest environment step, where the environment is stepped in threads.
-        episode_timeout_s: longest episode.
-        threads: where steps are taken that block.
+        concurrency: maximum number of concurrent episodes.
+        max_steps: maximum episode length in actions, including replayed ones.
+        step_timeout_s: time limit for an environment step, if the environment is stepped in threads.
+        episode_timeout_s: time limit for an episode.
+        threads: threads for blocking steps.
     """
 
     environment: Environment
@@ -54,17 +54,18 @@ class EpisodeRunner:
         """Play one episode, from the task's start or from any other state.
 
         Args:
-            task: what to play.
+            task: the task to play.
             trajectory_id: id of the result.
-            seed: determines the episode, whatever else is going on.
-            start: the state to set out from; by default the task's initial one.
+            seed: determines the episode, independent of concurrent episodes.
+            start: the state to start from; by default the task's initial state.
 
         Returns:
-            The trajectory; one whose ending is `error` where the environment failed, or an answer was lost.
+            The trajectory; its ending is `error` if the environment failed or an answer was lost.
 
         Raises:
-            PolicyFailure: the policy can't answer. This concerns all episodes, so it isn't recorded as one's ending.
-            ConfigError: a setting is wrong, which concerns all episodes, too.
+            PolicyFailure: the policy can't answer. This affects all episodes, so it isn't recorded as the ending of
+                one.
+            ConfigError: a setting is invalid, which affects all episodes, too.
         """
         async with self._slots:
             began = time.monotonic()
@@ -101,7 +102,7 @@ class _Episode:
         self.seed = seed
         self.start = start
         self.steps: list[Step] = list(start.steps)
-        # Stands in where the environment couldn't even be opened.
+        # Placeholder for when the task couldn't be opened.
         self.initial = start.initial or Observation(text="")
         self.reward = 0.0
         self.ending: Ending = "terminated"
@@ -131,7 +132,7 @@ class _Episode:
             self.ending = "time-limit"
         except EefError as failure:
             if isinstance(failure, PolicyFailure | ConfigError) and not isinstance(failure, AnswerFailure):
-                raise  # it concerns all episodes
+                raise  # affects all episodes
             self.ending, self.error = "error", str(failure)
             self.info = {"error_code": failure.code}
             if isinstance(failure, AnswerFailure):

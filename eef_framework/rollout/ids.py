@@ -1,4 +1,4 @@
-"""Names of trajectories: unique within a run, and the same whenever it is repeated."""
+"""Ids of trajectories: unique within a run, and the same when the run is repeated."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def simulation_id(phase: str, source: str, state: State, index: int) -> str:
     """Return the id of an episode of the agent.
 
     Args:
-        phase: what it is played for, such as `eef/1` (method and iteration) or `evaluate/clone`.
-        source: id of the task, or for an episode from an intermediate state, of the trajectory it sets out from.
-        state: where it sets out from.
-        index: which of the episodes from this state.
+        phase: the phase it is played for, such as `eef/1` (method and iteration) or `evaluate/clone`.
+        source: id of the task, or for an episode from an intermediate state, of the trajectory it starts from.
+        state: the state it starts from.
+        index: index among the episodes from this state.
     """
     other = f"+{fingerprint(repr(state.inserted))[:8]}" if state.inserted else ""
     return f"{phase}/{source}/s{state.length}{other}/{index}"

@@ -1,4 +1,4 @@
-"""Simulations that were played before, for attributing once more without an agent."""
+"""Recorded simulations, for repeating an attribution without an agent."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class RecordedSimulations:
     """Answers requests for simulations from a recording.
 
     Args:
-        simulations: what was played.
-        rule: what a success is.
-        demonstrations: the expert's episodes, which attributors may look at.
+        simulations: the recorded simulations.
+        rule: the success rule.
+        demonstrations: the expert's episodes, available to attributors.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class RecordedSimulations:
             self._of[_start(simulation)].append(simulation)
 
     async def simulate(self, state: State, n: int) -> Sequence[Trajectory]:
-        """Return n simulations from a state; those that ended in an error are left out.
+        """Return n simulations from a state, without those that ended in an error.
 
         Raises:
             AttributorFailure: fewer were recorded.

@@ -1,4 +1,4 @@
-"""Experts that are programs: they look at a session and say what to do next."""
+"""Scripted experts: programs that look at a session and choose the next action."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from eef_framework.rollout.concurrency import as_they_end
 from eef_framework.seeds import derive
 
 AT_ONCE = 8
-"""Episodes in flight where the environment's steps block, each in a thread."""
+"""Maximum number of concurrent episodes if the environment's steps block; each runs in a thread."""
 
 
 class ScriptedExpert(Expert):
-    """An expert whose demonstrations come from a script. Subclasses write `script`."""
+    """An expert whose demonstrations come from a script. Subclasses implement `script`."""
 
     plays: ClassVar[type[Environment]] = Environment  # type: ignore[type-abstract] # a class to compare with
-    """The kind of environment that the script knows its way about; any by default."""
+    """The class of environments that the script supports; any by default."""
 
     @abstractmethod
     def script(self, session: Session, draw: random.Random) -> Iterator[str]:
-        """Yield one action after the other; where the script ends before the episode does, the expert gives up.
+        """Yield the actions in order. If the script ends before the episode does, the expert gives up.
 
         Args:
-            session: the episode; behind each `yield` it is in the state that the action led to.
-            draw: the only source of chance, seeded for this task.
+            session: the episode; after each `yield` it is in the state that the action led to.
+            draw: the only source of randomness, seeded for this task.
         """
 
     def preflight(self, environment: Environment | None = None) -> None:
-        """Refuse environments other than those of `plays`.
+        """Reject environments that aren't instances of `plays`.
 
         Raises:
-            ConfigError: this is another one.
+            ConfigError: the environment isn't supported.
         """
         if environment is not None and not isinstance(environment, self.plays):
             raise ConfigError(
@@ -53,10 +53,10 @@ class ScriptedExpert(Expert):
     async def demonstrate(
         self, environment: Environment, tasks: Sequence[Task], seed: int
     ) -> AsyncIterator[Trajectory]:
-        """Play the tasks, several at once where the environment's steps block.
+        """Play the tasks, several at once if the environment's steps block.
 
         Raises:
-            ConfigError: the script doesn't know this environment.
+            ConfigError: the script doesn't support this environment.
         """
         self.preflight(environment)
         if not environment.blocking:

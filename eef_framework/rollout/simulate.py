@@ -1,4 +1,4 @@
-"""Simulations on demand: every one is played once, recorded, and shared by all who ask for it."""
+"""Simulations on demand: each is played once, recorded, and shared by all callers that request it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ T = TypeVar("T")
 
 
 class Simulations(Protocol):
-    """Where simulations come from: played now, or recorded."""
+    """Source of simulations: played now, or recorded."""
 
     rule: SuccessRule
 
     async def simulate(self, state: State, n: int) -> Sequence[Trajectory]:
-        """Return n simulations from a state, less those that were lost to the infrastructure."""
+        """Return n simulations from a state, without those lost to infrastructure failures."""
 
     async def episodes(self, task: Task) -> Sequence[Trajectory]:
         """Return the recorded episodes of a task, always the same ones in the same order."""
@@ -32,14 +32,14 @@ class Simulator:
     """Plays the current agent from any state.
 
     Args:
-        player: who plays.
-        rows: where simulations are recorded; those already in it aren't played again.
+        player: plays the episodes.
+        rows: file that simulations are recorded in; those already in it aren't played again.
         phase: first part of the ids, such as `eef/1`.
-        seed: the phase's seed. Which simulation is asked for first doesn't matter to any of them.
-        rule: what a success is.
-        played: called whenever one is finished.
-        demonstrations: the expert's episodes, which attributors may look at.
-        initial_simulations: how many episodes of the agent from a task's initial state they may look at.
+        seed: the phase's seed. The order of requests doesn't affect any simulation.
+        rule: the success rule.
+        played: called whenever an episode is finished.
+        demonstrations: the expert's episodes, available to attributors.
+        initial_simulations: number of episodes of the agent from a task's initial state available to attributors.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Simulator:
         self._played = played
         self._demonstrations = by_task(demonstrations)
         self._initial_simulations = initial_simulations
-        # What failed for reasons of the infrastructure is owed again.
+        # Episodes lost to infrastructure failures are played again.
         self._known = {row.id: row for row in rows.rows if row.ending != "error"}
         self._under_way: dict[str, asyncio.Task[Trajectory]] = {}
 
@@ -70,18 +70,18 @@ class Simulator:
         return await self.simulate(State(task=task), n)
 
     async def simulate(self, state: State, n: int) -> Sequence[Trajectory]:
-        """Return n episodes from a state, less those that were lost to the infrastructure."""
+        """Return n episodes from a state, without those lost to infrastructure failures."""
         found = await asyncio.gather(*(self._one(state, index) for index in range(n)))
         return tuple(trajectory for trajectory in found if trajectory.ending != "error")
 
     async def until(self, waiting: Awaitable[T]) -> T:
-        """Await those who ask for simulations; then cancel what was asked for and nobody waits for any more."""
+        """Await the callers that request simulations; then cancel requested simulations that nobody awaits any more."""
         try:
             return await waiting
         finally:
             for each in self._under_way.values():
                 each.cancel()
-            # Their failures concern nobody; those who waited had them raised.
+            # Their failures are ignored: callers that awaited them got the exceptions.
             await asyncio.gather(*self._under_way.values(), return_exceptions=True)
             self._under_way.clear()
 
@@ -98,7 +98,7 @@ class Simulator:
         if key not in self._under_way:
             seed = derive(self._seed, start, state.length, *state.inserted, index)
             self._under_way[key] = asyncio.create_task(self._play(key, state, seed))
-        # Others may wait for the same simulation: one who leaves doesn't take it along.
+        # Others may await the same simulation: a cancelled caller must not cancel it for them.
         return await asyncio.shield(self._under_way[key])
 
     async def _play(self, key: str, state: State, seed: int) -> Trajectory:
@@ -110,10 +110,10 @@ class Simulator:
 
 
 class TrajectorySimulate:
-    """What an attributor is given for one trajectory (`interfaces.Simulate`). Keeps account of what it asks for.
+    """The `interfaces.Simulate` of an attributor for one trajectory. Records what it requests.
 
     Args:
-        simulations: where simulations come from.
+        simulations: source of simulations.
         trajectory: the trajectory under attribution.
     """
 
@@ -133,7 +133,7 @@ class TrajectorySimulate:
         return found
 
     def succeeded(self, trajectory: Trajectory) -> bool:
-        """Tell whether a trajectory is a success."""
+        """Return whether a trajectory is a success."""
         return self._simulations.rule.holds(trajectory)
 
     async def episodes(self) -> Sequence[Trajectory]:
@@ -142,7 +142,7 @@ class TrajectorySimulate:
 
     @property
     def probes(self) -> tuple[Probe, ...]:
-        """The states that simulations were asked for from, in order, with what came of them."""
+        """The states that simulations were requested from, in order, with the outcomes."""
         return tuple(
             Probe(
                 state=length,
@@ -168,7 +168,7 @@ class TrajectorySimulate:
 
 
 def by_task(trajectories: Sequence[Trajectory]) -> defaultdict[str, list[Trajectory]]:
-    """Return trajectories by the id of their task, less those that were lost to the infrastructure."""
+    """Return trajectories by the id of their task, without those lost to infrastructure failures."""
     found: defaultdict[str, list[Trajectory]] = defaultdict(list)
     for trajectory in trajectories:
         if trajectory.ending != "error":

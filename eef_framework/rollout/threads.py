@@ -1,4 +1,4 @@
-"""Threads for steps that block: few at a time, on the clock only while they work, and given up where they hang."""
+"""Threads for blocking steps: bounded; timed from the start of work; abandoned when they hang."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from eef_framework.resources import available_cores
 T = TypeVar("T")
 
 AT_ONCE = min(32, available_cores() + 4)
-"""Most calls at a time."""
+"""Maximum number of concurrent calls."""
 
 
 class StepThreads:
-    """Threads that calls are made in. The time that a call waits for one is no part of the time it takes.
+    """A pool of threads for blocking calls. Time spent waiting for a thread doesn't count towards a call's timeout.
 
-    A call that takes too long keeps its thread, and another thread takes that one's place: whatever hangs holds up
-    neither the calls that wait nor, as the threads are daemons, the end of the process.
+    A call that takes too long keeps its thread, and another thread replaces it: a hanging call blocks neither the
+    waiting calls nor, as the threads are daemons, the exit of the process.
 
     Args:
-        at_once: most calls at a time.
+        at_once: maximum number of concurrent calls.
     """
 
     def __init__(self, at_once: int = AT_ONCE) -> None:
@@ -35,11 +35,11 @@ class StepThreads:
         self._idle: list[_Worker] = []
 
     async def call(self, function: Callable[[], T], timeout_s: float) -> T:
-        """Call in a thread.
+        """Call a function in a thread.
 
         Args:
-            function: what to call.
-            timeout_s: longest time from its start.
+            function: the function to call.
+            timeout_s: time limit, counted from its start.
 
         Raises:
             TimeoutError: it took longer.
@@ -62,21 +62,21 @@ class StepThreads:
 
 
 class _Worker:
-    """A thread that makes one call after another."""
+    """A thread that makes calls one at a time."""
 
     def __init__(self) -> None:
         self._calls: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
         Thread(target=self._work, name="eef-step", daemon=True).start()
 
     def begin(self, function: Callable[[], T]) -> Future[T]:
-        """Make a call, as soon as the one before is done."""
+        """Make a call as soon as the previous one is done."""
         future: Future[T] = Future()
-        future.set_running_or_notify_cancel()  # from here on whoever waits may leave, and the call goes on
+        future.set_running_or_notify_cancel()  # from here on the caller may stop waiting, and the call continues
         self._calls.put((function, future))
         return future
 
     def end(self) -> None:
-        """End the thread behind its last call."""
+        """End the thread after its last call."""
         self._calls.put(None)
 
     def _work(self) -> None:
@@ -86,4 +86,4 @@ class _Worker:
                 future.set_result(function())
             except BaseException as error:
                 future.set_exception(error)
-            del call, function, future  # not to be held until the next call
+            del call, function, future  # don't keep it alive until the next call
