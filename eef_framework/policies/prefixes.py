@@ -126,6 +126,14 @@ class Prefixes:
         while self._bytes > self._max_bytes:
             self._drop(next(iter(self._by_prompt)))
 
+    def shrink(self) -> None:
+        """Keep half as much from now on."""
+        self._max_bytes //= 2
+        while self._bytes > self._max_bytes:
+            self._drop(next(iter(self._by_prompt)))
+        while sum(head.bytes for head in self._heads) > self._max_bytes // 4:
+            self._heads.pop()
+
     def _drop(self, prompt: tuple[int, ...]) -> None:
         prefix = self._by_prompt.pop(prompt, None)
         self._bytes -= prefix.bytes if prefix else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -79,7 +80,8 @@ class TransformersPolicy(TrainablePolicy):
     """How much of what the model said to recent prompts is kept, for those who ask the same. Never changes a result."""
     cache_mb: int | None = Field(default=None, ge=0)
     """How much of the model's keys and values is kept, so that a prompt which continues an earlier one costs only what
-    is new. A quarter of the device's free memory where it is null. Never changes a result."""
+    is new. A quarter of the device's free memory where it is null, less where memory becomes scarce. Never changes a
+    result."""
     tiny: TinyModel = TinyModel()
     """What `tiny` is like."""
 
@@ -88,6 +90,7 @@ class TransformersPolicy(TrainablePolicy):
     _constraints: Constraints | None = PrivateAttr(default=None)
     _batcher: Batcher[Row] | None = PrivateAttr(default=None)
     _room: int = PrivateAttr(default=0)
+    _spare: int = PrivateAttr(default=0)
     _window: int | None = PrivateAttr(default=None)
 
     def base(self, conversations: Iterable[Conversation], output: Path, seed: int) -> Checkpoint:
@@ -137,7 +140,8 @@ class TransformersPolicy(TrainablePolicy):
         kept = free // 4 if self.cache_mb is None else self.cache_mb << 20
         policy._engine = Engine(model, chat.stop_ids[-1], margin, Memory(self.memory_mb << 20), Prefixes(kept))
         policy._constraints = Constraints(chat, model.get_output_embeddings().weight.shape[0], device)
-        policy._batcher = Batcher(policy._engine.complete, policy._split)
+        policy._spare = free // 2 if device == "cpu" else 0
+        policy._batcher = Batcher(partial(policy._complete, policy._engine), policy._split)
         # An eighth: keys and values of a batch are copied on their way.
         policy._room = self.max_batch_tokens or min(_MOST_ROOM, free // 8 // bytes_per_token(model))
         policy._window = window(model)
@@ -212,6 +216,14 @@ class TransformersPolicy(TrainablePolicy):
             return chat.prompt(conversation), 0
         shown, dropped = fitted(conversation, longest, lambda messages: len(chat.prompt(messages).ids))
         return chat.prompt(shown), dropped
+
+    def _complete(self, engine: Engine, rows: list[Row]) -> None:
+        """Complete a batch. Where memory has become scarce, what the heap holds back, then what is kept, goes first."""
+        if self._spare and free_memory("cpu") < self._spare:
+            give_back_memory()
+            if free_memory("cpu") < self._spare:
+                engine.prefixes.shrink()
+        engine.complete(rows)
 
     def _split(self, rows: list[Row]) -> list[list[Row]]:
         """Cut rows into batches of similar length that fit into memory."""

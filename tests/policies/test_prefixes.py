@@ -85,6 +85,21 @@ def keep(prefixes, prompt, answer):
     prefixes.keep(prompt, ids, cache, 0, torch.tensor([0] + [1] * len(ids)))
 
 
+def test_what_shrinks_drops_the_oldest_and_keeps_less_from_then_on():
+    prefixes = wanting(200)  # five conversations
+    for first in range(10, 60, 10):
+        keep(prefixes, (first, 2, 3), (4, 5))
+    full = len(prefixes._by_prompt)
+    prefixes.shrink()
+    assert (full, len(prefixes._by_prompt)) == (5, 2)
+    assert list(prefixes._by_prompt)[-1] == (50, 2, 3)
+    assert prefixes._bytes <= prefixes._max_bytes == 100
+    for _ in range(10):
+        prefixes.shrink()
+    assert not prefixes._by_prompt
+    assert prefixes._bytes == 0
+
+
 def found(prefixes, ids, earlier=(), start=None):
     known = prefixes.find(ids, (*earlier, len(ids) if start is None else start))
     return known.length, known.prefix.ids if known.prefix else None

@@ -183,6 +183,21 @@ def test_memory_bounds_batches(checkpoint, questions):
         assert policy.statistics.batches > 20
 
 
+def test_where_memory_becomes_scarce_less_is_kept_and_answers_stay(checkpoint, questions, monkeypatch):
+    sampling = Sampling(max_tokens=2)
+    kept, answers = [], []
+    for left in (1 << 30, 1 << 20):
+        with TransformersPolicy(memory_mb=0).load(checkpoint) as policy:
+            before = policy._engine.prefixes._max_bytes
+            policy._spare = 1 << 29
+            monkeypatch.setattr("eef_framework.policies.transformers.free_memory", lambda device, left=left: left)
+            answers.append([each.text for each in asyncio.run(ask(policy, questions[:20], FREE, sampling, 20))])
+            kept.append(policy._engine.prefixes._max_bytes < before)
+        monkeypatch.undo()
+    assert kept == [False, True]
+    assert answers[0] == answers[1]
+
+
 def by_hand(model, chat, question, response, temperature):
     """Return the probability of each token of an answer among all tokens, from one pass over the whole of it."""
     prompt = chat.prompt_ids(question)
