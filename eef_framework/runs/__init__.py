@@ -1,4 +1,4 @@
-"""Run directories and files of records: written safely, repaired, and continued."""
+"""Run directories and files of records: written atomically, repaired and resumed."""
 
 from eef_framework.runs.atomic import new_folder, replacing, set_aside, write_bytes, write_json, write_text
 from eef_framework.runs.checked import content_id, open_checked

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Atomic writes of files and folders."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from typing import IO, Any
 from eef_framework.errors import StorageError, storage
 
 SUFFIX = ".eef-tmp"
-"""Ends the names of files and folders that are being written."""
+"""Suffix of files and folders that are being written."""
 
 MARK = ".eef-framework"
-"""File in a folder that says whose it is."""
+"""File that marks a folder as ours."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Write a file so that a reader sees the old content or the new one, even after a crash.
+    """Write a file atomically: a reader sees the old content or the new one, even after a crash.
 
-    A symbolic link stays: the file that it points to is replaced. The file keeps its mode and, where the system
-    allows it, its owner.
+    A symbolic link is kept: the file that it points to is replaced. The file keeps its mode and, if the system allows
+    it, its owner.
 
     Yields:
-        The new file. It takes the old one's place when the block ends well, and is gone otherwise.
+        The new file. It replaces the old one if the block succeeds, and is deleted otherwise.
 
     Raises:
         StorageError: the disk is full, the folder can't be written to, the path is a folder or a device.
@@ -77,7 +77,7 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def check_regular(path: Path) -> None:
-    """Refuse folders, devices and pipes where a file is wanted.
+    """Reject folders, devices and pipes where a file is expected.
 
     Raises:
         StorageError: the path is one of them, with the code `not-a-file`.
@@ -89,12 +89,12 @@ def check_regular(path: Path) -> None:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Fill a folder that appears only when the block ends well.
+    """Fill a folder that appears only if the block succeeds.
 
-    An earlier one is replaced; a folder of somebody else's is set aside, with all that is in it.
+    An earlier one is replaced; a folder that isn't ours is set aside with all its content.
 
     Yields:
-        A temporary folder beside it to write to. What a crash left of an earlier one is removed.
+        A temporary folder next to it to write to. Leftovers of a crash are removed.
     """
     temporary = path.with_name(f".{path.name}{SUFFIX}")
     with storage(path, "creating the folder"):
@@ -114,7 +114,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def set_aside(path: Path, data: bytes) -> Path:
-    """Keep bytes of a file in a new file beside it, unchanged.
+    """Save bytes of a file, unchanged, in a new file next to it.
 
     Returns:
         The new file: `NAME.bad`, or `NAME.bad.1` and so on where that is taken.
@@ -138,7 +138,7 @@ def set_aside(path: Path, data: bytes) -> Path:
 
 
 def free_name(path: Path) -> Path:
-    """Return the first of `NAME.bad`, `NAME.bad.1`, ... that nothing has."""
+    """Return the first of `NAME.bad`, `NAME.bad.1`, ... that doesn't exist."""
     number, found = 0, path.with_name(f"{path.name}.bad")
     while os.path.lexists(found):
         number += 1
@@ -148,13 +148,13 @@ def free_name(path: Path) -> Path:
 
 def _copy_permissions(old: Path, new: Path) -> None:
     status = old.stat()
-    with suppress(OSError, AttributeError):  # only root may give files away; Windows has no owners of this kind
+    with suppress(OSError, AttributeError):  # only root may change owners; Windows has no owners of this kind
         os.chown(new, status.st_uid, status.st_gid)
     new.chmod(stat.S_IMODE(status.st_mode))
 
 
 def _remove_left_over(target: Path) -> None:
-    """Remove what processes that were killed left of the same file."""
+    """Remove temporary files that killed processes left for the same file."""
     import psutil  # type: ignore[import-untyped]
 
     for left in target.parent.glob(f".{_literal(target.name)}.*{SUFFIX}"):

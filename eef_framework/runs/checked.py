@@ -1,7 +1,7 @@
 """Files of rows outside run directories: continued only with the settings that their rows were made with.
 
-A run directory records its configuration. A file that a single phase writes has its record beside it, in a file of the
-same name with `.settings.yaml` added. Without it, another model's episodes would be taken for this one's.
+A run directory records its configuration. For a file written by a single phase, the settings are in a file next to it,
+with the same name plus `.settings.yaml`. Without it, another model's episodes could be mistaken for this one's.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ R = TypeVar("R", bound=VersionedRecord)
 
 HEADER = "# Written by eef-framework: what the rows of the file beside it were made with.\n"
 _FORMER = {"seed", "environment"}
-"""Keys by which settings are known that an earlier version wrote, without the header."""
+"""Keys that identify settings written by an earlier version, without the header."""
 
 
 def open_checked(path: Path, record: type[R], settings: Mapping[str, Any], *inputs: Path | None) -> JsonlFile[R]:
-    """Open a file of rows to go on with it.
+    """Open a file of rows to continue it.
 
     Args:
         path: the file; created if absent.
-        record: what its lines are.
-        settings: plain data; all that the rows depend on. A file that came without its settings is taken to have
-            been made with these.
-        inputs: files that are read meanwhile; so are those that settings name.
+        record: type of its lines.
+        settings: plain data; everything that the rows depend on. A file without settings is assumed to have been made
+            with these.
+        inputs: files that are read at the same time, in addition to those named in the settings.
 
     Raises:
         RunConflict: it has rows that were made with other settings (`other-settings`; says which), or another process
             writes to it.
         ConfigError: it is one of the inputs.
-        CorruptFile: its rows or its settings don't read, or are somebody else's.
+        CorruptFile: its rows or its settings can't be parsed, or aren't ours.
         StorageError: they can't be read or written.
     """
     check_not_input(path, *inputs, *_files_in(settings))
     beside = settings_file(path)
-    written = _written(path, beside)  # before anything is locked or made
+    written = _written(path, beside)  # before anything is locked or created
     rows = JsonlFile(path, record)
     try:
         if rows.rows and written is not None:
@@ -61,11 +61,11 @@ def open_checked(path: Path, record: type[R], settings: Mapping[str, Any], *inpu
 
 
 def content_id(path: Path | None) -> str | None:
-    """Name a file, or a folder's own files, so that it can be told from another and from what it was before.
+    """Return an identifier for the content of a file, or of a folder's files.
 
     Returns:
-        The last part of its path, with a digest of its content; of a path where nothing is, such as a model's name on
-        a hub, the path as it is; None for None.
+        The last part of its path, with a digest of its content; if the path doesn't exist, such as a model's name on a
+        hub, the unchanged path; None for None.
     """
     if path is None or not path.exists():
         return None if path is None else str(path)
@@ -78,9 +78,9 @@ def content_id(path: Path | None) -> str | None:
 
 
 def _written(path: Path, beside: Path) -> dict[str, Any] | None:
-    """Return the settings beside a file, None if there are none."""
+    """Return the settings next to a file, or None if there are none."""
     if not beside.exists():
-        former = path.with_suffix(".settings.yaml")  # where they were before version 0.2
+        former = path.with_suffix(".settings.yaml")  # their location before version 0.2
         return _former(former) if former.exists() else None
     try:
         with storage(beside, "reading"):
@@ -99,7 +99,7 @@ def _written(path: Path, beside: Path) -> dict[str, Any] | None:
 
 
 def _former(path: Path) -> dict[str, Any] | None:
-    """Read settings under their former name; a file of somebody else's that has this name is left alone."""
+    """Read settings under their former name; a file with this name that isn't ours is left alone."""
     try:
         known = yaml.safe_load(path.read_bytes().decode())
     except (OSError, ValueError, yaml.YAMLError):

@@ -1,4 +1,4 @@
-"""What a file holds, by its content: its name says nothing."""
+"""Detects the type of a file by its content, not by its name."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from eef_framework.records.base import VersionedRecord
 from eef_framework.runs.lines import read_lines
 
 KINDS: tuple[type[VersionedRecord], ...] = (Trajectory, Attribution, Example)
-"""Kinds of records that files hold."""
+"""Kinds of records that files can contain."""
 
 
 def plural(record: type[VersionedRecord]) -> str:
-    """Return what records of a kind are called: `trajectories`."""
+    """Return the plural name of a kind of records: `trajectories`."""
     name = record.__name__.lower()
     return f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
 
 
 class Contents(NamedTuple):
-    """What the lines of a file are."""
+    """Numbers of records by kind in a file."""
 
     counts: Counter[type[VersionedRecord]]
-    """How many lines are records, by kind."""
+    """Number of lines that are records, by kind."""
     bad: int
-    """How many lines are none, blank ones aside."""
+    """Number of lines that aren't records, excluding blank ones."""
     newer: int
-    """How many of these were written by a newer version."""
+    """How many of these a newer version wrote."""
 
     @property
     def kind(self) -> type[VersionedRecord] | None:
-        """The kind of record that most lines are; None where no line is one."""
+        """The most frequent kind of record; None if no line is a record."""
         return max(self.counts, key=self.counts.__getitem__) if self.counts else None
 
 
 def contents(path: Path, most: int | None = None) -> Contents:
-    """Look at the lines of a file (or the first so many of them).
+    """Classify the lines of a file (or the first `most` of them).
 
     Raises:
         StorageError: the file can't be read.
@@ -59,7 +59,7 @@ def contents(path: Path, most: int | None = None) -> Contents:
                 else:
                     bad += 1
                     newer += is_newer(line.data)
-    except CorruptFile:  # damaged behind this line
+    except CorruptFile:  # damaged after this line
         bad += 1
     return Contents(counts, bad, newer)
 
@@ -75,7 +75,7 @@ def _kind(line: bytes, known: Counter[type[VersionedRecord]]) -> type[VersionedR
 
 
 def shape(line: bytes) -> type[VersionedRecord] | None:
-    """Return the record whose fields a line has, whatever is in them."""
+    """Return the record type that has the fields of a line, regardless of their values."""
     try:
         row = json.loads(line.decode("utf-8-sig"))
     except (ValueError, RecursionError):
@@ -88,7 +88,7 @@ def shape(line: bytes) -> type[VersionedRecord] | None:
 
 
 def is_newer(line: bytes) -> bool:
-    """Tell whether a line is a record that a newer version wrote."""
+    """Return whether a line is a record written by a newer version."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
@@ -119,16 +119,16 @@ _MAGIC: tuple[tuple[bytes, str, str], ...] = (
 
 
 class Likeness(NamedTuple):
-    """What a file looks like that holds no records of ours."""
+    """Guessed format of a file without records."""
 
     what: str
     """Such as `a zip archive`."""
     advice: str
-    """How to get at what is in it; may be empty."""
+    """How to extract its content; may be empty."""
 
 
 def looks_like(path: Path) -> Likeness:
-    """Guess what a file is that holds no records.
+    """Guess the format of a file without records.
 
     Raises:
         StorageError: it can't be read.
@@ -154,7 +154,7 @@ def marked(start: bytes) -> Likeness | None:
 
 def _text(start: bytes) -> Likeness:
     try:
-        text = codecs.getincrementaldecoder("utf-8-sig")().decode(start)  # the last character may be cut
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(start)  # the last character may be truncated
     except UnicodeDecodeError:
         return Likeness("text that isn't in UTF-8, or binary data", "")
     if "\r" in text and "\n" not in text:

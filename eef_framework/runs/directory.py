@@ -1,4 +1,4 @@
-"""A run directory: the record of one run, which can be taken up again by repeating the command."""
+"""A run directory: the record of one run, which is resumed by repeating the command."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from eef_framework.runs.places import is_run
 
 RUN_FORMAT = 1
 
-# Settings that change no result that is there already, so that a run may be taken up with other ones.
+# Settings that don't change existing results, so that a run may be resumed with different ones.
 FREE_SETTINGS = ("limits.concurrency", "baselines")
 
 
@@ -44,21 +44,21 @@ class RunDirectory:
         self.layout = RunLayout(path)
 
     def prepare(self, config: Mapping[str, Any], plugins: Mapping[str, str]) -> None:
-        """Make the folder the record of a run with this configuration, or check that it is.
+        """Create the record of a run with this configuration, or check that the folder is one.
 
         Args:
             config: the resolved configuration as plain data.
             plugins: versions of the distributions in use, by name.
 
         Raises:
-            RunConflict: it is the record of a run with another configuration; says which keys differ.
+            RunConflict: it is the record of a run with another configuration; the message names the keys that differ.
             StorageError: it can't be written to.
         """
         self.check(config)
         with storage(self.path, "making the run directory"):
             self.path.mkdir(parents=True, exist_ok=True)
         taken_up = self._is_there()
-        self._write_config(config)  # of a run that is taken up, too: free settings may have changed
+        self._write_config(config)  # also for a resumed run: free settings may have changed
         if taken_up:
             return
         write_json(
@@ -74,11 +74,11 @@ class RunDirectory:
         )
 
     def check(self, config: Mapping[str, Any]) -> None:
-        """Check that the folder is free for a run with this configuration, or its record. Nothing is written.
+        """Check that the folder is empty or the record of a run with this configuration. Nothing is written.
 
         Raises:
-            RunConflict: it is the record of a run with another configuration; says which keys differ.
-            ConfigError: it holds something else.
+            RunConflict: it is the record of a run with another configuration; the message names the keys that differ.
+            ConfigError: it contains something else.
         """
         if self._is_there():
             self._check(config)
@@ -103,7 +103,7 @@ class RunDirectory:
         write_text(self.layout.config, HEADER + text)
 
     def _is_own(self, path: Path) -> bool:
-        """Tell whether a file is what a start that was interrupted left, before the folder was a run."""
+        """Return whether a file is a leftover of an interrupted start, before the folder was a run."""
         if path.name.startswith(".") and path.name.endswith(SUFFIX):
             return True
         own = path == self.layout.config and path.is_file()
@@ -136,10 +136,10 @@ class RunDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from writing to this run.
+        """Lock this run against writes by other processes.
 
         Raises:
-            RunConflict: another process does (`in-use`).
+            RunConflict: another process writes to it (`in-use`).
         """
         with locked(self.layout.lock, self.path):
             yield
@@ -158,7 +158,7 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, str):
-        return expand_text(value)  # earlier versions recorded paths as they were given
+        return expand_text(value)  # earlier versions recorded paths as given
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -177,7 +177,7 @@ def _versions() -> dict[str, str]:
 
 
 def _git_state() -> dict[str, Any] | None:
-    """Return commit and cleanliness of the user's checkout, which the current folder is in; None where it isn't one."""
+    """Return commit and cleanliness of the git checkout that contains the current folder; None if there is none."""
     here = Path.cwd()
     try:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, encoding="utf-8", errors="replace", timeout=10)

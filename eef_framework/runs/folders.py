@@ -1,4 +1,4 @@
-"""Folders that a command fills: only empty ones, and those that such a command filled before."""
+"""Output folders of commands: must be empty, or written by such a command before."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from eef_framework.runs.jsonl import check_not_input
 from eef_framework.runs.places import run_of
 
 def claim_folder(path: Path, *inputs: Path | None) -> None:
-    """Make a folder to write a model to, or check that it may be written to.
+    """Create a folder to write a model to, or check that an existing one may be used.
 
     Args:
         path: the folder.
         inputs: folders and files that are read.
 
     Raises:
-        ConfigError: it has files of somebody else's (`not-ours`), or is one of the inputs (`output-is-input`).
-        StorageError: it is a file, or can't be written.
+        ConfigError: it contains files that aren't ours (`not-ours`), or is one of the inputs (`output-is-input`).
+        StorageError: it is a file, or can't be written to.
     """
     check_not_input(path, *inputs)
     with storage(path, "making the folder"):

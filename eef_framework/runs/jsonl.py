@@ -1,8 +1,8 @@
-"""Files of records as lines of JSON: appended one by one, readable after a crash, and exact about what is wrong.
+"""JSON Lines files of records: appended row by row, readable after a crash, with precise errors.
 
-A process that is killed while writing leaves at most one torn last line. It is told from a complete row that merely has
-no line end, and from what others wrote: a file is never written to before all of it was read and found to be ours. A
-line that doesn't read is reported with its place and never skipped silently.
+A process that is killed while writing leaves at most one torn last line. It is distinguished from a complete row
+without a line end, and from data that others wrote: a file is never modified before all of it was read and verified to
+be ours. A line that can't be parsed is reported with its position and never skipped silently.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from eef_framework.runs.places import LOCK, run_of, settings_file
 R = TypeVar("R", bound=VersionedRecord)
 
 _LOOKED_AT = 2000
-"""Lines that are looked at to say what a file is that doesn't read."""
+"""Number of lines examined to identify a file that can't be parsed."""
 
 
 def read_rows(path: Path, record: type[R]) -> Iterator[R]:
-    """Read a file of records, one at a time.
+    """Yield the records of a file one at a time.
 
     Args:
-        path: the file: UTF-8, a record a line, plain or compressed with gzip.
+        path: the file: UTF-8, one record per line, plain or gzip-compressed.
         record: what its lines are.
 
     Raises:
-        CorruptFile: a line is no such record; names file, line and what is wrong with it. The codes tell a damaged
-            line (`corrupt-row`) from a file of other records (`wrong-kind`), of a newer version (`newer-format`), or
-            of something else altogether (`foreign-file`).
+        CorruptFile: a line isn't such a record; the message gives file, line and the error. The codes distinguish a
+            damaged line (`corrupt-row`) from a file of other records (`wrong-kind`), of a newer version
+            (`newer-format`), or something else (`foreign-file`).
         StorageError: the file can't be read.
     """
     for line in read_lines(path):
@@ -58,7 +58,7 @@ def parse_row(line: bytes, record: type[R], path: Path, number: int) -> R:
     """Read one line.
 
     Raises:
-        CorruptFile: the line is no such record.
+        CorruptFile: the line isn't such a record.
     """
     try:
         return record.model_validate_json(line)
@@ -67,15 +67,15 @@ def parse_row(line: bytes, record: type[R], path: Path, number: int) -> R:
 
 
 def write_rows(path: Path, rows: Iterable[VersionedRecord], record: type[VersionedRecord] | None = None) -> None:
-    """Write a whole file of records atomically, in place of an earlier one of the same kind.
+    """Write a whole file of records atomically, replacing an earlier one of the same kind.
 
     Args:
         path: the file.
-        rows: what to write.
-        record: what the rows are; that of the first if not given.
+        rows: the rows to write.
+        record: type of the rows; default: that of the first.
 
     Raises:
-        CorruptFile: there is a file that holds something else.
+        CorruptFile: the existing file contains something else.
         StorageError: the disk is full.
     """
     rows = list(rows)
@@ -85,17 +85,17 @@ def write_rows(path: Path, rows: Iterable[VersionedRecord], record: type[Version
 
 
 def check_output(path: Path, record: type[VersionedRecord], *inputs: Path | None) -> None:
-    """Refuse a file to write to that is an input, or that holds anything but such records.
+    """Reject an output file that is an input, or that contains anything other than such records.
 
     Args:
-        path: the file; it need not be there.
-        record: what will be written to it.
-        inputs: files that are read, and folders whose files are.
+        path: the file; it need not exist.
+        record: type of the rows to write.
+        inputs: files that are read, and folders with files that are read.
 
     Raises:
-        ConfigError: it is one of the inputs, by whatever name (`output-is-input`), or is to be compressed
+        ConfigError: it is one of the inputs, under any name (`output-is-input`), or its name asks for compression
             (`compressed-output`).
-        CorruptFile: it holds something else (`foreign-file`, `wrong-kind`, ...).
+        CorruptFile: it contains something else (`foreign-file`, `wrong-kind`, ...).
         StorageError: it isn't a regular file, or can't be read.
     """
     check_not_input(path, *inputs)
@@ -117,7 +117,7 @@ def _check_writable_kind(path: Path) -> None:
 
 
 def check_not_input(path: Path, *inputs: Path | None) -> None:
-    """Refuse an output that is one of the inputs, by whatever name: also through links.
+    """Reject an output that is one of the inputs, under any name, including links.
 
     Raises:
         ConfigError: with the code `output-is-input`.
@@ -134,18 +134,16 @@ def check_not_input(path: Path, *inputs: Path | None) -> None:
 
 
 class JsonlFile(Generic[R]):
-    """A file of records that grows while a phase goes on. One process has it at a time.
+    """A file of records that a phase appends to. Only one process can open it at a time.
 
-    A complete last row without a line end is kept. A torn last row is owed again: in a run directory its bytes are cut
-    off; elsewhere they are set aside in `NAME.bad`. Either is done when the first row is appended, so that a file that
-    is only opened doesn't change.
+    A complete last row without a line end is kept. A torn last row has to be redone: in a run directory its bytes are
+    cut off; elsewhere they are moved to `NAME.bad`. Either happens when the first row is appended, so that opening a
+    file doesn't change it.
 
     Args:
-        path: the file; continued if present, otherwise created with its first row.
-        record: what its lines are.
-
-    Attributes:
-        rows: what was in it when it was opened, and what was appended since.
+        path: the file; continued if it exists, otherwise created with its first row.
+        record: what its lines are. Attributes:
+        rows: the rows read when it was opened, and those appended since.
 
     Raises:
         ConfigError, CorruptFile, StorageError: as for `check_output`; the file is untouched.
@@ -159,11 +157,11 @@ class JsonlFile(Generic[R]):
         self._target = Path(os.path.realpath(path))
         self._own_by_place = run_of(path) is not None
         self._size = 0
-        """Where the last complete row ends; what follows is torn."""
+        """End of the last complete row; anything after it is torn."""
         self._ended = True
         self._file: FileIO | None = None
         _check_writable_kind(path)
-        read = self._read()  # before anything is made beside a file that may be a stranger's
+        read = self._read()  # before anything is created next to a file that may not be ours
         with ExitStack() as stack:
             lock, owner = self._lock()
             if not is_held(lock):
@@ -176,7 +174,7 @@ class JsonlFile(Generic[R]):
         """Add a record.
 
         Raises:
-            StorageError: the disk is full; the rows before are kept, and nothing of this one stays.
+            StorageError: the disk is full; earlier rows are kept, and nothing of this one is.
         """
         data = row.model_dump_json().encode() + b"\n"
         with storage(self.path, "writing to"):
@@ -195,28 +193,28 @@ class JsonlFile(Generic[R]):
         self.rows.append(row)
 
     def rewrite(self, rows: Sequence[R]) -> None:
-        """Put these rows in place of all that the file has, atomically.
+        """Replace all rows of the file, atomically.
 
         Raises:
-            StorageError: the disk is full; the file is as it was.
+            StorageError: the disk is full; the file is unchanged.
         """
-        self._close()  # Windows replaces no file that is open; and then it is another file
+        self._close()  # Windows can't replace an open file; and afterwards it is another file
         _write(self._target, rows)
         self.rows = list(rows)
         self._size, self._ended = self._target.stat().st_size, True
 
     def arrange(self, first: Sequence[R], owed: Iterable[R] = ()) -> None:
-        """Put rows in order, atomically: the given ones, then all others in the order they have.
+        """Reorder rows atomically: the given ones first, then all others in their current order.
 
         Args:
             first: rows of the file.
-            owed: rows of the file that were replaced by others, and go.
+            owed: rows of the file that were replaced by others, and are removed.
         """
         gone = {id(row) for row in owed} | {id(row) for row in first}
         self.rewrite([*first, *(row for row in self.rows if id(row) not in gone)])
 
     def close(self) -> None:
-        """Close the file; it can be opened again to go on."""
+        """Close the file; it can be opened again to continue."""
         self._close()
         self._stack.close()
 
@@ -227,7 +225,7 @@ class JsonlFile(Generic[R]):
         self.close()
 
     def _lock(self) -> tuple[Path, Path]:
-        """Return the lock file, and what it protects: the whole run, for a file of a run."""
+        """Return the lock file and what it protects: for a file of a run, the whole run."""
         run = run_of(self.path)
         if run is not None:
             return run / LOCK, run
@@ -235,7 +233,7 @@ class JsonlFile(Generic[R]):
 
     def _open(self) -> FileIO:
         self._target.parent.mkdir(parents=True, exist_ok=True)
-        # Unbuffered: a row is with the operating system, safe from a killed process, when `append` returns.
+        # Unbuffered: when `append` returns, the operating system has the row, and killing the process doesn't lose it.
         return self._target.open("ab", buffering=0)
 
     def _state(self) -> tuple[int, int, int] | None:
@@ -270,7 +268,7 @@ class JsonlFile(Generic[R]):
 
 def _write_all(file: FileIO, data: bytes) -> None:
     written = file.write(data)
-    while written < len(data):  # a nearly full disk takes a part, and then says why
+    while written < len(data):  # a nearly full disk first writes a part, then reports why
         written += file.write(data[written:])
 
 
@@ -281,10 +279,10 @@ def _write(path: Path, rows: Iterable[Record]) -> None:
 
 
 def _own_rows(path: Path, record: type[R]) -> Iterator[tuple[Line, R | None]]:
-    """Yield the rows of a file that is to be written to; for a torn last one, None.
+    """Yield the rows of a file that will be written to; None for a torn last row.
 
     Raises:
-        CorruptFile: anything else is in it.
+        CorruptFile: it contains anything else.
     """
     rows = 0
     for line in read_lines(path):
@@ -305,19 +303,19 @@ def _own_rows(path: Path, record: type[R]) -> Iterator[tuple[Line, R | None]]:
 
 
 def _has_place(path: Path) -> bool:
-    """Tell whether a file is ours by where it is: in a run directory, or beside its settings."""
+    """Return whether a file is ours by its location: in a run directory, or next to its settings."""
     return run_of(path) is not None or settings_file(path).exists()
 
 
 def _is_torn(data: bytes, record: type[VersionedRecord], own: bool) -> bool:
-    """Tell whether the bytes at the end of a file are the beginning of a row of ours.
+    """Return whether the bytes at the end of a file are the beginning of one of our rows.
 
     Args:
-        data: the bytes behind the last line end.
-        record: what the row would be.
-        own: whether the rest of the file says that it is ours. Otherwise the bytes have to.
+        data: the bytes after the last line end.
+        record: type of the row.
+        own: whether the rest of the file shows that it is ours. Otherwise the bytes must.
     """
-    data = data.rstrip(b"\0")  # a machine that lost power may leave these
+    data = data.rstrip(b"\0")  # a power failure may leave these
     first = list(record.model_fields)[1]
     begin = b'{"version":%d,"%s":' % (SCHEMA_VERSION, first.encode())
     if not data.startswith(begin) and not (own and begin.startswith(data)):
@@ -330,7 +328,7 @@ def _is_torn(data: bytes, record: type[VersionedRecord], own: bool) -> bool:
 
 
 def _explained(path: Path, record: type[VersionedRecord], line: Line, cause: ValidationError) -> CorruptFile:
-    """Say what is wrong with a file that has a line which isn't such a record."""
+    """Return the error for a file with a line that isn't such a record."""
     found = contents(path, _LOOKED_AT)
     if is_newer(line.data):
         return CorruptFile(

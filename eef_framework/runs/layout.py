@@ -1,4 +1,4 @@
-"""Where everything of a run is: the only place that knows the names and the folders.
+"""Layout of a run directory: the only module that knows the names of files and folders.
 
     config.yaml  run.json  metrics.json  report.html
     collect/  base/  clone/  evaluate/{expert,clone}/          stages that all methods share
@@ -16,20 +16,20 @@ from typing import Literal, Self, get_args
 from eef_framework.runs.stage import FILES, Stage
 
 PhaseName = Literal["collect", "base", "clone", "explore", "select", "tune", "evaluate"]
-"""The phases that leave a stage, in the order of a run."""
+"""The phases that write a stage, in the order of a run."""
 
 ORDER: tuple[PhaseName, ...] = get_args(PhaseName)
 
 
 @dataclass(frozen=True)
 class StageKey:
-    """Which stage of a run.
+    """Identifies a stage of a run.
 
     Attributes:
-        phase: what is done in it.
-        method: for which method; empty where all methods share it.
-        iteration: in which iteration; 0 before the first.
-        expert: of an evaluation: whether the expert plays, and not the agent.
+        phase: the phase that writes it.
+        method: its method; empty if all methods share it.
+        iteration: its iteration; 0 before the first.
+        expert: for an evaluation: whether the expert plays instead of the agent.
     """
 
     phase: PhaseName
@@ -50,7 +50,7 @@ class StageKey:
 
     @classmethod
     def of_path(cls, path: str) -> Self | None:
-        """Return the stage whose folder this is; None where it isn't one."""
+        """Return the stage with this folder; None if it isn't the folder of a stage."""
         match path.split("/"):
             case ["evaluate", "expert" | "clone" as who]:
                 return cls("evaluate", expert=who == "expert")
@@ -67,7 +67,7 @@ class RunLayout:
     """The files and folders of one run.
 
     Args:
-        path: the run directory. It needn't exist.
+        path: the run directory. It need not exist.
     """
 
     def __init__(self, path: Path) -> None:
@@ -107,12 +107,12 @@ class RunLayout:
         return self.path / StageKey("explore", method, iteration).path / FILES.attributions
 
     def examples(self, method: str, iteration: int) -> Path:
-        """Return the file of what a training learned from; iteration 0 is the clone's (method empty: the shared one)."""
+        """Return the file of a training's examples; iteration 0 is the clone's (method empty: the shared one)."""
         key = StageKey("select", method, iteration) if iteration else StageKey("clone", method)
         return self.path / key.path / FILES.examples
 
     def checkpoint(self, key: StageKey) -> Path:
-        """Return the folder of the weights that a stage leaves."""
+        """Return the folder of the weights that a stage writes."""
         return self.path / key.path / "checkpoint"
 
     def training_log(self, method: str, iteration: int) -> Path:
@@ -121,7 +121,7 @@ class RunLayout:
         return self.checkpoint(key) / "training.jsonl"
 
     def training_preparation(self, method: str, iteration: int) -> Path:
-        """Return the file that counts what a training was given; iteration 0 is the clone's."""
+        """Return the file with counts of a training's examples; iteration 0 is the clone's."""
         return self.training_log(method, iteration).with_name("preparation.json")
 
     def _of_methods(self) -> Iterator[StageKey]:

@@ -1,4 +1,4 @@
-"""Files of lines as they are in the wild: plain or gzip-compressed, with a byte order mark, with either line end."""
+"""Reads files line by line: plain or gzip-compressed, with or without a byte order mark, with either line end."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from eef_framework.errors import CorruptFile, storage
 GZIP = b"\x1f\x8b"
 
 MAX_LINE = 256 << 20
-"""Longest line that is read, in bytes."""
+"""Maximum length of a line, in bytes."""
 MAX_RATIO = 200
-"""How many times its size a compressed file may grow, beyond `FREE_BYTES`. JSON reaches 50."""
+"""Maximum expansion factor of a compressed file, beyond `FREE_BYTES`. JSON reaches 50."""
 FREE_BYTES = 256 << 20
 
 
@@ -24,17 +24,17 @@ class Line(NamedTuple):
     """One line of a file."""
 
     number: int
-    """From 1."""
+    """Line number, starting at 1."""
     start: int
-    """Where it begins in the (decompressed) file, in bytes."""
+    """Byte offset in the (decompressed) file."""
     data: bytes
     """Without a byte order mark, with its line end."""
     ended: bool
-    """Whether it has a line end; only the last one may have none."""
+    """Whether it has a line end; only the last line may lack one."""
 
 
 def is_compressed(path: Path) -> bool:
-    """Tell whether a file is compressed with gzip, whatever its name says."""
+    """Return whether a file is gzip-compressed, regardless of its name."""
     with storage(path, "reading"), path.open("rb") as file:
         return file.read(2) == GZIP
 
@@ -53,7 +53,7 @@ def read_lines(path: Path) -> Iterator[Line]:
     """Read a file line by line.
 
     Raises:
-        CorruptFile: a compressed file is cut short or damaged (`corrupt-gzip`), grows out of all proportion
+        CorruptFile: a compressed file is truncated or damaged (`corrupt-gzip`), expands too much
             (`decompression-bomb`), or a line is longer than any record (`line-too-long`).
         StorageError: the file can't be read.
     """

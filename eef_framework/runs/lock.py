@@ -1,4 +1,4 @@
-"""A lock between processes. It ends with the process that holds it, however that ends."""
+"""A lock between processes. It is released when the process that holds it ends, for any reason."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _held: set[str] = set()
 
 @contextmanager
 def locked(file: Path, what: Path) -> Iterator[None]:
-    """Hold a lock while the block runs. The lock file is made where it is absent, and stays.
+    """Hold a lock while the block runs. The lock file is created if absent, and is kept.
 
     Args:
         file: the lock file.
-        what: what it protects, as a person knows it.
+        what: what it protects, for messages.
 
     Raises:
         RunConflict: another process holds it, with the code `in-use`.
@@ -52,5 +52,5 @@ def locked(file: Path, what: Path) -> Iterator[None]:
 
 
 def is_held(file: Path) -> bool:
-    """Tell whether this process holds a lock."""
+    """Return whether this process holds a lock."""
     return os.path.realpath(file) in _held

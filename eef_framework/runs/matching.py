@@ -1,4 +1,4 @@
-"""Reading what fits from files that hold more, and saying how much that is."""
+"""Reads the matching rows of files, and warns about rows that aren't used."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from eef_framework.runs.jsonl import read_rows
 
 
 def read_matching(path: Path, tasks: Iterable[Task], world: str = "this environment") -> list[Trajectory]:
-    """Read the trajectories of tasks from a file, and warn where it is used in part.
+    """Read the trajectories of tasks from a file, and warn if it is only used in part.
 
     Args:
         path: the file.
-        tasks: the tasks that are asked for.
-        world: what they are tasks of, for messages.
+        tasks: the requested tasks.
+        world: name of their world, for messages.
 
     Returns:
         Its trajectories of these tasks, in the file's order; several of one task where it has several.
@@ -27,7 +27,7 @@ def read_matching(path: Path, tasks: Iterable[Task], world: str = "this environm
             none, with the code `tasks-without-trajectories`.
 
     Raises:
-        CorruptFile: none is of these tasks (`no-matching-trajectories`), or a task means something else in the file
+        CorruptFile: none is of these tasks (`no-matching-trajectories`), or a task has another meaning in the file
             (`other-world`).
         StorageError: the file can't be read.
     """
@@ -71,13 +71,13 @@ def read_matching(path: Path, tasks: Iterable[Task], world: str = "this environm
 
 
 def warn_of_part(path: Path, what: str, given: int, left_out: Mapping[str, Sequence[str]]) -> None:
-    """Say that a file is used in part: how much of it, and why not the rest.
+    """Warn that a file is used in part, with the amount and the reasons.
 
     Args:
         path: the file.
-        what: what it holds: `trajectories`.
-        given: how many it holds.
-        left_out: reason, as the end of a sentence -> ids of those that are left out for it.
+        what: what it contains: `trajectories`.
+        given: the number it contains.
+        left_out: reason, as the end of a sentence -> ids of those left out for this reason.
 
     Warns:
         EefWarning: anything is left out; with the code `input-used-in-part`, and `given`, `used`, `left_out` (the

@@ -1,4 +1,4 @@
-"""Where files lie: in which run, and beside which settings."""
+"""Locates files: the run that contains them, and their settings."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import os
 from pathlib import Path
 
 MANIFEST = "run.json"
-"""What makes a folder a run directory."""
+"""File that marks a folder as a run directory."""
 LOCK = ".lock"
-"""Held by the process that writes to a run."""
+"""Lock file held by the process that writes to a run."""
 
 
 def run_of(path: Path) -> Path | None:
-    """Return the run directory that a file or folder lies in, None if it lies in none."""
+    """Return the run directory that contains a file or folder; None if there is none."""
     folder = Path(os.path.realpath(path))
     return next((above for above in folder.parents if is_run(above)), None)
 
 
 def is_run(folder: Path) -> bool:
-    """Tell whether a folder is a run directory, rather than one with a `run.json` of somebody else's."""
+    """Return whether a folder is a run directory, rather than a folder with an unrelated `run.json`."""
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -28,5 +28,5 @@ def is_run(folder: Path) -> bool:
 
 
 def settings_file(path: Path) -> Path:
-    """Return where the settings of a file's rows are written."""
+    """Return the path of the settings of a file's rows."""
     return path.with_name(f"{path.name}.settings.yaml")

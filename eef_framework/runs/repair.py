@@ -1,4 +1,4 @@
-"""Repairing files of records: what doesn't read is set aside unchanged, and a finished stage is opened again."""
+"""Repairs files of records: corrupt lines are set aside unchanged, and a finished stage is reopened."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from eef_framework.runs.places import LOCK, run_of
 from eef_framework.runs.stage import reopen
 
 class Repaired(NamedTuple):
-    """What a repair did."""
+    """Result of a repair."""
 
     kind: type[VersionedRecord]
     good: int
     bad: int
-    """Lines that were set aside."""
+    """Number of lines that were set aside."""
     aside: Path | None
     """The file that has them."""
     reopened: str
-    """The stage that was opened again, empty if none was."""
+    """The stage that was reopened; empty if none was."""
 
 
 def repair(path: Path) -> Repaired:
-    """Set the lines of a file aside that don't read, and keep all others byte for byte.
+    """Set aside the corrupt lines of a file, and keep all others byte for byte.
 
-    The stage of a run that the file belongs to is opened again: repeating the run redoes what is missing.
+    The stage of a run that the file belongs to is reopened: repeating the run redoes what is missing.
 
     Raises:
-        CorruptFile: nothing in the file reads (`foreign-file`), it has several kinds of records (`mixed-kinds`), or
-            lines of a newer version (`newer-format`). The file is untouched.
+        CorruptFile: nothing in the file can be parsed (`foreign-file`), it has several kinds of records
+            (`mixed-kinds`), or lines of a newer version (`newer-format`). The file is untouched.
         ConfigError: it is compressed (`compressed-output`).
         RunConflict: another process writes to its run.
         StorageError: it can't be read or written.
@@ -98,7 +98,7 @@ def _set_bad_lines_aside(path: Path, kind: type[VersionedRecord]) -> Path:
 
 
 def _raw_lines(path: Path, kind: type[VersionedRecord]) -> Iterator[tuple[bytes, bool]]:
-    """Yield all bytes of a file, line by line, and whether they stay."""
+    """Yield all bytes of a file, line by line, and whether they are kept."""
     data = path.read_bytes()
     for line in read_lines(path):
         raw = data[line.start : line.start + _length(data, line)]

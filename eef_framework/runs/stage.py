@@ -20,35 +20,35 @@ from eef_framework.runs.places import run_of
 
 MANIFEST = "stage.json"
 REOPENED = "reopened.json"
-"""The manifest of a stage that was complete, and is to be completed again."""
+"""The manifest of a stage that was complete and has to be completed again."""
 STALE = ".stale"
-"""Folder of a stage with what was made from another stage's earlier rows."""
+"""Folder of a stage for results made from earlier rows of another stage."""
 LEAVES = ("evaluate",)
-"""Parts of the names of stages whose rows no other stage reads."""
+"""Name parts of stages with rows that no other stage reads."""
 INDEPENDENT = ("evaluate/expert",)
-"""Stages that read no other stage's rows."""
+"""Stages that don't read rows of other stages."""
 
 
 class StageManifest(VersionedRecord):
-    """What a complete stage says about itself. Written last."""
+    """Manifest of a complete stage. Written last."""
 
     stage: str
     cost: Cost
-    """What the stage consumed. The time is that of the start which completed it."""
+    """Cost of the stage. The time is that of the start which completed it."""
     rows: dict[str, int] = Field(default_factory=dict)
     """Number of rows of each file of records."""
     info: Info = Field(default_factory=dict)
     digests: dict[str, str] = Field(default_factory=dict)
-    """What each file of records says, times apart: equal digests, equal rows."""
+    """Digest of each file of records, excluding times: equal digests mean equal rows."""
     finished: float = 0.0
-    """When, in seconds since 1970; 0 in runs of earlier versions."""
+    """Time of completion, in seconds since 1970; 0 in runs of earlier versions."""
 
 
 class Stage:
     """One folder of a run directory.
 
     Args:
-        path: the folder; made when something is written to it.
+        path: the folder; created when something is written to it.
         name: path within the run, such as `methods/eef/1/explore`.
     """
 
@@ -59,7 +59,7 @@ class Stage:
 
     @property
     def manifest(self) -> StageManifest | None:
-        """What the stage says about itself; None as long as it isn't complete."""
+        """The stage's manifest; None while it isn't complete."""
         return _read(self.path / MANIFEST)
 
     @property
@@ -68,11 +68,11 @@ class Stage:
         return self.manifest is not None
 
     def begin(self) -> None:
-        """Start the clock. Until then it runs from when this object was made."""
+        """Start the clock. Until then it runs from the creation of this object."""
         self._started = time.monotonic()
 
     def check_rows(self) -> None:
-        """Make sure that a complete stage still has the rows that it had when it was completed.
+        """Check that a complete stage still has the rows that it had when it was completed.
 
         Raises:
             CorruptFile: there are fewer, with the code `rows-missing`.
@@ -92,10 +92,10 @@ class Stage:
                 )
 
     def finish(self, cost: Cost, rows: dict[str, int], info: Info | None = None) -> None:
-        """Declare the stage complete.
+        """Mark the stage as complete.
 
-        If it was complete before and has other rows now, what later stages made of the earlier ones is set aside, and
-        they are opened again.
+        If it was complete before and has different rows now, results of later stages made from the earlier rows are set
+        aside, and these stages are reopened.
         """
         manifest = StageManifest(
             stage=self.name,
@@ -123,7 +123,7 @@ class Stage:
             )
 
     def _set_dependents_aside(self, before: StageManifest) -> list[str]:
-        """Set aside what other stages made of this one's earlier rows; return their names."""
+        """Set aside results of other stages made from this one's earlier rows; return their names."""
         run = run_of(self.path)
         if run is None or _is_leaf(self.name):
             return []
@@ -136,10 +136,10 @@ class Stage:
 
 
 def reopen(file: Path, rows: int) -> str:
-    """Open the stage again that a file belongs to, if it was complete and has another number of rows now.
+    """Reopen the stage that a file belongs to, if it was complete and has a different number of rows now.
 
     Returns:
-        The stage's name, empty if it wasn't opened.
+        The stage's name; empty if it wasn't reopened.
     """
     folder = file.parent
     manifest = _read(folder / MANIFEST)
@@ -177,7 +177,7 @@ def _is_leaf(name: str) -> bool:
 
 
 def _stages_of(run: Path) -> Iterator[Path]:
-    """Yield the folders of a run that are stages, complete or begun."""
+    """Yield the stage folders of a run, complete or started."""
     for folder in sorted(path for path in run.rglob("*") if path.is_dir()):
         hidden = any(part.startswith(".") for part in folder.relative_to(run).parts)
         if not hidden and any((folder / name).exists() for name in (MANIFEST, REOPENED, "checkpoint", *_FILES)):
@@ -185,14 +185,14 @@ def _stages_of(run: Path) -> Iterator[Path]:
 
 
 def _made_after(folder: Path, since: float) -> bool:
-    """Tell whether a stage was completed later than a time, or not at all."""
+    """Return whether a stage was completed after a time, or not at all."""
     manifest = folder / MANIFEST
     found = _read(manifest)
     return found is None or (found.finished or manifest.stat().st_mtime) >= since
 
 
 def _set_aside(folder: Path) -> None:
-    """Move a stage's own files into a folder of their own, the manifest first: nothing of it counts any more."""
+    """Move a stage's files into a separate folder, the manifest first, so that none of it counts any more."""
     number = 0
     while (aside := folder / f"{STALE}-{number}").exists():
         number += 1
