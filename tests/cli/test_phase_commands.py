@@ -211,6 +211,11 @@ def test_empty_demonstrations_and_simulations_of_something_else_are_errors(comma
         *("eef", "select", "own.yaml", "--demonstrations", collected, "--explored", "explored", "--out", "x.jsonl")
     )
     assert (done.code, "error [other-simulations]" in done.err) == (1, True)
+    (folder / "explored/simulations.jsonl").write_bytes(collected.read_bytes())  # the demonstrations themselves
+    done = command(
+        *("eef", "select", "own.yaml", "--demonstrations", collected, "--explored", "explored", "--out", "x.jsonl")
+    )
+    assert (done.code, "error [other-simulations]" in done.err) == (1, True)
     assert not (folder / "x.jsonl").exists()
 
 

@@ -144,6 +144,7 @@ def test_an_answer_that_says_the_key_is_recorded_without_it(server, monkeypatch)
         {"extra": {"extra_headers": {"Authorization": f"Bearer {KEY}"}}},
         {"extra": {"api_key": "abc"}},
         {"extra": {"user": f"me {KEY}"}},
+        {"extra": {f"api_key:{KEY}": None}},
         {"model": KEY},
         {"tokenizer": f"https://{KEY}@hub/x"},
         {"stop": (KEY,)},

@@ -76,11 +76,11 @@ def _check_tasks(
     """Refuse explorations of other tasks than those that were demonstrated.
 
     Raises:
-        EefError: not one task is the same.
+        EefError: not one task is the same, or these are the demonstrations.
     """
-    tasks = {row.task.id for row in demonstrations}
+    tasks, ids = {row.task.id for row in demonstrations}, {row.id for row in demonstrations}
     for file, exploration in zip(files, explored, strict=True):
-        if not any(row.task.id in tasks for row in exploration.simulations):
+        if not any(row.task.id in tasks and row.id not in ids for row in exploration.simulations):
             path = file.simulations.path
             raise EefError(
                 f"{path} holds no simulation of a task that was demonstrated",

@@ -257,6 +257,7 @@ def _leaves(value: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
     """Yield every text in settings, and where it stands."""
     if isinstance(value, dict):
         for key, each in value.items():
+            yield place, key  # {api_key:sk-...} without a space is a name
             yield from _leaves(each, (*place, key))
     elif isinstance(value, list):
         for index, each in enumerate(value):

@@ -32,7 +32,12 @@ class RecordingExpert(Expert):
     """Recordings under way at the same time, where they are played again in an environment whose steps take long."""
 
     def preflight(self, environment: Environment | None = None) -> None:
-        """Look whether the file is there."""
+        """Look whether the file is there, and begins with a trajectory.
+
+        Raises:
+            ConfigError: it isn't there.
+            CorruptFile: it holds something else.
+        """
         if not self.file.is_file():
             raise ConfigError(
                 f"there is no file {str(self.file)!r}",
@@ -40,6 +45,7 @@ class RecordingExpert(Expert):
                 code="no-such-file",
                 path=str(self.file),
             )
+        next(read_rows(self.file, Trajectory), None)
 
     async def demonstrate(
         self, environment: Environment, tasks: Sequence[Task], seed: int

@@ -98,6 +98,10 @@ def test_a_recording_that_is_not_there_is_found_before_a_run(tmp_path):
     with pytest.raises(ConfigError) as caught:
         RecordingExpert(file=tmp_path / "y.jsonl").preflight()
     assert (caught.value.code, caught.value.details["path"]) == ("no-such-file", str(tmp_path / "y.jsonl"))
+    (tmp_path / "y.jsonl").write_text('{"mine": 1}\n')
+    with pytest.raises(CorruptFile) as caught:
+        RecordingExpert(file=tmp_path / "y.jsonl").preflight()
+    assert caught.value.code == "foreign-file"
 
 
 def test_a_recording_in_the_home_directory_is_found(recorded, record, monkeypatch):
