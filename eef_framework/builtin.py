@@ -1,4 +1,4 @@
-"""The core's own parts, registered like anyone else's."""
+"""The built-in components, registered like those of any plugin."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def register_environments(register: Callable[[type[Environment]], None]) -> None
 
 @hookimpl
 def register_policies(register: Callable[[type[Policy]], None]) -> None:
-    """Models of the transformers library, and models behind a server."""
+    """Models of the transformers library, and models on a server."""
     from eef_framework.policies.chat_completions import OpenAIPolicy
     from eef_framework.policies.transformers import TransformersPolicy
 

@@ -1,4 +1,4 @@
-"""Everything that can go wrong, as one tree.
+"""The exception hierarchy.
 
     EefError
     ├── ConfigError              the configuration is wrong; nothing was started
@@ -8,7 +8,7 @@
     │   └── CorruptFile          a file that isn't what it was written as; says which line
     ├── RunConflict              a run directory belongs to another configuration, or is in use
     ├── NothingToTrain           a training set without a single weighted token
-    └── ComponentFailure         code behind an interface raised (see `boundary`)
+    └── ComponentFailure         code of a component raised (see `boundary`)
         ├── EnvironmentFailure
         │   └── ReplayDivergence a replayed prefix of actions led somewhere else
         ├── ExpertFailure
@@ -21,7 +21,7 @@
 Every message says what was given, what was expected and how to go on. The command line prints it without a
 traceback; anything that is not an `EefError` is a defect of ours and keeps its traceback.
 
-Programs and tests go by `error.code` and `error.details`. Wording is for people and may change; a code doesn't.
+Programs and tests should use `error.code` and `error.details`. The wording may change; a code doesn't.
 """
 
 from __future__ import annotations
@@ -39,23 +39,23 @@ from eef_framework.redaction import redact, redacted
 
 
 class EefError(Exception):
-    """Root of all errors that are explained to a person.
+    """Base class of all errors with an explanation for the user.
 
     Args:
         message: what happened, what was given and what was expected.
-        fix: how to go on, as a sentence of its own; shown on a line of its own.
-        code: which error this is, for programs: lower case, words joined by hyphens. Default: the class's.
-        details: what a program may want to know, such as `path=` and `line=`.
+        fix: how to fix it, as a separate sentence; shown on a separate line.
+        code: identifies the error for programs: lower case, words joined by hyphens. Default: the class's code.
+        details: values for programs, such as `path=` and `line=`.
 
     Attributes:
-        code: which error this is. Never changes with the wording.
-        details: the values the message speaks of, by name.
+        code: identifies the error. Independent of the wording.
+        details: the values in the message, by name.
     """
 
     default_code: ClassVar[str] = "error"
 
     def __init__(self, message: str, fix: str = "", *, code: str | None = None, **details: Any) -> None:
-        # Keys and passwords come in with what servers and libraries say, and errors go to terminals and into records.
+        # Messages of servers and libraries may contain keys and passwords, and errors go to terminals and into records.
         self.message = redact(message)
         super().__init__(self.message)
         self.fix = redact(fix)
@@ -67,12 +67,12 @@ class EefError(Exception):
 
 
 class EefWarning(UserWarning):
-    """What a person should know, though it isn't an error. The command line prints it on a line of its own.
+    """A warning for the user. The command line prints it on a separate line.
 
     Args:
-        message: what a person should know.
-        code: which warning this is, as for errors.
-        details: what a program may want to know.
+        message: the warning.
+        code: identifies the warning, as for errors.
+        details: values for programs.
     """
 
     def __init__(self, message: str = "", *, code: str = "warning", **details: Any) -> None:
@@ -88,7 +88,7 @@ class ConfigError(EefError):
 
 
 class UnknownName(ConfigError):
-    """A name that nothing is registered or defined under."""
+    """A name that isn't registered or defined."""
 
     default_code = "unknown-name"
 
@@ -97,17 +97,17 @@ class UnknownName(ConfigError):
         """Build the error for a misspelt name.
 
         Args:
-            what: kind of thing looked for, such as `environment` or `setting`.
+            what: kind of the name, such as `environment` or `setting`.
             given: the name that was given.
-            known: all names there are; the nearest become suggestions.
-            fix: how else to go on, for example the package to install.
+            known: all existing names; the nearest become suggestions.
+            fix: another way to fix it, for example the package to install.
         """
         names = tuple(known)
         return cls(f"there is no {what} {given!r}; {nearest(given, names)}", fix, what=what, given=given, known=names)
 
 
 def nearest(given: str, known: Iterable[str]) -> str:
-    """Return `did you mean 'x'?` for a misspelt name, or the list of all there are."""
+    """Return `did you mean 'x'?` for a misspelt name, or the list of all names."""
     names = sorted(known)
     near = difflib.get_close_matches(given, names, n=3, cutoff=0.6)
     return f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(names) or 'none'}"
@@ -144,7 +144,7 @@ class NothingToTrain(EefError):
 
 
 class ComponentFailure(EefError):
-    """Code behind an interface raised something of its own; the cause is chained."""
+    """Code of a component raised another exception; the cause is chained."""
 
     default_code = "component-failed"
 
@@ -156,7 +156,7 @@ class EnvironmentFailure(ComponentFailure):
 
 
 class ReplayDivergence(EnvironmentFailure):
-    """Replaying a prefix of actions led to another observation than the recorded one."""
+    """Replaying a prefix of actions led to a different observation than the recorded one."""
 
     default_code = "replay-diverged"
 
@@ -168,19 +168,19 @@ class ExpertFailure(ComponentFailure):
 
 
 class PolicyFailure(ComponentFailure):
-    """A policy can't answer, whoever asks: the run stops, and can be resumed."""
+    """A policy can't answer any request: the run stops, and can be resumed."""
 
     default_code = "policy-failed"
 
 
 class AnswerFailure(PolicyFailure):
-    """One answer was lost, and the next may come: the episode is recorded as an error, and the run goes on."""
+    """One answer was lost, but later ones may succeed: the episode is recorded as an error, and the run continues."""
 
     default_code = "answer-lost"
 
 
 class AttributorFailure(ComponentFailure):
-    """An attributor failed, or returned something that is no attribution of the trajectory."""
+    """An attributor failed, or returned something that isn't an attribution of the trajectory."""
 
     default_code = "attributor-failed"
 
@@ -199,14 +199,15 @@ class TrainerFailure(ComponentFailure):
 
 @contextmanager
 def boundary(failure: type[ComponentFailure], who: str, doing: str) -> Iterator[None]:
-    """Turn whatever plugin code raises into the failure of its interface.
+    """Turn any exception from plugin code into the failure of its interface.
 
-    Errors of the tree above pass unchanged: they are explained already. So do `KeyboardInterrupt` and cancellation.
+    Errors of the hierarchy above pass unchanged: they already have an explanation. So do `KeyboardInterrupt` and
+    cancellation.
 
     Args:
         failure: the class for this interface.
-        who: the component, as a person knows it (`environment 'shop'`).
-        doing: what it was asked to do, with the task or trajectory concerned.
+        who: the component, as named in messages (`environment 'shop'`).
+        doing: the operation, with its task or trajectory.
 
     Raises:
         ComponentFailure: of the given class, with the original exception as its cause.
@@ -222,7 +223,7 @@ def boundary(failure: type[ComponentFailure], who: str, doing: str) -> Iterator[
 
 
 def author_line(cause: BaseException) -> str:
-    """Return `file, line N` of the line that the author of a plugin can do something about.
+    """Return `file, line N` of the line that the author of a plugin can fix.
 
     That is the innermost line outside the framework and installed libraries. Where the plugin is itself installed, it
     is the outermost one outside the framework and Python. Empty where there is neither.
@@ -242,7 +243,7 @@ def author_line(cause: BaseException) -> str:
 
 @contextmanager
 def storage(path: object, doing: str) -> Iterator[None]:
-    """Turn an `OSError` into a message that names the path and what to do about it.
+    """Turn an `OSError` into a message with the path and a fix.
 
     Raises:
         StorageError: with the operating system's reason.

@@ -14,17 +14,17 @@ T = TypeVar("T")
 
 
 class EventLoop:
-    """Runs one coroutine after another in the same event loop. Between them, the loop stands still.
+    """Runs coroutines one at a time in the same event loop. Between them, the loop is paused.
 
-    Where the calling thread runs a loop of its own (a cell of a notebook does), the coroutine runs in a thread beside
-    it, and the caller waits.
+    If the calling thread already runs a loop (as in a notebook cell), the coroutine runs in another thread, and the
+    caller waits.
     """
 
     def __init__(self) -> None:
         self._runner: asyncio.Runner | None = None
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its end. When it fails or is interrupted, whatever it left running is cancelled."""
+        """Run a coroutine to its end. If it fails or is interrupted, all tasks it left running are cancelled."""
         if self._runner is None:
             # With a factory, the runner leaves the thread's own loop (a notebook's) where it is.
             self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
@@ -54,13 +54,13 @@ class EventLoop:
 
 
 class Slots:
-    """Limits how many coroutines are under way at a time; use it as an async context manager.
+    """Limits the number of concurrent coroutines; use it as an async context manager.
 
-    A semaphore belongs to one event loop. This limits those of each loop that it is used in, one after another or side
-    by side.
+    A semaphore belongs to one event loop. This works with several loops, in sequence or in parallel, and limits the
+    coroutines of each loop.
 
     Args:
-        most: how many.
+        most: maximum number of concurrent coroutines.
     """
 
     def __init__(self, most: int) -> None:

@@ -1,4 +1,4 @@
-"""Memory of this process that isn't used any more."""
+"""Releases unused memory of this process."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import sys
 
 
 def give_back_memory() -> None:
-    """Collect garbage, and give what is free back to the system, or to the device.
+    """Collect garbage, and return free memory to the system or to the device.
 
-    glibc keeps what was freed until everything above it in its heap is freed too. After a phase with a language model
-    this can be many times the model, which other processes, and the limits that go by what is free, would have to do
-    without.
+    glibc keeps freed memory until everything above it in its heap is freed too. After a phase with a language model
+    this can be many times the size of the model, and isn't available to other processes or to limits based on free
+    memory.
     """
     gc.collect()
     if trim := getattr(ctypes.CDLL(None) if os.name == "posix" else None, "malloc_trim", None):  # glibc alone has it

@@ -1,4 +1,4 @@
-"""The one place that keeps secrets out of messages, records and files.
+"""Keeps secrets out of messages, records and files.
 
 Every message of an `EefError` and an `EefWarning` goes through `redact`, and so does every text of a server's that is
 recorded.
@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 HIDDEN = "***"
-"""What stands in a secret's place."""
+"""Replacement for a secret."""
 
 SHORTEST = 6
 """Characters of the shortest secret that is looked for. Shorter ones, such as `none`, are placeholders."""
@@ -26,7 +26,7 @@ _SECRET_NAME = re.compile(
     r"(^|[_-])(api[_-]?key|key|keys|token|secret|password|passwd|pass|credentials?|authorization|auth|bearer)([_-]|$)",
     re.IGNORECASE,
 )
-"""What the name of an environment variable or a field looks like that holds a secret."""
+"""Pattern for names of environment variables or fields with secrets."""
 
 _PATTERNS = (
     (re.compile(r"(?<=://)[^\s/@'\"]*:[^\s/@'\"]*(?=@)"), HIDDEN),  # http://user:password@host
@@ -71,7 +71,7 @@ def redact(text: str) -> str:
 
 
 def redact_known(text: str, shortest: int = SHORTEST) -> str:
-    """Return a text without the secrets whose values are known: for texts in which a likeness is no reason to cut.
+    """Return a text without known secrets: for texts in which a mere resemblance isn't a reason to redact.
 
     Args:
         text: any text.
@@ -127,7 +127,7 @@ def _forms(secret: str) -> Iterable[str]:
 
 
 def _base64(secret: str) -> Iterator[str]:
-    """Yield what a secret becomes in base64 wherever it begins in the encoded text, such as behind `user:`."""
+    """Yield the base64 forms of a secret for every offset in the encoded text, such as after `user:`."""
     data = secret.encode("utf-8", "surrogatepass")
     for offset in range(3):
         encoded = base64.b64encode(b"\0" * offset + data)

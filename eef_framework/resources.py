@@ -115,7 +115,7 @@ def _groups(system: Path, controller: str) -> Iterator[Path]:
         if kind not in paths or (kind and kind not in mount["options"].split(",")):
             continue
         top = system / mount["point"].lstrip("/")
-        # A container may see its own group, or a part of the tree, in place of the tree's root.
+        # A container may see its own group, or a part of the tree, instead of the tree's root.
         inside, root = paths[kind].rstrip("/"), mount["root"].rstrip("/")
         below = inside[len(root) :].lstrip("/") if f"{inside}/".startswith(f"{root}/") else ""
         group = top / below if ".." not in below.split("/") and (top / below).is_dir() else top

@@ -1,4 +1,4 @@
-"""From episodes to conversations, and from answers to actions. Knows words, not tokens (see `chat.tokens`)."""
+"""Converts episodes to conversations, and answers to actions. Works on text, not on tokens (see `chat.tokens`)."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from eef_framework.records import Conversation, Example, Message, Observation, S
 
 
 class ChatFormat(BaseModel):
-    """How an episode is put to a language model, and how its answers are read."""
+    """How an episode is presented to a language model, and how its answers are parsed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
 
     style: Literal["react", "action"] = "react"
-    """`react`: an answer is `Thought: ...` and `Action: ...` on lines of their own (arXiv 2210.03629). `action`: an
+    """`react`: an answer is `Thought: ...` and `Action: ...` on separate lines (arXiv 2210.03629). `action`: an
     answer is the action itself, which constrained sampling requires."""
     history: int | None = Field(default=None, gt=0)
-    """How many of the latest observations are shown, with the turns between them; the whole episode where it is null.
-    1 shows the current observation alone."""
+    """Number of latest observations shown, with the turns between them; null for the whole episode. 1 shows only the
+    current observation."""
     instructions: bool = True
-    """Put the environment's instructions in front, as a system message."""
+    """Prepend the environment's instructions as a system message."""
     shots: tuple[tuple[str, ...], ...] = ()
-    """Solved episodes shown behind the instructions, each as observation and answer in turn; in a recipe also the path
-    of a file of trajectories, whose episodes are all shown."""
+    """Solved episodes shown after the instructions, each as alternating observations and answers; in a recipe also the
+    path of a file of trajectories, with all its episodes shown."""
     thoughts: bool = True
-    """Show thoughts. Without them, turns are worded as their action alone."""
+    """Show thoughts. Otherwise turns consist only of their action."""
     train_thoughts: bool = True
-    """Give thoughts loss, where they are shown. Without, a turn is learned from its action on, label included. Whatever
-    the setting, there is no loss on reasoning such as `<think>...</think>` and on what follows the action."""
+    """Apply the loss to thoughts, if they are shown. Otherwise a turn has loss from its action on, label included.
+    Reasoning such as `<think>...</think>` and text after the action never have loss."""
     train_unparsed: bool = False
-    """Give answers in which no action was found loss, as a whole. Without, they stay in the context."""
+    """Apply the loss to whole answers in which no action was found. Otherwise they only stay in the context."""
 
     @field_validator("shots")
     @classmethod
@@ -59,9 +59,9 @@ class ChatFormat(BaseModel):
         return shots
 
     def shot(self, trajectory: Trajectory) -> tuple[str, ...]:
-        """Return an episode as an entry of `shots`: what the agent saw and answered, worded as in this format.
+        """Return an episode as an entry of `shots`: what the agent saw and answered, in this format.
 
-        Of an answer, thought and action are shown; not reasoning, and not what was made up after the action.
+        Of an answer, thought and action are shown, but not reasoning or text made up after the action.
         """
         shown: list[str] = []
         for state, step in enumerate(trajectory.steps):
@@ -70,18 +70,18 @@ class ChatFormat(BaseModel):
         return tuple(shown)
 
     def conversation(self, instructions: str, initial: Observation, steps: Sequence[Step]) -> Conversation:
-        """Return the prompt for the state behind some steps; it ends with a user's message.
+        """Return the prompt for the state after some steps; it ends with a user message.
 
         Args:
             instructions: the environment's instructions.
             initial: the first observation.
-            steps: what happened since, in order.
+            steps: the steps so far, in order.
         """
         weights = [0.0] * len(steps)
         return self._head(instructions) + self._turns(initial, steps, weights, self._first_shown(len(steps)))
 
     def parse(self, text: str, observation: Observation) -> Answer:
-        """Read thought and action from an answer, whatever text it is.
+        """Parse thought and action from an answer, which may be any text.
 
         Args:
             text: the answer, without its stop token.
@@ -90,7 +90,7 @@ class ChatFormat(BaseModel):
         return _parsed(text, observation, self.style == "react")
 
     def answer(self, action: str, thought: str = "") -> str:
-        """Return an action worded as an answer. A thought is left out where the format has none, or if it is blank."""
+        """Return an action as an answer. A thought is left out if the format has none, or if it is blank."""
         if self.style == "action":
             return action
         shown = f"Thought: {thought.strip()}\n" if self.thoughts and thought.strip() else ""
@@ -99,19 +99,19 @@ class ChatFormat(BaseModel):
     def examples(
         self, trajectory: Trajectory, weights: Sequence[float], instructions: str, source: str
     ) -> list[Example]:
-        """Make training examples of a trajectory.
+        """Create training examples from a trajectory.
 
-        With the whole episode as history there is one example; what comes behind the last weighted turn can't
-        matter and is left out. With a shorter history there is one example for each weighted turn, showing what the
-        agent would be shown there. Where observations were left out of prompts because the model's window was full
-        (`Response.dropped`), they are left out here too: there is one example for each beginning. Turns without weight
+        With the whole episode as history there is one example; anything after the last weighted turn has no effect and
+        is left out. With a shorter history there is one example for each weighted turn, showing what the agent would be
+        shown there. If observations were dropped from prompts because the model's context window was full
+        (`Response.dropped`), they are dropped here too: there is one example for each beginning. Turns without weight
         stay in the context, and so do answers in which no action was found (see `train_unparsed`).
 
         Args:
             trajectory: what to learn from.
             weights: loss weight of each step's turn, one for each step.
             instructions: the environment's instructions.
-            source: why it is learnt; becomes part of the examples' ids.
+            source: why it is learned; becomes part of the examples' ids.
 
         Raises:
             ValueError: there isn't one weight for each step.
@@ -139,7 +139,7 @@ class ChatFormat(BaseModel):
         turns = self._turns(trajectory.initial, trajectory.steps[: last + 1], shown, first)
         return Example(
             id=f"{trajectory.id}#{source}@{states[0]}",
-            messages=self._head(instructions) + turns[:-1],  # the observation behind the last turn isn't known yet
+            messages=self._head(instructions) + turns[:-1],  # the observation after the last turn isn't known yet
             task=trajectory.task.id,
             source=source,
             trajectory=trajectory.id,
@@ -148,8 +148,8 @@ class ChatFormat(BaseModel):
 
     def _head(self, instructions: str) -> Conversation:
         parts = [instructions] if self.instructions and instructions.strip() else []
-        # In words, not as turns of this conversation: it is plain where an example ends and the episode begins, and
-        # a window that is full drops the episode's turns, never the examples.
+        # As text, not as turns of this conversation: it is clear where an example ends and the episode begins, and a
+        # full window drops the episode's turns, never the examples.
         for number, shot in enumerate(self.shots, 1):
             turns = zip(shot[::2], shot[1::2], strict=True)
             lines = "\n\n".join(f"Observation:\n{seen}\n\nAnswer:\n{said}" for seen, said in turns)
@@ -199,9 +199,9 @@ class ChatFormat(BaseModel):
         return self.train_unparsed or step.response is None or step.response.parsed
 
     def _read(self, step: Step, seen: Observation) -> Answer | None:
-        """Return where an answer says the action that was taken; None if there is no answer, or it says another one.
+        """Return the position of the executed action in an answer; None if there is none, or it has another action.
 
-        So it does where it was read by other rules: in another style, or by another program.
+        An answer parsed by other rules (another style, another program) may have another action.
         """
         response = step.response
         if response is None:
@@ -212,12 +212,12 @@ class ChatFormat(BaseModel):
         return answer if answer.parsed and same(answer.action, step.action) else None
 
     def _worded(self, step: Step, answer: Answer | None) -> str:
-        """Return a turn in this format's own words."""
+        """Return a turn rewritten in this format."""
         if answer is not None and not answer.parsed:
             return answer.action
         thought = answer.thought if answer else step.response.thought if step.response else ""
         worded = self.answer(step.action, thought)
-        # A thought in which another action would be found is left out.
+        # A thought that would be parsed as another action is left out.
         read = self.parse(worded, Observation(text=""))
         return worded if same(read.action, step.action) else self.answer(step.action)
 
@@ -228,6 +228,6 @@ def _parsed(text: str, observation: Observation, labelled: bool) -> Answer:
 
 
 def _dropped(trajectory: Trajectory, state: int) -> int:
-    """Return how many observations were left out of a state's prompt because the window was full."""
+    """Return how many observations were dropped from a state's prompt because the window was full."""
     response = trajectory.steps[state].response
     return response.dropped if response is not None else 0

@@ -1,7 +1,7 @@
-"""Reading an action from whatever a language model answers. Never raises: an answer without an action is data too.
+"""Parses actions from the answers of language models. Never raises: an answer without an action is data too.
 
-An action is read where it is certain: it is admissible, but for its spelling, or it has a label. Of several actions the
-first counts, since the others were made up without an observation in between. Time is linear in the answer's length.
+An action is accepted only if it is certain: it is admissible except for its spelling, or it has a label. Of several
+actions the first counts, since the others were made up without an observation in between. Runs in linear time.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ _FILLER = re.compile(
     "i|we|you|ll|d|m|will|would|should|shall|must|want|need|am|are|is|be|going|to|let|me|us|s|now|next|then|so|first"
     "|please|the|best|my|action|take|do|use|try|perform|execute|choose|and|ok|okay|therefore|thus"
 )
-"""What is said before an action by those who mean to take it."""
+"""Phrases that introduce an action."""
 _LABELS_TRIED = 8
-"""How many labels within lines are tried; more occur only where an answer loops."""
+"""Maximum number of labels within lines to try; more occur only in answers that loop."""
 _LONGEST_SENTENCE = 500
-"""Longest line in which an action is looked for among other words, in characters."""
+"""Longest line searched for an action among other words, in characters."""
 
 
 class Span(NamedTuple):
@@ -81,15 +81,15 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class Answer:
-    """What an answer says, and where.
+    """Parsed answer, with positions.
 
     Attributes:
-        action: the action; the whole answer where none was found.
-        thought: the thought before it, without label. Reasoning such as `<think>...</think>` is none.
+        action: the action; the whole answer if none was found.
+        thought: the thought before it, without label. Reasoning such as `<think>...</think>` isn't part of it.
         parsed: whether an action was found.
         action_span: the action with its label and the marks around it; to the end of the answer if only such follow.
-        thought_span: what stands before it, with its label; reasoning and observations made up before are no part.
-        reasoning: where there is reasoning, marks included. No action is read from it.
+        thought_span: the thought with its label, without reasoning and observations made up before it.
+        reasoning: spans of reasoning, marks included. No action is parsed from it.
     """
 
     action: str
@@ -101,24 +101,24 @@ class Answer:
 
 
 class _Found(NamedTuple):
-    """An action, and where it was read from, label included."""
+    """An action and its position, label included."""
 
     action: str
     start: int
     end: int
     thought: str | None = None
-    """The thought that was told with it, rather than before it."""
+    """The thought given with it rather than before it."""
 
 
 def parse_answer(text: str, observation: Observation, *, labelled: bool) -> Answer:
-    """Read thought and action from an answer.
+    """Parse thought and action from an answer.
 
-    Code fences, quotes and spaces inside brackets are dropped; an action that is admissible but for its spelling gets
-    its admissible spelling.
+    Code fences, quotes and spaces inside brackets are dropped; an action that is admissible except for its spelling
+    gets its admissible spelling.
 
     Args:
         text: the answer, without its stop token.
-        observation: the state it answers, with the admissible actions where they are known.
+        observation: the state it answers, with the admissible actions if known.
         labelled: whether an answer should have the label `Action:`. One without it then counts only if it is
             an admissible action.
     """
@@ -128,7 +128,7 @@ def parse_answer(text: str, observation: Observation, *, labelled: bool) -> Answ
     blocks = reasoning(whole)
     spans = tuple(Span(block.start, block.end) for block in blocks)
     reader = _Reader(without(text, blocks), without(whole, blocks), observation)
-    # What was begun before reasoning that never ended may be anything.
+    # Text before reasoning that never ends may be anything.
     found = reader.find(labelled or any(not block.closed for block in blocks))
     if found is None:
         return Answer(text, parsed=False, reasoning=spans)
@@ -148,7 +148,7 @@ def parse_answer(text: str, observation: Observation, *, labelled: bool) -> Answ
 
 def _turn_start(text: str, labels: list[re.Match[str]], blocks: list[Block], end: int) -> int:
     """Return where a turn starts: after reasoning, and after an observation that was made up before it."""
-    # What is marked as a thought is the turn's, unless another is labelled as one.
+    # Text marked as a thought is the turn's thought, unless another is labelled as one.
     thought = max((label.start() for label in labels if label.start() < end and _kind(label) == "thought"), default=0)
     before_it = (block.end for block in blocks if block.end <= (thought if block.thought else end))
     start = max(before_it, default=0)
@@ -171,7 +171,7 @@ def _kind(label: re.Match[str]) -> str:
 
 
 def _is_clear(label: re.Match[str]) -> bool:
-    """Tell whether a label is one beyond doubt: with a colon, as a heading, in bold or as a tag."""
+    """Return whether a label is unambiguous: with a colon, as a heading, in bold or as a tag."""
     marked = label["alone"] is not None and (
         "#" in label["before"] or ("**" in label["before"] and "**" in label["alone"])
     )
@@ -183,7 +183,7 @@ class _Reader:
 
     Args:
         text: the answer without reasoning.
-        simple: the same, as `plain` writes it; all looking for is done in it.
+        simple: the same, as normalised by `plain`; all searches use it.
         observation: the state it answers.
     """
 
@@ -206,7 +206,7 @@ class _Reader:
         marks = _MARKS.match(self.simple)
         return None if labelled or not marks or self._is_structure(marks.end()) else self._worded(*first)
 
-    # Each way of telling an action yields it, or None where what it found isn't certain and no other way may be tried.
+    # Each strategy yields an action, or None if its match isn't certain and no other strategy may be tried.
 
     def _object(self) -> Iterator[_Found | None]:
         """Read the first JSON object, if it comes before the first label."""
@@ -218,7 +218,7 @@ class _Reader:
                 yield said[0]
 
     def _json(self, start: int) -> tuple[_Found | None, int] | None:
-        """Return the action of the JSON object that starts at a place, and where the object ends."""
+        """Return the action of the JSON object that starts at a position, and the end of the object."""
         try:
             said, end = json.JSONDecoder(object_pairs_hook=_unique, strict=False).raw_decode(self.text, start)
         except (ValueError, RecursionError):
@@ -231,7 +231,7 @@ class _Reader:
         if action is None:
             return None, end
         thought = thoughts[0] if thoughts and isinstance(thoughts[0], str) else None
-        # A thought that is told first is no part of the action. Where it is told later, the object is one piece.
+        # A thought that comes first isn't part of the action. If it comes later, the object is one piece.
         thinks, acts = (key.search(self.text, start, end) for key in (_THOUGHT_KEY, _ACTION_KEY))
         first = acts.start() if thinks and acts and thinks.start() < acts.start() else start
         return _Found(action, first, end, thought), end
@@ -266,7 +266,7 @@ class _Reader:
         return next((each[0] for each in found if each), None)
 
     def _behind_a_label(self) -> Iterator[_Found | None]:
-        """Read what is behind the first label that has something behind it."""
+        """Read the text after the first label that has text after it."""
         for number, label in enumerate(self.labels):
             following = self.labels[number + 1] if number + 1 < len(self.labels) else None
             end = following.start() if following else len(self.simple)
@@ -295,7 +295,7 @@ class _Reader:
         return _Found(action, line[0], given[1]) if action and given else None
 
     def _within_a_line(self) -> Iterator[_Found]:
-        """Read what is behind a label that follows other words; of several, only what is admissible."""
+        """Read the text after a label that follows other words; of several, only an admissible one."""
         labels = list(islice(_WITHIN_LINE.finditer(self.simple), _LABELS_TRIED))
         worded: list[_Found] = []
         for label in labels:
@@ -318,7 +318,7 @@ class _Reader:
             yield found
 
     def _read(self, start: int, end: int) -> _Found | None:
-        """Return the action behind a label, if it is certain by itself."""
+        """Return the action after a label, if it is certain by itself."""
         if self.simple.startswith("{", start) and (said := self._json(start)):
             return said[0]
         return self._admissible(start, end) or self._in_a_sentence(start, end)
@@ -345,7 +345,7 @@ class _Reader:
             yield start, self.simple.index("]", start, end) + 1
 
     def _in_a_sentence(self, start: int, end: int) -> _Found | None:
-        """Return the one action in a line that says nothing else, as `I will click[buy now]` does."""
+        """Return the action in a line that contains nothing else, such as `I will click[buy now]`."""
         line = self.simple[start:end]
         if len(line) > _LONGEST_SENTENCE:
             return None
@@ -360,11 +360,11 @@ class _Reader:
         return _Found(tidy(self.text[start:end]), start, end)
 
     def _is_structure(self, start: int) -> bool:
-        """Tell whether a line begins a piece of JSON or markup that couldn't be read, rather than an action."""
+        """Return whether a line begins JSON or markup that couldn't be parsed, rather than an action."""
         return _STRUCTURE.match(self.simple, start) is not None
 
     def _lines(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """Yield the lines that say something, without quotes and marks around them."""
+        """Yield the non-empty lines, without quotes and marks around them."""
         for line in _LINE.finditer(self.simple, start, end):
             first, last = self._trimmed(line.start(), line.end())
             if first < last and not (
@@ -400,7 +400,7 @@ class _Reader:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Build an object; one that says something twice says nothing for certain."""
+    """Build an object; reject duplicate keys, which are ambiguous."""
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("a key occurs twice")

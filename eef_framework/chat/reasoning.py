@@ -1,4 +1,4 @@
-"""Where an answer holds reasoning: `<think>...</think>`, and what other models write in its place."""
+"""Finds reasoning in an answer: `<think>...</think>` and its equivalents for other models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FINAL = (
     r"<\|channel\|>\s{0,5}final[^<\n]{0,200}<\|message\|>"
 )
 _MARK = re.compile(
-    r"(?=[<\[◁a])(?:"  # most places are none, and needn't be tried further
+    r"(?=[<\[◁a])(?:"  # most positions don't match and need no further checks
     rf"(?P<final>{_FINAL})"
     r"|(?P<channel>(?:<\|start\|>\s{0,5}assistant\s{0,5})?<\|channel\|>\s{0,5}(?:analysis|commentary))"
     r"|<(?P<details>details)\s[^<>\n]{0,100}\breasoning\b[^<>\n]{0,100}>|<(?P<details_end>/details)>"
@@ -38,7 +38,7 @@ class Block(NamedTuple):
     end: int
     closed: bool = True
     thought: bool = False
-    """Whether it is marked as a thought, and so is the turn's thought."""
+    """Whether it is marked as a thought, which makes it the turn's thought."""
 
 
 class _Mark(NamedTuple):
@@ -47,7 +47,7 @@ class _Mark(NamedTuple):
 
 
 def is_reasoning_mark(token: str) -> bool:
-    """Tell whether a special token begins or ends reasoning, so that an answer can't be read without it."""
+    """Return whether a special token begins or ends reasoning, so that an answer can't be parsed without it."""
     found = _MARK.fullmatch(token)
     return token in ("<|channel|>", "<|message|>") or (found is not None and _meaning(found) is not None)
 
@@ -55,8 +55,8 @@ def is_reasoning_mark(token: str) -> bool:
 def reasoning(text: str) -> list[Block]:
     """Find reasoning in an answer, in order.
 
-    A mark that ends reasoning which was never begun (many templates begin it in the prompt) makes all before it
-    reasoning. What is begun and never ended is reasoning to the end.
+    If an end mark has no begin mark (many templates put it in the prompt), everything before it is reasoning. Reasoning
+    without an end mark extends to the end.
 
     Args:
         text: the answer, as `chat.spelling.plain` writes it.
@@ -83,7 +83,7 @@ def reasoning(text: str) -> list[Block]:
 
 
 def without(text: str, blocks: list[Block]) -> str:
-    """Return a text of the same length with a line end in place of each block."""
+    """Return a text of the same length, with each block replaced by spaces and a line end."""
     parts: list[str] = []
     done = 0
     for block in blocks:
@@ -93,7 +93,7 @@ def without(text: str, blocks: list[Block]) -> str:
 
 
 def _meaning(found: re.Match[str]) -> _Mark | None:
-    """Return what a mark begins or ends; None for a special token of another meaning."""
+    """Return what a mark begins or ends; None for a special token with another meaning."""
     if found["final"] or found["channel"]:
         return _Mark("channel", opens=not found["final"])
     if found["gemma"] or found["gemma_end"]:

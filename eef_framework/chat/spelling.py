@@ -1,4 +1,4 @@
-"""Whether a text is an admissible action, but for its spelling: case, spaces, width of signs, invisible characters."""
+"""Matches texts with admissible actions except for spelling: case, spaces, width of signs, invisible characters."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _EDGES = "".join(map(chr, (*_INVISIBLE, *_CONTROL, *_SPACES))) + " \t\n"
 
 
 def plain(text: str) -> str:
-    r"""Return a text of the same length in which signs that mean the same are the same.
+    r"""Return a text of the same length in which equivalent characters are equal.
 
     Full-width letters and signs become ASCII, invisible and control characters and all kinds of spaces a space, all
-    line ends `\n`. Whatever is found in it is found at the same place in the text itself.
+    line ends `\n`. Positions in it are the same as in the text.
     """
     return text.translate(_PLAIN)
 
@@ -33,7 +33,7 @@ def plain(text: str) -> str:
 def admissible(text: str, observation: Observation) -> tuple[str, int] | None:
     """Return the admissible spelling of an action, and how many characters of the text it takes.
 
-    None where the text isn't known to be admissible, or could be several admissible actions.
+    None if the text isn't known to be admissible, or could be several admissible actions.
     """
     actions = observation.actions or ()
     if text in actions:
@@ -47,7 +47,7 @@ def admissible(text: str, observation: Observation) -> tuple[str, int] | None:
 
 
 def same(one: str, other: str) -> bool:
-    """Tell whether two texts are the same action, but for their spelling."""
+    """Return whether two texts are the same action except for their spelling."""
     return one == other or _new_key(one) == _new_key(other)
 
 
@@ -86,7 +86,7 @@ def _free(text: str, form: FreeText) -> tuple[str, int] | None:
 
 
 def _closing(text: str, start: int, opening: str, closing: str) -> int:
-    """Return where the bracket opened before `start` is closed; -1 if it isn't.
+    """Return the position where the bracket opened before `start` is closed; -1 if it isn't.
 
     Brackets that pair tell where the part ends, and what follows isn't part of it; of others the last one counts.
     """

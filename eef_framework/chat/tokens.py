@@ -1,9 +1,9 @@
-"""The one place that turns a conversation into tokens and a loss mask, for acting and training alike.
+"""Turns a conversation into tokens and a loss mask, for both acting and training.
 
 A conversation's tokens are joined from pieces: what the template writes up to an assistant's turn, the turn, what it
-writes up to the next one, and so on. A turn's tokens are those that were sampled, where they are known; so what a model
-is trained on is what it was shown and what it answered, token by token. Which tokens are a turn's is known by
-construction, and nothing is searched for in a finished text.
+writes up to the next one, and so on. A turn's tokens are the sampled ones, if known; so a model is trained on exactly
+what it was shown and what it answered, token by token. Which tokens belong to a turn is known by construction, without
+searching in a finished text.
 """
 
 from __future__ import annotations
@@ -33,30 +33,30 @@ class Encoded(NamedTuple):
 
 
 class Prompt(NamedTuple):
-    """A conversation that is to be answered."""
+    """A conversation to be answered."""
 
     text: str
-    """As the template writes it."""
+    """The text that the template renders."""
     ids: tuple[int, ...]
-    """As the model is shown it: sampled tokens stand for their turns."""
+    """The model's input: turns are represented by their sampled tokens."""
     turns: tuple[tuple[int, int], ...]
-    """Where in the tokens each assistant's turn starts and ends."""
+    """Start and end of each assistant turn in the tokens."""
 
 
 class ChatTokenizer:
     """A tokenizer together with its chat template.
 
     Args:
-        tokenizer: a tokenizer of transformers that has a chat template.
+        tokenizer: a transformers tokenizer with a chat template.
 
     Attributes:
         tokenizer: the same.
         fingerprint: identifies the vocabulary: under equal fingerprints, equal token ids mean the same.
-        stop_ids: what the template ends an assistant's turn with, usually one token.
+        stop_ids: tokens that the template ends an assistant turn with, usually one.
         end_ids: each of these tokens, when sampled, ends a turn.
 
     Raises:
-        ConfigError: there is no chat template, or it ends assistants' turns without a special token.
+        ConfigError: the chat template is missing, or doesn't end assistant turns with a special token.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -74,7 +74,7 @@ class ChatTokenizer:
         self._prompt = lru_cache(maxsize=1024)(self._new_prompt)
 
     def prompt(self, conversation: Conversation) -> Prompt:
-        """Return what a model is shown before it answers a conversation's last message.
+        """Return the model's input for answering a conversation's last message.
 
         Raises:
             ConfigError: the template rewrites earlier messages as the conversation goes on.
@@ -88,9 +88,9 @@ class ChatTokenizer:
     def encode(self, messages: Conversation) -> Encoded:
         """Return tokens and loss weights of a conversation that ends with an assistant's turn.
 
-        A turn's weight holds for its tokens, stop token included, but not for those of its silent start and end; a
-        token that is partly silent has loss. What the template writes in front of a turn has no weight; nor has a stop
-        token that has to be filled in after an earlier turn that was cut off.
+        A turn's weight applies to its tokens, stop token included, but not to those of its unweighted start and end; a
+        partly unweighted token has loss. Text that the template puts before a turn has no weight; nor has a stop token
+        that is added after an earlier turn that was cut off.
 
         Raises:
             ConfigError: the template rewrites earlier messages, or the turn that is to be trained.
@@ -108,7 +108,7 @@ class ChatTokenizer:
         return Encoded(ids, weights)
 
     def drifts(self, messages: Conversation, ids: Sequence[int]) -> bool:
-        """Tell whether a conversation's tokens differ from those of the template's text as a whole.
+        """Return whether a conversation's tokens differ from those of the template's complete text.
 
         Args:
             messages: a conversation that ends with an assistant's turn.
@@ -118,13 +118,13 @@ class ChatTokenizer:
         return list(ids) != whole[: len(ids)]
 
     def answer_ids(self, text: str) -> list[int]:
-        """Return the tokens of an answer as they stand behind a prompt, without the stop token."""
+        """Return the tokens of an answer as they follow a prompt, without the stop token."""
         return self._continued(self._opening, self._lead + self.harmless(text))
 
     def harmless(self, text: str) -> str:
-        """Return a text in which no special token is spelt: a space is put behind its first character.
+        """Return a text without special tokens: a space is inserted after their first character.
 
-        Otherwise what a page or an expert writes, such as `<|im_end|>`, would end a turn or begin another one.
+        Otherwise text from a page or an expert, such as `<|im_end|>`, would end a turn or begin another one.
         """
         return self._control.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
 
@@ -136,9 +136,10 @@ class ChatTokenizer:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def text(self, ids: Sequence[int]) -> str:
-        """Return what a turn's tokens say, without stop token and other special tokens.
+        """Decode a turn's tokens, without stop token and other special tokens.
 
-        Special tokens that mark reasoning stay: without them an answer couldn't be told from the reasoning before it.
+        Special tokens that mark reasoning are kept: without them an answer couldn't be separated from the reasoning
+        before it.
         """
         shown = [token for token in ids if token not in self._left_out]
         return self._decoded(shown).removeprefix(self._lead)
@@ -192,7 +193,7 @@ class ChatTokenizer:
         start = _tokens_within(read, turn, place(message.silent)) if message.silent else 0
         if not message.silent_end:
             return start, len(turn)
-        # The token with the last character that is learned is the one after those without it.
+        # The token with the last learned character is the one after those without it.
         end = _tokens_within(read, turn, place(len(message.content) - message.silent_end) - 1) + 1
         return start, max(start, min(end, len(turn)))
 
@@ -201,7 +202,7 @@ class ChatTokenizer:
         return message.token_ids if message.tokenizer == self.fingerprint else None
 
     def _behind(self, earlier: str, text: str) -> tuple[str, str]:
-        """Split what follows an earlier prompt into the turn that answers it and what comes behind its stop token."""
+        """Split the text after an earlier prompt into the turn that answers it and the text after its stop token."""
         turn, stop, rest = text[len(earlier) :].partition(self._stop)
         if not (text.startswith(earlier) and stop):
             raise ConfigError(
@@ -215,7 +216,7 @@ class ChatTokenizer:
         return turn, rest
 
     def _frame(self) -> tuple[str, str]:
-        """Find what the template writes in front of an answer, behind the prompt, and what it ends the answer with."""
+        """Find what the template writes between the prompt and an answer, and what it ends the answer with."""
         asked = Message(role="user", content=_MARK)
         full = self._render((asked, Message(role="assistant", content=_MARK)), prompt=False)
         lead, mark, tail = full.removeprefix(self._opening).partition(_MARK)
@@ -245,7 +246,7 @@ class ChatTokenizer:
         messages = [{"role": "system", "content": "SYSTEM"}, {"role": "user", "content": _MARK}]
         try:
             return "SYSTEM" not in self._template(messages, prompt=True)
-        except Exception:  # templates refuse by raising whatever they like
+        except Exception:  # templates reject by raising any exception
             return True
 
     def _render(self, messages: Conversation, *, prompt: bool) -> str:
@@ -256,7 +257,7 @@ class ChatTokenizer:
             plain[0]["content"] = f"{instructions}\n\n{plain[0]['content']}"
         try:
             return self._template(plain, prompt=prompt)
-        except Exception as cause:  # templates are programs and raise whatever they like
+        except Exception as cause:  # templates are programs and may raise any exception
             raise ConfigError(
                 f"the chat template failed: {type(cause).__name__}: {cause}", _OTHER_TEMPLATE, code="template-failed"
             ) from cause
@@ -266,7 +267,7 @@ class ChatTokenizer:
         return str(text)
 
     def _continued(self, before: str, text: str) -> list[int]:
-        """Return a text's tokens as they are behind another text, where the other's tokens don't change by it."""
+        """Return a text's tokens after another text, if they don't change the other text's tokens."""
         if not text:
             return []
         first, both = self.tokens(before), self.tokens(before + text)
@@ -274,7 +275,7 @@ class ChatTokenizer:
 
 
 def _tokens_within(read: Callable[[Sequence[int]], str], turn: Sequence[int], length: int) -> int:
-    """Return how many of the first tokens say no more than so many characters."""
+    """Return the number of leading tokens that decode to at most the given number of characters."""
     longer = bisect_left(range(1, len(turn) + 1), True, key=lambda count: len(read(turn[:count])) > length)
     # A character that is cut in its middle may take more characters than when it is complete.
     near = range(longer, min(longer + _TOKENS_PER_CHARACTER, len(turn)) + 1)
@@ -282,9 +283,9 @@ def _tokens_within(read: Callable[[Sequence[int]], str], turn: Sequence[int], le
 
 
 def _backend(tokenizer: Any) -> Any | None:
-    """Return what a tokenizer in Rust does its work with, set to leave texts whole; None for others.
+    """Return the Rust tokenizer, with truncation and padding disabled; None for other tokenizers.
 
-    It is asked for every turn, and the way through its wrapper takes twice as long.
+    It is called for every turn, and going through its wrapper takes twice as long.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None) if tokenizer.is_fast else None
     if backend is not None:

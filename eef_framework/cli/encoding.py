@@ -41,12 +41,12 @@ def use_any_terminal() -> None:
     for stream in (sys.stdout, sys.stderr):
         encoding = str(getattr(stream, "encoding", "")).lower().replace("-", "")
         if encoding not in ("", "none") and hasattr(stream, "reconfigure"):
-            # Names of files may hold bytes that are no text: even UTF-8 can't encode these.
+            # File names may contain bytes that aren't text: even UTF-8 can't encode these.
             stream.reconfigure(errors="backslashreplace" if encoding == "utf8" else "eef-similar")
 
 
 def _similar(error: UnicodeError) -> tuple[str, int]:
-    """Return what to print in place of the characters that an encoding lacks, and where to go on."""
+    """Return a replacement for the characters that an encoding lacks, and the position to continue from."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     characters = error.object[error.start : error.end]

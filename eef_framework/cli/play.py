@@ -77,7 +77,7 @@ class _Game:
         self.began = time.monotonic()
 
     def play(self) -> Trajectory:
-        """Take lines until the person leaves, and return the episode; one without steps where it is given up."""
+        """Read lines until the person leaves, and return the episode; without steps if it is abandoned."""
         show = self.terminal
         show.start(self.task, self.environment.instructions)
         show.state(self.session)

@@ -16,7 +16,7 @@ def evaluation_of(name: str, trajectories: Sequence[Trajectory], rule: SuccessRu
     Args:
         name: the actor, as it stands in the table (`eef-2`).
         trajectories: one episode a task. Those lost to a failure of the infrastructure are counted as `errors`, and
-            in the estimates as failures with reward 0: leaving them out would flatter whoever loses hard ones.
+            in the estimates as failures with reward 0: leaving them out would favour actors that lose hard ones.
         rule: what a success is.
         split: where the tasks come from.
     """

@@ -31,7 +31,7 @@ class RunResults:
         metrics: rates, rewards, costs and comparisons; without rows as long as the run isn't finished.
 
     Raises:
-        StorageError: there is no run directory.
+        StorageError: the run directory doesn't exist.
         CorruptFile: its numbers or its configuration don't read.
     """
 

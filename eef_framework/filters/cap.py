@@ -1,4 +1,4 @@
-"""So that easy tasks don't crowd out hard ones."""
+"""Cap filter: keeps easy tasks from crowding out hard ones."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from eef_framework.records import Example
 
 
 class CapPerTask(Filter):
-    """Keep examples from at most so many trajectories of each task."""
+    """Keep examples from a limited number of trajectories per task."""
 
     name: ClassVar[str] = "cap-per-task"
 
     trajectories: int = Field(default=2, gt=0)
-    """How many trajectories of one task are learned from. A pair counts as its better one."""
+    """Maximum number of trajectories per task. A pair counts as its better one."""
 
     def apply(self, examples: Sequence[Example], seed: int) -> Sequence[Example]:
         """Keep all examples of the trajectories that were drawn, in their order."""

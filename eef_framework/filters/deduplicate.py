@@ -1,4 +1,4 @@
-"""The same thing once."""
+"""Deduplication filter."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Words = tuple[tuple[str, str, float], ...]
 
 
 class Deduplicate(Filter):
-    """Drop examples whose words and weights occurred before."""
+    """Drop examples with text and weights that occurred before."""
 
     name: ClassVar[str] = "deduplicate"
 

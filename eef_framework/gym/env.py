@@ -48,7 +48,7 @@ class EefEnv(gymnasium.Env[str, str]):
     takes a certain one. `info` has the keys
 
     * `task`: the task's id;
-    * `instructions`: what the agent is told once, and `instruction`: the goal in words; both may be empty;
+    * `instructions`: instructions for the agent, shown once, and `instruction`: the goal in words; both may be empty;
     * `admissible_actions`: the list of admissible actions, None where they aren't known;
     * `free_actions`: those with a part to be worded, such as `search[...]`;
     * `valid`: whether the action was understood;
@@ -58,13 +58,13 @@ class EefEnv(gymnasium.Env[str, str]):
 
     Args:
         environment: an environment, which stays open, or the name of a registered one.
-        split: whose tasks are played.
+        split: the split to play tasks from.
         render_mode: `ansi` lets `render()` return the latest observation.
         registry: where the environment is found by name; the installed plugins by default.
         settings: of the environment, where it is given by name.
 
     Raises:
-        ConfigError: there is no such environment, split or setting.
+        ConfigError: the environment, split or setting doesn't exist.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 1}  # type: ignore[misc]
@@ -106,7 +106,7 @@ class EefEnv(gymnasium.Env[str, str]):
         """Carry out an action.
 
         Raises:
-            gymnasium.error.ResetNeeded: there is no episode yet.
+            gymnasium.error.ResetNeeded: no episode was started.
             EnvironmentFailure: the episode is over.
         """
         if self.session is None:

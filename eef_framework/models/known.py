@@ -1,4 +1,4 @@
-"""The models that can be had without a hub."""
+"""Models available without a hub."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_progress_bars() -> Iterator[None]:
-    """Keep transformers from drawing progress bars: whoever calls this framework draws their own."""
+    """Keep transformers from drawing progress bars: callers of this framework draw their own."""
     from transformers.utils import logging
 
     drawn = logging.is_progress_bar_enabled()

@@ -1,4 +1,4 @@
-"""Which distribution brings a name that isn't there: for the advice in an error, nothing else."""
+"""Finds the distribution that provides a missing name, for the fix in an error message."""
 
 from __future__ import annotations
 

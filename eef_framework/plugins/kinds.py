@@ -1,4 +1,4 @@
-"""The kinds of parts that plugins bring."""
+"""The kinds of components that plugins provide."""
 
 from __future__ import annotations
 

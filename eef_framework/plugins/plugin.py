@@ -55,7 +55,7 @@ class Plugin:
         """Let a module (or any object with hook implementations) register its parts.
 
         Raises:
-            PluginError: what it registers isn't what it says.
+            PluginError: it registers something of the wrong kind.
             pluggy.PluginValidationError: a hook doesn't exist, or takes other arguments.
         """
         # One manager for each plugin: pluggy stops at the first plugin that raises, and the others have to go on.
@@ -96,7 +96,7 @@ class Plugin:
         """Add a component.
 
         Raises:
-            PluginError: it is no such component, can't be built, has no name, or another one's.
+            PluginError: it isn't such a component, can't be built, has no name, or has the name of another one.
         """
         base = KINDS[kind]
         if not (isinstance(cls, type) and issubclass(cls, base)):

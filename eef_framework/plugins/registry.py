@@ -1,4 +1,4 @@
-"""Names, and the classes and recipes behind them."""
+"""Registry: maps names to classes and recipes."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Registry:
         return sorted(name for plugin in self._usable for each, name in plugin.components if each == kind)
 
     def get(self, kind: Kind, name: str) -> type[Component]:
-        """Return the class behind a name.
+        """Return the class registered under a name.
 
         Args:
             kind: what it should be.
@@ -133,7 +133,7 @@ class Registry:
         """Return the file of a recipe.
 
         Raises:
-            UnknownName: there is none of this name.
+            UnknownName: no recipe has this name.
         """
         if name not in self.recipes:
             raise UnknownName.of("recipe", name, self.recipes, self._advice(name))
