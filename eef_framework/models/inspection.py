@@ -6,6 +6,7 @@ Git LFS), and they say it once the weights are wanted, which may be hours into a
 
 from __future__ import annotations
 
+import codecs
 import importlib.util
 import json
 import re
@@ -82,6 +83,21 @@ def check_model(path: Path, trust_remote_code: bool = False) -> None:
             code="no-tokenizer",
             path=str(path),
         )
+    if not _has_chat_template(path):
+        raise ConfigError(
+            f"the tokenizer of {str(path)!r} has no chat template",
+            "Choose an instruction-tuned model, or put a chat template (chat_template.jinja) into its folder.",
+            code="no-chat-template",
+            path=str(path),
+        )
+
+
+def _has_chat_template(path: Path) -> bool:
+    """Tell whether a model's folder has a chat template, as far as files show it."""
+    settings = path / "tokenizer_config.json"
+    config = read_json(settings) if settings.is_file() else {}
+    made_by_code = "auto_map" in config or (path / "tekken.json").is_file()  # or by a library of Mistral's
+    return bool(config.get("chat_template")) or made_by_code or any(path.glob("*chat_template*"))
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -92,7 +108,15 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         with storage(path, "reading"):
-            content = json.loads(path.read_text(encoding="utf-8-sig"))
+            data = path.read_bytes()
+        if data.startswith(codecs.BOM_UTF8):
+            raise ConfigError(
+                f"{str(path)!r} begins with a byte order mark, and transformers doesn't read such files",
+                "Save it as UTF-8 without one.",
+                code="model-byte-order-mark",
+                path=str(path),
+            )
+        content = json.loads(data)
         if not isinstance(content, dict):
             raise ValueError(f"an object was expected, not {type(content).__name__}")
     except ValueError as cause:

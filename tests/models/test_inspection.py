@@ -176,7 +176,9 @@ def test_an_encoder_with_a_head_for_text_is_refused(base, tmp_path):
 
     config = BertConfig(vocab_size=20, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
     BertLMHeadModel(config).save_pretrained(tmp_path)
-    shutil.copy(base / "tokenizer.json", tmp_path)
+    for files in (base.glob("*tokenizer*"), base.glob("*chat_template*")):
+        for file in files:
+            shutil.copy(file, tmp_path)
     assert found_when_loaded(tmp_path).code == "not-a-causal-model"
 
 
@@ -222,6 +224,23 @@ def test_a_missing_tokenizer_is_found(model):
     for path in model.glob("*token*"):
         path.unlink()
     assert found_before_a_run(model).code == "no-tokenizer"
+
+
+def test_a_model_without_a_chat_template_is_found(model):
+    settings = model / "tokenizer_config.json"
+    for path in model.glob("*chat_template*"):
+        path.unlink()
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), "chat_template": None}))
+    assert found_before_a_run(model).code == "no-chat-template"
+    (model / "chat_template.jinja").write_text("{{ messages }}")
+    check_model(model)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+def test_settings_with_a_byte_order_mark_are_found_as_transformers_reads_none(model, name):
+    (model / name).write_bytes(b"\xef\xbb\xbf" + (model / name).read_bytes())
+    found = found_before_a_run(model)
+    assert (found.code, found.details["path"]) == ("model-byte-order-mark", str(model / name))
 
 
 def test_a_tokenizer_that_cannot_be_read_is_found(model):
