@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from eef_framework.evaluation.wording import percent, plus_minus
+from eef_framework.evaluation.wording import percent, plural, plus_minus
 from eef_framework.records import Estimate
 from eef_framework.report.markup import Element, tag
 
@@ -74,7 +74,7 @@ def loss_chart(title: str, points: Sequence[tuple[float, float]], note: str = ""
     # Outliers of the first steps would press the rest of the curve flat: the mean of a group is what is drawn.
     low, high = min((y for _, y in shown), default=0.0), max((y for _, y in shown), default=1.0)
     low, high = (low, high) if high > low else (low - 0.5, low + 0.5)
-    svg = _canvas(f"{title}: training loss over {last:g} steps")
+    svg = _canvas(f"{title}: training loss over {plural(round(last), 'step')}")
     _vertical_axis(svg, [(k / 4, f"{low + (high - low) * k / 4:.3g}") for k in range(5)])
     path = " ".join(
         f"{LEFT + x / last * (WIDTH - LEFT - RIGHT):.1f},{_down((y - low) / (high - low)):.1f}" for x, y in shown

@@ -77,3 +77,9 @@ def test_a_loss_that_is_not_a_number_is_left_out():
 
 def test_a_share_is_drawn_as_a_length():
     assert float(_find(share_bar(0.25), "share").get("width")) == 50
+
+
+@pytest.mark.parametrize(("steps", "told"), [(1, "over 1 step"), (2, "over 2 steps")])
+def test_one_step_is_not_steps(steps, told):
+    chart = loss_chart("clone", [(float(steps), 0.5)])
+    assert next(each.get("aria-label") for each in chart.iter() if each.get("aria-label")).endswith(told)
