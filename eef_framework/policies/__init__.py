@@ -1,4 +1,4 @@
-"""Who answers: a model of transformers, run here, or one behind a server."""
+"""Policies: transformers models in this process, and models on a server."""
 
 from eef_framework.policies.chat_completions import OpenAIPolicy
 from eef_framework.policies.tiny import TinyModel

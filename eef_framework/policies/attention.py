@@ -1,8 +1,8 @@
-"""Attention in which several query heads share keys and values, without a copy of these for each head.
+"""Grouped-query attention without a copy of keys and values for each query head.
 
-Behind a cache and with a mask, transformers 5 copies the keys and values of all rows for every query head before
-torch's attention sees them. On a processor that takes longer than the attention itself, and torch needs no copies
-there. On a GPU its fast kernels do, so models stay as they are elsewhere.
+With a cache and a mask, transformers 5 copies the keys and values of all rows for every query head before calling
+torch's attention. On a CPU that takes longer than the attention itself, and torch doesn't need the copies there. On a
+GPU the fast kernels do, so models on other devices are left unchanged.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _NAME = "sdpa_without_copies"
 
 
 def without_copies(model: Any) -> Any:
-    """Return a model, set to attend without copies where it is on a processor and would make them.
+    """Return a model, set to attend without copies if it is on a CPU and would make them.
 
     Args:
         model: a causal language model of transformers.
@@ -44,7 +44,7 @@ def _attend(
     scaling: float | None = None,
     **others: Any,
 ) -> tuple[Any, None]:
-    """Return what each position attends to, `(rows, positions, heads, width)`, from keys and values of fewer heads."""
+    """Return the attention output, `(rows, positions, heads, width)`, from keys and values of fewer heads."""
     from torch.nn.functional import scaled_dot_product_attention
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 

@@ -1,4 +1,4 @@
-"""Collects what many coroutines ask at about the same time into batches."""
+"""Collects concurrent requests of many coroutines into batches."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Item = TypeVar("Item")
 
 
 class Batcher(Generic[Item]):
-    """Lets coroutines await work that is done for many of them at once, in a thread of its own.
+    """Lets coroutines await work that is done in batches, in a separate thread.
 
     Args:
-        work: does the work of a batch, in place.
-        split: cuts whatever is waiting into batches.
+        work: processes a batch, in place.
+        split: splits the waiting items into batches.
     """
 
     def __init__(self, work: Callable[[list[Item]], None], split: Callable[[list[Item]], list[list[Item]]]) -> None:
@@ -39,18 +39,18 @@ class Batcher(Generic[Item]):
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         if self._worker is None or self._worker.done() or self._worker.get_loop() is not loop:
-            self._waiting = []  # whatever another event loop left behind, nobody waits for
+            self._waiting = []  # items left by another event loop are no longer awaited
             self._worker = loop.create_task(self._serve())
         self._waiting.append((item, future))
         await future
 
     def close(self) -> None:
-        """End the thread, and wait for that: until then it holds what the work needs. May be called twice."""
+        """Stop the thread and wait for it: until then it holds the resources of the work. May be called twice."""
         self._closed = True
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     async def _serve(self) -> None:
-        """Work until nothing is waiting."""
+        """Process batches until nothing is waiting."""
         while self._waiting:
             await self._settle()
             waiting, self._waiting = self._waiting, []
@@ -59,7 +59,7 @@ class Batcher(Generic[Item]):
                 await self._run(batch, [futures[id(item)] for item in batch])
 
     async def _settle(self) -> None:
-        """Wait until every coroutine that can go on has done so, and no more work comes in by itself."""
+        """Wait until every coroutine that can continue has done so, and no more items arrive."""
         before = -1
         while before < len(self._waiting):
             before = len(self._waiting)

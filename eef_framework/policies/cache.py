@@ -1,4 +1,4 @@
-"""Keys and values of a batch, in memory that is reserved ahead, padded on the left."""
+"""KV cache of a batch in preallocated buffers, padded on the left."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache as once
 from typing import Any
 
 AHEAD = 32
-"""For how many more tokens memory is reserved whenever there isn't enough."""
+"""Number of further tokens to preallocate whenever the buffers are full."""
 
 
 def empty_cache(config: Any) -> Any:
@@ -19,18 +19,18 @@ def empty_cache(config: Any) -> Any:
     from transformers import DynamicCache
 
     cache = DynamicCache(config=config)
-    # Layers that see a window only, or keep something else than keys and values, stay what they are.
+    # Sliding-window layers, and layers that keep something other than keys and values, are left unchanged.
     cache.layers = [_reserving()() if is_plain(layer) else layer for layer in cache.layers]
     return cache
 
 
 def is_plain(layer: Any) -> bool:
-    """Tell whether a layer keeps the keys and values of all tokens."""
+    """Return whether a layer keeps the keys and values of all tokens."""
     return type(layer).__name__ in ("DynamicLayer", "ReservingLayer")
 
 
 def is_attention(layer: Any) -> bool:
-    """Tell whether a layer keeps keys and values of tokens, all or the latest, and nothing else, such as a state."""
+    """Return whether a layer keeps keys and values of tokens (all or the latest) and nothing else, such as a state."""
     from transformers.cache_utils import DynamicLayer
 
     return isinstance(layer, DynamicLayer) and "LinearAttention" not in type(layer).__name__
@@ -40,8 +40,8 @@ def merged(caches: Sequence[Any], masks: Sequence[Any], config: Any) -> tuple[An
     """Return one cache with the rows of several, and the mask of its positions.
 
     Args:
-        caches: of plain layers, at least one.
-        masks: which of their positions are real, `(rows, positions)` each.
+        caches: at least one, with plain layers.
+        masks: which of their positions are not padding, `(rows, positions)` each.
         config: the model's.
     """
     import torch
@@ -58,7 +58,7 @@ def merged(caches: Sequence[Any], masks: Sequence[Any], config: Any) -> tuple[An
 
 
 def _stacked(parts: Sequence[Any], width: int) -> Any:
-    """Join tensors `(rows, heads, positions, channels)` of several lengths, padded on the left, room on the right."""
+    """Join tensors `(rows, heads, positions, channels)` of several lengths, padded left, spare space right."""
     some = parts[0]
     whole = some.new_zeros(sum(map(len, parts)), some.shape[1], width + AHEAD, some.shape[3])
     row = 0
@@ -70,13 +70,13 @@ def _stacked(parts: Sequence[Any], width: int) -> Any:
 
 @once
 def _reserving() -> type[Any]:
-    """Return the class of layers with reserved memory. It exists once transformers is loaded."""
+    """Return the class of layers with preallocated buffers. It is created once transformers is loaded."""
     from transformers.cache_utils import DynamicLayer
 
     class ReservingLayer(DynamicLayer):  # type: ignore[misc]
         """Keys and values of one layer.
 
-        The one of transformers copies everything for every new token, which takes as long as the attention itself.
+        The implementation of transformers copies everything for every new token, which takes as long as the attention.
         """
 
         def update(self, key_states: Any, value_states: Any, *_: Any, **__: Any) -> tuple[Any, Any]:
@@ -96,18 +96,18 @@ def _reserving() -> type[Any]:
             return self.keys, self.values
 
         def hold(self, room: list[Any], length: int) -> None:
-            """Take over keys and values, of whose positions so many are in use and the others reserved."""
+            """Use preallocated buffers; the first `length` positions are in use."""
             self.lazy_initialization(*room)
             self._room = room
             self.keys, self.values = (each[:, :, :length] for each in room)
 
         def reset(self) -> None:
-            """Forget everything."""
+            """Reset the cache."""
             super().reset()
-            self._room = []  # the reserved memory would stay otherwise
+            self._room = []  # otherwise the buffers would be kept
 
         def batch_select_indices(self, indices: Any) -> None:
-            """Keep these rows, and what is reserved for them: the next token would have to copy them again."""
+            """Keep these rows with their free space: otherwise the next token would have to copy them again."""
             if self.is_initialized:
                 self.hold([room.index_select(0, indices) for room in self._room], self.keys.shape[2])
 

@@ -1,8 +1,8 @@
-"""What a model's forward pass can be relied on for: caching, padding, gaps. Found out by trying it.
+"""Capabilities of a model's forward pass: caching, padding, gaps. Determined by trying them.
 
 Architectures differ in what they do with padding and with a cache, and their code doesn't say so: a state-space model
-goes on from a state only one token at a time, some count positions by index, padding included, and some ignore a cache
-that they are given.
+continues from a state only one token at a time, some models count positions by index, padding included, and some ignore
+a given cache.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from typing import Any, NamedTuple
 from eef_framework.policies.cache import empty_cache, is_attention, is_plain
 
 _LENGTH, _GAP = 8, 4
-"""Tokens of the sequence that is tried, and of padding."""
+"""Number of tokens of the test sequence and of its padding."""
 _WINDOWS = ("sliding_window", "window_size", "attention_window_size", "attention_chunk_size")
-"""Settings of models whose attention reaches only so far back, which so short a sequence doesn't show."""
+"""Settings of models with limited attention span, which such a short sequence doesn't reveal."""
 
 
 class Capabilities(NamedTuple):
     """How a model may be run."""
 
     cache: str = "past_key_values"
-    """The argument that takes a cache; empty where the model has to see the whole sequence for every token."""
+    """The argument for the cache; empty if the model needs the whole sequence for every token."""
     padding: bool = True
     """Whether sequences of several lengths, padded on the left, may share a batch and a cache."""
     gaps: bool = True
-    """Whether padding may stand in the middle of a sequence, as behind a cached prefix."""
+    """Whether padding may be in the middle of a sequence, for example after a cached prefix."""
 
 
 def capabilities(model: Any) -> Capabilities:
-    """Try what a model can be relied on for.
+    """Determine the capabilities of a model by trying them.
 
     Args:
         model: a causal language model of transformers, in evaluation mode.
@@ -67,7 +67,7 @@ def _layers(model: Any) -> list[Any]:
 
 
 def _logits(model: Any, ids: Any, mask: Any) -> Any:
-    """Return the logits behind each position, `(1, positions, vocabulary)`, without a cache."""
+    """Return the logits after each position, `(1, positions, vocabulary)`, without a cache."""
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     return model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False).logits.float()
 
@@ -83,13 +83,13 @@ def _stepwise(model: Any, ids: Any, name: str) -> Any | None:
             positions = torch.arange(start, end, device=ids.device)[None]
             more = {"position_ids": positions, name: cache, "use_cache": True}
             found.append(model(input_ids=ids[:, start:end], **more).logits.float())
-    except Exception:  # whatever a model raises that is given a cache of another kind than its own
+    except Exception:  # a model may raise any exception for a cache of the wrong kind
         return None
     return torch.cat(found, 1)
 
 
 def _agree(wanted: Any, found: Any | None, precise: bool) -> bool:
-    """Tell whether logits are the same but for rounding, which is coarse unless the model computes precisely."""
+    """Return whether logits are equal except for rounding, which is coarse unless the model computes precisely."""
     if found is None:
         return False
     tolerance = 1e-3 if precise else 0.1

@@ -1,4 +1,4 @@
-"""Choosing tokens from logits, so that the choice depends on nothing but logits and seed."""
+"""Samples tokens from logits, depending only on logits and seed."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from eef_framework.seeds import derive
 
 
 class Draw(NamedTuple):
-    """What one choice depends on, beside the logits."""
+    """Inputs of one choice, in addition to the logits."""
 
     allowed: Allowed | None
     """The tokens that may be chosen; None for all."""
     temperature: float
     uniform: float
-    """Between 0 and 1, both excluded."""
+    """Random number between 0 and 1, both excluded."""
 
 
 class Pick(NamedTuple):
-    """A choice."""
+    """A chosen token."""
 
     token: int
     margin: float
-    """How far each logit may be off without changing the choice."""
+    """The choice is unchanged if no logit is off by more than this."""
     logprob: float
-    """Logarithm of the probability that the token had."""
+    """Log-probability of the token."""
 
 
 def uniform(seed: int, position: int) -> float:
@@ -38,13 +38,13 @@ def choose(logits: Any, draws: Sequence[Draw]) -> list[Pick]:
     """Choose a token from each row of logits.
 
     A short list of tokens is sampled by the inverse of its cumulative distribution. Over a whole vocabulary, the
-    bounds of that function's many rare tokens lie so close to one another that rounding would often change the
-    choice; there, the largest sum of a logit and a random number of its own is taken (Gumbel's distribution, arXiv
-    1611.00712), which follows the same distribution and is seldom close.
+    bounds of the many rare tokens are so close together that rounding would often change the choice; there, the largest
+    sum of a logit and an independent random number is taken (Gumbel-max, arXiv 1611.00712), which follows the same
+    distribution and is seldom close.
 
     Args:
         logits: `(rows, vocabulary)`.
-        draws: one for each row.
+        draws: one per row.
     """
     listed = [row for row, draw in enumerate(draws) if isinstance(draw.allowed, tuple)]
     masked = [row for row, draw in enumerate(draws) if not isinstance(draw.allowed, tuple)]
@@ -82,7 +82,7 @@ def _masked(logits: Any, draws: list[Draw]) -> Any:
 
 
 def _pick(scores: Any, tokens: Any, draws: list[Draw], sample: Callable[..., tuple[Any, Any]]) -> list[Pick]:
-    """Choose from scores `(rows, choices)`; `tokens` names the choices where they aren't the vocabulary's."""
+    """Choose from scores `(rows, choices)`; `tokens` lists the choices if they aren't the whole vocabulary."""
     import torch
 
     temperature = torch.tensor([[draw.temperature] for draw in draws], dtype=scores.dtype, device=scores.device)
@@ -100,7 +100,7 @@ def _pick(scores: Any, tokens: Any, draws: list[Draw], sample: Callable[..., tup
 
 
 def _likeliest(scaled: Any) -> tuple[Any, Any]:
-    """Choose the likeliest. Returns index and margin, both `(rows, 1)`."""
+    """Choose the most likely. Returns index and margin, both `(rows, 1)`."""
     best, index = scaled.topk(2, dim=1)
     return index[:, :1], (best[:, :1] - best[:, 1:]) / 2
 
@@ -132,11 +132,11 @@ def _perturbed(scaled: Any, draws: list[Draw]) -> tuple[Any, Any]:
 
 
 def _noise(draw: Draw, scaled: Any) -> Any:
-    """Return random numbers of Gumbel's distribution, one for each token of the vocabulary, `(vocabulary,)`."""
+    """Return Gumbel noise, one value per token of the vocabulary, `(vocabulary,)`."""
     import torch
 
     generator = torch.Generator(scaled.device).manual_seed(int(draw.uniform * 2**52))
-    # In double precision, where there is such a thing: in single, rare tokens would come too seldom.
+    # In double precision if available: in single precision, rare tokens would be chosen too seldom.
     precise = torch.float32 if scaled.device.type == "mps" else torch.float64
     uniforms = torch.rand(scaled.shape[1], generator=generator, device=scaled.device, dtype=precise)
     return -(-uniforms.log_()).log_().to(scaled.dtype)

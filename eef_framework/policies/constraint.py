@@ -1,4 +1,4 @@
-"""Which tokens may come next, so that an answer is an admissible action."""
+"""Constrained decoding: restricts the next tokens so that an answer is an admissible action."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ Allowed = tuple[int, ...] | Any
 
 
 class State(Protocol):
-    """A place within an answer."""
+    """A decoding state within an answer."""
 
     def allowed(self, left: int) -> Allowed:
-        """Return the tokens that may come next, when `left` more are wanted at most."""
+        """Return the tokens allowed next, with at most `left` more to come."""
 
     def after(self, token: int) -> State | None:
-        """Return the place behind a token, None where the answer ends."""
+        """Return the state after a token; None if the answer ends."""
 
 
 class Branch:
-    """A place in the tree of all admissible actions.
+    """A node in the trie of all admissible actions.
 
     Args:
-        children: what each token that may come next leads to.
+        children: the node that each allowed token leads to.
     """
 
     def __init__(self, children: dict[int, State | None]) -> None:
@@ -35,7 +35,7 @@ class Branch:
         self.tokens = tuple(sorted(children))
 
     def allowed(self, left: int) -> Allowed:
-        """Return the tokens that lead on. An action is finished however long it is."""
+        """Return the tokens of the children. An action is completed regardless of its length."""
         return self.tokens
 
     def after(self, token: int) -> State | None:
@@ -44,12 +44,12 @@ class Branch:
 
 
 class Free:
-    """A place within the part of an action that the agent words itself.
+    """A state within the free-text part of an action.
 
     Args:
         first: mask of the tokens it may start with.
         further: mask of the tokens that may follow them: the same, blank ones, and the one that closes the part.
-        closing: what has to follow the part, stop token included.
+        closing: the tokens that must follow the part, stop token included.
         started: whether the part has a token already.
     """
 
@@ -57,7 +57,7 @@ class Free:
         self.first, self.further, self.closing, self.started = first, further, closing, started
 
     def allowed(self, left: int) -> Allowed:
-        """Return ordinary tokens and, behind the first, the one that closes the part; only that one if it is time."""
+        """Return ordinary tokens and, after the first, the one that closes the part; only that one near the limit."""
         if not self.started:
             return self.first
         return (self.closing[0],) if left <= len(self.closing) else self.further
@@ -70,12 +70,12 @@ class Free:
 
 
 class Constraints:
-    """Makes constraints for one tokenizer, and remembers them by the actions they allow.
+    """Creates constraints for one tokenizer, and caches them by the actions they allow.
 
     Args:
         chat: the tokenizer.
-        vocabulary: how many logits the model gives; often more than there are tokens.
-        device: where masks are wanted.
+        vocabulary: number of logits of the model; often larger than the number of tokens.
+        device: the device for masks.
     """
 
     def __init__(self, chat: ChatTokenizer, vocabulary: int, device: str) -> None:
@@ -84,9 +84,9 @@ class Constraints:
         self._masks = lru_cache(maxsize=64)(self._new_masks)
 
     def start(self, observation: Observation) -> State | None:
-        """Return where an answer to an observation starts; None if it may be anything.
+        """Return the initial state of an answer to an observation; None if it is unconstrained.
 
-        Actions that the vocabulary has no words for can't be allowed. If none is left, nothing is forbidden.
+        Actions that the vocabulary can't express can't be allowed. If none is left, the answer is unconstrained.
         """
         if observation.actions is None:
             return None
@@ -94,7 +94,7 @@ class Constraints:
 
     @cached_property
     def meaningful(self) -> Any | None:
-        """Mask of the logits that stand for a token, or None if all do."""
+        """Mask of the logits that represent a token; None if all do."""
         import torch
 
         size = len(self._chat.tokenizer)
@@ -119,13 +119,13 @@ class Constraints:
         return _frozen(tree) if tree else None
 
     def _new_masks(self, form: FreeText, closing: int) -> tuple[Any, Any]:
-        """Return masks of the tokens that a free part may start with, and go on with."""
+        """Return masks of the tokens that a free part may start and continue with."""
         import torch
 
         tokenizer = self._chat.tokenizer
         size, special = len(tokenizer), {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
         texts = tokenizer.batch_decode([[token] for token in range(size)], clean_up_tokenization_spaces=False)
-        # A token that holds the suffix would end the part in its middle; the prefix would start another.
+        # A token that contains the suffix would end the part in its middle; the prefix would start another.
         marks = [part for part in (form.prefix.strip(), form.suffix.strip()) if part]
         ordinary = [
             token not in special and text.isprintable() and not any(mark in text for mark in marks)
@@ -140,7 +140,7 @@ class Constraints:
 
 
 def _insert(tree: dict[int, Any], ids: Sequence[int], end: State | None) -> None:
-    """Add a path to a tree of dictionaries. What lies behind a free part is part of it already."""
+    """Add a path to a tree of dictionaries. Anything after a free part is already included in it."""
     for token in ids[:-1]:
         tree = tree.setdefault(token, {})
         if isinstance(tree, Free):

@@ -1,8 +1,8 @@
-"""Batched decoding whose results don't depend on the batch.
+"""Batched decoding with results that don't depend on the batch.
 
-Rows of a batch are padded on the left, share a cache, and leave it as they finish. Padding and batch size change
-logits in their last digits; where that could change a choice, the logits are computed again for the row alone, and
-that computation is the same whatever the batch was.
+Rows of a batch are padded on the left, share a cache, and leave it as they finish. Padding and batch size change the
+last digits of logits; if that could change a choice, the logits are recomputed for the row alone, and that computation
+is the same for every batch.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from eef_framework.policies.row import Row
 _CROWD = 0.75
 """Finished rows are taken out of the cache, which copies the others, when at most this share is left."""
 _PADDING = 0.125
-"""Largest share of a row that is padded where prompts of several lengths are computed at once..."""
+"""Maximum share of padding in a row when prompts of several lengths are computed at once..."""
 _FEW = 16
-"""...unless it is so few tokens."""
+"""...unless the padding is at most this many tokens."""
 
 
 @dataclass
 class Statistics:
-    """What an engine did since it was made. Unlike a response, this depends on how requests were batched."""
+    """Statistics of an engine since its creation. Unlike a response, they depend on how requests were batched."""
 
     batches: int = 0
     tokens: int = 0
-    """Tokens through the model, padding not counted."""
+    """Tokens processed by the model, excluding padding."""
     choices: int = 0
     remembered: int = 0
-    """Choices from logits that were known already."""
+    """Choices from cached logits."""
     recomputed: int = 0
-    """Choices that were too close, and were made again alone."""
+    """Choices that were too close, and were recomputed unbatched."""
 
 
 class Engine:
@@ -47,11 +47,11 @@ class Engine:
 
     Args:
         model: a causal language model of transformers, in evaluation mode.
-        pad: a token for padding; which one doesn't matter.
-        tie_margin: how much batches may change a logit. Choices that this could change are made again alone.
-        memory: where logits are kept for those who ask the same.
-        prefixes: where keys and values are kept for those who go on.
-        able: how the model may be run; found out by trying it where it is None.
+        pad: any token, used for padding.
+        tie_margin: how much batching may change a logit. Choices within this margin are recomputed unbatched.
+        memory: cache of logits for repeated prompts.
+        prefixes: cache of keys and values for continued prompts.
+        able: capabilities of the model; None to determine them by trying.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Engine:
         self.prefixes = prefixes
         self.statistics = Statistics()
         self.stopped = False
-        """Set by whoever doesn't want the answers any more: a batch in the making ends before its next tokens."""
+        """Cancellation flag, checked before each decoding step."""
         parameters = inspect.signature(model.forward).parameters
         self.able = able or capabilities(model)
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
@@ -89,7 +89,7 @@ class Engine:
                 self._decode_what_fits(unknown)
 
     def _decode_what_fits(self, rows: list[Row]) -> None:
-        """Decode rows in one batch, or in smaller ones where the device's memory isn't enough for that."""
+        """Decode rows in one batch, or in smaller ones if the device's memory isn't sufficient."""
         import torch
 
         try:
@@ -109,7 +109,7 @@ class Engine:
             self._decode_what_fits([row for row in part if not row.done])
 
     def _recall(self, rows: list[Row]) -> list[Row]:
-        """Go as far as remembered logits lead. Returns the rows that need the model."""
+        """Decode as far as cached logits allow. Returns the rows that need the model."""
         import torch
 
         unknown: list[Row] = []
@@ -131,7 +131,7 @@ class Engine:
     def _decode_first(self, rows: list[Row]) -> list[Row]:
         """Complete the first row by itself, without padding. Returns the others.
 
-        A model that keeps a state takes tokens one by one behind its prompt: more at once make it forget the state.
+        A model with a recurrent state takes tokens one at a time after its prompt: several at once reset the state.
         """
         import torch
 
@@ -148,7 +148,7 @@ class Engine:
         return others
 
     def _decode_together(self, rows: list[Row]) -> list[Row]:
-        """Complete rows in one batch. Returns those that have to be started anew, as they would have gaps."""
+        """Complete rows in one batch. Returns those that have to be restarted, because they would have gaps."""
         logits, cache, mask = self._prefill(rows)
         postponed: list[Row] = []
         places = list(range(len(rows)))  # of the rows in the cache
@@ -172,10 +172,10 @@ class Engine:
             logits, mask = self._extend(rows, places, cache, mask)
 
     def _prefill(self, rows: list[Row]) -> tuple[Any, Any, Any]:
-        """Run what isn't known of the prompts through the model, each different one once.
+        """Run the uncached parts of the prompts through the model, each distinct prompt once.
 
         Returns:
-            Logits behind each row `(rows, vocabulary)`, the cache, and the mask of its positions `(rows, positions)`.
+            Logits after each row `(rows, vocabulary)`, the cache, and the mask of its positions `(rows, positions)`.
         """
         import torch
 
@@ -201,13 +201,13 @@ class Engine:
         return self.prefixes.find(ids, starts) if self.able.gaps else Known()
 
     def _pieces(self, lengths: list[int]) -> list[list[int]]:
-        """Cut sequences into pieces of similar length, so that little of what is computed is padding.
+        """Split sequences into groups of similar length to limit padding.
 
         Args:
-            lengths: how many tokens of each sequence are new.
+            lengths: number of new tokens of each sequence.
 
         Returns:
-            The indices in each piece.
+            The indices in each group.
         """
         order = sorted(range(len(lengths)), key=lambda index: lengths[index])
         if not self.able.gaps:
@@ -221,7 +221,7 @@ class Engine:
         return pieces
 
     def _piece(self, sequences: list[tuple[int, ...]], known: list[Known]) -> tuple[Any, Any, Any]:
-        """Run what isn't known of some sequences through the model. Returns logits, cache and mask, as `_prefill`."""
+        """Run the uncached parts of some sequences through the model. Returns logits, cache and mask, as `_prefill`."""
         import torch
 
         ids, seen = self._padded([ids[some.length :] for ids, some in zip(sequences, known, strict=True)])
@@ -233,8 +233,8 @@ class Engine:
         """Run the tokens that the model hasn't seen yet; some rows may have more of them than others.
 
         Args:
-            rows: those to go on with.
-            places: where each is in the cache; what is elsewhere there is padded.
+            rows: the rows to continue.
+            places: index of each row in the cache; all other rows are padded.
             cache: extended in place.
             mask: of its positions, `(places, positions)`.
 
@@ -253,19 +253,19 @@ class Engine:
         return (logits if len(rows) == len(mask) else logits[places]), mask
 
     def _forward(self, ids: Any, mask: Any, cache: Any, seen: Any) -> Any:
-        """Return the logits behind the last position, `(rows, vocabulary)`.
+        """Return the logits after the last position, `(rows, vocabulary)`.
 
         Args:
             ids: new tokens, `(rows, new)`.
-            mask: which positions of cache and new tokens are real, `(rows, cached + new)`.
-            cache: extended in place; None to do without.
-            seen: which of the new tokens are real, `(rows, new)`.
+            mask: which positions of cache and new tokens are not padding, `(rows, cached + new)`.
+            cache: extended in place; None for no cache.
+            seen: which of the new tokens are not padding, `(rows, new)`.
         """
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -ids.shape[1] :]
         return self._run(ids, positions, cache, attention_mask=mask, new=int(seen.sum()))
 
     def _run(self, ids: Any, positions: Any, cache: Any, new: int | None = None, **mask: Any) -> Any:
-        """Return the logits behind the last position, `(rows, vocabulary)`; `new` tokens are no padding."""
+        """Return the logits after the last position, `(rows, vocabulary)`; `new` tokens aren't padding."""
         if self.stopped:
             raise PolicyFailure("the policy was closed while it answered", "Load the checkpoint again.", code="closed")
         self.statistics.tokens += ids.numel() if new is None else new
@@ -291,7 +291,7 @@ class Engine:
             row.take(pick)
 
     def _alone(self, row: Row, draw: Draw) -> Pick:
-        """Make a choice from logits of the row alone: without padding and cache."""
+        """Make a choice from logits of the row alone, without padding and cache."""
         import torch
 
         self.statistics.recomputed += 1

@@ -1,4 +1,4 @@
-"""Opening models of transformers, quietly and with errors that say what to do."""
+"""Loads transformers models quietly, with errors that say how to fix them."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from eef_framework.errors import ConfigError, EefError, EefWarning
 from eef_framework.models.adapter import base_of, is_adapter, with_adapters
 from eef_framework.models.finding import find_model
 from eef_framework.models.gguf import load_gguf_model, load_gguf_tokenizer
-from eef_framework.models.quiet import without_progress_bars as without_progress_bars  # used by all who load models
+from eef_framework.models.quiet import without_progress_bars as without_progress_bars  # used by all modules that load
 from eef_framework.models.store import resolve
 from eef_framework.paths import expand
 
 Device = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
-"""Where to compute: `auto`, `cpu`, `mps`, `cuda`, or one of several GPUs, such as `cuda:3`."""
+"""Device: `auto`, `cpu`, `mps`, `cuda`, or one of several GPUs, such as `cuda:3`."""
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 _NATIVE = {"bfloat16": "_is_mkldnn_bf16_supported", "float16": "_is_mkldnn_fp16_supported"}
-"""What of torch's knows whether the processor has instructions for a type."""
+"""Functions of torch that tell whether the CPU has instructions for a type."""
 
 
 def pick_device(device: Device) -> str:
-    """Return the device to compute on; `auto` is the best there is.
+    """Return the device to compute on; `auto` is the best available one.
 
     Raises:
-        ConfigError: there is no such device here.
+        ConfigError: the device isn't available.
     """
     import torch
 
@@ -56,20 +56,20 @@ def pick_device(device: Device) -> str:
 
 
 def check_device(device: Device) -> None:
-    """Look whether there is such a device. torch is loaded only where one is named that may be missing.
+    """Check that the device is available. torch is loaded only for devices that may be missing.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: it isn't available.
     """
     if device not in ("auto", "cpu"):
         pick_device(device)
 
 
 def require_devices(device: Device, processes: int) -> None:
-    """Look whether each of several processes has a GPU of its own, where they compute on GPUs. Loads torch.
+    """Check that each of several processes has its own GPU, if they compute on GPUs. Loads torch.
 
     Raises:
-        ConfigError: there are fewer, or one of them is named.
+        ConfigError: there are fewer GPUs, or the device names a single GPU.
     """
     import torch
 
@@ -87,11 +87,11 @@ def require_devices(device: Device, processes: int) -> None:
 
 
 def warn_of_slow_type(dtype: str, device: str) -> None:
-    """Warn where torch can compute in a type only much more slowly than in float32.
+    """Warn if torch computes in a type much more slowly than in float32.
 
     Args:
-        dtype: name of a type of torch.
-        device: where to compute.
+        dtype: name of a torch dtype.
+        device: the device to compute on.
     """
     if dtype in _NATIVE and device == "cpu" and not _is_native(dtype):
         told = EefWarning(
@@ -104,7 +104,7 @@ def warn_of_slow_type(dtype: str, device: str) -> None:
 
 
 def _is_native(dtype: str) -> bool:
-    """Tell whether the processor has instructions for a type; where torch can't say so, it is taken to have them."""
+    """Return whether the CPU has instructions for a type; assumed if torch can't tell."""
     import torch
 
     known = getattr(torch.ops.mkldnn, _NATIVE[dtype], None)
@@ -117,12 +117,12 @@ def load_model(path: Path | str, dtype: str, device: str, trust_remote_code: boo
     Args:
         path: its folder, a folder of adapters (which are merged into their model), a GGUF file, the name of a known
             model (`eef models list`), or a name on the hub.
-        dtype: name of a type of torch, or `auto` for the type it was saved in.
-        device: where to put it.
+        dtype: name of a torch dtype, or `auto` for the type it was saved in.
+        device: the device to load it on.
         trust_remote_code: whether Python code that comes with the model may run.
 
     Raises:
-        ConfigError: there is no such model, or it can't be read; `error.code` says why.
+        ConfigError: the model doesn't exist or can't be read; see `error.code`.
     """
     where = find_model(str(path), trust_remote_code)
     with without_progress_bars(), _readable(path, "model-unreadable"):
@@ -138,7 +138,7 @@ def load_model(path: Path | str, dtype: str, device: str, trust_remote_code: boo
 def _load_folder(where: Path, dtype: str, trust_remote_code: bool) -> Any:
     from transformers import AutoModelForCausalLM
 
-    # Sizes that differ are collected in place of raised, so that they can be told.
+    # Mismatched sizes are collected instead of raised, so that they can be reported.
     model, info = AutoModelForCausalLM.from_pretrained(
         str(where),
         dtype=dtype,
@@ -179,11 +179,11 @@ def load_tokenizer(path: Path | str, trust_remote_code: bool = False) -> Any:
     """Load the tokenizer of a model.
 
     Args:
-        path: as for `load_model`; a folder of adapters without a tokenizer has that of their model.
+        path: as for `load_model`; a folder of adapters without a tokenizer uses that of their model.
         trust_remote_code: whether Python code that comes with the model may run.
 
     Raises:
-        ConfigError: there is none, it can't be read, or it has no chat template; `error.code` says which.
+        ConfigError: it is missing, can't be read, or has no chat template; see `error.code`.
     """
     from transformers import AutoTokenizer
 
@@ -207,7 +207,7 @@ def load_tokenizer(path: Path | str, trust_remote_code: bool = False) -> Any:
 
 @contextmanager
 def _readable(path: Path | str, code: str) -> Iterator[None]:
-    """Explain what the libraries raise. Most of what can be wrong was found before, in the files' headers."""
+    """Explain exceptions of the libraries. Most problems are found earlier, in the files' headers."""
     import torch
 
     try:

@@ -1,7 +1,7 @@
-"""Remembers what the model said to recent token sequences.
+"""Cache of the model's logits for recent token sequences.
 
-Simulations from one state start with the same prompt, and agents meet the same pages again and again: on the embedded
-shop four in five prompts of an exploration have been asked before.
+Simulations from one state start with the same prompt, and agents see the same pages repeatedly: on the embedded shop
+four in five prompts of an exploration are repeated.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any
 
 
 class Memory:
-    """Logits behind token sequences, the most recently used of them.
+    """LRU cache of the logits after token sequences.
 
     Args:
-        max_bytes: how much is kept.
+        max_bytes: maximum size.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -23,18 +23,18 @@ class Memory:
         self._logits: OrderedDict[tuple[int, ...], Any] = OrderedDict()
 
     def get(self, ids: tuple[int, ...]) -> Any | None:
-        """Return the logits behind a sequence, `(vocabulary,)`, or None if they aren't known any more."""
+        """Return the logits after a sequence, `(vocabulary,)`, or None if they aren't cached."""
         logits = self._logits.get(ids)
         if logits is not None:
             self._logits.move_to_end(ids)
         return logits
 
     def put(self, ids: tuple[int, ...], logits: Any) -> None:
-        """Keep the logits behind a sequence, and drop others where there is no more room."""
+        """Cache the logits after a sequence, and evict others if the cache is full."""
         size = _size(ids, logits)
         if ids in self._logits or size > self._max_bytes:
             return
-        self._logits[ids] = logits.clone()  # a view would keep the logits of its whole batch
+        self._logits[ids] = logits.clone()  # a view would keep the logits of its whole batch alive
         self._bytes += size
         while self._bytes > self._max_bytes:
             self._bytes -= _size(*self._logits.popitem(last=False))

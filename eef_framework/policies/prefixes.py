@@ -1,4 +1,4 @@
-"""Remembers keys and values of conversations, so that a longer one costs only what is new in it.
+"""Prefix cache: keeps keys and values of conversations, so that only the new part of a longer one is computed.
 
 With the whole episode as history, each prompt starts with the one before and its answer; and the simulations from the
 states of one trajectory share its beginning.
@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 from eef_framework.policies.cache import AHEAD, empty_cache, is_plain
 
 _WORTH_SHARING = 16
-"""Shortest beginning that is kept because different prompts share it, in tokens."""
+"""Minimum length of a shared prefix that is kept, in tokens."""
 _HEADS = 16
-"""How many of these are kept at most."""
+"""Maximum number of shared prefixes."""
 
 
 class Prefix(NamedTuple):
-    """A token sequence and what attention needs of it."""
+    """A token sequence with its keys and values."""
 
     ids: tuple[int, ...]
     layers: list[tuple[Any, Any]]
@@ -27,26 +27,26 @@ class Prefix(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        """How much it takes."""
+        """Size in bytes."""
         return sum(2 * keys.numel() * keys.element_size() for keys, _ in self.layers)
 
 
 class Known(NamedTuple):
-    """How much of a token sequence is known."""
+    """The cached prefix of a token sequence."""
 
     prefix: Prefix | None = None
     length: int = 0
 
 
 class Prefixes:
-    """The most recently used conversations, with keys and values.
+    """LRU cache of conversations with their keys and values.
 
-    Nothing is kept before a prompt with an earlier answer in it has been seen: where each prompt shows one
-    observation, none continues another. What different prompts begin with alike, such as the instructions, is kept
-    apart and always, in a quarter of that at most.
+    Nothing is kept until a prompt with an earlier answer has been seen: if each prompt shows one observation, no prompt
+    continues another. Shared prefixes of different prompts, such as the instructions, are always kept, separately, in
+    at most a quarter of the size.
 
     Args:
-        max_bytes: how much is kept.
+        max_bytes: maximum size.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -57,28 +57,28 @@ class Prefixes:
         self._heads: list[Prefix] = []
 
     def find(self, ids: tuple[int, ...], starts: Sequence[int]) -> Known:
-        """Return the longest known beginning of a sequence; never all of it, as one token is needed for logits.
+        """Return the longest cached prefix of a sequence; never all of it, as one token is needed for logits.
 
         Args:
             ids: the sequence.
-            starts: where the answers in it start, the last of them being the one in the making.
+            starts: start of each answer in it; the last is the answer being generated.
         """
         self._wanted = self._wanted or (len(starts) > 1 and self._max_bytes > 0)
         for start in reversed(starts):
             prefix = self._by_prompt.get(ids[:start])
             if prefix is not None:
-                # Whoever continues this conversation will be continued in turn, and the prefix no longer be needed.
+                # A conversation that continues this one will be continued itself; then this prefix is no longer needed.
                 self._by_prompt.move_to_end(ids[:start], last=start == starts[-1])
                 return Known(prefix, min(_common(prefix.ids, ids), len(ids) - 1))
         heads = (Known(head, min(_common(head.ids, ids), len(ids) - 1)) for head in self._heads)
         return max(heads, key=lambda known: known.length, default=Known())
 
     def shared(self, sequences: Sequence[tuple[int, ...]], known: Sequence[Known]) -> tuple[int, ...]:
-        """Return what sequences that continue no conversation begin with alike; nothing if that is known or short.
+        """Return the shared prefix of sequences that don't continue a conversation; empty if it is cached or short.
 
         Args:
             sequences: of tokens.
-            known: what was found of each.
+            known: the cached prefix of each.
         """
         fresh = [(ids, some.length) for ids, some in zip(sequences, known, strict=True) if self._is_head(some.prefix)]
         if len(fresh) < 2 or not self._max_bytes:
@@ -88,7 +88,7 @@ class Prefixes:
         return least[:length] if length - min(there for _, there in fresh) >= _WORTH_SHARING else ()
 
     def keep_head(self, ids: tuple[int, ...], cache: Any) -> None:
-        """Keep what sequences begin with alike.
+        """Cache a shared prefix.
 
         Args:
             ids: its tokens.
@@ -105,17 +105,17 @@ class Prefixes:
         return prefix is None or any(prefix is head for head in self._heads)
 
     def keep(self, prompt: tuple[int, ...], ids: tuple[int, ...], cache: Any, row: int, mask: Any) -> None:
-        """Keep a finished row of a batch.
+        """Cache a finished row of a batch.
 
         Args:
             prompt: the tokens before the answer.
             ids: all tokens in the cache.
             cache: keys and values of the batch.
             row: its index there.
-            mask: which positions of the row are real, `(positions,)`.
+            mask: which positions of the row are not padding, `(positions,)`.
         """
         if not self._wanted or not all(is_plain(layer) for layer in cache.layers):
-            return  # a layer that sees only a window forgets the beginning
+            return  # a sliding-window layer forgets the beginning
         real = mask.bool()
         prefix = Prefix(ids, [(layer.keys[row][:, real], layer.values[row][:, real]) for layer in cache.layers])
         if prefix.bytes > self._max_bytes:
@@ -140,11 +140,11 @@ class Prefixes:
 
 
 def assembled(known: Sequence[Known], new: int, config: Any, device: Any) -> tuple[Any, Any]:
-    """Return a cache that holds what is known, padded on the left, and the mask of its positions.
+    """Return a cache with the cached prefixes, padded on the left, and the mask of its positions.
 
     Args:
-        known: for each row, what is known of it.
-        new: how many more positions are about to be added; memory for them is reserved.
+        known: the cached prefix of each row.
+        new: number of positions to be added; memory for them is preallocated.
         config: the model's.
         device: where the model is.
     """
@@ -165,7 +165,7 @@ def assembled(known: Sequence[Known], new: int, config: Any, device: Any) -> tup
 
 
 def _common(one: tuple[int, ...], other: tuple[int, ...]) -> int:
-    """Return how many tokens two sequences start with alike."""
+    """Return the length of the common prefix of two sequences."""
     shorter = min(len(one), len(other))
     if one[:shorter] == other[:shorter]:
         return shorter

@@ -1,4 +1,4 @@
-"""How much fits: into a device's memory, and into a model's window."""
+"""Limits: a device's memory and a model's context window."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from eef_framework.resources import available_memory
 
 
 def free_memory(device: str) -> int:
-    """Return how much of a device's memory is free, in bytes; on a processor, what a container's limits leave."""
+    """Return how much of a device's memory is free, in bytes; on a CPU, within the container's limits."""
     if device.startswith("cuda"):
         import torch
 
@@ -17,7 +17,7 @@ def free_memory(device: str) -> int:
 
 
 def bytes_per_token(model: Any) -> int:
-    """Return how much memory a model's keys and values take for each token (an upper bound, where heads share them)."""
+    """Return the memory of a model's keys and values per token (an upper bound if heads share them)."""
     config = model.config.get_text_config(decoder=True)
     query_heads = getattr(config, "num_attention_heads", None) or 1  # state-space models have none
     heads = getattr(config, "num_key_value_heads", None) or query_heads
@@ -26,6 +26,6 @@ def bytes_per_token(model: Any) -> int:
 
 
 def window(model: Any) -> int | None:
-    """Return the longest sequence that a model was made for, in tokens; None if it doesn't say."""
+    """Return a model's context window, in tokens; None if its configuration doesn't say."""
     longest = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
     return int(longest) if longest else None

@@ -1,4 +1,4 @@
-"""A question to the engine, and its answer in the making."""
+"""A generation request and its decoding state."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from eef_framework.policies.constraint import Allowed, State
 
 @dataclass(frozen=True)
 class Request:
-    """A question to the engine."""
+    """A generation request."""
 
     prompt: tuple[int, ...]
     start: State | None
-    """Where a constrained answer starts; None if it may be anything."""
+    """Initial state of a constrained answer; None if unconstrained."""
     temperature: float
     max_tokens: int
     seed: int
     earlier: tuple[int, ...] = ()
-    """Where the earlier answers in the prompt start."""
+    """Start of each earlier answer in the prompt."""
 
 
 class Row:
-    """An answer in the making.
+    """The decoding state of an answer.
 
     Attributes:
         new: its tokens so far.
-        fed: how many of them the model has seen.
+        fed: number of them that the model has processed.
         done: whether it is complete.
-        logprob: logarithm of the probability of the tokens so far, under the distribution they were sampled from.
+        logprob: log-probability of the tokens so far, under the distribution they were sampled from.
     """
 
     def __init__(self, request: Request, ends: frozenset[int], meaningful: Allowed | None) -> None:
@@ -38,7 +38,7 @@ class Row:
         self.fed = 0
         self.done = False
         self.logprob = 0.0
-        self._last_choice: int | None = None  # its place in the answer
+        self._last_choice: int | None = None  # its index in the answer
         self._state, self._ends, self._meaningful = request.start, ends, meaningful
         self._follow_the_only_way()
 
@@ -49,25 +49,25 @@ class Row:
 
     @property
     def seen(self) -> tuple[int, ...]:
-        """The tokens that went through the model."""
+        """The tokens that the model has processed."""
         return self.ids[: len(self.request.prompt) + self.fed]
 
     @property
     def new_tokens(self) -> int:
-        """Length of the prompt behind the start of the last earlier answer: about what isn't in a cache."""
+        """Length of the prompt after the start of the last earlier answer: roughly the uncached part."""
         return len(self.request.prompt) - max(self.request.earlier, default=0)
 
     @property
     def computed_tokens(self) -> int:
-        """Tokens that had to go through the model for this answer, had it been the only one."""
+        """Tokens that the model would process for this answer if it were the only one."""
         return len(self.request.prompt) + self._last_choice if self._last_choice is not None else 0
 
     def draw(self) -> Draw:
-        """Return what the next choice depends on."""
+        """Return the inputs of the next choice."""
         return Draw(self._allowed(), self.request.temperature, uniform(self.request.seed, len(self.new)))
 
     def take(self, pick: Pick) -> None:
-        """Add the chosen token, and those that must follow it."""
+        """Append the chosen token, and those that must follow it."""
         self._last_choice = len(self.new)
         self.logprob += pick.logprob
         self._add(pick.token)

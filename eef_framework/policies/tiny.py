@@ -1,6 +1,6 @@
-"""A model small enough to be trained from scratch on a laptop's processor, with a vocabulary of its own.
+"""A model small enough to be trained from scratch on a laptop's processor, with its own vocabulary.
 
-Nothing else treats it specially: it is a folder in the layout of transformers, like any other checkpoint.
+It isn't treated specially elsewhere: it is a folder in the layout of transformers, like any other checkpoint.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _TEMPLATE = (
 )
 
 _LARGEST = 1_000_000_000
-"""Weights of the largest model: it takes 4 GB, and 16 GB in training."""
+"""Maximum number of weights: they take 4 GB, and 16 GB in training."""
 
 
 class TinyModel(BaseModel):
@@ -51,12 +51,12 @@ class TinyModel(BaseModel):
     initializer_range: float = Field(default=0.06, gt=0, le=1)
     """Standard deviation of the initial weights. At this width the 0.02 of large models learns several times slower."""
     positions: int = Field(default=8192, gt=0, le=1 << 20)
-    """Longest conversation, in tokens."""
+    """Maximum length of a conversation, in tokens."""
     words: int = Field(default=16384, gt=0, le=1 << 20)
     """Largest vocabulary; rarer words become `<unk>`."""
     actions: str = r"\b(?:buy|choose|click|close|go|look|open|put|take|use)\[[^\[\]\n]*\]"
-    """Regular expression for actions that become one token each, whatever words they hold. What stands in brackets
-    behind other words, such as `search[red shirt]`, is split into words."""
+    """Regular expression for actions that become one token each, regardless of their words. Text in brackets after
+    other words, such as `search[red shirt]`, is split into words."""
 
     @field_validator("actions")
     @classmethod
@@ -80,10 +80,10 @@ class TinyModel(BaseModel):
         return self
 
     def build(self, conversations: Iterable[Conversation], output: Path, seed: int) -> Checkpoint:
-        """Make the model and write it to a folder.
+        """Create the model and write it to a folder.
 
         Args:
-            conversations: where the vocabulary comes from: every word of every message.
+            conversations: source of the vocabulary: every word of every message.
             output: the folder.
             seed: for the initial weights.
 
@@ -100,7 +100,7 @@ class TinyModel(BaseModel):
         from tokenizers import Regex, Tokenizer, models, pre_tokenizers
         from transformers import PreTrainedTokenizerFast
 
-        # Matches of the pattern are kept as words, and what is between them (white space) goes.
+        # Matches of the pattern are kept as words; everything between them (white space) is dropped.
         pattern = rf"{self.actions}|\b\w+\[|\]|[^\s\]]+"
         splitter = pre_tokenizers.Split(Regex(pattern), behavior="removed", invert=True)
         counts = Counter(word for text in texts for word, _ in splitter.pre_tokenize_str(text))

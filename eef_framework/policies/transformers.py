@@ -1,4 +1,4 @@
-"""The agent as a model of transformers, in this process."""
+"""Policy with a transformers model in this process."""
 
 from __future__ import annotations
 
@@ -40,50 +40,48 @@ if TYPE_CHECKING:
 
 
 _ROUNDING = {"torch.float32": 5e-5}
-"""How close choices are made again alone: twice what margins changed by at most in other batches (SmolLM2-135M, 76,800
-choices, `benchmarks/rounding.py`). In bfloat16 logits change by up to 0.75: no choice would be safe from that, so there
-is no margin for the shorter types."""
+"""Choices within this margin are recomputed unbatched: twice the largest change of margins in other batches
+(SmolLM2-135M, 76,800 choices, `benchmarks/rounding.py`). In bfloat16 logits change by up to 0.75: no choice would be
+safe, so the shorter types have no margin."""
 
 _MOST_ROOM = 65536
-"""Largest batch where the device's memory doesn't set the limit, in tokens."""
+"""Maximum batch size if the device's memory isn't the limit, in tokens."""
 
 
 class TransformersPolicy(TrainablePolicy):
-    """A causal language model of transformers, run here, many answers at a time."""
+    """A causal language model of transformers in this process, with batched decoding."""
 
     name: ClassVar[str] = "transformers"
 
     model: UserPathOrName = "tiny"
-    """`tiny` for a model that is made from the demonstrations, a folder, a folder of adapters (LoRA), a GGUF file, a
+    """`tiny` for a model that is created from the demonstrations, a folder, a folder of adapters (LoRA), a GGUF file, a
     name that `eef models list` knows, or a name on the hub."""
     dtype: Dtype = "auto"
-    """Type to compute in: on a processor `auto` is float32, elsewhere the type the weights were saved in. In float32
-    answers don't depend on what else is asked; bfloat16 is about twice as fast on processors that have instructions
-    for it, and several times slower on others."""
+    """Data type for computation: on a CPU `auto` is float32, elsewhere the type the weights were saved in. In float32
+    answers don't depend on concurrent requests; bfloat16 is about twice as fast on CPUs that have instructions for it,
+    and several times slower on others."""
     device: Device = "auto"
-    """Where to compute: `cpu`, `cuda`, `cuda:1` (one of several GPUs), `mps`; `auto` is the best there is."""
+    """Device: `cpu`, `cuda`, `cuda:1` (one of several GPUs), `mps`; `auto` is the best available one."""
     trust_remote_code: bool = False
-    """Run Python code that comes with the model, which some need. It can do whatever you can: read it first. Trainers
-    have this setting, too."""
+    """Run Python code that comes with the model, which some models need. It has all of your permissions: read it first.
+    Trainers have this setting, too."""
     max_prompt_tokens: int | None = Field(default=None, gt=0)
-    """Longest prompt. Where a conversation has more, the oldest observations are left out, in training as well. What
-    the model's window holds beside the answer where it is null."""
+    """Maximum length of a prompt, in tokens. In longer conversations the oldest observations are dropped, in training
+    as well. null for the model's context window minus the answer."""
     max_batch_tokens: int | None = Field(default=None, gt=0)
-    """Largest batch, in tokens of prompts, padding included: it bounds memory. Where it is null, what fits into an
-    eighth of the device's free memory, and 65,536 at most. Never changes a result."""
+    """Maximum batch size, in tokens of prompts, padding included: it bounds memory. null for what fits into an eighth
+    of the device's free memory, at most 65,536. Never changes a result."""
     tie_margin: float | None = Field(default=None, ge=0)
-    """How much rounding in batches may change a logit. A choice that such a change could turn is made again for that
-    answer alone, so that answers don't depend on what else is asked. Where it is null: 5e-5 in float32. In the shorter
-    types rounding is so coarse that nearly every choice would be made again; there it is 0, and answers may depend on
-    what else is asked."""
+    """How much rounding in batches may change a logit. Choices within this margin are recomputed unbatched, so that
+    answers don't depend on concurrent requests. null for 5e-5 in float32. In the shorter types rounding is so coarse
+    that nearly every choice would be recomputed; there it is 0, and answers may depend on concurrent requests."""
     memory_mb: int = Field(default=128, ge=0)
-    """How much of what the model said to recent prompts is kept, for those who ask the same. Never changes a result."""
+    """Size of the cache of logits for repeated prompts. Never changes a result."""
     cache_mb: int | None = Field(default=None, ge=0)
-    """How much of the model's keys and values is kept, so that a prompt which continues an earlier one costs only what
-    is new. A quarter of the device's free memory where it is null, less where memory becomes scarce. Never changes a
-    result."""
+    """Size of the cache of keys and values, so that for a prompt which continues an earlier one only the new part is
+    computed. null for a quarter of the device's free memory, less if memory becomes scarce. Never changes a result."""
     tiny: TinyModel = TinyModel()
-    """What `tiny` is like."""
+    """Settings of the `tiny` model."""
 
     _chat: ChatTokenizer | None = PrivateAttr(default=None)
     _engine: Engine | None = PrivateAttr(default=None)
@@ -94,10 +92,10 @@ class TransformersPolicy(TrainablePolicy):
     _window: int | None = PrivateAttr(default=None)
 
     def base(self, conversations: Iterable[Conversation], output: Path, seed: int) -> Checkpoint:
-        """Make the tiny model, or find another one.
+        """Create the tiny model, or find another one.
 
         Raises:
-            ConfigError: there is no such model, it hasn't been fetched, or its files can't be used.
+            ConfigError: the model doesn't exist, it hasn't been fetched, or its files can't be used.
         """
         if self.model == "tiny":
             return self.tiny.build(conversations, output, seed)
@@ -108,10 +106,10 @@ class TransformersPolicy(TrainablePolicy):
         return Checkpoint(path=path)
 
     def preflight(self) -> None:
-        """Find out whether there is such a model, its files are complete, and the device is there.
+        """Check that the model exists, its files are complete, and the device is available.
 
         Raises:
-            ConfigError: something is missing; `error.code` says what.
+            ConfigError: something is missing; see `error.code`.
         """
         if self.model != "tiny":
             find_model(self.model, self.trust_remote_code)
@@ -142,7 +140,7 @@ class TransformersPolicy(TrainablePolicy):
         policy._constraints = Constraints(chat, model.get_output_embeddings().weight.shape[0], device)
         policy._spare = free // 2 if device == "cpu" else 0
         policy._batcher = Batcher(partial(policy._complete, policy._engine), policy._split)
-        # An eighth: keys and values of a batch are copied on their way.
+        # An eighth: keys and values of a batch are copied in between.
         policy._room = self.max_batch_tokens or min(_MOST_ROOM, free // 8 // bytes_per_token(model))
         policy._window = window(model)
         return policy
@@ -187,13 +185,13 @@ class TransformersPolicy(TrainablePolicy):
 
     @property
     def statistics(self) -> Statistics:
-        """What the model did since it was loaded; nothing if it wasn't."""
+        """Statistics of the model since it was loaded; empty if it wasn't."""
         from eef_framework.policies.engine import Statistics
 
         return self._engine.statistics if self._engine else Statistics()
 
     def close(self) -> None:
-        """Release the model, once the tokens in the making are there."""
+        """Release the model, after the current decoding step."""
         if self._engine:
             self._engine.stopped = True
         if self._batcher:
@@ -202,11 +200,11 @@ class TransformersPolicy(TrainablePolicy):
         give_back_memory()
 
     def _fitted(self, conversation: Conversation, answer: int) -> tuple[Prompt, int]:
-        """Return the prompt for a conversation, and how many observations had to be left out of it.
+        """Return the prompt for a conversation, and the number of observations that had to be dropped.
 
         Args:
-            conversation: what to answer.
-            answer: longest answer, in tokens.
+            conversation: the conversation to answer.
+            answer: maximum length of the answer, in tokens.
         """
         chat = self._chat
         assert chat is not None
@@ -226,7 +224,7 @@ class TransformersPolicy(TrainablePolicy):
         engine.complete(rows)
 
     def _split(self, rows: list[Row]) -> list[list[Row]]:
-        """Cut rows into batches of similar length that fit into memory."""
+        """Split rows into batches of similar length that fit into memory."""
         batches: list[list[Row]] = []
         longest = 0
         for row in sorted(rows, key=lambda row: (row.new_tokens, len(row.request.prompt))):

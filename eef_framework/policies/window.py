@@ -1,4 +1,4 @@
-"""Conversations that don't fit into a model's window: the oldest observations are left out."""
+"""Truncates conversations that don't fit into a model's context window: the oldest observations are dropped."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ class Fitted(NamedTuple):
 
     conversation: Conversation
     dropped: int
-    """How many of the oldest observations were left out, each with the turn that answers it."""
+    """Number of oldest observations that were dropped, each with the turn that answers it."""
 
 
 def fitted(conversation: Conversation, max_tokens: int, length: Callable[[Conversation], int]) -> Fitted:
-    """Leave out as few of the oldest observations as possible. Instructions and the last observation stay.
+    """Drop as few of the oldest observations as possible. Instructions and the last observation are kept.
 
     Args:
-        conversation: ends with a user's message.
-        max_tokens: longest prompt.
-        length: tells how many tokens the prompt of a conversation has.
+        conversation: ends with a user message.
+        max_tokens: maximum length of the prompt.
+        length: returns the number of tokens of a conversation's prompt.
 
     Raises:
         PolicyFailure: the last observation alone is too long.
@@ -53,8 +53,8 @@ def without_oldest(conversation: Conversation, count: int) -> Conversation:
     """Return a conversation without its first observations and the turns that answer them.
 
     Args:
-        conversation: perhaps a system's message, then user's and assistant's messages in turn.
-        count: how many.
+        conversation: an optional system message, then alternating user and assistant messages.
+        count: number of observations to drop.
     """
     head = 1 if conversation and conversation[0].role == "system" else 0
     return conversation[:head] + conversation[head + 2 * count :]

@@ -1,4 +1,4 @@
-"""From examples to a fine-tuned checkpoint."""
+"""Trains a checkpoint on examples."""
 
 from eef_framework.training.dpo import DpoTrainer
 from eef_framework.training.sft import SftTrainer

@@ -1,4 +1,4 @@
-"""Which examples are trained on in which step."""
+"""Batches: assigns examples to training steps."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ T = TypeVar("T")
 
 
 def number_of_steps(examples: int, batch_size: int, epochs: float, steps: int | None) -> int:
-    """Return how many optimisation steps there are; `steps`, where given, overrules `epochs`."""
+    """Return the number of optimisation steps; `steps`, if given, overrides `epochs`."""
     return steps if steps is not None else max(1, math.ceil(epochs * examples / batch_size))
 
 
 def batches(examples: Sequence[T], batch_size: int, steps: int, seed: int) -> Iterator[list[T]]:
-    """Yield the examples of each step: all examples in random order, again and again, each time in another order.
+    """Yield the examples of each step: all examples in random order, repeatedly, each epoch in another order.
 
-    A batch may span the end of one round and the start of the next, so that all batches have the same size, and may
-    hold an example twice where there are fewer examples than a batch takes.
+    A batch may span the end of one epoch and the start of the next, so that all batches have the same size, and may
+    contain an example twice if there are fewer examples than the batch size.
     """
     waiting: list[T] = []
     round_ = 0
@@ -37,11 +37,11 @@ def batches(examples: Sequence[T], batch_size: int, steps: int, seed: int) -> It
 
 
 def pieces(batch: Sequence[Prepared], max_tokens: int) -> list[list[Prepared]]:
-    """Cut a batch into pieces of similar length that fit into memory.
+    """Split a batch into micro-batches of similar length that fit into memory.
 
     Args:
         batch: the examples of one step.
-        max_tokens: largest piece, padding included. An example that is longer by itself is a piece.
+        max_tokens: maximum size of a micro-batch, padding included. A longer example forms its own micro-batch.
     """
     cut: list[list[Prepared]] = []
     for example in sorted(batch, key=lambda example: (len(example.ids), example.id)):
@@ -52,15 +52,15 @@ def pieces(batch: Sequence[Prepared], max_tokens: int) -> list[list[Prepared]]:
 
 
 def share(cut: Sequence[list[Prepared]], process: int, processes: int) -> list[tuple[list[Prepared], bool]]:
-    """Return the pieces of a step that one of several processes works on, and whether each counts.
+    """Return the micro-batches of a step for one of several processes, and whether each counts.
 
-    All processes get equally many, because they exchange gradients together; where there are too few, one gets a piece
-    that doesn't count.
+    All processes get the same number, because they exchange gradients together; if there are too few, a process gets
+    one that doesn't count.
 
     Args:
-        cut: all pieces of the step, at least one.
+        cut: all micro-batches of the step, at least one.
         process: index of this process.
-        processes: how many there are.
+        processes: number of processes.
     """
     mine = [(piece, True) for piece in cut[process::processes]]
     rounds = math.ceil(len(cut) / processes)

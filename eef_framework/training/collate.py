@@ -1,4 +1,4 @@
-"""From examples to tensors. What is learnt is settled in preparation; collation only puts it into rows."""
+"""Converts examples to tensors. Preparation selects what is learned; collation only arranges it in rows."""
 
 from __future__ import annotations
 
@@ -17,60 +17,60 @@ class Prepared(NamedTuple):
     id: str
     ids: list[int]
     places: list[int]
-    """Where in `ids` the tokens to learn are, in order."""
+    """Positions in `ids` of the tokens to learn, in order."""
     weights: list[float]
     """Their weights in the loss, all above 0."""
 
 
 class Preparation(NamedTuple):
-    """A training set as tokens, and what was left out."""
+    """A training set as tokens, and the examples that were left out."""
 
     examples: list[Prepared]
     over_long: list[str]
     """Ids of examples that were left out because they have too many tokens."""
     cut: list[str]
-    """Ids of examples that were cut behind the last turn that fits."""
+    """Ids of examples that were truncated after the last turn that fits."""
     without_loss: list[str]
     """Ids of examples without a token to learn."""
     drifted: list[str]
-    """Ids of examples whose turns are known as text only, and whose tokens, turn by turn, aren't those of the text as a
-    whole. They are learnt turn by turn, as the agent would be shown them."""
+    """Ids of examples with turns known only as text, and with tokens that differ, turn by turn, from those of the
+    complete text. They are learned turn by turn, as the agent would see them."""
 
 
 class Batch(NamedTuple):
-    """Examples in rows of one length: padded, or several in one row."""
+    """Examples in rows of equal length: padded, or several packed in one row."""
 
     ids: Any
     """Token ids, `(rows, longest)`, padded on the right, where causal attention never looks."""
     shown: Any
-    """The positions that predict a token to learn in any row, `(positions,)`, ascending."""
+    """Positions that predict a token to learn in any row, `(positions,)`, ascending."""
     rows: Any
-    """For each token to learn, its row, `(learnt,)`."""
+    """For each token to learn, its row, `(learned,)`."""
     columns: Any
-    """For each token to learn, which of the shown positions predicts it, `(learnt,)`."""
+    """For each token to learn, the index of the shown position that predicts it, `(learned,)`."""
     labels: Any
-    """The tokens to learn, `(learnt,)`."""
+    """The tokens to learn, `(learned,)`."""
     weights: Any
-    """Their weights, `(learnt,)`."""
+    """Their weights, `(learned,)`."""
     positions: Any = None
-    """Where several examples share a row, the place of each token in its own, `(rows, longest)`."""
+    """If several examples share a row, the position of each token within its example, `(rows, longest)`."""
 
 
 def prepare(
     examples: Sequence[Example], chat: ChatTokenizer, max_tokens: int, over_long: Literal["drop", "cut"] = "drop"
 ) -> Preparation:
-    """Turn examples into tokens and drop those that can't be learnt from.
+    """Convert examples to tokens and drop those without anything to learn.
 
     Args:
         examples: the training set.
         chat: the tokenizer of the model that is trained.
-        max_tokens: longest example.
-        over_long: what becomes of longer ones: left out, or cut behind the last turn that fits. What is left of a
-            conversation is learnt as it would be in the whole, since later turns never matter to earlier ones.
+        max_tokens: maximum length of an example.
+        over_long: whether longer ones are left out, or truncated after the last turn that fits. The rest of a
+            conversation is learned as it would be in the whole, since later turns never affect earlier ones.
 
     Raises:
         NothingToTrain: no example is left.
-        ConfigError: the model's chat template can't write an example; names its id.
+        ConfigError: the model's chat template can't render an example; the message has its id.
     """
     done = Preparation([], [], [], [], [])
     for example in examples:
@@ -104,7 +104,7 @@ def prepare(
 
 @contextmanager
 def named(example: str, side: str = "") -> Iterator[None]:
-    """Say in an error which example it is about, given its id, and which side of a pair."""
+    """Add the example's id to an error, and the side of a pair."""
     try:
         yield
     except EefError as error:
@@ -118,20 +118,20 @@ def _text_only(example: Example) -> bool:
 
 
 def _last_end(weights: Sequence[float], room: int) -> int:
-    """Return where the last learnt turn that fits ends; 0 if none does."""
+    """Return the end of the last learned turn that fits; 0 if none does."""
     return max((place for place in range(1, room + 1) if weights[place - 1] > 0 >= weights[place]), default=0)
 
 
 def collate(examples: Sequence[Prepared], pad: int = 0) -> Batch:
-    """Pad examples to the length of the longest.
+    """Pad examples to the length of the longest one.
 
     Args:
         examples: at least one.
-        pad: token to pad with; nothing depends on which.
+        pad: any token, used for padding.
     """
     import torch
 
-    # A token is predicted at the position before it, so what comes behind the last of these is of no use.
+    # A token is predicted at the position before it, so anything after the last of these is useless.
     inputs = [example.ids[: example.places[-1]] for example in examples]
     longest = max(map(len, inputs))
     before = [[place - 1 for place in example.places] for example in examples]

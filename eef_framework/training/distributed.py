@@ -1,6 +1,6 @@
-"""Training on several processes: a launcher starts them (`worker`), and the first one tells how far it is.
+"""Distributed training: a launcher starts several processes (`worker`), and the first one reports progress.
 
-Everything passes through files in the output folder: the request on the way there, the checkpoint on the way back.
+All data passes through files in the output folder: first the request, then the checkpoint.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from eef_framework.records import Checkpoint, Example
 from eef_framework.training.settings import SupervisedSettings
 
 LAST_WORDS = 12
-"""How many lines of a failed process's output are shown."""
+"""Number of output lines of a failed process to show."""
 
 _OF_LAUNCHERS = re.compile(
     r"RANK|WORLD_SIZE|LOCAL_RANK|LOCAL_WORLD_SIZE|GROUP_RANK|GROUP_WORLD_SIZE|ROLE_.*|MASTER_ADDR|MASTER_PORT"
     r"|(ACCELERATE|FSDP|TORCHELASTIC|PMI|OMPI_COMM_WORLD|MV2_COMM_WORLD)_.*"
 )
-"""Environment variables by which launchers tell a process which of several it is, and what they all do."""
+"""Environment variables with which launchers configure the rank and the settings of processes."""
 
 
 @contextmanager
 def single_process(device: Device) -> Iterator[None]:
-    """Hide what a launcher left in the environment: libraries would wait for peers that never come.
+    """Hide a launcher's environment variables: libraries would wait for peers that never appear.
 
     Args:
-        device: where to compute; one of several GPUs is made known to accelerate.
+        device: the device to compute on; one of several GPUs is passed to accelerate.
     """
     hidden = {name: value for name, value in os.environ.items() if _OF_LAUNCHERS.fullmatch(name)}
     if hidden:
@@ -64,7 +64,7 @@ def single_process(device: Device) -> Iterator[None]:
 
 
 class Request(BaseModel):
-    """What the processes are to do."""
+    """A training request for the processes."""
 
     settings: dict[str, Any]
     examples: tuple[Example, ...]
@@ -80,11 +80,11 @@ def train_elsewhere(
     seed: int,
     progress: Progress,
 ) -> int:
-    """Train on several processes. Returns how many tokens went through the model.
+    """Train on several processes. Returns the number of tokens processed.
 
     Raises:
         NothingToTrain: no example has a token to learn.
-        TrainerFailure: a process failed; says what it said last.
+        TrainerFailure: a process failed; the message contains its last output.
     """
     settings = {key: value for key, value in trainer.settings().items() if key != "name"}
     request = Request(settings=settings, examples=tuple(examples), start=start, seed=seed)
@@ -129,7 +129,7 @@ def _command(trainer: SupervisedSettings, output: Path) -> list[str]:
 
 
 def _relay(said: IO[str], progress: Progress) -> dict[str, Any]:
-    """Pass on how far the first process is, and return its last word."""
+    """Forward the progress of the first process, and return its last message."""
     last: dict[str, Any] = {}
     for line in said:
         if not line.startswith("{"):

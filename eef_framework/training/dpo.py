@@ -1,4 +1,4 @@
-"""Preference training on pairs of trajectories, by the library trl."""
+"""Preference training on pairs of trajectories with the library trl."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class DpoTrainer(PreferenceSettings):
     """Direct preference optimisation (arXiv 2305.18290) on pairs of a better and a worse trajectory, as in ETO.
 
     Minimises -log sigmoid(beta * (r(preferred) - r(rejected))), where r is the log-probability of a trajectory's turns
-    under the model minus that under the checkpoint it starts from. What the environment says has no part in it. It
-    learns from examples with a `rejected` conversation; turns count fully or not at all. The steps are taken by trl's
-    DPOTrainer on tokens and masks of ours; nothing is reported to anyone.
+    under the model minus that under the checkpoint it starts from. Observations of the environment have no loss. It
+    learns from examples with a `rejected` conversation; the weight of a turn must be 0 or 1. The steps are run by trl's
+    DPOTrainer on our tokens and masks; nothing is reported to trackers.
 
     Weights and optimiser are kept in float32, on one device; dropout is off. The same examples, settings and seed give
     the same weights on the same kind of machine. An interrupted training starts again from the beginning. Defaults are
@@ -44,7 +44,7 @@ class DpoTrainer(PreferenceSettings):
     needs_pairs: ClassVar[bool] = True
 
     def preflight(self) -> None:
-        """Find out whether the device and the libraries are there.
+        """Check that the device and the libraries are available.
 
         Raises:
             ConfigError: one is missing.
@@ -60,14 +60,14 @@ class DpoTrainer(PreferenceSettings):
     ) -> tuple[Checkpoint, Cost]:
         """Train from a checkpoint and write the result.
 
-        Writes model and tokenizer, `training.jsonl` (a row for each step) and `preparation.json` (what was left out).
-        A row's `margin` is the mean of beta * (r(preferred) - r(rejected)) over the pairs of the step, its `accuracy`
-        the share of pairs with a margin above 0. Tokens are counted once a step; those that go through the reference
-        model are not counted.
+        Writes model and tokenizer, `training.jsonl` (a row per step) and `preparation.json` (examples that were left
+        out). A row's `margin` is the mean of beta * (r(preferred) - r(rejected)) over the pairs of the step, its
+        `accuracy` the share of pairs with a margin above 0. Tokens are counted once per step; those processed by the
+        reference model are not counted.
 
         Raises:
-            NothingToTrain: there is no pair to learn from.
-            ConfigError: a turn has another weight than 0 or 1, or the settings don't fit the model.
+            NothingToTrain: no pair is left to learn from.
+            ConfigError: a turn has a weight other than 0 or 1, or the settings don't fit the model.
             TrainerFailure: the loss isn't a number any more.
         """
         began = time.perf_counter()
@@ -92,9 +92,9 @@ def _train(
     progress: Progress,
     tokenizer: Any,
 ) -> int:
-    """Take all steps and write the model. Returns how many tokens went through it."""
+    """Run all steps and write the model. Returns the number of tokens processed."""
     steps = number_of_steps(len(pairs), settings.batch_size, settings.epochs, settings.steps)
-    # By length within a step: it is the same step, with less padding in its pieces.
+    # Sorted by length within a step: the step is the same, with less padding in its micro-batches.
     drawn = batches(pairs, settings.batch_size, steps, seed)
     order = [sorted(batch, key=lambda pair: (pair.longest, pair.id)) for batch in drawn]
     model = load_model(start.path, "auto", "cpu", settings.trust_remote_code)
@@ -108,7 +108,7 @@ def _train(
             progress(step, steps, f"loss {row['loss']:.4f}, margin {row['margin']:.3f}")
 
         with without_progress_bars(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # what trl has to change for the next transformers
+            warnings.simplefilter("ignore", FutureWarning)  # deprecations that trl has to fix for the next transformers
             trainer = trl_trainer(settings, model, order, start, output, seed, log)
             trainer.train()
             with new_checkpoint(output) as folder:
@@ -119,7 +119,7 @@ def _train(
 
 
 def _row(step: int, values: dict[str, float], pairs: Sequence[Pair]) -> dict[str, float]:
-    """Return a step's row of the log, given what trl says of it and its pairs.
+    """Return a step's row of the log, given trl's values and its pairs.
 
     Raises:
         TrainerFailure: the loss isn't a number.
@@ -146,7 +146,7 @@ def _row(step: int, values: dict[str, float], pairs: Sequence[Pair]) -> dict[str
 
 
 def _report(prepared: PairPreparation) -> str:
-    """Return what became of the training set, as JSON."""
+    """Return counts of the training set, as JSON."""
     sides = [side for pair in prepared.pairs for side in (pair.preferred, pair.rejected)]
     counts = {
         "examples": len(prepared.pairs),

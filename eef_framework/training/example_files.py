@@ -1,4 +1,4 @@
-"""Files of examples, where an error has to say which of many is meant."""
+"""Files of examples, with errors that identify the example."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from eef_framework.runs.lines import read_lines
 
 @contextmanager
 def rows_named(path: Path) -> Iterator[None]:
-    """Say in an error about an example in which file and line it stands, and what its id is.
+    """Add file, line and id of an example to an error about it.
 
     Args:
         path: a file of examples.
@@ -23,10 +23,10 @@ def rows_named(path: Path) -> Iterator[None]:
         yield
     except EefError as error:
         known = error.details
-        if ("id" in known) == ("line" in known):  # all is known, or it is about no example
+        if ("id" in known) == ("line" in known):  # everything is known, or it isn't about an example
             raise
         found: tuple[int, str | None] | None = None
-        with suppress(EefError):  # the file may be what is wrong
+        with suppress(EefError):  # the file itself may be wrong
             rows = (row for row in _ids(path) if row == (known.get("line", row[0]), known.get("id", row[1])))
             found = next(rows, None)
         if found is None or found[1] is None:

@@ -1,4 +1,4 @@
-"""The steps of a training."""
+"""The training loop."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from eef_framework.training.settings import FineTuning, SupervisedSettings, in_b
 
 
 class Training:
-    """A model under training, with its optimiser, and how far it is.
+    """A model under training, with its optimiser and progress.
 
     Args:
-        settings: of the trainer.
-        examples: what is learnt.
+        settings: the trainer's settings.
+        examples: the training examples.
         start: the checkpoint to start from.
-        output: folder for what trackers write.
+        output: folder for the files of trackers.
         seed: for the order of examples.
 
     Attributes:
-        step: how many steps are taken.
-        steps: how many there are.
-        tokens: how many tokens went through the model, padding not counted.
+        step: number of completed steps.
+        steps: total number of steps.
+        tokens: number of tokens processed, excluding padding.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Training:
         return bool(self._accelerator.is_main_process)
 
     def advance(self) -> dict[str, Any]:
-        """Take a step and return its row of the log.
+        """Run a step and return its row of the log.
 
         Raises:
             TrainerFailure: the loss isn't a number.
@@ -82,27 +82,27 @@ class Training:
         return {"step": self.step, "loss": loss, "lr": rate, "grad_norm": norm, "tokens": self.tokens}
 
     def agree(self, wish: bool) -> bool:
-        """Return what the first of several processes wishes."""
+        """Return the value of the first of several processes."""
         if self._accelerator.num_processes == 1:
             return wish
         return self._sum(float(wish and self.leads)) > 0
 
     def save_state(self, folder: Path) -> None:
-        """Write everything that the next steps depend on."""
-        talk = logging.getLogger("accelerate.utils.other")  # it warns of tied weights, which are as they should be
+        """Save everything that the next steps depend on."""
+        talk = logging.getLogger("accelerate.utils.other")  # it warns of tied weights, which are correct
         level = talk.level
         talk.setLevel(logging.ERROR)
         self._accelerator.save_state(str(folder))
         talk.setLevel(level)
 
     def load_state(self, folder: Path, step: int, tokens: int) -> None:
-        """Go on where a state was written: behind that many steps and tokens."""
+        """Continue from a saved state, after the given numbers of steps and tokens."""
         self._accelerator.load_state(str(folder))
         self.step, self.tokens = step, tokens
         self._batches = islice(self._batches, self.step, None)
 
     def save(self, output: Path, tokenizer: Any) -> None:
-        """Write the model, in the type it was read in, with its tokenizer, and end the training."""
+        """Write the model, in its original dtype, with its tokenizer, and end the training."""
         weights = self._accelerator.get_state_dict(self._model)
         if self.leads:
             with without_progress_bars(), new_checkpoint(output) as folder:
@@ -112,7 +112,7 @@ class Training:
         self._accelerator.end_training()
 
     def _step(self, batch: list[Prepared]) -> tuple[float, float]:
-        """Take one optimisation step. Returns its loss and the length of the gradient."""
+        """Run one optimisation step. Returns its loss and the gradient norm."""
         total = sum(weight for example in batch for weight in example.weights)
         processes = self._accelerator.num_processes
         cut, collated = (packs, pack) if self._settings.packing else (pieces, collate)
@@ -120,7 +120,7 @@ class Training:
         loss = 0.0
         for number, (piece, counts) in enumerate(mine, 1):
             with self._accelerator.no_sync(self._model) if number < len(mine) else nullcontext():
-                # Gradients are averaged over processes, and the step wants their sum.
+                # Gradients are averaged over processes, but the step needs their sum.
                 part = self._weighted_sum(collated(piece)) * (processes * counts / total)
                 self._accelerator.backward(part)
             loss += part.item() / processes
@@ -148,7 +148,7 @@ class Training:
         return float(self._accelerator.reduce(torch.tensor(number, device=self._accelerator.device), "sum"))
 
     def _logits(self, batch: Batch) -> Any:
-        # Only where something is learnt: at most positions of most examples nothing is.
+        # Logits only at positions with loss: most positions of most examples have none.
         keep = {"logits_to_keep": batch.shown} if self._partial else {}
         places = {} if batch.positions is None else {"position_ids": batch.positions}
         return self._model(input_ids=batch.ids, use_cache=False, **keep, **places).logits
@@ -160,7 +160,7 @@ class Training:
         batch = Batch(*(None if tensor is None else tensor.to(self._accelerator.device) for tensor in batch))
         logits = self._logits(batch)  # (rows, shown, vocabulary)
         learnt = logits[batch.rows, batch.columns if self._partial else batch.shown[batch.columns]].float()
-        losses = torch.nn.functional.cross_entropy(learnt, batch.labels, reduction="none")  # (learnt,)
+        losses = torch.nn.functional.cross_entropy(learnt, batch.labels, reduction="none")  # (learned,)
         return (losses * batch.weights).sum()
 
 
@@ -169,7 +169,7 @@ def _accelerator(settings: SupervisedSettings, output: Path) -> Any:
     from accelerate.state import AcceleratorState, PartialState
 
     if not PartialState().use_distributed:
-        # accelerate keeps its settings for the life of the process; another training may want others.
+        # accelerate keeps its settings for the life of the process; another training may need different ones.
         AcceleratorState._reset_state(reset_partial_state=True)
     device = pick_device(settings.device)
     return Accelerator(
@@ -181,18 +181,18 @@ def _accelerator(settings: SupervisedSettings, output: Path) -> Any:
 
 
 def _plain(settings: SupervisedSettings) -> dict[str, Any]:
-    """Return the settings as trackers take them: numbers, and words for everything else."""
+    """Return the settings for trackers: numbers, and text for everything else."""
     return {key: value if isinstance(value, int | float) else str(value) for key, value in settings.settings().items()}
 
 
 def _trainable(model: Any, settings: SupervisedSettings) -> Any:
-    """Return the model ready for training: in float32, or, with adapters, with these alone to be trained."""
+    """Return the model ready for training: in float32, or, with adapters, with only the adapters trainable."""
     if settings.gradient_checkpointing:
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
-        enable()  # its name from transformers 5 on, or before
+        enable()  # its name since transformers 5, or before
     if settings.lora is not None:
         return adapted(model, settings.lora).train()
-    # Updates at usual learning rates get lost in the rounding of shorter types.
+    # At usual learning rates, updates are lost in the rounding of shorter types.
     return model.float().train()
 
 
@@ -211,9 +211,9 @@ def finished(start: Checkpoint, settings: FineTuning, weights: dict[str, Any], o
     """Return a model with its final weights, in float32 on the processor; adapters are written and merged.
 
     Args:
-        start: what was trained.
-        settings: the trainer's.
-        weights: state of the model behind the training.
+        start: the checkpoint that was trained.
+        settings: the trainer's settings.
+        weights: state of the model after the training.
         output: folder of the new checkpoint.
     """
     model = load_model(start.path, "auto", "cpu", settings.trust_remote_code)
@@ -225,11 +225,11 @@ def finished(start: Checkpoint, settings: FineTuning, weights: dict[str, Any], o
 
 @contextmanager
 def own_random_numbers(seed: int) -> Iterator[None]:
-    """Seed what dropout draws from, and leave the program's random numbers as they were."""
+    """Seed the random numbers for dropout, and restore the program's random state afterwards."""
     import numpy as np
     import torch
 
-    # The last two because accelerate restores all three when a training goes on.
+    # The last two because accelerate restores all three when a training is resumed.
     own, numpy = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng():

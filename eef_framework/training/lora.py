@@ -1,4 +1,4 @@
-"""Low-rank adapters: a fraction of the weights is trained, and merged into the model at the end."""
+"""Low-rank adapters (LoRA): a fraction of the weights is trained, and merged into the model at the end."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Lora(BaseModel):
     alpha: int = Field(default=32, gt=0)
     """Updates are scaled by alpha / rank."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Dropout in front of the adapters."""
+    """Dropout before the adapters."""
     targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
-    """Names of the modules that get one, such as `q_proj`."""
+    """Names of the modules with adapters, such as `q_proj`."""
 
 
 def lora_config(lora: Lora) -> Any:
-    """Return the settings as peft takes them.
+    """Return the settings for peft.
 
     Raises:
         ConfigError: peft isn't installed.
@@ -45,7 +45,7 @@ def lora_config(lora: Lora) -> Any:
 
 
 def require_targets(model: Any, lora: Lora) -> None:
-    """Look whether a model has modules of the names that get adapters.
+    """Check that a model has modules with the configured names.
 
     Raises:
         ConfigError: it has none of them.
@@ -79,7 +79,7 @@ def merged(model: Any, lora: Lora, weights: dict[str, Any], output: Path) -> Any
     Args:
         model: the model they were trained on.
         lora: their settings.
-        weights: state of the adapted model behind the training.
+        weights: state of the adapted model after the training.
         output: folder for the adapters, in the layout of peft.
     """
     complete = adapted(model, lora)

@@ -1,4 +1,4 @@
-"""Examples one behind another in a row, in place of padding them to one length."""
+"""Packs several examples into one sequence, instead of padding them to equal length."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from eef_framework.training.collate import Batch, Prepared
 
 
 def packs(batch: Sequence[Prepared], max_tokens: int) -> list[list[Prepared]]:
-    """Cut a batch into rows that fit into memory: the longest example first, each into the first row with room for it.
+    """Split a batch into rows that fit into memory: the longest example first, each in the first row with enough space.
 
     Args:
         batch: the examples of one step.
-        max_tokens: longest row. An example that is longer by itself is a row.
+        max_tokens: maximum length of a row. A longer example forms its own row.
     """
     rows: list[list[Prepared]] = []
     lengths: list[int] = []
@@ -30,7 +30,7 @@ def packs(batch: Sequence[Prepared], max_tokens: int) -> list[list[Prepared]]:
 
 
 def pack(examples: Sequence[Prepared]) -> Batch:
-    """Put examples one behind another.
+    """Pack examples into one sequence.
 
     Args:
         examples: at least one.
@@ -47,19 +47,19 @@ def pack(examples: Sequence[Prepared]) -> Batch:
         columns=torch.arange(len(shown)),
         labels=torch.tensor([each.ids[place] for each in examples for place in each.places]),
         weights=torch.tensor([weight for each in examples for weight in each.weights]),
-        # Places that start again at 0 tell transformers where a neighbour begins.
+        # Position ids that restart at 0 tell transformers where the next example begins.
         positions=torch.tensor([[place for ids in inputs for place in range(len(ids))]]),
     )
 
 
 def refuse_to_mix_neighbours(model: Any) -> None:
-    """Try whether packed examples stay apart in a model.
+    """Check that a model keeps packed examples separate.
 
     Args:
         model: a causal language model, on any device.
 
     Raises:
-        ConfigError: what the model says of an example depends on the tokens of the one before it.
+        ConfigError: the model's output for an example depends on the tokens of the previous one.
     """
     import torch
 
@@ -68,11 +68,11 @@ def refuse_to_mix_neighbours(model: Any) -> None:
     try:
         with torch.no_grad():
             one, other = (_behind(model, token) for token in (0, 1))
-    except TypeError:  # it isn't told where examples begin
+    except TypeError:  # it doesn't know where examples begin
         one, other = torch.ones(1), torch.zeros(1)
     finally:
         model.train(training)
-    if not torch.allclose(one, other, rtol=0, atol=1e-4 * float(one.abs().max())):  # experts round by batch
+    if not torch.allclose(one, other, rtol=0, atol=1e-4 * float(one.abs().max())):  # rounding of mixture-of-experts
         raise ConfigError(
             f"examples can't be packed for a {type(model).__name__}: they would see the ones before them",
             "Set the trainer's packing to false.",
@@ -82,7 +82,7 @@ def refuse_to_mix_neighbours(model: Any) -> None:
 
 
 def _behind(model: Any, token: int) -> Any:
-    """Return the logits of an example behind one that consists of a token."""
+    """Return the logits of an example packed after one that consists of a single token."""
     import torch
 
     ids = torch.tensor([[token] * 8 + [0, 1, 0, 0, 1, 1, 0, 1]], device=model.device)

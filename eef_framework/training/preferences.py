@@ -1,4 +1,4 @@
-"""From pairs of trajectories to tensors, for trainers that learn preferences."""
+"""Converts pairs of trajectories to tensors, for trainers that learn preferences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from eef_framework.training.collate import named
 
 
 class Pair(NamedTuple):
-    """A better and a worse attempt at the same task, as tokens. A token's weight is 1 if it is learnt, 0 otherwise."""
+    """A better and a worse attempt at the same task, as tokens. A token's weight is 1 if it is learned, 0 otherwise."""
 
     id: str
     preferred: Encoded
@@ -20,17 +20,17 @@ class Pair(NamedTuple):
 
     @property
     def longest(self) -> int:
-        """Tokens of the longer one."""
+        """Number of tokens of the longer one."""
         return max(len(self.preferred.ids), len(self.rejected.ids))
 
     @property
     def tokens(self) -> int:
-        """Tokens of both."""
+        """Number of tokens of both."""
         return len(self.preferred.ids) + len(self.rejected.ids)
 
 
 class PairPreparation(NamedTuple):
-    """Pairs as tokens, and what was left out."""
+    """Pairs as tokens, and the pairs that were left out."""
 
     pairs: list[Pair]
     unpaired: list[str]
@@ -38,24 +38,24 @@ class PairPreparation(NamedTuple):
     without_loss: list[str]
     """Ids of pairs in which a side has no token to learn."""
     alike: list[str]
-    """Ids of pairs whose sides are the same, token by token: nothing tells which is better."""
+    """Ids of pairs with identical sides, token by token: neither is better."""
     over_long: list[str]
     """Ids of pairs with a side that has too many tokens."""
 
 
 def prepare_pairs(examples: Sequence[Example], chat: ChatTokenizer, max_tokens: int) -> PairPreparation:
-    """Turn pairs into tokens and drop those that nothing can be learnt from.
+    """Convert pairs to tokens and drop those without anything to learn.
 
     Args:
         examples: the training set.
         chat: the tokenizer of the model that is trained.
-        max_tokens: longest side of a pair. A pair with a longer one is left out as a whole: an attempt that is cut
-            may be neither better nor worse any more.
+        max_tokens: maximum length of a side of a pair. A pair with a longer side is left out as a whole: a truncated
+            attempt may no longer be better or worse.
 
     Raises:
         NothingToTrain: no pair is left.
-        ConfigError: a turn has another weight than 0 or 1, or the model's chat template can't write a side; names the
-            example's id.
+        ConfigError: a turn has a weight other than 0 or 1, or the model's chat template can't render a side; the
+            message has the example's id.
     """
     done = PairPreparation([], [], [], [], [])
     for example in examples:
@@ -106,10 +106,10 @@ def _require_plain_weights(pair: Pair) -> None:
 
 
 class PairCollator:
-    """Pads pairs to one length: the collator that trl's DPOTrainer is given.
+    """Pads pairs to equal length: the collator for trl's DPOTrainer.
 
     Args:
-        pairs: all there are; a row of the data set that the trainer goes through is a place among them.
+        pairs: all pairs; a row of the trainer's data set is an index into them.
     """
 
     def __init__(self, pairs: Sequence[Pair]) -> None:
@@ -118,7 +118,7 @@ class PairCollator:
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Return tensors `(2 * pairs, longest)`: the preferred sides in order, then the rejected ones.
 
-        They are padded on the right, where causal attention never looks.
+        They are padded on the right, which causal attention never sees.
         """
         import torch
 

@@ -1,4 +1,4 @@
-"""Where an interrupted training goes on."""
+"""Saves and resumes the state of a training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from eef_framework.training.settings import SupervisedSettings
 
 
 def training_key(settings: SupervisedSettings, examples: Sequence[Prepared], start: Checkpoint, seed: int) -> str:
-    """Return what tells one training from another: everything its result depends on."""
+    """Return the identity of a training: everything that its result depends on."""
     files = sorted(start.path.glob("*")) if start.path.is_dir() else []
     weights = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     contents = [(example.id, example.ids, example.places, example.weights) for example in examples]
@@ -28,7 +28,7 @@ class SavePoint:
 
     Args:
         folder: the folder.
-        key: which training they are of.
+        key: identity of the training.
     """
 
     def __init__(self, folder: Path, key: str) -> None:
@@ -36,21 +36,21 @@ class SavePoint:
         self._key = key
 
     def restore(self, training: Training) -> None:
-        """Let a training go on behind its latest state, if there is one."""
+        """Resume a training after its latest state, if there is one."""
         for mark in sorted(self._folder.glob("*.json"), key=lambda path: int(path.stem), reverse=True):
             state = json.loads(mark.read_text(encoding="utf-8"))
             if state["key"] == self._key:
                 return training.load_state(mark.with_suffix(""), state["step"], state["tokens"])
 
     def write(self, training: Training) -> None:
-        """Write a training's state. An interruption leaves this one or the one before."""
+        """Save a training's state. After an interruption, either this state or the previous one exists."""
         state = self._folder / str(training.step)
         try:
             with writing(state):
                 training.save_state(state)
         except BaseException:
             if training.leads:
-                shutil.rmtree(state, ignore_errors=True)  # half a state only takes room
+                shutil.rmtree(state, ignore_errors=True)  # an incomplete state only takes space
             raise
         if training.leads:
             mark = {"key": self._key, "step": training.step, "tokens": training.tokens}
@@ -60,5 +60,5 @@ class SavePoint:
                     shutil.rmtree(old) if old.is_dir() else old.unlink()
 
     def remove(self) -> None:
-        """Forget all states: the training is complete."""
+        """Delete all states: the training is complete."""
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What the trainers of this package have in common."""
+"""Shared settings of the trainers in this package."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ from eef_framework.training.lora import Lora
 
 
 class FineTuning(Trainer):
-    """Settings of a training by gradients. Defaults are those of ETO's behaviour cloning (arXiv 2403.02502)."""
+    """Settings of gradient-based training. Defaults are those of ETO's behaviour cloning (arXiv 2403.02502)."""
 
     epochs: float = Field(default=3.0, gt=0)
-    """How often each example is seen."""
+    """Number of passes over the examples."""
     steps: int | None = Field(default=None, gt=0)
-    """Number of optimisation steps; overrules `epochs`."""
+    """Number of optimisation steps; overrides `epochs`."""
     batch_size: int = Field(default=64, gt=0)
-    """Examples in an optimisation step."""
+    """Examples per optimisation step."""
     max_batch_tokens: int | None = Field(default=None, gt=0)
-    """Largest piece of a step that goes through the model at once, in tokens, padding included: it bounds memory, and
-    gradients accumulate over pieces. 1,024 on a processor and 16,384 elsewhere where it is null."""
+    """Maximum size of a micro-batch, in tokens, padding included: it bounds memory, and
+    gradients accumulate over micro-batches. null for 1,024 on a CPU and 16,384 elsewhere."""
     max_tokens: int = Field(default=4096, gt=0)
-    """Longest example."""
+    """Maximum length of an example, in tokens."""
     learning_rate: float = Field(default=2e-5, gt=0)
-    """Highest learning rate. It rises linearly during warm-up and falls to 0 along a cosine."""
+    """Peak learning rate. It rises linearly during warm-up and decays to 0 along a cosine."""
     warmup: float = Field(default=0.03, ge=0, le=1)
-    """Share of the steps that warm up."""
+    """Share of the steps used for warm-up."""
     max_grad_norm: float = Field(default=1.0, gt=0)
-    """Longer gradients are scaled to this length."""
+    """Maximum gradient norm; larger gradients are scaled down to it."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Type of products of matrices: on a processor `auto` is float32, elsewhere bfloat16. Processors that have no
-    instructions for bfloat16 take many times longer with it."""
+    """Data type of matrix products: on a CPU `auto` is float32, elsewhere bfloat16. CPUs without instructions for
+    bfloat16 take many times longer with it."""
     device: Device = "auto"
-    """Where to compute: `cpu`, `cuda`, `cuda:1` (one of several GPUs), `mps`; `auto` is the best there is."""
+    """Device: `cpu`, `cuda`, `cuda:1` (one of several GPUs), `mps`; `auto` is the best available one."""
     trust_remote_code: bool = False
-    """Run Python code that comes with the model, which some need. It can do whatever you can: read it first. The policy
-    has this setting, too."""
+    """Run Python code that comes with the model, which some models need. It has all of your permissions: read it first.
+    The policy has this setting, too."""
     gradient_checkpointing: bool = False
-    """Trade time for memory: compute activations again for the backward pass."""
+    """Trade time for memory: recompute activations in the backward pass."""
     lora: Lora | None = None
-    """Train low-rank adapters in place of all weights. The checkpoint holds the merged model, and `adapter/` the
-    adapters by themselves."""
+    """Train low-rank adapters instead of all weights. The checkpoint contains the merged model, and `adapter/` only the
+    adapters."""
 
     def preflight(self) -> None:
-        """Find out whether the device is there, and the library for adapters where they are wanted.
+        """Check that the device is available, and the library for adapters if they are used.
 
         Raises:
             ConfigError: it isn't.
@@ -63,28 +63,30 @@ class SupervisedSettings(FineTuning):
     """Settings of supervised fine-tuning."""
 
     over_long: Literal["drop", "cut"] = "drop"
-    """What becomes of longer ones: they are left out, or cut behind the last turn that fits. Both are counted."""
+    """Whether longer examples are left out, or truncated after the last turn that fits. Both are counted."""
     packing: bool = False
-    """Put the examples of a piece one behind another, without attention between them, in place of padding them to one
-    length. Batches are cut by length, which leaves about 1 % of padding, so that there is little to gain."""
+    """Pack the examples of a micro-batch into one sequence, without attention between them, instead of padding them to
+    equal length. Micro-batches are grouped by length, which leaves only about 1 % padding, so there is little to
+    gain."""
     weight_decay: float = Field(default=0.0, ge=0)
-    """For matrices; vectors, such as the scales of norms, don't decay."""
+    """Weight decay of matrices; vectors, such as the scales of norms, don't decay."""
     processes: int = Field(default=1, gt=0)
-    """On how many processes of this machine to train, one for each GPU."""
+    """Number of processes on this machine to train on, one per GPU."""
     accelerate_config: Path | None = None
-    """A file as `accelerate config` writes it, for what goes beyond `processes`: FSDP, several machines. It overrules
+    """A file written by `accelerate config`, for settings beyond `processes`: FSDP, several machines. It overrides
     `processes`."""
     trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] | None = None
-    """Where to show loss and learning rate, beside `training.jsonl`. TensorBoard where it is null and installed."""
+    """Trackers for loss and learning rate, in addition to `training.jsonl`. null for TensorBoard, if it is
+    installed."""
     save_every_s: float | None = Field(default=600.0, ge=0)
-    """How often a long training writes down where it is. Repeated with the same arguments after an interruption, it
-    goes on from there, with the same result. Never where it is null."""
+    """How often a long training saves its state. If repeated with the same arguments after an interruption, it resumes
+    from there, with the same result. null for never."""
 
     def preflight(self) -> None:
-        """Find out whether devices, files and libraries that the settings name are there.
+        """Check that the devices, files and libraries in the settings are available.
 
         Raises:
-            ConfigError: one is missing; `error.code` says which kind.
+            ConfigError: one is missing; see `error.code`.
         """
         super().preflight()
         for name in self.trackers or ():
@@ -109,28 +111,28 @@ class PreferenceSettings(FineTuning):
     """Settings of preference training. Defaults are those of ETO's first iteration."""
 
     batch_size: int = Field(default=32, gt=0)
-    """Pairs in an optimisation step."""
+    """Pairs per optimisation step."""
     max_batch_tokens: int | None = Field(default=None, gt=0)
-    """Largest piece of a step that goes through the model at once, in tokens of both sides, padding included: it bounds
-    memory, and gradients accumulate over pieces. All pieces have as many pairs as the longest pairs of the training
-    set allow, but at least one. 1,024 on a processor and 16,384 elsewhere where it is null."""
+    """Maximum size of a micro-batch, in tokens of both sides, padding included: it bounds
+    memory, and gradients accumulate over micro-batches. All have as many pairs as the longest pairs of the training set
+    allow, but at least one. null for 1,024 on a CPU and 16,384 elsewhere."""
     max_tokens: int = Field(default=4096, gt=0)
-    """Longest side of a pair. Pairs with a longer one are left out, and counted."""
+    """Maximum length of a side of a pair, in tokens. Pairs with a longer side are left out, and counted."""
     learning_rate: float = Field(default=1e-6, gt=0)
-    """Learning rate. It rises linearly during warm-up and stays."""
+    """Learning rate. It rises linearly during warm-up and then stays constant."""
     warmup: float = Field(default=0.1, ge=0, le=1)
-    """Share of the steps that warm up."""
+    """Share of the steps used for warm-up."""
     beta: float = Field(default=0.1, gt=0)
-    """How strongly the model is held to the checkpoint it starts from."""
+    """How strongly the model is kept close to the checkpoint it starts from."""
 
 
 def room(settings: FineTuning, device: str) -> int:
-    """Return how many tokens may go through the model at once on a device."""
+    """Return the maximum size of a micro-batch on a device, in tokens."""
     return settings.max_batch_tokens or (1024 if device == "cpu" else 16384)
 
 
 def in_bfloat16(settings: FineTuning, device: str) -> bool:
-    """Tell whether matrices are multiplied in bfloat16 on a device; warns where that is slow."""
+    """Return whether matrices are multiplied in bfloat16 on a device; warns if that is slow."""
     if settings.precision == "bfloat16":
         warn_of_slow_type("bfloat16", device)
     return settings.precision == "bfloat16" or (settings.precision == "auto" and device != "cpu")

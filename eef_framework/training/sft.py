@@ -1,4 +1,4 @@
-"""Supervised fine-tuning with a weight for every turn."""
+"""Supervised fine-tuning with a weight per turn."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from eef_framework.training.settings import SupervisedSettings
 class SftTrainer(SupervisedSettings):
     """Minimises the weighted mean of -log p over the tokens of the agent's turns (arXiv 2504.13145, phases 1 and 3).
 
-    The weighted mean is taken over all tokens of an optimisation step, however the step is cut into pieces. Weights and
+    The weighted mean is taken over all tokens of an optimisation step, independent of its micro-batches. Weights and
     optimiser are kept in float32. The same examples, settings and seed give the same weights, bit for bit, on the same
     kind of machine. Defaults are those of ETO (arXiv 2403.02502): the paper doesn't publish its own.
     """
@@ -40,7 +40,8 @@ class SftTrainer(SupervisedSettings):
     ) -> tuple[Checkpoint, Cost]:
         """Train from a checkpoint and write the result.
 
-        Writes model and tokenizer, `training.jsonl` (a row for each step) and `preparation.json` (what was left out).
+        Writes model and tokenizer, `training.jsonl` (a row per step) and `preparation.json` (examples that were left
+        out).
 
         Raises:
             NothingToTrain: no example has a token to learn.
@@ -61,7 +62,7 @@ class SftTrainer(SupervisedSettings):
 def train_here(
     trainer: SftTrainer, examples: Sequence[Example], start: Checkpoint, output: Path, seed: int, progress: Progress
 ) -> int:
-    """Train in this process, which may be one of several. Returns how many tokens went through the model."""
+    """Train in this process, which may be one of several. Returns the number of tokens processed."""
     tokenizer = load_tokenizer(start.path, trainer.trust_remote_code)
     prepared = prepare(examples, ChatTokenizer(tokenizer), trainer.max_tokens, trainer.over_long)
     with own_random_numbers(seed):
@@ -78,7 +79,7 @@ def train_here(
 
 
 def _run(training: Training, point: SavePoint, log: Path, save_every_s: float | None, progress: Progress) -> None:
-    """Take all steps that aren't taken yet, and write a row for each."""
+    """Run the remaining steps, and write a row for each."""
     rows = log.read_text(encoding="utf-8").splitlines(keepends=True)[: training.step] if training.step else []
     pace = Pace(training)
     saved = time.monotonic()
@@ -95,7 +96,7 @@ def _run(training: Training, point: SavePoint, log: Path, save_every_s: float | 
 
 
 class Pace:
-    """How fast a training goes, in words."""
+    """Formats the speed of a training."""
 
     def __init__(self, training: Training) -> None:
         self._training = training
@@ -110,7 +111,7 @@ class Pace:
 
 
 def _report(prepared: Preparation) -> str:
-    """Return what became of the training set, as JSON."""
+    """Return counts of the training set, as JSON."""
     kept = prepared.examples
     return json.dumps(
         {

@@ -1,4 +1,4 @@
-"""The steps of preference training, taken by trl's DPOTrainer on tokens of ours."""
+"""The steps of preference training, run by trl's DPOTrainer on our tokens."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def trl_trainer(
     seed: int,
     log: Callable[[int, dict[str, float]], None],
 ) -> Any:
-    """Return trl's trainer of a model, set to take the pairs as they are, step by step.
+    """Return trl's trainer for a model, set to take the pairs unchanged, step by step.
 
     Args:
-        settings: ours.
-        model: what is trained.
+        settings: our settings.
+        model: the model to train.
         order: the pairs of each step.
-        start: where the model comes from; the reference.
+        start: the initial checkpoint, which is the reference.
         output: folder that it may write to.
-        seed: for whatever is random.
-        log: is told each step and its values.
+        seed: for all randomness.
+        log: called with each step and its values.
 
     Raises:
-        ConfigError: trl refuses the settings.
+        ConfigError: trl rejects the settings.
     """
     from datasets import Dataset  # type: ignore[import-untyped]
     from transformers import PrinterCallback
@@ -47,7 +47,7 @@ def trl_trainer(
     try:
         trainer = _class()(
             model=model if adapters else model.float(),
-            # The adapters turned off are the reference by themselves.
+            # With the adapters disabled, the model is the reference.
             ref_model=None if adapters else load_model(start.path, "auto", "cpu", settings.trust_remote_code).float(),
             args=_arguments(settings, in_order, len(order), output, seed),
             data_collator=PairCollator(in_order),
@@ -65,7 +65,7 @@ def trl_trainer(
 
 
 def _class() -> Any:
-    """Return trl's DPOTrainer, changed to take pairs that are tokens already, in the order they have."""
+    """Return trl's DPOTrainer, changed to take tokenized pairs in the given order."""
     from torch.utils.data import SequentialSampler
     from trl.trainer.dpo_trainer import DPOTrainer
 
@@ -77,13 +77,13 @@ def _class() -> Any:
             return SequentialSampler(self.train_dataset)
 
         def _send_telemetry(self) -> None:
-            pass  # what is trained here is nobody else's business
+            pass  # don't report trainings to anyone
 
     return OnPairs
 
 
 def _callback(log: Callable[[int, dict[str, float]], None]) -> Any:
-    """Return what tells `log` of each step."""
+    """Return the callback that calls `log` for each step."""
     from transformers import TrainerCallback
 
     class Logging(TrainerCallback):  # type: ignore[misc]
@@ -95,7 +95,7 @@ def _callback(log: Callable[[int, dict[str, float]], None]) -> Any:
 
 
 def _arguments(settings: PreferenceSettings, pairs: Sequence[Pair], steps: int, output: Path, seed: int) -> Any:
-    """Return the settings as trl takes them."""
+    """Return the settings for trl."""
     from trl.trainer.dpo_config import DPOConfig
 
     device = pick_device(settings.device)
@@ -129,6 +129,6 @@ def _arguments(settings: PreferenceSettings, pairs: Sequence[Pair], steps: int, 
 
 
 def _pairs_at_once(batch_size: int, longest: int, room: int) -> int:
-    """Return the size of the pieces of a step: pieces are equally large, so that all pairs count the same."""
+    """Return the size of micro-batches: all are equally large, so that all pairs count the same."""
     fitting = max(1, room // (2 * longest))
     return max(size for size in range(1, min(batch_size, fitting) + 1) if batch_size % size == 0)

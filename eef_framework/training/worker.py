@@ -16,7 +16,7 @@ from eef_framework.training.sft import SftTrainer, train_here
 
 
 def main(output: Path) -> None:
-    """Do what a request asks for, as one of several processes."""
+    """Run a training request as one of several processes."""
     from accelerate import PartialState
 
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
@@ -36,12 +36,12 @@ def main(output: Path) -> None:
     except EefError as error:
         told = {"message": error.message, "fix": error.fix, "code": error.code, **error.details}
         say(error=told, kind=type(error).__name__)
-        if not isinstance(error, NothingToTrain):  # which all processes find alike
+        if not isinstance(error, NothingToTrain):  # the same in all processes
             raise
 
 
 def _end_with_the_parent() -> None:
-    """End this process when its input ends, which is when the process that asked for the training is gone."""
+    """Exit when stdin closes, which happens when the process that requested the training is gone."""
     while os.read(0, 4096):
         pass
     os._exit(1)
