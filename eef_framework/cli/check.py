@@ -13,6 +13,7 @@ from eef_framework.cli.errors import show
 from eef_framework.cli.options import PluginList, say, selected
 from eef_framework.config.yaml_source import parse_value
 from eef_framework.errors import ConfigError, EefError, UnknownName
+from eef_framework.evaluation.wording import plural
 from eef_framework.interfaces import Component
 from eef_framework.paths import expand
 from eef_framework.plugins import Kind, Registry, load_plugins
@@ -20,7 +21,7 @@ from eef_framework.plugins.import_path import import_class
 from eef_framework.plugins.kinds import KINDS, kind_of
 from eef_framework.records import Example, Trajectory
 from eef_framework.runs import contents, read_rows
-from eef_framework.runs.contents import plural, shape
+from eef_framework.runs.contents import shape
 from eef_framework.runs.lines import read_lines
 from eef_framework.training.example_files import check_ids, rows_named
 
@@ -90,7 +91,7 @@ def _checked_file(path: Path) -> str:
         rows = sum(1 for _ in read_rows(path, kind))
     if kind is Example:
         check_ids(path)
-    return f"{path}: {rows} {plural(kind)} in order" if rows else f"{path}: empty, no rows"
+    return f"{path}: {plural(rows, kind.__name__.lower())} in order" if rows else f"{path}: empty, no rows"
 
 
 class _Parts:

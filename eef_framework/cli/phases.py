@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from eef_framework.cli.options import Assignments, EnvironmentName, PluginList, Recipe, Seed, compose, say
-from eef_framework.evaluation.wording import count, duration, percent, plus_minus
+from eef_framework.evaluation.wording import count, duration, percent, plural, plus_minus
 from eef_framework.interfaces import TrainablePolicy
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.phase import GivenWeights, Weights
@@ -82,7 +82,7 @@ def collect(context: RunContext, out: OutFile) -> str:
     phase = Collect(tasks=context.config.collect.tasks, demonstrations=Rows(out, Trajectory))
     phase.run(context)
     found = phase.collected(context)
-    return f"{out}: {len(found)} trajectories, {_successes(context, found)} successes"
+    return f"{out}: {plural(len(found), 'trajectory')}, {plural(_successes(context, found), 'success')}"
 
 
 @_command
@@ -104,8 +104,8 @@ def explore(context: RunContext, out: OutFolder, demonstrations: Demonstrations,
     with _weights(context, model) as weights:
         Explore(variant=context.config, demonstrations=known, weights=weights, files=files).run(context)
     found, attributed = files.simulations.read(), files.attributions.read_if_there()
-    successes = _successes(context, found)
-    return f"{out}: {len(found)} simulations, {successes} successes, {len(attributed)} attributions"
+    solved = plural(_successes(context, found), "success")
+    return f"{out}: {plural(len(found), 'simulation')}, {solved}, {plural(len(attributed), 'attribution')}"
 
 
 @_command
@@ -152,7 +152,8 @@ def select(
     )
     phase.run(context)
     found = phase.examples.read()
-    return f"{out}: {len(found)} examples with {sum(example.trained_turns for example in found)} turns to learn"
+    turns = sum(example.trained_turns for example in found)
+    return f"{out}: {plural(len(found), 'example')} with {plural(turns, 'turn')} to learn"
 
 
 @_command

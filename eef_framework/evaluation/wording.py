@@ -74,7 +74,10 @@ def count(value: float) -> str:
 
 def plural(number: int, thing: str) -> str:
     """Write a number of things: `1 task`, `1,200 tasks`."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+    if number == 1:
+        return f"1 {thing}"
+    several = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}{'es' if thing.endswith('s') else 's'}"
+    return f"{number:,} {several}"
 
 
 def duration(seconds: float) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from eef_framework.evaluation.wording import plural
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -136,4 +138,4 @@ class Counter:
         self.done += 1
         self.successes += success
         if self.done % 8 == 0 or self.done >= self.total:
-            self._update(self.done, max(self.total, self.done), f"{self.successes} successes")
+            self._update(self.done, max(self.total, self.done), plural(self.successes, "success"))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from eef_framework.evaluation.wording import count, describe, duration, outcome, percent, plus_minus, results
+from eef_framework.evaluation.wording import count, describe, duration, outcome, percent, plural, plus_minus, results
 from eef_framework.records import Cost, Difference, Estimate, Evaluation, ResultRow, RunMetrics
 
 
@@ -103,3 +103,12 @@ def test_a_run_without_rows_still_has_a_heading():
     text = console.export_text()
     assert "0 tasks; success: reward >= 1" in text
     assert "seeds" not in text
+
+
+@pytest.mark.parametrize(
+    ("number", "thing", "told"),
+    [(1, "trajectory", "1 trajectory"), (0, "trajectory", "0 trajectories"), (1, "success", "1 success"),
+     (2, "success", "2 successes"), (1200, "task", "1,200 tasks")],
+)  # fmt: skip
+def test_one_thing_is_not_things(number, thing, told):
+    assert plural(number, thing) == told
