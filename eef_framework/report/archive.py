@@ -97,7 +97,7 @@ class Archive:
         )
 
     def learn(self, example: Example, training: str) -> None:
-        """Note which steps of a trajectory a training learnt from, if it is on the page."""
+        """Record which steps of a trajectory a training learned from, if it is on the page."""
         number = self._numbers.get(example.trajectory)
         if number is None:
             return

@@ -43,7 +43,7 @@ def build_report(run: Path, most: int = MOST_TRAJECTORIES) -> Path:
         The page's path, within the run directory.
 
     Raises:
-        StorageError: there is no such directory, or it can't be written to.
+        StorageError: the directory doesn't exist, or can't be written to.
     """
     source = Source(run)
     page = source.layout.report

@@ -196,7 +196,7 @@ def _numbers(
 
 
 def _thinned(points: Sequence[tuple[float, float]], most: int) -> list[tuple[float, float]]:
-    """Return at most so many points, each the mean of its neighbours."""
+    """Return a limited number of points, each the mean of its neighbours."""
     size = max(1, math.ceil(len(points) / most))
     groups = [points[k : k + size] for k in range(0, len(points), size)]
     return [(sum(x for x, _ in g) / len(g), sum(y for _, y in g) / len(g)) for g in groups]

@@ -41,7 +41,7 @@ class Chunks:
 
         Args:
             trajectory: the next one.
-            shared: how many of its first steps to leave out, as those of its origin are the same.
+            shared: number of first steps to leave out, because those of its origin are the same.
         """
         if not self._rows:
             self.starts.append(self._count)
@@ -62,7 +62,7 @@ class Chunks:
             self.flush()
 
     def flush(self) -> None:
-        """Write the piece under way, if there is one."""
+        """Write the current piece, if there is one."""
         if self._rows:
             self.write(f"chunk-{len(self.starts) - 1}", {"texts": list(self._texts), "rows": self._rows})
         self._rows, self._texts, self._characters = [], {}, 0

@@ -1,4 +1,4 @@
-"""What there is in a run directory, read without trusting it: whatever is missing or broken becomes a remark."""
+"""Reads a run directory without trusting it: everything missing or corrupt becomes a remark."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Source:
         problems: what couldn't be read, as sentences for the page.
 
     Raises:
-        StorageError: there is no such folder.
+        StorageError: the folder doesn't exist.
     """
 
     def __init__(self, run: Path) -> None:

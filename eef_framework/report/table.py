@@ -96,7 +96,7 @@ def _mishaps(row: ResultRow) -> list[Child]:
 
 
 def _table_so_far(source: Source, counts: Counts) -> Element:
-    """Return what the tests played so far say, while there are no final numbers."""
+    """Return the results of the tests played so far, while there are no final numbers."""
     if not counts.tests:
         return tag("p", "None yet: no test was played so far.")
     style = looks(source)

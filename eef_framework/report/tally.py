@@ -107,7 +107,7 @@ class Counts:
     explorations: dict[str, Exploration] = field(default_factory=dict)
     """By the training they led to (`eef 1`)."""
     examples: dict[str, Counter[str]] = field(default_factory=dict)
-    """By training: source -> number of trajectories it learnt from."""
+    """By training: source -> number of trajectories it learned from."""
 
     def test(self, label: str, method: str) -> Tally:
         """Return the tally of a test."""
@@ -115,7 +115,7 @@ class Counts:
         return self.tests.setdefault(label, Tally())
 
     def learn(self, training: str, sources: dict[str, set[str]]) -> None:
-        """Note what a training learnt from: source -> ids of trajectories."""
+        """Record what a training learned from: source -> ids of trajectories."""
         self.examples[training] = Counter({source: len(ids) for source, ids in sources.items()})
 
 

@@ -38,18 +38,18 @@ class Corridor(Environment):
     rooms: int = Field(default=6, ge=4)
     """Length of the corridor."""
     tasks_per_split: int = Field(default=30, gt=0)
-    """How many tasks each of `train`, `dev` and `test` has."""
+    """Number of tasks in each of `train`, `dev` and `test`."""
     max_steps: int = Field(default=12, gt=0)
-    """Longest episode, in actions."""
+    """Maximum episode length, in actions."""
     copies: bool = True
     """Whether sessions can be copied; if not, they are forked by replay."""
     fault: Fault = ""
     """What goes wrong on purpose: `open` refuses to open a task, `raise` raises from a step, `diverge` shows another
     text in every session, `hang` makes a step wait."""
     fault_step: int = Field(default=1, gt=0)
-    """At which step of an episode, counted from 1, the fault happens."""
+    """Step of an episode at which the fault happens, counted from 1."""
     fault_kind: str = ""
-    """Kind of task that the fault is limited to; all where it is empty."""
+    """Kind of task that the fault is limited to; empty for all."""
     hang_s: float = Field(default=30.0, ge=0)
     """How long a hanging step waits."""
 

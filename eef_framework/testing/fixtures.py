@@ -42,7 +42,7 @@ def scripted_policy() -> ScriptedPolicy:
 
 @pytest.fixture
 def memory_policy() -> MemoryPolicy:
-    """A policy that hasn't learnt anything yet."""
+    """A policy that hasn't learned anything yet."""
     return MemoryPolicy()
 
 

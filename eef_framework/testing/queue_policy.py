@@ -26,7 +26,7 @@ class QueuePolicy(Policy):
 
     @property
     def asked(self) -> list[Conversation]:
-        """The conversations it was asked to go on with, in order."""
+        """The conversations it was asked to continue, in order."""
         return self._asked
 
     async def act(

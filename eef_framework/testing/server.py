@@ -26,7 +26,7 @@ Fault = Literal[
     "badly-zipped",
     "http/1.0",  # it ends with the connection, without a length
     "garbage",  # half of a JSON document
-    "html",  # a page in place of an answer
+    "html",  # a page instead of an answer
     "shape",  # JSON of another shape
     "no-choices",
     "no-text",
@@ -40,12 +40,12 @@ Fault = Literal[
     "500",
     "400",
 ]
-"""What a request is answered with in place of what was asked for."""
+"""The response to a request instead of the requested one."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a request is answered with in place of an answer, word for word."""
+    """The literal response to a request instead of an answer."""
 
     status: int
     document: Any
@@ -205,7 +205,7 @@ class _Http(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up are no news."""
+        """Clients that disconnect are ignored."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -24,7 +24,7 @@ class HashOrder(Corridor):
 
 
 class Unbuildable(Corridor):
-    """Needs something to open a task that is no part of its settings."""
+    """Needs something that isn't part of its settings to open a task."""
 
     name: ClassVar[str] = "unbuildable"
 

@@ -22,7 +22,7 @@ class Wanderer(ScriptedExpert):
     skill: float = Field(default=0.65, ge=0.0, le=1.0)
     """Chance of the right action at each step; otherwise one of the wrong ones is taken."""
     patience: int = Field(default=30, gt=0)
-    """After how many steps it gives up."""
+    """Number of steps after which it stops."""
 
     def script(self, session: Session, draw: random.Random) -> Iterator[str]:
         """Take the right action, or a wrong one, until it has had enough."""

@@ -1,4 +1,4 @@
-"""Attribution by simulations that are recorded already."""
+"""Attribution from recorded simulations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Attribute(Phase):
     Attributes:
         variant: the method.
         demonstrations: the expert's trajectories.
-        simulations: the agent's, as an exploration left them.
+        simulations: the agent's simulations, written by an exploration.
         attributions: the file to write.
     """
 
@@ -36,11 +36,11 @@ class Attribute(Phase):
     attributions: Rows[Attribution]
 
     def components(self, context: RunContext) -> Sequence[Component]:
-        """Return the attributor, where there is one."""
+        """Return the attributor, if there is one."""
         return () if (attributor := context.attributor(self.variant)) is None else (attributor,)
 
     def work(self, context: RunContext, update: Update) -> Outcome:
-        """Ask the attributor about each demonstration."""
+        """Run the attributor on each demonstration."""
         attributor, rule = context.attributor(self.variant), context.config.success
         if attributor is None:
             raise ConfigError(

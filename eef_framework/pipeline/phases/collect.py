@@ -26,12 +26,12 @@ from eef_framework.seeds import derive
 
 @dataclass(kw_only=True)
 class Collect(Phase):
-    """Has tasks demonstrated by the expert.
+    """Collects demonstrations of tasks from the expert.
 
     Attributes:
-        tasks: which.
-        demonstrations: the file to write. Rows that are there are kept; those of other tasks come last.
-        seed_names: what the seed is derived by.
+        tasks: the tasks to demonstrate.
+        demonstrations: the file to write. Existing rows are kept; those of other tasks come last.
+        seed_names: names for deriving the seed.
     """
 
     title: str = "expert demonstrates"
@@ -74,10 +74,10 @@ class CollectForEvaluation(Collect):
 
 @dataclass(kw_only=True)
 class ImportDemonstrations(Phase):
-    """Takes demonstrations from a file of the user's.
+    """Reads demonstrations from a file of the user.
 
     Attributes:
-        tasks: the tasks whose demonstrations are taken.
+        tasks: the tasks to read demonstrations for.
         source: the file to read.
         demonstrations: the file to write.
     """
@@ -88,7 +88,7 @@ class ImportDemonstrations(Phase):
     demonstrations: Rows[Trajectory]
 
     def work(self, context: RunContext, update: Update) -> Outcome:
-        """Copy what belongs to the tasks, and say what is left out."""
+        """Copy the demonstrations of the tasks, and report those left out."""
         check_not_input(self.demonstrations.path, self.source)
         world = f"environment {context.environment.component_name()!r}"
         with warnings.catch_warnings(record=True) as said:
@@ -118,7 +118,7 @@ class ImportDemonstrations(Phase):
 
 
 def _cut(trajectory: Trajectory, limit: int | None) -> Trajectory:
-    """Return a demonstration as far as an agent may play: unfinished, and so without reward, where that is exceeded."""
+    """Return a demonstration truncated to the episode limit: if longer, it is unfinished and has no reward."""
     if limit is None or len(trajectory.steps) <= limit:
         return trajectory
     cut: Trajectory = trajectory.changed(steps=trajectory.steps[:limit], ending="step-limit", reward=0.0)
@@ -128,7 +128,7 @@ def _cut(trajectory: Trajectory, limit: int | None) -> Trajectory:
 async def _demonstrate(
     context: RunContext, tasks: Sequence[Task], rows: JsonlFile[Trajectory], seed: int, update: Update
 ) -> list[Trajectory]:
-    """Have tasks demonstrated, those with a row already left out.
+    """Collect demonstrations of the tasks that don't have a row yet.
 
     Returns:
         The demonstrations in the order of the tasks.

@@ -1,4 +1,4 @@
-"""The agent on the tasks of the evaluation."""
+"""Evaluation of the agent."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Evaluate(Phase):
     """Lets the agent play every task once.
 
     Attributes:
-        tasks: which.
+        tasks: the tasks to play.
         weights: the agent's; None for a policy without weights.
-        played: the file to write. Episodes that are there are kept; those of other tasks come last.
+        played: the file to write. Existing episodes are kept; those of other tasks come last.
         name: first part of the episodes' ids, such as `evaluate/eef/1`.
-        actor: how the agent is called in the records.
+        actor: the agent's name in the records.
     """
 
     title: str = ""
@@ -65,7 +65,7 @@ class Evaluate(Phase):
         return Outcome(cost_of(found, by_agent=True), {path.name: len(found)})
 
     def evaluation(self, context: RunContext) -> Evaluation:
-        """Return how the agent did, once the phase is done."""
+        """Return the agent's results, once the phase is done."""
         found = _of_tasks(self.played.read(), context.tasks(self.tasks))
         return evaluation_of("agent", found, context.config.success, self.tasks.split)
 

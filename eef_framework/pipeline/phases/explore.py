@@ -1,4 +1,4 @@
-"""Phase 2: the agent tries, from initial states and from states of the expert's demonstrations."""
+"""Phase 2, exploration: the agent plays from initial states and from states of the expert's demonstrations."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from eef_framework.seeds import derive
 
 
 class ExplorationFiles:
-    """What an exploration leaves in its folder.
+    """Files of an exploration.
 
     Args:
         folder: the folder.
 
     Attributes:
         simulations: all its episodes, from initial and from intermediate states.
-        attributions: its verdicts; no file where nothing was attributed.
+        attributions: its verdicts; the file doesn't exist if nothing was attributed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -54,18 +54,18 @@ class ExplorationFiles:
 
 @dataclass(kw_only=True)
 class Explore(Phase):
-    """Lets the agent try, and has demonstrations attributed by how it fares.
+    """Plays simulations with the agent, and attributes demonstrations with them.
 
     Attributes:
         variant: the method.
         demonstrations: the expert's trajectories.
         weights: the agent's; None for a policy without weights.
-        files: what to write. Episodes that are there are kept.
-        tasks: the tasks to try from their initial states; those of the demonstrations where it is None.
-        iteration: which exploration of the method it is, for the seed.
+        files: the files to write. Existing episodes are kept.
+        tasks: the tasks to play from their initial states; None for those of the demonstrations.
+        iteration: index of the method's exploration, for the seed.
         name: first part of the episodes' ids, such as `eef/1`.
-        matches: the exploration whose simulations are matched, task by task, where the settings ask for it; without
-            one, it is the plan of the method's own attributor.
+        matches: if configured, the exploration whose number of simulations per task is matched; without one, that
+            planned by the method's own attributor is matched.
     """
 
     title: str = "explore"
@@ -85,7 +85,7 @@ class Explore(Phase):
         return context.environment, context.policy, *([] if attributor is None else [attributor])
 
     def spent(self) -> dict[str, Spending]:
-        """Return what it took, by task, once it is done."""
+        """Return its spending per task, once it is done."""
         if self._spent is None:
             self._spent = spending_by_task(self.files.simulations.read())
         return self._spent
@@ -127,7 +127,7 @@ class Explore(Phase):
         return Outcome(cost_of(found, by_agent=True), {path.name: len(found)})
 
     def planned(self, context: RunContext) -> Planned:
-        """Return how many episodes it plays at most: exactly, where the demonstrations are there already."""
+        """Return the maximum number of episodes: exact if the demonstrations exist already."""
         settings, attributor = self.variant.explore, context.attributor(self.variant)
         if settings.matched and self.matches is not None:
             return self.matches.planned(context)
@@ -144,7 +144,7 @@ class Explore(Phase):
         return Planned(None if further is None else len(tasks) * (settings.simulations + further), at_most=True)
 
     def _known_demonstrations(self, context: RunContext) -> Sequence[Trajectory] | None:
-        """Return the demonstrations where they are known before the run starts."""
+        """Return the demonstrations if they are known before the run starts."""
         source = context.config.collect.trajectories
         if self.demonstrations.path.exists() and (self.stage is None or source is not None):
             return self.demonstrations.read()
@@ -162,7 +162,7 @@ class Explore(Phase):
         return list({row.task.id: row.task for row in demonstrations}.values())
 
     def _expected(self, context: RunContext, demonstrations: Sequence[Trajectory], tasks: Sequence[Task]) -> int:
-        """Return how many episodes there will be, without those that nobody knows beforehand."""
+        """Return the number of episodes, without those not known in advance."""
         settings, attributor = self.variant.explore, context.attributor(self.variant)
         initial = sum(self._from_start(context, demonstrations, tasks).values())
         if attributor is None or settings.attribute == "none" or plan_of(attributor, 1) is None:
@@ -173,7 +173,7 @@ class Explore(Phase):
     def _from_start(
         self, context: RunContext, demonstrations: Sequence[Trajectory], tasks: Sequence[Task]
     ) -> dict[str, int]:
-        """Return id of a task -> how many episodes are played from its initial state."""
+        """Return task id -> number of episodes from its initial state."""
         settings = self.variant.explore
         plain = {task.id: settings.simulations for task in tasks}
         if not settings.matched:
@@ -193,7 +193,7 @@ class Explore(Phase):
         demonstrations: Sequence[Trajectory],
         attributor: Attributor | None,
     ) -> list[Attribution]:
-        """Try from initial states, and from states of the demonstrations as the attributor asks for.
+        """Play from initial states, and from states of the demonstrations that the attributor requests.
 
         Returns:
             A verdict for each demonstration that was attributed, in their order.
@@ -213,11 +213,11 @@ class Explore(Phase):
 
 
 def _most_simulations(attributor: Attributor, longest: int | None, initial: int) -> int | None:
-    """Return how many simulations a demonstration takes at most, besides those from the initial state.
+    """Return the maximum number of simulations per demonstration, beyond those from the initial state.
 
     Args:
-        attributor: which says how many for each length.
-        longest: length of the longest demonstration; None where that isn't known.
+        attributor: gives the number for each length.
+        longest: length of the longest demonstration; None if it isn't known.
         initial: simulations from the initial state that are played anyway.
     """
     plans = [plan_of(attributor, length) for length in range(1, (longest or 0) + 1)]

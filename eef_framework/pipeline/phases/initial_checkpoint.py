@@ -20,12 +20,12 @@ from eef_framework.seeds import derive
 
 @dataclass(kw_only=True)
 class InitialCheckpoint(Phase):
-    """Makes or finds the model that training starts from.
+    """Creates or finds the model that training starts from.
 
     Attributes:
-        demonstrations: the expert's trajectories, for models that get their vocabulary from them; None for models
-            that need none.
-        folder: where a model that is made here is written.
+        demonstrations: the expert's trajectories, for models that get their vocabulary from them; None for models that
+            don't need them.
+        folder: output folder, if the model is created here.
     """
 
     title: str = "model to start from"
@@ -49,7 +49,7 @@ class InitialCheckpoint(Phase):
         return (context.policy,)
 
     def work(self, context: RunContext, update: Update) -> Outcome:
-        """Ask the policy for it.
+        """Get it from the policy.
 
         Raises:
             ConfigError: the policy has no weights.

@@ -1,4 +1,4 @@
-"""The run's numbers and its page."""
+"""Writes the run's metrics and its report."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from eef_framework.runs import RunLayout, write_text
 
 @dataclass(kw_only=True)
 class Report(Phase):
-    """Writes `metrics.json` and `report.html`, each time anew.
+    """Writes `metrics.json` and `report.html`, again on every run.
 
     Attributes:
         layout: the run.
         rows: the rows of the table.
-        after: the phases before it, whose costs and notes are told.
-        notes: what else a reader has to know.
+        after: the phases before it, with their costs and notes.
+        notes: further notes for readers.
     """
 
     title: str = "report"
@@ -37,7 +37,7 @@ class Report(Phase):
     charged: ClassVar[bool] = False
 
     def work(self, context: RunContext, update: Update) -> Outcome:
-        """Count, and write both."""
+        """Compute the metrics, and write both."""
         metrics = metrics_of(context.config.method, self.rows, self.after, context.config.success)
         metrics = metrics.changed(notes=(*self.notes, *_notes_of(context, self.after)))
         write_text(self.layout.metrics, metrics.model_dump_json(indent=2) + "\n")
@@ -46,7 +46,7 @@ class Report(Phase):
 
 
 def _notes_of(context: RunContext, phases: Sequence[Phase]) -> Iterator[str]:
-    """Yield what phases noted for the reader, and what matched methods were given."""
+    """Yield the notes of phases, and the budgets of matched methods."""
     for phase in phases:
         manifest = phase.stage.manifest if phase.stage else None
         notes = manifest.info.get("notes") if manifest else None

@@ -1,4 +1,4 @@
-"""Phase 3, first half: what to learn, and which of its turns get loss."""
+"""Phase 3, first half: selects what to learn, and which of its turns get loss."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from eef_framework.seeds import derive
 
 @dataclass(kw_only=True)
 class Select(Phase):
-    """Chooses what to learn: solutions, or pairs of attempts where the settings say so.
+    """Selects what to learn: solutions, or pairs of attempts if configured.
 
     Attributes:
         variant: the method.
         demonstrations: the expert's trajectories, failures included.
-        explorations: what was explored so far, the latest last. Without any, the demonstrations are cloned.
+        explorations: the explorations so far, in order. Without any, the demonstrations are cloned.
         examples: the file to write.
     """
 
@@ -45,7 +45,7 @@ class Select(Phase):
         return context.filters(self.variant)
 
     def work(self, context: RunContext, update: Update) -> Outcome:
-        """Choose, then filter."""
+        """Select, then filter."""
         seed = derive(context.config.seed, "select", len(self.explorations))
         demonstrations = self.demonstrations.read()
         if not demonstrations:
@@ -73,7 +73,7 @@ def cloning_examples(context: RunContext, variant: RunConfig, demonstrations: Se
 def _check_tasks(
     files: Sequence[ExplorationFiles], explored: Sequence[Exploration], demonstrations: Sequence[Trajectory]
 ) -> None:
-    """Refuse explorations of other tasks than those that were demonstrated.
+    """Reject explorations of tasks that were not demonstrated.
 
     Raises:
         EefError: not one task is the same, or these are the demonstrations.

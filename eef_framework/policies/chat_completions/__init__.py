@@ -1,4 +1,4 @@
-"""Models behind a server that speaks the chat-completions API."""
+"""Models on a server with a chat-completions API."""
 
 from eef_framework.policies.chat_completions.policy import OpenAIPolicy
 from eef_framework.policies.chat_completions.settings import Prices, ServerSettings

@@ -1,4 +1,4 @@
-"""Answers of servers, validated: what stands in them, why there may be no text, and what they cost."""
+"""Validated server responses: content, reasons for missing text, and cost."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from eef_framework.policies.chat_completions.refusal import LONGEST_REASON, Refu
 from eef_framework.records import Conversation
 
 BYTES_PER_TOKEN = 256
-"""No tokenizer in use has longer tokens; runs of spaces come near."""
+"""Upper bound for the length of tokens; only runs of spaces come near."""
 TEMPLATE_TOKENS = 2048
-"""What a chat template may add to a conversation: default instructions, today's date."""
+"""Allowance for a chat template's additions to a conversation: default instructions, today's date."""
 MESSAGE_TOKENS = 64
-"""What it may add to each message."""
+"""Allowance for its additions to each message."""
 SPARE_TOKENS = 8
-"""What an answer may be longer than allowed: servers differ in whether the stop token counts."""
+"""Tolerance for the length of an answer: servers differ in whether the stop token counts."""
 LONGEST_ANSWER = 10_000_000
-"""Tokens of the longest answer that is believed where no limit was set."""
+"""Maximum plausible length of an answer without a limit, in tokens."""
 
 WithoutText = Literal["reasoning-used-the-budget", "stopped-within-reasoning", "refusal", "no-text"]
 """Why an answer has no text."""
@@ -31,24 +31,24 @@ _FAILED = re.compile(
     r"|interrupt|killed|out_of_memory|disconnect|gateway|shut.?down|rate.?limit|quota|throttl|capacity|busy|evict",
     re.IGNORECASE,
 )
-"""What `finish_reason` says where the server failed. Servers and routers have many words for it."""
+"""Values of `finish_reason` for a failed server. Servers and routers use many words for it."""
 _FILTERED = re.compile(
     r"filter|safety|blocked|blocklist|prohibited|recitation|sensitive|spii|moderat|censor|policy_violation"
     r"|guardrail",
     re.IGNORECASE,
 )
 _ENDED = re.compile(r"\A\Z|stop|eos|end|len|max|limit|complete|finish|done|refus", re.IGNORECASE)
-"""What it says where the model ended its answer by itself, or was at its limit."""
+"""Values for an answer that the model ended itself, or that reached its limit."""
 _AT_LIMIT = ("length", "max_tokens", "max_output_tokens", "model_length", "max_length")
 _TEXT, _REASONING = ("text", "output_text"), ("reasoning", "thinking", "reasoning_text", "redacted_thinking")
 
 
 class UnreadableAnswer(Exception):
-    """An answer that isn't one: no JSON, another shape, nothing in it."""
+    """An unreadable response: not JSON, of another shape, or empty."""
 
 
 class FailedAnswer(UnreadableAnswer):
-    """An answer that says itself that the server failed.
+    """A response that reports a server failure.
 
     Args:
         reason: what it says.
@@ -61,7 +61,7 @@ class FailedAnswer(UnreadableAnswer):
 
 
 class Said(BaseModel):
-    """The message of a choice. What a model thinks in a part of its own isn't in `content`."""
+    """The message of a choice. Reasoning in a separate field isn't in `content`."""
 
     content: str | None = None
     refusal: Any = None
@@ -70,7 +70,7 @@ class Said(BaseModel):
     thinking: Any = None
     reasoning_details: Any = None
     parts: Any = None
-    """`content` as it came, where it is a list of parts."""
+    """The original `content`, if it is a list of parts."""
 
     @model_validator(mode="before")
     @classmethod
@@ -86,7 +86,7 @@ class Said(BaseModel):
 
     @property
     def refused(self) -> str:
-        """What the model said where it refused to answer; empty where it didn't."""
+        """The model's refusal to answer; empty if it didn't refuse."""
         if isinstance(self.refusal, str) and self.refusal.strip():
             return self.refusal
         return "".join(str(part.get("refusal") or "") for part in self.parts or () if _kind(part) == "refusal")
@@ -104,7 +104,7 @@ class Choice(BaseModel):
     message: Said
     finish_reason: str = ""
     native_finish_reason: str = ""
-    """What the provider behind a router said."""
+    """The error of a router's upstream provider."""
     token_ids: Any = None
     logprobs: Any = None
 
@@ -115,10 +115,10 @@ class Choice(BaseModel):
 
     @property
     def failed(self) -> str:
-        """What says that the server failed; empty where it didn't."""
+        """Reason of a server failure; empty if it didn't fail."""
         found = next((word for word in (self.finish_reason, self.native_finish_reason) if _FAILED.search(word)), "")
         silent = not (self.message.content or "").strip() and not self.message.refused
-        # An answer that says nothing and ended for a reason that isn't the model's, such as "unknown" or "other".
+        # An empty answer that ended for a reason that isn't the model's, such as "unknown" or "other".
         return found or (self.finish_reason if silent and not self.filtered and self._ended_otherwise else "")
 
     @property
@@ -127,12 +127,12 @@ class Choice(BaseModel):
 
     @property
     def filtered(self) -> str:
-        """What says that the server withheld the answer; empty where it didn't."""
+        """Reason why the server withheld the answer; empty if it didn't."""
         return next((word for word in (self.finish_reason, self.native_finish_reason) if _FILTERED.search(word)), "")
 
 
 class Completion(BaseModel):
-    """What a server returns, as far as it is used. What decides nothing may be anything and is checked when read."""
+    """The used part of a response. Fields that don't affect results may have any value and are checked when read."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -154,10 +154,10 @@ def read_completion(data: bytes) -> Completion:
     """Read the body of a response.
 
     Raises:
-        UnreadableAnswer: it holds no answer, or says that the server failed.
-        Refused: it holds an error in place of an answer.
+        UnreadableAnswer: it contains no answer, or reports a server failure.
+        Refused: it contains an error instead of an answer.
     """
-    # Some servers keep the line open with comments, as in a stream of events, while they think.
+    # Some servers keep the connection open with comments, as in an event stream, while the model is working.
     body = re.sub(rb"\A(?:\s|\xef\xbb\xbf|:[^\n]*\n)+", b"", data)
     try:
         document = from_json(body)

@@ -1,4 +1,4 @@
-"""A client for one event loop: requests, repeated where that may help."""
+"""HTTP client for one event loop, with retries."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 OPENAI = "https://api.openai.com/v1"
-"""Spelt out, so that no environment variable sends a run elsewhere than its record says."""
+"""Set explicitly, so that no environment variable sends a run to a server other than the recorded one."""
 
 FIRST_WAIT_S = 0.5
-"""Shortest wait before a repetition; the longest doubles from there, and chance decides between them."""
+"""Minimum wait before a retry; the maximum doubles with each retry, and the wait is random in between."""
 CONNECT_S = 30.0
-"""Longest time for a connection to come about."""
+"""Timeout for connecting."""
 LIST_S = 10.0
-"""Longest time for a list of models that only makes a message better."""
+"""Timeout for a list of models that is only used in an error message."""
 
 
 @dataclass
 class Ledger:
-    """What the requests for one answer were.
+    """Records the requests for one answer.
 
     Attributes:
-        requests: how many.
-        lost: answers that couldn't be used and cost something, as far as it is known.
-        unknown: lost requests that may have cost something, and nobody knows how much.
+        requests: number of requests.
+        lost: unusable answers with a known cost.
+        unknown: lost requests with an unknown cost.
     """
 
     requests: int = 0
@@ -59,7 +59,7 @@ class Ledger:
     unknown: int = 0
 
     def add_lost(self, error: BaseException) -> None:
-        """Note a request that was lost. One that was refused costs nothing."""
+        """Record a lost request. A refused one costs nothing."""
         if isinstance(error, FailedAnswer) and error.completion.usage is not None:
             self.lost.append(error.completion)
         elif not isinstance(error, Refused) and not _never_arrived(error):
@@ -67,19 +67,19 @@ class Ledger:
 
 
 class Connection:
-    """The way to a server from one event loop.
+    """A connection to a server from one event loop.
 
     Args:
         settings: the server's.
-        before: the connection from another event loop, whose experience it shares.
+        before: the connection from another event loop; what it learned about the server is shared.
 
     Attributes:
         loop: the event loop it belongs to.
         answered: whether the server has answered anything yet.
-        base_url: where the server is.
+        base_url: the server's address.
 
     Raises:
-        ConfigError: there is no key, and the server needs one; or what is needed to reach it isn't there.
+        ConfigError: the server needs a key and none is set, or something else needed to reach it is missing.
     """
 
     def __init__(self, settings: ServerSettings, before: Connection | None = None) -> None:
@@ -96,22 +96,22 @@ class Connection:
             base_url=self.base_url,
             timeout=openai.Timeout(settings.timeout_s, connect=min(settings.timeout_s, CONNECT_S)),
             max_retries=0,
-            # The one it makes by itself closes itself in whichever event loop runs when it is collected.
+            # The default HTTP client would close in whichever event loop runs when it is garbage-collected.
             http_client=openai.DefaultAsyncHttpxClient(**client_arguments(self.base_url)),
         )
-        # Many servers are at /v1, and some that are not are known by an address without a path.
+        # Many servers are at /v1; some that are not are given by an address without a path.
         bare = not urlsplit(self.base_url).path.strip("/")
         self._below_v1 = self._client.with_options(base_url=f"{self.base_url}/v1") if bare else None
 
     async def ask(
         self, messages: list[dict[str, str]], fields: dict[str, Any], ledger: Ledger, lengthy: Callable[[Refusal], bool]
     ) -> Completion:
-        """Have a conversation answered.
+        """Request an answer to a conversation.
 
         Args:
             messages: the conversation, in the API's form.
             fields: the rest of the request's body.
-            ledger: where requests are noted.
+            ledger: records the requests.
             lengthy: tells whether a refusal was seen to be one of a conversation's length.
 
         Raises:

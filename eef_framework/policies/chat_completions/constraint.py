@@ -1,4 +1,4 @@
-"""Telling vLLM which answers are allowed."""
+"""Constrained decoding with vLLM."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from eef_framework.records import Observation
 
 
 def constraint(observation: Observation, how: Literal["structured_outputs", "guided"]) -> dict[str, Any]:
-    """Return the fields of a request that allow admissible actions only; none where they aren't known.
+    """Return the fields of a request that allow only admissible actions; empty if they aren't known.
 
     Args:
         observation: lists the admissible actions.

@@ -1,4 +1,4 @@
-"""What goes wrong between here and a server: what may pass, what concerns one answer, what concerns everybody."""
+"""Classifies failures of requests: transient, affecting one answer, or affecting all answers."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _NOT_KNOWN = re.compile(
     r"|must be|only the default|above maximum|too (?:large|many)",
     re.IGNORECASE,
 )
-"""What a server says of a field that it doesn't know, or of a value that it doesn't take."""
+"""Matches a server's text about an unknown field or an unsupported value."""
 
 
 class TooLong(Exception):
@@ -108,7 +108,7 @@ class _Meaning:
         what: what the server did.
         fix: what to do about it.
         code: of the error.
-        everybody: whether it concerns all answers, and not one.
+        everybody: whether it affects all answers, not only one.
         details: of the error.
     """
 
@@ -120,10 +120,10 @@ class _Meaning:
 
 
 def may_pass(error: BaseException, answered: bool) -> bool:
-    """Tell whether the same request may be answered when it is sent again.
+    """Return whether a retry of the same request may succeed.
 
     Args:
-        error: what became of it.
+        error: its error.
         answered: whether this server has answered anything yet.
     """
     import openai
@@ -133,25 +133,25 @@ def may_pass(error: BaseException, answered: bool) -> bool:
         passing = refusal.status in _PASSING or refusal.status >= 500
         return passing and not (out_of_money(refusal) or is_filtered(refusal) or is_too_long(refusal))
     if isinstance(error, openai.APIConnectionError):
-        # Wrong certificates and misspelt names stay so; names of servers that were there before come back.
+        # Wrong certificates and misspelt names are permanent; names of servers that answered before may recover.
         return not _find(error, ssl.SSLError) and (answered or not _no_such_host(error))
     return isinstance(error, UnreadableAnswer | Late)
 
 
 def out_of_money(refusal: Refusal) -> bool:
-    """Tell whether an account has to be paid before anything is answered again."""
+    """Return whether the account has to be paid before anything is answered again."""
     return refusal.status == 402 or bool(refusal.names & _OUT_OF_MONEY)
 
 
 def is_filtered(refusal: Refusal) -> bool:
-    """Tell whether a filter of the server's refuses this input, while others may pass."""
+    """Return whether a content filter rejects this input, while others may pass."""
     if refusal.names & _FILTERS:
         return True
     return refusal.status in (400, 403, 422) and _FILTER_WORDS.search(refusal.text) is not None
 
 
 def refused_field(refusal: Refusal, fields: Mapping[str, Any]) -> str:
-    """Return which field of a request is refused; empty where that isn't said."""
+    """Return the refused field of a request; empty if the server doesn't say."""
     if refusal.status not in (400, 422) or not _NOT_KNOWN.search(refusal.text):
         return ""
     if refusal.field in fields:

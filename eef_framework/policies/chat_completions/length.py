@@ -1,4 +1,4 @@
-"""Whether a server refuses a conversation for its length: by the refusal's name, its numbers, its words."""
+"""Detects refusals because of a conversation's length: by the refusal's code, its numbers, its words."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _NAMES = frozenset(
 """Codes and types for conversations that are too long."""
 
 _NEVER = frozenset({401, 402, 403, 404, 405, 407, 408, 409, 425, 451})
-"""What has nothing to do with a request's length."""
+"""Codes unrelated to a request's length."""
 
 SMALLEST_WINDOW = 256
-"""Tokens of the smallest limit that can be that of a conversation."""
+"""Minimum plausible limit of a conversation, in tokens."""
 
 _NUMBER = r"(?<![\w.])(\d[\d,_]*\d|\d)(?![\w]|\.\d)"
 
@@ -37,13 +37,13 @@ _LIMIT = re.compile(
     rf"|{_NUMBER}[^\d]{{0,20}}(?:maximum|context)",
     re.IGNORECASE,
 )
-"""Where a refusal tells its limit."""
+"""Patterns for the limit in a refusal."""
 
 _LONG_THING = r"(?:context|prompt|inputs?|conversation|messages?|history|sequence|tokens?|n_ctx)\b"
 _WORDS = re.compile(
     "|".join(
         [
-            # The context in one breath with a measure: what else would a refusal say about it?
+            # "context" together with a measure can only be about its length.
             r"context.{0,20}(?:length|size|window|limit|shift)|(?:maximum|max|model).{0,20}context|exceed.{0,20}context",
             rf"{_LONG_THING}.{{0,60}}\b(?:exceed|too (?:long|large|many|big)|over the)",
             rf"{_LONG_THING}.{{0,60}}\b(?:longer|larger|greater|more) than",
@@ -61,20 +61,20 @@ _WORDS = re.compile(
 _SETTING = re.compile(
     r"(?:completion|output|generated|new|response) tokens|max_(?:completion_|output_|new_)?tokens", re.IGNORECASE
 )
-"""What a refusal of `max_tokens` itself speaks of, which no shorter conversation helps against."""
+"""Matches refusals of `max_tokens` itself, which a shorter conversation wouldn't fix."""
 _CONVERSATION = re.compile(r"context|prompt|inputs?\b|messages|sequence|conversation|length of|-\d", re.IGNORECASE)
 _RATE = re.compile(r"per (?:minute|hour|day|second)|\b[TR]P[MD]\b|rate limit", re.IGNORECASE)
 
 
 def is_too_long(refusal: Refusal) -> bool:
-    """Tell whether a conversation is refused for its length, as far as this can be told from one refusal."""
+    """Return whether a conversation is refused for its length, as far as one refusal shows."""
     if refusal.status in _NEVER:
         return False
     if refusal.names & _NAMES or refusal.status == 413:
         return True
     used, limit = sizes(refusal)
     if refusal.status == 429 or _RATE.search(refusal.text):
-        # One request that is larger than what is allowed per minute never passes, however long one waits.
+        # A single request above the per-minute limit never passes, regardless of the wait.
         return used is not None and limit is not None and used > limit and _asks_for_more(refusal.text)
     if _SETTING.search(refusal.text) and not _CONVERSATION.search(refusal.text):
         return False

@@ -1,4 +1,4 @@
-"""The agent, or an expert, as a model behind a server."""
+"""Policy with a model on a server."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from eef_framework.records import Conversation, Info, Observation, Response
 from eef_framework.redaction import redact_known
 
 LARGEST_SEED = 2**31 - 1
-"""Some servers keep seeds in 32 bits."""
+"""Some servers store seeds in 32 bits."""
 
 
 _Fields = Callable[[], dict[str, Any]]
-"""Returns a request's fields, as they are after all that was learned of the server."""
+"""Returns a request's fields, adapted to what was learned about the server."""
 
 
 class _Asked(NamedTuple):
-    """An answer, and what it answers.
+    """An answer with its request.
 
     Attributes:
         completion: the answer.
-        dropped: how many observations were left out of the conversation.
-        fields: what was asked for.
+        dropped: number of observations dropped from the conversation.
+        fields: the fields of the request.
     """
 
     completion: Completion
@@ -45,15 +45,15 @@ class _Asked(NamedTuple):
 
 
 class OpenAIPolicy(ServerSettings, Policy):
-    """A model behind a server that speaks the chat-completions API: OpenAI, vLLM, llama.cpp, transformers serve.
+    """A model on a server with a chat-completions API: OpenAI, vLLM, llama.cpp, transformers serve.
 
-    It is given seed and sampling with every request. Whether equal requests get equal answers is up to the server;
-    most don't promise it.
+    Seed and sampling settings are sent with every request. Whether equal requests get equal answers is up to the
+    server; most don't guarantee it.
 
-    A failure of the server is never an action: it is asked again, and what stays lost ends its episode as an error,
-    which is no evidence about anything. So does an answer that a filter of the server's withholds. A model's own
-    refusal, or its silence, is an answer: it is played as it is, and `Response.info["without_text"]` says why it has
-    no text.
+    A failure of the server is never an action: the request is retried, and an answer that stays lost ends its episode
+    as an error, which isn't used as evidence. The same holds for an answer withheld by the server's content filter. A
+    model's own refusal or an empty answer is an answer: it is played unchanged, and `Response.info["without_text"]`
+    says why it has no text.
     """
 
     name: ClassVar[str] = "openai"
@@ -73,10 +73,10 @@ class OpenAIPolicy(ServerSettings, Policy):
         """Answer the last message.
 
         Raises:
-            AnswerFailure: this answer is lost: the server failed, said nothing readable, or withheld its answer,
-                however often it was asked. The details hold what it cost: `usd`, `computed_tokens`.
-            PolicyFailure: no answer will come: the server can't be reached, or refuses key, model or settings.
-            ConfigError: there is no key, or something else that is needed to reach a server.
+            AnswerFailure: this answer is lost: after all retries the server failed, its response was unreadable, or it
+                withheld the answer. The details contain its cost: `usd`, `computed_tokens`.
+            PolicyFailure: no request can be answered: the server can't be reached, or refuses key, model or settings.
+            ConfigError: the key or something else needed to reach the server is missing.
         """
         connection = self._connect()
         vllm = await self._is_vllm(connection)
@@ -97,13 +97,13 @@ class OpenAIPolicy(ServerSettings, Policy):
         return self._with_lost(response, asked.dropped, ledger, conversation)
 
     def close(self) -> None:
-        """Forget the connection, whose sockets are closed with it, and warn of answers without text or costs."""
+        """Drop the connection, which closes its sockets, and warn of answers without text or costs."""
         self._connection = self._looking = None
         statistics, self._statistics = self._statistics, AnswerStatistics()
         statistics.tell(self.model, self.place)
 
     def _connect(self) -> Connection:
-        # A client belongs to one event loop; a policy may serve several, one after the other.
+        # A client belongs to one event loop; a policy may serve several in turn.
         if self._connection is None or self._connection.loop is not asyncio.get_running_loop():
             self._connection, self._looking = Connection(self, self._connection), None
         return self._connection
@@ -114,7 +114,8 @@ class OpenAIPolicy(ServerSettings, Policy):
         if self.base_url is None:
             return False
         if self._vllm is None:
-            # Whoever is first looks, and the others wait for the same. One who gives up doesn't take it from the rest.
+            # The first caller looks, and the others await the same task. A cancelled caller doesn't cancel it for the
+            # others.
             self._looking = self._looking or asyncio.create_task(connection.is_vllm())
             self._vllm = await asyncio.shield(self._looking)
         return self._vllm
@@ -158,7 +159,7 @@ class OpenAIPolicy(ServerSettings, Policy):
         fields_now: Callable[[], dict[str, Any]],
         ledger: Ledger,
     ) -> _Asked:
-        """Return an answer to a conversation, or to as much of its end as the model's context holds."""
+        """Return an answer to a conversation, or to as much of its end as fits into the model's context."""
         spare = spare_observations(conversation) if self.overflow == "drop-oldest" else 0
         shortest: Completion | None = None
         dropped = 0
@@ -180,12 +181,12 @@ class OpenAIPolicy(ServerSettings, Policy):
                 if dropped >= spare:
                     raise refused.failure from None
                 self._window.learn(shown, limit, refused.refusal)
-                # Doubling, so that few requests are refused; about twice as much as has to be is left out at most.
+                # Doubling, so that few requests are refused; at most about twice as much as necessary is dropped.
                 dropped = min(2 * dropped + 1, spare)
             except Unexplained as refused:
                 if dropped >= spare:
                     raise refused.failure from None
-                # Nobody knows the words of all servers. A request that is answered without its history was too long.
+                # The wording of servers varies. A request that is answered without its history was too long.
                 try:
                     messages = _messages(without_oldest(conversation, spare))
                     shortest = await connection.ask(messages, fields, ledger, self._window.knows)
@@ -196,10 +197,10 @@ class OpenAIPolicy(ServerSettings, Policy):
                 dropped = min(2 * dropped + 1, spare)
 
     def _do_without(self, refused: FieldRefused) -> None:
-        """Word requests otherwise from now on, where that changes no answer.
+        """Change the form of later requests, if that doesn't change any answer.
 
         Raises:
-            EefError: the field decides about answers, so that leaving it out is up to a person.
+            EefError: the field affects answers, so that only the user can decide to remove it.
         """
         field = refused.field
         if field in self.extra:
@@ -222,7 +223,7 @@ class OpenAIPolicy(ServerSettings, Policy):
         raise refused.failure from None
 
     def _filtered(self, completion: Completion, ledger: Ledger) -> AnswerFailure:
-        """Return what an answer means that a filter of the server's withheld: nothing about the model."""
+        """Return the failure for an answer withheld by the server's content filter."""
         ledger.lost.append(completion)
         word = completion.choices[0].filtered
         return AnswerFailure(
@@ -234,7 +235,7 @@ class OpenAIPolicy(ServerSettings, Policy):
         )
 
     def _lost(self, ledger: Ledger, conversation: Conversation) -> dict[str, Any]:
-        """Return what lost answers cost, as far as it is known."""
+        """Return the known cost of lost answers."""
         counted = [usage(each, conversation, None) for each in ledger.lost]
         known = [tokens for tokens in counted if tokens is not None]
         return {
@@ -244,7 +245,7 @@ class OpenAIPolicy(ServerSettings, Policy):
         }
 
     def _with_lost(self, response: Response, dropped: int, ledger: Ledger, conversation: Conversation) -> Response:
-        """Return an answer with what those before it cost that were lost."""
+        """Return an answer with the cost of lost answers before it added."""
         notes: Info = {"requests": ledger.requests} if ledger.requests > 1 else {}
         lost = self._lost(ledger, conversation)
         if lost["unknown_requests"]:

@@ -1,4 +1,4 @@
-"""What a server says when it refuses a request: read from the many forms that servers have for it."""
+"""Parses refusals of requests, in the many formats that servers use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from eef_framework.redaction import redact
 
 LONGEST_REASON = 300
-"""Characters of what a server says that are told."""
+"""Maximum number of characters of a server's text to show."""
 
 _TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
@@ -23,13 +23,13 @@ class Refusal:
     """A refusal.
 
     Attributes:
-        status: of HTTP, or what an error within an answer says in its place.
+        status: the HTTP status, or the equivalent of an error within a response.
         text: the reason in the server's words, in full.
         code: its name for programs, in lower case; empty without one.
         kind: what the server calls `type`, in lower case.
-        field: the field of the request that is at fault, where it is named.
-        numbers: numbers that stand beside the reason, by name, such as `n_ctx`.
-        retry_after_s: how long it asks to wait for.
+        field: the invalid field of the request, if it is named.
+        numbers: numbers given with the reason, by name, such as `n_ctx`.
+        retry_after_s: the requested wait.
         moved_to: the address that a redirection led to.
     """
 
@@ -44,17 +44,17 @@ class Refusal:
 
     @property
     def reason(self) -> str:
-        """The reason, short enough to be told, without secrets."""
+        """The reason, shortened for display, without secrets."""
         return shortened(self.text) or "no reason was given"
 
     @property
     def names(self) -> frozenset[str]:
-        """What the server calls this refusal: code and type."""
+        """The server's code and type of the refusal."""
         return frozenset({self.code, self.kind} - {""})
 
 
 class Refused(Exception):
-    """A server refused a request, or says within an answer that it failed."""
+    """A server refused a request, or reports a failure within a response."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.reason)
@@ -62,13 +62,13 @@ class Refused(Exception):
 
 
 def shortened(text: str) -> str:
-    """Return a server's text on one line, without tags and secrets, cut where it is long."""
-    text = redact(" ".join(_TAGS.sub(" ", text).split()))  # before it is cut: half of a key isn't recognised
+    """Return a server's text on one line, without tags and secrets, truncated."""
+    text = redact(" ".join(_TAGS.sub(" ", text).split()))  # before truncation: half of a key isn't recognised
     return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."
 
 
 def read_refusal(status: int, body: str, headers: Mapping[str, str], moved_to: str = "") -> Refusal:
-    """Read a response with a status other than 200.
+    """Parse a response with a status other than 200.
 
     Args:
         status: the status.
@@ -85,7 +85,7 @@ def read_refusal(status: int, body: str, headers: Mapping[str, str], moved_to: s
 
 
 def error_within(document: Any) -> Refusal | None:
-    """Return the refusal that an answer of status 200 holds in place of a choice, or in one."""
+    """Return the refusal in a response with status 200, instead of a choice or within one."""
     if not isinstance(document, dict):
         return None
     choices = document.get("choices")
@@ -112,7 +112,7 @@ def _refusal(document: Any, status: int, **more: Any) -> Refusal:
         return Refusal(status, _text(error), **more)
     text = next((_text(error[key]) for key in ("message", "msg", "detail", "error", "reason") if error.get(key)), "")
     metadata = error.get("metadata")
-    if isinstance(metadata, dict) and metadata.get("raw"):  # what the provider behind a router said
+    if isinstance(metadata, dict) and metadata.get("raw"):  # the error of a router's upstream provider
         text = f"{text}: {_text(metadata['raw'])}"
     numbers = {key: value for key, value in error.items() if isinstance(value, int) and not isinstance(value, bool)}
     numbers.pop("code", None)

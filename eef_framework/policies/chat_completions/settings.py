@@ -1,4 +1,4 @@
-"""How a server is reached, and what it is asked for."""
+"""Settings for a server and its requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from eef_framework.policies.chat_completions.transport import check_transport
 from eef_framework.redaction import HIDDEN, is_secret_name, redact_known, register_secret
 
 LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens", "n_predict")
-"""What servers call the longest answer."""
+"""Field names for the maximum length of an answer."""
 
 SHORTEST_CERTAIN = 12
 """Characters of the shortest key that can't stand in a setting by chance. A key such as `ollama` is a placeholder."""
@@ -33,19 +33,19 @@ _NOT_SECRET = frozenset({*LIMITS, "return_token_ids", "prompt_cache_key", "logit
 
 
 class Prices(BaseModel):
-    """What a model costs, in US dollars per million tokens. Nothing is counted where they are 0."""
+    """Prices of a model, in US dollars per million tokens. If they are 0, no costs are counted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     input: float = Field(default=0.0, ge=0)
-    """Tokens of prompts."""
+    """Price of prompt tokens."""
     cached_input: float | None = Field(default=None, ge=0)
-    """Tokens of prompts that the server had cached; as much as others where it is null."""
+    """Price of cached prompt tokens; null for the price of other prompt tokens."""
     output: float = Field(default=0.0, ge=0)
-    """Tokens of answers."""
+    """Price of answer tokens."""
 
     def usd(self, prompt: int, cached: int, completion: int) -> float:
-        """Return what an answer costs.
+        """Return the cost of an answer.
 
         Args:
             prompt: tokens of the prompt, the cached ones included.
@@ -57,49 +57,49 @@ class Prices(BaseModel):
 
 
 class ServerSettings(Component):
-    """A model behind a server that speaks OpenAI's chat-completions API. The key itself is never a setting."""
+    """A model on a server with OpenAI's chat-completions API. The key itself is never a setting."""
 
     model: str
     """The model's name on the server, such as `gpt-4o`."""
     base_url: str | None = None
-    """Where the server is, such as `http://localhost:8000/v1`; OpenAI's own where it is null. Where there is nothing at
-    an address without a path, `/v1` is tried too."""
+    """Address of the server, such as `http://localhost:8000/v1`; null for OpenAI's. If an address without a path isn't
+    found, `/v1` is tried too."""
     api_key_env: str = "OPENAI_API_KEY"
-    """Name of the environment variable that holds the key. Servers other than OpenAI's may do without one."""
+    """Name of the environment variable with the key. Servers other than OpenAI's may not need one."""
     timeout_s: float = Field(default=120.0, gt=0)
-    """Longest time for one request, from sending it to the last byte of the answer, whatever the server sends
-    meanwhile. With repetitions, an answer takes at most `(retries + 1) * timeout_s + retries * longest_wait_s`, besides
-    the wait for one of `requests` and the repetitions with a shorter conversation."""
+    """Maximum time for one request, from sending it to the last byte of the answer, independent of what the server
+    sends meanwhile. With retries, an answer takes at most `(retries + 1) * timeout_s + retries * longest_wait_s`, plus
+    the wait for one of `requests` and the retries with a shorter conversation."""
     retries: int = Field(default=5, ge=0)
-    """How often a request is repeated that was lost to a failure that may pass: connections, timeouts, too many
-    requests, errors of the server, answers that can't be read."""
+    """Maximum number of retries after transient failures: connections, timeouts, too many requests, server errors,
+    unreadable answers."""
     longest_wait_s: float = Field(default=60.0, ge=0)
-    """Longest wait before a repetition. Waits double from half a second, or are as long as the server asks for."""
+    """Maximum wait before a retry. Waits double from half a second, or are as long as the server requests."""
     requests: int = Field(default=32, gt=0)
-    """Most requests under way at the same time."""
+    """Maximum number of concurrent requests."""
     stop: tuple[str, ...] = ()
-    """An answer ends before any of these texts. Models that think in a hidden part of the answer may be stopped there,
-    too: set it to `[]` for these."""
+    """Stop sequences: an answer ends before any of these texts. They may also stop models in the hidden reasoning of an
+    answer: set it to `[]` for these."""
     token_limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    """What the server calls the longest answer. Where it refuses `max_tokens` in favour of the other name, as OpenAI's
-    reasoning models do, the other is used."""
+    """The server's field for the maximum length of an answer. If it refuses `max_tokens` in favour of the other name,
+    as OpenAI's reasoning models do, the other is used."""
     extra: dict[str, JsonValue] = Field(default_factory=dict)
     """Further fields of the request's body, such as `{reasoning_effort: low}`. null removes a field."""
     overflow: Literal["drop-oldest", "fail"] = "drop-oldest"
-    """What happens when a conversation is longer than the model's context: the oldest observations are left out, with
-    the turns that answer them, and the record says how many; or the episode fails."""
+    """What to do if a conversation is longer than the model's context: drop the oldest observations, with the turns
+    that answer them, and record how many; or fail the episode."""
     server: Literal["auto", "plain", "vllm"] = "auto"
-    """What the server is. vLLM is asked for token ids and can be told which answers are allowed; `auto` looks at
-    its list of models."""
+    """Type of the server. vLLM returns token ids and supports constrained answers; `auto` detects it from its list of
+    models."""
     constraint: Literal["structured_outputs", "guided"] = "structured_outputs"
-    """How vLLM is told which answers are allowed; `guided` for versions before 0.12."""
+    """How answers are constrained with vLLM; `guided` for versions before 0.12."""
     tokenizer: str = ""
-    """Folder or hub name of the server's tokenizer, so that the token ids it returns can be trained on as they are.
-    Without it they are recorded, and belong to no tokenizer that a trainer knows."""
+    """Folder or hub name of the server's tokenizer, so that the token ids it returns can be used for training directly.
+    Without it they are recorded, but don't belong to a tokenizer that a trainer knows."""
     logprobs: bool = False
-    """Ask for the log-probability of every token of an answer."""
+    """Request the log-probability of every token of an answer."""
     prices: Prices = Prices()
-    """What the model costs."""
+    """Prices of the model."""
 
     @field_validator("base_url")
     @classmethod
@@ -157,7 +157,7 @@ class ServerSettings(Component):
         return self.base_url or "OpenAI"
 
     def preflight(self) -> None:
-        """Find out whether there is a key, the libraries are there, and proxies and certificates can be used.
+        """Check that the key and the libraries are available, and that proxies and certificates can be used.
 
         Raises:
             ConfigError: something is missing or malformed.
@@ -205,16 +205,16 @@ class ServerSettings(Component):
 
 
 def limit_of(fields: Mapping[str, Any]) -> int | None:
-    """Return the longest answer that a request allows, whatever it calls it; None where it sets no limit."""
+    """Return the maximum length of an answer that a request sets, under either name; None if it sets no limit."""
     found = [value for name in LIMITS if isinstance(value := fields.get(name), int)]
     return max(found, default=None)
 
 
 def address(url: str) -> str:
-    """Return a server's address as it is used: without what people paste with it.
+    """Return a server's normalised address, without parts that are often pasted with it.
 
     Raises:
-        ConfigError: it is none, or holds a password or a query.
+        ConfigError: it isn't an address, or contains a password or a query.
     """
 
     def refused(why: str, fix: str) -> ConfigError:
@@ -254,7 +254,7 @@ def _shown(url: str) -> str:
 
 
 def _leaves(value: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield every text in settings, and where it stands."""
+    """Yield every text in settings, with its path."""
     if isinstance(value, dict):
         for key, each in value.items():
             yield place, key  # {api_key:sk-...} without a space is a name

@@ -1,4 +1,4 @@
-"""What a person should know about the answers of a run: how many had no text, or costs that nobody knows."""
+"""Statistics of a run's answers: how many had no text or unknown costs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WHY: dict[WithoutText, tuple[str, str]] = {
 
 
 class AnswerStatistics:
-    """Counts answers, those without text by reason, and those of which nobody knows what they cost."""
+    """Counts answers, those without text by reason, and those with unknown costs."""
 
     def __init__(self) -> None:
         self._answers = self._unknown = 0
@@ -42,7 +42,7 @@ class AnswerStatistics:
             self._why[why] += 1
 
     def tell(self, model: str, place: str) -> None:
-        """Warn of answers without text (where they are many, of what to change too), and of unknown costs."""
+        """Warn of answers without text (if there are many, with a fix), and of unknown costs."""
         self._tell_without_text(model, place)
         if self._unknown:
             warnings.warn(

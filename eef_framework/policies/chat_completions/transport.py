@@ -1,4 +1,4 @@
-"""The way requests take: proxies and certificates, as the environment sets them."""
+"""HTTP transport: proxies and certificates from the environment."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _PROXIES = ("http", "https", "socks5", "socks5h")
 
 
 def check_transport() -> None:
-    """Find out whether the environment's proxies and certificates can be used.
+    """Check that the environment's proxies and certificates can be used.
 
     Raises:
-        ConfigError: an address of a proxy is none, or a file of certificates isn't there or holds none.
+        ConfigError: the address of a proxy is invalid, or a file of certificates is missing or contains none.
     """
     for scheme in ("http", "https", "all"):
         url = getproxies().get(scheme)
@@ -54,7 +54,7 @@ def client_arguments(base_url: str) -> dict[str, Any]:
     arguments: dict[str, Any] = {"follow_redirects": True}
     host = urlsplit(base_url).hostname or ""
     if _is_this_machine(host):
-        # No proxy leads to this machine: it would look for the server on its own.
+        # No proxy for localhost: the proxy would look for the server on its own machine.
         arguments["mounts"] = {f"all://[{host}]" if ":" in host else f"all://{host}": None}
     context = certificates(tuple(os.environ.get(variable, "") for variable in (*CERTIFICATES, "SSL_CERT_DIR")))
     if context is not None:

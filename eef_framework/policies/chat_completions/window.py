@@ -1,4 +1,4 @@
-"""What is left out of a conversation that is longer than the model's context, and what is known of that length."""
+"""Truncates conversations that are longer than the model's context, and learns its length from refusals."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from eef_framework.policies.chat_completions.refusal import Refusal
 from eef_framework.records import Conversation
 
 MARGIN = 1.25
-"""How much longer than a refused conversation another one has to be, in bytes, to be taken for refused as well. Texts
-of one environment differ by less in bytes a token."""
+"""How much longer than a refused conversation another one must be, as a ratio of bytes, to be assumed refused as well.
+Texts of one environment differ by less in bytes a token."""
 
 
 class Window:
-    """What a server's refusals tell of the longest conversation that it takes.
+    """Learns the longest conversation that a server accepts from its refusals.
 
-    It saves requests and never changes which observations are left out: what is taken for refused would be.
+    It saves requests and never changes which observations are dropped: assumed refusals would really be refused.
     """
 
     def __init__(self) -> None:
@@ -25,18 +25,18 @@ class Window:
         self._wordings: set[tuple[int, str]] = set()
 
     def refuses(self, conversation: Conversation, limit: int | None) -> bool:
-        """Tell whether a conversation is certainly too long: a refused one, continued, or much longer than one.
+        """Return whether a conversation is certainly too long: a continued refused one, or much longer than one.
 
         Args:
-            conversation: what would be asked.
-            limit: the longest answer, in tokens.
+            conversation: the conversation to send.
+            limit: maximum length of the answer, in tokens.
         """
         if _size(conversation) > MARGIN * self._bytes.get(limit, float("inf")):
             return True
         return any((limit, begun) in self._refused for begun in _beginnings(conversation))
 
     def learn(self, conversation: Conversation, limit: int | None, refusal: Refusal) -> None:
-        """Remember that a conversation was refused for its length."""
+        """Record that a conversation was refused for its length."""
         *_, whole = _beginnings(conversation)
         self._refused.add((limit, whole))
         if not is_too_long(refusal):
@@ -57,18 +57,18 @@ class Window:
 def without_oldest(conversation: Conversation, dropped: int) -> Conversation:
     """Return a conversation without its oldest observations and the turns that answer them.
 
-    What stands in front of the first observation is kept, and the latest observation is.
+    Everything before the first observation is kept, and so is the latest observation.
 
     Args:
-        conversation: perhaps a system message, then observations and turns by turns, the latest observation last.
-        dropped: how many observations to leave out, at most `spare_observations(conversation)`.
+        conversation: an optional system message, then alternating observations and turns, the latest observation last.
+        dropped: number of observations to drop, at most `spare_observations(conversation)`.
     """
     first = next((index for index, message in enumerate(conversation) if message.role == "user"), 0)
     return (*conversation[:first], *conversation[first + 2 * dropped :])
 
 
 def spare_observations(conversation: Conversation) -> int:
-    """Return how many observations can be left out: all that were answered."""
+    """Return how many observations can be dropped: all that were answered."""
     return sum(message.role == "assistant" for message in conversation)
 
 

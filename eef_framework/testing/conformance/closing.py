@@ -17,7 +17,7 @@ from eef_framework.testing.conformance.subject import EnvironmentSubject
 from eef_framework.testing.conformance.violation import Violation, quoted, rule_of
 
 FEWEST_CYCLES = 10
-"""How many sessions are opened and closed in search of what they leave behind, however long it takes."""
+"""Minimum number of sessions that are opened and closed to search for leaks, regardless of the time."""
 
 MEMORY_MB, SESSION_KB = 4, 100
 """What memory may grow by while sessions are opened and closed, besides so much for each of them."""
@@ -139,7 +139,7 @@ def _answer(use: Callable[[], object]) -> str:
 
 
 def _holdings(alive: list[weakref.ref[Session]]) -> dict[str, int]:
-    """Count what sessions may leave behind."""
+    """Count the resources that sessions may leak."""
     process = _process()
     return {
         "threads": threading.active_count(),

@@ -36,7 +36,7 @@ def check_environment(
         actions: actions to try, for environments whose observations list none.
         seed: for the choice of actions.
         processes: also load the environment once more: in another process, to compare, and here, to close it.
-        cycles: how many sessions are opened and closed in search of what they leave behind.
+        cycles: number of sessions that are opened and closed to search for leaks.
         patience_s: after how many seconds each of the two checks that open a great many sessions goes on with those
             it had: where a session takes long to open, they are samples.
 
@@ -73,7 +73,7 @@ def environment_violations(
 
 
 def _require_settings(environment: Environment, split: str) -> None:
-    """Let a wrong setting be told as such: it is no violation."""
+    """Report a wrong setting as such: it isn't a violation."""
     try:
         environment.tasks(split)
     except ConfigError:

@@ -22,8 +22,8 @@ class EnvironmentSubject:
         steps: longest walk, in actions.
         extra: actions to try besides the listed ones, for environments that list none.
         seed: for the choice of actions.
-        cycles: how many sessions are opened and closed in search of what they leave behind.
-        patience_s: after how many seconds a check that opens a great many sessions goes on with those it had.
+        cycles: number of sessions that are opened and closed to search for leaks.
+        patience_s: after how many seconds a check that opens a great many sessions continues with those it had.
     """
 
     environment: Environment

@@ -78,7 +78,7 @@ def check_trainer(trainer: Trainer, policy: TrainablePolicy, seed: int = 0) -> N
     """Check that a trainer keeps its contract. It takes about eight short trainings.
 
     Args:
-        trainer: what to check; give it settings with which a few examples are learnt quickly.
+        trainer: what to check; give it settings with which a few examples are learned quickly.
         policy: whose weights it trains, one of the tiny ones at best; it makes the model to start from.
         seed: of that model and of the trainings.
 

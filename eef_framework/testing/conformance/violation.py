@@ -75,10 +75,10 @@ def run_checks(checks: Iterable[Check[Subject]], subject: Subject, known: Iterab
 
 
 def require(who: str, violations: list[Violation]) -> None:
-    """Do nothing if there are no violations.
+    """Raise an error if there are violations.
 
     Raises:
-        Nonconformance: there are.
+        Nonconformance: there are violations.
     """
     if violations:
         raise Nonconformance(who, violations)

@@ -1,1 +1,1 @@
-"""Experts: models behind servers, local models, recordings."""
+"""Experts: models on servers, local models, recordings."""

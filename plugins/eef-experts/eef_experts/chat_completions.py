@@ -1,4 +1,4 @@
-"""GPT-4, and any other model behind a server that speaks the chat-completions API."""
+"""Expert with GPT-4 or any other model on a server with a chat-completions API."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from eef_framework.policies.chat_completions import OpenAIPolicy, ServerSettings
 
 
 class OpenAIExpert(ServerSettings, PolicyExpert):
-    """A model behind a server: OpenAI, vLLM, llama.cpp, whatever speaks the chat-completions API."""
+    """A model on a server: OpenAI, vLLM, llama.cpp, or any other chat-completions API."""
 
     name: ClassVar[str] = "openai"
 
     stop: tuple[str, ...] = ("\nObservation:",)
-    """An answer ends before any of these texts: a model that goes on would make up the environment's answer."""
+    """Stop sequences: an answer ends before any of these texts. Otherwise the model would make up the environment's
+    answer."""
 
     def preflight(self, environment: Environment | None = None) -> None:
-        """Find out whether there is a key, what is needed to reach a server, and the file of examples.
+        """Check that the key, everything needed to reach the server, and the file of examples are available.
 
         Raises:
             ConfigError: something is missing or malformed.

@@ -1,4 +1,4 @@
-"""Any policy that is installed, as an expert: a large model run here teaches a small one."""
+"""Any installed policy as an expert: a large local model teaches a small one."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from eef_framework.records import Checkpoint
 
 
 class LocalExpert(PolicyExpert):
-    """A policy plays as the expert, such as a model of transformers that is too large to train."""
+    """A policy as the expert, such as a transformers model that is too large to train."""
 
     name: ClassVar[str] = "local"
 
     policy: dict[str, Any]
     """Name and settings of the policy: `{name: transformers, model: Qwen/Qwen3-8B}`."""
     checkpoint: UserPathOrName = ""
-    """Folder of its weights; what its own settings name, where it is empty."""
+    """Folder of its weights; empty for those in its own settings."""
 
     _built: Policy = PrivateAttr()
 
@@ -37,16 +37,16 @@ class LocalExpert(PolicyExpert):
 
     @model_validator(mode="after")
     def _build(self) -> Self:
-        # At once, to find what is misspelt before anything starts, and so that the record holds all settings.
+        # Built immediately, to find misspelt settings before anything starts, and to record all settings.
         self._built = current_registry().build("policy", self.policy)
         self.policy = {**self._built.settings(), "name": self.policy["name"]}
         return self
 
     def preflight(self, environment: Environment | None = None) -> None:
-        """Find out whether the policy can work here, and whether the folder of its weights is there.
+        """Check that the policy can work here, and that the folder of its weights exists.
 
         Raises:
-            ConfigError: it can't, or there is no such folder.
+            ConfigError: it can't, or the folder doesn't exist.
         """
         super().preflight(environment)
         if self.checkpoint and not Path(self.checkpoint).is_dir():
@@ -69,7 +69,7 @@ class LocalExpert(PolicyExpert):
             yield loaded
 
     def close(self) -> None:
-        """Release what the policy holds."""
+        """Release the policy's resources."""
         self._built.close()
 
     def _weights(self, policy: TrainablePolicy, folder: Path) -> Checkpoint:

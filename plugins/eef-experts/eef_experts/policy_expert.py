@@ -1,4 +1,4 @@
-"""Experts that are language models: they play by the core's rules, as the agent does."""
+"""Experts that are language models: they play under the same rules as the agent."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from eef_framework.seeds import derive
 
 
 class PolicyExpert(Expert):
-    """An expert whose demonstrations are the episodes of a policy. Subclasses say which policy that is.
+    """An expert whose demonstrations are the episodes of a policy. Subclasses define the policy.
 
-    An answer that is lost costs its episode, which is recorded as an error and asked for again when the command is
-    repeated. A policy that can't answer at all ends the run, which can be resumed.
+    If an answer is lost, its episode is recorded as an error and requested again when the command is repeated. A policy
+    that can't answer at all ends the run, which can be resumed.
     """
 
     style: Literal["react", "action"] = "react"
-    """`react`: it thinks aloud before each action (arXiv 2210.03629). `action`: it says the action alone."""
+    """`react`: it writes a thought before each action (arXiv 2210.03629). `action`: it writes only the action."""
     guidance: str | None = None
-    """What it is told behind the environment's instructions; how to word an answer, where it is null."""
+    """Prompt after the environment's instructions; null for the format of answers."""
     examples: UserPathOrName = ""
-    """A file of worked examples to show it: conversations or trajectories, one a line (.jsonl)."""
+    """A file of worked examples for the prompt: conversations or trajectories, one per line (.jsonl)."""
     history: int | None = Field(default=None, gt=0)
-    """How many of the latest observations it is shown; the whole episode where it is null."""
+    """Number of latest observations that it is shown; null for the whole episode."""
     temperature: float = Field(default=0.0, ge=0)
     """How its answers are sampled."""
     max_tokens: int = Field(default=512, gt=0)
-    """Its longest answer, in tokens, thought included."""
+    """Maximum length of its answers, in tokens, thought included."""
     max_steps: int | None = Field(default=None, gt=0)
-    """Its longest episode, in actions, where the environment's own limit isn't short enough."""
+    """Maximum length of its episodes, in actions, if the environment's own limit isn't short enough."""
     episodes: int = Field(default=32, gt=0)
-    """Episodes in flight. Never changes a result that depends on its seed only."""
+    """Number of concurrent episodes. Never changes a result that depends only on its seed."""
     step_timeout_s: float = Field(default=120.0, gt=0)
-    """Longest time for one step of the environment."""
+    """Maximum time for one environment step."""
     episode_timeout_s: float = Field(default=3600.0, gt=0)
-    """Longest time for one episode, waiting included."""
+    """Maximum time for one episode, including waiting."""
 
     def preflight(self, environment: Environment | None = None) -> None:
-        """Find out whether the file of worked examples reads.
+        """Check that the file of worked examples can be read.
 
         Raises:
             ConfigError: it doesn't.
@@ -57,7 +57,7 @@ class PolicyExpert(Expert):
 
     @abstractmethod
     def player(self) -> AbstractContextManager[Policy]:
-        """Return who plays, ready to answer, for as long as the demonstrations take."""
+        """Provide the policy, ready to answer, for the duration of the demonstrations."""
 
     async def demonstrate(
         self, environment: Environment, tasks: Sequence[Task], seed: int
@@ -87,7 +87,7 @@ class PolicyExpert(Expert):
                 yield trajectory.changed(info={**trajectory.info, **account(trajectory)})
 
     def format(self) -> ExpertFormat:
-        """Return how episodes are put to it.
+        """Return the format in which episodes are presented to it.
 
         Raises:
             ConfigError: the examples can't be read.

@@ -1,4 +1,4 @@
-"""What an expert is told before it plays: how to answer, and worked examples."""
+"""The expert's prompt: how to answer, and worked examples."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ GUIDANCE = {
 class ExpertFormat(ChatFormat):
     """The core's format, with guidance and worked examples in the system message.
 
-    They stand there, and not among the turns, so that no model takes an example for a part of its own episode.
+    They are there, and not among the turns, so that no model mistakes an example for a part of its own episode.
     """
 
     guidance: str | None = None
-    """What is told behind the environment's instructions; how to word an answer, where it is null."""
+    """Prompt after the environment's instructions; null for the format of answers."""
     worked: tuple[Conversation, ...] = ()
     """Worked examples: whole episodes, each ending with a turn of the agent."""
 
     def conversation(self, instructions: str, initial: Observation, steps: Sequence[Step]) -> Conversation:
-        """Return the prompt for the state behind some steps; it ends with a user's message."""
+        """Return the prompt for the state after some steps; it ends with a user message."""
         return super().conversation(self.told(instructions), initial, steps)
 
     def told(self, instructions: str) -> str:

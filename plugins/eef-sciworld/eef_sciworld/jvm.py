@@ -66,7 +66,7 @@ class Jvm:
         return self._gateway.process.pid
 
     def interface(self) -> tuple[JavaGateway, Any]:
-        """Return a connection, and ScienceWorld's own Python interface in a class loader of its own behind it.
+        """Return a connection, and ScienceWorld's own Python interface in a separate class loader.
 
         Raises:
             JvmLost: the JVM has died.

@@ -60,7 +60,7 @@ def task_name(name: str) -> str:
     """Return today's name of a task type for any that was ever used, such as `task-3-find-plant`.
 
     Raises:
-        UnknownName: there is no such task type.
+        UnknownName: the task type doesn't exist.
     """
     from scienceworld.utils import infer_task
 
@@ -74,7 +74,7 @@ def variations(protocol: Protocol, split: str, task: str) -> tuple[int, ...]:
     """Return the variations of a task type in a list, in ascending order; none where the list has none.
 
     Raises:
-        UnknownName: there is no such split.
+        UnknownName: the split doesn't exist.
     """
     if split not in SPLITS:
         raise UnknownName.of("split of the environment 'sciworld'", split, SPLITS)

@@ -53,7 +53,7 @@ class Simulator:
         """Start an episode, and look around as ScienceWorld's own `reset` does.
 
         Raises:
-            EnvironmentFailure: there is no such task.
+            EnvironmentFailure: the task doesn't exist.
         """
         if problem := self._interface.load(*setup, False):
             raise EnvironmentFailure(f"ScienceWorld can't load {setup}: {problem}", "Take tasks from `tasks(split)`.")
@@ -88,7 +88,7 @@ class Simulator:
         return self._strings(self._interface.getValidActionObjectCombinations())
 
     def understood_actions(self) -> tuple[str, ...]:
-        """Return those of the listed actions that ScienceWorld understands, sorted.
+        """Return the listed actions that ScienceWorld understands, sorted.
 
         Up to half of what it lists names something that can't be named where it is, such as a cup in a closed cupboard.
         """

@@ -46,7 +46,7 @@ def compact_view(view: View, task: str, action: str = "") -> str:
 
 
 def compact_actions(actions: tuple[str, ...], task: str) -> tuple[str, ...]:
-    """Return those of the listed actions that tasks are done with.
+    """Return the listed actions that are useful for tasks.
 
     Kept are actions on one object that choose it or change something (`mix` where the task is about chemistry), and
     of those on two objects the ones in which the second is a thing named in the task, or the first is a tool named

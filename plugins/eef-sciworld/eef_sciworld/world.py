@@ -19,7 +19,7 @@ class Wanted(NamedTuple):
 
 
 class View(NamedTuple):
-    """What there is to see in a state."""
+    """The view of a state."""
 
     outcome: Outcome
     look: str = ""
@@ -90,7 +90,7 @@ class World:
         return copy
 
     def forget(self) -> None:
-        """Leave the simulator to others."""
+        """Release the simulator for others."""
         self._slots.forget(self)
 
     def _view(self, simulator: Simulator, outcome: Outcome) -> View:

@@ -1,4 +1,4 @@
-"""All games in progress, behind five requests with plain answers. Runs in a process of its own."""
+"""All games in progress, controlled by five requests with plain answers. Runs in a separate process."""
 
 from __future__ import annotations
 

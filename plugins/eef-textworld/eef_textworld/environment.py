@@ -134,7 +134,7 @@ class TextWorld(Environment):
         """Return the tasks of a split. Their games are made when they are opened.
 
         Raises:
-            UnknownName: there is no such split.
+            UnknownName: the split doesn't exist.
         """
         if split not in SPLITS:
             raise UnknownName.of("split of the environment 'textworld'", split, SPLITS)

@@ -112,7 +112,7 @@ class Play:
 
 
 def _copy(progression: GameProgression) -> GameProgression:
-    """Copy a progression as its own `copy` does, which first lists all admissible actions anew (most of its time)."""
+    """Copy a progression as its own `copy` does, which first lists all admissible actions again (most of its time)."""
     twin = copy.copy(progression)
     twin.state = progression.state.copy()
     twin.quest_progressions = [quest.copy() for quest in progression.quest_progressions]

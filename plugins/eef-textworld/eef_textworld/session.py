@@ -32,7 +32,7 @@ class TextWorldSession(Session):
         return self._score
 
     def secret(self) -> Secret:
-        """Return what experts may know, and agents may not."""
+        """Return privileged information: experts may see it, agents must not."""
         secret: Secret = self._host.ask("tell", self._here())
         return secret
 

@@ -22,7 +22,7 @@ RESULTS = 50
 CACHED_PRODUCTS = 4096
 CACHED_RANKINGS = 4096
 LONGEST_CACHED_QUERY = 1000
-"""In characters: longer queries are no words of anybody, and would fill the memory."""
+"""In characters: longer queries aren't real words, and would fill the memory."""
 
 
 class Catalogue:
@@ -30,7 +30,7 @@ class Catalogue:
 
     Arrays are memory-mapped and records are read where they lie, so that all processes on a host share one copy in the
     system's cache, and memory does not grow with the size of the catalogue. Safe to use from several threads, and after
-    a fork; pickled, it becomes its folder's name and is opened anew.
+    a fork; pickled, it becomes its folder's name and is opened again.
     """
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:

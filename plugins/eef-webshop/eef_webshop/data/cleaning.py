@@ -11,7 +11,7 @@ from typing import Any
 from eef_webshop.data.product import DEFAULT_PRICE, Product
 
 ABSURD_PRICE = 1_000_000.0
-"""A price in dollars above this is taken for a broken record."""
+"""A price in dollars above this is treated as a corrupt record."""
 NO_ATTRIBUTES = ("DUMMY_ATTR",)
 """What the reference gives a product without an entry in `items_ins_v2`."""
 

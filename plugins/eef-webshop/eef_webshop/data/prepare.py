@@ -68,7 +68,7 @@ def prepare(
         progress: told how far each file was read.
         nouns: `none` leaves out the nouns of names, and needs no spaCy.
         jobs: processes that tag and index; as many as there are cores if not given, one for a small catalogue.
-        overwrite: whether a store that is there already is replaced.
+        overwrite: whether an existing store is replaced.
 
     Raises:
         ConfigError: files are missing, spaCy is not installed, or the output is taken.

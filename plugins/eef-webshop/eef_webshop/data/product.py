@@ -84,7 +84,7 @@ def decode(record: bytes) -> Product:
     """Return the product of a record.
 
     Raises:
-        ValueError: the bytes are no such record.
+        ValueError: the bytes aren't such a record.
     """
     *fields, options, nouns = json.loads(record)
     plain: dict[str, Any] = dict(zip(_PLAIN, fields[: len(_PLAIN)], strict=True))

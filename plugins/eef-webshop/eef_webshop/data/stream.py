@@ -51,7 +51,7 @@ class JsonStream:
         """Read a file that holds an array, one item after another.
 
         Raises:
-            CorruptFile: the file is no JSON array, or ends too early; says where.
+            CorruptFile: the file isn't a JSON array, or ends too early; the message says where.
             StorageError: it can't be read.
         """
         yield from self._between("[", "]", self._value)
@@ -87,7 +87,7 @@ class JsonStream:
         self._at += 1
 
     def _peek(self) -> str:
-        """Return the next character that is no white space, without passing it; nothing at the end of the file."""
+        """Return the next character that isn't white space, without consuming it; nothing at the end of the file."""
         while True:
             while self._at < len(self._text) and self._text[self._at] in _SPACE:
                 self._at += 1

@@ -58,7 +58,7 @@ class Item(NamedTuple):
 
 
 class Receipt(NamedTuple):
-    """The last page, behind a purchase."""
+    """The last page, after a purchase."""
 
     item: Item
 

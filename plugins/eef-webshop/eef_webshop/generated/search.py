@@ -13,7 +13,7 @@ RESULTS = 50
 PER_PAGE = 10
 """Results on a page, as in WebShop."""
 NOISE = 6.0
-"""Weight of popularity against one matching word: so large that what is asked for often sits behind page 1."""
+"""Weight of popularity against one matching word: so large that the requested product is often after page 1."""
 
 _WORD = re.compile(r"[a-z]+")
 

@@ -67,7 +67,7 @@ class Shop(Environment):
         """Return the tasks of a split, each made when it is first looked at.
 
         Raises:
-            UnknownName: there is no such split.
+            UnknownName: the split doesn't exist.
         """
         if split not in SPLITS:
             raise UnknownName.of("split of the environment 'shop'", split, SPLITS)

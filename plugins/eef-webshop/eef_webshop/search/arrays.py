@@ -16,7 +16,7 @@ def load(folder: Path, name: str) -> np.ndarray[Any, Any]:
 
     Raises:
         OSError: it is missing or can't be read.
-        ValueError: it is no array, or cut off.
+        ValueError: it isn't an array, or is truncated.
     """
     path = folder / f"{name}.npy"
     small = path.stat().st_size <= SMALL

@@ -135,7 +135,7 @@ class IndexBuilder:
         self._runs += 1
 
     def _merge(self, terms: int, lengths: Array, saturations: Array) -> None:
-        """Put every run's stretch of a term behind those of the runs before it: documents stay in order."""
+        """Append every run's section of a term to those of earlier runs: documents stay in order."""
         starts = self._starts(terms)
         bounds = np.zeros(terms, dtype=np.float32)
         code_type = np.uint16 if len(self._pairs) <= 1 << 16 else np.uint32

@@ -54,7 +54,7 @@ def _past_and_gerund(word: str) -> str:
 
 
 def _mended(word: str) -> str:
-    """Mend what the removal of `ed` or `ing` left."""
+    """Fix the stem after the removal of `ed` or `ing`."""
     if word.endswith(("at", "bl", "iz")):
         return word + "e"
     if _double_consonant(word):
@@ -94,7 +94,7 @@ def _tidied(word: str) -> str:
 
 
 def _consonants(word: str) -> list[bool]:
-    """Tell for each letter whether it is a consonant; whatever is no letter of English counts as one."""
+    """Return for each letter whether it is a consonant; anything other than an English letter counts as one."""
     found: list[bool] = []
     for letter in word:
         found.append(not found or not found[-1] if letter == "y" else letter not in _VOWELS)

@@ -91,7 +91,7 @@ class WebShop(Environment):
         """Return the tasks of a split: goals 0-499 for `test`, 500-1499 for `dev`, the others for `train`.
 
         Raises:
-            UnknownName: there is no such split.
+            UnknownName: the split doesn't exist.
             ConfigError: there are no products, or too few goals for this split.
         """
         if split not in SPLITS:

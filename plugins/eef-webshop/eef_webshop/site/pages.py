@@ -87,7 +87,7 @@ class Pages(ABC):
         if state.kind == "tab":
             return {BACK: None, PREV: None}
         if state.kind == "results":
-            # There is a next page behind every page of results, were it empty.
+            # Every page of results has a next page, even if it is empty.
             links: dict[str, Link] = dict.fromkeys((BACK, PREV, NEXT) if state.has_prev else (BACK, NEXT))
             return links | {self.sheet(index).product.asin.lower(): index for index in state.shown}
         return {"search": None} if state.kind == "start" else {}

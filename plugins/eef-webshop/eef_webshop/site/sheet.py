@@ -25,7 +25,7 @@ class Sheet:
         self.product = product
         self.name = node(product.name)
         self.tabs = TABS if show_attributes else TABS[:-1]
-        """Names of the buttons for the pages behind the product's."""
+        """Names of the buttons for the subpages of the product's page."""
 
     @cached_property
     def options(self) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -49,7 +49,7 @@ class Sheet:
         return tuple(click(name) for name in self.links if can_be_clicked(name) and name != "search")
 
     def tab(self, name: str) -> list[str]:
-        """Return the parts of a page behind the product's."""
+        """Return the parts of a subpage of the product's page."""
         product = self.product
         if name == "description":
             return [node(product.description)]

@@ -18,7 +18,7 @@ NEXT: Final = "next >"
 PREV: Final = "< prev"
 BUY: Final = "buy now"
 TABS: Final = ("description", "features", "reviews", "attributes")
-"""The pages behind a product's page."""
+"""The subpages of a product's page."""
 
 
 class State(NamedTuple):
@@ -37,7 +37,7 @@ class State(NamedTuple):
     options: tuple[tuple[str, str], ...] = ()
     """The options chosen: name and value."""
     tab: str = ""
-    """Which page behind the product's is open."""
+    """The open subpage of the product's page."""
     seen: frozenset[int] = frozenset()
     """Products opened since the first page was left."""
 

@@ -8,7 +8,7 @@ from typing import Final, overload
 from eef_framework.records import Task
 
 SPLITS: Final = {"test": (0, 500), "dev": (500, 1500), "train": (1500, None)}
-"""First goal of each split, and the first one behind it, in the reference's order (`baseline_models/env.py`)."""
+"""First goal of each split, and its exclusive end, in the reference's order (`baseline_models/env.py`)."""
 
 
 class GoalTasks(Sequence[Task]):

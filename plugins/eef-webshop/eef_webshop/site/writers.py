@@ -44,7 +44,7 @@ class Plain:
 
     @staticmethod
     def tab(parts: list[str]) -> str:
-        """Return a page behind the product's."""
+        """Return a subpage of the product's page."""
         return joined(["Back to Search", "< Prev", *parts])
 
     @staticmethod
@@ -101,7 +101,7 @@ class Rich:
 
     @staticmethod
     def tab(parts: list[str]) -> str:
-        """Return a page behind the product's."""
+        """Return a subpage of the product's page."""
         return _button("Back to Search") + _button("< Prev") + _lines(parts)
 
     @staticmethod
