@@ -21,7 +21,7 @@ def expand_text(text: str) -> str:
 
 
 def cache_folder() -> Path:
-    """Return the folder for what can be made again: `$XDG_CACHE_HOME`, else `~/.cache`.
+    """Return the folder for data that can be recreated: `$XDG_CACHE_HOME`, else `~/.cache`.
 
     A user without a home folder, as in some containers, has one among the temporary files.
     """
@@ -32,7 +32,7 @@ def cache_folder() -> Path:
 
 
 def user_name() -> str:
-    """Return something that tells users of a machine apart."""
+    """Return an identifier that differs between users of a machine."""
     return str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
 
 

@@ -20,7 +20,7 @@ HIDDEN = "***"
 """Replacement for a secret."""
 
 SHORTEST = 6
-"""Characters of the shortest secret that is looked for. Shorter ones, such as `none`, are placeholders."""
+"""Minimum length of a secret, in characters. Shorter values, such as `none`, are placeholders."""
 
 _SECRET_NAME = re.compile(
     r"(^|[_-])(api[_-]?key|key|keys|token|secret|password|passwd|pass|credentials?|authorization|auth|bearer)([_-]|$)",
@@ -48,18 +48,18 @@ _known: set[str] = set()
 
 
 def register_secret(value: str) -> None:
-    """Keep a value out of all messages from now on, whatever its environment variable is called."""
+    """Redact a value from all messages from now on, regardless of the name of its environment variable."""
     if len(value.strip()) >= SHORTEST:
         _known.add(value.strip())
 
 
 def is_secret_name(name: str) -> bool:
-    """Tell whether an environment variable or a field of this name usually holds a secret."""
+    """Return whether an environment variable or a field of this name usually holds a secret."""
     return _SECRET_NAME.search(name) is not None
 
 
 def redact(text: str) -> str:
-    """Return a text without secrets, in whatever form they stand in it.
+    """Return a text without secrets, in any of their forms.
 
     Secrets are those registered, the values of environment variables with names such as `..._KEY` or `..._TOKEN`, the
     passwords of proxies, and what looks like a key or a password in an address.
@@ -75,7 +75,7 @@ def redact_known(text: str, shortest: int = SHORTEST) -> str:
 
     Args:
         text: any text.
-        shortest: characters of the shortest secret that is looked for.
+        shortest: minimum length of a secret, in characters.
     """
     pattern = _pattern(frozenset(secret for secret in _secrets(os.environ) if len(secret) >= shortest))
     return pattern.sub(HIDDEN, text) if pattern else text

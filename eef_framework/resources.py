@@ -1,7 +1,7 @@
 """How much memory and how many cores this process may use. A container's limits count, not the machine's size.
 
 Limits of control groups (cgroups) are read in both versions, in the process's own group and in all groups above it:
-the tightest one holds. What can't be read on a system (macOS, Windows, a hidden `/proc`) limits nothing.
+the lowest one applies. What can't be read on a system (macOS, Windows, a hidden `/proc`) limits nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 UNKNOWN_MEMORY = 4 << 30
-"""Bytes to reckon with where nothing says how much memory there is."""
+"""Assumed memory in bytes if the real amount is unknown."""
 
 _SYSTEM = Path("/")
 
@@ -39,9 +39,9 @@ def available_cores(system: Path = _SYSTEM) -> int:
 
 
 def limit_threads() -> None:
-    """Have libraries that are loaded later start no more threads than there are cores for.
+    """Limit the threads of libraries that are loaded later to the available cores.
 
-    They count the machine's cores, not a container's share of them. A number that the user has set stays.
+    They count the machine's cores, not a container's share of them. A number set by the user is kept.
     """
     if (cores := available_cores()) < _scheduled_cores():
         os.environ.setdefault("OMP_NUM_THREADS", str(cores))
@@ -83,7 +83,7 @@ def _group_memory(system: Path) -> Iterator[int]:
     for group in _groups(system, "memory"):
         for limit, used, reclaimable in (
             ("memory.max", "memory.current", "inactive_file"),
-            ("memory.high", "memory.current", "inactive_file"),  # above it a process is slowed down until it stands
+            ("memory.high", "memory.current", "inactive_file"),  # above it a process is throttled until it stops
             ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
         ):
             most, now = _number(group / limit), _number(group / used)
@@ -148,7 +148,7 @@ def _number(path: Path) -> int | None:
 
 
 def _as_number(text: str) -> int | None:
-    """Return a limit; None for `max` and whatever else isn't a number."""
+    """Return a limit; None for `max` and anything else that isn't a number."""
     return int(text) if re.fullmatch(r"-?\d+", text) else None
 
 

@@ -23,5 +23,5 @@ def report(run: RunFolder) -> None:
 
 
 def _was_run(folder: Path) -> bool:
-    """Tell whether a folder is what is left of a run whose manifest is gone or damaged."""
+    """Return whether a folder is what is left of a run whose manifest is gone or damaged."""
     return (folder / "config.yaml").is_file() and any(folder.glob("*/stage.json"))

@@ -1,4 +1,4 @@
-"""From episodes to numbers."""
+"""Computes metrics of episodes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from eef_framework.records import Difference, Estimate, Evaluation, SuccessRule,
 
 
 def evaluation_of(name: str, trajectories: Sequence[Trajectory], rule: SuccessRule, split: str) -> Evaluation:
-    """Return how an actor did on a list of tasks.
+    """Return the results of an actor on a list of tasks.
 
     Args:
-        name: the actor, as it stands in the table (`eef-2`).
-        trajectories: one episode a task. Those lost to a failure of the infrastructure are counted as `errors`, and
+        name: the actor's name in the table (`eef-2`).
+        trajectories: one episode per task. Those lost to infrastructure failures are counted as `errors`, and
             in the estimates as failures with reward 0: leaving them out would favour actors that lose hard ones.
-        rule: what a success is.
-        split: where the tasks come from.
+        rule: the success rule.
+        split: the split of the tasks.
     """
     steps = [step for trajectory in trajectories for step in trajectory.steps]
     turns = [step.response for step in steps if step.response is not None]

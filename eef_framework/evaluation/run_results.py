@@ -1,4 +1,4 @@
-"""A run to look at in Python: its results, trajectories and attributions, as records and as data frames."""
+"""Results of a run in Python: its metrics, trajectories and attributions, as records and as data frames."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RunResults:
 
     Attributes:
         path: the run directory.
-        metrics: rates, rewards, costs and comparisons; without rows as long as the run isn't finished.
+        metrics: rates, rewards, costs and comparisons; without rows while the run isn't finished.
 
     Raises:
         StorageError: the run directory doesn't exist.
@@ -75,11 +75,11 @@ class RunResults:
 
         Args:
             phase: `collect` (the expert's demonstrations), `explore` or `evaluate`; None for all.
-            method: of this method only; empty for those that all methods share.
-            iteration: of this iteration only.
+            method: only of this method; empty for those shared by all methods.
+            iteration: only of this iteration.
 
         Raises:
-            CorruptFile: a line doesn't read.
+            CorruptFile: a line can't be parsed.
         """
         return [row for _, row in self._trajectories(phase, method, iteration)]
 
@@ -87,17 +87,17 @@ class RunResults:
         """Return the verdicts on the expert's actions.
 
         Args:
-            method: of this method only.
-            iteration: of this iteration only.
+            method: only of this method.
+            iteration: only of this iteration.
         """
         return [row for _, row in self._attributions(method, iteration)]
 
     def spending(self, method: str, iteration: int | None = None) -> dict[str, Spending]:
-        """Return what a method's explorations took: id of a task -> simulations, tokens, steps and seconds.
+        """Return the spending of a method's explorations: task id -> simulations, tokens, steps and seconds.
 
         Args:
             method: the method.
-            iteration: of this iteration only.
+            iteration: only of this iteration.
         """
         return spending_by_task(self.trajectories("explore", method, iteration))
 

@@ -1,4 +1,4 @@
-"""What episodes took, per task and in total."""
+"""Spending of episodes, per task and in total."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from eef_framework.records import Spending, Trajectory
 
 
 def spending_of(trajectory: Trajectory) -> Spending:
-    """Return what one episode took. Replayed steps cost nothing."""
+    """Return the spending of one episode. Replayed steps cost nothing."""
     own = trajectory.steps[trajectory.own_from :]
     tokens = sum(step.response.computed_tokens for step in own if step.response is not None)
     return Spending(simulations=1, tokens=tokens, steps=len(own), seconds=trajectory.seconds)
 
 
 def spending_by_task(trajectories: Iterable[Trajectory]) -> dict[str, Spending]:
-    """Return id of a task -> what its episodes took. An episode that was played again counts once."""
+    """Return task id -> spending of its episodes. An episode that was played again counts once."""
     found: dict[str, Spending] = {}
     for trajectory in {trajectory.id: trajectory for trajectory in trajectories}.values():
         task = trajectory.task.id

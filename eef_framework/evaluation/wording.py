@@ -1,4 +1,4 @@
-"""Numbers in words and tables, for the command line and the report."""
+"""Formats numbers as text and tables, for the command line and the report."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def outcome(difference: Difference) -> Outcome:
 
 
 def describe(difference: Difference) -> str:
-    """Put a comparison into one honest sentence: a difference that may be chance is called undecided.
+    """Format a comparison as one sentence: a difference that may be chance is called undecided.
 
     Args:
         difference: its label is `A - B`.

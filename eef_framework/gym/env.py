@@ -31,7 +31,7 @@ class AnyText(spaces.Text):
         super().__init__(max_length, min_length=0, charset=CHARACTERS)
 
     def contains(self, x: Any) -> bool:
-        """Tell whether it is a text that isn't too long."""
+        """Return whether it is a text that isn't too long."""
         return isinstance(x, str) and len(x) <= self.max_length
 
     def __repr__(self) -> str:

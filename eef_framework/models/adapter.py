@@ -1,4 +1,4 @@
-"""Models that are another model and low-rank adapters, in the layout of peft."""
+"""Low-rank adapters of another model, in the layout of peft."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _SETTINGS = "adapter_config.json"
 
 
 def is_adapter(path: Path) -> bool:
-    """Tell whether a folder holds adapters and no model of its own.
+    """Return whether a folder holds adapters and no complete model.
 
-    It may have a config.json all the same: some tools put that of the base there.
+    It may still have a config.json: some tools write that of the base model.
     """
     weights = (*path.glob("model*.safetensors"), *path.glob("pytorch_model*.bin"))
     return (path / _SETTINGS).is_file() and not weights
@@ -63,7 +63,7 @@ def with_adapters(model: Any, path: Path) -> Any:
         ) from cause
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of weights that don't fit, which are looked at below
+            warnings.simplefilter("ignore")  # about weights that don't fit, which are checked below
             adapted = PeftModel.from_pretrained(model, str(path))
         saved, loaded = set(load_peft_weights(str(path), device="cpu")), set(get_peft_model_state_dict(adapted))
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as cause:

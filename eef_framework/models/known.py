@@ -9,7 +9,7 @@ class KnownModel(NamedTuple):
     """A model in a package of the Python package index."""
 
     name: str
-    """What settings call it."""
+    """Its name in settings."""
     summary: str
     distribution: str
     """The package that its weights come in."""
@@ -18,9 +18,9 @@ class KnownModel(NamedTuple):
     file: str
     """Name of the GGUF file in the package."""
     sha256: str
-    """Of that file."""
+    """Checksum of that file."""
     window: int
-    """Longest conversation that the model was trained for, in tokens."""
+    """The model's context window, in tokens."""
 
 
 KNOWN = {

@@ -1,4 +1,4 @@
-"""Writing models so that a checkpoint appears whole or not at all."""
+"""Writes model checkpoints atomically."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pathlib import Path
 from eef_framework.errors import EefError, storage
 
 _LAST = "config.json"
-"""What makes a folder a model: it is put in place when all else is."""
+"""File that makes a folder a model: it is moved into place last."""
 _SPARE = 1 << 20
-"""A disk with less room than this is full, where a library fails to write and doesn't say why."""
+"""If a library fails to write without a reason, a disk with less free space than this is considered full."""
 
 
 @contextmanager
 def new_checkpoint(output: Path) -> Iterator[Path]:
-    """Fill a folder with a model, which replaces the one that was there when the block ends well.
+    """Fill a folder with a model, which replaces the existing one if the block succeeds.
 
-    What else the folder holds stays.
+    Other content of the folder is kept.
 
     Args:
         output: folder of the checkpoint.
@@ -51,7 +51,7 @@ def new_checkpoint(output: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Explain what libraries raise when they can't write: many have errors of their own for that.
+    """Explain exceptions of libraries that can't write: many have their own exception types for that.
 
     Args:
         folder: where they write.
@@ -72,7 +72,7 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 def _number(cause: Exception, folder: Path) -> int | None:
-    """Return the operating system's number of an error that a library passed on; None if it is about something else."""
+    """Return the operating system's error number passed on by a library; None if it is another error."""
     if said := re.search(r"os error (\d+)", str(cause)):  # libraries in Rust: safetensors, tokenizers
         return int(said[1])
     if isinstance(cause, RuntimeError) and "PytorchStreamWriter" in str(cause):

@@ -1,4 +1,4 @@
-"""Where fetched models lie on this machine."""
+"""Location of fetched models on this machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def folder_of(name: str) -> Path | None:
 
 
 def resolve(model: str) -> str:
-    """Return where to load a model from: a known model's folder; anything else is returned as it is.
+    """Return where to load a model from: a known model's folder; anything else is returned unchanged.
 
     Raises:
         ConfigError: the name is known, and the model hasn't been fetched.

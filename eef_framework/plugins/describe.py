@@ -1,4 +1,4 @@
-"""Components in words: for `eef plugins` and the generated reference."""
+"""Descriptions of components, for `eef plugins` and the generated reference."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 
 class Setting(typing.NamedTuple):
-    """A setting as it is shown."""
+    """A setting for display."""
 
     name: str
     type: str
@@ -43,7 +43,7 @@ def settings_of(model: type[BaseModel]) -> list[Setting]:
 
 
 def type_name(annotation: Any) -> str:
-    """Write a type as a person would: `int`, `"a" | "b"`, `list of str`, `int or null`."""
+    """Format a type for readers: `int`, `"a" | "b"`, `list of str`, `int or null`."""
     arguments = typing.get_args(annotation)
     origin = typing.get_origin(annotation)
     if origin is typing.Literal:
@@ -60,7 +60,7 @@ def type_name(annotation: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """Write a default as it would be set; nothing for a section."""
+    """Format a default as in a configuration; empty for a section."""
     if isinstance(value, BaseModel):
         return ""
     if isinstance(value, dict) and list(value) == ["name"]:  # a component without settings

@@ -14,7 +14,7 @@ from eef_framework.plugins.plugin import Plugin
 from eef_framework.plugins.registry import BUILDING, Registry
 
 BUILTIN = EntryPoint(name="builtin", value="eef_framework.builtin", group=GROUP)
-"""The core's own parts, which are there even where the core runs from a source tree."""
+"""The built-in plugin, available even if the core runs from a source tree."""
 
 
 def load_plugins(selection: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> Registry:
@@ -66,7 +66,7 @@ def discover() -> list[EntryPoint]:
 
 
 def load(entry: EntryPoint) -> Plugin:
-    """Load one plugin; whatever goes wrong is its `error`."""
+    """Load one plugin; any failure is stored in its `error`."""
     plugin = Plugin(entry.name)
     if entry.dist is not None:
         plugin.distribution, plugin.version = entry.dist.name, entry.dist.version

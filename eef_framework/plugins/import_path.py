@@ -1,4 +1,4 @@
-"""Classes of the user's own code, named by their import path `module:Class`."""
+"""Classes in user code, named by their import path `module:Class`."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from eef_framework.interfaces import Component
 
 
 def add_cwd_to_sys_path() -> None:
-    """Let modules in the current folder be found, which a console script doesn't do by itself."""
+    """Make modules in the current folder importable, which console scripts don't do by default."""
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
 
 
 def import_class(path: str) -> Any:
-    """Return what an import path `module:Class` leads to.
+    """Return the object at an import path `module:Class`.
 
     Raises:
-        ConfigError: it leads nowhere.
+        ConfigError: it can't be imported.
     """
     name, _, attribute = path.partition(":")
     if not name or not attribute:
@@ -54,10 +54,10 @@ def import_class(path: str) -> Any:
 
 
 def check_complete(cls: type[Component], path: str) -> None:
-    """Refuse a class that lacks a method of its contract, as one with a misspelt name does.
+    """Reject a class without a method of its interface, for example because of a misspelt name.
 
     Raises:
-        ConfigError: says which, and which of the class's own methods is nearest.
+        ConfigError: a method is missing; the message names it and the class's nearest method.
     """
     missing = sorted(getattr(cls, "__abstractmethods__", ()))
     if not missing:

@@ -1,4 +1,4 @@
-"""One plugin: where it comes from, what it registers, and what is wrong with it."""
+"""One plugin: its distribution, its components, and its error, if any."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import typer
 
 NAME = re.compile(r"[a-z0-9]+([-.][a-z0-9]+)*")
-"""What a registered name looks like."""
+"""Pattern of registered names."""
 
 
 @dataclass
@@ -33,9 +33,10 @@ class Plugin:
         distribution: the installed package it comes from.
         version: that package's version.
         summary: that package's one line about itself.
-        components: what it registers, by kind and name. A broken one's are kept to know its names, and never used.
+        components: its components, by kind and name. Those of a broken plugin are kept only for their names, and never
+            used.
         recipes: the recipes it registers.
-        error: set where it can't be used.
+        error: set if it can't be used.
     """
 
     name: str
@@ -58,7 +59,7 @@ class Plugin:
             PluginError: it registers something of the wrong kind.
             pluggy.PluginValidationError: a hook doesn't exist, or takes other arguments.
         """
-        # One manager for each plugin: pluggy stops at the first plugin that raises, and the others have to go on.
+        # One manager for each plugin: pluggy stops at the first plugin that raises, but the others have to continue.
         self._manager = pluggy.PluginManager(hookspecs.GROUP)
         self._manager.add_hookspecs(hookspecs)
         self._manager.register(module, self.name)

@@ -42,7 +42,7 @@ class Registry:
             self.add(plugin)
 
     def add(self, plugin: Plugin) -> None:
-        """Add a plugin. One that registers a name which another one has is broken."""
+        """Add a plugin. If it registers a name that is already taken, it is broken."""
         for kind, name in [*plugin.components, *(("recipe", name) for name in plugin.recipes)]:
             owner = self._owner(kind, name)
             if owner and not plugin.error:
@@ -59,9 +59,9 @@ class Registry:
         self.plugins.append(plugin)
 
     def register(self, *classes: type[Component]) -> None:
-        """Add components of the user's own code, for this registry alone.
+        """Add components of user code, only to this registry.
 
-        A class that is defined again, as in a notebook's cell that is run again, replaces the one before.
+        A class that is redefined, for example by rerunning a notebook cell, replaces the earlier one.
 
         Raises:
             PluginError: one isn't a component, has no name, or a name that is taken.
@@ -104,13 +104,13 @@ class Registry:
         """Return the class registered under a name.
 
         Args:
-            kind: what it should be.
+            kind: the expected kind.
             name: a registered name, or the import path `module:Class` of a class in the user's own code.
 
         Raises:
-            UnknownName: nothing is registered under it; says what is near, or which package to install.
+            UnknownName: nothing is registered under it; the message has similar names, or the package to install.
             PluginError: the plugin that registers it is broken.
-            ConfigError: the import path leads nowhere, or to something else than this kind.
+            ConfigError: the import path can't be imported, or isn't of this kind.
         """
         if ":" in name:
             cls: type[Component] = import_class(name)
@@ -159,11 +159,11 @@ class Registry:
         """Build a component.
 
         Args:
-            kind: what it should be.
-            spec: a name, a mapping with `name` and settings, or a component, which is returned as it is.
+            kind: the expected kind.
+            spec: a name, a mapping with `name` and settings, or a component, which is returned unchanged.
 
         Raises:
-            ConfigError: no such component, or a setting is unknown or has a wrong value.
+            ConfigError: the component doesn't exist, or a setting is unknown or invalid.
         """
         if isinstance(spec, Component):
             if not isinstance(spec, KINDS[kind]):

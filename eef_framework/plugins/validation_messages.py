@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with settings, in plain words and with the nearest names."""
+"""Formats pydantic's validation errors of settings, with the nearest names."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Place = tuple[str | int, ...]
 
 
 def validation_messages(error: ValidationError, model: type[BaseModel], at: Callable[[Place], str]) -> str:
-    """Return one line for every mistake.
+    """Return one line for every error.
 
     Args:
-        error: what pydantic raised.
+        error: the pydantic error.
         model: the model that was validated; its fields are the names to suggest.
         at: how to name a place, such as `setting 'probes' (recipe.yaml, line 3)`.
     """

@@ -141,7 +141,7 @@ def _read_links(source: Source, archive: Archive, counts: Counts) -> None:
 
 
 def _sampled(trajectory: Trajectory, share: float) -> bool:
-    """Tell whether a trajectory's task is in the sample. All trajectories of a task share its fate."""
+    """Return whether a trajectory's task is in the sample. All trajectories of a task share its fate."""
     return share >= 1 or int(fingerprint(f"{trajectory.task.split}/{trajectory.task.id}"), 16) < share * 2**64
 
 

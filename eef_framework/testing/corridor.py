@@ -75,7 +75,7 @@ class Corridor(Environment):
         return CorridorSession(self, task)
 
     def strikes(self, fault: Fault, task: Task, step: int | None = None) -> bool:
-        """Tell whether a fault was asked for here.
+        """Return whether a fault was asked for here.
 
         Args:
             fault: which one.

@@ -56,7 +56,7 @@ class ScriptedSimulate:
         return [self._simulation(start, index, won) for index, won in outcomes if won is not None]
 
     def succeeded(self, trajectory: Trajectory) -> bool:
-        """Tell whether it was written down as a success."""
+        """Return whether it was written down as a success."""
         return trajectory.reward == 1.0
 
     async def episodes(self) -> Sequence[Trajectory]:

@@ -286,7 +286,7 @@ def _nothing_there(refusal: Refusal) -> bool:
 
 
 def _never_arrived(error: BaseException) -> bool:
-    """Tell whether a request was lost before the server had it."""
+    """Return whether a request was lost before the server had it."""
     return type(error.__cause__).__name__.startswith(("Connect", "ProxyError", "UnsupportedProtocol", "PoolTimeout"))
 
 

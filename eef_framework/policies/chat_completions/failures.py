@@ -348,7 +348,7 @@ def _of_connection(error: Exception, settings: ServerSettings) -> _Meaning:
 
 
 def _connecting(error: BaseException) -> bool:
-    """Tell whether no connection came about."""
+    """Return whether no connection came about."""
     return type(error.__cause__).__name__.startswith("Connect")
 
 

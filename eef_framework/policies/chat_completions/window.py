@@ -50,7 +50,7 @@ class Window:
         self._wordings.add(_wording(refusal))
 
     def knows(self, refusal: Refusal) -> bool:
-        """Tell whether a refusal of this wording was seen to be one of a conversation's length."""
+        """Return whether a refusal of this wording was seen to be one of a conversation's length."""
         return _wording(refusal) in self._wordings
 
 

@@ -1,4 +1,4 @@
-"""What simulations say: whether a state counts as solved, and what that means for the actions between two states."""
+"""Evidence of simulations: whether a state counts as solved, and the verdict on the actions between two states."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Decide = Literal["any", "majority", "significant"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of the simulations from one state.
+    """Outcomes of the simulations from one state.
 
     Attributes:
-        asked: how many simulations were asked for.
-        found: how many there are; the others were lost to failures of the infrastructure.
-        successes: how many of those found succeeded.
+        asked: number of simulations requested.
+        found: number of simulations available; the others were lost to infrastructure failures.
+        successes: number of those found that succeeded.
     """
 
     asked: int
@@ -30,7 +30,7 @@ class Outcome:
         return f"{self.successes} of {self.found}" + (f" ({lost} lost)" if lost else "")
 
     def solved(self, decide: Decide) -> bool | None:
-        """Tell whether the agent can solve the task from this state; None where lost simulations could decide it."""
+        """Return whether the agent can solve the task from this state; None if lost simulations could decide it."""
         worst, best = self.successes, self.successes + self.asked - self.found
         verdicts = {_enough(successes, self.asked, decide) for successes in (worst, best)}
         return verdicts.pop() if len(verdicts) == 1 else None

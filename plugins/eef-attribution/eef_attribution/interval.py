@@ -1,4 +1,4 @@
-"""The attribution of the paper: try from states at equal distances, and compare neighbours."""
+"""The attribution of the paper: simulate from states at equal distances, and compare neighbours."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class IntervalAttributor(Attributor):
     name: ClassVar[str] = "interval"
 
     probes: int = Field(default=5, gt=0)
-    """How many intermediate states are probed (M of the paper). Short trajectories have at most length - 1."""
+    """Number of intermediate states to probe (M in the paper). Short trajectories have at most length - 1."""
     simulations: int = Field(default=1, gt=0)
-    """Simulations from each probed state."""
+    """Number of simulations from each probed state."""
     decide: Decide = "any"
     """With several simulations, when the agent counts as able to solve a state: when `any` of them succeeds, or the
-    `majority`. `significant` compares the success rates of neighbours instead, and abstains where chance could explain
-    the difference."""
+    `majority`. `significant` compares the success rates of neighbours instead, and abstains if chance could explain the
+    difference."""
     alpha: float = Field(default=0.05, gt=0.0, lt=1.0)
     """For `significant`: level of the test (Fisher's exact test, two-sided)."""
 
@@ -50,13 +50,13 @@ class IntervalAttributor(Attributor):
         return tuple(range(0, length, distance))[: self.probes + 1]
 
     def planned_simulations(self, length: int) -> dict[int, int]:
-        """Return how many simulations from which states a trajectory of this length takes."""
+        """Return the number of simulations per state that a trajectory of this length needs."""
         return dict.fromkeys(self.states(length), self.simulations)
 
     async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Iterable[Segment]:
         """Simulate from all states at once, then judge the actions between neighbours.
 
-        Where simulations were lost and could have changed the verdict, it is unknown, as it is after the last probe.
+        If lost simulations could have changed the verdict, it is unknown, as it is after the last probe.
         """
         states = self.states(len(trajectory.steps))
         found = await asyncio.gather(*(simulate(state, self.simulations) for state in states))

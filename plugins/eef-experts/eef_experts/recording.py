@@ -31,7 +31,7 @@ class RecordingExpert(Expert):
     """Number of recordings replayed concurrently, if the environment's steps are slow."""
 
     def preflight(self, environment: Environment | None = None) -> None:
-        """Look whether the file is there, and begins with a trajectory.
+        """Check whether the file is there, and begins with a trajectory.
 
         Raises:
             ConfigError: it isn't there.

@@ -47,9 +47,9 @@ class SciWorld(Environment):
     max_steps: int | None = Field(default=None, gt=0)
     """Maximum episode length, in actions; by default the protocol's (100, or by task type)."""
     mode: Literal["text", "compact"] = "text"
-    """How states read: `text` as the simulator words them, `compact` for models with short contexts."""
+    """Format of states: `text` as written by the simulator, `compact` for models with short contexts."""
     admissible: Literal["none", "compact", "valid"] = "none"
-    """Which actions observations list: `valid`, the simulator's list without what it then wouldn't understand (up to
+    """Which actions observations list: `valid`, the simulator's list without those that it wouldn't understand (up to
     1,300 actions), or only those that are useful for tasks. Listing takes more than ten times as long as a step.
     It is a hint: the simulator understands more than it lists."""
     slots: int | None = Field(default=None, gt=0)
@@ -80,7 +80,7 @@ class SciWorld(Environment):
 
     @property
     def most_sessions(self) -> int:
-        """As many as there are simulators: any more would be brought back by replay again and again."""
+        """As many as simulators: any more would be restored by replay again and again."""
         return self.simulators.count
 
     @property

@@ -1,4 +1,4 @@
-"""Which tasks there are, and in which list each of them stands.
+"""The available tasks, and the list that each belongs to.
 
 `package` is ScienceWorld's own division of every task type's variations: the first half `train`, a quarter `dev`, a
 quarter `test`. `eto` is that of published comparisons (ETO, arXiv 2403.02502, and EEF, arXiv 2504.13145): 24 task

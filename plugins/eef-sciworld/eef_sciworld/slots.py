@@ -40,10 +40,10 @@ class Slots:
     """Lends simulators for one call at a time, if possible the one that is in the caller's world already.
 
     Nobody keeps a simulator between calls, so no number of callers can block one another. A world that lost its
-    simulator to another one is brought back by replay.
+    simulator to another one is restored by replay.
 
     Args:
-        count: most simulators.
+        count: maximum number of simulators.
         start: makes a JVM.
     """
 
@@ -61,7 +61,7 @@ class Slots:
 
     @property
     def count(self) -> int:
-        """Most simulators."""
+        """Maximum number of simulators."""
         return len(self._slots)
 
     @property

@@ -67,7 +67,7 @@ def _is_kept(action: str, task: str) -> bool:
 
 
 def _is_news(view: View) -> bool:
-    """Tell whether the answer says more than the room does."""
+    """Return whether the answer says more than the room does."""
     return view.outcome.text != view.look and "In it, you see" not in view.outcome.text
 
 

@@ -28,7 +28,7 @@ class View(NamedTuple):
 
 
 class World:
-    """A state that needs no simulator while nobody acts in it, and can be brought back in any.
+    """A state that needs no simulator while nobody acts in it, and can be restored in any.
 
     Args:
         slots: where simulators are.
@@ -56,7 +56,7 @@ class World:
         """Carry out an action.
 
         Raises:
-            EnvironmentFailure: the simulator died twice of it, or could not be brought back into this state.
+            EnvironmentFailure: the simulator died twice of it, or could not be restored to this state.
         """
         view = self._slots.run(lambda simulator: self._view(simulator, simulator.step(action)), self)
         self.actions.append(action)

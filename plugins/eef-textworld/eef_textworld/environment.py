@@ -52,7 +52,7 @@ class TextWorld(Environment):
     """Settings of `tw-simple` (`rewards`) and `tw-cooking` (`recipe`, `take`, `open`, `cook`, `cut`, `drop`, `go`),
     as TextWorld calls them."""
     goal: Goal = "last"
-    """What the objective names: the `last` action only, so that the rest has to be found out, or all `steps`."""
+    """Content of the objective: only the `last` action, so that the rest has to be discovered, or all `steps`."""
     theme: Theme = "plain"
     """Where names come from: `plain` (a small vocabulary), `house` or `basic` (TextWorld's)."""
     mode: Mode = "compact"
@@ -60,7 +60,7 @@ class TextWorld(Environment):
     parts: tuple[Part, ...] = ("objective", "room", "inventory")
     """What every observation in `text` mode holds; the first one holds all."""
     max_steps: int = Field(default=20, ge=1)
-    """Longest episode, in actions."""
+    """Maximum episode length, in actions."""
     first_seed: int = Field(default=0, ge=0, lt=SEEDS // 2)
     """Seed of the first game of each split: another one gives other games."""
     train: int = Field(default=2000, ge=0, le=SEEDS // 2)
@@ -70,9 +70,10 @@ class TextWorld(Environment):
     test: int = Field(default=1000, ge=0, le=SEEDS // 2)
     """Number of games in the split `test`."""
     kept: int = Field(default=2048, ge=1)
-    """How many games are kept for the next episode of the same task (about 0.1 MB each)."""
+    """Number of games kept for the next episode of the same task (about 0.1 MB each)."""
     limit_s: float = Field(default=60.0, gt=0.0)
-    """Longest time for making a game or a step, in seconds. TextWorld's process is ended then, the episode fails."""
+    """Time limit for creating a game or for a step, in seconds. When it expires, TextWorld's process is stopped and the
+    episode fails."""
 
     _tasks: dict[str, list[Task]] = PrivateAttr(default_factory=dict)
 

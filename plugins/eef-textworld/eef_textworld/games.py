@@ -121,7 +121,7 @@ def content_fingerprint(game: Game) -> str:
 
 
 def is_won_by_its_walkthrough(game: Game) -> bool:
-    """Tell whether the game can be won, and isn't from the start."""
+    """Return whether the game can be won, and isn't from the start."""
     from eef_textworld.play import Play
 
     play = Play(game)

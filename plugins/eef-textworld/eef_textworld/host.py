@@ -1,4 +1,4 @@
-"""The process that TextWorld runs in, and how it is asked.
+"""The process that TextWorld runs in, and its requests.
 
 TextWorld is Python, and a thread in an endless loop can be neither stopped nor left behind: it slows everything down,
 and keeps the program from ending. So the games run in a process of their own, which ends itself when a request takes
@@ -24,15 +24,15 @@ from eef_textworld.quicken import quicken
 
 
 class Host:
-    """The engine's process. It is started when it is first asked, and again when it has died.
+    """The engine's process. It is started by the first request, and again when it has died.
 
     Attributes:
         generation: how many processes there have been; numbers of games mean nothing to another one's.
 
     Args:
         look: how games read.
-        games: how many games are kept.
-        limit_s: longest time for a request, in seconds.
+        games: number of games to keep.
+        limit_s: time limit for a request, in seconds.
     """
 
     def __init__(self, look: Look, games: int, limit_s: float) -> None:

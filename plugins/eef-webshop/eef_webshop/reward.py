@@ -147,7 +147,7 @@ def type_factor(bought: ProductType, wanted: ProductType) -> float:
 
 
 def has_attribute(bought: Bought, attribute: str) -> bool:
-    """Tell whether a product has a wanted attribute: by its own attributes, or somewhere in its text."""
+    """Return whether a product has a wanted attribute: by its own attributes, or somewhere in its text."""
     return any(same(own, attribute) for own in bought.attributes) or attribute in bought.text
 
 
@@ -164,7 +164,7 @@ def of_color(option: str | tuple[str, str]) -> str:
 
 @lru_cache(maxsize=1 << 16)
 def same(phrase: str, other: str) -> bool:
-    """Tell whether two phrases mean the same: fuzzy, without regard to case, punctuation and word order."""
+    """Return whether two phrases mean the same: fuzzy, without regard to case, punctuation and word order."""
     ratio = fuzz.token_set_ratio(
         phrase.translate(_BEYOND_ASCII), other.translate(_BEYOND_ASCII), processor=utils.default_process
     )

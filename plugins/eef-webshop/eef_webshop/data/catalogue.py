@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from eef_webshop.search.index import Index
 
 RESULTS = 50
-"""Most results of a query (`SEARCH_RETURN_N` of the reference)."""
+"""Maximum number of results of a query (`SEARCH_RETURN_N` of the reference)."""
 CACHED_PRODUCTS = 4096
 CACHED_RANKINGS = 4096
 LONGEST_CACHED_QUERY = 1000

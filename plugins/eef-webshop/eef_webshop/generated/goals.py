@@ -69,11 +69,11 @@ class Goal:
         )
 
     def looks_right(self, product: Product) -> bool:
-        """Tell whether a product is what is asked for, as far as a result page shows."""
+        """Return whether a product is what is asked for, as far as a result page shows."""
         return product.style == self.style and product.price <= self.price_upper and product.category == self.category
 
     def met_by(self, product: Product) -> bool:
-        """Tell whether a product, with the right options, earns the full reward."""
+        """Return whether a product, with the right options, earns the full reward."""
         return self.looks_right(product) and self.feature in product.features and self.color in product.colors
 
 

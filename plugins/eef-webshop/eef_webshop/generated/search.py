@@ -9,7 +9,7 @@ from functools import lru_cache
 from eef_webshop.generated.catalogue import CATEGORIES, STYLES, Product
 
 RESULTS = 50
-"""Most results of a query, as in WebShop."""
+"""Maximum number of results of a query, as in WebShop."""
 PER_PAGE = 10
 """Results on a page, as in WebShop."""
 NOISE = 6.0

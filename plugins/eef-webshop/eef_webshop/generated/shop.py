@@ -31,7 +31,7 @@ class Shop(Environment):
     mode: Literal["compact", "text"] = "compact"
     """How pages read: `compact` for tiny models (a vocabulary of under 100 words), `text` as in WebShop."""
     max_steps: int = Field(default=15, ge=5)
-    """Longest episode, in actions. An unfinished episode earns nothing."""
+    """Maximum episode length, in actions. An unfinished episode has reward 0."""
     easy: float = Field(default=1 / 3, ge=0.0, le=1.0)
     """Share of goals that need neither paging on nor leaving a product again."""
     train: int = Field(default=4000, ge=0)

@@ -83,7 +83,7 @@ def _on_item(session: ShopSession, page: Item, slip: str) -> str:
 
 
 def _tempting(goal: Goal, product: Product, slip: str) -> bool:
-    """Tell whether a product is worth opening, judged by its line in the results."""
+    """Return whether a product is worth opening, judged by its line in the results."""
     if slip in IN_A_HURRY:
         return True
     if slip == "trusts the title":

@@ -38,8 +38,8 @@ class WebShop(Environment):
     """Seed of the prices that are given as a range, and of price limits. With 0 they are what the reference draws if
     Python's generator is seeded with 0 before it loads."""
     max_steps: int | None = Field(default=10, ge=1)
-    """Longest episode, in actions; an unfinished one earns nothing. ETO's protocol has 10, others 15, the reference no
-    limit."""
+    """Maximum episode length, in actions; an unfinished episode has reward 0. ETO's protocol has 10, others 15, the
+    reference no limit."""
     show_attributes: bool = False
     """Whether product pages have a button for the product's attributes (the reference's `show_attrs`)."""
 

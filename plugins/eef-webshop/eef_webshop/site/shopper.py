@@ -20,7 +20,7 @@ from eef_webshop.site.state import BACK, BUY, NEXT, PER_PAGE, PREV, click
 SLIPS: Final = {"forgets an option": 5, "settles for a near miss": 4, "trusts the title": 3, "gives up paging": 3}
 """What a tired shopper does wrong, and how often in fifteen cases."""
 PAGES: Final = 3
-"""How many pages of results a shopper goes through before searching again with fewer words."""
+"""Number of result pages that a shopper looks through before searching again with fewer words."""
 
 
 class _WebShopExpert(ScriptedExpert):

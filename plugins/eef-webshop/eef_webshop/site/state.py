@@ -95,6 +95,6 @@ def click(target: str) -> str:
 
 
 def can_be_clicked(target: str) -> bool:
-    """Tell whether the action that clicks it is read as such: a value with a `[` in it, for one, is not."""
+    """Return whether the action that clicks it is read as such: a value with a `[` in it, for one, is not."""
     name, argument = parse(click(target))
     return name == "click" and argument is not None and argument.lower() == target

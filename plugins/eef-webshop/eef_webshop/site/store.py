@@ -33,7 +33,7 @@ def open_catalogue(data: Path | None) -> Catalogue:
 
 
 def check_products(data: Path | None) -> None:
-    """Look whether `open_catalogue` can work, without opening or preparing anything.
+    """Check whether `open_catalogue` can work, without opening or preparing anything.
 
     Raises:
         ConfigError: there is neither a store nor a whole set of official files, or what prepares them is missing.
