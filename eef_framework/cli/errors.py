@@ -1,4 +1,4 @@
-"""Where errors meet a person: a short explanation, without traceback, and an exit code."""
+"""Prints errors for users: a short explanation, without traceback, and an exit code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from eef_framework.paths import expanded
 from eef_framework.resources import limit_threads
 
 EPILOG = "With EEF_TRACEBACK=1 in the environment, errors and warnings show where in the code they come from."
-"""Stands below the help of both commands."""
+"""Text below the help of both commands."""
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it (128 + SIGINT)."""

@@ -89,7 +89,7 @@ class _Game:
         except (EOFError, KeyboardInterrupt):
             # An episode that is over is whole, however its player left.
             kept = self.session.done
-            # A console that was interrupted while it printed may keep to itself what it is told afterwards.
+            # A console that was interrupted while printing may not show later output.
             Terminal().say("" if kept else "Left in the middle: nothing was saved.")
             return self._episode(kept)
 

@@ -23,5 +23,5 @@ def report(run: RunFolder) -> None:
 
 
 def _was_run(folder: Path) -> bool:
-    """Return whether a folder is what is left of a run whose manifest is gone or damaged."""
+    """Return whether a folder is a run with a missing or damaged manifest."""
     return (folder / "config.yaml").is_file() and any(folder.glob("*/stage.json"))

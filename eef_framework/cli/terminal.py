@@ -33,7 +33,7 @@ class Terminal:
             self.console.print(Text(printable(text)), soft_wrap=True)
 
     def start(self, task: Task, instructions: str) -> None:
-        """Show what an agent is told once."""
+        """Show the instructions."""
         self.say(f"task {task.id}{f' ({task.kind})' if task.kind else ''}")
         self.say(instructions)
         self.say(task.instruction)

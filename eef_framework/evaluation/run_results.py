@@ -32,7 +32,7 @@ class RunResults:
 
     Raises:
         StorageError: the run directory doesn't exist.
-        CorruptFile: its numbers or its configuration don't read.
+        CorruptFile: its numbers or its configuration can't be parsed.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -232,7 +232,7 @@ def load_run(path: str | Path) -> RunResults:
 
     Raises:
         StorageError: it isn't a run directory.
-        CorruptFile: its numbers or its configuration don't read.
+        CorruptFile: its numbers or its configuration can't be parsed.
     """
     return RunResults(path)
 

@@ -25,7 +25,7 @@ def register_envs(registry: Registry | None = None) -> list[str]:
     Settings are arguments of `gymnasium.make`: `gymnasium.make("eef/Shop-v0", split="test", products=500)`.
 
     Args:
-        registry: whose environments; the installed ones by default.
+        registry: source of the environments; the installed ones by default.
 
     Returns:
         The ids, in the order of the environments' names.

@@ -186,7 +186,7 @@ def _not_causal(path: object, names: tuple[str, ...]) -> ConfigError:
 
 
 def _mentioned(word: str, *files: str) -> bool:
-    """Return whether a word stands in files of transformers: the library itself takes seconds to load."""
+    """Return whether a word occurs in files of transformers: importing the library takes seconds."""
     spec = importlib.util.find_spec("transformers")
     folder = Path(spec.origin).parent / "models" / "auto" if spec and spec.origin else Path()
     there = [folder / name for name in files if (folder / name).is_file()]

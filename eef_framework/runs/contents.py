@@ -148,7 +148,7 @@ def looks_like(path: Path) -> Likeness:
 
 
 def marked(start: bytes) -> Likeness | None:
-    """Return what a file is whose first bytes are the mark of a format of another kind."""
+    """Return the format of a file with the magic bytes of another format."""
     return next((Likeness(what, advice) for magic, what, advice in _MAGIC if start.startswith(magic)), None)
 
 

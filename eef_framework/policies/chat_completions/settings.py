@@ -21,7 +21,7 @@ LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_t
 """Field names for the maximum length of an answer."""
 
 SHORTEST_CERTAIN = 12
-"""Characters of the shortest key that can't stand in a setting by chance. A key such as `ollama` is a placeholder."""
+"""Minimum length of a key that can't be in a setting by chance. A key such as `ollama` is a placeholder."""
 
 _FUNCTIONS = re.compile(r"(/chat/completions|/completions|/models|/responses)/*$")
 _RESERVED = {
@@ -137,7 +137,7 @@ class ServerSettings(Component):
 
     @model_validator(mode="after")
     def _without_secrets(self) -> Self:
-        with suppress(ConfigError):  # which is told before a run, or when the first answer is asked for
+        with suppress(ConfigError):  # reported before a run, or with the first request
             self.key()  # so that it is known from here on
         for place, value in _leaves(self.model_dump(mode="json")):
             name = place[-1] if place else ""

@@ -30,7 +30,7 @@ def check_environment(
 
     Args:
         environment: what to check; it stays open.
-        split: whose tasks to play.
+        split: the split of the tasks.
         tasks: how many of them.
         steps: longest walk, in actions.
         actions: actions to try, for environments whose observations list none.

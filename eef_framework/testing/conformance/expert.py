@@ -23,7 +23,7 @@ class ExpertSubject:
     Attributes:
         expert: the expert under test.
         environment: where it demonstrates.
-        split: whose tasks.
+        split: the split of the tasks.
         count: how many of them, spread over the split.
         seed: of the demonstrations.
     """
@@ -77,7 +77,7 @@ def check_expert(expert: Expert, environment: Environment, split: str = "train",
     Args:
         expert: what to check.
         environment: where it demonstrates; it stays open, and is expected to keep its own contract.
-        split: whose tasks it demonstrates.
+        split: the split of the tasks it demonstrates.
         tasks: how many of them. The checks take about four demonstrations of each.
         seed: of the demonstrations.
 

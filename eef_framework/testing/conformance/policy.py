@@ -123,7 +123,7 @@ def answers_keep_to_their_length(subject: PolicySubject) -> Violation | None:
     for limit in (4, 8):
         asked = [question.sampled(max_tokens=limit) for question in subject.questions()]
         for question, answer in zip(asked, ask(subject.policy, asked), strict=True):
-            # Where tokens aren't told, words are counted: a word is a token at least.
+            # If the tokens aren't known, words are counted: a word is at least one token.
             length = len(answer.text.split()) if answer.token_ids is None else len(answer.token_ids)
             if length > limit:
                 what = "words" if answer.token_ids is None else "tokens"

@@ -17,7 +17,7 @@ class EnvironmentSubject:
 
     Attributes:
         environment: the environment under test.
-        split: whose tasks it is tested on.
+        split: the split of the tasks it is tested on.
         count: how many of them, spread over the split.
         steps: longest walk, in actions.
         extra: actions to try besides the listed ones, for environments that list none.

@@ -62,7 +62,7 @@ Check = Callable[[Subject], Violation | None]
 def run_checks(checks: Iterable[Check[Subject]], subject: Subject, known: Iterable[Violation] = ()) -> list[Violation]:
     """Run checks one after the other, and return what they find.
 
-    An exception in a check is a violation too; the same one is told once, and not at all if it is among the known.
+    An exception in a check is a violation too; the same one is reported once, and not at all if it is already known.
     """
     violations: list[Violation] = []
     told = {(violation.where, violation.actual) for violation in known}

@@ -84,7 +84,7 @@ def _listed(action: str, session: Session) -> str:
 
 
 def _detour(done: tuple[str, ...], draw: random.Random) -> Iterator[str]:
-    """Look about, or teleport somewhere and back to where the solution stands."""
+    """Look around, or teleport somewhere and back to the position of the solution."""
     places = [action.removeprefix("go to ").removeprefix("teleport to ") for action in done if " to " in action[:12]]
     if not places or draw.random() < 0.5:
         yield draw.choice(LOOKS)

@@ -67,7 +67,7 @@ class GameSpec:
 
     @classmethod
     def of(cls, info: Mapping[str, Any]) -> Self:
-        """Read a spec from a task's `info`, where other keys may stand beside it.
+        """Read a spec from a task's `info`, which may have other keys, too.
 
         Raises:
             TypeError: a key is missing.

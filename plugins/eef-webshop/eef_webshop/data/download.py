@@ -30,7 +30,7 @@ TIMEOUT_S = 60
 _NETWORK = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError)
 
 Progress = Callable[[str, int, int], None]
-"""Told how far a file was fetched: its name, bytes so far, bytes in all (0 if that isn't known)."""
+"""Called with the progress of a download: its name, bytes so far, bytes in all (0 if that isn't known)."""
 
 
 class DownloadError(EefError):
@@ -73,7 +73,7 @@ def download(variant: str, to: Path, origin: str | None = None, progress: Progre
         variant: `small` or `full`.
         to: the folder they go into. Files that are there already are kept.
         origin: a folder, or the address of a mirror; Google Drive if not given. Files may have `.gz` at their ends.
-        progress: told how far each file was fetched.
+        progress: called with the progress of each file.
 
     Raises:
         DownloadError: a file could not be fetched, was cut off, or has another checksum than announced.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from eef_webshop.search.build import Counted
 
 Progress = Callable[[str, int, int], None]
-"""Told how far a file was read: its name, bytes so far, bytes in all."""
+"""Called with the progress of reading a file: its name, bytes so far, bytes in all."""
 
 BATCH = 500
 """Products that are worked on together."""
@@ -65,7 +65,7 @@ def prepare(
         source: a folder with `items_shuffle*.json`, `items_ins_v2*.json` and `items_human_ins.json`, plain or `.gz`;
             or the first of these files, where a folder has several.
         output: the store to be written.
-        progress: told how far each file was read.
+        progress: called with the progress of each file.
         nouns: `none` leaves out the nouns of names, and needs no spaCy.
         jobs: processes that tag and index; as many as there are cores if not given, one for a small catalogue.
         overwrite: whether an existing store is replaced.

@@ -101,7 +101,7 @@ class Extras:
         return json.loads(read_at(self._file.fileno(), size, start))
 
     def close(self) -> None:
-        """Give up the temporary file."""
+        """Delete the temporary file."""
         self._file.close()
 
 

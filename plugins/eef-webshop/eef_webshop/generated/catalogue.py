@@ -11,7 +11,7 @@ from eef_webshop.reward import ProductType
 
 CATEGORIES: Final = ("lamp", "chair", "shirt", "mug", "bag", "rug", "clock", "towel", "pillow", "hat")
 STYLES: Final = ("soft", "modern", "light", "round", "classic", "bright")
-"""Visible attributes: one stands in each product's title, and so in the result pages and in the search index."""
+"""Visible attributes: one is in each product's title, and so in the result pages and in the search index."""
 FEATURES: Final = ("washable", "waterproof", "handmade", "recycled", "durable", "foldable")
 """Hidden attributes: only the product's own page tells them."""
 COLORS: Final = ("red", "blue", "green", "black", "white", "pink", "brown", "gold")
@@ -77,6 +77,6 @@ def _product(index: int, rng: random.Random) -> Product:
 
 
 def _some(words: tuple[str, ...], count: int, rng: random.Random) -> tuple[str, ...]:
-    """Return some of the words, in the order in which they stand in the vocabulary."""
+    """Return some of the words, in the order of the vocabulary."""
     chosen = set(rng.sample(words, count))
     return tuple(word for word in words if word in chosen)

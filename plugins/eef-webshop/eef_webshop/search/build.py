@@ -32,7 +32,7 @@ Array = np.ndarray[Any, Any]
 BLOCK = 6_000_000
 """Postings sorted at a time: about 250 MB while they are."""
 MOST_REPEATS = 0xFFFF
-"""Repetitions of a term in one document beyond this are not told apart."""
+"""Repetitions of a term in one document beyond this are not distinguished."""
 
 
 @dataclass(frozen=True, slots=True)

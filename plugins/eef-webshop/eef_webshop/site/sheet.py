@@ -29,7 +29,7 @@ class Sheet:
 
     @cached_property
     def options(self) -> list[tuple[str, list[tuple[str, str]]]]:
-        """Its options: the name, and each value as it is shown and as it stands in addresses, in quotation marks."""
+        """Its options: the name, and each value as shown and as written in addresses, in quotation marks."""
         return [
             (node(name), [(shown, f'"{shown}"') for shown in map(node, values) if shown])
             for name, values in self.product.options.items()

@@ -32,7 +32,7 @@ class _WebShopExpert(ScriptedExpert):
 class WebShopPerfect(_WebShopExpert):
     """Looks for the product that the goal was made from, chooses the wanted options and buys it. For checks only.
 
-    It knows what no agent is told, so its demonstrations don't belong into comparisons. It fails where the product is
+    It has privileged information, so its demonstrations don't belong in comparisons. It fails where the product is
     not among the results, where the steps don't suffice, and where the goal doesn't accept even its own product.
     """
 

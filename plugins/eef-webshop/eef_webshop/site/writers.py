@@ -24,7 +24,7 @@ class Plain:
 
     @staticmethod
     def head(state: State) -> str:
-        """Return what stands above the results."""
+        """Return the content above the results."""
         parts = ["Back to Search", f"Page {state.number} (Total results: {len(state.found)})"]
         return joined([*parts, *["< Prev"] * state.has_prev, "Next >"])
 
@@ -70,7 +70,7 @@ class Rich:
 
     @staticmethod
     def head(state: State) -> str:
-        """Return what stands above the results."""
+        """Return the content above the results."""
         page = f"Page {state.number} (Total results: {len(state.found)})\n"
         prev = _button("< Prev") if state.has_prev else ""
         return _button("Back to Search") + page + prev + _button("Next >")
@@ -83,7 +83,7 @@ class Rich:
 
     @staticmethod
     def item(sheet: Sheet, address: str) -> str:
-        """Return the page of a product. An option counts as chosen where its quoted value stands in the address."""
+        """Return the page of a product. An option counts as chosen if its quoted value is in the address."""
         parts = [_button("Back to Search"), _button("< Prev")]
         for name, values in sheet.options:
             parts.append(_lines([name]))
@@ -95,7 +95,7 @@ class Rich:
 
     @staticmethod
     def clicked(sheet: Sheet, address: str) -> str:
-        """Return what stands above everything for the options chosen, the last one first."""
+        """Return the content at the top for the chosen options, the last one first."""
         chosen = [shown for _, values in sheet.options for shown, quoted in values if quoted in address]
         return "".join(f"You have clicked {shown}.\n" for shown in reversed(chosen))
 
