@@ -75,6 +75,7 @@ def run(code, *arguments, **options):
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", [LINUX_ONLY, POSIX_ONLY], ids=["as on macOS", "as on Windows"])
 def test_every_module_imports_without_names_of_other_systems(system):
     run(system + ALL.format(names=sorted(set(modules()))))

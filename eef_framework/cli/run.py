@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -64,5 +65,5 @@ def _show_plan(config: RunConfig, registry: Registry, folder: Path) -> None:
     from eef_framework.pipeline.plan import plan, plan_table
 
     found = plan(config, registry, folder)
-    typer.echo(yaml.safe_dump(found.config, sort_keys=False, allow_unicode=True), nl=False)
+    typer.echo(yaml.safe_dump(found.config, sort_keys=False, allow_unicode=True, width=sys.maxsize), nl=False)
     Console(stderr=True).print(plan_table(found))

@@ -11,6 +11,7 @@ class Forgetful(Attributor):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["corridor", "eef_framework.testing.corridor:Corridor"])
 def test_a_part_that_keeps_its_contract_passes(command, part):
     done = command("eef", "check", part, "-s", "rooms=5")
@@ -18,6 +19,7 @@ def test_a_part_that_keeps_its_contract_passes(command, part):
     assert done.out == f"environment '{part}' keeps its contract\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -35,6 +37,7 @@ def test_there_is_a_check_for_every_kind(command, arguments):
     assert done.out.endswith("keeps its contract\n")
 
 
+@pytest.mark.slow
 def test_several_parts_are_checked_one_after_the_other(command, folder):
     (folder / "forgetful_idea.py").write_text(WRONG)
     parts = ["corridor", "forgetful_idea:Forgetful", "cap-per-task"]

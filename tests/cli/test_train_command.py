@@ -61,6 +61,7 @@ def close(one, other):
     return all(one[name].allclose(other[name], atol=2e-5) for name in one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [4, 8])
 def test_pieces_of_one_example_are_the_batch_in_one_piece(train, size):
     batch = f"batch_size={size}"
@@ -72,6 +73,7 @@ def test_two_processes_are_one(train):
     assert close(train("one", "max_batch_tokens=100"), train("two", "max_batch_tokens=100", "processes=2"))
 
 
+@pytest.mark.slow
 def test_turns_without_weight_contribute_nothing(train, folder):
     rows = list(read_rows(folder / "examples.jsonl", Example))
     wanted = train("plain")
@@ -89,6 +91,7 @@ def _silenced(row):
     return tuple(message.changed(weight=0.0) for message in row.messages)
 
 
+@pytest.mark.slow
 def test_a_killed_training_ends_like_an_uninterrupted_one(train, folder):
     setting = "clone.trainer.save_every_s=0"
     wanted = train("wanted", "save_every_s=0", "steps=60")

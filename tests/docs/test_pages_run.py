@@ -12,6 +12,7 @@ def parameter(path):
     return pytest.param(path, id=name, marks=[pytest.mark.slow] if name in SLOW else [])
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("path", [parameter(path) for path in PAGES])
 def test_a_page_runs_as_it_is_printed(path, run_page):

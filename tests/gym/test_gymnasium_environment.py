@@ -79,11 +79,13 @@ def played(environment: GymnasiumEnvironment, *actions: str) -> Session:
     return session
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slippery", [True, False])
 def test_three_lines_over_frozen_lake_keep_the_contract(slippery):
     check_environment(Lake(kwargs={"is_slippery": slippery}), processes=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["CliffWalking-v1", "Taxi-v4", "Blackjack-v1"])
 def test_a_discrete_environment_needs_no_subclass_unless_its_observation_is_made_of_several_things(name):
     environment = GymnasiumEnvironment(id=name)

@@ -101,7 +101,7 @@ def test_a_divergence_says_in_which_state_behind_which_action_and_what_differs()
     session = opened(environment, "go[east]", "go[west]", "go[east]")
     with pytest.raises(ReplayDivergence) as caught:
         session.fork()
-    assert f"replay of task {session.task.id!r} diverged in state 2 (behind 'go[west]')" in caught.value.message
+    assert f"replay of task {session.task.id!r} diverged in state 2 (after 'go[west]')" in caught.value.message
     assert "echo: 0" in caught.value.message.split(", got ")[0]
     assert "echo: 1" in caught.value.message.split(", got ")[1]
     assert "not deterministic" in caught.value.fix

@@ -71,6 +71,7 @@ def ask(name, endpoint, home, offline="0"):
     return json.loads(answer.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "code", "times"),
     [
@@ -100,6 +101,7 @@ def test_a_hub_that_is_not_there_is_told(tmp_path):
     assert ask("mine/model", "http://127.0.0.1:9", tmp_path) == "hub-unreachable"
 
 
+@pytest.mark.slow
 def test_a_model_that_was_downloaded_needs_no_hub(hub, base, tmp_path):
     endpoint, asked = hub
     snapshot = tmp_path / "hub/models--mine--model/snapshots/0"

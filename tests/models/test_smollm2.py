@@ -35,6 +35,7 @@ def tokenizer():
     return load_gguf_tokenizer(installed())
 
 
+@pytest.mark.slow
 def test_a_conversation_reads_as_the_model_learnt_it(tokenizer):
     talk = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
     assert tokenizer.apply_chat_template(talk, tokenize=False, add_generation_prompt=True) == (
@@ -60,6 +61,7 @@ def test_numbers_are_taken_apart_as_in_the_models_training(tokenizer):
     assert tokenizer.tokenize("  12 under 40.00") == ["ĠĠ", "1", "2", "Ġunder", "Ġ", "4", "0", ".", "0", "0"]
 
 
+@pytest.mark.slow
 def test_the_fetched_model_answers_questions_and_stops(monkeypatch, tmp_path):
     monkeypatch.setenv("EEF_HOME", str(tmp_path))
     folder = fetch(MODEL)

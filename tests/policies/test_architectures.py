@@ -100,6 +100,7 @@ def model(request, checkpoint, tmp_path):
     return Checkpoint(path=tmp_path / "model"), able
 
 
+@pytest.mark.slow
 def test_answers_are_those_that_transformers_generates(model, questions, shop):
     checkpoint, able = model
     asked = [*questions[:10], *[(*q, Message(role="assistant", content="word1"), *q) for q in questions[:3]]]
@@ -125,6 +126,7 @@ def test_answers_are_those_that_transformers_generates(model, questions, shop):
     assert answers == [*wanted, *reversed(wanted)]
 
 
+@pytest.mark.slow
 def test_actions_of_several_tokens_do_not_depend_on_the_batch(model, questions, shop):
     """Tokens that must follow go through the model together, and not equally many of each conversation."""
     checkpoint, _ = model
@@ -146,6 +148,7 @@ def test_actions_of_several_tokens_do_not_depend_on_the_batch(model, questions, 
     assert len(set(alone)) > 3
 
 
+@pytest.mark.slow
 def test_losses_are_those_of_transformers(model, questions, tmp_path):
     checkpoint, able = model
     examples = [

@@ -325,6 +325,7 @@ def test_a_conversation_with_nothing_to_leave_out_costs_one_answer(turns, overfl
     assert caught.value.code == "too-long"
 
 
+@pytest.mark.slow
 def test_it_keeps_the_contract_of_policies_with_a_server_that_keeps_its_side():
     def sampled(request):
         draw = random.Random(request.body["seed"] if request.body["temperature"] else 0)
@@ -334,6 +335,7 @@ def test_it_keeps_the_contract_of_policies_with_a_server_that_keeps_its_side():
         check_policy(policy(server))
 
 
+@pytest.mark.slow
 def test_without_the_library_it_says_what_to_install():
     code = (
         "import sys, importlib.machinery as m\n"

@@ -91,6 +91,7 @@ def test_a_server_that_misbehaves_costs_episodes_and_the_run_goes_on(eef_run, se
     assert sum(row["evaluation"]["errors"] for row in metrics["rows"]) == sum("evaluate" in row["id"] for row in lost)
 
 
+@pytest.mark.slow
 def test_a_run_whose_server_dies_goes_on_from_there_and_plays_lost_episodes_again(eef_run, server, tmp_path):
     refused, given_up = collections.Counter(), {}
 

@@ -555,6 +555,7 @@ def test_a_conversation_that_is_too_long_is_shortened_whatever_the_server_calls_
     assert len(server.requests) == first + 2
 
 
+@pytest.mark.slow
 def test_what_is_known_of_the_length_changes_no_answer(server):
     """In any order, and from any number of episodes, the same observations are left out."""
     server.fault = lambda request: refusal(400, "prompt is too long") if words(request) > 100 else ""

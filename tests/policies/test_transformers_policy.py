@@ -33,6 +33,7 @@ def without_logprobs(responses):
     return [r.changed(logprob=None) for r in responses], [r.logprob for r in responses]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("temperature", "constrain"), [(1.0, True), (1.0, False), (0.0, True), (0.3, False)])
 def test_answers_do_not_depend_on_how_many_are_asked_at_once(checkpoint, questions, shop, temperature, constrain):
     sampling = Sampling(temperature=temperature, max_tokens=6, constrain=constrain)

@@ -37,6 +37,7 @@ def code_of(path: Path, record: type = Example) -> str:
     return caught.value.code
 
 
+@pytest.mark.slow
 @given(st.lists(trajectories(), max_size=4))
 def test_rows_come_back_as_they_were_written(tmp_path_factory: pytest.TempPathFactory, rows: list[Trajectory]) -> None:
     path = tmp_path_factory.mktemp("rows") / "t.jsonl"
@@ -160,6 +161,7 @@ def test_a_compressed_file_that_is_cut_short_is_told(tmp_path: Path) -> None:
     assert caught.value.code == "corrupt-gzip"
 
 
+@pytest.mark.slow
 def test_a_compressed_file_that_grows_out_of_proportion_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

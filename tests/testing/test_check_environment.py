@@ -61,6 +61,7 @@ def corridor_of(session: type[CorridorSession], **settings: Any) -> Corridor:
     return Broken(**settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("copies", [True, False], ids=["copy", "replay"])
 def test_the_corridor_keeps_its_contract(copies):
     check_environment(Corridor(copies=copies))
@@ -79,6 +80,7 @@ def test_without_tasks_nothing_else_is_checked():
     )
 
 
+@pytest.mark.slow
 def test_a_task_of_another_environment_is_told():
     class Mislabelled(Corridor):
         def tasks(self, split: str) -> list[Task]:
@@ -92,6 +94,7 @@ def test_a_task_of_another_environment_is_told():
     )
 
 
+@pytest.mark.slow
 def test_a_split_that_changes_its_order_is_told():
     class Shuffled(Corridor):
         def tasks(self, split: str) -> list[Task]:
@@ -105,6 +108,7 @@ def test_a_split_that_changes_its_order_is_told():
     )
 
 
+@pytest.mark.slow
 def test_a_split_that_changes_its_tasks_is_told():
     class Drifting(Corridor):
         def tasks(self, split: str) -> list[Task]:
@@ -113,6 +117,7 @@ def test_a_split_that_changes_its_tasks_is_told():
     assert "  actual:   30 tasks, with other contents\n" in report(Drifting())
 
 
+@pytest.mark.slow
 def test_splits_that_share_a_task_are_told():
     class Leaking(Corridor):
         def tasks(self, split: str) -> list[Task]:
@@ -126,6 +131,7 @@ def test_splits_that_share_a_task_are_told():
     )
 
 
+@pytest.mark.slow
 def test_an_environment_may_lack_a_split():
     class TrainOnly(Corridor):
         def tasks(self, split: str) -> list[Task]:
@@ -136,6 +142,7 @@ def test_an_environment_may_lack_a_split():
     assert report(TrainOnly()) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "actual"), [(lambda: [], "0 tasks"), (lambda: {}["x"], "KeyError: 'x'")], ids=["empty", "KeyError"]
 )
@@ -152,6 +159,7 @@ def test_an_unknown_split_that_is_not_refused_is_told(answer, actual):
     )
 
 
+@pytest.mark.slow
 def test_a_task_that_does_not_survive_the_disk_is_told():
     made: list[Task] = []
 
@@ -174,6 +182,7 @@ def test_a_task_that_does_not_survive_the_disk_is_told():
     )
 
 
+@pytest.mark.slow
 def test_a_first_observation_that_varies_is_told():
     class Varied(CorridorSession):
         def _look(self, *arguments: Any, **keywords: Any) -> Observation:
@@ -188,6 +197,7 @@ def test_a_first_observation_that_varies_is_told():
     assert "Let everything depend on task and actions alone" in text
 
 
+@pytest.mark.slow
 def test_first_observations_that_list_other_actions_are_told():
     class Varied(CorridorSession):
         def _look(self, number: int = 0, over: bool = False) -> Observation:
@@ -197,6 +207,7 @@ def test_first_observations_that_list_other_actions_are_told():
     assert "actions ('go[west]', 'go[west]')" in report(corridor_of(Varied))
 
 
+@pytest.mark.slow
 def test_what_rests_on_determinism_is_not_checked_without_it():
     (violation,) = environment_violations(Corridor(fault="diverge", copies=False))
     assert violation.rule == "The same actions always lead to the same observations and rewards"
@@ -213,6 +224,7 @@ def test_steps_that_vary_are_told():
     )
 
 
+@pytest.mark.slow
 def test_a_reward_that_varies_is_told():
     class Generous(CorridorSession):
         def perform(self, action: str) -> Step:
@@ -232,6 +244,7 @@ def test_a_prefix_that_leads_elsewhere_the_second_time_is_told():
     )
 
 
+@pytest.mark.slow
 def test_sessions_that_share_state_are_told():
     class Shared(CorridorSession):
         latest: "Shared"
@@ -250,6 +263,7 @@ def test_sessions_that_share_state_are_told():
     assert "Keep what an episode changes in its session" in text
 
 
+@pytest.mark.slow
 def test_a_fork_that_is_the_session_itself_is_told():
     class Same(CorridorSession):
         def duplicate(self) -> "Same":
@@ -264,6 +278,7 @@ def test_a_fork_that_is_the_session_itself_is_told():
     ) in report(corridor_of(Same))
 
 
+@pytest.mark.slow
 def test_a_fork_in_another_state_is_told():
     class Forgetful(CorridorSession):
         def duplicate(self) -> CorridorSession:
@@ -275,6 +290,7 @@ def test_a_fork_in_another_state_is_told():
     assert "Let duplicate() copy everything that changes during an episode" in report(corridor_of(Forgetful))
 
 
+@pytest.mark.slow
 def test_a_fork_that_changes_its_parent_is_told():
     class Entangled(CorridorSession):
         """Keeps its position in a list, which a shallow copy shares."""
@@ -296,6 +312,7 @@ def test_a_fork_that_changes_its_parent_is_told():
     assert "Let duplicate() copy lists, sets and dicts, not just refer to them." in text
 
 
+@pytest.mark.slow
 def test_an_end_that_is_not_final_is_told():
     class Endless(CorridorSession):
         done = False
@@ -306,10 +323,12 @@ def test_an_end_that_is_not_final_is_told():
     ) in report(corridor_of(Endless, max_steps=5))
 
 
+@pytest.mark.slow
 def test_an_episode_without_an_end_is_left_to_the_runs_limit():
     assert report(Corridor(max_steps=1000)) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "action",
     ["", "x" * 100_000, "naïve 猫 🦉 \u202e", "[", "\x00"],
@@ -327,6 +346,7 @@ def test_an_action_that_raises_is_told(action):
     assert '  actual:   EnvironmentFailure: "can\'t do that"\n' in text
 
 
+@pytest.mark.slow
 def test_nonsense_that_passes_for_understood_is_told():
     class Agreeable(CorridorSession):
         def perform(self, action: str) -> Step:
@@ -341,6 +361,7 @@ def test_nonsense_that_passes_for_understood_is_told():
     )
 
 
+@pytest.mark.slow
 def test_nonsense_may_be_free_text():
     class Talkative(CorridorSession):
         def _look(self, number: int = 0, over: bool = False) -> Observation:
@@ -352,6 +373,7 @@ def test_nonsense_may_be_free_text():
     assert report(corridor_of(Talkative)) == ""
 
 
+@pytest.mark.slow
 def test_a_step_that_rewrites_its_action_is_told():
     class Tidy(CorridorSession):
         def perform(self, action: str) -> Step:
@@ -361,6 +383,7 @@ def test_a_step_that_rewrites_its_action_is_told():
     assert "  actual:   a step with action ''\n" in report(corridor_of(Tidy))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reward", [math.nan, math.inf])
 def test_a_reward_that_is_not_finite_is_told(reward):
     class Boundless(CorridorSession):
@@ -375,6 +398,7 @@ def test_a_reward_that_is_not_finite_is_told(reward):
     )
 
 
+@pytest.mark.slow
 def test_a_reward_of_the_episode_that_is_not_finite_is_told():
     class Boundless(CorridorSession):
         reward = math.nan
@@ -382,6 +406,7 @@ def test_a_reward_of_the_episode_that_is_not_finite_is_told():
     assert "Rewards are finite numbers (task 'corridor-train-000', the episode)" in report(corridor_of(Boundless))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("copies", [True, False], ids=["copy", "replay"])
 def test_a_listed_action_that_is_not_understood_is_told(copies):
     class Promising(CorridorSession):
@@ -407,6 +432,7 @@ def test_a_session_that_fails_to_close_is_told_once_with_the_line():
     assert violation.actual == "RuntimeError: stuck"
 
 
+@pytest.mark.slow
 def test_threads_that_outlive_their_session_are_told():
     stop = threading.Event()
 
@@ -442,6 +468,7 @@ LEAKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", sorted(LEAKS))
 def test_what_sessions_leave_behind_is_told(what, held):
     class Leaking(CorridorSession):
@@ -453,6 +480,7 @@ def test_what_sessions_leave_behind_is_told(what, held):
     assert what in text
 
 
+@pytest.mark.slow
 def test_memory_that_sessions_leave_behind_is_told_where_plenty_was_free_before(held, holes):
     class Leaking(CorridorSession):
         def release(self) -> None:
@@ -461,6 +489,7 @@ def test_memory_that_sessions_leave_behind_is_told_where_plenty_was_free_before(
     assert "MB more memory" in report(corridor_of(Leaking), tasks=1, steps=2, cycles=40)
 
 
+@pytest.mark.slow
 def test_sessions_that_are_kept_are_told(held):
     class Kept(CorridorSession):
         def release(self) -> None:
@@ -469,6 +498,7 @@ def test_sessions_that_are_kept_are_told(held):
     assert "  actual:   10 new sessions in memory\n" in report(corridor_of(Kept), tasks=1)
 
 
+@pytest.mark.slow
 def test_where_sessions_take_long_to_open_fewer_of_them_are():
     opened = []
 
@@ -485,6 +515,7 @@ def test_where_sessions_take_long_to_open_fewer_of_them_are():
     assert len(opened) < 3 * subject.count
 
 
+@pytest.mark.slow
 def test_an_end_that_is_both_is_told():
     class Both(CorridorSession):
         def perform(self, action: str) -> Step:
@@ -499,6 +530,7 @@ def test_an_end_that_is_both_is_told():
     assert "  expected: terminated=True, or truncated=True\n  actual:   both\n" in text
 
 
+@pytest.mark.slow
 def test_a_closed_session_that_goes_on_is_told():
     class Undead(CorridorSession):
         closed = property(lambda self: False, lambda self, value: None)
@@ -510,6 +542,7 @@ def test_a_closed_session_that_goes_on_is_told():
     ) in text
 
 
+@pytest.mark.slow
 def test_sessions_of_one_task_that_share_their_state_are_told():
     class Shared(CorridorSession):
         """Keeps what happens in the environment, under the task's id."""
@@ -572,6 +605,7 @@ def test_closing_one_environment_must_not_close_another():
     )
 
 
+@pytest.mark.slow
 def test_an_environment_that_fails_to_close_again_is_told():
     class Once(Corridor):
         def close(self) -> None:
@@ -602,6 +636,7 @@ def test_a_closed_environment_opens_as_before_or_refuses(error):
         assert violation is None
 
 
+@pytest.mark.slow
 def test_what_depends_on_the_order_of_a_set_shows_in_another_process():
     assert report(HashOrder()) == ""
     text = report(HashOrder(), processes=True)
@@ -612,6 +647,7 @@ def test_what_depends_on_the_order_of_a_set_shows_in_another_process():
     assert "Sort sets before use, and use no hash() or id()" in text
 
 
+@pytest.mark.slow
 def test_an_environment_that_its_settings_do_not_rebuild_is_told():
     text = report(Unbuildable(secret="open sesame"), processes=True)
     assert "  actual:   'RuntimeError: closed sesame'\n" in text
@@ -634,6 +670,7 @@ def test_a_failing_check_raises_a_numbered_report():
     )
 
 
+@pytest.mark.slow
 def test_actions_can_be_given_for_environments_that_list_none():
     class Silent(CorridorSession):
         def _look(self, number: int = 0, over: bool = False) -> Observation:

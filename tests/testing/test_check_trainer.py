@@ -43,6 +43,7 @@ def test_supervised_fine_tuning_keeps_its_contract(save_every_s):
     check_trainer(trainer, TransformersPolicy(tiny=TinyModel(hidden=32, layers=1, heads=2, feed_forward=32)))
 
 
+@pytest.mark.slow
 def test_preference_training_keeps_its_contract():
     trainer = DpoTrainer(steps=2, batch_size=4, learning_rate=1e-3, warmup=0)
     check_trainer(trainer, TransformersPolicy(tiny=TinyModel(hidden=32, layers=1, heads=2, feed_forward=32)))

@@ -50,6 +50,7 @@ def python(site, tmp_path):
     return python
 
 
+@pytest.mark.slow
 def test_its_entry_point_and_metadata_are_found(python):
     done = python(
         "import json; from eef_framework import load_plugins;"

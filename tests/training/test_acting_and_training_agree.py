@@ -98,6 +98,7 @@ def test_the_trained_tokens_are_the_sampled_ones(bytes_model, start, kind, histo
             assert sum(weight > 0 for weight in loss) == trained
 
 
+@pytest.mark.slow
 def test_an_ordinary_model_is_trained_and_answers(bytes_model, tmp_path):
     format = ChatFormat(train_unparsed=True)
     with TransformersPolicy(model=str(bytes_model.path)).load(bytes_model) as policy:

@@ -82,6 +82,7 @@ def test_a_training_goes_on_when_there_is_room_again(examples, start, tmp_path, 
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "wanted" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_preferences_are_not_half_learned(examples, start, tmp_path):
     pytest.importorskip("trl")
     pairs = [

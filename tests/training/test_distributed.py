@@ -56,6 +56,7 @@ def test_variables_of_a_launcher_are_hidden_told_and_put_back(kind, monkeypatch)
     assert "ACCELERATE_TORCH_DEVICE" not in os.environ
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "left"), [("sft", "torchrun"), ("sft", "rubbish"), ("sft", "mpi"), ("dpo", "torchrun")]
 )

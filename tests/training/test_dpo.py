@@ -82,6 +82,7 @@ def margin(path, start, example, beta):
     return beta * (gained[0] - gained[1])
 
 
+@pytest.mark.slow
 def test_the_better_attempt_becomes_likelier_against_the_worse_one(pairs, start, tmp_path):
     _, rows = train(pairs, start, tmp_path, steps=30)
     assert all(margin(tmp_path, start, example, 1.0) > 0 for example in pairs)
@@ -90,6 +91,7 @@ def test_the_better_attempt_becomes_likelier_against_the_worse_one(pairs, start,
     assert rows[-1]["margin"] > rows[0]["margin"] == 0.0
 
 
+@pytest.mark.slow
 def test_the_loss_is_the_published_formula(pairs, start, tmp_path):
     """-log sigmoid of the margin, before any step and behind one, worked out from the logits of the checkpoints."""
     some = pairs[:4]  # one step sees them all
@@ -107,6 +109,7 @@ def test_the_loss_is_the_published_formula(pairs, start, tmp_path):
         assert abs(wanted - math.log(2)) > 0.01
 
 
+@pytest.mark.slow
 def test_pieces_of_a_step_add_up_to_the_whole(pairs, start, tmp_path):
     whole, rows = train(pairs, start, tmp_path / "whole", max_batch_tokens=100000)
     pieces, rows_of_pieces = train(pairs, start, tmp_path / "pieces", max_batch_tokens=80)
@@ -122,6 +125,7 @@ def test_pieces_are_as_large_as_fits_and_equally_large(batch_size, longest, room
     assert _pairs_at_once(batch_size, longest, room) == size
 
 
+@pytest.mark.slow
 def test_the_same_pairs_and_seed_give_the_same_bits(pairs, start, tmp_path):
     weights, rows = train(pairs, start, tmp_path / "a")
     torch.manual_seed(5)
@@ -199,6 +203,7 @@ def test_gradient_checkpointing_changes_no_result(pairs, start, tmp_path):
     assert close(plain, train(pairs, start, tmp_path / "b", gradient_checkpointing=True)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [{}, {"gradient_checkpointing": True}])
 def test_adapters_alone_are_trained_and_merged_into_what_is_saved(pairs, start, tmp_path, more):
     settings = {"lora": {"rank": 4}, "learning_rate": 1e-2, "steps": 20} | more

@@ -57,6 +57,7 @@ def trained(examples, start, output, **settings):
     return load_file(output / "model.safetensors"), losses
 
 
+@pytest.mark.slow
 def test_packed_and_padded_examples_teach_the_same(examples, start, tmp_path):
     padded, losses = trained(examples, start, tmp_path / "padded")
     for room in (40, 4096):

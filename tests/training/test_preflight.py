@@ -38,6 +38,7 @@ def found(component):
     return caught.value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hidden", "text", "found"),
     [

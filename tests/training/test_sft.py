@@ -38,12 +38,14 @@ def same(one, other):
     return all(one[name].equal(other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_it_learns_to_copy(examples, start, tmp_path):
     _, rows = train(examples, start, tmp_path / "out", steps=150)
     assert rows[0]["loss"] > 1.2  # mean of a word out of twelve and a stop token that is soon known
     assert rows[-1]["loss"] < 0.1
 
 
+@pytest.mark.slow
 def test_the_same_examples_and_seed_give_the_same_bits(examples, start, tmp_path):
     weights, rows = train(examples, start, tmp_path / "a")
     again, rows_again = train(examples, start, tmp_path / "b")
@@ -53,6 +55,7 @@ def test_the_same_examples_and_seed_give_the_same_bits(examples, start, tmp_path
     assert not same(weights, train(examples, start, tmp_path / "c", seed=1)[0])
 
 
+@pytest.mark.slow
 def test_the_loss_is_the_weighted_mean_of_the_turns(start, tmp_path):
     ask, chat = Message(role="user", content="copy word1"), ChatTokenizer(load_tokenizer(start.path))
 
@@ -76,6 +79,7 @@ def test_the_loss_is_the_weighted_mean_of_the_turns(start, tmp_path):
         assert rows[0]["loss"] == pytest.approx(parts / total, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_pieces_of_a_step_add_up_to_the_whole(examples, start, tmp_path):
     whole, rows = train(examples, start, tmp_path / "whole", max_batch_tokens=100000)
     pieces, rows_of_pieces = train(examples, start, tmp_path / "pieces", max_batch_tokens=40)
@@ -83,6 +87,7 @@ def test_pieces_of_a_step_add_up_to_the_whole(examples, start, tmp_path):
     assert [row["loss"] for row in rows] == pytest.approx([row["loss"] for row in rows_of_pieces], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_an_example_without_weight_changes_nothing(examples, start, tmp_path):
     masked = Example(
         id="masked", messages=(examples[0].messages[0], Message(role="assistant", content="word1", weight=0.0))
@@ -100,6 +105,7 @@ def test_what_is_left_out_is_on_record(examples, start, tmp_path):
     assert report["tokens_with_loss"] == 2 * len(examples)
 
 
+@pytest.mark.slow
 def test_a_masked_turn_gets_no_gradient(start, tmp_path):
     """Whatever a masked last turn says, the weights come out the same."""
 
@@ -112,6 +118,7 @@ def test_a_masked_turn_gets_no_gradient(start, tmp_path):
     assert same(weights, train([example("word3 word4")], start, tmp_path / "b", batch_size=1)[0])
 
 
+@pytest.mark.slow
 def test_twice_the_weight_everywhere_is_the_same_mean(examples, start, tmp_path):
     def weighted(weight):
         return [e.changed(messages=(e.messages[0], e.messages[1].changed(weight=weight))) for e in examples]
@@ -174,6 +181,7 @@ def test_the_result_is_saved_in_the_type_it_was_read_in(examples, start, tmp_pat
     assert {tensor.dtype for tensor in weights.values()} == {torch.bfloat16}
 
 
+@pytest.mark.slow
 def test_bfloat16_and_float32_can_follow_one_another(examples, start, tmp_path):
     half, _ = train(examples, start, tmp_path / "a", precision="bfloat16")
     full, _ = train(examples, start, tmp_path / "b", precision="float32")
@@ -181,6 +189,7 @@ def test_bfloat16_and_float32_can_follow_one_another(examples, start, tmp_path):
     assert all(half[name].allclose(full[name], atol=0.05) for name in full)
 
 
+@pytest.mark.slow
 def test_gradient_checkpointing_changes_no_result(examples, start, tmp_path):
     plain, _ = train(examples, start, tmp_path / "a")
     assert close(plain, train(examples, start, tmp_path / "b", gradient_checkpointing=True)[0])
@@ -200,6 +209,7 @@ def test_the_programs_own_random_numbers_go_on_undisturbed(examples, start, tmp_
     assert torch.rand(4).equal(wanted)
 
 
+@pytest.mark.slow
 def test_the_result_answers(examples, start, tmp_path):
     """The checkpoint is a folder with everything a policy needs."""
     import asyncio
@@ -259,6 +269,7 @@ def test_a_kill_at_any_moment_loses_no_row_of_the_log(examples, start, tmp_path)
     assert lengths == [(step, step) for step in (1, 2, 3, 4, 5, 5, 6, 7, 8)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["seed", "examples", "settings"])
 def test_another_training_starts_from_the_beginning(examples, start, tmp_path, change):
     interrupted(examples, start, tmp_path / "b", 5, save_every_s=0)
@@ -286,6 +297,7 @@ def test_adapters_alone_are_trained_and_merged_into_what_is_saved(examples, star
         assert all("lora_" in name for name in adapter.keys())  # noqa: SIM118 - it isn't a dictionary
 
 
+@pytest.mark.slow
 def test_dropout_goes_on_where_it_was(examples, start, tmp_path):
     wanted, rows = train(examples, start, tmp_path / "a", steps=8, **LORA)
     assert rows != train(examples, start, tmp_path / "none", steps=8, **(LORA | {"lora": {"rank": 4}}))[1]
@@ -301,6 +313,7 @@ def test_targets_that_the_model_does_not_have_are_an_error(examples, start, tmp_
     assert (caught.value.code, caught.value.details) == ("lora-targets", {"targets": ("no_such_module",)})
 
 
+@pytest.mark.slow
 def test_a_cut_example_is_learnt_up_to_the_last_turn_that_fits(start, tmp_path):
     ask, chat = Message(role="user", content="copy word1"), ChatTokenizer(load_tokenizer(start.path))
     said = Message(role="assistant", content="word1", weight=1.0)

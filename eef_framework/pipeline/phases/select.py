@@ -59,7 +59,13 @@ class Select(Phase):
             examples = cloning_examples(context, self.variant, demonstrations)
         kept, dropped = filtered(examples, context.filters(self.variant), seed)
         if not kept:
-            raise _nothing_to_learn(context, len(demonstrations), len(examples), dropped)
+            raise _nothing_to_learn(
+                context,
+                len(demonstrations),
+                len(examples),
+                dropped,
+                bool(self.explorations) and self.variant.select.pairs,
+            )
         self.examples.write(kept)
         return Outcome(rows={self.examples.path.name: len(kept)}, info={"dropped": dict(dropped)})
 
@@ -91,7 +97,7 @@ def _check_tasks(
 
 
 def _nothing_to_learn(
-    context: RunContext, demonstrations: int, examples: int, dropped: Mapping[str, int]
+    context: RunContext, demonstrations: int, examples: int, dropped: Mapping[str, int], pairs: bool
 ) -> NothingToTrain:
     """Say why nothing was chosen, and what to do about it."""
     if examples:
@@ -100,6 +106,13 @@ def _nothing_to_learn(
             "Loosen `filters`.",
             code="all-filtered",
             dropped=dict(dropped),
+        )
+    if pairs:
+        return NothingToTrain(
+            f"no task of the {demonstrations} demonstrations has two attempts with different rewards and with actions "
+            "in them, so there is no pair",
+            "Let the agent try more often (explore.simulations), or train it for longer first.",
+            code="no-pairs",
         )
     return NothingToTrain(
         f"nothing was solved: none of the {demonstrations} demonstrations, nor any attempt of the agent, reaches a "

@@ -41,6 +41,7 @@ def demonstrations(expert, environment, tasks, seed=0):
     return sorted(asyncio.run(gather()), key=lambda trajectory: trajectory.task.id)
 
 
+@pytest.mark.slow
 def test_the_first_observation_has_the_task_and_the_room(environment, task):
     with environment.open(task) as session:
         assert session.observation.text.startswith("Your task is to find the animal with the longest life span.")
@@ -48,6 +49,7 @@ def test_the_first_observation_has_the_task_and_the_room(environment, task):
         assert session.observation.actions is None
 
 
+@pytest.mark.slow
 def test_the_solution_scores_100(environment):
     tasks = environment.tasks("test")[:3]
     for trajectory in demonstrations(GoldExpert(), environment, tasks):
@@ -55,6 +57,7 @@ def test_the_solution_scores_100(environment):
         assert trajectory.steps[-1].info == {"score": 100}
 
 
+@pytest.mark.slow
 def test_a_fallible_expert_succeeds_as_often_as_it_is_skilled_and_always_the_same_way(environment):
     tasks = environment.tasks("train")[:3]
     assert all(row.reward == 1.0 for row in demonstrations(FallibleExpert(skill=1.0), environment, tasks))
@@ -80,6 +83,7 @@ def test_what_the_simulator_does_not_understand_is_invalid_and_changes_nothing(e
         assert session.step("look around").observation == before
 
 
+@pytest.mark.slow
 def test_the_wrong_choice_ends_the_task_with_the_score_of_the_rule(task):
     rewards = {}
     for rule in ("highest", "last"):
@@ -95,6 +99,7 @@ def test_the_wrong_choice_ends_the_task_with_the_score_of_the_rule(task):
     assert rewards["last"] == (True, False, 0.0)
 
 
+@pytest.mark.slow
 def test_the_step_limit_truncates(task):
     with SciWorld(types=QUICK, slots=1, max_steps=2) as environment:
         other = next(each for each in environment.tasks("test") if each.id == task.id)
@@ -114,6 +119,7 @@ def test_a_fork_goes_its_own_way_and_a_recording_can_be_replayed(environment, ta
             assert again.observation == session.observation
 
 
+@pytest.mark.slow
 def test_a_killed_jvm_loses_no_episode(environment, task):
     sessions = [environment.open(task) for _ in range(4)]
     expected = {session.step("teleport to kitchen").observation.text for session in sessions}
@@ -127,6 +133,7 @@ def test_a_killed_jvm_loses_no_episode(environment, task):
         session.close()
 
 
+@pytest.mark.slow
 def test_compact_mode_lists_what_the_expert_does(task):
     with SciWorld(types=QUICK, slots=2, mode="compact", admissible="compact") as environment:
         expert, tasks = GoldExpert(brief=True), environment.tasks("train")[:2]
@@ -138,6 +145,7 @@ def test_compact_mode_lists_what_the_expert_does(task):
                 assert step.action in seen.actions or " in " in step.action or " to " in step.action
 
 
+@pytest.mark.slow
 def test_listed_actions_are_understood_and_those_on_things_in_closed_cupboards_are_not_listed(environment):
     kitchen = Setup("change-the-state-of-matter-of", 2, "easy")
 
@@ -175,6 +183,7 @@ def test_a_jvm_that_hangs_is_replaced(task):
                 assert fork.step("look around").observation == expected
 
 
+@pytest.mark.slow
 def test_closing_ends_the_jvm_and_the_sessions():
     environment = SciWorld(types=QUICK, slots=1)
     session = environment.open(environment.tasks("test")[0])
@@ -186,6 +195,7 @@ def test_closing_ends_the_jvm_and_the_sessions():
         session.step("look around")
 
 
+@pytest.mark.slow
 def test_a_killed_python_leaves_no_jvm_behind():
     code = (
         "import time; from eef_sciworld.environment import SciWorld; e = SciWorld(types=('melt',), slots=1)\n"

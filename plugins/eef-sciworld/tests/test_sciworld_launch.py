@@ -34,6 +34,7 @@ def test_the_java_of_the_path_is_used_if_it_is_new_enough(tmp_path, monkeypatch)
     assert find_java() == java
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("says", ['java version "1.8.0_411"', "no version here"])
 def test_an_old_java_on_the_path_is_passed_over_for_the_wheel(tmp_path, monkeypatch, says):
     fake_java(tmp_path / "bin", says)

@@ -88,6 +88,7 @@ def test_a_task_of_other_settings_is_refused_before_anything_starts(other):
     assert (caught.value.code, caught.value.details["task"]) == ("foreign-task", task.id)
 
 
+@pytest.mark.slow
 def test_the_first_tasks_of_a_split_are_of_many_types():
     assert len({task.kind for task in SciWorld().tasks("train")[:60]}) > 8
     assert {task.kind for task in SciWorld(types=("melt",)).tasks("train")} == {"melt"}

@@ -19,6 +19,7 @@ def walk(session, seed=0, steps=12):
     return session
 
 
+@pytest.mark.slow
 def test_the_environment_keeps_its_contract(small):
     check_environment(small, tasks=2, steps=6)
 
@@ -46,6 +47,7 @@ def test_challenges_keep_the_contract_and_are_won_by_their_walkthrough(challenge
             assert (shown.reward, shown.ending) == (1.0, "terminated"), shown.error
 
 
+@pytest.mark.slow
 def test_the_first_observation_shows_goal_room_exits_and_things(textworld):
     task = textworld.tasks("train")[0]
     with textworld.open(task) as session:
@@ -82,6 +84,7 @@ def test_commands_that_are_not_listed_in_compact_mode_are_understood(small):
         assert session.step("inventory").valid
 
 
+@pytest.mark.slow
 def test_the_reward_is_the_share_of_the_score_and_one_if_and_only_if_the_game_is_won(demonstrate):
     with TextWorld(challenge="tw-simple") as environment:
         task = environment.tasks("train")[0]
@@ -96,6 +99,7 @@ def test_the_reward_is_the_share_of_the_score_and_one_if_and_only_if_the_game_is
             assert not session.done
 
 
+@pytest.mark.slow
 def test_an_episode_is_cut_at_the_limit_of_steps(small):
     with TextWorld(rooms=2, objects=3, shortest=3, longest=3, max_steps=2) as environment:
         session = environment.open(environment.tasks("train")[0])
@@ -159,6 +163,7 @@ def test_what_textworld_lacks_is_found_before_a_run(monkeypatch, tmp_path):
     assert (caught.value.code, caught.value.details["package"]) == ("textworld-missing", "textworld")
 
 
+@pytest.mark.slow
 def test_a_setting_that_textworld_refuses_is_explained():
     with (
         TextWorld(challenge="tw-coin_collector", level=180) as environment,
@@ -168,6 +173,7 @@ def test_a_setting_that_textworld_refuses_is_explained():
     assert caught.value.code == "textworld-failed"
 
 
+@pytest.mark.slow
 def test_text_mode_tells_the_state_in_sentences_and_only_the_parts_asked_for(demonstrate):
     settings = {"rooms": 2, "objects": 3, "shortest": 2, "longest": 3, "mode": "text"}
     with TextWorld(**settings, parts=("room",)) as environment:
@@ -184,6 +190,7 @@ def test_text_mode_tells_the_state_in_sentences_and_only_the_parts_asked_for(dem
         assert shown.steps[-1].observation.text.endswith("*** The game is won. ***")
 
 
+@pytest.mark.slow
 def test_a_recipe_that_was_read_stays_in_sight():
     with TextWorld(challenge="tw-cooking") as environment, environment.open(environment.tasks("train")[0]) as session:
         assert "read " not in session.observation.text

@@ -21,6 +21,7 @@ def shown(textworld, demonstrate):
     return [each for seed in range(6) for each in demonstrate(TextWorldFallible(), textworld, tasks, seed)]
 
 
+@pytest.mark.slow
 def test_the_walkthrough_wins_every_game(textworld, demonstrate):
     for shown in demonstrate(TextWorldWalkthrough(), textworld, textworld.tasks("train")[:40]):
         assert (shown.reward, shown.ending) == (1.0, "terminated"), shown.error
@@ -60,6 +61,7 @@ def test_a_demonstration_depends_on_seed_and_task_alone(textworld, demonstrate):
     assert demonstrate(TextWorldFallible(), textworld, tasks, seed=1) != first
 
 
+@pytest.mark.slow
 def test_skill_is_a_setting(small, demonstrate):
     tasks = small.tasks("train")[:12]
     assert rate(demonstrate(TextWorldFallible(skill=1.0), small, tasks)) == 1.0

@@ -41,6 +41,7 @@ def test_no_game_is_in_two_splits_even_where_there_are_few():
     assert all(len(games) > 1 for games in found.values())
 
 
+@pytest.mark.slow
 def test_splits_share_no_game_although_they_draw_from_the_same_names():
     games = {split: make_game(spec("tw-simple", split)) for split in SPLITS}
     assert all(split_of(game) == split for split, game in games.items())
@@ -118,6 +119,7 @@ def test_games_are_those_of_an_untouched_textworld():
     assert digests("untouched") == quickened
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("challenge", ["custom", "tw-cooking"])
 def test_a_play_goes_as_textworlds_own_environment_does(challenge, tmp_path):
     import textworld

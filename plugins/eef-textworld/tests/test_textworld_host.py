@@ -50,6 +50,7 @@ def alive(pid: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "code"), [("hang", "textworld-hung"), ("crash", "textworld-died")])
 def test_an_engine_that_hangs_or_crashes_takes_one_episode_with_it_and_no_other(sabotaged, command, code):
     tasks = sabotaged.tasks("train")
@@ -71,6 +72,7 @@ def test_an_engine_that_hangs_or_crashes_takes_one_episode_with_it_and_no_other(
     assert sabotaged.host.ask("count")[0] == 0
 
 
+@pytest.mark.slow
 def test_an_error_in_the_engine_is_an_environment_failure_and_the_process_goes_on(sabotaged):
     session = sabotaged.open(sabotaged.tasks("train")[0])
     pid = sabotaged.host.pid
@@ -84,6 +86,7 @@ def test_an_error_in_the_engine_is_an_environment_failure_and_the_process_goes_o
     assert sabotaged.host.pid == pid
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_not_noticed_by_the_episodes_in_it():
     with TextWorld(**SMALL) as environment:
         sessions = [environment.open(task) for task in environment.tasks("train")[:4]]
@@ -99,6 +102,7 @@ def test_a_killed_process_is_not_noticed_by_the_episodes_in_it():
             assert session.step("inventory").observation == seen
 
 
+@pytest.mark.slow
 def test_a_game_that_is_played_again_and_differs_is_reported_and_not_continued():
     with TextWorld(**SMALL) as environment:
         session = environment.open(environment.tasks("train")[0])
@@ -118,6 +122,7 @@ def test_a_textworld_that_cannot_be_imported_is_an_error_that_says_why(tmp_path,
     assert caught.value.details["reason"] == "OSError: libfrotz.so: wrong ELF class"
 
 
+@pytest.mark.slow
 def test_closing_ends_the_process_and_is_harmless_twice():
     environment = TextWorld(**SMALL)
     session = environment.open(environment.tasks("train")[0])

@@ -17,7 +17,7 @@ EXCEPTIONS = ("Something", "nothing for everyone", "lamp\tfor\nanybody  at all",
 def model():
     spacy = pytest.importorskip("spacy", reason="spaCy is not installed")
     try:
-        return spacy.load(nouns._package())
+        return spacy.load(nouns.tagger_package())
     except ConfigError:
         pytest.skip("the model en_core_web_sm is not installed")
 

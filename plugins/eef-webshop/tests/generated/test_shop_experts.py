@@ -27,6 +27,7 @@ def rate(trajectories) -> float:
     return sum(map(SuccessRule().holds, trajectories)) / len(trajectories)
 
 
+@pytest.mark.slow
 def test_every_goal_can_be_met_within_the_limit(shop, demonstrate):
     for split in ("train", "dev", "test"):
         for shown in demonstrate(PerfectShopper(), shop, shop.tasks(split)):

@@ -29,6 +29,7 @@ walks = st.tuples(st.integers(0, 40), st.lists(st.integers(0, 30), max_size=8))
 modes = st.sampled_from(("compact", "text"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["compact", "text"])
 def test_the_shop_passes_the_conformance_kit(mode):
     check_environment(Shop(mode=mode, train=40, dev=10, test=20))

@@ -16,6 +16,7 @@ from eef_framework.records import Task
 from eef_framework.testing.conformance import check_environment
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["text", "text_rich", "compact"])
 def test_the_environment_keeps_its_contract(webshop, mode):
     check_environment(webshop(mode=mode, max_steps=10), processes=mode == "text")

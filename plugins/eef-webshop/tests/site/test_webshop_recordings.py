@@ -20,6 +20,7 @@ def reference(recordings: Path) -> dict[str, Any]:
     return json.loads(gzip.decompress((recordings / "reference_goals.json.gz").read_bytes()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "column"), [("text", "observation"), ("text_rich", "observation_rich")])
 def test_every_recorded_step_is_shown_and_scored_as_in_the_reference(recorded_store, episodes, mode, column):
     shop = WebShop(data=recorded_store, mode=mode, max_steps=None)

@@ -61,6 +61,7 @@ def test_another_shop_is_refused(expert, demonstrate):
     assert caught.value.code == "expert-misfit"
 
 
+@pytest.mark.slow
 def test_on_real_products_the_shopper_meets_about_a_third_of_the_goals(recorded_store, demonstrate):
     shop = WebShop(data=recorded_store, mode="compact", max_steps=15)
     tasks = shop.tasks("train")[:200]
