@@ -207,7 +207,7 @@ class ChatTokenizer:
         if not (text.startswith(earlier) and stop):
             raise ConfigError(
                 "the chat template rewrites earlier messages as the conversation goes on, so that what the agent was "
-                f"shown differs from what it would be trained on; behind {earlier[-80:]!r} it writes "
+                f"shown differs from what it would be trained on; after {earlier[-80:]!r} it writes "
                 f"{text[len(earlier) :][:80]!r}",
                 "Show one observation at a time (format.history: 1), leave out the instructions "
                 "(format.instructions: false), or put another chat template into the model's folder.",

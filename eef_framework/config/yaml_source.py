@@ -15,7 +15,7 @@ from eef_framework.plugins.validation_messages import Place
 HINTS = {
     "'\\t'": "Indent with spaces, not tabs.",
     "mapping values are not allowed": "Put a value that contains `: ` in quotes, or check the indentation.",
-    "could not find expected ':'": "Write `key: value`, with a space behind the colon.",
+    "could not find expected ':'": "Write `key: value`, with a space after the colon.",
     "found undefined alias": "Put a value that begins with `*` in quotes.",
     "cannot start any token": "Put a value that begins with a special character in quotes.",
     "quoted scalar": "Close the quotes.",

@@ -88,12 +88,12 @@ def _prepared(counted: dict[str, Any]) -> str:
         parts.append(f"{counted['examples']:,} examples")
     if isinstance(counted.get("tokens"), int) and isinstance(counted.get("tokens_with_loss"), int):
         parts.append(
-            f"{counted['tokens_with_loss']:,} of their {counted['tokens']:,} tokens learnt, the rest is context"
+            f"{counted['tokens_with_loss']:,} of their {counted['tokens']:,} tokens are learned, the rest is context"
         )
     left_out = {
         "over_long": "left out as too long",
         "without_loss": "left out with nothing to learn",
-        "cut": "cut behind the last turn that fits",
+        "cut": "cut after the last turn that fits",
         "drifted": "with tokens that differ from the template's own",
     }
     for key, words in left_out.items():

@@ -178,7 +178,7 @@ function learntLegend(learnt) {
   const parts = sources.map((source) => el("li", {}, `as ${article(called(source))} `, term(`source-${source}`, called(source)),
     " by ", el("b", {}, learnt.filter(([, other]) => other === source).map(([training]) => training).join(", "))));
   return el("div", { class: "learnt-legend" }, el("p", {}, "This trajectory was used in training. Steps marked ",
-    el("span", { class: "chip learnt" }, "● learnt"), " below were ", term("learnt"), ":"), el("ul", {}, parts));
+    el("span", { class: "chip learnt" }, "● learned"), " below were ", term("learnt"), ":"), el("ul", {}, parts));
 }
 
 function steps(found, attribution, learnt, own) {
@@ -265,7 +265,7 @@ function learntChip(learnt, state) {
   if (!by.length) return el("span", { class: "chip" }, "○ context only");
   const all = new Set(learnt.map(([training]) => training)).size === by.length;
   const names = by.length > 2 ? `${by[0]} and ${by.length - 1} more` : by.join(", ");
-  return el("span", { class: "chip learnt", title: `learnt by ${by.join(", ")}` }, all ? "● learnt" : `● learnt by ${names}`);
+  return el("span", { class: "chip learnt", title: `learned by ${by.join(", ")}` }, all ? "● learned" : `● learned by ${names}`);
 }
 
 function others(number) {

@@ -30,7 +30,7 @@ function setUpFilters() {
   choices("phase", "any", phases.map((phase) => [phase, PHASES[phase]]));
   choices("kind", "any", kinds.map((kind) => [kind, kind]));
   choices("verdict", "any", judged.map(({ key, icon }) => [key, `${icon} some ${key}`]));
-  choices("learnt", "any", [["1", "learnt from"], ["0", "not learnt from"]]);
+  choices("learnt", "any", [["1", "learned from"], ["0", "not learned from"]]);
   let pause;
   byId("f-text").addEventListener("input", (event) => {
     clearTimeout(pause);

@@ -125,7 +125,7 @@ def _exploration(source: Source, counts: Counts) -> Iterator[Element]:
     lead: list[Child] = [
         "What each ",
         term("exploration"),
-        " of training tasks brought in, and what was learnt from it.",
+        " of training tasks brought in, and what was learned from it.",
     ]
     yield section("exploration", "What exploration found", lead, tag("div", cards, class_="cards"))
 

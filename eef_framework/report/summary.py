@@ -72,7 +72,7 @@ def _story(source: Source, counts: Counts) -> Element:
         "div",
         tag(
             "p",
-            *("An ", term("agent"), f" ({_agent(config)}) learnt to solve "),
+            *("An ", term("agent"), f" ({_agent(config)}) learned to solve "),
             *(term("task", "tasks"), " in the ", term("world"), " ", tag("b", name_of(config, "environment"))),
             *(", from an ", term("expert"), ", ", tag("b", _expert(config)), ", and by trying for itself. "),
             f"First it imitated the expert's {'' if all_of_them else 'successful '}",
@@ -113,7 +113,7 @@ def _methods_explained(methods: list[str]) -> Element | None:
         "p",
         *("The idea of ", term("eef", "EEF"), ": an expert's failed attempts still contain good moves. The agent is "),
         *("let loose from states along each demonstration (", term("probe", "probes"), "); where it suddenly can "),
-        *("succeed, the expert's moves up to there get learnt, and where it suddenly can't, it learns to recover. "),
+        *("succeed, the expert's moves up to there are learned, and where it suddenly can't, it learns to recover. "),
         *(
             ("The usual way, ", term("rft", "RFT"), ", learns from the agent's own successes only.")
             if "rft" in kinds

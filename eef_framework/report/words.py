@@ -10,7 +10,7 @@ GLOSSARY: dict[str, tuple[str, str]] = {
     "agent": ("agent", "The language model that is being trained. It reads what it sees and answers with an action."),
     "expert": (
         "expert",
-        "Whoever showed the agent how tasks are done: a stronger model, a script or recordings. It often fails too.",
+        "What showed the agent how tasks are done: a stronger model, a script or recordings. It often fails too.",
     ),
     "demonstration": ("demonstration", "One attempt of the expert at a training task. It may have failed."),
     "trajectory": (
@@ -82,7 +82,7 @@ GLOSSARY: dict[str, tuple[str, str]] = {
     "neutral": ("neutral", "The agent fares the same before and after these actions."),
     "unknown": ("unknown", "Not tried out, or the tries don't allow a verdict."),
     "learnt": (
-        "learnt from",
+        "learned from",
         "Training raises the probability of these very actions. All other steps are shown to the model as context "
         "only (they get no loss).",
     ),
@@ -91,7 +91,7 @@ GLOSSARY: dict[str, tuple[str, str]] = {
     "source-continuation": (
         "continuation example",
         "A task the agent only solved from a state the expert had brought it to: the expert's useful actions and the "
-        "agent's own continuation are learnt.",
+        "agent's own continuation are learned.",
     ),
     "source-recovery": (
         "recovery example",

@@ -113,7 +113,7 @@ def train_elsewhere(
         said = "\n".join(log.read_text(encoding="utf-8").strip().splitlines()[-LAST_WORDS:])
         raise TrainerFailure(
             f"training on several processes failed (status {launcher.returncode}):\n{said}",
-            f"All they said is in {log}. What was learnt so far is kept: repeat the command.",
+            f"All they said is in {log}. What was saved so far is kept: run the command again.",
         )
     for done in (output / "request.json", log):
         done.unlink()

@@ -96,7 +96,7 @@ def _require_plain_weights(pair: Pair) -> None:
     other = {*pair.preferred.weights, *pair.rejected.weights} - {0.0, 1.0}
     if other:
         raise ConfigError(
-            f"a turn of the pair {pair.id!r} has the weight {min(other)}; preferences are learnt from whole turns or "
+            f"a turn of the pair {pair.id!r} has the weight {min(other)}; preferences are learned from whole turns or "
             "not at all (1 or 0)",
             "Leave out the filter that changes weights.",
             code="weight-of-pair",

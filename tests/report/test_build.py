@@ -33,7 +33,7 @@ def _rewrite(path, change):
 
 
 def test_the_first_screen_says_what_was_run_and_who_won(built):
-    for words in ("learnt to solve tasks in the world shop, from an expert, shopper", "Did eef 2 beat rft-matched 2?"):
+    for words in ("learned to solve tasks in the world shop, from an expert, shopper", "Did eef 2 beat rft-matched 2?"):
         assert words in built.text
     assert "Did eef 2 beat the expert?" in built.text
 
@@ -174,7 +174,7 @@ def test_what_training_left_out_is_told(run, page_class):
     counted = {"examples": 156, "tokens": 4396, "tokens_with_loss": 402, "over_long": ["a", "b"], "without_loss": []}
     (run / "clone/checkpoint/preparation.json").write_text(json.dumps(counted))
     text = page_class(build_report(run).read_text(encoding="utf-8")).text
-    assert "156 examples; 402 of their 4,396 tokens learnt, the rest is context; 2 left out as too long" in text
+    assert "156 examples; 402 of their 4,396 tokens are learned, the rest is context; 2 left out as too long" in text
 
 
 def test_a_corrupt_line_is_told_on_the_page(run, page_class):

@@ -217,7 +217,7 @@ def test_steps_that_vary_are_told():
     violation = steps_are_deterministic(EnvironmentSubject(Corridor(fault="diverge", fault_step=2)))
     assert str(violation) == (
         "The same actions always lead to the same observations and rewards "
-        "(task 'corridor-train-000', state 2, behind 'go[east]')\n"
+        "(task 'corridor-train-000', state 2, after 'go[east]')\n"
         "  expected: observation.text 'door: 1 west\\nkey: not needed\\necho: 0'\n"
         "  actual:   observation.text 'door: 1 west\\nkey: not needed\\necho: 1'\n"
         "  fix:      Let everything depend on task and actions alone: seed by the task, sort sets and folders."
@@ -237,7 +237,7 @@ def test_a_prefix_that_leads_elsewhere_the_second_time_is_told():
     violation = prefixes_reach_their_state(EnvironmentSubject(Corridor(fault="diverge", fault_step=3)))
     assert str(violation) == (
         "Replaying a prefix of actions reaches an equal state, whatever was played in between "
-        "(task 'corridor-train-000', state 3, behind 'go[west]')\n"
+        "(task 'corridor-train-000', state 3, after 'go[west]')\n"
         "  expected: observation.text 'door: here\\nkey: not needed\\necho: 0'\n"
         "  actual:   observation.text 'door: here\\nkey: not needed\\necho: 1'\n"
         "  fix:      Let everything depend on task and actions alone: seed by the task, sort sets and folders."
@@ -257,9 +257,7 @@ def test_sessions_that_share_state_are_told():
             return super().perform(action if Shared.latest is self else "stumble")
 
     text = report(corridor_of(Shared, copies=False))
-    assert (
-        "Sessions that are open at once don't disturb one another (task 'corridor-train-000', state 1, behind" in text
-    )
+    assert "Sessions that are open at once don't disturb one another (task 'corridor-train-000', state 1, after" in text
     assert "Keep what an episode changes in its session" in text
 
 
@@ -308,7 +306,7 @@ def test_a_fork_that_changes_its_parent_is_told():
             self._places[0] = room
 
     text = report(corridor_of(Entangled))
-    assert "What happens in a fork doesn't change its parent (task 'corridor-train-007', state 7, behind" in text
+    assert "What happens in a fork doesn't change its parent (task 'corridor-train-007', state 7, after" in text
     assert "Let duplicate() copy lists, sets and dicts, not just refer to them." in text
 
 
@@ -318,7 +316,7 @@ def test_an_end_that_is_not_final_is_told():
         done = False
 
     assert (
-        "An episode that has ended takes no further action (task 'corridor-train-000', behind its last action)\n"
+        "An episode that has ended takes no further action (task 'corridor-train-000', after its last action)\n"
         "  expected: EnvironmentFailure\n"
     ) in report(corridor_of(Endless, max_steps=5))
 
@@ -537,7 +535,7 @@ def test_a_closed_session_that_goes_on_is_told():
 
     text = report(corridor_of(Undead))
     assert (
-        "A closed session takes no action and can't be forked (task 'corridor-train-000', step('x') behind close())\n"
+        "A closed session takes no action and can't be forked (task 'corridor-train-000', step('x') after close())\n"
         "  expected: EnvironmentFailure\n  actual:   it returned a Step\n"
     ) in text
 
@@ -598,7 +596,7 @@ def test_closing_one_environment_must_not_close_another():
     violation = environments_close_for_themselves(EnvironmentSubject(Fused()))
     assert str(violation) == (
         "An environment can be closed twice, and closing one doesn't disturb another "
-        "(task 'corridor-train-000', state 1, behind 'go[east]')\n"
+        "(task 'corridor-train-000', state 1, after 'go[east]')\n"
         "  expected: observation.text 'door: here\\nkey: not needed'\n"
         "  actual:   observation.text 'door: 1 east\\nkey: not needed'\n"
         "  fix:      Release in close() what belongs to this environment alone, or count who uses it."

@@ -43,7 +43,7 @@ def closed_sessions_are_out_of_use(subject: EnvironmentSubject) -> Violation | N
         if (actual := _answer(use)) != "EnvironmentFailure":
             return Violation(
                 rule_of(closed_sessions_are_out_of_use),
-                f"task {task.id!r}, {what} behind close()",
+                f"task {task.id!r}, {what} after close()",
                 "EnvironmentFailure",
                 actual,
                 "Leave `step`, `fork` and `close` of Session as they are; release resources in release().",

@@ -27,5 +27,5 @@ def departure(session: Session, steps: list[Step], state: int = 0) -> Departure 
 def departed(rule: str, task: Task, found: Departure, fix: str) -> Violation:
     """Return the violation that a departure is."""
     state, action, name, expected, actual = found
-    where = f"task {task.id!r}, state {state}" + (f", behind {quoted(action)}" if action else "")
+    where = f"task {task.id!r}, state {state}" + (f", after {quoted(action)}" if action else "")
     return Violation(rule, where, f"{name} {quoted(expected)}", f"{name} {quoted(actual)}", fix)

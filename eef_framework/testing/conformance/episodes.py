@@ -56,7 +56,7 @@ def ends_are_final(subject: EnvironmentSubject) -> Violation | None:
                 continue
             return Violation(
                 rule_of(ends_are_final),
-                f"task {task.id!r}, behind its last action",
+                f"task {task.id!r}, after its last action",
                 "EnvironmentFailure",
                 f"step({action!r}) was carried out",
                 "Leave `done` and `step` of Session as they are.",

@@ -79,7 +79,7 @@ def nothing_is_made_up(subject: FilterSubject) -> Violation | None:
             expected, actual = f"{quoted(each.id)} as it was given", "other words, turns or origin"
         else:
             continue
-        fix = "Choose examples and reweight them; what is learnt is made by selection, not by filters."
+        fix = "Choose examples and reweight them; what is learned is made by selection, not by filters."
         return Violation(rule_of(nothing_is_made_up), "", expected, actual, fix)
     return None
 

@@ -146,7 +146,7 @@ def progress_is_told(subject: TrainerSubject) -> Violation | None:
         "",
         "progress(done, total, text) with done rising up to total",
         quoted(subject.said) if subject.said else "it was never called",
-        "Call progress(step, steps, f'loss {loss:.4f}') behind each step.",
+        "Call progress(step, steps, f'loss {loss:.4f}') after each step.",
     )
 
 

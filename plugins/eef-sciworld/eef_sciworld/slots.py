@@ -92,7 +92,7 @@ class Slots:
                     raise
         raise EnvironmentFailure(
             f"ScienceWorld's JVM {'hung twice' if hung == 2 else f'died {LOSSES} times'}"
-            + (f" in {world.setup.task} {world.setup.variation} behind {world.actions[-3:]}" if world else ""),
+            + (f" in {world.setup.task} {world.setup.variation} after {world.actions[-3:]}" if world else ""),
             "Raise `call_timeout_s` if the machine is slow; use fewer `slots` if it is short of memory.",
             code="jvm-hung" if hung == 2 else "jvm-died",
             losses=LOSSES if hung < 2 else hung,

@@ -71,7 +71,7 @@ class JsonStream:
                 self._at += 1
         self._expect(end)
         if self._peek():
-            raise self._broken("there is something behind the end of the JSON")
+            raise self._broken("there is something after the end of the JSON")
 
     def _member(self) -> tuple[str, Any]:
         if self._peek() != '"':
