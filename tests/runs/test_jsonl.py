@@ -106,7 +106,7 @@ ROW = example(0).model_dump_json()
         (f"nonsense\n{ROW}\n".encode(), "corrupt-row"),
         (Attribution(trajectory="t", length=1).model_dump_json().encode() + b"\n", "wrong-kind"),
         (ROW.replace('"version":1', '"version":99').encode() + b"\n", "newer-format"),
-        (gzip.compress(f"{ROW}\n".encode()), "compressed-output"),
+        (gzip.compress(f"{ROW}\n".encode(), mtime=0), "compressed-output"),
         (b"PK\x03\x04 and so on", "foreign-file"),
         (b"\xff\xfe\0\xff", "foreign-file"),
     ],
@@ -149,13 +149,13 @@ def test_byte_order_marks_and_either_line_end_are_read_and_kept(
 
 @pytest.mark.parametrize("name", ["e.jsonl.gz", "e.jsonl"])
 def test_compressed_files_are_read_whatever_their_name(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(gzip.compress(f"\ufeff{ROW}\r\n{ROW}".encode()))
+    (tmp_path / name).write_bytes(gzip.compress(f"\ufeff{ROW}\r\n{ROW}".encode(), mtime=0))
     assert list(read_rows(tmp_path / name, Example)) == [example(0)] * 2
 
 
 def test_a_compressed_file_that_is_cut_short_is_told(tmp_path: Path) -> None:
     path = tmp_path / "e.jsonl.gz"
-    path.write_bytes(gzip.compress(os.urandom(5000).hex().encode())[:-100])
+    path.write_bytes(gzip.compress(os.urandom(5000).hex().encode(), mtime=0)[:-100])
     with pytest.raises(CorruptFile) as caught:
         list(read_rows(path, Example))
     assert caught.value.code == "corrupt-gzip"
@@ -167,7 +167,7 @@ def test_a_compressed_file_that_grows_out_of_proportion_is_refused(
 ) -> None:
     monkeypatch.setattr("eef_framework.runs.lines.FREE_BYTES", 1 << 20)
     path = tmp_path / "e.jsonl.gz"
-    path.write_bytes(gzip.compress(b"\n" * (8 << 20)))
+    path.write_bytes(gzip.compress(b"\n" * (8 << 20), mtime=0))
     with pytest.raises(CorruptFile) as caught:
         list(read_rows(path, Example))
     assert caught.value.code == "decompression-bomb"
@@ -176,7 +176,7 @@ def test_a_compressed_file_that_grows_out_of_proportion_is_refused(
 def test_a_line_without_end_is_not_read_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("eef_framework.runs.lines.MAX_LINE", 1000)
     path = tmp_path / "e.jsonl.gz"
-    path.write_bytes(gzip.compress(b" " * 2000))
+    path.write_bytes(gzip.compress(b" " * 2000, mtime=0))
     with pytest.raises(CorruptFile) as caught:
         list(read_rows(path, Example))
     assert (caught.value.code, caught.value.details["line"]) == ("line-too-long", 1)
