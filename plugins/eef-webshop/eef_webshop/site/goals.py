@@ -7,8 +7,10 @@ seed 233.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
+import operator
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -138,7 +140,10 @@ class DrawnGoals:
             return [1.0] * len(self)
         goals = [self.goal(index).attributes for index in range(len(self))]
         counts = Counter(itertools.chain.from_iterable(goals))
-        return [sum(1.0 / counts[attribute] for attribute in goal) / len(goal) for goal in goals]
+        # Not sum(), whose rounding differs from Python 3.12 on: the reference adds one after the other.
+        return [
+            functools.reduce(operator.add, (1.0 / counts[name] for name in goal), 0.0) / len(goal) for goal in goals
+        ]
 
 
 class GivenGoals:
