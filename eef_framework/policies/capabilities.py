@@ -14,6 +14,8 @@ from eef_framework.policies.cache import empty_cache, is_attention, is_plain
 
 _LENGTH, _GAP = 8, 4
 """Number of tokens of the test sequence and of its padding."""
+_ATTENTION_CACHES = ("cache", "past_key_values")
+"""Names of the argument for keys and values: that of transformers 5.24 on, and the one before."""
 _WINDOWS = ("sliding_window", "window_size", "attention_window_size", "attention_chunk_size")
 """Settings of models with limited attention span, which such a short sequence doesn't reveal."""
 
@@ -48,11 +50,11 @@ def capabilities(model: Any) -> Capabilities:
             torch.cat([ids[:, :middle], pad, ids[:, middle:]], 1),
             torch.cat([one[:, :middle], zero, one[:, middle:]], 1),
         )
-        names = [name for name in ("past_key_values", "cache_params") if name in _parameters(model)]
+        names = [name for name in (*_ATTENTION_CACHES, "cache_params") if name in _parameters(model)]
         precise = model.dtype == torch.float32
         cache = next((name for name in names if _agree(whole, _stepwise(model, ids, name), precise)), "")
     layers = _layers(model) if cache else []
-    padding = cache == "past_key_values" and all(map(is_attention, layers)) and _agree(whole, left, precise)
+    padding = cache in _ATTENTION_CACHES and all(map(is_attention, layers)) and _agree(whole, left, precise)
     reaches_all = all(map(is_plain, layers)) and not any(getattr(model.config, name, None) for name in _WINDOWS)
     gapless = torch.cat([gap[:, :middle], gap[:, middle + _GAP :]], 1)
     return Capabilities(cache, padding, padding and reaches_all and _agree(whole, gapless, precise))
