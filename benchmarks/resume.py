@@ -33,8 +33,8 @@ from typing import Any
 from common import arguments, eef_command, finish, read_json, settings, table
 
 CONFIG = Path(__file__).parent / "configs" / "smoke.yaml"
-WALL_CLOCK = {"seconds", "finished"}
-"""Fields that no two runs have in common."""
+NOT_COMPARED = {"seconds", "finished", "digests"}
+"""Fields that no two runs have in common: times, and digests of files that contain log-probabilities."""
 LOGPROB_TOLERANCE = 5e-5
 """How much the log-probability of an answer may depend on the batch; what the engine allows a logit."""
 KILLS_PER_RUN = (1, 1, 1, 2, 2, 3)
@@ -187,15 +187,18 @@ def results(folder: Path) -> dict[str, Any]:
 
 
 def compared(a: Any, b: Any, worst: float, key: str = "") -> tuple[bool, float]:
-    """Compare values, times left out. Returns whether they are equal, and the largest difference of log-probabilities.
+    """Compare values, without `NOT_COMPARED`.
 
     Args:
         a: a value.
         b: another.
         worst: the largest difference so far.
         key: under which the values stand.
+
+    Returns:
+        Whether they are equal, and the largest difference of log-probabilities.
     """
-    if key in WALL_CLOCK:
+    if key in NOT_COMPARED:
         return True, worst
     if isinstance(a, dict) and isinstance(b, dict):
         pairs = [(a[name], b[name], name) for name in a] if a.keys() == b.keys() else None
