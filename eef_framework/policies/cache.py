@@ -102,9 +102,11 @@ def _reserving() -> type[Any]:
             self.keys, self.values = (each[:, :, :length] for each in room)
 
         def reset(self) -> None:
-            """Reset the cache."""
+            """Forget keys and values. In transformers 5.0 the parent only zeroes them."""
+            self.keys = self.values = None
+            self.is_initialized = False
             super().reset()
-            self._room = []  # otherwise the buffers would be kept
+            self._room = []
 
         def batch_select_indices(self, indices: Any) -> None:
             """Keep these rows with their free space: otherwise the next token would have to copy them again."""
