@@ -13,7 +13,7 @@ from eef_framework.cli.errors import show
 from eef_framework.cli.options import PluginList, say, selected
 from eef_framework.config.yaml_source import parse_value
 from eef_framework.errors import ConfigError, EefError, UnknownName
-from eef_framework.evaluation.wording import plural
+from eef_framework.evaluation.formatting import plural
 from eef_framework.interfaces import Component
 from eef_framework.paths import expand
 from eef_framework.plugins import Kind, Registry, load_plugins

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from eef_framework.cli.options import Assignments, EnvironmentName, PluginList, Recipe, Seed, compose, say
-from eef_framework.evaluation.wording import count, duration, percent, plural, plus_minus
+from eef_framework.evaluation.formatting import count, duration, percent, plural, plus_minus
 from eef_framework.interfaces import TrainablePolicy
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.phase import GivenWeights, Weights

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from eef_framework.cli.options import say
-from eef_framework.evaluation.wording import plural
+from eef_framework.evaluation.formatting import plural
 from eef_framework.runs import repair as repair_rows
 
 

@@ -45,7 +45,7 @@ def run(
     if dry_run:
         _show_plan(config, registry, folder)
         return
-    from eef_framework.evaluation.wording import results
+    from eef_framework.evaluation.formatting import results
     from eef_framework.pipeline import run as run_pipeline
 
     done = run_pipeline(config, registry, folder, console)

@@ -11,8 +11,8 @@ import yaml
 from pydantic import ValidationError
 
 from eef_framework.errors import CorruptFile, EefError, StorageError, storage
+from eef_framework.evaluation.formatting import ONE_TRAINING, count, describe, duration, percent, plus_minus
 from eef_framework.evaluation.spending import spending_by_task
-from eef_framework.evaluation.wording import ONE_TRAINING, count, describe, duration, percent, plus_minus
 from eef_framework.records import Attribution, Difference, ResultRow, RunMetrics, Spending, SuccessRule, Trajectory
 from eef_framework.runs import PhaseName, RunLayout, StageKey, read_rows
 

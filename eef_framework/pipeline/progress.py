@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from eef_framework.evaluation.wording import plural
+from eef_framework.evaluation.formatting import plural
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -13,15 +13,15 @@ from typing import IO
 
 from eef_framework.errors import storage
 from eef_framework.records import Attribution, Example, SuccessRule, Trajectory, fingerprint
-from eef_framework.report.account import account
-from eef_framework.report.archive import Archive
 from eef_framework.report.chunks import TEXT_LIMIT, Chunks
-from eef_framework.report.markup import Element, data_script, render, tag
+from eef_framework.report.costs import cost_sections
+from eef_framework.report.counts import ExplorationCounts, RunCounts, sources_of
+from eef_framework.report.glossary import GLOSSARY, glossary_list
+from eef_framework.report.html import Element, data_script, render, tag
 from eef_framework.report.sections import sections
 from eef_framework.report.source import Group, Source
 from eef_framework.report.summary import name_of, summary
-from eef_framework.report.tally import Counts, Exploration, sources_of
-from eef_framework.report.words import GLOSSARY, glossary
+from eef_framework.report.trajectory_index import TrajectoryIndex
 
 MOST_TRAJECTORIES = 40_000
 """More of them make a page that browsers open slowly; beyond it, a sample of the tasks is shown."""
@@ -64,15 +64,15 @@ def build_report(run: Path, most: int = MOST_TRAJECTORIES) -> Path:
 def _parts(source: Source, file: IO[str], most: int) -> dict[str, str]:
     """Read the run once, writing trajectories to the file, and return what the template's places are filled with."""
     chunks = Chunks(file)
-    archive = Archive(chunks, _rule(source))
-    counts = Counts()
+    index = TrajectoryIndex(chunks, _rule(source))
+    counts = RunCounts()
     total = sum(_lines(group.path) for group in source.groups())
     share = min(1.0, most / max(total, 1))
     for group in source.groups():
-        _read_group(source, group, archive, counts, share)
-    _read_links(source, archive, counts)
-    index = archive.finish()
-    body = [summary(source, counts, _remarks(source, chunks, share)), *sections(source, counts), *account(source)]
+        _read_group(source, group, index, counts, share)
+    _read_links(source, index, counts)
+    listed = index.finish()
+    body = [summary(source, counts, _remarks(source, chunks, share)), *sections(source, counts), *cost_sections(source)]
     style = _asset("page.css")
     script = "(() => {\n" + "\n".join(map(_asset, SCRIPTS)) + "\n})();"
     return {
@@ -82,8 +82,8 @@ def _parts(source: Source, file: IO[str], most: int) -> dict[str, str]:
         "heading": render(_heading(source)),
         "style": style,
         "results": "\n".join(map(render, body)),
-        "glossary": render(glossary()),
-        "data": data_script("data", {**index, "words": GLOSSARY, "heldOut": source.held_out}),
+        "glossary": render(glossary_list()),
+        "data": data_script("data", {**listed, "glossary": GLOSSARY, "heldOut": source.held_out}),
         "script": script,
     }
 
@@ -101,7 +101,7 @@ def _rule(source: Source) -> SuccessRule:
     return SuccessRule(threshold=threshold) if isinstance(threshold, int | float) else SuccessRule()
 
 
-def _read_group(source: Source, group: Group, archive: Archive, counts: Counts, share: float) -> None:
+def _read_group(source: Source, group: Group, index: TrajectoryIndex, counts: RunCounts, share: float) -> None:
     rule = _rule(source)
     numbers: dict[str, int] = {}
     titles = {
@@ -114,7 +114,7 @@ def _read_group(source: Source, group: Group, archive: Archive, counts: Counts, 
         phase: str = group.phase
         if phase == "exploration":
             phase = "simulation" if trajectory.origin else "start"
-            counts.explorations.setdefault(group.label, Exploration()).add(trajectory, rule)
+            counts.explorations.setdefault(group.label, ExplorationCounts()).add(trajectory, rule)
         elif phase == "test":
             counts.test(group.label, group.method).add(trajectory, rule)
         else:
@@ -122,21 +122,21 @@ def _read_group(source: Source, group: Group, archive: Archive, counts: Counts, 
             counts.demonstrated[trajectory.id] = trajectory.task.id
         if _sampled(trajectory, share):
             if phase not in numbers:
-                numbers[phase] = archive.group(titles[phase], phase, group.label)
-            archive.add(trajectory, numbers[phase])
+                numbers[phase] = index.group(titles[phase], phase, group.label)
+            index.add(trajectory, numbers[phase])
 
 
-def _read_links(source: Source, archive: Archive, counts: Counts) -> None:
+def _read_links(source: Source, index: TrajectoryIndex, counts: RunCounts) -> None:
     for training in source.trainings():
         for attribution in source.rows(training.attributions, Attribution):
             task = counts.demonstrated.get(attribution.trajectory)
-            counts.explorations.setdefault(training.label, Exploration()).attribute(attribution, task)
-            archive.attribute(attribution, training.label)
+            counts.explorations.setdefault(training.label, ExplorationCounts()).attribute(attribution, task)
+            index.attribute(attribution, training.label)
         if training.examples.exists():
             sources: dict[str, set[str]] = {}
             for example in source.rows(training.examples, Example):
                 sources_of(example, sources)
-                archive.learn(example, training.label)
+                index.learn(example, training.label)
             counts.learn(training.label, sources)
 
 

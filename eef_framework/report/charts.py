@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from eef_framework.evaluation.wording import percent, plural, plus_minus
+from eef_framework.evaluation.formatting import percent, plural, plus_minus
 from eef_framework.records import Estimate
-from eef_framework.report.markup import Element, tag
+from eef_framework.report.html import Element, tag
 
 WIDTH, HEIGHT = 400, 230
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 40

@@ -78,7 +78,7 @@ function suggestions() {
       "The expert fails, yet some of its actions helped the agent"],
     [first((n, phase) => phase === "demonstration" && masks(n).some((mask) => mask & 2)),
       "The expert harms the agent's chances on the way"],
-    [first((n, phase) => phase === "simulation" && rows.outcome[n] === 1 && rows.learnt[n] && rows.outcome[rows.origin[n]] === 0),
+    [first((n, phase) => phase === "simulation" && rows.outcome[n] === 1 && rows.learned[n] && rows.outcome[rows.origin[n]] === 0),
       "The agent succeeds from a state of a failed demonstration, and learns from it"],
     [first((n, phase) => phase === "test" && rows.outcome[n] === 0), "A test that fails"],
   ].filter(([number]) => number >= 0);
@@ -96,8 +96,8 @@ function draw(number, found, linked, judged, choice) {
     found.error ? el("p", { class: "remarks" }, found.error) : "",
     own ? "" : verdictHead(judged, choice, redraw),
     attribution && !own ? strip(found, attribution) : "",
-    linked.learnt.length ? learntLegend(linked.learnt) : "",
-    steps(found, attribution, linked.learnt, own),
+    linked.learned.length ? learnedLegend(linked.learned) : "",
+    steps(found, attribution, linked.learned, own),
     others(number),
   );
 }
@@ -172,16 +172,16 @@ function strip(found, attribution) {
   return el("div", { class: "strip", role: "group", "aria-label": "The demonstration at a glance" }, el("span", { class: "end" }, "start"), parts, el("span", { class: "end" }, "end"));
 }
 
-function learntLegend(learnt) {
-  const sources = [...new Set(learnt.map(([, source]) => source))];
-  const called = (source) => (data.words[`source-${source}`] || [source || "example"])[0];
+function learnedLegend(learned) {
+  const sources = [...new Set(learned.map(([, source]) => source))];
+  const called = (source) => (data.glossary[`source-${source}`] || [source || "example"])[0];
   const parts = sources.map((source) => el("li", {}, `as ${article(called(source))} `, term(`source-${source}`, called(source)),
-    " by ", el("b", {}, learnt.filter(([, other]) => other === source).map(([training]) => training).join(", "))));
-  return el("div", { class: "learnt-legend" }, el("p", {}, "This trajectory was used in training. Steps marked ",
-    el("span", { class: "chip learnt" }, "● learned"), " below were ", term("learnt"), ":"), el("ul", {}, parts));
+    " by ", el("b", {}, learned.filter(([, other]) => other === source).map(([training]) => training).join(", "))));
+  return el("div", { class: "learned-legend" }, el("p", {}, "This trajectory was used in training. Steps marked ",
+    el("span", { class: "chip learned" }, "● learned"), " below were ", term("learned"), ":"), el("ul", {}, parts));
 }
 
-function steps(found, attribution, learnt, own) {
+function steps(found, attribution, learned, own) {
   const shown = el("ol", { class: "timeline" });
   const replayed = own ? el("ol", { class: "timeline" }) : shown;
   let before = null;
@@ -192,7 +192,7 @@ function steps(found, attribution, learnt, own) {
     into.append(stateItem(found, state, before, attribution, own));
     into.append(...segmentHead(attribution, state, own));
     before = state ? found.steps[state - 1].seen : found.initial;
-    if (step) into.append(actionItem(step, state, attribution, learnt, own));
+    if (step) into.append(actionItem(step, state, attribution, learned, own));
   }
   if (!own) return shown;
   const words = `The expert's first ${plural(own, "action")}, repeated`;
@@ -246,7 +246,7 @@ function probeCard([state, successes, n, simulations], at) {
     chips);
 }
 
-function actionItem(step, state, attribution, learnt, own) {
+function actionItem(step, state, attribution, learned, own) {
   const mine = state >= own;
   const key = attribution && (!own || !mine) ? verdictAt(attribution, state).key : "";
   return el("li", { class: `action ${key ? `edge v-${key}` : ""}` },
@@ -254,18 +254,18 @@ function actionItem(step, state, attribution, learnt, own) {
     el("p", {}, el("span", { class: "number" }, `${state + 1}. `), el("code", {}, step.action), " ",
       key ? el("span", { class: `chip v-${key}` }, `${verdictOf(key).icon} ${key}`) : "", " ",
       step.reward ? el("span", { class: "chip" }, `reward ${+step.reward.toFixed(3)}`) : "", " ",
-      step.invalid ? el("span", { class: "chip bad" }, "✗ ", "not understood by the world") : "", " ", learntChip(learnt, state)),
+      step.invalid ? el("span", { class: "chip bad" }, "✗ ", "not understood by the world") : "", " ", learnedChip(learned, state)),
     step.said ? el("p", { class: "remarks" }, term("unparsed", "No action could be read"), ` in this answer: ${step.said}`) : "");
 }
 
-// Tell whether a step was learnt, and by whom where trainings differ.
-function learntChip(learnt, state) {
-  if (!learnt.length) return "";
-  const by = [...new Set(learnt.filter(([, , states]) => states.includes(state)).map(([training]) => training))];
+// Tell whether a step was learned, and by whom where trainings differ.
+function learnedChip(learned, state) {
+  if (!learned.length) return "";
+  const by = [...new Set(learned.filter(([, , states]) => states.includes(state)).map(([training]) => training))];
   if (!by.length) return el("span", { class: "chip" }, "○ context only");
-  const all = new Set(learnt.map(([training]) => training)).size === by.length;
+  const all = new Set(learned.map(([training]) => training)).size === by.length;
   const names = by.length > 2 ? `${by[0]} and ${by.length - 1} more` : by.join(", ");
-  return el("span", { class: "chip learnt", title: `learned by ${by.join(", ")}` }, all ? "● learned" : `● learned by ${names}`);
+  return el("span", { class: "chip learned", title: `learned by ${by.join(", ")}` }, all ? "● learned" : `● learned by ${names}`);
 }
 
 function others(number) {

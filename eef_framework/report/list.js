@@ -2,7 +2,7 @@
 
 const PAGE = 50;
 const list = byId("list");
-const filters = { text: "", outcome: "", label: "", phase: "", kind: "", verdict: "", learnt: "" };
+const filters = { text: "", outcome: "", label: "", phase: "", kind: "", verdict: "", learned: "" };
 const PHASES = {
   demonstration: "expert's demonstration",
   start: "attempt from the start",
@@ -30,7 +30,7 @@ function setUpFilters() {
   choices("phase", "any", phases.map((phase) => [phase, PHASES[phase]]));
   choices("kind", "any", kinds.map((kind) => [kind, kind]));
   choices("verdict", "any", judged.map(({ key, icon }) => [key, `${icon} some ${key}`]));
-  choices("learnt", "any", [["1", "learned from"], ["0", "not learned from"]]);
+  choices("learned", "any", [["1", "learned from"], ["0", "not learned from"]]);
   let pause;
   byId("f-text").addEventListener("input", (event) => {
     clearTimeout(pause);
@@ -81,7 +81,7 @@ function fits(number) {
   if (filters.outcome && rows.outcome[number] !== +filters.outcome) return false;
   if (filters.phase && group.phase !== filters.phase) return false;
   if (filters.kind && kindOf(number) !== filters.kind) return false;
-  if (filters.learnt && rows.learnt[number] !== +filters.learnt) return false;
+  if (filters.learned && rows.learned[number] !== +filters.learned) return false;
   if (!filters.verdict) return !filters.label || group.label === filters.label;
   // Verdicts belong to demonstrations, and to the iteration that gave them.
   const given = data.verdicts[number] || {};

@@ -1,14 +1,14 @@
 // Which part of the page is shown, explanations of terms, keys that work everywhere.
 
-const VIEWS = ["results", "trajectories", "words"];
+const VIEWS = ["results", "trajectories", "glossary"];
 
 function route() {
   const hash = location.hash.slice(1);
   const [head] = hash.split(/[/?]/);
-  const view = head === "trajectories" || head === "trajectory" ? "trajectories" : head === "words" ? "words" : "results";
+  const view = head === "trajectories" || head === "trajectory" ? "trajectories" : head === "glossary" ? "glossary" : "results";
   for (const name of VIEWS) byId(`view-${name}`).hidden = name !== view;
   for (const link of document.querySelectorAll("nav a")) {
-    const current = { "#found": "results", "#trajectories": "trajectories", "#words": "words" }[link.getAttribute("href")] === view;
+    const current = { "#found": "results", "#trajectories": "trajectories", "#glossary": "glossary" }[link.getAttribute("href")] === view;
     if (current) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
@@ -49,7 +49,7 @@ const tip = byId("tip");
 let explained = null;
 
 function showTip(target) {
-  const found = data.words[target.dataset.term];
+  const found = data.glossary[target.dataset.term];
   if (!found) return;
   explained = target;
   tip.replaceChildren(el("b", {}, found[0]), el("p", {}, found[1]));

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
-from eef_framework.evaluation.wording import plural
+from eef_framework.evaluation.formatting import plural
 from eef_framework.records import Estimate
 from eef_framework.report.charts import EXPERT_MARK, Line, interval_bar, line_chart
-from eef_framework.report.markup import Child, Element, tag
+from eef_framework.report.counts import EpisodeCounts, ExplorationCounts, RunCounts
+from eef_framework.report.glossary import GLOSSARY, term
+from eef_framework.report.html import Child, Element, tag
 from eef_framework.report.source import Source
 from eef_framework.report.table import looks, rate_text
-from eef_framework.report.tally import Counts, Exploration, Tally
-from eef_framework.report.words import GLOSSARY, term
 
 VERDICTS = ("beneficial", "harmful", "neutral", "unknown")
 
 
-def sections(source: Source, counts: Counts) -> Iterator[Element]:
+def sections(source: Source, counts: RunCounts) -> Iterator[Element]:
     """Yield the sections that there is something to show in."""
     yield from _kinds(source)
     yield from _iterations(source)
@@ -84,11 +84,11 @@ def _by_iteration(source: Source, values: dict[str, Estimate], count: int) -> li
     return lines
 
 
-def _probes(source: Source, counts: Counts) -> Iterator[Element]:
+def _probes(source: Source, counts: RunCounts) -> Iterator[Element]:
     by_method: dict[str, list[Line]] = {}
     style = looks(source)
     for training in source.trainings():
-        points = counts.explorations.get(training.label, Exploration()).by_probe()
+        points = counts.explorations.get(training.label, ExplorationCounts()).by_probe()
         if points:
             lines = by_method.setdefault(training.method, [])
             mark = min(len(lines), EXPERT_MARK - 1)
@@ -115,7 +115,7 @@ def _probes(source: Source, counts: Counts) -> Iterator[Element]:
     yield section("probes", "How far the expert helps", lead, tag("div", charts, class_="charts"))
 
 
-def _exploration(source: Source, counts: Counts) -> Iterator[Element]:
+def _exploration(source: Source, counts: RunCounts) -> Iterator[Element]:
     found = [(t, counts.explorations[t.label]) for t in source.trainings() if t.label in counts.explorations]
     if not found and not counts.examples:
         return
@@ -130,9 +130,9 @@ def _exploration(source: Source, counts: Counts) -> Iterator[Element]:
     yield section("exploration", "What exploration found", lead, tag("div", cards, class_="cards"))
 
 
-def _yield_card(label: str, exploration: Exploration, counts: Counts) -> Element:
-    starts = sum(exploration.starts.values(), Tally())
-    simulations = sum(exploration.simulations.values(), Tally())
+def _yield_card(label: str, exploration: ExplorationCounts, counts: RunCounts) -> Element:
+    starts = sum(exploration.starts.values(), EpisodeCounts())
+    simulations = sum(exploration.simulations.values(), EpisodeCounts())
     tasks = len(exploration.starts.keys() | exploration.simulations.keys())
     facts: list[tuple[list[Child], str]] = [
         (["attempts from the start"], f"{starts.n:,}, {_percent(starts.rate)} succeed"),
@@ -159,7 +159,7 @@ def _percent(rate: Estimate) -> str:
     return f"{rate.mean:.0%}" if rate.n else "none"
 
 
-def _verdict_bar(exploration: Exploration) -> Element:
+def _verdict_bar(exploration: ExplorationCounts) -> Element:
     total = sum(exploration.verdicts.values()) or 1
     bar = tag("svg", class_="shares", viewBox="0 0 100 10", preserveAspectRatio="none", aria_hidden="true")
     left, words = 0.0, []
@@ -179,7 +179,7 @@ def _verdict_bar(exploration: Exploration) -> Element:
     return tag("div", tag("p", title), bar, tag("ul", words, class_="legend"))
 
 
-def _examples(label: str, counts: Counts) -> Element | None:
+def _examples(label: str, counts: RunCounts) -> Element | None:
     sources = counts.examples.get(label)
     if sources is None:
         return None
@@ -187,4 +187,4 @@ def _examples(label: str, counts: Counts) -> Element | None:
     for source, n in sources.most_common():
         key = f"source-{source}"
         items += [", " if items else " ", f"{n:,} ", term(key, source) if key in GLOSSARY else source]
-    return tag("p", term("learnt", "Learnt from"), items or " nothing", " trajectories" if items else "")
+    return tag("p", term("learned", "Learned from"), items or " nothing", " trajectories" if items else "")

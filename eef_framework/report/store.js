@@ -16,7 +16,7 @@ function el(name, attributes, ...children) {
 }
 
 const term = (key, text) =>
-  data.words[key] ? el("button", { type: "button", class: "term", "data-term": key }, text || data.words[key][0]) : text || key;
+  data.glossary[key] ? el("button", { type: "button", class: "term", "data-term": key }, text || data.glossary[key][0]) : text || key;
 
 const data = JSON.parse(byId("data").textContent);
 const rows = data.rows;
@@ -96,8 +96,8 @@ async function trajectory(number) {
   return { ...row, initial: origin.initial, steps: [...origin.steps.slice(0, row.shared), ...steps] };
 }
 
-// Return {attributions, learnt} of a trajectory.
+// Return {attributions, learned} of a trajectory.
 async function links(number) {
   const found = await piece(`links-${pieceNumber(number)}`);
-  return found[number] || { attributions: [], learnt: [] };
+  return found[number] || { attributions: [], learned: [] };
 }

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from eef_framework.evaluation.wording import ONE_TRAINING, describe, outcome
+from eef_framework.evaluation.formatting import ONE_TRAINING, describe, outcome
 from eef_framework.records import Difference
 from eef_framework.report.charts import interval_bar
-from eef_framework.report.markup import Child, Element, tag
+from eef_framework.report.counts import RunCounts
+from eef_framework.report.glossary import method_term, term
+from eef_framework.report.html import Child, Element, tag
 from eef_framework.report.source import Source
 from eef_framework.report.table import looks, results
-from eef_framework.report.tally import Counts
-from eef_framework.report.words import method_term, term
 
 
-def summary(source: Source, counts: Counts, remarks: Iterable[str]) -> Element:
+def summary(source: Source, counts: RunCounts, remarks: Iterable[str]) -> Element:
     """Return the first screen.
 
     Args:
@@ -55,7 +55,7 @@ def _agent(config: dict[str, Any]) -> str:
     return f"{name_of(config, 'policy')}{f', model {model}' if isinstance(model, str) else ''}"
 
 
-def _story(source: Source, counts: Counts) -> Element:
+def _story(source: Source, counts: RunCounts) -> Element:
     config = source.config
     if not config:
         return tag("p", "What was run isn't known, as the run's settings (config.yaml) are missing.", class_="story")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from eef_framework.evaluation.wording import count, duration, plural, plus_minus
+from eef_framework.evaluation.formatting import count, duration, plural, plus_minus
 from eef_framework.records import Estimate, ResultRow
 from eef_framework.report.charts import interval_bar
-from eef_framework.report.markup import Child, Element, tag
+from eef_framework.report.counts import RunCounts
+from eef_framework.report.glossary import term
+from eef_framework.report.html import Child, Element, tag
 from eef_framework.report.source import Source
-from eef_framework.report.tally import Counts
-from eef_framework.report.words import term
 
 LOOKS = 4
 """How many series have a look of their own."""
@@ -36,7 +36,7 @@ def rate_text(estimate: Estimate, digits: int = 1) -> Element:
     )
 
 
-def results(source: Source, counts: Counts) -> Element:
+def results(source: Source, counts: RunCounts) -> Element:
     """Return the table of results; while there are none, of the tests played so far."""
     if source.metrics is None or not source.metrics.rows:
         return _table_so_far(source, counts)
@@ -95,15 +95,15 @@ def _mishaps(row: ResultRow) -> list[Child]:
     return [piece for term_ in found for piece in (term_, " ")] or ["–"]
 
 
-def _table_so_far(source: Source, counts: Counts) -> Element:
+def _table_so_far(source: Source, counts: RunCounts) -> Element:
     """Return the results of the tests played so far, while there are no final numbers."""
     if not counts.tests:
         return tag("p", "None yet: no test was played so far.")
     style = looks(source)
     rows = []
-    for label, tally in counts.tests.items():
+    for label, episodes in counts.tests.items():
         look = style.get(counts.methods.get(label) or label, "s-clone")
-        rate: Estimate = tally.strict_rate
+        rate: Estimate = episodes.strict_rate
         bar = tag("td", interval_bar(rate, look), rate_text(rate), class_="wide", data_label="success")
         head = tag("th", tag("span", class_=f"dot {look}"), label, scope="row")
         rows.append(tag("tr", head, bar, tag("td", f"{rate.n}", data_label="tasks played")))

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.errors import storage
-from eef_framework.evaluation.wording import count, duration
+from eef_framework.evaluation.formatting import count, duration
 from eef_framework.heap import give_back_memory
 from eef_framework.interfaces import Progress
 from eef_framework.policies.loading import load_tokenizer

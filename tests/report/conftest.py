@@ -74,7 +74,7 @@ class Page(HTMLParser):
 
     def links(self, number: int) -> dict:
         chunk = max(k for k, start in enumerate(self.data["chunks"]) if start <= number)
-        return self.piece(f"links-{chunk}").get(str(number), {"attributions": [], "learnt": []})
+        return self.piece(f"links-{chunk}").get(str(number), {"attributions": [], "learned": []})
 
 
 @pytest.fixture(scope="session")

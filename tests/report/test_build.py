@@ -12,7 +12,7 @@ import yaml
 from eef_framework.errors import StorageError
 from eef_framework.records import RunMetrics, Trajectory
 from eef_framework.report.build import build_report
-from eef_framework.report.words import GLOSSARY
+from eef_framework.report.glossary import GLOSSARY
 
 HOSTILE = "</script><img src=x onerror=alert(1)><!--<script>&lt;\u2028 {{script}} \\"
 
@@ -71,7 +71,7 @@ def test_every_trajectory_of_the_run_is_on_the_page(run, built):
         assert [step["action"] for step in found["steps"]] == list(row.actions)
 
 
-def test_demonstrations_carry_their_verdicts_and_what_was_learnt(run, built):
+def test_demonstrations_carry_their_verdicts_and_what_was_learned(run, built):
     attribution = json.loads((run / "methods/eef/2/explore/attributions.jsonl").read_text().splitlines()[0])
     number = built.number(attribution["trajectory"])
     found = [a for a in built.links(number)["attributions"] if a["training"] == "eef 2"]
@@ -81,8 +81,8 @@ def test_demonstrations_carry_their_verdicts_and_what_was_learnt(run, built):
     simulation = attribution["probes"][0]["simulations"][0]
     assert built.data["rows"]["id"][found[0]["probes"][0][3][0]] == simulation
     example = json.loads((run / "methods/eef/1/select/examples.jsonl").read_text().splitlines()[-1])
-    learnt = built.links(built.number(example["trajectory"]))["learnt"]
-    assert ["eef 1", example["source"], example["states"]] in learnt
+    learned = built.links(built.number(example["trajectory"]))["learned"]
+    assert ["eef 1", example["source"], example["states"]] in learned
 
 
 def test_the_page_needs_no_network_and_allows_none(built):
@@ -206,7 +206,7 @@ def test_the_same_run_gives_the_same_page(run):
 
 def test_a_failure_leaves_the_page_there_was(run, monkeypatch):
     before = build_report(run).read_bytes()
-    monkeypatch.setattr("eef_framework.report.build.glossary", lambda: 1 / 0)
+    monkeypatch.setattr("eef_framework.report.build.glossary_list", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         build_report(run)
     assert (run / "report.html").read_bytes() == before

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from eef_framework.evaluation.formatting import count
 from eef_framework.evaluation.spending import total
-from eef_framework.evaluation.wording import count
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.phase import Outcome, Phase
 from eef_framework.pipeline.phases.explore import Explore

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eef_framework.report.markup import Element, tag
+from eef_framework.report.html import Element, tag
 
 GLOSSARY: dict[str, tuple[str, str]] = {
     "task": ("task", "One thing to do in a text world, such as buying a product that fits a description."),
@@ -81,7 +81,7 @@ GLOSSARY: dict[str, tuple[str, str]] = {
     ),
     "neutral": ("neutral", "The agent fares the same before and after these actions."),
     "unknown": ("unknown", "Not tried out, or the tries don't allow a verdict."),
-    "learnt": (
+    "learned": (
         "learned from",
         "Training raises the probability of these very actions. All other steps are shown to the model as context "
         "only (they get no loss).",
@@ -134,9 +134,9 @@ def method_term(name: str) -> Element:
     return term(key, name) if key in _METHODS else tag("b", name)
 
 
-def glossary() -> Element:
+def glossary_list() -> Element:
     """Return all terms with what they mean."""
     entries = [
-        tag("div", tag("dt", name), tag("dd", meaning), id=f"word-{k}") for k, (name, meaning) in GLOSSARY.items()
+        tag("div", tag("dt", name), tag("dd", meaning), id=f"term-{k}") for k, (name, meaning) in GLOSSARY.items()
     ]
     return tag("dl", entries, class_="glossary")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from eef_framework.records import Attribution, Observation, Origin, Probe, Segment, SuccessRule, Task, Trajectory
-from eef_framework.report.tally import Exploration, Tally
+from eef_framework.report.counts import EpisodeCounts, ExplorationCounts
 
 RULE = SuccessRule(threshold=1.0)
 
@@ -24,15 +24,15 @@ def _attribution(task, *probes, length=6, segments=()):
 
 
 def test_lost_episodes_are_no_evidence_but_count_as_failures_in_tests():
-    tally = Tally()
+    episodes = EpisodeCounts()
     for episode in (_episode("a", True), _episode("a", False), _episode("a", True, ending="error")):
-        tally.add(episode, RULE)
-    assert (tally.rate.mean, tally.rate.n) == (0.5, 2)
-    assert (tally.strict_rate.mean, tally.strict_rate.n) == (1 / 3, 3)
+        episodes.add(episode, RULE)
+    assert (episodes.rate.mean, episodes.rate.n) == (0.5, 2)
+    assert (episodes.strict_rate.mean, episodes.strict_rate.n) == (1 / 3, 3)
 
 
 def test_tasks_solved_only_with_the_experts_help_are_told_apart():
-    exploration = Exploration()
+    exploration = ExplorationCounts()
     for episode in (
         _episode("easy", True),
         _episode("easy", True, state=2),
@@ -46,7 +46,7 @@ def test_tasks_solved_only_with_the_experts_help_are_told_apart():
 
 
 def test_success_by_probe_counts_probes_along_each_demonstration():
-    exploration = Exploration()
+    exploration = ExplorationCounts()
     for episode in (_episode("a", True), _episode("b", False), _episode("never probed", True)):
         exploration.add(episode, RULE)
     exploration.attribute(_attribution("a", (1, 0, 2), (2, 2, 2)), "a")
@@ -56,13 +56,13 @@ def test_success_by_probe_counts_probes_along_each_demonstration():
 
 
 def test_actions_without_a_verdict_count_as_unknown():
-    exploration = Exploration()
+    exploration = ExplorationCounts()
     segments = (Segment(start=0, end=2, verdict="harmful"), Segment(start=3, end=4, verdict="neutral"))
     exploration.attribute(_attribution("a", segments=segments), "a")
     assert exploration.verdicts == {"harmful": 2, "neutral": 1, "unknown": 3}
 
 
 def test_an_exploration_without_probes_has_no_curve():
-    exploration = Exploration()
+    exploration = ExplorationCounts()
     exploration.add(_episode("a", True), RULE)
     assert exploration.by_probe() == []

@@ -14,7 +14,7 @@ VERDICT_BITS = {"beneficial": 1, "harmful": 2, "neutral": 4, "unknown": 8}
 FAILED, SUCCEEDED, LOST = range(3)
 
 
-class Archive:
+class TrajectoryIndex:
     """Takes trajectories one by one. Memory holds the index and one chunk, however long the run.
 
     Args:
@@ -31,10 +31,10 @@ class Archive:
         self._numbers: dict[str, int] = {}
         self._states: dict[int, list[str]] = {}
         self._columns: dict[str, list[Any]] = {
-            name: [] for name in ("id", "group", "task", "outcome", "reward", "steps", "origin", "state", "learnt")
+            name: [] for name in ("id", "group", "task", "outcome", "reward", "steps", "origin", "state", "learned")
         }
         self._verdicts: dict[int, dict[str, int]] = defaultdict(dict)
-        self._links: dict[int, dict[str, list[Any]]] = defaultdict(lambda: {"attributions": [], "learnt": []})
+        self._links: dict[int, dict[str, list[Any]]] = defaultdict(lambda: {"attributions": [], "learned": []})
 
     def __len__(self) -> int:
         return len(self._columns["id"])
@@ -66,7 +66,7 @@ class Archive:
             "steps": len(trajectory.steps),
             "origin": self._numbers.get(origin.trajectory, -1) if origin else -1,
             "state": origin.state if origin else -1,
-            "learnt": 0,
+            "learned": 0,
         }
         for name, value in values.items():
             self._columns[name].append(value)
@@ -101,13 +101,13 @@ class Archive:
         number = self._numbers.get(example.trajectory)
         if number is None:
             return
-        self._columns["learnt"][number] = 1
-        learnt = self._links[number]["learnt"]
-        for entry in learnt:
+        self._columns["learned"][number] = 1
+        learned = self._links[number]["learned"]
+        for entry in learned:
             if entry[:2] == [training, example.source]:
                 entry[2] = sorted({*entry[2], *example.states})
                 return
-        learnt.append([training, example.source, sorted(set(example.states))])
+        learned.append([training, example.source, sorted(set(example.states))])
 
     def finish(self) -> dict[str, Any]:
         """Write what isn't written yet and return the index."""

@@ -8,17 +8,17 @@ from typing import Any
 
 import yaml
 
-from eef_framework.evaluation.wording import count, duration
+from eef_framework.evaluation.formatting import count, duration
 from eef_framework.records import Cost
 from eef_framework.report.charts import loss_chart, share_bar
-from eef_framework.report.markup import Child, Element, tag
+from eef_framework.report.glossary import term
+from eef_framework.report.html import Child, Element, tag
 from eef_framework.report.sections import section
 from eef_framework.report.source import Source
-from eef_framework.report.words import term
 from eef_framework.runs import StageKey
 
 
-def account(source: Source) -> Iterator[Element]:
+def cost_sections(source: Source) -> Iterator[Element]:
     """Yield the sections on costs, training and settings, as far as there is something to show in them."""
     yield from _costs(source)
     yield from _losses(source)

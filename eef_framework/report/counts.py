@@ -10,7 +10,7 @@ from eef_framework.records import Attribution, Estimate, Example, SuccessRule, T
 
 
 @dataclass
-class Tally:
+class EpisodeCounts:
     """Episodes and how they ended."""
 
     wins: int = 0
@@ -36,19 +36,19 @@ class Tally:
         """Share of successes, lost episodes counted as failures, as in evaluations."""
         return success_rate(self.wins, self.n + self.lost)
 
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(self.wins + other.wins, self.n + other.n, self.lost + other.lost)
+    def __add__(self, other: EpisodeCounts) -> EpisodeCounts:
+        return EpisodeCounts(self.wins + other.wins, self.n + other.n, self.lost + other.lost)
 
 
 @dataclass
-class Exploration:
+class ExplorationCounts:
     """What one iteration's exploration found."""
 
-    starts: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    starts: dict[str, EpisodeCounts] = field(default_factory=lambda: defaultdict(EpisodeCounts))
     """By task: episodes from its initial state."""
-    simulations: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    simulations: dict[str, EpisodeCounts] = field(default_factory=lambda: defaultdict(EpisodeCounts))
     """By task: episodes from states of its demonstration."""
-    probes: dict[int, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    probes: dict[int, EpisodeCounts] = field(default_factory=lambda: defaultdict(EpisodeCounts))
     """By number of the probe along the demonstration, from 1."""
     probed_tasks: set[str] = field(default_factory=set)
     verdicts: Counter[str] = field(default_factory=Counter)
@@ -72,47 +72,47 @@ class Exploration:
         if task is not None:
             self.probed_tasks.add(task)
         for k, probe in enumerate((p for p in attribution.probes if p.state > 0), start=1):
-            self.probes[k] += Tally(probe.successes, len(probe.simulations))
+            self.probes[k] += EpisodeCounts(probe.successes, len(probe.simulations))
 
     def by_probe(self) -> list[tuple[int, Estimate]]:
         """Return success by number of the probe; 0 is the initial state, on the tasks that were probed."""
         if not self.probes:
             return []
-        start = sum((self.starts[task] for task in sorted(self.probed_tasks) if task in self.starts), Tally())
-        return [(k, tally.rate) for k, tally in [(0, start), *sorted(self.probes.items())] if tally.n]
+        start = sum((self.starts[task] for task in sorted(self.probed_tasks) if task in self.starts), EpisodeCounts())
+        return [(k, episodes.rate) for k, episodes in [(0, start), *sorted(self.probes.items())] if episodes.n]
 
     @property
     def solved(self) -> int:
         """Number of tasks solved from their initial state at least once."""
-        return sum(tally.wins > 0 for tally in self.starts.values())
+        return sum(episodes.wins > 0 for episodes in self.starts.values())
 
     @property
     def solved_with_help(self) -> int:
         """Number of further tasks, solved only from a state that the expert had brought the agent to."""
-        helped = {task for task, tally in self.simulations.items() if tally.wins}
-        return len(helped - {task for task, tally in self.starts.items() if tally.wins})
+        helped = {task for task, episodes in self.simulations.items() if episodes.wins}
+        return len(helped - {task for task, episodes in self.starts.items() if episodes.wins})
 
 
 @dataclass
-class Counts:
+class RunCounts:
     """Everything counted while a run's files were read."""
 
-    demonstrations: Tally = field(default_factory=Tally)
+    demonstrations: EpisodeCounts = field(default_factory=EpisodeCounts)
     demonstrated: dict[str, str] = field(default_factory=dict)
     """Id of a demonstration -> id of its task."""
-    tests: dict[str, Tally] = field(default_factory=dict)
+    tests: dict[str, EpisodeCounts] = field(default_factory=dict)
     """By who played."""
     methods: dict[str, str] = field(default_factory=dict)
     """Who played -> the method they belong to; empty where all share them."""
-    explorations: dict[str, Exploration] = field(default_factory=dict)
+    explorations: dict[str, ExplorationCounts] = field(default_factory=dict)
     """By the training they led to (`eef 1`)."""
     examples: dict[str, Counter[str]] = field(default_factory=dict)
     """By training: source -> number of trajectories it learned from."""
 
-    def test(self, label: str, method: str) -> Tally:
-        """Return the tally of a test."""
+    def test(self, label: str, method: str) -> EpisodeCounts:
+        """Return the episodes of a test."""
         self.methods[label] = method
-        return self.tests.setdefault(label, Tally())
+        return self.tests.setdefault(label, EpisodeCounts())
 
     def learn(self, training: str, sources: dict[str, set[str]]) -> None:
         """Record what a training learned from: source -> ids of trajectories."""

@@ -19,9 +19,9 @@ from eef_framework.records import (
     Task,
 )
 from eef_framework.records import Trajectory as Episode
-from eef_framework.report.archive import Archive
 from eef_framework.report.chunks import CHUNK_ROWS, TEXT_LIMIT, Chunks
-from eef_framework.report.markup import data_script
+from eef_framework.report.html import data_script
+from eef_framework.report.trajectory_index import TrajectoryIndex
 from eef_framework.testing.strategies import trajectories
 
 TURN = (Message(role="user", content="a room"), Message(role="assistant", content="a"))
@@ -39,18 +39,18 @@ def _example(ident, source, *states):
 
 
 class Shelf:
-    """An archive and what it writes."""
+    """An index and what it writes."""
 
     def __init__(self, rows):
         self.file = io.StringIO()
         self.chunks = Chunks(self.file)
-        self.archive = Archive(self.chunks, SuccessRule(threshold=1.0))
-        self.groups = {phase: self.archive.group(phase, phase, "eef 1") for phase in ("demonstration", "simulation")}
+        self.index = TrajectoryIndex(self.chunks, SuccessRule(threshold=1.0))
+        self.groups = {phase: self.index.group(phase, phase, "eef 1") for phase in ("demonstration", "simulation")}
         for row in rows:
-            self.archive.add(row, self.groups["simulation" if row.origin else "demonstration"])
+            self.index.add(row, self.groups["simulation" if row.origin else "demonstration"])
 
     def html(self):
-        index = self.archive.finish()
+        index = self.index.finish()
         return data_script("data", index) + self.file.getvalue()
 
 
@@ -99,30 +99,30 @@ def test_outcomes_follow_the_rule_and_lost_episodes_are_told_apart(page_class):
 
 def test_pieces_stay_small_and_links_lie_beside_their_trajectories(page_class):
     shelf = Shelf(_episode(f"t{k}") for k in range(CHUNK_ROWS + 3))
-    shelf.archive.learn(_example(f"t{CHUNK_ROWS + 1}", "agent", 0), "eef 1")
+    shelf.index.learn(_example(f"t{CHUNK_ROWS + 1}", "agent", 0), "eef 1")
     read = page_class(shelf.html())
     assert read.data["chunks"] == [0, CHUNK_ROWS]
-    assert read.links(CHUNK_ROWS + 1)["learnt"] == [["eef 1", "agent", [0]]]
-    assert read.links(5)["learnt"] == []
+    assert read.links(CHUNK_ROWS + 1)["learned"] == [["eef 1", "agent", [0]]]
+    assert read.links(5)["learned"] == []
 
 
-def test_learnt_steps_of_one_training_and_source_are_joined(page_class):
+def test_learned_steps_of_one_training_and_source_are_joined(page_class):
     shelf = Shelf([_episode("t")])
     for example in (_example("t", "agent", 2), _example("t", "agent", 0), _example("t", "recovery", 1)):
-        shelf.archive.learn(example, "eef 1")
-    shelf.archive.learn(_example("t", "agent", 1), "eef 2")
-    shelf.archive.learn(_example("unknown", "agent", 1), "eef 2")
+        shelf.index.learn(example, "eef 1")
+    shelf.index.learn(_example("t", "agent", 1), "eef 2")
+    shelf.index.learn(_example("unknown", "agent", 1), "eef 2")
     read = page_class(shelf.html())
-    assert read.links(0)["learnt"] == [["eef 1", "agent", [0, 2]], ["eef 1", "recovery", [1]], ["eef 2", "agent", [1]]]
-    assert read.data["rows"]["learnt"] == [1]
+    assert read.links(0)["learned"] == [["eef 1", "agent", [0, 2]], ["eef 1", "recovery", [1]], ["eef 2", "agent", [1]]]
+    assert read.data["rows"]["learned"] == [1]
 
 
 def test_verdicts_are_in_the_index_and_actions_without_a_segment_are_unknown(page_class):
     shelf = Shelf([_episode("d", "abcd"), _episode("s", "abx", Origin(trajectory="d", state=2))])
     segments = (Segment(start=0, end=2, verdict="harmful", reason="1 of 1 before, 0 of 1 after"),)
     probes = (Probe(state=2, simulations=("s", "left out"), successes=1),)
-    shelf.archive.attribute(Attribution(trajectory="d", length=4, segments=segments, probes=probes), "eef 1")
-    shelf.archive.attribute(Attribution(trajectory="nobody", length=4), "eef 1")
+    shelf.index.attribute(Attribution(trajectory="d", length=4, segments=segments, probes=probes), "eef 1")
+    shelf.index.attribute(Attribution(trajectory="nobody", length=4), "eef 1")
     read = page_class(shelf.html())
     assert read.data["verdicts"] == {"0": {"eef 1": 2 + 8}}
     found = read.links(0)["attributions"][0]

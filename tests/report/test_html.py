@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eef_framework.report.markup import data_script, render, tag
+from eef_framework.report.html import data_script, render, tag
 
 # Browsers replace what HTML can't hold; html.parser keeps it. Lone surrogates can't be written at all.
 TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=40)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from eef_framework.evaluation.wording import count, describe, duration, outcome, percent, plural, plus_minus, results
+from eef_framework.evaluation.formatting import count, describe, duration, outcome, percent, plural, plus_minus, results
 from eef_framework.records import Cost, Difference, Estimate, Evaluation, ResultRow, RunMetrics
 
 
