@@ -172,8 +172,9 @@ class ChatFormat(BaseModel):
         response, answer = step.response, self._read(step, seen)
         if response is None or answer is None:
             worded = self._worded(step, answer)
-            silent = 0 if self.train_thoughts else len(worded) - len(self.answer(step.action))
-            return Message(role="assistant", content=worded, weight=weight, silent=silent if weight else 0)
+            trained_whole = self.train_thoughts or not weight
+            prefix = 0 if trained_whole else len(worded) - len(self.answer(step.action))
+            return Message(role="assistant", content=worded, weight=weight, unweighted_prefix_chars=prefix)
         if answer.action_span and not self._shows_thoughts and (answer.thought_span or answer.reasoning):
             # Tokens that hold a thought can't be shown in a format without thoughts.
             return Message(role="assistant", content=self.answer(step.action), weight=weight)
@@ -185,8 +186,8 @@ class ChatFormat(BaseModel):
             role="assistant",
             content=response.text,
             weight=weight,
-            silent=start if weight else 0,
-            silent_end=len(response.text) - end if weight else 0,
+            unweighted_prefix_chars=start if weight else 0,
+            unweighted_suffix_chars=len(response.text) - end if weight else 0,
             token_ids=response.token_ids,
             tokenizer=response.tokenizer,
         )

@@ -177,7 +177,7 @@ class ChatTokenizer:
 
     def _learned(self, message: Message, turn: list[int]) -> tuple[int, int]:
         """Return where the tokens of a turn that get loss start and end."""
-        if not (message.silent or message.silent_end):
+        if not (message.unweighted_prefix_chars or message.unweighted_suffix_chars):
             return 0, len(turn)
         content, read, before = message.content, self.text, 0
         if self._sampled(message) is None:
@@ -190,11 +190,12 @@ class ChatTokenizer:
             start = message.content[:characters]
             return before + len(start if self._sampled(message) is not None else self.harmless(start))
 
-        start = _tokens_within(read, turn, place(message.silent)) if message.silent else 0
-        if not message.silent_end:
+        prefix = message.unweighted_prefix_chars
+        start = _tokens_within(read, turn, place(prefix)) if prefix else 0
+        if not message.unweighted_suffix_chars:
             return start, len(turn)
         # The token with the last learned character is the one after those without it.
-        end = _tokens_within(read, turn, place(len(message.content) - message.silent_end) - 1) + 1
+        end = _tokens_within(read, turn, place(len(message.content) - message.unweighted_suffix_chars) - 1) + 1
         return start, max(start, min(end, len(turn)))
 
     def _sampled(self, message: Message) -> Sequence[int] | None:

@@ -145,7 +145,7 @@ class RunResults:
                 "split": row.task.split,
                 "kind": row.task.kind,
                 "origin": row.origin.trajectory if row.origin else None,
-                "state": row.own_from,
+                "state": row.prefix_length,
                 "steps": len(row.steps),
                 "reward": row.reward,
                 "success": rule.holds(row),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, field_validator
+from pydantic import BaseModel, ConfigDict, TypeAdapter, field_validator, model_validator
 from pydantic_core import PydanticSerializationError
 
 from eef_framework.paths import expanded
+from eef_framework.renames import with_new_names
 
 
 class Component(BaseModel):
@@ -22,6 +24,14 @@ class Component(BaseModel):
 
     name: ClassVar[str] = ""
     """The name it is registered and configured under, unique within its kind: lower case, words joined by hyphens."""
+
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Old name -> current name of settings. A setting under its old name is accepted, with a warning."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_old_names(cls, data: Any) -> Any:
+        return with_new_names(data, cls.component_name(), cls.renamed)
 
     @field_validator("*", mode="after")
     @classmethod

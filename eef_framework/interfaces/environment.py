@@ -32,7 +32,7 @@ class Environment(Component):
         return ""
 
     @property
-    def most_sessions(self) -> int | None:
+    def max_sessions(self) -> int | None:
         """Maximum number of concurrent sessions; None for no limit. Further episodes wait."""
         return None
 

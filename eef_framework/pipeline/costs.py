@@ -18,7 +18,7 @@ def cost_of(trajectories: Iterable[Trajectory], by_agent: bool = False) -> Cost:
     usd, unknown = 0.0, 0
     for trajectory in trajectories:
         episodes += 1
-        own = trajectory.steps[trajectory.own_from :]
+        own = trajectory.steps[trajectory.prefix_length :]
         steps += len(own)
         computed += trajectory.lost_tokens
         usd += trajectory.lost_usd

@@ -117,9 +117,9 @@ def _for_recovery(
         for attribution in exploration.attributions.values():
             for state in attribution.needing_recovery:
                 out = [
-                    Solution(s, (0.0,) * s.own_from + (1.0,) * (len(s.steps) - s.own_from), "recovery")
+                    Solution(s, (0.0,) * s.prefix_length + (1.0,) * (len(s.steps) - s.prefix_length), "recovery")
                     for s in from_states[attribution.trajectory]
-                    if s.own_from >= state
+                    if s.prefix_length >= state
                 ]
                 yield from _preferred(out, settings, f"{seed}/{attribution.trajectory}/{state}")
 
@@ -135,8 +135,8 @@ def _successes(
 
 
 def _continuation_weights(simulation: Trajectory, attribution: Attribution, settings: Select) -> tuple[float, ...]:
-    prefix = (float(_learned(attribution.verdict(i), settings)) for i in range(simulation.own_from))
-    return (*prefix, *(1.0 for _ in simulation.steps[simulation.own_from :]))
+    prefix = (float(_learned(attribution.verdict(i), settings)) for i in range(simulation.prefix_length))
+    return (*prefix, *(1.0 for _ in simulation.steps[simulation.prefix_length :]))
 
 
 def _learned(verdict: Verdict, settings: Select) -> bool:
@@ -154,7 +154,7 @@ def _preferred(candidates: Sequence[Solution], settings: Select, seed: str) -> l
     drawn = sorted(candidates, key=lambda solution: solution.trajectory.id)
     draw.shuffle(drawn)
     key = {
-        "least-expert": lambda s: s.trajectory.own_from,
+        "least-expert": lambda s: s.trajectory.prefix_length,
         "fewest-steps": lambda s: len(s.trajectory.steps),
         "fewest-trained": lambda s: sum(weight > 0 for weight in s.weights),
         "random": lambda s: 0,

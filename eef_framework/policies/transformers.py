@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import Field, PrivateAttr
 
 from eef_framework.errors import PolicyFailure
-from eef_framework.heap import give_back_memory
 from eef_framework.interfaces import Sampling, TrainablePolicy
+from eef_framework.memory import release_memory
 from eef_framework.models.finding import find_model
 from eef_framework.models.gguf import convert
 from eef_framework.paths import UserPathOrName
@@ -197,7 +197,7 @@ class TransformersPolicy(TrainablePolicy):
         if self._batcher:
             self._batcher.close()
         self._engine = self._batcher = None
-        give_back_memory()
+        release_memory()
 
     def _fitted(self, conversation: Conversation, answer: int) -> tuple[Prompt, int]:
         """Return the prompt for a conversation, and the number of observations that had to be dropped.
@@ -218,7 +218,7 @@ class TransformersPolicy(TrainablePolicy):
     def _complete(self, engine: Engine, rows: list[Row]) -> None:
         """Complete a batch. Where memory has become scarce, what the heap holds back, then what is kept, goes first."""
         if self._spare and free_memory("cpu") < self._spare:
-            give_back_memory()
+            release_memory()
             if free_memory("cpu") < self._spare:
                 engine.prefixes.shrink()
         engine.complete(rows)

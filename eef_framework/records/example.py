@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from eef_framework.records.base import Info, Record, VersionedRecord
+from eef_framework.renames import with_new_names
 
 Role = Literal["system", "user", "assistant"]
 
@@ -19,15 +20,22 @@ class Message(Record):
     content: str
     weight: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     """Weight of this turn's tokens in the loss. Only an assistant turn may have a weight above 0."""
-    silent: int = Field(default=0, ge=0)
+    unweighted_prefix_chars: int = Field(default=0, ge=0)
     """Number of characters at the start of `content` that get no loss despite the weight, for example a thought."""
-    silent_end: int = Field(default=0, ge=0)
+    unweighted_suffix_chars: int = Field(default=0, ge=0)
     """Number of characters at its end that get no loss, for example a made-up observation. If above 0, the stop token
     gets no loss either."""
     token_ids: tuple[int, ...] | None = None
     """For an assistant turn: the sampled tokens, stop token included."""
     tokenizer: str = ""
     """Fingerprint of the tokenizer that `token_ids` belong to."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_old_names(cls, data: Any) -> Any:
+        return with_new_names(
+            data, "message", {"silent": "unweighted_prefix_chars", "silent_end": "unweighted_suffix_chars"}
+        )
 
     @model_validator(mode="after")
     def _only_agents_learn(self) -> Self:

@@ -166,7 +166,7 @@ class Trajectory(VersionedRecord):
     info: Info = Field(default_factory=dict)
 
     @property
-    def own_from(self) -> int:
+    def prefix_length(self) -> int:
         """Index of the first step taken by the actor (after the replayed prefix of a simulation)."""
         return self.origin.state if self.origin else 0
 

@@ -90,7 +90,7 @@ class EpisodeRunner:
 
     @cached_property
     def _slots(self) -> Slots:
-        return Slots(min(self.concurrency, self.environment.most_sessions or self.concurrency))
+        return Slots(min(self.concurrency, self.environment.max_sessions or self.concurrency))
 
 
 class _Episode:

@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 
 from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.errors import TrainerFailure, storage
-from eef_framework.heap import give_back_memory
 from eef_framework.interfaces import Progress
+from eef_framework.memory import release_memory
 from eef_framework.models.inspection import require_installed
 from eef_framework.models.saving import new_checkpoint
 from eef_framework.policies.loading import load_model, load_tokenizer, without_progress_bars
@@ -79,7 +79,7 @@ class DpoTrainer(PreferenceSettings):
             (output / "preparation.json").write_text(_report(prepared), encoding="utf-8")
             with own_random_numbers(seed), single_process(self.device):
                 tokens = _train(self, prepared.pairs, start, output, seed, progress, tokenizer)
-            give_back_memory()
+            release_memory()
         return Checkpoint(path=output), Cost(trained_tokens=tokens, seconds=time.perf_counter() - began)
 
 

@@ -13,8 +13,8 @@ from typing import ClassVar
 from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.errors import storage
 from eef_framework.evaluation.formatting import count, duration
-from eef_framework.heap import give_back_memory
 from eef_framework.interfaces import Progress
+from eef_framework.memory import release_memory
 from eef_framework.policies.loading import load_tokenizer
 from eef_framework.records import Checkpoint, Cost, Example
 from eef_framework.runs.atomic import write_text
@@ -55,7 +55,7 @@ class SftTrainer(SupervisedSettings):
             else:
                 with single_process(self.device):
                     tokens = train_here(self, examples, start, output, seed, progress)
-                give_back_memory()
+                release_memory()
         return Checkpoint(path=output), Cost(trained_tokens=tokens, seconds=time.perf_counter() - began)
 
 

@@ -143,10 +143,14 @@ def test_the_format_needs_no_torch():
 def test_thoughts_are_shown_without_loss_if_they_are_not_to_be_trained():
     (example,) = ChatFormat(train_thoughts=False).examples(TRAJECTORY, [1.0, 1.0, 1.0], "", "expert")
     turns = [message for message in example.messages if message.role == "assistant"]
-    assert [turn.content[turn.silent :] for turn in turns] == ["Action: a0", "Action: a1", "Action: a2"]
-    assert [turn.silent for turn in turns] == [len("Thought: t0\n"), 0, 0]
+    assert [turn.content[turn.unweighted_prefix_chars :] for turn in turns] == [
+        "Action: a0",
+        "Action: a1",
+        "Action: a2",
+    ]
+    assert [turn.unweighted_prefix_chars for turn in turns] == [len("Thought: t0\n"), 0, 0]
     (example,) = ChatFormat().examples(TRAJECTORY, [1.0, 1.0, 1.0], "", "expert")
-    assert not any(message.silent for message in example.messages)
+    assert not any(message.unweighted_prefix_chars for message in example.messages)
 
 
 def test_shots_stand_behind_the_instructions_and_are_not_learnt():
@@ -210,7 +214,9 @@ def trained(text, format, **step):
     if not examples:
         return None
     turn = examples[0].messages[-1]
-    return turn.content[turn.silent : len(turn.content) - turn.silent_end], not turn.silent_end
+    return turn.content[
+        turn.unweighted_prefix_chars : len(turn.content) - turn.unweighted_suffix_chars
+    ], not turn.unweighted_suffix_chars
 
 
 SPELLINGS = [

@@ -302,9 +302,14 @@ def test_long_conversations_are_no_problem():
     thought=st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=20).map(str.strip)
     | st.sampled_from(sorted(set(STOPS.values())))
 )
-def test_a_silent_start_has_no_loss_and_the_rest_has(name, thought):
-    tokens, silent = chat(TEMPLATES[name]), f"Thought: {thought}.\n"
-    messages = (user("a"), agent(silent + "Action: click[x]", silent=len(silent)), user("b"), agent("Action: y"))
+def test_an_unweighted_prefix_has_no_loss_and_the_rest_has(name, thought):
+    tokens, prefix = chat(TEMPLATES[name]), f"Thought: {thought}.\n"
+    messages = (
+        user("a"),
+        agent(prefix + "Action: click[x]", unweighted_prefix_chars=len(prefix)),
+        user("b"),
+        agent("Action: y"),
+    )
     ids, weights = tokens.encode(messages)
     learnt = decoded(tokens, [token for token, weight in zip(ids, weights, strict=True) if weight])
     lead = " " if name == "mistral" else ""
@@ -321,27 +326,31 @@ def test_a_silent_start_has_no_loss_and_the_rest_has(name, thought):
 )
 def test_what_is_made_up_after_the_action_has_no_loss_nor_has_the_stop_token(name, sampled, thought, made_up, blank):
     tokens = chat(TEMPLATES[name])
-    silent, action, end = (
+    prefix, action, end = (
         f"{blank}Thought: {tokens.harmless(thought)}.\n",
         "行动：click[x]",
         f"\nObservation: {made_up}.",
     )
-    ids = (*tokens.tokens(silent), *tokens.tokens(action), *tokens.tokens(end), *tokens.stop_ids)
+    ids = (*tokens.tokens(prefix), *tokens.tokens(action), *tokens.tokens(end), *tokens.stop_ids)
     known = {"token_ids": ids, "tokenizer": tokens.fingerprint} if sampled else {}
-    content = tokens.text(ids) if sampled else silent + action + end
-    turn = agent(content, silent=len(content) - len(action + end), silent_end=len(end), **known)
+    content = tokens.text(ids) if sampled else prefix + action + end
+    turn = agent(
+        content, unweighted_prefix_chars=len(content) - len(action + end), unweighted_suffix_chars=len(end), **known
+    )
     ids, weights = tokens.encode((user("a"), turn, user("b"), agent("Action: y")))
     learnt = decoded(tokens, [token for token, weight in zip(ids, weights, strict=True) if weight])
     lead = " " if name == "mistral" else ""
     assert learnt == f"{action}{lead}Action: y{STOPS[name]}"
 
 
-def test_a_silent_end_leaves_the_template_s_own_words_and_what_comes_before_alone():
+def test_an_unweighted_suffix_leaves_the_template_s_own_words_and_what_comes_before_alone():
     tokens = chat(THINKING)
-    ids, weights = tokens.encode((user("a"), agent("Action: x\nand so on", silent_end=len("\nand so on"))))
+    ids, weights = tokens.encode((user("a"), agent("Action: x\nand so on", unweighted_suffix_chars=len("\nand so on"))))
     learnt = decoded(tokens, [token for token, weight in zip(ids, weights, strict=True) if weight])
     assert learnt == "<think>\n\n</think>\n\nAction: x"
-    ids, weights = tokens.encode((user("a"), agent("Thought: a\nAction: x", silent=len("Thought: a\n"))))
+    ids, weights = tokens.encode(
+        (user("a"), agent("Thought: a\nAction: x", unweighted_prefix_chars=len("Thought: a\n")))
+    )
     learnt = decoded(tokens, [token for token, weight in zip(ids, weights, strict=True) if weight])
     assert learnt == "Action: x<|im_end|>"
 
@@ -360,7 +369,7 @@ def test_special_tokens_that_mark_reasoning_are_part_of_an_answer_and_others_are
     assert (answer.action, len(answer.reasoning)) == ("click[x]", 1)
 
 
-def test_a_long_turn_takes_no_longer_for_its_silent_parts():
+def test_a_long_turn_takes_no_longer_for_its_unweighted_parts():
     """A hundred times the characters take about a hundred times as many look-ups of tokens, not ten thousand times."""
     tokens = chat(CHATML)
     read = []
@@ -375,7 +384,14 @@ def test_a_long_turn_takes_no_longer_for_its_silent_parts():
         tokens.tokenizer.decode = counted
         try:
             content = "a b " * length
-            tokens.encode((user("a"), agent(content, silent=len(content) // 2, silent_end=len(content) // 4)))
+            tokens.encode(
+                (
+                    user("a"),
+                    agent(
+                        content, unweighted_prefix_chars=len(content) // 2, unweighted_suffix_chars=len(content) // 4
+                    ),
+                )
+            )
         finally:
             del tokens.tokenizer.decode
         read.append(count[0])

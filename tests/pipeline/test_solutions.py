@@ -134,7 +134,7 @@ def test_harmful_actions_and_failures_never_get_loss(verdicts: list[Verdict], re
     for solution in solutions(demonstrations, [Exploration(simulations, attributions)], Select(), RULE, seed):
         assert RULE.holds(solution.trajectory)
         assert len(solution.weights) == len(solution.trajectory.steps)
-        own = solution.trajectory.own_from
+        own = solution.trajectory.prefix_length
         assert all(weight == 1.0 for weight in solution.weights[own:])
         for action, weight in enumerate(solution.weights[:own]):
             assert weight == 0.0 or attributions["d"].verdict(action) is B

@@ -24,13 +24,13 @@ def test_a_state_that_does_not_exist_is_an_error(state):
 
 @given(trajectories())
 def test_the_actors_own_steps_begin_where_the_replayed_ones_end(drawn):
-    assert drawn.own_from == (drawn.origin.state if drawn.origin else 0)
-    assert 0 <= drawn.own_from <= len(drawn.steps)
+    assert drawn.prefix_length == (drawn.origin.state if drawn.origin else 0)
+    assert 0 <= drawn.prefix_length <= len(drawn.steps)
 
 
 def test_an_episode_from_the_start_is_the_actors_own():
-    assert trajectory().own_from == 0
-    assert trajectory(origin=Origin(trajectory="y", state=1)).own_from == 1
+    assert trajectory().prefix_length == 0
+    assert trajectory(origin=Origin(trajectory="y", state=1)).prefix_length == 1
 
 
 @pytest.mark.parametrize(

@@ -296,11 +296,11 @@ def select(demonstrations: list[Trajectory], pools: list[tuple]) -> list[Example
             continue
         continued = [t for t in simulations if RULE.holds(t)]
         if continued:
-            best = min(continued, key=lambda t: t.own_from)
-            helped = [k for k in range(best.own_from) if found.verdict(k) is Verdict.BENEFICIAL]
-            chosen.append(example("continuation", best, helped + list(range(best.own_from, len(best.steps)))))
+            best = min(continued, key=lambda t: t.prefix_length)
+            helped = [k for k in range(best.prefix_length) if found.verdict(k) is Verdict.BENEFICIAL]
+            chosen.append(example("continuation", best, helped + list(range(best.prefix_length, len(best.steps)))))
         for state in found.needing_recovery if found else ():
-            out = [t for t in continued if t.own_from == state]
+            out = [t for t in continued if t.prefix_length == state]
             chosen += [example("recovery", t, list(range(state, len(t.steps)))) for t in out]
     return chosen
 

@@ -44,7 +44,7 @@ def test_a_simulation_begins_with_the_replayed_actions_and_goes_on_from_there() 
     trajectory = asyncio.run(player(corridor, ScriptedPolicy(skill=1.0)).play(source.task, "x", 1, source.at(2)))
     assert trajectory.steps[:2] == source.steps[:2]
     assert trajectory.origin is not None
-    assert (trajectory.own_from, trajectory.reward) == (2, 1.0)
+    assert (trajectory.prefix_length, trajectory.reward) == (2, 1.0)
     assert all(step.response for step in trajectory.steps[2:])
 
 
@@ -141,7 +141,7 @@ class Narrow(Corridor):
     most: int | None = None
 
     @property
-    def most_sessions(self) -> int | None:
+    def max_sessions(self) -> int | None:
         return self.most
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from eef_framework.errors import EefError
-from eef_framework.heap import give_back_memory
 from eef_framework.interfaces import Session
+from eef_framework.memory import release_memory
 from eef_framework.testing.conformance.departure import departed, departure
 from eef_framework.testing.conformance.subject import EnvironmentSubject
 from eef_framework.testing.conformance.violation import Violation, quoted, rule_of
@@ -150,7 +150,7 @@ def _holdings(alive: list[weakref.ref[Session]]) -> dict[str, int]:
 
 
 def _memory_mb() -> float:
-    give_back_memory()  # else sessions could fill for a long time what earlier work had freed, and leave no trace
+    release_memory()  # else sessions could fill for a long time what earlier work had freed, and leave no trace
     return float(_process().memory_info().rss) / 2**20
 
 

@@ -79,7 +79,7 @@ class SciWorld(Environment):
         return RULES if self.mode == "text" else ""
 
     @property
-    def most_sessions(self) -> int:
+    def max_sessions(self) -> int:
         """As many as simulators: any more would be restored by replay again and again."""
         return self.simulators.count
 

@@ -8,7 +8,7 @@ import os
 import sys
 
 
-def give_back_memory() -> None:
+def release_memory() -> None:
     """Collect garbage, and return free memory to the system or to the device.
 
     glibc keeps freed memory until everything above it in its heap is freed too. After a phase with a language model
