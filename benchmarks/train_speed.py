@@ -151,10 +151,10 @@ def steps_of(order: list, batch_size: int) -> list[list]:
 
 
 def padding(order: list, args: Any) -> float:
-    """Return the share of padding in the pieces that our trainer cuts: what packing could save at most."""
-    from eef_framework.training.batches import pieces
+    """Return the share of padding in our micro-batches: what packing could save at most."""
+    from eef_framework.training.batches import micro_batches
 
-    cut = [piece for step in steps_of(order, args.batch_size) for piece in pieces(step, ROOM)]
+    cut = [piece for step in steps_of(order, args.batch_size) for piece in micro_batches(step, ROOM)]
     padded = sum(len(piece) * max(len(example.ids) for example in piece) for piece in cut)
     return 1 - sum(len(example.ids) for example in order) / padded
 
@@ -267,7 +267,7 @@ def as_text(report: dict) -> str:
     lines = [
         f"{report['model']}, {report['precision']}: {report['examples']} examples of {length['shortest']} to "
         f"{length['longest']} tokens (median {length['median']}), {report['learnt']} of {report['tokens']} learned; "
-        f"{100 * report['padding']:.1f} % padding in our pieces\n",
+        f"{100 * report['padding']:.1f} % padding in our micro-batches\n",
         table(["way", "tokens/s", "range", "per processor second", "loss by step"], rows) + "\n",
     ]
     ratio, ratio_cpu = ours["tokens_per_s"] / best, ours["tokens_per_cpu_s"] / best_cpu

@@ -107,7 +107,7 @@ class ChatTokenizer:
                 weights[start + learned : start + unlearned] = [message.weight] * (unlearned - learned)
         return Encoded(ids, weights)
 
-    def drifts(self, messages: Conversation, ids: Sequence[int]) -> bool:
+    def differs_from_full_tokenization(self, messages: Conversation, ids: Sequence[int]) -> bool:
         """Return whether a conversation's tokens differ from those of the template's complete text.
 
         Args:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from eef_framework.models.inspection import check_gguf_contents
-from eef_framework.models.quiet import without_progress_bars
+from eef_framework.models.progress_bars import without_progress_bars
 from eef_framework.models.saving import new_checkpoint
 
 _SPLITS_DIGITS = ("smollm",)

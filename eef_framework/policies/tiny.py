@@ -14,8 +14,8 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from eef_framework.errors import ConfigError
+from eef_framework.models.progress_bars import without_progress_bars
 from eef_framework.models.saving import new_checkpoint
-from eef_framework.policies.loading import without_progress_bars
 from eef_framework.records import Checkpoint, Conversation
 
 _PAD, _UNKNOWN, _SYSTEM, _USER, _ASSISTANT, _END = (

@@ -36,7 +36,7 @@ def batches(examples: Sequence[T], batch_size: int, steps: int, seed: int) -> It
         del waiting[:batch_size]
 
 
-def pieces(batch: Sequence[Prepared], max_tokens: int) -> list[list[Prepared]]:
+def micro_batches(batch: Sequence[Prepared], max_tokens: int) -> list[list[Prepared]]:
     """Split a batch into micro-batches of similar length that fit into memory.
 
     Args:

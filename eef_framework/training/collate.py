@@ -84,7 +84,7 @@ def prepare(
         if not places:
             done.over_long.append(example.id)
             continue
-        if _text_only(example) and chat.drifts(example.messages, ids):
+        if _text_only(example) and chat.differs_from_full_tokenization(example.messages, ids):
             done.drifted.append(example.id)
         if end < len(ids):
             done.cut.append(example.id)

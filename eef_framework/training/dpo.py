@@ -16,12 +16,13 @@ from eef_framework.errors import TrainerFailure, storage
 from eef_framework.interfaces import Progress
 from eef_framework.memory import release_memory
 from eef_framework.models.inspection import require_installed
+from eef_framework.models.progress_bars import without_progress_bars
 from eef_framework.models.saving import new_checkpoint
-from eef_framework.policies.loading import load_model, load_tokenizer, without_progress_bars
+from eef_framework.policies.loading import load_model, load_tokenizer
 from eef_framework.records import Checkpoint, Cost, Example
 from eef_framework.training.batches import batches, number_of_steps
 from eef_framework.training.distributed import single_process
-from eef_framework.training.loop import finished, own_random_numbers
+from eef_framework.training.loop import finished, isolated_rng
 from eef_framework.training.preferences import Pair, PairPreparation, prepare_pairs
 from eef_framework.training.settings import PreferenceSettings
 from eef_framework.training.trl_dpo import trl_trainer
@@ -77,7 +78,7 @@ class DpoTrainer(PreferenceSettings):
             tokenizer = load_tokenizer(start.path, self.trust_remote_code)
             prepared = prepare_pairs(examples, ChatTokenizer(tokenizer), self.max_tokens)
             (output / "preparation.json").write_text(_report(prepared), encoding="utf-8")
-            with own_random_numbers(seed), single_process(self.device):
+            with isolated_rng(seed), single_process(self.device):
                 tokens = _train(self, prepared.pairs, start, output, seed, progress, tokenizer)
             release_memory()
         return Checkpoint(path=output), Cost(trained_tokens=tokens, seconds=time.perf_counter() - began)

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from eef_framework.errors import TrainerFailure
+from eef_framework.models.progress_bars import without_progress_bars
 from eef_framework.models.saving import new_checkpoint
-from eef_framework.policies.loading import load_model, pick_device, without_progress_bars
+from eef_framework.policies.loading import load_model, pick_device
 from eef_framework.records import Checkpoint
-from eef_framework.training.batches import batches, number_of_steps, pieces, share
+from eef_framework.training.batches import batches, micro_batches, number_of_steps, share
 from eef_framework.training.collate import Batch, Prepared, collate
 from eef_framework.training.lora import adapted, merged
 from eef_framework.training.packing import pack, packs, refuse_to_mix_neighbours
@@ -115,7 +116,7 @@ class Training:
         """Run one optimisation step. Returns its loss and the gradient norm."""
         total = sum(weight for example in batch for weight in example.weights)
         processes = self._accelerator.num_processes
-        cut, collated = (packs, pack) if self._settings.packing else (pieces, collate)
+        cut, collated = (packs, pack) if self._settings.packing else (micro_batches, collate)
         mine = share(cut(batch, self._room), self._accelerator.process_index, processes)
         loss = 0.0
         for number, (piece, counts) in enumerate(mine, 1):
@@ -224,7 +225,7 @@ def finished(start: Checkpoint, settings: FineTuning, weights: dict[str, Any], o
 
 
 @contextmanager
-def own_random_numbers(seed: int) -> Iterator[None]:
+def isolated_rng(seed: int) -> Iterator[None]:
     """Seed the random numbers for dropout, and restore the program's random state afterwards."""
     import numpy as np
     import torch

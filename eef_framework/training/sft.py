@@ -20,7 +20,7 @@ from eef_framework.records import Checkpoint, Cost, Example
 from eef_framework.runs.atomic import write_text
 from eef_framework.training.collate import Preparation, prepare
 from eef_framework.training.distributed import single_process, train_elsewhere
-from eef_framework.training.loop import Training, own_random_numbers
+from eef_framework.training.loop import Training, isolated_rng
 from eef_framework.training.resume import SavePoint, training_key
 from eef_framework.training.settings import SupervisedSettings
 
@@ -65,7 +65,7 @@ def train_here(
     """Train in this process, which may be one of several. Returns the number of tokens processed."""
     tokenizer = load_tokenizer(start.path, trainer.trust_remote_code)
     prepared = prepare(examples, ChatTokenizer(tokenizer), trainer.max_tokens, trainer.over_long)
-    with own_random_numbers(seed):
+    with isolated_rng(seed):
         point = SavePoint(output / "interrupted", training_key(trainer, prepared.examples, start, seed))
         training = Training(trainer, prepared.examples, start, output, seed)
         point.restore(training)

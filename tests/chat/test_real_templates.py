@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerFast
 from eef_framework.chat.format import ChatFormat
 from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.records import Example, Message, Observation, Response, Step, Task, Trajectory
-from eef_framework.training.batches import pieces
+from eef_framework.training.batches import micro_batches
 from eef_framework.training.collate import collate, prepare
 from eef_framework.training.packing import pack, packs
 
@@ -116,7 +116,7 @@ def test_the_trained_tokens_are_those_of_the_wanted_turns(family, examples, room
     tokens = chat(family)
     counted, texts = wanted(tokens, examples)
     prepared = prepare(examples, tokens, max_tokens=100000).examples
-    padded, packed = map(collate, pieces(prepared, room)), map(pack, packs(prepared, room))
+    padded, packed = map(collate, micro_batches(prepared, room)), map(pack, packs(prepared, room))
     for batches in map(list, (padded, packed)):
         assert sum(map(learnt_in, batches), Counter()) == counted
         assert sorted(text for batch in batches for text in said_in(tokens, batch)) == sorted(texts)

@@ -410,6 +410,6 @@ def test_drift_is_a_difference_from_the_tokens_of_the_whole_text():
     wrapped.add_special_tokens({"additional_special_tokens": SPECIAL[2:]})
     tokens = ChatTokenizer(wrapped)
     plain, drifting = (user("a"), agent("x")), (user("a"), agent("\nx"))
-    assert not tokens.drifts(plain, tokens.encode(plain).ids)
-    assert tokens.drifts(drifting, tokens.encode(drifting).ids)
+    assert not tokens.differs_from_full_tokenization(plain, tokens.encode(plain).ids)
+    assert tokens.differs_from_full_tokenization(drifting, tokens.encode(drifting).ids)
     assert decoded(tokens, tokens.encode(drifting).ids).endswith("assistant\n\nx<|im_end|>")

@@ -3,7 +3,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eef_framework.training.batches import batches, number_of_steps, pieces
+from eef_framework.training.batches import batches, micro_batches, number_of_steps
 from eef_framework.training.collate import Prepared
 
 
@@ -38,7 +38,7 @@ def test_steps_overrule_epochs():
 
 @given(st.lists(st.integers(2, 40), min_size=1, max_size=30), st.integers(1, 120))
 def test_pieces_fit_and_hold_everything_once(lengths, room):
-    cut = pieces(examples(lengths), room)
+    cut = micro_batches(examples(lengths), room)
     assert sorted(e.id for piece in cut for e in piece) == sorted(e.id for e in examples(lengths))
     for piece in cut:
         assert len(piece) == 1 or len(piece) * max(len(e.ids) for e in piece) <= room

@@ -225,7 +225,7 @@ def test_targets_that_the_model_does_not_have_are_an_error(pairs, start, tmp_pat
     assert (caught.value.code, caught.value.details) == ("lora-targets", {"targets": ("no_such_module",)})
 
 
-def test_the_programs_own_random_numbers_go_on_undisturbed(pairs, start, tmp_path):
+def test_the_programs_isolated_rng_go_on_undisturbed(pairs, start, tmp_path):
     import random
 
     import numpy as np

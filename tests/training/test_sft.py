@@ -201,7 +201,7 @@ def test_a_training_gives_its_memory_back_to_the_system(examples, start, tmp_pat
     assert before - psutil.Process().memory_info().rss > (holes << 20) / 4  # libraries are loaded meanwhile
 
 
-def test_the_programs_own_random_numbers_go_on_undisturbed(examples, start, tmp_path):
+def test_the_programs_isolated_rng_go_on_undisturbed(examples, start, tmp_path):
     torch.manual_seed(3)
     wanted = torch.rand(4)
     torch.manual_seed(3)

@@ -1,4 +1,4 @@
-"""Keeping transformers quiet."""
+"""Disables the progress bars of transformers."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_progress_bars() -> Iterator[None]:
-    """Keep transformers from drawing progress bars: callers of this framework draw their own."""
+    """Disable the progress bars of transformers within a block: this framework draws its own."""
     from transformers.utils import logging
 
-    drawn = logging.is_progress_bar_enabled()
+    enabled = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         yield
     finally:
-        if drawn:
+        if enabled:
             logging.enable_progress_bar()
