@@ -10,12 +10,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 OWN = """\
 environment: corridor
-expert: wanderer
-policy: memory
+expert: corridor-expert
+policy: lookup
 format: {history: 1}
 iterations: 1
 collect: {tasks: {split: train, count: 4}}
-clone: {trainer: memory}
+clone: {trainer: lookup}
 evaluate: {tasks: {split: test, count: 2}}
 """
 PACKAGES = [ROOT / "eef_framework", *(ROOT / "plugins").glob("*/eef_*")]

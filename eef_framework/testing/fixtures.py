@@ -11,9 +11,9 @@ from eef_framework.records import Example, Trajectory
 from eef_framework.testing import conformance
 from eef_framework.testing.conformance import examples
 from eef_framework.testing.corridor import Corridor
-from eef_framework.testing.memory import MemoryPolicy, MemoryTrainer
+from eef_framework.testing.corridor_expert import CorridorExpert
+from eef_framework.testing.lookup import LookupPolicy, LookupTrainer
 from eef_framework.testing.queue_policy import QueuePolicy, ScriptedPolicy
-from eef_framework.testing.wanderer import Wanderer
 
 
 @pytest.fixture
@@ -23,9 +23,9 @@ def corridor() -> Corridor:
 
 
 @pytest.fixture
-def wanderer() -> Wanderer:
+def corridor_expert() -> CorridorExpert:
     """An expert for the corridor that succeeds about four times in ten."""
-    return Wanderer()
+    return CorridorExpert()
 
 
 @pytest.fixture
@@ -41,15 +41,15 @@ def scripted_policy() -> ScriptedPolicy:
 
 
 @pytest.fixture
-def memory_policy() -> MemoryPolicy:
+def lookup_policy() -> LookupPolicy:
     """A policy that hasn't learned anything yet."""
-    return MemoryPolicy()
+    return LookupPolicy()
 
 
 @pytest.fixture
-def memory_trainer() -> MemoryTrainer:
+def lookup_trainer() -> LookupTrainer:
     """The trainer of the memory policy."""
-    return MemoryTrainer()
+    return LookupTrainer()
 
 
 @pytest.fixture
@@ -80,12 +80,12 @@ def tiny_run_config() -> dict[str, Any]:
     return {
         "seed": 0,
         "environment": {"name": "corridor"},
-        "expert": {"name": "wanderer"},
-        "policy": {"name": "memory"},
+        "expert": {"name": "corridor-expert"},
+        "policy": {"name": "lookup"},
         "format": {"history": 1},
         "iterations": 2,
         "collect": {"tasks": {"split": "train", "count": 20}},
-        "clone": {"trainer": {"name": "memory"}},
+        "clone": {"trainer": {"name": "lookup"}},
         "attributor": {"name": "interval", "probes": 3},
         "evaluate": {"tasks": {"split": "test", "count": 12}},
     }

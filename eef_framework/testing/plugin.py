@@ -7,9 +7,9 @@ from collections.abc import Callable
 from eef_framework.interfaces import Component
 from eef_framework.plugins import hookimpl
 from eef_framework.testing.corridor import BlockingCorridor, Corridor
-from eef_framework.testing.memory import MemoryPolicy, MemoryTrainer
+from eef_framework.testing.corridor_expert import CorridorExpert
+from eef_framework.testing.lookup import LookupPolicy, LookupTrainer
 from eef_framework.testing.queue_policy import QueuePolicy, ScriptedPolicy
-from eef_framework.testing.wanderer import Wanderer
 
 Register = Callable[[type[Component]], None]
 
@@ -23,8 +23,8 @@ def register_environments(register: Register) -> None:
 
 @hookimpl
 def register_experts(register: Register) -> None:
-    """Register the wanderer."""
-    register(Wanderer)
+    """Register the scripted expert of the corridor."""
+    register(CorridorExpert)
 
 
 @hookimpl
@@ -32,10 +32,10 @@ def register_policies(register: Register) -> None:
     """Register the policies without a model."""
     register(QueuePolicy)
     register(ScriptedPolicy)
-    register(MemoryPolicy)
+    register(LookupPolicy)
 
 
 @hookimpl
 def register_trainers(register: Register) -> None:
     """Register the trainer of the memory policy."""
-    register(MemoryTrainer)
+    register(LookupTrainer)

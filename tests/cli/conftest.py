@@ -7,12 +7,12 @@ from eef_framework.cli import main, run
 
 OWN = """\
 environment: corridor
-expert: wanderer
-policy: memory
+expert: corridor-expert
+policy: lookup
 format: {history: 1}
 iterations: 1
 collect: {tasks: {split: train, count: 8}}
-clone: {trainer: memory}
+clone: {trainer: lookup}
 evaluate: {tasks: {split: test, count: 6}}
 """
 

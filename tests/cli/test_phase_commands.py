@@ -54,7 +54,7 @@ def test_episodes_of_another_model_are_not_taken_for_this_ones(command, folder, 
 
 
 def test_a_model_is_evaluated_without_an_expert_and_as_the_settings_name_it(command, folder):
-    (folder / "alone.yaml").write_text("environment: corridor\npolicy: memory\nevaluate: {tasks: {count: 6}}\n")
+    (folder / "alone.yaml").write_text("environment: corridor\npolicy: lookup\nevaluate: {tasks: {count: 6}}\n")
     done = command("eef", "evaluate", "alone.yaml", "--out", "episodes.jsonl")
     assert done.code == 0, done.err
     assert "6 test tasks; success" in done.out

@@ -8,7 +8,7 @@ def test_the_list_has_every_kind(command):
     listed = {tuple(row[:2]) for row in rows(done) if len(row) > 1}
     assert {
         ("environment", "corridor"),
-        ("expert", "wanderer"),
+        ("expert", "corridor-expert"),
         ("policy", "transformers"),
         ("trainer", "sft"),
         ("trainer", "dpo"),
@@ -18,31 +18,33 @@ def test_the_list_has_every_kind(command):
 
 
 def test_a_part_is_shown_with_its_settings(command):
-    done = command("eef", "plugins", "wanderer")
-    assert "expert wanderer from plugin" in done.out
+    done = command("eef", "plugins", "corridor-expert")
+    assert "expert corridor-expert from plugin" in done.out
     (skill,) = [row for row in rows(done) if row[:1] == ["skill"]]
     assert skill[1:3] == ["float", "0.65"]
 
 
 def test_all_parts_of_a_name_are_shown(command):
-    done = command("eef", "plugins", "memory")
-    assert "policy memory from" in done.out
-    assert "trainer memory from" in done.out
+    done = command("eef", "plugins", "lookup")
+    assert "policy lookup from" in done.out
+    assert "trainer lookup from" in done.out
 
 
 def test_a_misspelt_part_gets_a_suggestion(command):
-    done = command("eef", "plugins", "wandrer")
+    done = command("eef", "plugins", "corridor-exprt")
     assert done.code == 2
-    assert "did you mean 'wanderer'?" in done.err
+    assert "did you mean 'corridor-expert'" in done.err
 
 
 def test_several_parts_are_shown_in_the_order_of_their_names_on_the_command_line(command):
-    done = command("eef", "plugins", "wanderer", "corridor")
+    done = command("eef", "plugins", "corridor-expert", "corridor")
     assert done.code == 0, done.err
-    assert 0 <= done.out.index("expert wanderer from plugin") < done.out.index("environment corridor from plugin")
+    assert (
+        0 <= done.out.index("expert corridor-expert from plugin") < done.out.index("environment corridor from plugin")
+    )
 
 
 def test_nothing_is_shown_where_one_of_several_names_is_misspelt(command):
-    done = command("eef", "plugins", "corridor", "wandrer")
+    done = command("eef", "plugins", "corridor", "corridor-exprt")
     assert done.code == 2
     assert done.out == ""

@@ -16,7 +16,7 @@ from eef_framework.runs import read_rows
 
 TINY = """\
 environment: corridor
-expert: {name: wanderer, skill: 0.9}
+expert: {name: corridor-expert, skill: 0.9}
 policy: {name: transformers, tiny: {hidden: 32, layers: 2, heads: 2, feed_forward: 64}}
 format: {history: 3, style: action}
 collect: {tasks: {split: train, count: 30}}

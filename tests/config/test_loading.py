@@ -28,10 +28,10 @@ BASE = """\
 # the method
 method: halves
 environment: corridor
-expert: wanderer
-policy: memory
+expert: corridor-expert
+policy: lookup
 clone:
-  trainer: memory
+  trainer: lookup
 attributor: {name: halves, simulations: 2}
 explore:
   simulations: 3
@@ -177,7 +177,7 @@ def test_an_expert_that_is_missing_as_well_is_told_with_the_environment(load):
 
 
 def test_a_missing_environment_lists_those_installed(load):
-    error = refused(load, None, "expert=wanderer")
+    error = refused(load, None, "expert=corridor-expert")
     assert error.message == "environment is missing"
     assert "corridor" in error.fix
 
@@ -187,8 +187,8 @@ def test_a_missing_environment_lists_those_installed(load):
     [
         ("environment=corridro", "did you mean 'corridor'?"),
         ("expert.skil=0.5", "did you mean 'skill'?"),
-        ("clone.trainer=memroy", "did you mean 'memory'?"),
-        ("tune.trainer=memroy", "did you mean 'memory'?"),
+        ("clone.trainer=lokup", "did you mean 'lookup'?"),
+        ("tune.trainer=lokup", "did you mean 'lookup'?"),
         ("filters=[dedupilcate]", "did you mean 'deduplicate'?"),
         ("attributor={simulations: 1, name: havles}", "did you mean 'halves'?"),
         ("baselines=[bsae]", "did you mean 'base'?"),
@@ -210,9 +210,9 @@ def test_components_are_listed_with_place_and_kind(load):
     found = {(place, kind): spec["name"] for place, kind, spec in components(load("base", "filters=[deduplicate]"))}
     assert found == {
         (("environment",), "environment"): "corridor",
-        (("expert",), "expert"): "wanderer",
-        (("policy",), "policy"): "memory",
-        (("clone", "trainer"), "trainer"): "memory",
+        (("expert",), "expert"): "corridor-expert",
+        (("policy",), "policy"): "lookup",
+        (("clone", "trainer"), "trainer"): "lookup",
         (("attributor",), "attributor"): "halves",
         (("filters", 0), "filter"): "deduplicate",
     }
@@ -222,10 +222,10 @@ def test_a_resolved_configuration_has_every_setting_of_its_components(load, regi
     config = load("base", "filters=[cap-per-task, deduplicate]", f"attributor={__name__}:Halves")
     with RunContext(config, registry) as context:
         data = context.resolved()
-    assert data["expert"] == {"name": "wanderer", "skill": 0.65, "patience": 30}
+    assert data["expert"] == {"name": "corridor-expert", "skill": 0.65, "max_steps": 30}
     assert data["filters"][0].keys() > {"name"}
     assert data["attributor"] == {"name": f"{__name__}:Halves", "simulations": 1}
-    assert data["clone"]["trainer"]["name"] == "memory"
+    assert data["clone"]["trainer"]["name"] == "lookup"
 
 
 def test_a_resolved_configuration_is_that_of_the_same_run(load, registry, tmp_path):

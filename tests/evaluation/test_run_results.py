@@ -13,12 +13,12 @@ from eef_framework.plugins import load_plugins
 
 SETTINGS: dict[str, Any] = {
     "environment": "corridor",
-    "expert": {"name": "wanderer", "skill": 0.5},
-    "policy": "memory",
+    "expert": {"name": "corridor-expert", "skill": 0.5},
+    "policy": "lookup",
     "format": {"history": 1},
     "iterations": 1,
     "collect": {"tasks": {"count": 8}},
-    "clone": {"trainer": "memory"},
+    "clone": {"trainer": "lookup"},
     "attributor": {"name": "interval", "probes": 2},
     "evaluate": {"tasks": {"count": 6}},
 }

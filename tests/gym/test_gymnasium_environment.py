@@ -15,7 +15,7 @@ from eef_framework.plugins import Registry, load_plugins
 from eef_framework.records import Task
 from eef_framework.rollout import ScriptedExpert, demonstrations
 from eef_framework.testing.conformance import check_environment, check_expert
-from eef_framework.testing.memory import MemoryPolicy, MemoryTrainer
+from eef_framework.testing.lookup import LookupPolicy, LookupTrainer
 
 HOLES = ((1, 1), (1, 3), (2, 3), (3, 0))
 
@@ -246,11 +246,11 @@ def test_frozen_lake_goes_through_the_whole_pipeline(tmp_path):
     config = RunConfig(
         environment=Lake(kwargs={"is_slippery": False}, max_steps=15),
         expert=Skater(),
-        policy=MemoryPolicy(),
+        policy=LookupPolicy(),
         format={"history": 1},
         iterations=1,
         collect={"tasks": {"split": "train", "count": 20}},
-        clone={"trainer": MemoryTrainer()},
+        clone={"trainer": LookupTrainer()},
         attributor="eef_attribution.interval:IntervalAttributor",
         evaluate={"tasks": {"split": "test", "count": 10}},
     )

@@ -20,12 +20,12 @@ from eef_framework.runs import read_rows, write_rows
 
 SETTINGS: dict[str, Any] = {
     "environment": "corridor",
-    "expert": {"name": "wanderer", "skill": 0.5},
-    "policy": "memory",
+    "expert": {"name": "corridor-expert", "skill": 0.5},
+    "policy": "lookup",
     "format": {"history": 1},
     "iterations": 2,
     "collect": {"tasks": {"count": 10}},
-    "clone": {"trainer": "memory"},
+    "clone": {"trainer": "lookup"},
     "evaluate": {"tasks": {"count": 6}},
 }
 
@@ -122,13 +122,13 @@ def test_a_policy_without_weights_is_refused_where_it_would_be_trained(registry:
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("policy", ["scripted", "memory"])
+@pytest.mark.parametrize("policy", ["scripted", "lookup"])
 def test_an_agent_is_evaluated_as_it_is_and_called_untrained(registry: Registry, tmp_path: Path, policy: str) -> None:
     settings = {key: SETTINGS[key] for key in ("environment", "expert", "format", "evaluate", "collect")}
-    settings |= {"extends": "untrained", "policy": policy, "clone": {"on": "none", "trainer": "memory"}}
+    settings |= {"extends": "untrained", "policy": policy, "clone": {"on": "none", "trainer": "lookup"}}
     done = run(settings, registry, tmp_path)
     assert [row.label for row in done.rows] == ["expert", "untrained"]
-    assert len(done.trajectories("collect")) == (10 if policy == "memory" else 0)  # only a model is made from them
+    assert len(done.trajectories("collect")) == (10 if policy == "lookup" else 0)  # only a model is made from them
     assert "imitated the expert" not in (tmp_path / "report.html").read_text()
 
 
@@ -139,7 +139,7 @@ def test_an_untrained_agent_can_stand_beside_a_trained_one(registry: Registry, t
 
 
 def test_without_weights_exploring_and_choosing_is_all_there_is(registry: Registry, tmp_path: Path) -> None:
-    settings = SETTINGS | {"policy": "scripted", "clone": {"on": "none", "trainer": "memory"}, "iterations": 1}
+    settings = SETTINGS | {"policy": "scripted", "clone": {"on": "none", "trainer": "lookup"}, "iterations": 1}
     done = run(settings | {"attributor": "last-good"}, registry, tmp_path)
     assert [row.label for row in done.rows] == ["expert", "untrained"]
     assert done.trajectories("explore")
@@ -178,7 +178,7 @@ def test_a_file_of_demonstrations_that_is_used_in_part_says_how_much(registry: R
 
 
 def test_the_limit_of_steps_binds_the_expert_as_it_binds_the_agent(registry: Registry, tmp_path: Path) -> None:
-    settings = SETTINGS | {"iterations": 0, "expert": {"name": "wanderer", "skill": 0.6}}
+    settings = SETTINGS | {"iterations": 0, "expert": {"name": "corridor-expert", "skill": 0.6}}
     free = run(settings, registry, tmp_path / "free")
     bound = run(settings | {"limits": {"steps": 6}}, registry, tmp_path / "bound")
     for one, other in zip(free.trajectories("collect"), bound.trajectories("collect"), strict=True):
@@ -198,7 +198,7 @@ def test_the_limit_of_steps_binds_the_expert_as_it_binds_the_agent(registry: Reg
 
 def test_an_expert_that_solves_nothing_is_told_as_that(registry: Registry, tmp_path: Path) -> None:
     with pytest.raises(NothingToTrain) as refused:
-        run(SETTINGS | {"expert": {"name": "wanderer", "skill": 0.0}}, registry, tmp_path)
+        run(SETTINGS | {"expert": {"name": "corridor-expert", "skill": 0.0}}, registry, tmp_path)
     assert refused.value.code == "no-expert-success"
     assert refused.value.details["demonstrations"] == 10
     assert len(list(read_rows(tmp_path / "collect/trajectories.jsonl", Trajectory))) == 10

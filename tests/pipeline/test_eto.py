@@ -20,7 +20,7 @@ from eef_framework.runs import read_rows
 SMALL = """\
 extends: {method}
 environment: corridor
-expert: {{name: wanderer, skill: 0.7}}
+expert: {{name: corridor-expert, skill: 0.7}}
 policy: {{name: transformers, tiny: {{hidden: 32, layers: 2, heads: 2, feed_forward: 64}}}}
 format: {{style: action, instructions: false}}
 iterations: 1

@@ -14,17 +14,17 @@ from eef_framework.interfaces import Attributor, Filter, Simulate
 from eef_framework.plugins import Registry, load_plugins
 from eef_framework.records import Example, Segment, Trajectory
 from eef_framework.testing.corridor import Corridor
-from eef_framework.testing.memory import MemoryPolicy, MemoryTrainer
-from eef_framework.testing.wanderer import Wanderer
+from eef_framework.testing.corridor_expert import CorridorExpert
+from eef_framework.testing.lookup import LookupPolicy, LookupTrainer
 
 SETTINGS: dict[str, Any] = {
     "environment": "corridor",
-    "expert": {"name": "wanderer", "skill": 0.5},
-    "policy": "memory",
+    "expert": {"name": "corridor-expert", "skill": 0.5},
+    "policy": "lookup",
     "format": {"history": 1},
     "iterations": 1,
     "collect": {"tasks": {"count": 8}},
-    "clone": {"trainer": "memory"},
+    "clone": {"trainer": "lookup"},
     "evaluate": {"tasks": {"count": 6}},
 }
 
@@ -100,12 +100,12 @@ def test_objects_and_local_classes_are_used_as_they_are_with_their_live_state(tm
     Counted.built = Counted.closed = 0
     config = RunConfig(
         environment=environment,
-        expert=Wanderer(),
-        policy=MemoryPolicy(),
+        expert=CorridorExpert(),
+        policy=LookupPolicy(),
         format={"history": 1},
         iterations=1,
         collect={"tasks": {"split": "train", "count": 8}},
-        clone={"trainer": MemoryTrainer()},
+        clone={"trainer": LookupTrainer()},
         attributor=thinker,
         filters=[filter_],
         evaluate={"tasks": {"split": "test", "count": 6}},
@@ -124,8 +124,8 @@ def test_objects_stay_themselves_in_baselines(tmp_path: Path) -> None:
     bold = tmp_path / "bold.yaml"
     bold.write_text("method: bold\nselect: {prefix_loss: all}\n")
     filter_ = CountedFilter()
-    settings = SETTINGS | {"environment": Corridor(), "expert": Wanderer(), "filters": [filter_]}
-    settings |= {"policy": MemoryPolicy(), "clone": {"trainer": MemoryTrainer()}, "baselines": [str(bold)]}
+    settings = SETTINGS | {"environment": Corridor(), "expert": CorridorExpert(), "filters": [filter_]}
+    settings |= {"policy": LookupPolicy(), "clone": {"trainer": LookupTrainer()}, "baselines": [str(bold)]}
     CountedFilter.built = 0
     run(settings, Registry(), tmp_path / "run")
     assert (CountedFilter.built, filter_._asked) == (0, 2)
@@ -133,9 +133,9 @@ def test_objects_stay_themselves_in_baselines(tmp_path: Path) -> None:
 
 def test_a_configuration_may_be_changed_in_python(registry: Registry, tmp_path: Path) -> None:
     config = load_config(SETTINGS, registry=registry)
-    clone = config.clone.model_copy(update={"trainer": {"name": "memory", "keep": 0.5}})
+    clone = config.clone.model_copy(update={"trainer": {"name": "lookup", "decay": 0.5}})
     assert run(config.model_copy(update={"clone": clone}), registry, tmp_path).rows
-    assert load_run(tmp_path).config["clone"]["trainer"]["keep"] == 0.5
+    assert load_run(tmp_path).config["clone"]["trainer"]["decay"] == 0.5
 
 
 def test_a_class_in_place_of_an_object_is_refused() -> None:

@@ -13,8 +13,8 @@ from eef_framework.pipeline.solutions import Exploration
 from eef_framework.plugins import Registry
 from eef_framework.records import Observation, Origin, Response, Step, Task, Trajectory
 from eef_framework.testing.corridor import Corridor
-from eef_framework.testing.memory import MemoryPolicy, MemoryTrainer
-from eef_framework.testing.wanderer import Wanderer
+from eef_framework.testing.corridor_expert import CorridorExpert
+from eef_framework.testing.lookup import LookupPolicy, LookupTrainer
 from eef_framework.training import DpoTrainer
 
 
@@ -159,9 +159,9 @@ def test_a_side_ends_where_its_prompts_lost_their_beginning() -> None:
 def checked(**changes: Any) -> None:
     config = RunConfig(
         environment=Corridor(),
-        expert=Wanderer(),
-        policy=MemoryPolicy(),
-        **{"clone": {"trainer": MemoryTrainer()}} | changes,
+        expert=CorridorExpert(),
+        policy=LookupPolicy(),
+        **{"clone": {"trainer": LookupTrainer()}} | changes,
     )
     with RunContext(config, Registry()) as context:
         context.check(config)

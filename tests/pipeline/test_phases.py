@@ -25,18 +25,18 @@ from eef_framework.plugins import Registry
 from eef_framework.records import Attribution, Example, Trajectory
 from eef_framework.runs import read_rows
 from eef_framework.testing.corridor import Corridor
-from eef_framework.testing.memory import MemoryPolicy, MemoryTrainer
-from eef_framework.testing.wanderer import Wanderer
+from eef_framework.testing.corridor_expert import CorridorExpert
+from eef_framework.testing.lookup import LookupPolicy, LookupTrainer
 
 
 def config(**changes: Any) -> RunConfig:
     settings: dict[str, Any] = {
         "environment": Corridor(),
-        "expert": Wanderer(skill=0.4),
-        "policy": MemoryPolicy(),
+        "expert": CorridorExpert(skill=0.5),
+        "policy": LookupPolicy(),
         "format": {"history": 1},
         "collect": {"tasks": {"split": "train", "count": 20}},
-        "clone": {"trainer": MemoryTrainer()},
+        "clone": {"trainer": LookupTrainer()},
         "attributor": IntervalAttributor(probes=3),
         "evaluate": {"tasks": {"split": "test", "count": 12}},
     }

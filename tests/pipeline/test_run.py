@@ -33,18 +33,18 @@ from eef_framework.records import (
 )
 from eef_framework.runs import read_rows
 from eef_framework.testing.corridor import Corridor
-from eef_framework.testing.memory import MemoryPolicy, MemoryTrainer
-from eef_framework.testing.wanderer import Wanderer
+from eef_framework.testing.corridor_expert import CorridorExpert
+from eef_framework.testing.lookup import LookupPolicy, LookupTrainer
 
 
 def config(**changes: Any) -> RunConfig:
     settings: dict[str, Any] = {
         "environment": Corridor(),
-        "expert": Wanderer(),
-        "policy": MemoryPolicy(),
+        "expert": CorridorExpert(),
+        "policy": LookupPolicy(),
         "format": {"history": 1},
         "collect": {"tasks": {"split": "train", "count": 20}},
-        "clone": {"trainer": MemoryTrainer()},
+        "clone": {"trainer": LookupTrainer()},
         "attributor": IntervalAttributor(probes=3),
         "evaluate": {"tasks": {"split": "test", "count": 12}},
     }
@@ -95,7 +95,7 @@ def test_concurrency_changes_no_row_and_no_number(tmp_path: Path, concurrency: i
     assert rows_of(tmp_path / "a") == rows_of(tmp_path / "b")
 
 
-class Mortal(MemoryPolicy):
+class Mortal(LookupPolicy):
     """Raises at the nth question, as a process that is killed."""
 
     name: ClassVar[str] = "mortal"
@@ -124,9 +124,9 @@ def test_an_interrupted_run_that_is_taken_up_ends_with_the_same_result(tmp_path:
 
 
 def test_the_record_of_a_run_holds_every_setting_of_its_components(tmp_path: Path) -> None:
-    run(config(iterations=0, policy={"name": "eef_framework.testing.memory:MemoryPolicy"}), Registry(), tmp_path)
+    run(config(iterations=0, policy={"name": "eef_framework.testing.lookup:LookupPolicy"}), Registry(), tmp_path)
     written = yaml.safe_load((tmp_path / "config.yaml").read_text())
-    assert written["policy"]["stray"] == MemoryPolicy().stray
+    assert written["policy"]["epsilon"] == LookupPolicy().epsilon
 
 
 def test_a_complete_run_is_not_done_again(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_baseline_can_be_added_to_a_finished_run(tmp_path: Path) -> None:
 
 def test_harmful_actions_never_get_loss(tmp_path: Path) -> None:
     many = {"tasks": {"split": "train"}}
-    run(config(expert=Wanderer(skill=0.4), collect=many, iterations=1), Registry(), tmp_path)
+    run(config(expert=CorridorExpert(skill=0.5), collect=many, iterations=1), Registry(), tmp_path)
     place = tmp_path / "methods/eef/1"
     verdicts = {a.trajectory: a for a in read_rows(place / "explore/attributions.jsonl", Attribution)}
     played = {t.id: t for t in read_rows(place / "explore/simulations.jsonl", Trajectory)}

@@ -92,7 +92,7 @@ class TestInstalled:
 
     def test_a_module_that_is_not_installed_is_loaded_by_its_path(self):
         registry = load_plugins(["eef_framework.testing.plugin"], {})
-        assert "wanderer" in registry.names("expert")
+        assert "corridor-expert" in registry.names("expert")
 
 
 def test_the_builtin_parts_are_there_without_any_distribution(monkeypatch):

@@ -13,7 +13,7 @@ from eef_framework.testing.server import ChatServer
 
 CONFIG = """\
 environment: corridor
-expert: wanderer
+expert: corridor-expert
 policy: {{name: openai, model: test, base_url: "{url}", retries: 6, longest_wait_s: 0.01, requests: 4}}
 clone: {{on: none}}
 attributor: {{name: interval, probes: 2}}

@@ -24,8 +24,8 @@ from eef_framework.records import (
 from eef_framework.rollout import EpisodeRunner, RecordedSimulations, Simulator, attribute, demonstrations
 from eef_framework.runs import JsonlFile
 from eef_framework.testing.corridor import Corridor, best_action
+from eef_framework.testing.corridor_expert import CorridorExpert
 from eef_framework.testing.queue_policy import ScriptedPolicy
-from eef_framework.testing.wanderer import Wanderer
 
 RULE = SuccessRule()
 
@@ -105,7 +105,7 @@ class World:
         )
 
     async def demonstrate(self) -> list[Trajectory]:
-        return [each async for each in demonstrations(Wanderer(), self.corridor, self.tasks, 0)]
+        return [each async for each in demonstrations(CorridorExpert(), self.corridor, self.tasks, 0)]
 
     def attribute(self, attributor: Attributor, trajectories: Sequence[Trajectory]) -> list[Attribution]:
         async def all_of_them() -> list[Attribution]:

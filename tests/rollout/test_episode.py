@@ -9,8 +9,8 @@ from eef_framework.interfaces import Environment, Policy, Sampling
 from eef_framework.records import Conversation, Observation, Response, Trajectory
 from eef_framework.rollout import EpisodeRunner, demonstrations
 from eef_framework.testing.corridor import BlockingCorridor, Corridor
+from eef_framework.testing.corridor_expert import CorridorExpert
 from eef_framework.testing.queue_policy import QueuePolicy, ScriptedPolicy
-from eef_framework.testing.wanderer import Wanderer
 
 
 def player(environment: Environment, policy: Policy, **settings: object) -> EpisodeRunner:
@@ -24,7 +24,7 @@ def played(environment: Environment, policy: Policy, **settings: object) -> Traj
 
 def demonstration(corridor: Corridor) -> Trajectory:
     async def first() -> Trajectory:
-        async for trajectory in demonstrations(Wanderer(skill=1.0), corridor, corridor.tasks("train"), 0):
+        async for trajectory in demonstrations(CorridorExpert(skill=1.0), corridor, corridor.tasks("train"), 0):
             if len(trajectory.steps) > 3:
                 return trajectory
         raise AssertionError

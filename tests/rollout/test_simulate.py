@@ -14,8 +14,8 @@ from eef_framework.rollout import EpisodeRunner, Simulator, demonstrations
 from eef_framework.rollout.simulate import TrajectorySimulate
 from eef_framework.runs import JsonlFile
 from eef_framework.testing.corridor import Corridor
+from eef_framework.testing.corridor_expert import CorridorExpert
 from eef_framework.testing.queue_policy import ScriptedPolicy
-from eef_framework.testing.wanderer import Wanderer
 
 
 def simulator(rows: JsonlFile[Trajectory], corridor: Corridor, concurrency: int = 8) -> Simulator:
@@ -24,7 +24,7 @@ def simulator(rows: JsonlFile[Trajectory], corridor: Corridor, concurrency: int 
 
 
 async def demonstrated(corridor: Corridor, count: int) -> list[Trajectory]:
-    return [t async for t in demonstrations(Wanderer(), corridor, corridor.tasks("train")[:count], 0)]
+    return [t async for t in demonstrations(CorridorExpert(), corridor, corridor.tasks("train")[:count], 0)]
 
 
 def test_asking_twice_gives_the_same_simulations_and_plays_them_once(tmp_path: Path) -> None:

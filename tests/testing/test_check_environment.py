@@ -14,18 +14,18 @@ import pytest
 from eef_framework.errors import ConfigError, EnvironmentFailure
 from eef_framework.records import FreeText, Observation, Step, Task
 from eef_framework.testing.conformance import Nonconformance, check_environment, environment_violations
-from eef_framework.testing.conformance.closing import (
+from eef_framework.testing.conformance.cleanup import (
     FEWEST_CYCLES,
     closed_environments_open_nothing_broken,
     environments_close_for_themselves,
     sessions_leave_nothing_behind,
 )
+from eef_framework.testing.conformance.context import EnvironmentContext
 from eef_framework.testing.conformance.episodes import steps_are_deterministic
 from eef_framework.testing.conformance.processes import equal_in_another_process
 from eef_framework.testing.conformance.replays import listed_actions_are_valid, prefixes_reach_their_state
-from eef_framework.testing.conformance.subject import EnvironmentSubject
 from eef_framework.testing.corridor import BlockingCorridor, Corridor, CorridorSession
-from eef_framework.testing.unsteady import HashOrder, Unbuildable
+from eef_framework.testing.nondeterministic import HashOrder, Unbuildable
 
 counter = itertools.count()
 
@@ -214,7 +214,7 @@ def test_what_rests_on_determinism_is_not_checked_without_it():
 
 
 def test_steps_that_vary_are_told():
-    violation = steps_are_deterministic(EnvironmentSubject(Corridor(fault="diverge", fault_step=2)))
+    violation = steps_are_deterministic(EnvironmentContext(Corridor(fault="diverge", fault_step=2)))
     assert str(violation) == (
         "The same actions always lead to the same observations and rewards "
         "(task 'corridor-train-000', state 2, after 'go[east]')\n"
@@ -234,7 +234,7 @@ def test_a_reward_that_varies_is_told():
 
 
 def test_a_prefix_that_leads_elsewhere_the_second_time_is_told():
-    violation = prefixes_reach_their_state(EnvironmentSubject(Corridor(fault="diverge", fault_step=3)))
+    violation = prefixes_reach_their_state(EnvironmentContext(Corridor(fault="diverge", fault_step=3)))
     assert str(violation) == (
         "Replaying a prefix of actions reaches an equal state, whatever was played in between "
         "(task 'corridor-train-000', state 3, after 'go[west]')\n"
@@ -505,12 +505,12 @@ def test_where_sessions_take_long_to_open_fewer_of_them_are():
             opened.append(task)
             super().__init__(environment, task)
 
-    subject = EnvironmentSubject(corridor_of(Counting, copies=False), cycles=1000, patience_s=0.0)
-    assert sessions_leave_nothing_behind(subject) is None
+    context = EnvironmentContext(corridor_of(Counting, copies=False), cycles=1000, patience_s=0.0)
+    assert sessions_leave_nothing_behind(context) is None
     assert len(opened) == FEWEST_CYCLES + 2
     opened.clear()
-    assert listed_actions_are_valid(subject) is None
-    assert len(opened) < 3 * subject.count
+    assert listed_actions_are_valid(context) is None
+    assert len(opened) < 3 * context.count
 
 
 @pytest.mark.slow
@@ -593,7 +593,7 @@ def test_an_environment_whose_sessions_are_stepped_in_threads_keeps_its_contract
 
 
 def test_closing_one_environment_must_not_close_another():
-    violation = environments_close_for_themselves(EnvironmentSubject(Fused()))
+    violation = environments_close_for_themselves(EnvironmentContext(Fused()))
     assert str(violation) == (
         "An environment can be closed twice, and closing one doesn't disturb another "
         "(task 'corridor-train-000', state 1, after 'go[east]')\n"
@@ -625,7 +625,7 @@ def test_a_closed_environment_opens_as_before_or_refuses(error):
                 raise error
             return super().open(task)
 
-    violation = closed_environments_open_nothing_broken(EnvironmentSubject(Closing(rooms=9)))
+    violation = closed_environments_open_nothing_broken(EnvironmentContext(Closing(rooms=9)))
     if isinstance(error, AttributeError):
         assert (violation.expected, violation.actual) == ("EnvironmentFailure", "AttributeError: 'no pipe'")
     elif error is None:
@@ -656,7 +656,7 @@ def test_an_environment_that_another_process_can_not_import_is_not_compared():
     class Local(Corridor):
         pass
 
-    assert equal_in_another_process(EnvironmentSubject(Local())) is None
+    assert equal_in_another_process(EnvironmentContext(Local())) is None
 
 
 def test_a_failing_check_raises_a_numbered_report():
@@ -676,6 +676,6 @@ def test_actions_can_be_given_for_environments_that_list_none():
 
     environment = corridor_of(Silent)
     check_environment(environment, actions=("go[east]", "go[west]"), processes=False)
-    subject = EnvironmentSubject(environment, extra=("go[east]", "go[west]"))
-    walked = {step.action for task in subject.tasks() for step in subject.walk(task)}
+    context = EnvironmentContext(environment, extra=("go[east]", "go[west]"))
+    walked = {step.action for task in context.tasks() for step in context.walk(task)}
     assert walked == {"go[east]", "go[west]"}

@@ -12,7 +12,7 @@ from eef_framework.interfaces import Expert
 from eef_framework.records import Observation, Response, Trajectory
 from eef_framework.testing.conformance import Nonconformance, check_expert, expert_violations
 from eef_framework.testing.corridor import BlockingCorridor, Corridor
-from eef_framework.testing.wanderer import Wanderer
+from eef_framework.testing.corridor_expert import CorridorExpert
 
 counter = itertools.count()
 
@@ -21,10 +21,10 @@ def report(expert: Expert, **options: Any) -> str:
     return "\n".join(map(str, expert_violations(expert, Corridor(), **options)))
 
 
-def changed(change: Any) -> Wanderer:
-    """Return a wanderer whose demonstrations are changed before they are given."""
+def changed(change: Any) -> CorridorExpert:
+    """Return a corridor-expert whose demonstrations are changed before they are given."""
 
-    class Changed(Wanderer):
+    class Changed(CorridorExpert):
         async def demonstrate(self, environment, tasks, seed):
             async for each in super().demonstrate(environment, tasks, seed):
                 yield change(each)
@@ -34,18 +34,18 @@ def changed(change: Any) -> Wanderer:
 
 @pytest.mark.parametrize("environment", [Corridor(), BlockingCorridor(), Corridor(copies=False)])
 @pytest.mark.parametrize("skill", [0.0, 0.65, 1.0])
-def test_the_wanderer_keeps_its_contract(environment, skill):
-    check_expert(Wanderer(skill=skill), environment)
+def test_the_corridor_expert_keeps_its_contract(environment, skill):
+    check_expert(CorridorExpert(skill=skill), environment)
     assert "open" not in vars(environment)
 
 
 def test_an_expert_that_gives_up_keeps_its_contract():
-    check_expert(Wanderer(patience=1), Corridor(), split="test", tasks=3)
+    check_expert(CorridorExpert(max_steps=1), Corridor(), split="test", tasks=3)
 
 
 @pytest.mark.parametrize(("given", "count"), [(lambda all_: all_[:-1], 0), (lambda all_: [*all_, all_[-1]], 2)])
 def test_a_task_that_is_left_out_or_demonstrated_twice_is_told(given, count):
-    class Uneven(Wanderer):
+    class Uneven(CorridorExpert):
         async def demonstrate(self, environment, tasks, seed):
             for each in given([each async for each in super().demonstrate(environment, tasks, seed)]):
                 yield each
@@ -94,9 +94,9 @@ def test_a_reward_or_an_ending_that_was_not_there_is_told(change, words):
 
 
 def test_an_ending_that_was_never_reached_is_told():
-    class Boastful(Wanderer):
+    class Boastful(CorridorExpert):
         async def demonstrate(self, environment, tasks, seed):
-            async for each in Wanderer(patience=1).demonstrate(environment, tasks, seed):
+            async for each in CorridorExpert(max_steps=1).demonstrate(environment, tasks, seed):
                 yield each.changed(ending="terminated")
 
         name: ClassVar[str] = "boastful"
@@ -112,7 +112,7 @@ def test_a_step_that_was_misread_is_told():
 
 
 def test_draws_that_do_not_come_from_the_seed_are_told():
-    class Moody(Wanderer):
+    class Moody(CorridorExpert):
         def script(self, session, draw):
             yield from super().script(session, random.Random(next(counter)))
 
@@ -125,7 +125,7 @@ def test_draws_that_do_not_come_from_the_seed_are_told():
 
 
 def test_draws_that_depend_on_the_tasks_before_are_told():
-    class Chained(Wanderer):
+    class Chained(CorridorExpert):
         async def demonstrate(self, environment, tasks, seed):
             self._stream = random.Random(seed)
             async for each in super().demonstrate(environment, tasks, seed):
@@ -140,7 +140,7 @@ def test_draws_that_depend_on_the_tasks_before_are_told():
 
 
 def test_a_failure_that_ends_everything_is_told():
-    class Fragile(Wanderer):
+    class Fragile(CorridorExpert):
         async def demonstrate(self, environment, tasks, seed):
             async for each in super().demonstrate(environment, tasks, seed):
                 if each.ending == "error":
@@ -153,7 +153,7 @@ def test_a_failure_that_ends_everything_is_told():
 
 
 def test_a_failure_that_is_left_out_is_told():
-    class Silent(Wanderer):
+    class Silent(CorridorExpert):
         async def demonstrate(self, environment, tasks, seed):
             async for each in super().demonstrate(environment, tasks, seed):
                 if each.ending != "error":
@@ -171,7 +171,7 @@ def test_a_recording_opens_nothing_and_so_can_not_fail():
     class Recording(Expert):
         """Gives what was recorded."""
 
-        name: ClassVar[str] = "wanderer"
+        name: ClassVar[str] = "corridor-expert"
 
         async def demonstrate(self, environment, tasks, seed):
             for task in tasks:
@@ -179,7 +179,7 @@ def test_a_recording_opens_nothing_and_so_can_not_fail():
 
     async def record():
         corridor = Corridor()
-        return {each.task.id: each async for each in Wanderer().demonstrate(corridor, corridor.tasks("train"), 0)}
+        return {each.task.id: each async for each in CorridorExpert().demonstrate(corridor, corridor.tasks("train"), 0)}
 
     recorded = asyncio.run(record())
     check_expert(Recording(), Corridor())

@@ -12,7 +12,7 @@ from eef_framework.policies.tiny import TinyModel
 from eef_framework.policies.transformers import TransformersPolicy
 from eef_framework.records import Checkpoint
 from eef_framework.testing.conformance import Nonconformance, check_policy, policy_violations
-from eef_framework.testing.memory import MemoryPolicy, MemoryTrainer, write_table
+from eef_framework.testing.lookup import LookupPolicy, LookupTrainer, write_table
 from eef_framework.testing.queue_policy import QueuePolicy, ScriptedPolicy
 
 counter = itertools.count()
@@ -35,7 +35,7 @@ def answering(change: Any, wait: float | None = None) -> ScriptedPolicy:
     return Changed()
 
 
-@pytest.mark.parametrize("policy", [ScriptedPolicy(), MemoryPolicy(), MemoryPolicy(stray=1.0)])
+@pytest.mark.parametrize("policy", [ScriptedPolicy(), LookupPolicy(), LookupPolicy(epsilon=1.0)])
 def test_the_doubles_keep_their_contract(policy):
     check_policy(policy)
 
@@ -43,9 +43,9 @@ def test_the_doubles_keep_their_contract(policy):
 def test_a_model_that_was_trained_keeps_its_contract(tmp_path):
     from eef_framework.testing.conformance.examples import examples
 
-    policy = MemoryPolicy(stray=0.5)
+    policy = LookupPolicy(epsilon=0.5)
     start = policy.base([], tmp_path / "base", 0)
-    checkpoint, _ = MemoryTrainer().train(examples(), start, tmp_path / "trained", 0, lambda *_: None)
+    checkpoint, _ = LookupTrainer().train(examples(), start, tmp_path / "trained", 0, lambda *_: None)
     check_policy(policy, checkpoint)
 
 
@@ -76,7 +76,7 @@ def test_an_answer_that_does_not_come_from_its_seed_is_told(temperature):
         return answer.changed(text=answer.text + mood)
 
     text = report(answering(moody))
-    assert text.startswith("The same question with the same seed has the same answer, at temperature 1 as well as 0 (")
+    assert text.startswith("The same prompt with the same seed has the same answer, at temperature 1 as well as 0 (")
     assert f"temperature {temperature:g}" in text.splitlines()[0]
 
 
@@ -94,7 +94,7 @@ def test_an_answer_that_depends_on_its_neighbours_is_told():
             return answer.changed(text=f"{answer.text} {min(neighbours, 2)}")
 
     text = report(Chatty())
-    assert text.startswith("A question that is asked alone has the answer it has among others (")
+    assert text.startswith("A prompt that is asked alone has the answer it has among others (")
     assert "Give each answer its own generator" in text
 
 
@@ -115,7 +115,7 @@ def test_a_generator_that_answers_share_is_told():
             return answer
 
     text = report(Shared())
-    assert text.startswith("A question that is asked alone has the answer it has among others (")
+    assert text.startswith("A prompt that is asked alone has the answer it has among others (")
 
 
 def test_a_seed_that_is_ignored_is_told():
@@ -154,7 +154,7 @@ def test_a_state_without_actions_that_is_too_much_is_told():
     )
 
 
-class Learner(MemoryPolicy):
+class Learner(LookupPolicy):
     """A memory policy to break, which answers by a secret of its checkpoint."""
 
     def base(self, conversations, output, seed):

@@ -13,20 +13,20 @@ from eef_framework.policies.tiny import TinyModel
 from eef_framework.policies.transformers import TransformersPolicy
 from eef_framework.records import Checkpoint, Cost, Example
 from eef_framework.testing.conformance import Nonconformance, check_trainer, trainer_violations
-from eef_framework.testing.memory import MemoryPolicy, MemoryTrainer, write_table
+from eef_framework.testing.lookup import LookupPolicy, LookupTrainer, write_table
 from eef_framework.training import DpoTrainer, SftTrainer
 
 counter = itertools.count()
 
 
-def report(trainer: MemoryTrainer) -> str:
-    return "\n".join(map(str, trainer_violations(trainer, MemoryPolicy())))
+def report(trainer: LookupTrainer) -> str:
+    return "\n".join(map(str, trainer_violations(trainer, LookupPolicy())))
 
 
-def changed(change: Any) -> MemoryTrainer:
+def changed(change: Any) -> LookupTrainer:
     """Return a trainer that does something else besides: `change(checkpoint, cost, start, output)`."""
 
-    class Changed(MemoryTrainer):
+    class Changed(LookupTrainer):
         def train(self, examples, start, output, seed, progress):
             return change(*super().train(examples, start, output, seed, progress), start, output)
 
@@ -34,7 +34,7 @@ def changed(change: Any) -> MemoryTrainer:
 
 
 def test_the_double_keeps_its_contract():
-    check_trainer(MemoryTrainer(), MemoryPolicy())
+    check_trainer(LookupTrainer(), LookupPolicy())
 
 
 @pytest.mark.parametrize("save_every_s", [0.0, None])
@@ -66,7 +66,7 @@ def test_a_result_that_is_none_is_told(change, expected, actual):
 
 def test_a_checkpoint_without_weights_is_told():
     def empty(checkpoint, cost, start, output):
-        (output / "memory.json").unlink()
+        (output / "lookup.json").unlink()
         return checkpoint, cost
 
     assert "  expected: files with weights\n  actual:   an empty folder\n" in report(changed(empty))
@@ -74,7 +74,7 @@ def test_a_checkpoint_without_weights_is_told():
 
 def test_a_checkpoint_that_can_not_be_loaded_is_told():
     def torn(checkpoint, cost, start, output):
-        (output / "memory.json").write_text("{")
+        (output / "lookup.json").write_text("{")
         return checkpoint, cost
 
     assert "The policy answers with the checkpoint (" in report(changed(torn))
@@ -101,7 +101,7 @@ def test_a_log_that_is_none_is_told(log, actual):
     ("calls", "actual"), [([], "it was never called"), ([(2, 2, ""), (1, 2, "")], "[(2, 2, ''), (1, 2, '')]")]
 )
 def test_progress_that_is_none_is_told(calls, actual):
-    class Silent(MemoryTrainer):
+    class Silent(LookupTrainer):
         def train(self, examples, start, output, seed, progress):
             for call in calls:
                 progress(*call)
@@ -128,23 +128,23 @@ def test_weights_that_do_not_come_from_the_arguments_are_told():
         return checkpoint, cost
 
     text = report(changed(moody))
-    assert "The same examples, start and seed give the same weights\n  expected: the files ['memory.json'] as" in text
+    assert "The same examples, start and seed give the same weights\n  expected: the files ['lookup.json'] as" in text
 
 
 def test_masked_examples_that_contribute_are_told():
-    class Counting(MemoryTrainer):
+    class Counting(LookupTrainer):
         def train(self, examples, start, output, seed, progress):
             _, cost = super().train(examples, start, output, seed, progress)
             return write_table({"examples": {str(len(examples)): 1.0}}, output), cost
 
-    (violation,) = trainer_violations(Counting(), MemoryPolicy())
+    (violation,) = trainer_violations(Counting(), LookupPolicy())
     assert violation.rule == "Examples without a weight contribute nothing"
-    assert violation.actual == "others: ['memory.json']"
+    assert violation.actual == "others: ['lookup.json']"
 
 
 @pytest.mark.parametrize("error", [None, ValueError("no examples")])
 def test_nothing_to_train_that_passes_is_told(error):
-    class Content(MemoryTrainer):
+    class Content(LookupTrainer):
         def train(self, examples, start, output, seed, progress):
             try:
                 return super().train(examples, start, output, seed, progress)
@@ -153,13 +153,13 @@ def test_nothing_to_train_that_passes_is_told(error):
                     raise error from None
                 return write_table({}, output), Cost()
 
-    (violation,) = trainer_violations(Content(), MemoryPolicy())
+    (violation,) = trainer_violations(Content(), LookupPolicy())
     assert violation.rule == "Without a single weight there is nothing to train, which is an error"
     assert violation.expected == "NothingToTrain"
     assert violation.actual.startswith("ValueError: no examples" if error else "(Checkpoint(")
 
 
-class Resuming(MemoryTrainer):
+class Resuming(LookupTrainer):
     """Writes down how many examples it has learnt, and goes on behind them."""
 
     def train(
@@ -179,7 +179,7 @@ class Resuming(MemoryTrainer):
 
 
 def test_a_repetition_that_forgets_what_came_before_the_interruption_is_told():
-    (violation,) = trainer_violations(Resuming(), MemoryPolicy())
+    (violation,) = trainer_violations(Resuming(), LookupPolicy())
     assert violation.rule == (
         "A training that was interrupted gives, when it is repeated in the same folder, the result of one that wasn't"
     )
@@ -187,5 +187,5 @@ def test_a_repetition_that_forgets_what_came_before_the_interruption_is_told():
 
 
 def test_a_violation_is_raised_with_the_trainers_name():
-    with pytest.raises(Nonconformance, match="trainer 'memory' breaks 1 of the rules"):
-        check_trainer(changed(lambda checkpoint, *_: checkpoint), MemoryPolicy())
+    with pytest.raises(Nonconformance, match="trainer 'lookup' breaks 1 of the rules"):
+        check_trainer(changed(lambda checkpoint, *_: checkpoint), LookupPolicy())

@@ -25,9 +25,9 @@ def registered(hook: str) -> list[str]:
 
 def test_the_doubles_are_registered_under_their_names():
     assert registered("register_environments") == ["corridor", "blocking-corridor"]
-    assert registered("register_experts") == ["wanderer"]
-    assert registered("register_policies") == ["queue", "scripted", "memory"]
-    assert registered("register_trainers") == ["memory"]
+    assert registered("register_experts") == ["corridor-expert"]
+    assert registered("register_policies") == ["queue", "scripted", "lookup"]
+    assert registered("register_trainers") == ["lookup"]
 
 
 def test_its_functions_are_marked_as_hooks():
@@ -44,24 +44,26 @@ def test_the_tiny_run_is_a_whole_run_in_which_the_agent_learns(tiny_run_config, 
     assert success["eef 2"] > success["sft"] > 0
 
 
-def test_the_fixtures_are_fresh(corridor, wanderer, queue_policy, scripted_policy, memory_policy, memory_trainer):
-    doubles = [corridor, wanderer, queue_policy, scripted_policy, memory_policy, memory_trainer]
+def test_the_fixtures_are_fresh(
+    corridor, corridor_expert, queue_policy, scripted_policy, lookup_policy, lookup_trainer
+):
+    doubles = [corridor, corridor_expert, queue_policy, scripted_policy, lookup_policy, lookup_trainer]
     names = [double.component_name() for double in doubles]
-    assert names == ["corridor", "wanderer", "queue", "scripted", "memory", "memory"]
+    assert names == ["corridor", "corridor-expert", "queue", "scripted", "lookup", "lookup"]
     assert queue_policy.asked == []
 
 
-def test_the_check_fits_whatever_it_is_given(check_component, corridor, wanderer, memory_policy, memory_trainer):
+def test_the_check_fits_whatever_it_is_given(check_component, corridor, corridor_expert, lookup_policy, lookup_trainer):
     check_component(corridor, cycles=10, processes=False)
-    check_component(wanderer, environment=corridor, tasks=2)
-    check_component(memory_policy)
-    check_component(memory_trainer, policy=memory_policy)
+    check_component(corridor_expert, environment=corridor, tasks=2)
+    check_component(lookup_policy)
+    check_component(lookup_trainer, policy=lookup_policy)
     check_component(Deduplicate())
     check_component(IntervalAttributor())
-    with pytest.raises(ConfigError, match="expert 'wanderer' needs an environment"):
-        check_component(wanderer)
-    with pytest.raises(ConfigError, match="trainer 'memory' needs a policy"):
-        check_component(memory_trainer)
+    with pytest.raises(ConfigError, match="expert 'corridor-expert' needs an environment"):
+        check_component(corridor_expert)
+    with pytest.raises(ConfigError, match="trainer 'lookup' needs a policy"):
+        check_component(lookup_trainer)
     with pytest.raises(Nonconformance, match="environment 'corridor' breaks"):
         check_component(Corridor(fault="raise"), processes=False)
 

@@ -16,11 +16,11 @@ EEF_RUN = "from eef_framework.cli.run import main; main()"
 CONFIG = """\
 environment: doubling
 expert: hasty
-policy: memory
+policy: lookup
 format: {history: 1}
 iterations: 1
 collect: {tasks: {split: train, count: 10}}
-clone: {trainer: memory}
+clone: {trainer: lookup}
 evaluate: {tasks: {split: test, count: 6}}
 """
 

@@ -19,7 +19,7 @@ LENGTHS = (0, 1, 2, 3, 7, 12, 25)
 
 
 @dataclass(frozen=True)
-class AttributorSubject:
+class AttributorContext:
     """What the checks of an attributor look at."""
 
     attributor: Attributor
@@ -64,13 +64,13 @@ def check_attributor(attributor: Attributor, seed: int = 0) -> None:
 
 def attributor_violations(attributor: Attributor, seed: int = 0) -> list[Violation]:
     """Return in which ways an attributor doesn't keep its contract; see `check_attributor`."""
-    return run_checks(CHECKS, AttributorSubject(attributor, seed))
+    return run_checks(CHECKS, AttributorContext(attributor, seed))
 
 
-def results_are_segments(subject: AttributorSubject) -> Violation | None:
+def results_are_segments(context: AttributorContext) -> Violation | None:
     """The result is segments of the trajectory without overlap, and perhaps values of its states."""
     for trajectory in map(demonstration, LENGTHS):
-        given = run_coroutine(subject.attributor.attribute(trajectory, ScriptedSimulate(trajectory, subject.outcome)))
+        given = run_coroutine(context.attributor.attribute(trajectory, ScriptedSimulate(trajectory, context.outcome)))
         try:
             attribution_of(trajectory, given)
         except AttributorFailure as failure:
@@ -79,12 +79,12 @@ def results_are_segments(subject: AttributorSubject) -> Violation | None:
     return None
 
 
-def order_does_not_matter(subject: AttributorSubject) -> Violation | None:
+def order_does_not_matter(context: AttributorContext) -> Violation | None:
     """The result depends on the outcomes, not on which simulation ends first or what else is attributed."""
     for length in LENGTHS:
-        trajectory, _, first = subject.attribute(length, subject.outcome)
+        trajectory, _, first = context.attribute(length, context.outcome)
         for waiting in (1, 2, 3):
-            _, _, again = subject.attribute(length, subject.outcome, waiting)
+            _, _, again = context.attribute(length, context.outcome, waiting)
             if again != first:
                 return Violation(
                     rule_of(order_does_not_matter),
@@ -96,10 +96,10 @@ def order_does_not_matter(subject: AttributorSubject) -> Violation | None:
     return None
 
 
-def lost_simulations_are_no_evidence(subject: AttributorSubject) -> Violation | None:
+def lost_simulations_are_no_evidence(context: AttributorContext) -> Violation | None:
     """Simulations that were lost to the infrastructure are never evidence."""
     for length in LENGTHS:
-        trajectory, simulate, attribution = subject.attribute(length, lambda state, index: None)
+        trajectory, simulate, attribution = context.attribute(length, lambda state, index: None)
         judged = [segment for segment in attribution.segments if segment.verdict is not Verdict.UNKNOWN]
         if simulate.asked and judged:
             segment = judged[0]
@@ -113,17 +113,17 @@ def lost_simulations_are_no_evidence(subject: AttributorSubject) -> Violation | 
     return None
 
 
-def some_lost_simulations_are_survived(subject: AttributorSubject) -> Violation | None:
+def some_lost_simulations_are_survived(context: AttributorContext) -> Violation | None:
     """Fewer simulations than were asked for are no reason to fail."""
     for length in LENGTHS:
-        subject.attribute(length, subject.lossy_outcome)
+        context.attribute(length, context.lossy_outcome)
     return None
 
 
-def plans_are_kept(subject: AttributorSubject) -> Violation | None:
+def plans_are_kept(context: AttributorContext) -> Violation | None:
     """What was planned for a length is what is simulated."""
-    for trajectory, simulate, _ in subject.cases():
-        plan = subject.attributor.planned_simulations(len(trajectory.steps))
+    for trajectory, simulate, _ in context.cases():
+        plan = context.attributor.planned_simulations(len(trajectory.steps))
         asked: dict[int, int] = {}
         for state, n in simulate.asked:
             asked[state] = max(n, asked.get(state, 0))

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from eef_framework.errors import ConfigError
 from eef_framework.interfaces import Environment
-from eef_framework.testing.conformance.closing import CLOSING_CHECKS, TWIN_CHECKS
+from eef_framework.testing.conformance.cleanup import CLEANUP_CHECKS, TWIN_CHECKS
+from eef_framework.testing.conformance.context import EnvironmentContext
 from eef_framework.testing.conformance.episodes import DETERMINISM_CHECKS, EPISODE_CHECKS
 from eef_framework.testing.conformance.processes import equal_in_another_process
 from eef_framework.testing.conformance.replays import REPLAY_CHECKS
-from eef_framework.testing.conformance.subject import EnvironmentSubject
 from eef_framework.testing.conformance.tasks import TASK_CHECKS, tasks_exist
 from eef_framework.testing.conformance.violation import Violation, require, run_checks
 
@@ -60,16 +60,16 @@ def environment_violations(
     patience_s: float = 20.0,
 ) -> list[Violation]:
     """Return in which ways an environment doesn't keep its contract; see `check_environment`."""
-    subject = EnvironmentSubject(environment, split, tasks, steps, actions, seed, cycles, patience_s)
+    context = EnvironmentContext(environment, split, tasks, steps, actions, seed, cycles, patience_s)
     _require_settings(environment, split)
-    violations = run_checks([tasks_exist], subject)
+    violations = run_checks([tasks_exist], context)
     if violations:  # without tasks there is nothing to play
         return violations
-    violations = run_checks((*TASK_CHECKS, *EPISODE_CHECKS, *CLOSING_CHECKS), subject)
-    if unsteady := run_checks(DETERMINISM_CHECKS, subject, violations):
-        return violations + unsteady
+    violations = run_checks((*TASK_CHECKS, *EPISODE_CHECKS, *CLEANUP_CHECKS), context)
+    if nondeterministic := run_checks(DETERMINISM_CHECKS, context, violations):
+        return violations + nondeterministic
     replays = (*REPLAY_CHECKS, equal_in_another_process, *TWIN_CHECKS) if processes else REPLAY_CHECKS
-    return violations + run_checks(replays, subject, violations)
+    return violations + run_checks(replays, context, violations)
 
 
 def _require_settings(environment: Environment, split: str) -> None:

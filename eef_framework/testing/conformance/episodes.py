@@ -6,8 +6,8 @@ import math
 
 from eef_framework.errors import EnvironmentFailure
 from eef_framework.records import Observation
-from eef_framework.testing.conformance.departure import DETERMINISM, departed, departure
-from eef_framework.testing.conformance.subject import EnvironmentSubject
+from eef_framework.testing.conformance.context import EnvironmentContext
+from eef_framework.testing.conformance.divergence import DETERMINISM, divergence, divergence_violation
 from eef_framework.testing.conformance.violation import Violation, quoted, rule_of
 
 ODD_ACTIONS = ("", " ", "\n\n", "\x00", "x" * 100_000, "naïve 猫 🦉 \u202e", "[", "][", "%s {0} {} \\", "None")
@@ -17,10 +17,10 @@ EPISODE = 200
 """Longest walk in search of an episode's end, in actions."""
 
 
-def first_observation_is_fixed(subject: EnvironmentSubject) -> Violation | None:
+def first_observation_is_fixed(context: EnvironmentContext) -> Violation | None:
     """The same task always has the same first observation."""
-    for task in subject.tasks():
-        with subject.environment.open(task) as session, subject.environment.open(task) as other:
+    for task in context.tasks():
+        with context.environment.open(task) as session, context.environment.open(task) as other:
             if session.observation != other.observation:
                 return Violation(
                     rule_of(first_observation_is_fixed),
@@ -32,21 +32,21 @@ def first_observation_is_fixed(subject: EnvironmentSubject) -> Violation | None:
     return None
 
 
-def steps_are_deterministic(subject: EnvironmentSubject) -> Violation | None:
+def steps_are_deterministic(context: EnvironmentContext) -> Violation | None:
     """The same actions always lead to the same observations and rewards."""
-    for task in subject.tasks():
-        steps = subject.walk(task)
-        with subject.environment.open(task) as session:
-            if found := departure(session, steps):
-                return departed(rule_of(steps_are_deterministic), task, found, DETERMINISM)
+    for task in context.tasks():
+        steps = context.walk(task)
+        with context.environment.open(task) as session:
+            if found := divergence(session, steps):
+                return divergence_violation(rule_of(steps_are_deterministic), task, found, DETERMINISM)
     return None
 
 
-def ends_are_final(subject: EnvironmentSubject) -> Violation | None:
+def ends_are_final(context: EnvironmentContext) -> Violation | None:
     """An episode that has ended takes no further action."""
-    for task in subject.tasks():
-        with subject.environment.open(task) as session:
-            subject.wander(session, EPISODE)
+    for task in context.tasks():
+        with context.environment.open(task) as session:
+            context.wander(session, EPISODE)
             if not session.steps or not session.steps[-1].done:
                 continue  # no end in sight: a run's own step limit will end it
             action = session.steps[-1].action
@@ -64,11 +64,11 @@ def ends_are_final(subject: EnvironmentSubject) -> Violation | None:
     return None
 
 
-def ends_are_told_apart(subject: EnvironmentSubject) -> Violation | None:
+def ends_are_told_apart(context: EnvironmentContext) -> Violation | None:
     """An episode ends by its task (terminated) or by the environment's step limit (truncated), not by both."""
-    for task in subject.tasks():
-        with subject.environment.open(task) as session:
-            subject.wander(session, EPISODE)
+    for task in context.tasks():
+        with context.environment.open(task) as session:
+            context.wander(session, EPISODE)
             if session.steps and session.steps[-1].terminated and session.steps[-1].truncated:
                 return Violation(
                     rule_of(ends_are_told_apart),
@@ -80,11 +80,11 @@ def ends_are_told_apart(subject: EnvironmentSubject) -> Violation | None:
     return None
 
 
-def odd_actions_are_survived(subject: EnvironmentSubject) -> Violation | None:
+def odd_actions_are_survived(context: EnvironmentContext) -> Violation | None:
     """Any string is an action: one that makes no sense has valid=False and doesn't raise."""
-    task = subject.tasks()[0]
+    task = context.tasks()[0]
     for action in ODD_ACTIONS:
-        with subject.environment.open(task) as session:
+        with context.environment.open(task) as session:
             seen = session.observation
             try:
                 step = session.step(action)
@@ -105,11 +105,11 @@ def odd_actions_are_survived(subject: EnvironmentSubject) -> Violation | None:
     return None
 
 
-def rewards_are_finite(subject: EnvironmentSubject) -> Violation | None:
+def rewards_are_finite(context: EnvironmentContext) -> Violation | None:
     """Rewards are finite numbers."""
-    for task in subject.tasks():
-        with subject.environment.open(task) as session:
-            subject.wander(session, subject.steps)
+    for task in context.tasks():
+        with context.environment.open(task) as session:
+            context.wander(session, context.steps)
             rewards = {f"step {number}": step.reward for number, step in enumerate(session.steps, 1)}
             for where, reward in {**rewards, "the episode": session.reward}.items():
                 if not math.isfinite(reward):

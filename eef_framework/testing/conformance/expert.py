@@ -12,12 +12,12 @@ from eef_framework.errors import ReplayDivergence
 from eef_framework.event_loop import run_coroutine
 from eef_framework.interfaces import Environment, Expert, Session, replay
 from eef_framework.records import Task, Trajectory
-from eef_framework.testing.conformance.subject import EnvironmentSubject, difference
+from eef_framework.testing.conformance.context import EnvironmentContext, difference
 from eef_framework.testing.conformance.violation import Violation, quoted, require, rule_of, run_checks
 
 
 @dataclass(frozen=True)
-class ExpertSubject:
+class ExpertContext:
     """What the checks of an expert look at.
 
     Attributes:
@@ -38,7 +38,7 @@ class ExpertSubject:
     @cached_property
     def tasks(self) -> list[Task]:
         """The tasks it demonstrates."""
-        return EnvironmentSubject(self.environment, self.split, self.count).tasks()
+        return EnvironmentContext(self.environment, self.split, self.count).tasks()
 
     @cached_property
     def demonstrations(self) -> list[Trajectory]:
@@ -91,15 +91,15 @@ def expert_violations(
     expert: Expert, environment: Environment, split: str = "train", tasks: int = 6, seed: int = 0
 ) -> list[Violation]:
     """Return in which ways an expert doesn't keep its contract; see `check_expert`."""
-    subject = ExpertSubject(expert, environment, split, tasks, seed)
-    violations = run_checks([every_task_is_demonstrated_once], subject)
-    return violations or run_checks(CHECKS, subject)
+    context = ExpertContext(expert, environment, split, tasks, seed)
+    violations = run_checks([every_task_is_demonstrated_once], context)
+    return violations or run_checks(CHECKS, context)
 
 
-def every_task_is_demonstrated_once(subject: ExpertSubject) -> Violation | None:
+def every_task_is_demonstrated_once(context: ExpertContext) -> Violation | None:
     """There is one demonstration of every task it is asked for, and no other."""
-    owed = Counter(task.id for task in subject.tasks)
-    given = Counter(each.task.id if isinstance(each, Trajectory) else repr(each) for each in subject.demonstrations)
+    owed = Counter(task.id for task in context.tasks)
+    given = Counter(each.task.id if isinstance(each, Trajectory) else repr(each) for each in context.demonstrations)
     for task in owed | given:
         if owed[task] != given[task]:
             return Violation(
@@ -112,9 +112,9 @@ def every_task_is_demonstrated_once(subject: ExpertSubject) -> Violation | None:
     return None
 
 
-def demonstrations_survive_the_disk(subject: ExpertSubject) -> Violation | None:
+def demonstrations_survive_the_disk(context: ExpertContext) -> Violation | None:
     """A demonstration that was written and read back is the same."""
-    for each in subject.demonstrations:
+    for each in context.demonstrations:
         read = Trajectory.model_validate_json(each.model_dump_json())
         if read != each:
             return Violation(
@@ -127,13 +127,13 @@ def demonstrations_survive_the_disk(subject: ExpertSubject) -> Violation | None:
     return None
 
 
-def demonstrations_can_be_replayed(subject: ExpertSubject) -> Violation | None:
+def demonstrations_can_be_replayed(context: ExpertContext) -> Violation | None:
     """Replaying a demonstration's actions gives its observations, its reward and its ending."""
-    for each in subject.demonstrations:
+    for each in context.demonstrations:
         if each.ending == "error":
             continue
         try:
-            with replay(subject.environment, each.task, each.initial, each.steps) as session:
+            with replay(context.environment, each.task, each.initial, each.steps) as session:
                 found = _misreported(each, session)
         except ReplayDivergence as error:
             found = "the recorded observations", error.message
@@ -147,12 +147,12 @@ def demonstrations_can_be_replayed(subject: ExpertSubject) -> Violation | None:
     return None
 
 
-def demonstrations_depend_on_seed_and_task_alone(subject: ExpertSubject) -> Violation | None:
+def demonstrations_depend_on_seed_and_task_alone(context: ExpertContext) -> Violation | None:
     """The same seed gives the same demonstration of a task, whichever other tasks are asked for."""
-    first = {each.task.id: each for each in subject.demonstrations}
-    again = {"again": subject.tasks, "in reverse": subject.tasks[::-1], "by itself": subject.tasks[-1:]}
+    first = {each.task.id: each for each in context.demonstrations}
+    again = {"again": context.tasks, "in reverse": context.tasks[::-1], "by itself": context.tasks[-1:]}
     for how, tasks in again.items():
-        for each in subject.demonstrate(tasks):
+        for each in context.demonstrate(tasks):
             one, other = _timeless(first[each.task.id]), _timeless(each)
             if one != other:
                 return Violation(
@@ -165,16 +165,16 @@ def demonstrations_depend_on_seed_and_task_alone(subject: ExpertSubject) -> Viol
     return None
 
 
-def failures_are_recorded(subject: ExpertSubject) -> Violation | None:
+def failures_are_recorded(context: ExpertContext) -> Violation | None:
     """A task that can't be opened is demonstrated, too: by a trajectory that ends in an error. The others go on."""
-    victim = subject.tasks[0]
-    with subject.failing(victim):
-        found = {each.task.id: each for each in subject.demonstrate(subject.tasks)}
-    missing = [task.id for task in subject.tasks if task.id not in found]
+    victim = context.tasks[0]
+    with context.failing(victim):
+        found = {each.task.id: each for each in context.demonstrate(context.tasks)}
+    missing = [task.id for task in context.tasks if task.id not in found]
     failed = found.get(victim.id)
     if missing:
         actual = f"no trajectory of {missing[0]!r}"
-    elif failed and subject.opened and (failed.ending != "error" or not failed.error):
+    elif failed and context.opened and (failed.ending != "error" or not failed.error):
         actual = f"ending {failed.ending!r}, error {quoted(failed.error)}"
     else:
         return None  # a recording opens nothing

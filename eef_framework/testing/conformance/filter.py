@@ -15,7 +15,7 @@ from eef_framework.testing.conformance.violation import Violation, quoted, requi
 
 
 @dataclass(frozen=True)
-class FilterSubject:
+class FilterContext:
     """What the checks of a filter look at.
 
     Attributes:
@@ -49,14 +49,14 @@ def check_filter(filter_: Filter, examples: Sequence[Example] = (), seed: int = 
 
 def filter_violations(filter_: Filter, examples: Sequence[Example] = (), seed: int = 0) -> list[Violation]:
     """Return in which ways a filter doesn't keep its contract; see `check_filter`."""
-    subject = FilterSubject(filter_, examples or _examples(), seed)
-    violations = run_checks([kept_are_examples], subject)
-    return violations or run_checks(CHECKS, subject)
+    context = FilterContext(filter_, examples or _examples(), seed)
+    violations = run_checks([kept_are_examples], context)
+    return violations or run_checks(CHECKS, context)
 
 
-def kept_are_examples(subject: FilterSubject) -> Violation | None:
+def kept_are_examples(context: FilterContext) -> Violation | None:
     """What is kept are valid examples."""
-    for each in subject.kept():
+    for each in context.kept():
         try:
             if isinstance(each, Example) and Example.model_validate_json(each.model_dump_json()) == each:
                 continue
@@ -69,10 +69,10 @@ def kept_are_examples(subject: FilterSubject) -> Violation | None:
     return None
 
 
-def nothing_is_made_up(subject: FilterSubject) -> Violation | None:
+def nothing_is_made_up(context: FilterContext) -> Violation | None:
     """What is kept was given, with the same words; only weights may change."""
-    given = {example.id: example for example in subject.examples}
-    for each in subject.kept():
+    given = {example.id: example for example in context.examples}
+    for each in context.kept():
         if each.id not in given:
             expected, actual = "the id of an example that was given", quoted(each.id)
         elif _weightless(each) != _weightless(given[each.id]):
@@ -84,10 +84,10 @@ def nothing_is_made_up(subject: FilterSubject) -> Violation | None:
     return None
 
 
-def order_is_kept(subject: FilterSubject) -> Violation | None:
+def order_is_kept(context: FilterContext) -> Violation | None:
     """What is kept is kept once, in the order it was given."""
-    places = {example.id: place for place, example in enumerate(subject.examples)}
-    kept = [places[each.id] for each in subject.kept() if each.id in places]
+    places = {example.id: place for place, example in enumerate(context.examples)}
+    kept = [places[each.id] for each in context.kept() if each.id in places]
     if kept == sorted(set(kept)):
         return None
     return Violation(
@@ -99,14 +99,14 @@ def order_is_kept(subject: FilterSubject) -> Violation | None:
     )
 
 
-def choices_depend_on_the_seed_alone(subject: FilterSubject) -> Violation | None:
+def choices_depend_on_the_seed_alone(context: FilterContext) -> Violation | None:
     """The same examples and the same seed give the same choice."""
-    first = subject.kept()
+    first = context.kept()
     for _ in range(3):
-        if (again := subject.kept()) != first:
+        if (again := context.kept()) != first:
             return Violation(
                 rule_of(choices_depend_on_the_seed_alone),
-                f"seed {subject.seed}",
+                f"seed {context.seed}",
                 f"{len(first)} examples: {quoted([each.id for each in first])}",
                 f"{len(again)} examples: {quoted([each.id for each in again])}",
                 "Draw from random.Random(seed), sort sets, and keep nothing between calls.",
@@ -114,9 +114,9 @@ def choices_depend_on_the_seed_alone(subject: FilterSubject) -> Violation | None
     return None
 
 
-def nothing_in_nothing_out(subject: FilterSubject) -> Violation | None:
+def nothing_in_nothing_out(context: FilterContext) -> Violation | None:
     """Without examples there is nothing to keep, and no reason to fail."""
-    kept = list(subject.filter.apply([], subject.seed))
+    kept = list(context.filter.apply([], context.seed))
     if not kept:
         return None
     return Violation(
@@ -124,17 +124,17 @@ def nothing_in_nothing_out(subject: FilterSubject) -> Violation | None:
     )
 
 
-def what_was_given_stays_as_it_is(subject: FilterSubject) -> Violation | None:
+def what_was_given_stays_as_it_is(context: FilterContext) -> Violation | None:
     """The list it is given stays as it is; it may be any sequence."""
-    given = list(subject.examples)
-    subject.filter.apply(given, subject.seed)
-    subject.filter.apply(tuple(subject.examples), subject.seed)
-    if given == list(subject.examples):
+    given = list(context.examples)
+    context.filter.apply(given, context.seed)
+    context.filter.apply(tuple(context.examples), context.seed)
+    if given == list(context.examples):
         return None
     return Violation(
         rule_of(what_was_given_stays_as_it_is),
         "",
-        f"{len(subject.examples)} examples in their order",
+        f"{len(context.examples)} examples in their order",
         f"{len(given)} examples, or others, or in another order",
         "Make a new list instead of sorting or emptying the one that was given.",
     )

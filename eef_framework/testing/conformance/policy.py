@@ -9,8 +9,8 @@ from pathlib import Path
 from eef_framework.chat.parse import parse_answer
 from eef_framework.interfaces import Policy, TrainablePolicy
 from eef_framework.records import Checkpoint, Response
-from eef_framework.testing.conformance.checkpoints import CHECKPOINT_CHECKS, CheckpointSubject, loaded
-from eef_framework.testing.conformance.questions import Question, ask, questions, said
+from eef_framework.testing.conformance.checkpoints import CHECKPOINT_CHECKS, CheckpointContext, loaded
+from eef_framework.testing.conformance.prompts import Prompt, ask, prompts, said
 from eef_framework.testing.conformance.violation import Violation, quoted, require, rule_of, run_checks
 
 SEEDS = 16
@@ -18,7 +18,7 @@ SEEDS = 16
 
 
 @dataclass(frozen=True)
-class PolicySubject:
+class PolicyContext:
     """What the checks of a policy look at.
 
     Attributes:
@@ -29,9 +29,9 @@ class PolicySubject:
     policy: Policy
     seed: int = 0
 
-    def questions(self) -> list[Question]:
+    def prompts(self) -> list[Prompt]:
         """Return what it is asked."""
-        return questions(self.seed)
+        return prompts(self.seed)
 
 
 def check_policy(policy: Policy, checkpoint: Checkpoint | None = None, seed: int = 0) -> None:
@@ -51,24 +51,24 @@ def check_policy(policy: Policy, checkpoint: Checkpoint | None = None, seed: int
 def policy_violations(policy: Policy, checkpoint: Checkpoint | None = None, seed: int = 0) -> list[Violation]:
     """Return in which ways a policy doesn't keep its contract; see `check_policy`."""
     if not isinstance(policy, TrainablePolicy):
-        return _answer_violations(PolicySubject(policy, seed))
+        return _answer_violations(PolicyContext(policy, seed))
     with tempfile.TemporaryDirectory() as folder:
-        subject = CheckpointSubject(policy, Path(folder), checkpoint, seed)
-        if violations := run_checks([loaded], subject):
+        context = CheckpointContext(policy, Path(folder), checkpoint, seed)
+        if violations := run_checks([loaded], context):
             return violations  # it has no weights to answer with
-        with subject.policy.load(subject.checkpoint) as ready:
-            violations = _answer_violations(PolicySubject(ready, seed))
-        return violations + run_checks(CHECKPOINT_CHECKS, subject, violations)
+        with context.policy.load(context.checkpoint) as ready:
+            violations = _answer_violations(PolicyContext(ready, seed))
+        return violations + run_checks(CHECKPOINT_CHECKS, context, violations)
 
 
-def _answer_violations(subject: PolicySubject) -> list[Violation]:
-    violations = run_checks([answers_are_responses], subject)
-    return violations or run_checks(CHECKS, subject)
+def _answer_violations(context: PolicyContext) -> list[Violation]:
+    violations = run_checks([answers_are_responses], context)
+    return violations or run_checks(CHECKS, context)
 
 
-def answers_are_responses(subject: PolicySubject) -> Violation | None:
+def answers_are_responses(context: PolicyContext) -> Violation | None:
     """An answer is a Response; where it has tokens, it says whose they are."""
-    for question, answer in zip(subject.questions(), ask(subject.policy, subject.questions()), strict=True):
+    for prompt, answer in zip(context.prompts(), ask(context.policy, context.prompts()), strict=True):
         if not isinstance(answer, Response):
             actual = f"{type(answer).__name__} {quoted(answer)}"
         elif answer.token_ids is not None and not answer.tokenizer:
@@ -76,26 +76,26 @@ def answers_are_responses(subject: PolicySubject) -> Violation | None:
         else:
             continue
         fix = "Return Response(text=...), with token_ids and tokenizer together or not at all."
-        return Violation(rule_of(answers_are_responses), str(question), "a Response", actual, fix)
+        return Violation(rule_of(answers_are_responses), str(prompt), "a Response", actual, fix)
     return None
 
 
-def answers_depend_on_their_question(subject: PolicySubject) -> Violation | None:
-    """The same question with the same seed has the same answer, at temperature 1 as well as 0."""
-    first = ask(subject.policy, subject.questions())
+def answers_depend_on_their_question(context: PolicyContext) -> Violation | None:
+    """The same prompt with the same seed has the same answer, at temperature 1 as well as 0."""
+    first = ask(context.policy, context.prompts())
     for _ in range(2):
-        if found := _difference(subject.questions(), first, ask(subject.policy, subject.questions())):
+        if found := _difference(context.prompts(), first, ask(context.policy, context.prompts())):
             fix = "Draw from a generator made of the seed, and keep nothing between answers."
             return Violation(rule_of(answers_depend_on_their_question), *found, fix)
     return None
 
 
-def company_does_not_matter(subject: PolicySubject) -> Violation | None:
-    """A question that is asked alone has the answer it has among others."""
-    asked = subject.questions()
-    together = ask(subject.policy, asked)
-    alone = [answer for question in asked for answer in ask(subject.policy, [question])]
-    turned = ask(subject.policy, asked[::-1])[::-1]
+def company_does_not_matter(context: PolicyContext) -> Violation | None:
+    """A prompt that is asked alone has the answer it has among others."""
+    asked = context.prompts()
+    together = ask(context.policy, asked)
+    alone = [answer for prompt in asked for answer in ask(context.policy, [prompt])]
+    turned = ask(context.policy, asked[::-1])[::-1]
     found = _difference(asked, alone, together) or _difference(asked, alone, turned)
     if not found:
         return None
@@ -103,10 +103,10 @@ def company_does_not_matter(subject: PolicySubject) -> Violation | None:
     return Violation(rule_of(company_does_not_matter), *found, fix)
 
 
-def seeds_matter(subject: PolicySubject) -> Violation | None:
+def seeds_matter(context: PolicyContext) -> Violation | None:
     """At temperature 1, other seeds draw other answers."""
-    asked = subject.questions()[0].sampled(temperature=1.0)
-    answers = ask(subject.policy, [asked.seeded(subject.seed + number) for number in range(SEEDS)])
+    asked = context.prompts()[0].sampled(temperature=1.0)
+    answers = ask(context.policy, [asked.seeded(context.seed + number) for number in range(SEEDS)])
     if len({said(answer) for answer in answers}) > 1:
         return None
     return Violation(
@@ -118,18 +118,18 @@ def seeds_matter(subject: PolicySubject) -> Violation | None:
     )
 
 
-def answers_keep_to_their_length(subject: PolicySubject) -> Violation | None:
+def answers_keep_to_their_length(context: PolicyContext) -> Violation | None:
     """An answer has at most max_tokens tokens."""
     for limit in (4, 8):
-        asked = [question.sampled(max_tokens=limit) for question in subject.questions()]
-        for question, answer in zip(asked, ask(subject.policy, asked), strict=True):
+        asked = [prompt.sampled(max_tokens=limit) for prompt in context.prompts()]
+        for prompt, answer in zip(asked, ask(context.policy, asked), strict=True):
             # If the tokens aren't known, words are counted: a word is at least one token.
             length = len(answer.text.split()) if answer.token_ids is None else len(answer.token_ids)
             if length > limit:
                 what = "words" if answer.token_ids is None else "tokens"
                 return Violation(
                     rule_of(answers_keep_to_their_length),
-                    str(question),
+                    str(prompt),
                     f"at most {limit} tokens",
                     f"{length} {what}: {quoted(answer.text)}",
                     "Stop at sampling.max_tokens, stop token included.",
@@ -137,29 +137,29 @@ def answers_keep_to_their_length(subject: PolicySubject) -> Violation | None:
     return None
 
 
-def constrained_answers_are_admissible(subject: PolicySubject) -> Violation | None:
+def constrained_answers_are_admissible(context: PolicyContext) -> Violation | None:
     """With sampling.constrain, an answer is an admissible action, in states that list them."""
-    asked = [question.sampled(constrain=True, temperature=1.0) for question in subject.questions()]
-    asked += [question.seeded(question.seed + 1000) for question in asked]
-    for question, answer in zip(asked, ask(subject.policy, asked), strict=True):
-        read = parse_answer(answer.text, question.observation, labelled=True)
-        if not question.observation.admits(read.action):
+    asked = [prompt.sampled(constrain=True, temperature=1.0) for prompt in context.prompts()]
+    asked += [prompt.seeded(prompt.seed + 1000) for prompt in asked]
+    for prompt, answer in zip(asked, ask(context.policy, asked), strict=True):
+        read = parse_answer(answer.text, prompt.observation, labelled=True)
+        if not prompt.observation.admits(read.action):
             return Violation(
                 rule_of(constrained_answers_are_admissible),
-                str(question),
-                f"one of {quoted(question.observation.actions)}",
+                str(prompt),
+                f"one of {quoted(prompt.observation.actions)}",
                 quoted(answer.text),
                 "Leave out what doesn't lead to one of observation.actions or observation.free.",
             )
     return None
 
 
-def states_without_actions_are_answered(subject: PolicySubject) -> Violation | None:
+def states_without_actions_are_answered(context: PolicyContext) -> Violation | None:
     """Where a state lists no actions, there is nothing to constrain, and no reason to fail."""
-    for question in subject.questions()[:2]:
-        silent = question.observation.changed(actions=None, free=())
-        asked = Question(question.conversation, silent, question.sampling, question.seed)
-        ask(subject.policy, [asked, asked.sampled(constrain=True)])
+    for prompt in context.prompts()[:2]:
+        silent = prompt.observation.changed(actions=None, free=())
+        asked = Prompt(prompt.conversation, silent, prompt.sampling, prompt.seed)
+        ask(context.policy, [asked, asked.sampled(constrain=True)])
     return None
 
 
@@ -173,9 +173,9 @@ CHECKS = (
 )
 
 
-def _difference(asked: list[Question], first: list[Response], second: list[Response]) -> tuple[str, str, str] | None:
-    """Return the first question with two answers, and these."""
-    for question, one, other in zip(asked, first, second, strict=True):
+def _difference(asked: list[Prompt], first: list[Response], second: list[Response]) -> tuple[str, str, str] | None:
+    """Return the first prompt with two answers, and these."""
+    for prompt, one, other in zip(asked, first, second, strict=True):
         if said(one) != said(other):
-            return str(question), quoted(one.text), quoted(other.text)
+            return str(prompt), quoted(one.text), quoted(other.text)
     return None

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from eef_framework.records import Observation, Step, Task
-from eef_framework.testing.conformance.subject import EnvironmentSubject, difference
+from eef_framework.testing.conformance.context import EnvironmentContext, difference
 from eef_framework.testing.conformance.violation import Violation, quoted, rule_of
 
 TIMEOUT_S = 600
@@ -18,17 +18,17 @@ NOT_FOUND = 3
 """Exit status of a process that can't import the environment."""
 
 
-def equal_in_another_process(subject: EnvironmentSubject) -> Violation | None:
+def equal_in_another_process(context: EnvironmentContext) -> Violation | None:
     """The same task and the same actions lead to the same observations in another process."""
-    kind = type(subject.environment)
+    kind = type(context.environment)
     if "<locals>" in kind.__qualname__ or kind.__module__ == "__main__":
         return None  # another process can't import what a function or a script defines
-    tasks = subject.tasks()
+    tasks = context.tasks()
     request = {
         "class": [kind.__module__, kind.__qualname__],
-        "settings": subject.environment.model_dump(mode="json"),
+        "settings": context.environment.model_dump(mode="json"),
         "tasks": [task.model_dump(mode="json") for task in tasks],
-        "actions": [[step.action for step in subject.walk(task)] for task in tasks],
+        "actions": [[step.action for step in context.walk(task)] for task in tasks],
     }
     other = _ask(request)
     if other.returncode == NOT_FOUND:
@@ -39,7 +39,7 @@ def equal_in_another_process(subject: EnvironmentSubject) -> Violation | None:
         fix = "An environment has to be built again from its settings alone."
         return Violation(rule, "", "the environment works there", quoted(last_line), fix)
     for task, played in zip(tasks, json.loads(other.stdout), strict=True):
-        if found := _departure(subject, task, played):
+        if found := _divergence(context, task, played):
             state, name, expected, actual = found
             return Violation(
                 rule,
@@ -51,14 +51,14 @@ def equal_in_another_process(subject: EnvironmentSubject) -> Violation | None:
     return None
 
 
-def _departure(
-    subject: EnvironmentSubject, task: Task, played: dict[str, Any]
+def _divergence(
+    context: EnvironmentContext, task: Task, played: dict[str, Any]
 ) -> tuple[int, str, object, object] | None:
-    with subject.environment.open(task) as session:
+    with context.environment.open(task) as session:
         initial = Observation.model_validate(played["initial"])
         if session.observation != initial:
             return 0, "observation", session.observation.text, initial.text
-    for number, (expected, step) in enumerate(zip(subject.walk(task), played["steps"], strict=False), 1):
+    for number, (expected, step) in enumerate(zip(context.walk(task), played["steps"], strict=False), 1):
         if found := difference(expected, Step.model_validate(step)):
             return number, *found
     return None

@@ -7,68 +7,74 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import zip_longest
 
 from eef_framework.records import Task
-from eef_framework.testing.conformance.departure import DETERMINISM, ISOLATION, Departure, departed, departure
-from eef_framework.testing.conformance.subject import EnvironmentSubject
+from eef_framework.testing.conformance.context import EnvironmentContext
+from eef_framework.testing.conformance.divergence import (
+    DETERMINISM,
+    ISOLATION,
+    Divergence,
+    divergence,
+    divergence_violation,
+)
 from eef_framework.testing.conformance.violation import Violation, quoted, rule_of
 
 THREADS = 8
 """In how many threads sessions are stepped at once."""
 
 
-def prefixes_reach_their_state(subject: EnvironmentSubject) -> Violation | None:
+def prefixes_reach_their_state(context: EnvironmentContext) -> Violation | None:
     """Replaying a prefix of actions reaches an equal state, whatever was played in between."""
-    tasks = subject.tasks()
+    tasks = context.tasks()
     for task in tasks:
-        steps = subject.walk(task)
+        steps = context.walk(task)
         for cut in sorted({len(steps) // 3, 2 * len(steps) // 3, len(steps)}, reverse=True):
-            with subject.environment.open(task) as session:
-                if found := departure(session, steps[:cut]):
-                    return departed(rule_of(prefixes_reach_their_state), task, found, DETERMINISM)
+            with context.environment.open(task) as session:
+                if found := divergence(session, steps[:cut]):
+                    return divergence_violation(rule_of(prefixes_reach_their_state), task, found, DETERMINISM)
     return None
 
 
-def sessions_are_independent(subject: EnvironmentSubject) -> Violation | None:
+def sessions_are_independent(context: EnvironmentContext) -> Violation | None:
     """Sessions that are open at once don't disturb one another."""
-    tasks = subject.tasks() * 2  # of the same task, too
-    walks = [subject.walk(task) for task in tasks]
-    sessions = [subject.environment.open(task) for task in tasks]
+    tasks = context.tasks() * 2  # of the same task, too
+    walks = [context.walk(task) for task in tasks]
+    sessions = [context.environment.open(task) for task in tasks]
     try:
         for number, turn in enumerate(zip_longest(*walks)):
             for task, session, expected in zip(tasks, sessions, turn, strict=True):
-                if expected is not None and (found := departure(session, [expected], number)):
-                    return departed(rule_of(sessions_are_independent), task, found, ISOLATION)
+                if expected is not None and (found := divergence(session, [expected], number)):
+                    return divergence_violation(rule_of(sessions_are_independent), task, found, ISOLATION)
     finally:
         for session in sessions:
             session.close()
     return None
 
 
-def sessions_are_independent_in_threads(subject: EnvironmentSubject) -> Violation | None:
+def sessions_are_independent_in_threads(context: EnvironmentContext) -> Violation | None:
     """Sessions that threads step at once (where the environment is blocking) don't disturb one another."""
-    if not subject.environment.blocking:
+    if not context.environment.blocking:
         return None
 
-    def play(task: Task) -> Departure | None:
-        with subject.environment.open(task) as session:
-            return departure(session, subject.walk(task))
+    def play(task: Task) -> Divergence | None:
+        with context.environment.open(task) as session:
+            return divergence(session, context.walk(task))
 
-    tasks = subject.tasks()
+    tasks = context.tasks()
     for task in tasks:
-        subject.walk(task)  # one after the other, before the threads start
+        context.walk(task)  # one after the other, before the threads start
     with ThreadPoolExecutor(THREADS) as pool:
         for task, found in zip(tasks * 2, pool.map(play, tasks * 2), strict=True):
             if found:
                 fix = f"{ISOLATION} Guard what sessions share with a lock."
-                return departed(rule_of(sessions_are_independent_in_threads), task, found, fix)
+                return divergence_violation(rule_of(sessions_are_independent_in_threads), task, found, fix)
     return None
 
 
-def forks_equal_replays(subject: EnvironmentSubject) -> Violation | None:
+def forks_equal_replays(context: EnvironmentContext) -> Violation | None:
     """A fork is in the state that its parent is in, and goes on as a replay would."""
-    for task in subject.tasks():
-        steps = subject.walk(task)
+    for task in context.tasks():
+        steps = context.walk(task)
         cut = len(steps) // 2
-        with subject.after(task, steps[:cut]) as parent, parent.fork() as fork:
+        with context.after(task, steps[:cut]) as parent, parent.fork() as fork:
             if fork is parent or (fork.observation, fork.steps) != (parent.observation, parent.steps):
                 return Violation(
                     rule_of(forks_equal_replays),
@@ -78,34 +84,34 @@ def forks_equal_replays(subject: EnvironmentSubject) -> Violation | None:
                     "Return a copy of the session from duplicate(), or None to let replay do it.",
                 )
             parent.close()  # a fork outlives its parent
-            if found := departure(fork, steps[cut:], cut):
+            if found := divergence(fork, steps[cut:], cut):
                 fix = "Let duplicate() copy everything that changes during an episode, or return None from it."
-                return departed(rule_of(forks_equal_replays), task, found, fix)
+                return divergence_violation(rule_of(forks_equal_replays), task, found, fix)
     return None
 
 
-def forks_leave_their_parent_alone(subject: EnvironmentSubject) -> Violation | None:
+def forks_leave_their_parent_alone(context: EnvironmentContext) -> Violation | None:
     """What happens in a fork doesn't change its parent."""
-    for task in subject.tasks():
-        steps = subject.walk(task)
+    for task in context.tasks():
+        steps = context.walk(task)
         cut = len(steps) // 2
-        with subject.after(task, steps[:cut]) as parent:
+        with context.after(task, steps[:cut]) as parent:
             with parent.fork() as fork:
                 for step in steps[cut:]:
                     fork.step(step.action)
-            if found := departure(parent, steps[cut:], cut):
+            if found := divergence(parent, steps[cut:], cut):
                 fix = "Let duplicate() copy lists, sets and dicts, not just refer to them."
-                return departed(rule_of(forks_leave_their_parent_alone), task, found, fix)
+                return divergence_violation(rule_of(forks_leave_their_parent_alone), task, found, fix)
     return None
 
 
-def listed_actions_are_valid(subject: EnvironmentSubject) -> Violation | None:
+def listed_actions_are_valid(context: EnvironmentContext) -> Violation | None:
     """An action that an observation lists is understood."""
-    until = time.monotonic() + subject.patience_s
-    for task in subject.tasks():
-        with subject.environment.open(task) as session:
-            for expected in subject.walk(task):
-                for action in subject.some(session.observation.actions or ()):
+    until = time.monotonic() + context.patience_s
+    for task in context.tasks():
+        with context.environment.open(task) as session:
+            for expected in context.walk(task):
+                for action in context.some(session.observation.actions or ()):
                     with session.fork() as fork:
                         if not fork.step(action).valid:
                             return Violation(

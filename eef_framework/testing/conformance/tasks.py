@@ -6,61 +6,61 @@ from collections import Counter
 
 from eef_framework.errors import ConfigError
 from eef_framework.records import Task
-from eef_framework.testing.conformance.subject import EnvironmentSubject
+from eef_framework.testing.conformance.context import EnvironmentContext
 from eef_framework.testing.conformance.violation import Violation, quoted, rule_of
 
 SPLITS = ("train", "dev", "test")
 NO_SPLIT = "no-such-split"
 
 
-def tasks_exist(subject: EnvironmentSubject) -> Violation | None:
+def tasks_exist(context: EnvironmentContext) -> Violation | None:
     """A split has tasks."""
-    if subject.tasks():
+    if context.tasks():
         return None
     return Violation(
         rule_of(tasks_exist),
-        f"split {subject.split!r}",
+        f"split {context.split!r}",
         "at least one task",
         "none",
         "Return the split's tasks from tasks(split), or check another split.",
     )
 
 
-def tasks_say_where_they_belong(subject: EnvironmentSubject) -> Violation | None:
+def tasks_say_where_they_belong(context: EnvironmentContext) -> Violation | None:
     """A task names its environment and its split."""
-    name = subject.environment.component_name()
-    for task in subject.environment.tasks(subject.split):
-        if (task.environment, task.split) != (name, subject.split):
+    name = context.environment.component_name()
+    for task in context.environment.tasks(context.split):
+        if (task.environment, task.split) != (name, context.split):
             return Violation(
                 rule_of(tasks_say_where_they_belong),
                 f"task {task.id!r}",
-                f"environment {name!r}, split {subject.split!r}",
+                f"environment {name!r}, split {context.split!r}",
                 f"environment {task.environment!r}, split {task.split!r}",
                 "Set `environment` and `split` of every Task.",
             )
     return None
 
 
-def splits_are_stable(subject: EnvironmentSubject) -> Violation | None:
+def splits_are_stable(context: EnvironmentContext) -> Violation | None:
     """A split always has the same tasks in the same order."""
-    first, second = (list(subject.environment.tasks(subject.split)) for _ in range(2))
+    first, second = (list(context.environment.tasks(context.split)) for _ in range(2))
     if first == second:
         return None
     same_ids = [task.id for task in first] == [task.id for task in second]
     return Violation(
         rule_of(splits_are_stable),
-        f"split {subject.split!r}",
+        f"split {context.split!r}",
         f"{len(first)} tasks, the same at the second call",
         f"{len(second)} tasks, {'with other contents' if same_ids else 'other ones or in another order'}",
         "Sort files and sets before use, seed generators with a constant, or make the list once.",
     )
 
 
-def ids_are_unique(subject: EnvironmentSubject) -> Violation | None:
+def ids_are_unique(context: EnvironmentContext) -> Violation | None:
     """A task's id is unique within its environment, so splits are disjoint."""
     places: dict[str, list[str]] = {}
     for split in SPLITS:
-        for task in _tasks_if_any(subject, split):
+        for task in _tasks_if_any(context, split):
             places.setdefault(task.id, []).append(split)
     for task_id, splits in places.items():
         if len(splits) > 1:
@@ -75,10 +75,10 @@ def ids_are_unique(subject: EnvironmentSubject) -> Violation | None:
     return None
 
 
-def unknown_splits_are_refused(subject: EnvironmentSubject) -> Violation | None:
+def unknown_splits_are_refused(context: EnvironmentContext) -> Violation | None:
     """A split that doesn't exist is refused with ConfigError."""
     try:
-        tasks = subject.environment.tasks(NO_SPLIT)
+        tasks = context.environment.tasks(NO_SPLIT)
     except ConfigError:
         return None
     except Exception as error:
@@ -94,11 +94,11 @@ def unknown_splits_are_refused(subject: EnvironmentSubject) -> Violation | None:
     )
 
 
-def tasks_survive_the_disk(subject: EnvironmentSubject) -> Violation | None:
+def tasks_survive_the_disk(context: EnvironmentContext) -> Violation | None:
     """A task that was written and read back opens the same episode."""
-    for task in subject.tasks():
+    for task in context.tasks():
         read = Task.model_validate_json(task.model_dump_json())
-        with subject.environment.open(task) as session, subject.environment.open(read) as other:
+        with context.environment.open(task) as session, context.environment.open(read) as other:
             if read != task or session.observation != other.observation:
                 return Violation(
                     rule_of(tasks_survive_the_disk),
@@ -119,8 +119,8 @@ TASK_CHECKS = (
 )
 
 
-def _tasks_if_any(subject: EnvironmentSubject, split: str) -> list[Task]:
+def _tasks_if_any(context: EnvironmentContext, split: str) -> list[Task]:
     try:
-        return list(subject.environment.tasks(split))
+        return list(context.environment.tasks(split))
     except ConfigError:
         return []  # an environment need not have all three

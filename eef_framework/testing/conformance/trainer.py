@@ -17,7 +17,7 @@ from eef_framework.interfaces import TrainablePolicy, Trainer
 from eef_framework.interfaces.trainer import Progress
 from eef_framework.records import Checkpoint, Cost, Example
 from eef_framework.testing.conformance.examples import conversations, examples
-from eef_framework.testing.conformance.questions import ask, questions
+from eef_framework.testing.conformance.prompts import ask, prompts
 from eef_framework.testing.conformance.violation import Violation, quoted, require, rule_of, run_checks
 
 LOG = "training.jsonl"
@@ -31,7 +31,7 @@ class Interrupted(BaseException):
 
 
 @dataclass(frozen=True)
-class TrainerSubject:
+class TrainerContext:
     """What the checks of a trainer look at.
 
     Attributes:
@@ -91,20 +91,20 @@ def check_trainer(trainer: Trainer, policy: TrainablePolicy, seed: int = 0) -> N
 def trainer_violations(trainer: Trainer, policy: TrainablePolicy, seed: int = 0) -> list[Violation]:
     """Return in which ways a trainer doesn't keep its contract; see `check_trainer`."""
     with tempfile.TemporaryDirectory() as folder:
-        subject = TrainerSubject(trainer, policy, Path(folder), seed)
-        violations = run_checks([checkpoints_appear_in_the_output], subject)
-        return violations or run_checks(CHECKS, subject)
+        context = TrainerContext(trainer, policy, Path(folder), seed)
+        violations = run_checks([checkpoints_appear_in_the_output], context)
+        return violations or run_checks(CHECKS, context)
 
 
-def checkpoints_appear_in_the_output(subject: TrainerSubject) -> Violation | None:
+def checkpoints_appear_in_the_output(context: TrainerContext) -> Violation | None:
     """A training returns a checkpoint in its output folder, and what it cost."""
-    result = subject.trained
-    output = subject.folder / "first"
+    result = context.trained
+    output = context.folder / "first"
     if not (isinstance(result, tuple) and [type(each) for each in result] == [Checkpoint, Cost]):
         expected, actual = "(Checkpoint, Cost)", quoted(result)
     elif not result[0].path.is_relative_to(output):
         expected, actual = f"a checkpoint in {str(output)!r}", f"one in {str(result[0].path)!r}"
-    elif not subject.weights(result[0]):
+    elif not context.weights(result[0]):
         expected, actual = "files with weights", "an empty folder"
     elif result[1].trained_tokens <= 0 or not math.isfinite(result[1].seconds):
         expected, actual = "Cost with trained_tokens above 0 and seconds", repr(result[1])
@@ -114,16 +114,16 @@ def checkpoints_appear_in_the_output(subject: TrainerSubject) -> Violation | Non
     return Violation(rule_of(checkpoints_appear_in_the_output), "", expected, actual, fix)
 
 
-def checkpoints_can_be_loaded(subject: TrainerSubject) -> Violation | None:
+def checkpoints_can_be_loaded(context: TrainerContext) -> Violation | None:
     """The policy answers with the checkpoint."""
-    with subject.policy.load(subject.trained[0]) as policy:
-        ask(policy, questions(subject.seed))
+    with context.policy.load(context.trained[0]) as policy:
+        ask(policy, prompts(context.seed))
     return None
 
 
-def trainings_are_logged(subject: TrainerSubject) -> Violation | None:
+def trainings_are_logged(context: TrainerContext) -> Violation | None:
     """A training leaves a log, training.jsonl, with a JSON object a line."""
-    path = subject.folder / "first" / LOG
+    path = context.folder / "first" / LOG
     expected, actual = "a JSON object a line", "no such file"
     if path.is_file():
         rows = path.read_text(encoding="utf-8").splitlines()
@@ -135,26 +135,26 @@ def trainings_are_logged(subject: TrainerSubject) -> Violation | None:
     return Violation(rule_of(trainings_are_logged), LOG, expected, actual, fix)
 
 
-def progress_is_told(subject: TrainerSubject) -> Violation | None:
+def progress_is_told(context: TrainerContext) -> Violation | None:
     """A training says how far it is, and never goes back."""
-    subject.trained  # noqa: B018 - it is trained once
-    done = [each[0] for each in subject.said]
-    if subject.said and done == sorted(done) and all(0 <= each[0] <= each[1] for each in subject.said):
+    context.trained  # noqa: B018 - it is trained once
+    done = [each[0] for each in context.said]
+    if context.said and done == sorted(done) and all(0 <= each[0] <= each[1] for each in context.said):
         return None
     return Violation(
         rule_of(progress_is_told),
         "",
         "progress(done, total, text) with done rising up to total",
-        quoted(subject.said) if subject.said else "it was never called",
+        quoted(context.said) if context.said else "it was never called",
         "Call progress(step, steps, f'loss {loss:.4f}') after each step.",
     )
 
 
-def the_start_stays_as_it_is(subject: TrainerSubject) -> Violation | None:
+def the_start_stays_as_it_is(context: TrainerContext) -> Violation | None:
     """The checkpoint that training starts from stays as it is."""
-    before = {path: _hash(path) for path in sorted(subject.start.path.rglob("*")) if path.is_file()}
-    subject.train("from the same start", examples())
-    after = {path: _hash(path) for path in sorted(subject.start.path.rglob("*")) if path.is_file()}
+    before = {path: _hash(path) for path in sorted(context.start.path.rglob("*")) if path.is_file()}
+    context.train("from the same start", examples())
+    after = {path: _hash(path) for path in sorted(context.start.path.rglob("*")) if path.is_file()}
     if after == before:
         return None
     changed = sorted(path.name for path in before.keys() | after.keys() if before.get(path) != after.get(path))
@@ -162,34 +162,34 @@ def the_start_stays_as_it_is(subject: TrainerSubject) -> Violation | None:
     return Violation(rule_of(the_start_stays_as_it_is), "", "no file changed", f"changed: {quoted(changed)}", fix)
 
 
-def trainings_depend_on_their_arguments(subject: TrainerSubject) -> Violation | None:
+def trainings_depend_on_their_arguments(context: TrainerContext) -> Violation | None:
     """The same examples, start and seed give the same weights."""
-    again, _ = subject.train("again", examples())
+    again, _ = context.train("again", examples())
     return _compared(
         trainings_depend_on_their_arguments,
-        subject,
+        context,
         again,
         "Draw the order of examples and all else from the seed, and use deterministic algorithms.",
     )
 
 
-def masked_examples_contribute_nothing(subject: TrainerSubject) -> Violation | None:
+def masked_examples_contribute_nothing(context: TrainerContext) -> Violation | None:
     """Examples without a weight contribute nothing."""
     masked = [example.changed(id=f"{example.id}/masked") for example in examples(weight=0.0)]
-    among, _ = subject.train("among masked ones", [*masked[:4], *examples(), *masked[4:]])
+    among, _ = context.train("among masked ones", [*masked[:4], *examples(), *masked[4:]])
     return _compared(
         masked_examples_contribute_nothing,
-        subject,
+        context,
         among,
         "Drop them before batches are made, so that they have no share in the order, the loss or the steps.",
     )
 
 
-def nothing_to_train_is_an_error(subject: TrainerSubject) -> Violation | None:
+def nothing_to_train_is_an_error(context: TrainerContext) -> Violation | None:
     """Without a single weight there is nothing to train, which is an error."""
     for what, learnt in {"no examples": [], "examples without a weight": examples(weight=0.0)}.items():
         try:
-            result: object = subject.train(f"nothing: {what}", learnt)
+            result: object = context.train(f"nothing: {what}", learnt)
             actual = quoted(result)
         except NothingToTrain:
             continue
@@ -200,23 +200,23 @@ def nothing_to_train_is_an_error(subject: TrainerSubject) -> Violation | None:
     return None
 
 
-def interrupted_trainings_can_be_repeated(subject: TrainerSubject) -> Violation | None:
+def interrupted_trainings_can_be_repeated(context: TrainerContext) -> Violation | None:
     """A training that was interrupted gives, when it is repeated in the same folder, the result of one that wasn't."""
-    subject.trained  # noqa: B018 - says how often progress is told
+    context.trained  # noqa: B018 - says how often progress is told
     calls = 0
 
     def interrupt(*_: object) -> None:
         nonlocal calls
         calls += 1
-        if calls > len(subject.said) // 2:
+        if calls > len(context.said) // 2:
             raise Interrupted
 
     with suppress(Interrupted):
-        subject.train("interrupted", examples(), interrupt)
-    repeated, _ = subject.train("interrupted", examples())
+        context.train("interrupted", examples(), interrupt)
+    repeated, _ = context.train("interrupted", examples())
     return _compared(
         interrupted_trainings_can_be_repeated,
-        subject,
+        context,
         repeated,
         "Go on from a state that was written whole, generators and optimiser included; or start again from scratch.",
     )
@@ -234,9 +234,9 @@ CHECKS = (
 )
 
 
-def _compared(rule: Callable[..., object], subject: TrainerSubject, other: Checkpoint, fix: str) -> Violation | None:
+def _compared(rule: Callable[..., object], context: TrainerContext, other: Checkpoint, fix: str) -> Violation | None:
     """Compare a checkpoint with that of the first training."""
-    first, second = subject.weights(subject.trained[0]), subject.weights(other)
+    first, second = context.weights(context.trained[0]), context.weights(other)
     if first == second:
         return None
     differing = sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from eef_framework.errors import EefError
 
-Subject = TypeVar("Subject")
+Context = TypeVar("Context")
 
 SHOWN = 120
 """Longest quotation in a report, in characters."""
@@ -55,11 +55,11 @@ class Nonconformance(EefError):
         super().__init__(f"{who} breaks {len(violations)} of the rules of its contract\n{report}")
 
 
-Check = Callable[[Subject], Violation | None]
-"""A check looks at its subject and returns the first violation it sees. Its docstring is the rule."""
+Check = Callable[[Context], Violation | None]
+"""A check looks at its context and returns the first violation it sees. Its docstring is the rule."""
 
 
-def run_checks(checks: Iterable[Check[Subject]], subject: Subject, known: Iterable[Violation] = ()) -> list[Violation]:
+def run_checks(checks: Iterable[Check[Context]], context: Context, known: Iterable[Violation] = ()) -> list[Violation]:
     """Run checks one after the other, and return what they find.
 
     An exception in a check is a violation too; the same one is reported once, and not at all if it is already known.
@@ -67,7 +67,7 @@ def run_checks(checks: Iterable[Check[Subject]], subject: Subject, known: Iterab
     violations: list[Violation] = []
     told = {(violation.where, violation.actual) for violation in known}
     for check in checks:
-        violation = _guarded(check, subject)
+        violation = _guarded(check, context)
         if violation and (violation.where, violation.actual) not in told:
             told.add((violation.where, violation.actual))
             violations.append(replace(violation, code=check.__name__.replace("_", "-")))
@@ -95,9 +95,9 @@ def quoted(value: object) -> str:
     return text if len(text) <= SHOWN else f"{text[: SHOWN // 2]}...{text[-SHOWN // 2 :]}"
 
 
-def _guarded(check: Check[Subject], subject: Subject) -> Violation | None:
+def _guarded(check: Check[Context], context: Context) -> Violation | None:
     try:
-        return check(subject)
+        return check(context)
     except Exception as error:
         frame = _culprit(error)
         return Violation(

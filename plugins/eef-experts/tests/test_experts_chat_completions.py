@@ -16,8 +16,8 @@ from eef_framework.pipeline.costs import cost_of
 from eef_framework.records import Observation, Response, Step, Task, Trajectory
 from eef_framework.rollout import expert_id
 from eef_framework.testing.corridor import Corridor
+from eef_framework.testing.corridor_expert import CorridorExpert
 from eef_framework.testing.server import ChatServer, Reply
-from eef_framework.testing.wanderer import Wanderer
 
 CORRIDOR = Corridor()
 JSON = st.recursive(
@@ -80,7 +80,7 @@ def test_an_expert_without_thoughts_says_the_action_alone(server):
 
 
 def test_conversations_and_trajectories_serve_as_worked_examples(server, tmp_path):
-    taught = next(iter(demonstrations(Wanderer(skill=1.0), CORRIDOR.tasks("dev")[1:2]).values()))
+    taught = next(iter(demonstrations(CorridorExpert(skill=1.0), CORRIDOR.tasks("dev")[1:2]).values()))
     conversation = {
         "messages": [{"role": "user", "content": "a door"}, {"role": "assistant", "content": "Action: push"}]
     }

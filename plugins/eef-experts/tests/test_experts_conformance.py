@@ -20,18 +20,18 @@ from eef_framework.rollout import demonstrations
 from eef_framework.runs import read_rows, write_rows
 from eef_framework.testing.conformance import check_expert
 from eef_framework.testing.corridor import Corridor
+from eef_framework.testing.corridor_expert import CorridorExpert
 from eef_framework.testing.server import ChatServer
-from eef_framework.testing.wanderer import Wanderer
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.yaml"))
 CONFIG = """\
 environment: corridor
 expert: {{name: openai, model: test, base_url: "{url}", retries: 1, longest_wait_s: 0.01}}
-policy: memory
+policy: lookup
 format: {{history: 1}}
 iterations: 1
 collect: {{tasks: {{split: train, count: 8}}}}
-clone: {{trainer: memory}}
+clone: {{trainer: lookup}}
 evaluate: {{tasks: {{split: test, count: 6}}}}
 """
 
@@ -56,7 +56,7 @@ def test_a_recording_keeps_its_contract(tmp_path, replay):
     corridor = Corridor()
 
     async def wander():
-        return [each async for each in demonstrations(Wanderer(), corridor, corridor.tasks("train"), 0)]
+        return [each async for each in demonstrations(CorridorExpert(), corridor, corridor.tasks("train"), 0)]
 
     write_rows(tmp_path / "x.jsonl", asyncio.run(wander()))
     check_expert(RecordingExpert(file=str(tmp_path / "x.jsonl"), replay=replay), corridor)

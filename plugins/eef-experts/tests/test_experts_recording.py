@@ -11,7 +11,7 @@ from eef_framework.records import Origin
 from eef_framework.rollout import demonstrations as stamped
 from eef_framework.runs import write_rows
 from eef_framework.testing.corridor import BlockingCorridor, Corridor
-from eef_framework.testing.wanderer import Wanderer
+from eef_framework.testing.corridor_expert import CorridorExpert
 
 CORRIDOR = Corridor()
 TASKS = CORRIDOR.tasks("train")[:5]
@@ -26,8 +26,8 @@ def demonstrations(expert, environment=CORRIDOR, tasks=TASKS):
 
 @pytest.fixture
 def recorded():
-    """What the wanderer did."""
-    return demonstrations(Wanderer())
+    """What the corridor-expert did."""
+    return demonstrations(CorridorExpert())
 
 
 @pytest.fixture
@@ -49,11 +49,11 @@ def test_it_demonstrates_what_was_recorded(recorded, record, replay):
             exclude={"id", "actor", "info"}
         )
         assert (found[id].id, found[id].actor) == (f"expert/recording/{id}", "expert/recording")
-        assert found[id].info == {"recording": trajectory.id, "actor": "expert/wanderer"}
+        assert found[id].info == {"recording": trajectory.id, "actor": "expert/corridor-expert"}
 
 
 def test_a_file_may_hold_more_than_is_asked_for_and_the_last_recording_of_a_task_counts(recorded, record):
-    better = demonstrations(Wanderer(skill=1.0))
+    better = demonstrations(CorridorExpert(skill=1.0))
     failed = [trajectory.changed(ending="error", error="lost") for trajectory in better.values()]
     found = demonstrations(
         RecordingExpert(file=record([*recorded.values(), *better.values(), *failed])), tasks=TASKS[:2]

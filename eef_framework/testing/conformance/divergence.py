@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from eef_framework.interfaces import Session
 from eef_framework.records import Step, Task
-from eef_framework.testing.conformance.subject import difference
+from eef_framework.testing.conformance.context import difference
 from eef_framework.testing.conformance.violation import Violation, quoted
 
 DETERMINISM = "Let everything depend on task and actions alone: seed by the task, sort sets and folders."
 ISOLATION = "Keep what an episode changes in its session, not in the environment, the class or a shared object."
 
-Departure = tuple[int, str, str, object, object]
+Divergence = tuple[int, str, str, object, object]
 """State, the action that led there, and the field of the step that differs, with expected and actual value."""
 
 
-def departure(session: Session, steps: list[Step], state: int = 0) -> Departure | None:
+def divergence(session: Session, steps: list[Step], state: int = 0) -> Divergence | None:
     """Take recorded steps again, and return where the first one differs."""
     for number, expected in enumerate(steps, state + 1):
         if session.done:
@@ -24,8 +24,8 @@ def departure(session: Session, steps: list[Step], state: int = 0) -> Departure 
     return None
 
 
-def departed(rule: str, task: Task, found: Departure, fix: str) -> Violation:
-    """Return the violation that a departure is."""
+def divergence_violation(rule: str, task: Task, found: Divergence, fix: str) -> Violation:
+    """Return the violation that a divergence is."""
     state, action, name, expected, actual = found
     where = f"task {task.id!r}, state {state}" + (f", after {quoted(action)}" if action else "")
     return Violation(rule, where, f"{name} {quoted(expected)}", f"{name} {quoted(actual)}", fix)

@@ -12,8 +12,8 @@ from typing import Any
 from eef_framework.errors import EefError
 from eef_framework.interfaces import Session
 from eef_framework.memory import release_memory
-from eef_framework.testing.conformance.departure import departed, departure
-from eef_framework.testing.conformance.subject import EnvironmentSubject
+from eef_framework.testing.conformance.context import EnvironmentContext
+from eef_framework.testing.conformance.divergence import divergence, divergence_violation
 from eef_framework.testing.conformance.violation import Violation, quoted, rule_of
 
 FEWEST_CYCLES = 10
@@ -23,20 +23,20 @@ MEMORY_MB, SESSION_KB = 4, 100
 """What memory may grow by while sessions are opened and closed, besides so much for each of them."""
 
 
-def sessions_close_at_any_time(subject: EnvironmentSubject) -> Violation | None:
+def sessions_close_at_any_time(context: EnvironmentContext) -> Violation | None:
     """A session can be closed in any state, and twice."""
-    for task in subject.tasks():
-        for steps in ([], subject.walk(task)):
-            session = subject.after(task, steps)
+    for task in context.tasks():
+        for steps in ([], context.walk(task)):
+            session = context.after(task, steps)
             session.close()
             session.close()
     return None
 
 
-def closed_sessions_are_out_of_use(subject: EnvironmentSubject) -> Violation | None:
+def closed_sessions_are_out_of_use(context: EnvironmentContext) -> Violation | None:
     """A closed session takes no action and can't be forked."""
-    task = subject.tasks()[0]
-    session = subject.after(task, [])
+    task = context.tasks()[0]
+    session = context.after(task, [])
     session.close()
     uses: dict[str, Callable[[], object]] = {"step('x')": lambda: session.step("x"), "fork()": session.fork}
     for what, use in uses.items():
@@ -51,21 +51,21 @@ def closed_sessions_are_out_of_use(subject: EnvironmentSubject) -> Violation | N
     return None
 
 
-def sessions_leave_nothing_behind(subject: EnvironmentSubject) -> Violation | None:
+def sessions_leave_nothing_behind(context: EnvironmentContext) -> Violation | None:
     """A closed session leaves no thread, process, file or memory behind."""
-    task = subject.tasks()[0]
-    actions = subject.walk(task)[:1]
-    subject.after(task, actions).close()  # the first one may start what all share
+    task = context.tasks()[0]
+    actions = context.walk(task)[:1]
+    context.after(task, actions).close()  # the first one may start what all share
     alive: list[weakref.ref[Session]] = []
     before, halfway = _holdings(alive), (0, 0.0)
     began, cycles = time.monotonic(), 0
-    while cycles < subject.cycles and (cycles < FEWEST_CYCLES or time.monotonic() - began < subject.patience_s):
-        session = subject.after(task, actions)
+    while cycles < context.cycles and (cycles < FEWEST_CYCLES or time.monotonic() - began < context.patience_s):
+        session = context.after(task, actions)
         alive.append(weakref.ref(session))
         session.close()
         del session
         cycles += 1
-        if cycles == subject.cycles // 2:
+        if cycles == context.cycles // 2:
             halfway = cycles, _memory_mb()
     now, grown = _holdings(alive), _memory_mb() - halfway[1]
     left = {what: now[what] - before[what] for what in now}
@@ -83,32 +83,32 @@ def sessions_leave_nothing_behind(subject: EnvironmentSubject) -> Violation | No
     )
 
 
-def environments_close_for_themselves(subject: EnvironmentSubject) -> Violation | None:
+def environments_close_for_themselves(context: EnvironmentContext) -> Violation | None:
     """An environment can be closed twice, and closing one doesn't disturb another."""
-    environment = subject.environment
+    environment = context.environment
     twin = type(environment)(**environment.model_dump())
-    task = subject.tasks()[0]
-    steps = subject.walk(task)
+    task = context.tasks()[0]
+    steps = context.walk(task)
     with environment.open(task) as session:
         twin.open(task).close()
         twin.close()
         twin.close()
-        if found := departure(session, steps):
+        if found := divergence(session, steps):
             fix = "Release in close() what belongs to this environment alone, or count who uses it."
-            return departed(rule_of(environments_close_for_themselves), task, found, fix)
+            return divergence_violation(rule_of(environments_close_for_themselves), task, found, fix)
     return None
 
 
-def closed_environments_open_nothing_broken(subject: EnvironmentSubject) -> Violation | None:
+def closed_environments_open_nothing_broken(context: EnvironmentContext) -> Violation | None:
     """A closed environment opens tasks as before, or refuses to with EnvironmentFailure."""
-    environment = subject.environment
+    environment = context.environment
     twin = type(environment)(**environment.model_dump())
-    task = subject.tasks()[0]
+    task = context.tasks()[0]
     twin.open(task).close()
     twin.close()
     try:
         with twin.open(task) as session:
-            found = departure(session, subject.walk(task))
+            found = divergence(session, context.walk(task))
     except EefError:
         return None
     except Exception as error:
@@ -121,11 +121,11 @@ def closed_environments_open_nothing_broken(subject: EnvironmentSubject) -> Viol
         twin.close()
     if found:
         fix = "Let open() start again all that close() released."
-        return departed(rule_of(closed_environments_open_nothing_broken), task, found, fix)
+        return divergence_violation(rule_of(closed_environments_open_nothing_broken), task, found, fix)
     return None
 
 
-CLOSING_CHECKS = (sessions_close_at_any_time, closed_sessions_are_out_of_use, sessions_leave_nothing_behind)
+CLEANUP_CHECKS = (sessions_close_at_any_time, closed_sessions_are_out_of_use, sessions_leave_nothing_behind)
 
 TWIN_CHECKS = (environments_close_for_themselves, closed_environments_open_nothing_broken)
 """These load the environment once more."""

@@ -5,7 +5,7 @@ import pytest
 from eef_framework.records import Task, Trajectory
 from eef_framework.rollout import demonstrations, expert_id
 from eef_framework.testing.corridor import Corridor
-from eef_framework.testing.wanderer import Wanderer
+from eef_framework.testing.corridor_expert import CorridorExpert
 
 
 def demonstrate(tasks: list[Task] | None = None, seed: int = 0, **settings) -> list[Trajectory]:
@@ -13,7 +13,9 @@ def demonstrate(tasks: list[Task] | None = None, seed: int = 0, **settings) -> l
 
     async def collect() -> list[Trajectory]:
         played = environment.tasks("train") if tasks is None else tasks
-        return [trajectory async for trajectory in demonstrations(Wanderer(**settings), environment, played, seed)]
+        return [
+            trajectory async for trajectory in demonstrations(CorridorExpert(**settings), environment, played, seed)
+        ]
 
     return asyncio.run(collect())
 
@@ -36,12 +38,12 @@ def test_a_demonstration_depends_on_its_task_and_the_seed_alone():
 
 def test_trajectories_are_named_as_the_contract_says():
     trajectory = demonstrate()[0]
-    assert trajectory.id == expert_id("wanderer", trajectory.task)
-    assert trajectory.actor == "expert/wanderer"
+    assert trajectory.id == expert_id("corridor-expert", trajectory.task)
+    assert trajectory.actor == "expert/corridor-expert"
 
 
 def test_endings_are_told_apart():
     endings = {trajectory.ending for trajectory in demonstrate()}
     assert {"terminated", "truncated"} <= endings
-    (brief,) = demonstrate([demonstrate()[1].task], patience=1)
+    (brief,) = demonstrate([demonstrate()[1].task], max_steps=1)
     assert (brief.ending, len(brief.steps), brief.reward) == ("gave-up", 1, 0.0)

@@ -14,19 +14,19 @@ from eef_framework.rollout import ScriptedExpert
 from eef_framework.testing.corridor import best_action
 
 
-class Wanderer(ScriptedExpert):
+class CorridorExpert(ScriptedExpert):
     """Knows the way through the corridor, and strays from it now and then."""
 
-    name: ClassVar[str] = "wanderer"
+    name: ClassVar[str] = "corridor-expert"
 
     skill: float = Field(default=0.65, ge=0.0, le=1.0)
     """Chance of the right action at each step; otherwise one of the wrong ones is taken."""
-    patience: int = Field(default=30, gt=0)
+    max_steps: int = Field(default=30, gt=0)
     """Number of steps after which it stops."""
 
     def script(self, session: Session, draw: random.Random) -> Iterator[str]:
         """Take the right action, or a wrong one, until it has had enough."""
-        for _ in range(self.patience):
+        for _ in range(self.max_steps):
             yield self._choose(session.observation, draw)
 
     def _choose(self, observation: Observation, draw: random.Random) -> str:

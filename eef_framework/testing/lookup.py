@@ -21,15 +21,15 @@ from eef_framework.testing.queue_policy import answer, any_action
 Table = dict[str, dict[str, float]]
 """User's message -> answer -> weight."""
 
-FILE = "memory.json"
+FILE = "lookup.json"
 
 
-class MemoryPolicy(TrainablePolicy):
+class LookupPolicy(TrainablePolicy):
     """Answers a message as it was answered in training, and at random where it is new."""
 
-    name: ClassVar[str] = "memory"
+    name: ClassVar[str] = "lookup"
 
-    stray: float = Field(default=0.2, ge=0.0, le=1.0)
+    epsilon: float = Field(default=0.2, ge=0.0, le=1.0)
     """Chance of any admissible action instead, at temperature 1 (in proportion to the temperature otherwise)."""
     template: str = "Action: {action}"
     """How an action is worded that isn't remembered."""
@@ -42,7 +42,7 @@ class MemoryPolicy(TrainablePolicy):
         """Answer from the table: the heaviest answer at temperature 0, else one drawn by weight."""
         draw = random.Random(derive(seed, self.name, conversation[-1].content))
         known = self._table.get(conversation[-1].content)
-        if not known or draw.random() < self.stray * sampling.temperature:
+        if not known or draw.random() < self.epsilon * sampling.temperature:
             return answer(conversation, self.template.format(action=any_action(observation, draw)))
         if sampling.temperature == 0:
             return answer(conversation, max(sorted(known), key=lambda text: known[text]))
@@ -59,12 +59,12 @@ class MemoryPolicy(TrainablePolicy):
         return policy
 
 
-class MemoryTrainer(Trainer):
+class LookupTrainer(Trainer):
     """Adds the weighted turns of its examples to the table."""
 
-    name: ClassVar[str] = "memory"
+    name: ClassVar[str] = "lookup"
 
-    keep: float = Field(default=1.0, ge=0.0)
+    decay: float = Field(default=1.0, ge=0.0)
     """What the weights learned earlier are multiplied by."""
 
     def train(
@@ -72,7 +72,7 @@ class MemoryTrainer(Trainer):
     ) -> tuple[Checkpoint, Cost]:
         """Learn every turn with a weight above 0; log the mean loss after each example to `training.jsonl`."""
         began = time.monotonic()
-        table = {message: {a: w * self.keep for a, w in known.items()} for message, known in read_table(start).items()}
+        table = {message: {a: w * self.decay for a, w in known.items()} for message, known in read_table(start).items()}
         output.mkdir(parents=True, exist_ok=True)
         tokens = 0
         with (output / "training.jsonl").open("w", encoding="utf-8") as log:

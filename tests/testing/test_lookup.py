@@ -10,8 +10,8 @@ from eef_framework.interfaces import Sampling
 from eef_framework.records import Checkpoint, Cost, Example, Message, Observation
 from eef_framework.rollout import demonstrations
 from eef_framework.testing.corridor import Corridor
-from eef_framework.testing.memory import MemoryPolicy, MemoryTrainer, read_table
-from eef_framework.testing.wanderer import Wanderer
+from eef_framework.testing.corridor_expert import CorridorExpert
+from eef_framework.testing.lookup import LookupPolicy, LookupTrainer, read_table
 
 SEEN = Observation(text="a room", actions=("go", "stay"))
 
@@ -25,14 +25,14 @@ def example(*turns: tuple[str, str, float], name: str = "x") -> Example:
 
 @pytest.fixture
 def base(tmp_path: Path) -> Checkpoint:
-    return MemoryPolicy().base([], tmp_path / "base", 0)
+    return LookupPolicy().base([], tmp_path / "base", 0)
 
 
 def train(base: Checkpoint, *examples: Example, into: str = "new", **settings) -> tuple[Checkpoint, Cost]:
-    return MemoryTrainer(**settings).train(list(examples), base, base.path.parent / into, 0, lambda *told: None)
+    return LookupTrainer(**settings).train(list(examples), base, base.path.parent / into, 0, lambda *told: None)
 
 
-def act(policy: MemoryPolicy, asked: str, temperature: float = 0.0, seed: int = 0) -> str:
+def act(policy: LookupPolicy, asked: str, temperature: float = 0.0, seed: int = 0) -> str:
     conversation = (Message(role="user", content=asked),)
     return asyncio.run(policy.act(conversation, SEEN, Sampling(temperature=temperature), seed)).text
 
@@ -40,31 +40,31 @@ def act(policy: MemoryPolicy, asked: str, temperature: float = 0.0, seed: int = 
 def test_a_base_knows_nothing(base):
     assert base.name == "base"
     assert read_table(base) == {}
-    assert {act(MemoryPolicy().load(base), "a room", seed=seed) for seed in range(20)} == {"Action: go", "Action: stay"}
+    assert {act(LookupPolicy().load(base), "a room", seed=seed) for seed in range(20)} == {"Action: go", "Action: stay"}
 
 
 def test_weighted_turns_are_learned_and_others_are_not(base):
     checkpoint, cost = train(base, example(("a", "left", 0.0), ("b", "right", 1.0)))
     assert read_table(checkpoint) == {"b": {"right": 1.0}}
     assert cost.trained_tokens == 1
-    assert act(MemoryPolicy().load(checkpoint), "b") == "right"
+    assert act(LookupPolicy().load(checkpoint), "b") == "right"
 
 
 def test_the_heaviest_answer_wins_at_temperature_zero(base):
     checkpoint, _ = train(base, example(("a", "left", 1.0)), example(("a", "right", 2.5)))
-    assert act(MemoryPolicy().load(checkpoint), "a") == "right"
+    assert act(LookupPolicy().load(checkpoint), "a") == "right"
 
 
 def test_answers_are_drawn_by_weight_at_temperature_one(base):
     checkpoint, _ = train(base, example(("a", "left", 1.0)), example(("a", "right", 3.0)))
-    policy = MemoryPolicy(stray=0.0).load(checkpoint)
+    policy = LookupPolicy(epsilon=0.0).load(checkpoint)
     right = [act(policy, "a", 1.0, seed) for seed in range(400)].count("right")
     assert 270 <= right <= 330
 
 
 def test_it_strays_in_proportion_to_the_temperature(base):
     checkpoint, _ = train(base, example(("a", "left", 1.0)))
-    policy = MemoryPolicy(stray=0.5).load(checkpoint)
+    policy = LookupPolicy(epsilon=0.5).load(checkpoint)
     strayed = [sum(act(policy, "a", heat, seed) != "left" for seed in range(400)) for heat in (0.0, 0.5, 1.0)]
     assert strayed[0] == 0
     assert 70 <= strayed[1] <= 130
@@ -80,7 +80,7 @@ def test_training_goes_on_from_a_checkpoint(base):
 
 def test_earlier_weights_can_fade(base):
     first, _ = train(base, example(("a", "left", 1.0)), into="first")
-    faded, _ = train(first, example(("a", "right", 1.0)), into="faded", keep=0.5)
+    faded, _ = train(first, example(("a", "right", 1.0)), into="faded", decay=0.5)
     assert read_table(faded) == {"a": {"left": 0.5, "right": 1.0}}
 
 
@@ -88,7 +88,7 @@ def test_equal_tables_are_equal_files(base):
     turns = [example(("a", "left", 1.0)), example(("b", "right", 1.0))]
     one, _ = train(base, *turns, into="one")
     other, _ = train(base, *reversed(turns), into="other")
-    assert (one.path / "memory.json").read_bytes() == (other.path / "memory.json").read_bytes()
+    assert (one.path / "lookup.json").read_bytes() == (other.path / "lookup.json").read_bytes()
 
 
 @pytest.mark.parametrize("examples", [[], [example(("a", "left", 0.0))]])
@@ -107,20 +107,20 @@ def test_the_log_shows_a_loss_that_falls(base):
 
 def test_progress_is_reported(base):
     told = []
-    MemoryTrainer().train([example(("a", "b", 1.0))] * 2, base, base.path, 0, lambda *said: told.append(said[:2]))
+    LookupTrainer().train([example(("a", "b", 1.0))] * 2, base, base.path, 0, lambda *said: told.append(said[:2]))
     assert told == [(1, 2), (2, 2)]
 
 
-def test_cloning_the_wanderers_successes_beats_answering_at_random(base):
+def test_cloning_the_corridor_experts_successes_beats_answering_at_random(base):
     environment, words = Corridor(tasks_per_split=60), ChatFormat(history=1)
 
     async def demonstrate() -> list[Example]:
         tasks = environment.tasks("train")
-        played = [trajectory async for trajectory in demonstrations(Wanderer(), environment, tasks, 0)]
+        played = [trajectory async for trajectory in demonstrations(CorridorExpert(), environment, tasks, 0)]
         won = [trajectory for trajectory in played if trajectory.reward == 1.0]
         return [e for t in won for e in words.examples(t, [1.0] * len(t.steps), environment.instructions, "expert")]
 
-    def successes(policy: MemoryPolicy) -> int:
+    def successes(policy: LookupPolicy) -> int:
         won = 0
         for task in environment.tasks("test"):
             session = environment.open(task)
@@ -132,4 +132,4 @@ def test_cloning_the_wanderers_successes_beats_answering_at_random(base):
         return won
 
     clone, _ = train(base, *asyncio.run(demonstrate()))
-    assert successes(MemoryPolicy().load(base)) < 20 < 35 < successes(MemoryPolicy().load(clone))
+    assert successes(LookupPolicy().load(base)) < 20 < 35 < successes(LookupPolicy().load(clone))

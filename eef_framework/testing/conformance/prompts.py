@@ -15,7 +15,7 @@ from eef_framework.testing.conformance.violation import quoted
 
 
 @dataclass(frozen=True)
-class Question:
+class Prompt:
     """The arguments of `Policy.act`."""
 
     conversation: Conversation
@@ -27,28 +27,28 @@ class Question:
         where = f"{quoted(self.conversation[-1].content)}, temperature {self.sampling.temperature:g}, seed {self.seed}"
         return f"{where}{', constrained' if self.sampling.constrain else ''}"
 
-    def sampled(self, **sampling: float) -> Question:
-        """Return the same question, to be sampled in another way."""
+    def sampled(self, **sampling: float) -> Prompt:
+        """Return the same prompt, to be sampled in another way."""
         return replace(self, sampling=self.sampling.changed(**sampling))
 
-    def seeded(self, seed: int) -> Question:
-        """Return the same question with another seed."""
+    def seeded(self, seed: int) -> Prompt:
+        """Return the same prompt with another seed."""
         return replace(self, seed=seed)
 
 
-def questions(seed: int = 0) -> list[Question]:
-    """Return questions of different lengths, half of them at temperature 0 and half at 1."""
-    found: list[Question] = []
+def prompts(seed: int = 0) -> list[Prompt]:
+    """Return prompts of different lengths, half of them at temperature 0 and half at 1."""
+    found: list[Prompt] = []
     for trajectory in demonstrations(3):
         for state in range(len(trajectory.steps)):
             conversation = ChatFormat(style="action").conversation("", trajectory.initial, trajectory.steps[:state])
             sampling = Sampling(temperature=len(found) % 2, max_tokens=8)
-            found.append(Question(conversation, trajectory.observation(state), sampling, seed + len(found)))
+            found.append(Prompt(conversation, trajectory.observation(state), sampling, seed + len(found)))
     return found
 
 
-def ask(policy: Policy, asked: Sequence[Question]) -> list[Response]:
-    """Ask everything at once, and return the answers in the order of the questions."""
+def ask(policy: Policy, asked: Sequence[Prompt]) -> list[Response]:
+    """Ask everything at once, and return the answers in the order of the prompts."""
 
     async def gather() -> list[Response]:
         answers = (policy.act(each.conversation, each.observation, each.sampling, each.seed) for each in asked)
@@ -58,5 +58,5 @@ def ask(policy: Policy, asked: Sequence[Question]) -> list[Response]:
 
 
 def said(response: Response) -> tuple[str, tuple[int, ...] | None]:
-    """Return what of an answer depends on the question: not what it cost, which caches may lower."""
+    """Return what of an answer depends on the prompt: not what it cost, which caches may lower."""
     return response.text, response.token_ids

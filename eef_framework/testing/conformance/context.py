@@ -12,7 +12,7 @@ from eef_framework.seeds import derive
 
 
 @dataclass(frozen=True)
-class EnvironmentSubject:
+class EnvironmentContext:
     """What the checks of an environment look at.
 
     Attributes:
