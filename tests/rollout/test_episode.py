@@ -95,8 +95,8 @@ def test_a_policy_that_fails_stops_the_phase() -> None:
     assert isinstance(caught.value.__cause__, ValueError)
 
 
-class Unsteady(ScriptedPolicy):
-    name: ClassVar[str] = "unsteady"
+class Flaky(ScriptedPolicy):
+    name: ClassVar[str] = "flaky"
     error: ClassVar[EefError]
 
     async def act(
@@ -108,18 +108,18 @@ class Unsteady(ScriptedPolicy):
 
 
 def test_a_lost_answer_is_its_episodes_ending() -> None:
-    Unsteady.error = AnswerFailure("the line broke", "Ask again.", code="cut", usd=0.25, computed_tokens=40)
-    trajectory = played(Corridor(), Unsteady(skill=0.0))
+    Flaky.error = AnswerFailure("the line broke", "Ask again.", code="cut", usd=0.25, computed_tokens=40)
+    trajectory = played(Corridor(), Flaky(skill=0.0))
     assert (trajectory.ending, trajectory.reward, len(trajectory.steps)) == ("error", 0.0, 1)
-    assert trajectory.error == str(Unsteady.error)
+    assert trajectory.error == str(Flaky.error)
     assert (trajectory.info, trajectory.lost_usd, trajectory.lost_tokens) == ({"error_code": "cut"}, 0.25, 40)
 
 
 def test_a_wrong_setting_that_a_policy_finds_out_stops_the_phase() -> None:
-    Unsteady.error = ConfigError("no key", "Set it.")
+    Flaky.error = ConfigError("no key", "Set it.")
     with pytest.raises(ConfigError) as caught:
-        played(Corridor(), Unsteady(skill=0.0))
-    assert caught.value is Unsteady.error
+        played(Corridor(), Flaky(skill=0.0))
+    assert caught.value is Flaky.error
 
 
 class Crowd(ScriptedPolicy):
