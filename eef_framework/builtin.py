@@ -21,7 +21,7 @@ def register_environments(register: Callable[[type[Environment]], None]) -> None
 def register_policies(register: Callable[[type[Policy]], None]) -> None:
     """Models of the transformers library, and models on a server."""
     from eef_framework.policies.chat_completions import OpenAIPolicy
-    from eef_framework.policies.transformers import TransformersPolicy
+    from eef_framework.policies.transformers_policy import TransformersPolicy
 
     register(TransformersPolicy)
     register(OpenAIPolicy)

@@ -7,7 +7,10 @@ GPU the fast kernels do, so models on other devices are left unchanged.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _NAME = "sdpa_without_copies"
 
@@ -36,24 +39,39 @@ def _register() -> None:
 
 def _attend(
     module: Any,
-    query: Any,
-    key: Any,
-    value: Any,
-    attention_mask: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
     **others: Any,
-) -> tuple[Any, None]:
-    """Return the attention output, `(rows, positions, heads, width)`, from keys and values of fewer heads."""
+) -> tuple[Tensor, None]:
+    """Attend with fewer heads of keys and values than of queries.
+
+    Args:
+        module: the attention layer.
+        query: `(rows, heads, new, channels)`.
+        key: `(rows, key heads, positions, channels)`.
+        value: as `key`.
+        attention_mask: `(rows, 1, new, positions)`.
+        dropout: share of attention weights that are dropped; 0 except in training.
+        scaling: factor for the scores; None for the usual one.
+        others: further arguments of transformers' attention function.
+
+    Returns:
+        `(rows, new, heads, channels)`, and None for the attention weights.
+    """
     from torch.nn.functional import scaled_dot_product_attention
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     several = query.shape[2] > 1 and query.shape[1] > key.shape[1] and attention_mask is not None
     if not several or others.get("position_bias") is not None or others.get("softcap") is not None:
-        found: tuple[Any, None] = sdpa_attention_forward(
+        found: tuple[Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
         )
         return found
+    # (rows, heads, new, channels)
     attended = scaled_dot_product_attention(
         query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling, enable_gqa=True
     )

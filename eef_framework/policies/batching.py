@@ -35,7 +35,7 @@ class Batcher(Generic[Item]):
             PolicyFailure: the work failed for this batch, or the batcher is closed.
         """
         if self._closed:
-            raise PolicyFailure("the policy was closed and is asked again", "Load the checkpoint again.", code="closed")
+            raise PolicyFailure("the policy is closed", "Load the checkpoint again.", code="closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         if self._worker is None or self._worker.done() or self._worker.get_loop() is not loop:
@@ -52,14 +52,14 @@ class Batcher(Generic[Item]):
     async def _serve(self) -> None:
         """Process batches until nothing is waiting."""
         while self._waiting:
-            await self._settle()
+            await self._wait_for_more()
             waiting, self._waiting = self._waiting, []
             futures = {id(item): future for item, future in waiting if not future.done()}
             for batch in self._split([item for item, future in waiting if not future.done()]):
                 await self._run(batch, [futures[id(item)] for item in batch])
 
-    async def _settle(self) -> None:
-        """Wait until every coroutine that can continue has done so, and no more items arrive."""
+    async def _wait_for_more(self) -> None:
+        """Wait until all coroutines that can run have run, and no more items arrive."""
         before = -1
         while before < len(self._waiting):
             before = len(self._waiting)

@@ -1,23 +1,26 @@
-"""Capabilities of a model's forward pass: caching, padding, gaps. Determined by trying them.
+"""Determines the capabilities of a model's forward pass (caching, padding, gaps) by trying them.
 
-Architectures differ in what they do with padding and with a cache, and their code doesn't say so: a state-space model
+Architectures differ in how they handle padding and caches, and nothing in their interface says so: a state-space model
 continues from a state only one token at a time, some models count positions by index, padding included, and some ignore
-a given cache.
+the cache they are given.
 """
 
 from __future__ import annotations
 
 import inspect
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from eef_framework.policies.cache import empty_cache, is_attention, is_plain
+from eef_framework.policies.kv_cache import empty_cache, is_attention, is_plain
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _LENGTH, _GAP = 8, 4
-"""Number of tokens of the test sequence and of its padding."""
+"""Length of the test sequence and of its padding, in tokens."""
 _ATTENTION_CACHES = ("cache", "past_key_values")
 """Names of the argument for keys and values: that of transformers 5.24 on, and the one before."""
 _WINDOWS = ("sliding_window", "window_size", "attention_window_size", "attention_chunk_size")
-"""Settings of models with limited attention span, which such a short sequence doesn't reveal."""
+"""Settings of models with limited attention span. The test sequence is too short to detect it."""
 
 
 class Capabilities(NamedTuple):
@@ -40,6 +43,7 @@ def capabilities(model: Any) -> Capabilities:
     import torch
 
     ids = torch.arange(_LENGTH, device=model.device)[None] % model.config.get_text_config(decoder=True).vocab_size
+    # ids and one: (1, _LENGTH); pad and zero: (1, _GAP); logits: (1, positions, vocabulary).
     pad, zero = ids[:, :1].expand(1, _GAP), torch.zeros(1, _GAP, dtype=torch.long, device=model.device)
     one, middle = torch.ones_like(ids), _LENGTH // 2
     with torch.inference_mode():
@@ -56,8 +60,8 @@ def capabilities(model: Any) -> Capabilities:
     layers = _layers(model) if cache else []
     padding = cache in _ATTENTION_CACHES and all(map(is_attention, layers)) and _agree(whole, left, precise)
     reaches_all = all(map(is_plain, layers)) and not any(getattr(model.config, name, None) for name in _WINDOWS)
-    gapless = torch.cat([gap[:, :middle], gap[:, middle + _GAP :]], 1)
-    return Capabilities(cache, padding, padding and reaches_all and _agree(whole, gapless, precise))
+    without_gap = torch.cat([gap[:, :middle], gap[:, middle + _GAP :]], 1)
+    return Capabilities(cache, padding, padding and reaches_all and _agree(whole, without_gap, precise))
 
 
 def _parameters(model: Any) -> Any:
@@ -68,30 +72,45 @@ def _layers(model: Any) -> list[Any]:
     return list(empty_cache(model.config).layers)
 
 
-def _logits(model: Any, ids: Any, mask: Any) -> Any:
-    """Return the logits after each position, `(1, positions, vocabulary)`, without a cache."""
+def _logits(model: Any, ids: Tensor, mask: Tensor) -> Tensor:
+    """Return the logits after each position, `(1, positions, vocabulary)`, without a cache.
+
+    Args:
+        model: the model.
+        ids: tokens, `(1, positions)`.
+        mask: which of them are not padding, `(1, positions)`.
+    """
     positions = (mask.cumsum(1) - 1).clamp(min=0)
-    return model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False).logits.float()
+    return model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False).logits.float()  # type: ignore[no-any-return]
 
 
-def _stepwise(model: Any, ids: Any, name: str) -> Any | None:
-    """Return the same logits from a cache, half of the tokens at once and the others one by one; None if that fails."""
+def _stepwise(model: Any, ids: Tensor, name: str) -> Tensor | None:
+    """Return the same logits computed with a cache: half of the tokens at once, the others one by one.
+
+    Args:
+        model: the model.
+        ids: tokens, `(1, positions)`.
+        name: the argument for the cache.
+
+    Returns:
+        `(1, positions, vocabulary)`; None if the model raises an error.
+    """
     import torch
 
     middle = _LENGTH // 2
     try:
-        cache, found = empty_cache(model.config), []
+        kv_cache, found = empty_cache(model.config), []
         for start, end in [(0, middle), *((index, index + 1) for index in range(middle, _LENGTH))]:
             positions = torch.arange(start, end, device=ids.device)[None]
-            more = {"position_ids": positions, name: cache, "use_cache": True}
+            more = {"position_ids": positions, name: kv_cache, "use_cache": True}
             found.append(model(input_ids=ids[:, start:end], **more).logits.float())
     except Exception:  # a model may raise any exception for a cache of the wrong kind
         return None
     return torch.cat(found, 1)
 
 
-def _agree(wanted: Any, found: Any | None, precise: bool) -> bool:
-    """Return whether logits are equal except for rounding, which is coarse unless the model computes precisely."""
+def _agree(wanted: Tensor, found: Tensor | None, precise: bool) -> bool:
+    """Return whether logits are equal except for rounding, which is coarse unless the model computes in float32."""
     if found is None:
         return False
     tolerance = 1e-3 if precise else 0.1

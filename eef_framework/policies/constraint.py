@@ -4,69 +4,72 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.records import FreeText, Observation
 
-Allowed = tuple[int, ...] | Any
-"""Token ids in ascending order, or a mask over the whole vocabulary (a tensor of bool)."""
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Allowed: TypeAlias = "tuple[int, ...] | Tensor"
+"""Token ids in ascending order, or a mask over the vocabulary: bool, `(vocabulary,)`."""
 
 
-class State(Protocol):
-    """A decoding state within an answer."""
+class Constraint(Protocol):
+    """What a constrained answer may continue with. Immutable."""
 
     def allowed(self, left: int) -> Allowed:
-        """Return the tokens allowed next, with at most `left` more to come."""
+        """Return the tokens allowed next, if at most `left` more tokens may be generated."""
 
-    def after(self, token: int) -> State | None:
-        """Return the state after a token; None if the answer ends."""
+    def after(self, token: int) -> Constraint | None:
+        """Return the constraint after an allowed token; None if the answer ends with it."""
 
 
-class Branch:
+class TrieNode:
     """A node in the trie of all admissible actions.
 
     Args:
-        children: the node that each allowed token leads to.
+        children: the constraint that each allowed token leads to; None where the answer ends.
     """
 
-    def __init__(self, children: dict[int, State | None]) -> None:
+    def __init__(self, children: dict[int, Constraint | None]) -> None:
         self.children = children
         self.tokens = tuple(sorted(children))
 
     def allowed(self, left: int) -> Allowed:
-        """Return the tokens of the children. An action is completed regardless of its length."""
+        """Return the tokens of the children. An action is completed even if it exceeds the limit."""
         return self.tokens
 
-    def after(self, token: int) -> State | None:
-        """Follow a token."""
+    def after(self, token: int) -> Constraint | None:
+        """Return the child that a token leads to."""
         return self.children[token]
 
 
-class Free:
-    """A state within the free-text part of an action.
+class FreeTextState:
+    """The free-text part of an action.
 
     Args:
-        first: mask of the tokens it may start with.
-        further: mask of the tokens that may follow them: the same, blank ones, and the one that closes the part.
-        closing: the tokens that must follow the part, stop token included.
-        started: whether the part has a token already.
+        first: mask of the tokens that it may start with, `(vocabulary,)`.
+        further: mask of the tokens that may follow: the same, blank ones, and the one that closes it.
+        closing: the tokens that must follow the free text, stop token included.
+        started: whether it has a token already.
     """
 
-    def __init__(self, first: Any, further: Any, closing: Sequence[int], started: bool = False) -> None:
+    def __init__(self, first: Tensor, further: Tensor, closing: Sequence[int], started: bool = False) -> None:
         self.first, self.further, self.closing, self.started = first, further, closing, started
 
     def allowed(self, left: int) -> Allowed:
-        """Return ordinary tokens and, after the first, the one that closes the part; only that one near the limit."""
+        """Return ordinary tokens and, after the first, the closing one; near the limit, only the closing one."""
         if not self.started:
             return self.first
         return (self.closing[0],) if left <= len(self.closing) else self.further
 
-    def after(self, token: int) -> State | None:
-        """Follow a token."""
+    def after(self, token: int) -> Constraint | None:
+        """Return the constraint after a token: the rest of the closing tokens, or more free text."""
         if self.started and token == self.closing[0]:
             return _chain(self.closing[1:])
-        return Free(self.first, self.further, self.closing, started=True)
+        return FreeTextState(self.first, self.further, self.closing, started=True)
 
 
 class Constraints:
@@ -80,52 +83,54 @@ class Constraints:
 
     def __init__(self, chat: ChatTokenizer, vocabulary: int, device: str) -> None:
         self._chat, self._vocabulary, self._device = chat, vocabulary, device
-        self._remembered = lru_cache(maxsize=4096)(self._tree)
-        self._masks = lru_cache(maxsize=64)(self._new_masks)
+        self._cached_trie = lru_cache(maxsize=4096)(self._trie)
+        self._cached_masks = lru_cache(maxsize=64)(self._masks)
 
-    def start(self, observation: Observation) -> State | None:
-        """Return the initial state of an answer to an observation; None if it is unconstrained.
+    def start(self, observation: Observation) -> Constraint | None:
+        """Return the constraint at the start of an answer to an observation; None if it is unconstrained.
 
-        Actions that the vocabulary can't express can't be allowed. If none is left, the answer is unconstrained.
+        Actions that contain words outside the vocabulary can't be allowed. If none is left, the answer is
+        unconstrained.
         """
         if observation.actions is None:
             return None
-        return self._remembered(observation.actions, observation.free)
+        return self._cached_trie(observation.actions, observation.free)
 
     @cached_property
-    def meaningful(self) -> Any | None:
-        """Mask of the logits that represent a token; None if all do."""
+    def known_tokens(self) -> Tensor | None:
+        """Mask of the logits that represent a token, `(vocabulary,)`; None if all do."""
         import torch
 
         size = len(self._chat.tokenizer)
         return torch.arange(self._vocabulary, device=self._device) < size if size < self._vocabulary else None
 
-    def _tree(self, actions: tuple[str, ...], free: tuple[FreeText, ...]) -> State | None:
+    def _trie(self, actions: tuple[str, ...], free: tuple[FreeText, ...]) -> Constraint | None:
         stop, unknown = self._chat.stop_ids, self._chat.tokenizer.unk_token_id
-        tree: dict[int, Any] = {}
+        trie: dict[int, Any] = {}
         for action in actions:
             ids = self._chat.answer_ids(action)
             if ids and unknown not in ids:
-                _insert(tree, [*ids, *stop], None)
+                _insert(trie, [*ids, *stop], None)
         for form in free:
             ids, suffix = self._chat.answer_ids(form.prefix), self._chat.tokens(form.suffix)
             if unknown in [*ids, *suffix]:
                 continue
             closing = (*suffix, *stop)
-            place = Free(*self._masks(form, closing[0]), closing)
+            state = FreeTextState(*self._cached_masks(form, closing[0]), closing)
             if not ids:
-                return place  # any text is admissible
-            _insert(tree, ids, place)
-        return _frozen(tree) if tree else None
+                return state  # any text is admissible
+            _insert(trie, ids, state)
+        return _frozen(trie) if trie else None
 
-    def _new_masks(self, form: FreeText, closing: int) -> tuple[Any, Any]:
-        """Return masks of the tokens that a free part may start and continue with."""
+    def _masks(self, form: FreeText, closing: int) -> tuple[Tensor, Tensor]:
+        """Return masks of the tokens that free text may start and continue with, both `(vocabulary,)`."""
         import torch
 
         tokenizer = self._chat.tokenizer
         size, special = len(tokenizer), {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
         texts = tokenizer.batch_decode([[token] for token in range(size)], clean_up_tokenization_spaces=False)
-        # A token that contains the suffix would end the part in its middle; the prefix would start another.
+        # A token that contains the suffix would end the free text in the token's middle; the prefix would start another
+        # action.
         marks = [part for part in (form.prefix.strip(), form.suffix.strip()) if part]
         ordinary = [
             token not in special and text.isprintable() and not any(mark in text for mark in marks)
@@ -139,18 +144,18 @@ class Constraints:
         return first.to(self._device), further.to(self._device)
 
 
-def _insert(tree: dict[int, Any], ids: Sequence[int], end: State | None) -> None:
-    """Add a path to a tree of dictionaries. Anything after a free part is already included in it."""
+def _insert(trie: dict[int, Any], ids: Sequence[int], end: Constraint | None) -> None:
+    """Add a path to a trie of dictionaries. A path through free text isn't added: the free text includes it."""
     for token in ids[:-1]:
-        tree = tree.setdefault(token, {})
-        if isinstance(tree, Free):
+        trie = trie.setdefault(token, {})
+        if isinstance(trie, FreeTextState):
             return
-    tree[ids[-1]] = end
+    trie[ids[-1]] = end
 
 
-def _frozen(tree: dict[int, Any]) -> Branch:
-    return Branch({token: _frozen(below) if isinstance(below, dict) else below for token, below in tree.items()})
+def _frozen(trie: dict[int, Any]) -> TrieNode:
+    return TrieNode({token: _frozen(below) if isinstance(below, dict) else below for token, below in trie.items()})
 
 
-def _chain(ids: Sequence[int]) -> State | None:
-    return Branch({ids[0]: _chain(ids[1:])}) if ids else None
+def _chain(ids: Sequence[int]) -> Constraint | None:
+    return TrieNode({ids[0]: _chain(ids[1:])}) if ids else None

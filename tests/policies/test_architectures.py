@@ -113,7 +113,7 @@ def test_answers_are_those_that_transformers_generates(model, questions, shop):
         return await asyncio.gather(*first, *again)
 
     # Nothing is remembered of logits, so that the second answers come from remembered keys and values.
-    with TransformersPolicy(device="cpu", memory_mb=0).load(checkpoint) as policy:
+    with TransformersPolicy(device="cpu", logits_cache_mb=0).load(checkpoint) as policy:
         found = policy._engine.able._asdict()
         answers = [list(response.token_ids) for response in asyncio.run(play(policy))]
     assert (found["padding"], found["gaps"]) == (able["padding"], able["gaps"])
@@ -140,7 +140,7 @@ def test_actions_of_several_tokens_do_not_depend_on_the_batch(model, questions, 
         return [response.text for response in responses]
 
     def answers(at_once):
-        with TransformersPolicy(device="cpu", memory_mb=0, cache_mb=0).load(checkpoint) as policy:
+        with TransformersPolicy(device="cpu", logits_cache_mb=0, kv_cache_mb=0).load(checkpoint) as policy:
             return asyncio.run(play(policy, at_once))
 
     alone = answers(1)

@@ -4,7 +4,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 from transformers.integrations import sdpa_attention
 
 from eef_framework.policies.attention import without_copies
-from eef_framework.policies.cache import empty_cache
+from eef_framework.policies.kv_cache import empty_cache
 
 
 def llama(attention="sdpa"):

@@ -15,7 +15,7 @@ from eef_framework.policies.chat_completions.answer import (
     usage,
 )
 from eef_framework.policies.chat_completions.constraint import constraint
-from eef_framework.policies.chat_completions.window import spare_observations, without_oldest
+from eef_framework.policies.truncation import droppable_observations, without_oldest
 from eef_framework.records import FreeText, Message, Observation
 
 JSON = st.recursive(
@@ -105,7 +105,7 @@ def test_a_shortened_conversation_keeps_its_ends_and_its_order(turns, left_out, 
     for turn in range(turns):
         said += [Message(role="assistant", content=f"act {turn}"), Message(role="user", content=f"see {turn}")]
     conversation = (*head, *said)
-    if left_out > spare_observations(conversation):
+    if left_out > droppable_observations(conversation):
         return
     shown = without_oldest(conversation, left_out)
     assert shown == (*head, *said[2 * left_out :])

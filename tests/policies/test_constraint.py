@@ -91,5 +91,5 @@ def test_nothing_known_is_no_constraint(constraints, actions):
 
 
 def test_logits_without_a_token_are_masked(chat, constraints):
-    assert constraints.meaningful.sum() == len(chat.tokenizer)
-    assert Constraints(chat, len(chat.tokenizer), "cpu").meaningful is None
+    assert constraints.known_tokens.sum() == len(chat.tokenizer)
+    assert Constraints(chat, len(chat.tokenizer), "cpu").known_tokens is None

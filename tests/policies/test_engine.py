@@ -1,4 +1,4 @@
-"""The claim to prove: an answer depends on its question and seed alone, whatever else is asked at the same time."""
+"""An answer depends on its prompt and seed only, not on concurrent requests."""
 
 import random
 
@@ -8,13 +8,13 @@ import transformers as hf
 
 from eef_framework.errors import PolicyFailure
 from eef_framework.policies.capabilities import Capabilities
-from eef_framework.policies.choice import Draw, choose, uniform
 from eef_framework.policies.constraint import Constraints
+from eef_framework.policies.decoding_state import DecodingState, GenerationRequest
 from eef_framework.policies.engine import Engine
 from eef_framework.policies.loading import load_model
-from eef_framework.policies.memory import Memory
-from eef_framework.policies.prefixes import Prefixes
-from eef_framework.policies.row import Request, Row
+from eef_framework.policies.logits_cache import LogitsCache
+from eef_framework.policies.prefix_cache import PrefixCache
+from eef_framework.policies.sampling import SamplingRequest, sample, uniform
 from eef_framework.records import Observation
 
 
@@ -39,15 +39,15 @@ ARCHITECTURES = ["llama", "qwen2", "mistral, sliding window", "gemma2, capped lo
 ABLE = Capabilities()
 
 
-def engine(model, memory=0, margin=1e-4, able=ABLE):
-    """Return an engine of a model that may be cached and padded, without trying whether it may."""
-    return Engine(model, 0, margin, Memory(memory), Prefixes(0), able)
+def engine(model, logits_cache=0, margin=1e-4, able=ABLE):
+    """Return an engine of a model that supports caching and padding, without trying it."""
+    return Engine(model, 0, margin, LogitsCache(logits_cache), PrefixCache(0), able)
 
 
 def requests(count, longest=40, vocabulary=90):
     rng = random.Random(1)
     return [
-        Request(
+        GenerationRequest(
             prompt=tuple(rng.randrange(10, vocabulary) for _ in range(rng.randint(1, longest))),
             start=None,
             temperature=rng.choice([0.0, 0.7, 1.0]),
@@ -60,14 +60,14 @@ def requests(count, longest=40, vocabulary=90):
 
 def answers(engine, asked, sizes, ends=frozenset({5})):
     """Return the answers when batches have these sizes in turn."""
-    rows = [Row(request, ends, None) for request in asked]
-    waiting, turn = list(rows), 0
+    states = [DecodingState(request, ends, None) for request in asked]
+    waiting, turn = list(states), 0
     while waiting:
         size = sizes[turn % len(sizes)]
         engine.complete(waiting[:size])
         waiting, turn = waiting[size:], turn + 1
-    assert all(row.done for row in rows)
-    return [row.new for row in rows]
+    assert all(state.done for state in states)
+    return [state.new for state in states]
 
 
 def by_hand(model, request, ends=frozenset({5})):
@@ -76,7 +76,9 @@ def by_hand(model, request, ends=frozenset({5})):
     while len(new) < request.max_tokens and not (new and new[-1] in ends):
         with torch.inference_mode():
             logits = model(input_ids=torch.tensor([[*request.prompt, *new]])).logits[:, -1]
-        new.append(choose(logits, [Draw(None, request.temperature, uniform(request.seed, len(new)))])[0].token)
+        new.append(
+            sample(logits, [SamplingRequest(None, request.temperature, uniform(request.seed, len(new)))])[0].token
+        )
     return new
 
 
@@ -118,13 +120,13 @@ def noisy(checkpoint):
 def test_answers_survive_noise_within_the_margin(noisy):
     asked = requests(60, vocabulary=60)
     engines = [engine(noisy, size, margin=0.1) for size in (0, 0, 1 << 20)]
-    alone, together, remembering = (answers(e, asked, s) for e, s in zip(engines, ((1,), (60,), (7, 30)), strict=True))
-    assert alone == together == remembering
+    alone, together, cached = (answers(e, asked, s) for e, s in zip(engines, ((1,), (60,), (7, 30)), strict=True))
+    assert alone == together == cached
     assert engines[1].statistics.recomputed > 0
 
 
 def test_without_a_margin_noise_changes_answers(noisy):
-    """Else the test above would prove nothing."""
+    """Otherwise the test above would prove nothing."""
     asked = requests(60, vocabulary=60)
     alone, together = (answers(engine(noisy, margin=0.0), asked, sizes) for sizes in ((1,), (60,)))
     assert alone != together
@@ -132,7 +134,7 @@ def test_without_a_margin_noise_changes_answers(noisy):
 
 def test_equal_prompts_go_through_the_model_once(checkpoint):
     once = engine(load_model(checkpoint.path, "float32", "cpu").eval())
-    asked = [Request((7, 8, 9), None, 1.0, 1, seed) for seed in range(30)]
+    asked = [GenerationRequest((7, 8, 9), None, 1.0, 1, seed) for seed in range(30)]
     answers(once, asked, (30,))
     assert once.statistics.tokens - 3 * once.statistics.recomputed == 3
 
@@ -140,43 +142,45 @@ def test_equal_prompts_go_through_the_model_once(checkpoint):
 def test_what_was_asked_before_is_remembered_and_answered_alike(checkpoint):
     model = load_model(checkpoint.path, "float32", "cpu").eval()
     asked = requests(20, vocabulary=60)
-    forgetful, remembering = (engine(model, size) for size in (0, 1 << 20))
-    wanted = answers(forgetful, asked, (20,))
-    assert answers(remembering, asked, (20,)) == wanted
-    batches = remembering.statistics.batches
-    assert answers(remembering, asked, (6,)) == wanted
-    assert remembering.statistics.batches == batches
-    assert remembering.statistics.remembered == sum(map(len, wanted))
+    uncached, cached = (engine(model, size) for size in (0, 1 << 20))
+    wanted = answers(uncached, asked, (20,))
+    assert answers(cached, asked, (20,)) == wanted
+    batches = cached.statistics.batches
+    assert answers(cached, asked, (6,)) == wanted
+    assert cached.statistics.batches == batches
+    assert cached.statistics.cached == sum(map(len, wanted))
 
 
-def test_the_only_way_is_taken_without_the_model(chat):
+def test_forced_tokens_need_no_model(chat):
     constraints = Constraints(chat, len(chat.tokenizer), "cpu")
     start = constraints.start(Observation(text="", actions=("buy now",)))
-    row = Row(Request((1, 2), start, 1.0, 8, seed=0), chat.end_ids, None)
-    assert row.done
-    assert chat.text(row.new) == "buy now"
-    assert row.computed_tokens == 0
+    state = DecodingState(GenerationRequest((1, 2), start, 1.0, 8, seed=0), chat.end_ids, None)
+    assert state.done
+    assert chat.text(state.new) == "buy now"
+    assert state.computed_tokens == 0
 
 
 def test_a_click_costs_one_pass(checkpoint, chat, shop):
     clicking = engine(load_model(checkpoint.path, "float32", "cpu").eval(), margin=0.0)
     start = Constraints(chat, len(chat.tokenizer), "cpu").start(shop)
-    rows = [Row(Request((7, 8, 9), start, 1.0, 8, seed), chat.end_ids, None) for seed in range(40)]
+    states = [
+        DecodingState(GenerationRequest((7, 8, 9), start, 1.0, 8, seed), chat.end_ids, None) for seed in range(40)
+    ]
     clicks = 0
-    for row in rows:
+    for state in states:
         before = clicking.statistics.tokens
-        clicking.complete([row])
-        if chat.text(row.new).startswith("click"):
+        clicking.complete([state])
+        if chat.text(state.new).startswith("click"):
             clicks += 1
-            assert clicking.statistics.tokens - before == 3 == row.computed_tokens
-            assert row.new[-1] in chat.end_ids
+            assert clicking.statistics.tokens - before == 3 == state.computed_tokens
+            assert state.new[-1] in chat.end_ids
     assert clicks > 20
 
 
 def test_cut_off_answers_have_no_stop_token(checkpoint):
     (new,) = answers(
         engine(load_model(checkpoint.path, "float32", "cpu").eval()),
-        [Request((7,), None, 0.0, 3, 0)],
+        [GenerationRequest((7,), None, 0.0, 3, 0)],
         (1,),
         ends=frozenset(),
     )
@@ -188,32 +192,32 @@ def test_a_broken_model_is_named(checkpoint):
     with torch.no_grad():
         model.model.norm.weight.fill_(float("nan"))
     for temperature in (0.0, 1.0):
-        row = Row(Request((7, 8), None, temperature, 4, 0), frozenset({5}), None)
+        state = DecodingState(GenerationRequest((7, 8), None, temperature, 4, 0), frozenset({5}), None)
         with pytest.raises(PolicyFailure) as caught:
-            engine(model).complete([row])
+            engine(model).complete([state])
         assert caught.value.code == "not-a-number"
 
 
 class Cramped(Noisy):
-    """A model on a device with room for so many rows."""
+    """A model on a device with memory for a few rows."""
 
-    room = 2
+    most = 2
 
     def forward(self, input_ids, **more):
-        if len(input_ids) > self.room:
-            raise torch.OutOfMemoryError("no room")
+        if len(input_ids) > self.most:
+            raise torch.OutOfMemoryError("out of memory")
         return self.inner(input_ids=input_ids, **more)
 
 
-def test_a_batch_without_room_is_halved_until_it_fits(noisy):
+def test_a_batch_beyond_the_memory_is_halved_until_it_fits(noisy):
     asked = requests(11, vocabulary=60)
     wanted = answers(engine(noisy.inner), asked, (11,))
     assert answers(engine(Cramped(noisy.inner)), asked, (11,)) == wanted
 
 
-def test_a_prompt_without_room_is_an_error_with_a_way_out(noisy):
+def test_a_prompt_beyond_the_memory_is_an_error_with_a_fix(noisy):
     model = Cramped(noisy.inner)
-    model.room = 0
+    model.most = 0
     with pytest.raises(PolicyFailure) as caught:
-        answers(engine(model), [Request((7, 8, 9), None, 1.0, 4, 0)], (1,))
+        answers(engine(model), [GenerationRequest((7, 8, 9), None, 1.0, 4, 0)], (1,))
     assert (caught.value.code, caught.value.details) == ("out-of-memory", {"tokens": 3})

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from eef_framework.chat.parse import parse_answer
-from eef_framework.errors import ConfigError, PolicyFailure
+from eef_framework.errors import ConfigError, EefWarning, PolicyFailure
 from eef_framework.interfaces import Sampling
 from eef_framework.policies import TransformersPolicy
 from eef_framework.policies.loading import load_model
@@ -38,7 +38,7 @@ def without_logprobs(responses):
 def test_answers_do_not_depend_on_how_many_are_asked_at_once(checkpoint, questions, shop, temperature, constrain):
     sampling = Sampling(temperature=temperature, max_tokens=6, constrain=constrain)
     responses = []
-    plain, small = {"memory_mb": 0}, {"memory_mb": 0, "max_batch_tokens": 300}
+    plain, small = {"logits_cache_mb": 0}, {"logits_cache_mb": 0, "max_batch_tokens": 300}
     for settings, concurrency in ((plain, 1), (plain, 200), (small, 64), ({}, 9)):
         with TransformersPolicy(**settings).load(checkpoint) as policy:
             responses.append(asyncio.run(ask(policy, questions, shop, sampling, concurrency)))
@@ -114,14 +114,14 @@ def test_a_closed_policy_answers_no_more_and_may_be_closed_again(checkpoint, que
 def test_nothing_of_the_model_stays_behind_a_closed_policy(checkpoint, questions):
     policy = TransformersPolicy().load(checkpoint)
     asyncio.run(ask(policy, questions, FREE, Sampling(max_tokens=4), 4))
-    model, prefixes = weakref.ref(policy._engine.model), weakref.ref(policy._engine.prefixes)
+    model, prefixes = weakref.ref(policy._engine.model), weakref.ref(policy._engine.prefix_cache)
     policy.close()
     assert model() is None
     assert prefixes() is None
 
 
 def test_a_policy_that_is_closed_while_it_answers_goes_no_further(checkpoint, questions):
-    policy = TransformersPolicy(memory_mb=0).load(checkpoint)
+    policy = TransformersPolicy(logits_cache_mb=0).load(checkpoint)
     engine, forward, calls = policy._engine, policy._engine._forward, []
 
     def counted(*args):
@@ -177,9 +177,19 @@ def test_another_model_is_used_where_it_is(tmp_path, checkpoint):
     assert TransformersPolicy(model=str(checkpoint.path)).base([], tmp_path / "out", 0).path == checkpoint.path
 
 
+def test_settings_are_read_under_their_old_names():
+    with pytest.warns(EefWarning) as caught:
+        policy = TransformersPolicy(memory_mb=3, cache_mb=4)
+    assert [(each.message.code, each.message.details["new"]) for each in caught] == [
+        ("renamed", "logits_cache_mb"),
+        ("renamed", "kv_cache_mb"),
+    ]
+    assert (policy.logits_cache_mb, policy.kv_cache_mb) == (3, 4)
+
+
 def test_memory_bounds_batches(checkpoint, questions):
     sampling = Sampling(max_tokens=1)
-    with TransformersPolicy(max_batch_tokens=200, memory_mb=0, tie_margin=0).load(checkpoint) as policy:
+    with TransformersPolicy(max_batch_tokens=200, logits_cache_mb=0, tie_margin=0).load(checkpoint) as policy:
         asyncio.run(ask(policy, questions, FREE, sampling, 200))
         assert policy.statistics.batches > 20
 
@@ -188,12 +198,14 @@ def test_where_memory_becomes_scarce_less_is_kept_and_answers_stay(checkpoint, q
     sampling = Sampling(max_tokens=2)
     kept, answers = [], []
     for left in (1 << 30, 1 << 20):
-        with TransformersPolicy(memory_mb=0).load(checkpoint) as policy:
-            before = policy._engine.prefixes._max_bytes
-            policy._spare = 1 << 29
-            monkeypatch.setattr("eef_framework.policies.transformers.free_memory", lambda device, left=left: left)
+        with TransformersPolicy(logits_cache_mb=0).load(checkpoint) as policy:
+            before = policy._engine.prefix_cache._max_bytes
+            policy._min_free_bytes = 1 << 29
+            monkeypatch.setattr(
+                "eef_framework.policies.transformers_policy.free_memory", lambda device, left=left: left
+            )
             answers.append([each.text for each in asyncio.run(ask(policy, questions[:20], FREE, sampling, 20))])
-            kept.append(policy._engine.prefixes._max_bytes < before)
+            kept.append(policy._engine.prefix_cache._max_bytes < before)
         monkeypatch.undo()
     assert kept == [False, True]
     assert answers[0] == answers[1]

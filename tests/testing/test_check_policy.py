@@ -9,7 +9,7 @@ import pytest
 
 from eef_framework.interfaces import Policy
 from eef_framework.policies.tiny import TinyModel
-from eef_framework.policies.transformers import TransformersPolicy
+from eef_framework.policies.transformers_policy import TransformersPolicy
 from eef_framework.records import Checkpoint
 from eef_framework.testing.conformance import Nonconformance, check_policy, policy_violations
 from eef_framework.testing.lookup import LookupPolicy, LookupTrainer, write_table

@@ -10,7 +10,7 @@ import pytest
 
 from eef_framework.errors import NothingToTrain
 from eef_framework.policies.tiny import TinyModel
-from eef_framework.policies.transformers import TransformersPolicy
+from eef_framework.policies.transformers_policy import TransformersPolicy
 from eef_framework.records import Checkpoint, Cost, Example
 from eef_framework.testing.conformance import Nonconformance, check_trainer, trainer_violations
 from eef_framework.testing.lookup import LookupPolicy, LookupTrainer, write_table

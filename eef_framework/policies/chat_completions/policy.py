@@ -14,11 +14,12 @@ from eef_framework.interfaces import Policy, Sampling
 from eef_framework.policies.chat_completions.answer import Completion, logprobs, token_ids, usage, without_text
 from eef_framework.policies.chat_completions.connection import Connection, Ledger
 from eef_framework.policies.chat_completions.constraint import constraint
+from eef_framework.policies.chat_completions.context_limit import ContextLimit
 from eef_framework.policies.chat_completions.failures import FieldRefused, TooLong, Unexplained
 from eef_framework.policies.chat_completions.refusal import shortened
 from eef_framework.policies.chat_completions.settings import ServerSettings, limit_of
 from eef_framework.policies.chat_completions.statistics import AnswerStatistics
-from eef_framework.policies.chat_completions.window import Window, spare_observations, without_oldest
+from eef_framework.policies.truncation import droppable_observations, without_oldest
 from eef_framework.records import Conversation, Info, Observation, Response
 from eef_framework.redaction import redact_known
 
@@ -61,7 +62,7 @@ class OpenAIPolicy(ServerSettings, Policy):
     _connection: Connection | None = PrivateAttr(default=None)
     _vllm: bool | None = PrivateAttr(default=None)
     _looking: asyncio.Task[bool] | None = PrivateAttr(default=None)
-    _window: Window = PrivateAttr(default_factory=Window)
+    _context_limit: ContextLimit = PrivateAttr(default_factory=ContextLimit)
     _statistics: AnswerStatistics = PrivateAttr(default_factory=AnswerStatistics)
     _limit_name: str = PrivateAttr(default="")
     _seedless: bool = PrivateAttr(default=False)
@@ -160,41 +161,41 @@ class OpenAIPolicy(ServerSettings, Policy):
         ledger: Ledger,
     ) -> _Asked:
         """Return an answer to a conversation, or to as much of its end as fits into the model's context."""
-        spare = spare_observations(conversation) if self.overflow == "drop-oldest" else 0
+        most = droppable_observations(conversation) if self.overflow == "drop-oldest" else 0
         shortest: Completion | None = None
         dropped = 0
         while True:
             fields = fields_now()
             limit = limit_of(fields)
             shown = without_oldest(conversation, dropped)
-            if dropped < spare and self._window.refuses(shown, limit):
-                dropped = min(2 * dropped + 1, spare)
+            if dropped < most and self._context_limit.refuses(shown, limit):
+                dropped = min(2 * dropped + 1, most)
                 continue
-            if dropped == spare and shortest is not None:
+            if dropped == most and shortest is not None:
                 return _Asked(shortest, dropped, fields)
             try:
-                completion = await connection.ask(_messages(shown), fields, ledger, self._window.knows)
+                completion = await connection.ask(_messages(shown), fields, ledger, self._context_limit.knows)
                 return _Asked(completion, dropped, fields)
             except FieldRefused as refused:
                 self._do_without(refused)
             except TooLong as refused:
-                if dropped >= spare:
+                if dropped >= most:
                     raise refused.failure from None
-                self._window.learn(shown, limit, refused.refusal)
+                self._context_limit.learn(shown, limit, refused.refusal)
                 # Doubling, so that few requests are refused; at most about twice as much as necessary is dropped.
-                dropped = min(2 * dropped + 1, spare)
+                dropped = min(2 * dropped + 1, most)
             except Unexplained as refused:
-                if dropped >= spare:
+                if dropped >= most:
                     raise refused.failure from None
                 # The wording of servers varies. A request that is answered without its history was too long.
                 try:
-                    messages = _messages(without_oldest(conversation, spare))
-                    shortest = await connection.ask(messages, fields, ledger, self._window.knows)
+                    messages = _messages(without_oldest(conversation, most))
+                    shortest = await connection.ask(messages, fields, ledger, self._context_limit.knows)
                 except (TooLong, FieldRefused, Unexplained, AnswerFailure):
                     raise refused.failure from None
-                self._window.learn_wording(refused.refusal)
-                self._window.learn(shown, limit, refused.refusal)
-                dropped = min(2 * dropped + 1, spare)
+                self._context_limit.learn_wording(refused.refusal)
+                self._context_limit.learn(shown, limit, refused.refusal)
+                dropped = min(2 * dropped + 1, most)
 
     def _do_without(self, refused: FieldRefused) -> None:
         """Change the form of later requests, if that doesn't change any answer.

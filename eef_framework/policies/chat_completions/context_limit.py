@@ -1,4 +1,4 @@
-"""Truncates conversations that are longer than the model's context, and learns its length from refusals."""
+"""Learns the length of the model's context from refused conversations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MARGIN = 1.25
 Texts of one environment differ by less in bytes a token."""
 
 
-class Window:
+class ContextLimit:
     """Learns the longest conversation that a server accepts from its refusals.
 
     It saves requests and never changes which observations are dropped: assumed refusals would really be refused.
@@ -52,24 +52,6 @@ class Window:
     def knows(self, refusal: Refusal) -> bool:
         """Return whether a refusal of this wording was seen to be one of a conversation's length."""
         return _wording(refusal) in self._wordings
-
-
-def without_oldest(conversation: Conversation, dropped: int) -> Conversation:
-    """Return a conversation without its oldest observations and the turns that answer them.
-
-    Everything before the first observation is kept, and so is the latest observation.
-
-    Args:
-        conversation: an optional system message, then alternating observations and turns, the latest observation last.
-        dropped: number of observations to drop, at most `spare_observations(conversation)`.
-    """
-    first = next((index for index, message in enumerate(conversation) if message.role == "user"), 0)
-    return (*conversation[:first], *conversation[first + 2 * dropped :])
-
-
-def spare_observations(conversation: Conversation) -> int:
-    """Return how many observations can be dropped: all that were answered."""
-    return sum(message.role == "assistant" for message in conversation)
 
 
 def _beginnings(conversation: Conversation) -> list[int]:

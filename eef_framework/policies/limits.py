@@ -16,8 +16,8 @@ def free_memory(device: str) -> int:
     return available_memory()
 
 
-def bytes_per_token(model: Any) -> int:
-    """Return the memory of a model's keys and values per token (an upper bound if heads share them)."""
+def kv_bytes_per_token(model: Any) -> int:
+    """Return the size of a model's keys and values per token, in bytes (an upper bound if layers share them)."""
     config = model.config.get_text_config(decoder=True)
     query_heads = getattr(config, "num_attention_heads", None) or 1  # state-space models have none
     heads = getattr(config, "num_key_value_heads", None) or query_heads
@@ -25,7 +25,7 @@ def bytes_per_token(model: Any) -> int:
     return int(2 * config.num_hidden_layers * heads * width * model.dtype.itemsize)
 
 
-def window(model: Any) -> int | None:
+def context_window(model: Any) -> int | None:
     """Return a model's context window, in tokens; None if its configuration doesn't say."""
     longest = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
     return int(longest) if longest else None

@@ -8,7 +8,7 @@ from eef_framework.chat.format import ChatFormat
 from eef_framework.errors import PolicyFailure
 from eef_framework.interfaces import Sampling
 from eef_framework.policies import TransformersPolicy
-from eef_framework.policies.window import fitted, without_oldest
+from eef_framework.policies.truncation import truncate_oldest, without_oldest
 from eef_framework.records import Message, Observation, Step, Task, Trajectory
 
 PLAIN = Sampling(max_tokens=4)
@@ -34,7 +34,7 @@ def talk(lengths, system):
 def test_as_little_as_possible_is_left_out(lengths, system, room):
     conversation = talk(lengths, system)
     try:
-        shown, dropped = fitted(conversation, room, words)
+        shown, dropped = truncate_oldest(conversation, room, words)
     except PolicyFailure:
         assert words(without_oldest(conversation, len(lengths) // 2)) > room
         return
@@ -47,7 +47,7 @@ def test_as_little_as_possible_is_left_out(lengths, system, room):
 
 def test_an_observation_that_does_not_fit_is_explained():
     with pytest.raises(PolicyFailure) as caught:
-        fitted(talk([3, 2, 9], system=False), 7, words)
+        truncate_oldest(talk([3, 2, 9], system=False), 7, words)
     assert (caught.value.code, caught.value.details) == ("prompt-too-long", {"tokens": 9, "max_tokens": 7})
 
 
@@ -58,9 +58,9 @@ def test_a_prompt_that_fits_is_left_alone(policy, chat):
     assert response.prompt_tokens == len(chat.prompt_ids(conversation))
 
 
-def test_the_models_window_holds_prompt_and_answer(checkpoint):
+def test_the_models_context_window_holds_prompt_and_answer(checkpoint):
     with TransformersPolicy().load(checkpoint) as policy:
-        policy._window = 24
+        policy._context_window = 24
         response = asyncio.run(policy.act(talk([9, 2, 9, 2, 9], True), Observation(text=""), PLAIN, 0))
     assert response.dropped == 2
     assert response.prompt_tokens + PLAIN.max_tokens <= 24

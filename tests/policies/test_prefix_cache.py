@@ -5,11 +5,11 @@ import pytest
 import torch
 import transformers as hf
 
-from eef_framework.policies.cache import empty_cache, merged
+from eef_framework.policies.decoding_state import DecodingState, GenerationRequest
 from eef_framework.policies.engine import Engine
-from eef_framework.policies.memory import Memory
-from eef_framework.policies.prefixes import Known, Prefixes, assembled
-from eef_framework.policies.row import Request, Row
+from eef_framework.policies.kv_cache import empty_cache, merged
+from eef_framework.policies.logits_cache import LogitsCache
+from eef_framework.policies.prefix_cache import PrefixCache, PrefixMatch, assembled
 
 SMALL = {
     "vocab_size": 90,
@@ -34,7 +34,7 @@ def model(kind):
 
 
 def engine(model, prefixes):
-    return Engine(model, pad=0, tie_margin=1e-4, memory=Memory(0), prefixes=prefixes)
+    return Engine(model, pad=0, tie_margin=1e-4, logits_cache=LogitsCache(0), prefix_cache=prefixes)
 
 
 def episodes(engine, count, turns=5):
@@ -45,7 +45,9 @@ def episodes(engine, count, turns=5):
     answers = []
     for turn in range(turns):
         rows = [
-            Row(Request(prompt, None, 1.0, 4, 100 * turn + index, starts[index]), frozenset({END}), None)
+            DecodingState(
+                GenerationRequest(prompt, None, 1.0, 4, 100 * turn + index, starts[index]), frozenset({END}), None
+            )
             for index, prompt in enumerate(prompts)
         ]
         rng_batches = random.Random(turn)
@@ -64,16 +66,16 @@ def episodes(engine, count, turns=5):
 
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_answers_are_the_same_with_and_without(kind):
-    forgetful, remembering = engine(model(kind), Prefixes(0)), engine(model(kind), Prefixes(1 << 24))
-    assert episodes(forgetful, 8) == episodes(remembering, 8)
-    saves = remembering.statistics.tokens < 0.6 * forgetful.statistics.tokens
+    uncached, cached = engine(model(kind), PrefixCache(0)), engine(model(kind), PrefixCache(1 << 24))
+    assert episodes(uncached, 8) == episodes(cached, 8)
+    saves = cached.statistics.tokens < 0.6 * uncached.statistics.tokens
     assert saves == (kind != "mistral")  # a sliding window forgets the beginning, so nothing can be kept
 
 
-def test_little_room_changes_no_answer():
-    forgetful, cramped = engine(model("llama"), Prefixes(0)), engine(model("llama"), Prefixes(30_000))
-    assert episodes(forgetful, 8) == episodes(cramped, 8)
-    assert cramped.statistics.tokens <= forgetful.statistics.tokens
+def test_little_buffers_changes_no_answer():
+    uncached, small = engine(model("llama"), PrefixCache(0)), engine(model("llama"), PrefixCache(30_000))
+    assert episodes(uncached, 8) == episodes(small, 8)
+    assert small.statistics.tokens <= uncached.statistics.tokens
 
 
 def keep(prefixes, prompt, answer):
@@ -106,13 +108,13 @@ def found(prefixes, ids, earlier=(), start=None):
 
 
 def wanting(max_bytes=10_000):
-    prefixes = Prefixes(max_bytes)
+    prefixes = PrefixCache(max_bytes)
     prefixes.find((1, 2, 3), (1, 3))  # a prompt with an earlier answer
     return prefixes
 
 
 def test_nothing_is_kept_where_prompts_do_not_continue_one_another():
-    prefixes = Prefixes(10_000)
+    prefixes = PrefixCache(10_000)
     prefixes.find((1, 2), (2,))
     keep(prefixes, (1, 2), (3,))
     assert found(prefixes, (1, 2, 3, 4), (2,)) == (0, None)
@@ -148,7 +150,7 @@ def test_an_answer_that_was_begun_counts():
 def test_keys_are_kept_without_padding_and_assembled_with_it():
     prefixes = wanting()
     keep(prefixes, (1, 2), (3,))
-    known = [prefixes.find((1, 2, 3, 4), (2, 4)), Known(), prefixes.find((1, 2, 9), (2, 3))]
+    known = [prefixes.find((1, 2, 3, 4), (2, 4)), PrefixMatch(), prefixes.find((1, 2, 9), (2, 3))]
     cache, mask = assembled(known, 1, hf.LlamaConfig(**SMALL), "cpu")
     assert mask.tolist() == [[1, 1, 1], [0, 0, 0], [0, 1, 1]]
     assert cache.layers[0].keys[:, 0, :, 0].tolist() == [[1, 2, 3], [0, 0, 0], [0, 1, 2]]
@@ -172,30 +174,32 @@ def head_and_tails(count, seed):
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
 def test_what_prompts_begin_with_alike_is_computed_once(kind):
-    forgetful, remembering = engine(model(kind), Prefixes(0)), engine(model(kind), Prefixes(1 << 24))
-    asked = [[Request(prompt, None, 1.0, 1, 7) for prompt in head_and_tails(6, seed)] for seed in (1, 2)]
+    uncached, cached = engine(model(kind), PrefixCache(0)), engine(model(kind), PrefixCache(1 << 24))
+    asked = [[GenerationRequest(prompt, None, 1.0, 1, 7) for prompt in head_and_tails(6, seed)] for seed in (1, 2)]
     for requests, tokens in zip(asked, (20 + 6 * 4, 6 * 4), strict=True):
-        wanted, found = ([Row(request, frozenset({END}), None) for request in requests] for _ in range(2))
-        before = remembering.statistics.tokens
-        forgetful.complete(wanted)
-        remembering.complete(found)
+        wanted, found = ([DecodingState(request, frozenset({END}), None) for request in requests] for _ in range(2))
+        before = cached.statistics.tokens
+        uncached.complete(wanted)
+        cached.complete(found)
         assert [row.new for row in found] == [row.new for row in wanted]
-        assert remembering.statistics.tokens - before == tokens
+        assert cached.statistics.tokens - before == tokens
 
 
 def test_nothing_short_is_shared_nor_what_only_one_prompt_has():
-    prefixes = Prefixes(10_000)
-    assert prefixes.shared([(1, 2, 3), (1, 2, 4)], [Known(), Known()]) == ()
-    assert prefixes.shared([tuple(range(40))], [Known()]) == ()
+    prefixes = PrefixCache(10_000)
+    assert prefixes.shared_prefix([(1, 2, 3), (1, 2, 4)], [PrefixMatch(), PrefixMatch()]) == ()
+    assert prefixes.shared_prefix([tuple(range(40))], [PrefixMatch()]) == ()
     long = [(*range(20), 50), (*range(20), 51)]
-    assert prefixes.shared(long, [Known(), Known()]) == tuple(range(20))
-    assert Prefixes(0).shared(long, [Known(), Known()]) == ()
+    assert prefixes.shared_prefix(long, [PrefixMatch(), PrefixMatch()]) == tuple(range(20))
+    assert PrefixCache(0).shared_prefix(long, [PrefixMatch(), PrefixMatch()]) == ()
 
 
 def test_prompts_of_similar_length_are_computed_together():
-    pieces = engine(model("llama"), Prefixes(0))._pieces([3, 200, 4, 210, 60])
-    assert sorted(map(sorted, pieces)) == [[0, 2], [1, 3], [4]]
-    assert len(engine(model("mistral"), Prefixes(0))._pieces([3, 200, 60])) == 1  # windows of one batch stay together
+    groups = engine(model("llama"), PrefixCache(0))._groups([3, 200, 4, 210, 60])
+    assert sorted(map(sorted, groups)) == [[0, 2], [1, 3], [4]]
+    assert (
+        len(engine(model("mistral"), PrefixCache(0))._groups([3, 200, 60])) == 1
+    )  # windows of one batch stay together
 
 
 def test_reserved_memory_holds_what_was_put_there():
@@ -238,7 +242,7 @@ def two_caches():
 
 def test_merged_caches_give_their_memory_back():
     caches, masks = two_caches()
-    reserved = [weakref.ref(tensor) for cache in caches for layer in cache.layers for tensor in layer._room]
+    reserved = [weakref.ref(tensor) for cache in caches for layer in cache.layers for tensor in layer._buffers]
     assert len(reserved) == 8
     merged(caches, masks, hf.LlamaConfig(**SMALL))
     assert not any(tensor() is not None for tensor in reserved)

@@ -5,13 +5,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eef_framework.policies.choice import Draw, choose, uniform
+from eef_framework.policies.sampling import SamplingRequest, sample, uniform
 
 logits = st.lists(st.floats(min_value=-30, max_value=30, width=32), min_size=2, max_size=8)
 
 
 def one(row, allowed=None, temperature=1.0, u=0.5):
-    (pick,) = choose(torch.tensor([row]), [Draw(allowed, temperature, u)])
+    (pick,) = sample(torch.tensor([row]), [SamplingRequest(allowed, temperature, u)])
     return pick
 
 
@@ -19,8 +19,8 @@ def one(row, allowed=None, temperature=1.0, u=0.5):
 @pytest.mark.parametrize("temperature", [1.0, 2.0])
 def test_sampling_follows_the_distribution(allowed, temperature):
     row = [temperature * math.log(p) for p in (0.2, 0.5, 0.3)]
-    draws = [Draw(allowed, temperature, uniform(7, position)) for position in range(20000)]
-    picks = choose(torch.tensor([row]).expand(20000, 3), draws)
+    draws = [SamplingRequest(allowed, temperature, uniform(7, position)) for position in range(20000)]
+    picks = sample(torch.tensor([row]).expand(20000, 3), draws)
     shares = [sum(pick.token == token for pick in picks) / 20000 for token in range(3)]
     assert shares == pytest.approx([0.2, 0.5, 0.3], abs=0.015)
 
@@ -67,8 +67,8 @@ def test_temperature_sharpens_and_flattens():
 def test_choices_from_a_large_vocabulary_are_seldom_close():
     """With the inverse of the cumulative distribution, about one in ten is."""
     row = torch.randn(1, 20000, generator=torch.Generator().manual_seed(0)) * 3
-    picks = choose(row.expand(200, -1), [Draw(None, 1.0, uniform(3, position)) for position in range(200)])
-    listed = choose(row.expand(200, -1), [Draw(tuple(range(20000)), 1.0, uniform(3, p)) for p in range(200)])
+    picks = sample(row.expand(200, -1), [SamplingRequest(None, 1.0, uniform(3, position)) for position in range(200)])
+    listed = sample(row.expand(200, -1), [SamplingRequest(tuple(range(20000)), 1.0, uniform(3, p)) for p in range(200)])
     assert sum(pick.margin < 1e-4 for pick in picks) <= 2
     assert sum(pick.margin < 1e-4 for pick in listed) >= 20
 
@@ -99,11 +99,11 @@ def test_only_allowed_tokens_are_chosen(row, u, data):
 def test_mixed_rows_are_chosen_as_if_each_were_alone(rows):
     table = torch.tensor([(row + [-5.0] * 8)[:8] for row, _, _ in rows])
     draws = [
-        Draw((1, 3, 6) if listed else None, temperature, uniform(1, index))
+        SamplingRequest((1, 3, 6) if listed else None, temperature, uniform(1, index))
         for index, (_, listed, temperature) in enumerate(rows)
     ]
-    together = choose(table.clone(), draws)
-    alone = [choose(table[index : index + 1].clone(), [draw])[0] for index, draw in enumerate(draws)]
+    together = sample(table.clone(), draws)
+    alone = [sample(table[index : index + 1].clone(), [draw])[0] for index, draw in enumerate(draws)]
     assert [pick.token for pick in together] == [pick.token for pick in alone]
 
 
