@@ -1,6 +1,6 @@
 """Immutable records: the wire format between phases, processes and programs. No behaviour, no other imports."""
 
-from eef_framework.records.attribution import Attribution, Probe, Segment, StateValue, Verdict
+from eef_framework.records.attribution import Attribution, Evidence, Probe, Segment, StateValue, Verdict
 from eef_framework.records.base import SCHEMA_VERSION, Info, Record, VersionedRecord, fingerprint
 from eef_framework.records.checkpoint import Checkpoint
 from eef_framework.records.example import Conversation, Example, Message, Role
@@ -29,6 +29,7 @@ __all__ = [
     "Ending",
     "Estimate",
     "Evaluation",
+    "Evidence",
     "Example",
     "FreeText",
     "Info",

@@ -23,6 +23,22 @@ class Verdict(StrEnum):
     """Not probed, or the evidence doesn't allow a verdict."""
 
 
+class Evidence(Record):
+    """What a verdict rests on. The interval is that of the credit, from -1 to 1."""
+
+    simulations: int = Field(default=0, ge=0)
+    """Number of episodes that were compared."""
+    successes: int = Field(default=0, ge=0)
+    """How many of them succeeded."""
+    low: float = Field(default=-1.0, ge=-1.0, le=1.0)
+    """Lower end of the credit's 95 % interval."""
+    high: float = Field(default=1.0, ge=-1.0, le=1.0)
+    """Upper end of the credit's 95 % interval."""
+    tokens: int = Field(default=0, ge=0)
+    """Tokens that models processed for it: the agent in its own steps of these episodes, a judge in its answers. An
+    episode that several verdicts rest on counts for each of them."""
+
+
 class Segment(Record):
     """Consecutive actions of a trajectory, and the verdict on them."""
 
@@ -34,6 +50,8 @@ class Segment(Record):
     credit: float | None = None
     """How much the actions changed the agent's chances, if the strategy estimates it: value after minus value before,
     from -1 to 1."""
+    evidence: Evidence | None = None
+    """What the verdict rests on, if the strategy reports it."""
     reason: str = ""
     """One line for readers of the report."""
 

@@ -210,3 +210,32 @@ def _layout(kind: str, rooms: int, draw: random.Random) -> dict[str, int]:
         return {"start": draw.randrange(2), "door": rooms - 1, "key": draw.randrange(2, rooms - 1)}
     start = draw.randrange(1, rooms - 2)
     return {"start": start, "door": draw.randrange(start + 1, rooms), "key": draw.randrange(start)}
+
+
+def success_chance(session: Session, skill: float) -> float:
+    """Return the exact chance that the scripted policy wins from a state of the corridor, worked out over all its ways.
+
+    Args:
+        session: the state. It isn't changed.
+        skill: the policy's chance of the right action; otherwise it takes any admissible one.
+    """
+    known: dict[tuple[str, int], float] = {}
+
+    def chance(state: Session) -> float:
+        if state.done:
+            return float(state.reward == 1.0)
+        key = state.observation.text, len(state.steps)
+        if key not in known:
+            actions = state.observation.actions or ()
+            shares = {action: (1 - skill) / len(actions) for action in actions}
+            shares[best_action(key[0])] = shares.get(best_action(key[0]), 0.0) + skill
+            known[key] = sum(share * chance(_after(state, action)) for action, share in shares.items() if share)
+        return known[key]
+
+    return chance(session)
+
+
+def _after(session: Session, action: str) -> Session:
+    following = session.fork()
+    following.step(action)
+    return following

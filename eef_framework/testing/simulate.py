@@ -32,13 +32,17 @@ class ScriptedSimulate:
         trajectory: whose states they are.
         outcome: what comes of each simulation.
         seed: for how long each call waits, which should never matter.
+        episodes: recorded episodes of the task; by default the trajectory itself.
 
     Attributes:
         asked: (state, n) of every call, in order.
     """
 
-    def __init__(self, trajectory: Trajectory, outcome: Outcome, seed: int = 0) -> None:
+    def __init__(
+        self, trajectory: Trajectory, outcome: Outcome, seed: int = 0, episodes: Sequence[Trajectory] = ()
+    ) -> None:
         self.trajectory = trajectory
+        self._episodes = tuple(episodes) or (trajectory,)
         self.asked: list[tuple[int, int]] = []
         self._outcome = outcome
         self._draw = random.Random(seed)
@@ -60,8 +64,8 @@ class ScriptedSimulate:
         return trajectory.reward == 1.0
 
     async def episodes(self) -> Sequence[Trajectory]:
-        """Return what was recorded of the task: the trajectory itself."""
-        return [self.trajectory]
+        """Return what was recorded of the task."""
+        return self._episodes
 
     def _simulation(self, start: State, index: int, won: bool) -> Trajectory:
         inserted = tuple(Step(action=action, observation=Observation(text="")) for action in start.inserted)

@@ -1,12 +1,25 @@
+import asyncio
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eef_framework.chat.format import ChatFormat
 from eef_framework.errors import ConfigError, EnvironmentFailure
-from eef_framework.records import Task
-from eef_framework.testing.corridor import KINDS, SPLITS, BlockingCorridor, Corridor, CorridorSession, best_action
+from eef_framework.interfaces import Sampling
+from eef_framework.records import SuccessRule, Task
+from eef_framework.rollout import EpisodeRunner
+from eef_framework.testing.corridor import (
+    KINDS,
+    SPLITS,
+    BlockingCorridor,
+    Corridor,
+    CorridorSession,
+    best_action,
+    success_chance,
+)
+from eef_framework.testing.queue_policy import ScriptedPolicy
 
 
 def room(start: int = 0, door: int = 3, key: int = -1, kind: str = "short", **settings) -> CorridorSession:
@@ -142,3 +155,29 @@ def test_the_blocking_corridor_is_the_same_world():
     assert not quick.blocking
     assert [t.info for t in slow.tasks("train")] == [t.info for t in quick.tasks("train")]
     slow.open(slow.tasks("train")[0]).step("go[east]")
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])  # short, long, detour
+def test_the_exact_chance_of_success_is_what_the_scripted_policy_achieves(number):
+    corridor = Corridor()
+    task = corridor.tasks("train")[number]
+    player = EpisodeRunner(corridor, ScriptedPolicy(skill=0.7), "agent/test", ChatFormat(), Sampling())
+
+    async def played():
+        return [await player.play(task, str(seed), seed) for seed in range(400)]
+
+    with corridor.open(task) as session:
+        chance = success_chance(session, 0.7)
+    rate = sum(map(SuccessRule().holds, asyncio.run(played()))) / 400
+    assert rate == pytest.approx(chance, abs=0.07)  # almost three standard errors
+
+
+def test_nothing_is_won_from_a_jammed_door():
+    session = take(room(door=2, key=4), "go[east]", "go[east]")
+    assert success_chance(session, 1.0) == 1.0
+    assert success_chance(take(session, "open[door]"), 0.9) == 0.0
+
+
+def test_an_ended_episode_is_won_or_not():
+    assert success_chance(take(room(door=1), "go[east]", "open[door]"), 0.5) == 1.0
+    assert success_chance(take(room(), "go[west]"), 0.5) == 0.0

@@ -1,14 +1,37 @@
-"""Evidence of simulations: whether a state counts as solved, and the verdict on the actions between two states."""
+"""Evidence of simulations: whether the agent can solve a state, and the verdict on the actions between two states."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import comb
-from typing import Literal
+from math import comb, hypot, log
+from typing import Literal, NamedTuple
 
-from eef_framework.records import Verdict
+from eef_framework.evaluation.intervals import success_rate
+from eef_framework.interfaces import Simulate
+from eef_framework.records import Estimate, Evidence, Segment, StateValue, Trajectory, Verdict
 
-Decide = Literal["any", "majority", "significant"]
+Decide = Literal["any", "majority", "significant", "sprt"]
+
+CLAIMS = (Verdict.BENEFICIAL, Verdict.HARMFUL)
+
+
+class Rule(NamedTuple):
+    """How outcomes become verdicts.
+
+    Attributes:
+        decide: `any`, `majority` and `sprt` decide each state for itself, then states are compared. `significant`
+            compares the two success rates, and knows only beneficial, harmful and unknown: that two rates are equal
+            can't be shown.
+        alpha: for `significant` and `sprt`, the highest chance of an error.
+        unsolved: for `sprt`, the highest success rate of a state that counts as unsolved.
+        solved: for `sprt`, the lowest success rate of a state that counts as solved.
+    """
+
+    decide: Decide = "majority"
+    alpha: float = 0.05
+    unsolved: float = 0.1
+    solved: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -17,46 +40,110 @@ class Outcome:
 
     Attributes:
         asked: number of simulations requested.
-        found: number of simulations available; the others were lost to infrastructure failures.
+        found: number of simulations available; the others were lost to infrastructure failures, or not played yet.
         successes: number of those found that succeeded.
+        tokens: number of tokens that the agent's model processed for them.
     """
 
     asked: int
     found: int
     successes: int
+    tokens: int = 0
 
     def __str__(self) -> str:
         lost = self.asked - self.found
         return f"{self.successes} of {self.found}" + (f" ({lost} lost)" if lost else "")
 
-    def solved(self, decide: Decide) -> bool | None:
-        """Return whether the agent can solve the task from this state; None if lost simulations could decide it."""
-        worst, best = self.successes, self.successes + self.asked - self.found
-        verdicts = {_enough(successes, self.asked, decide) for successes in (worst, best)}
+    @property
+    def best(self) -> int:
+        """Number of successes if all simulations that aren't available succeed."""
+        return self.successes + self.asked - self.found
+
+    @property
+    def rate(self) -> Estimate:
+        """Success rate with its Wilson interval."""
+        return success_rate(self.successes, self.found)
+
+    def solved(self, rule: Rule) -> bool | None:
+        """Return whether the agent can solve the task from this state; None if that isn't decided.
+
+        With `any` and `majority` it is decided once the missing simulations can't change it. With `sprt`, once the
+        test ends (Wald 1945): whatever is missing may be left out.
+        """
+        if rule.decide == "sprt":
+            return sprt(self.successes, self.found - self.successes, rule)
+        verdicts = {_enough(successes, self.asked, rule.decide) for successes in (self.successes, self.best)}
         return verdicts.pop() if len(verdicts) == 1 else None
 
+    def value(self, state: int) -> StateValue:
+        """Return the value of the state, with its interval."""
+        rate = self.rate
+        return StateValue(state=state, mean=rate.mean, low=rate.low, high=rate.high, n=rate.n)
 
-def judge(before: Outcome, after: Outcome, decide: Decide, alpha: float) -> Verdict:
+
+def outcome_of(asked: int, runs: Sequence[Trajectory], simulate: Simulate) -> Outcome:
+    """Return the outcomes of simulations from one state."""
+    return Outcome(asked, len(runs), sum(map(simulate.succeeded, runs)), tokens_of(runs))
+
+
+def tokens_of(runs: Sequence[Trajectory]) -> int:
+    """Return the number of tokens that the agent's model processed in its own steps of simulations."""
+    own = (step.response for run in runs for step in run.steps[run.origin.state if run.origin else 0 :])
+    return sum(response.computed_tokens for response in own if response is not None)
+
+
+def compare(before: Outcome, after: Outcome, rule: Rule) -> Verdict:
     """Return the verdict on the actions between two states (arXiv 2504.13145, phase 3).
 
-    Args:
-        before: simulations from the state before the actions.
-        after: simulations from the state after them.
-        decide: `any` and `majority` decide each state for itself, then compare. `significant` compares the two
-            success rates, and knows only beneficial, harmful and unknown: that two rates are equal can't be shown.
-        alpha: for `significant`, how improbable a difference has to be if both rates were equal.
+    It is the same whatever the outcomes of the missing simulations would have been; otherwise it is unknown.
     """
-    if decide == "significant":
-        if fisher(before.successes, before.found, after.successes, after.found) > alpha:
-            return Verdict.UNKNOWN
-        rise = after.successes * before.found - before.successes * after.found
-        return Verdict.BENEFICIAL if rise > 0 else Verdict.HARMFUL
-    first, second = before.solved(decide), after.solved(decide)
+    if rule.decide == "significant":
+        rise = after.successes * before.asked > before.best * after.asked
+        if rise and fisher(before.best, before.asked, after.successes, after.asked) <= rule.alpha:
+            return Verdict.BENEFICIAL
+        fall = before.successes * after.asked > after.best * before.asked
+        if fall and fisher(before.successes, before.asked, after.best, after.asked) <= rule.alpha:
+            return Verdict.HARMFUL
+        return Verdict.UNKNOWN
+    first, second = before.solved(rule), after.solved(rule)
     if first is None or second is None:
         return Verdict.UNKNOWN
     if first == second:
         return Verdict.NEUTRAL
     return Verdict.BENEFICIAL if second else Verdict.HARMFUL
+
+
+def segment_between(start: int, end: int, before: Outcome, after: Outcome, verdict: Verdict) -> Segment:
+    """Return the segment between two simulated states, with its credit and what that rests on."""
+    credit = difference(before, after)
+    return Segment(
+        start=start,
+        end=end,
+        verdict=verdict,
+        credit=credit.mean if before.found and after.found else None,
+        evidence=Evidence(
+            simulations=credit.n,
+            successes=before.successes + after.successes,
+            low=credit.low,
+            high=credit.high,
+            tokens=before.tokens + after.tokens,
+        ),
+        reason=f"agent: {before} from state {start}, {after} from state {end}",
+    )
+
+
+def difference(before: Outcome, after: Outcome) -> Estimate:
+    """Return the success rate after minus the one before, with a 95 % interval.
+
+    The interval combines the two Wilson intervals (Newcombe 1998, method 10), so it works for few simulations.
+    """
+    first, second = before.rate, after.rate
+    mean = second.mean - first.mean
+    low = mean - hypot(second.mean - second.low, first.high - first.mean)
+    high = mean + hypot(second.high - second.mean, first.mean - first.low)
+    if not (before.found and after.found):
+        low, high = -1.0, 1.0
+    return Estimate(mean=mean, low=max(-1.0, low), high=min(1.0, high), n=before.found + after.found)
 
 
 def fisher(successes: int, n: int, other_successes: int, other_n: int) -> float:
@@ -65,6 +152,17 @@ def fisher(successes: int, n: int, other_successes: int, other_n: int) -> float:
     # The numbers of ways are integers, so that equally improbable tables compare as equal.
     ways = {k: comb(n, k) * comb(other_n, good - k) for k in range(max(0, good - other_n), min(n, good) + 1)}
     return sum(way for way in ways.values() if way <= ways[successes]) / comb(total, good)
+
+
+def sprt(successes: int, failures: int, rule: Rule) -> bool | None:
+    """Return the decision of the sequential probability ratio test (Wald 1945); None if it isn't over.
+
+    A state with a success rate of at least `rule.solved` is taken for unsolved with a probability of about
+    `rule.alpha` at most, one with at most `rule.unsolved` for solved likewise. Between the two, either may come out.
+    """
+    ratio = successes * log(rule.solved / rule.unsolved) + failures * log((1 - rule.solved) / (1 - rule.unsolved))
+    bound = log((1 - rule.alpha) / rule.alpha)
+    return None if abs(ratio) < bound - 1e-9 else ratio > 0
 
 
 def _enough(successes: int, asked: int, decide: Decide) -> bool:

@@ -51,7 +51,8 @@ def attributed(attributor: IntervalAttributor, length: int, simulations: Outcome
     return asyncio.run(rollout.attribute(attributor, expert(length), simulations))
 
 
-def attribute(length: int, outcomes: dict[int, Sequence[bool | None]], **settings) -> Attribution:
+def attribute(length: int, outcomes: dict[int, Sequence[bool | None]], decide: str = "any", **settings) -> Attribution:
+    settings["decide"] = decide
     return attributed(IntervalAttributor(**settings), length, Outcomes(outcomes))
 
 

@@ -1,0 +1,142 @@
+"""Simulations one by one, for any strategy: only as many as its verdicts need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Self
+
+from pydantic import Field, PrivateAttr, field_validator, model_validator
+
+from eef_attribution.evidence import Outcome, outcome_of
+from eef_attribution.simulating import SimulatingAttributor
+from eef_framework.interfaces import Attributor, Simulate
+from eef_framework.plugins import current_registry
+from eef_framework.records import Segment, State, StateValue, Trajectory, Verdict
+
+Key = tuple[str, int, tuple[str, ...]]
+
+
+class SequentialAttributor(Attributor):
+    """Gives another strategy its simulations one by one, and stops when its verdicts are clear.
+
+    Sequential tests (Wald 1945) and thresholding bandits (arXiv 1605.08671): the next simulation starts from the state
+    beside an unknown verdict whose success rate is least certain. What isn't clear when the budget is spent stays
+    unknown.
+
+    It relies on what every attributor has to do with lost simulations: a verdict that they could change is unknown.
+    The strategy is asked again after every simulation, and takes those not played yet for lost.
+    """
+
+    name: ClassVar[str] = "sequential"
+
+    strategy: dict[str, Any] = Field(default_factory=lambda: dict(DEFAULT))
+    """Name and settings of the strategy. Its `simulations` limit those from one state."""
+    budget: int = Field(default=40, gt=0)
+    """Number of simulations for a trajectory, those from its initial state included."""
+    first: int = Field(default=1, gt=0)
+    """Number of simulations from a state when it is first looked at."""
+
+    _built: Attributor = PrivateAttr()
+
+    @field_validator("strategy", mode="before")
+    @classmethod
+    def _named(cls, strategy: Any) -> Any:
+        return {"name": strategy} if isinstance(strategy, str) else strategy
+
+    @model_validator(mode="after")
+    def _build(self) -> Self:
+        # Built immediately, to find misspelt settings before anything starts, and to record all settings.
+        self._built = current_registry().build("attributor", self.strategy)
+        self.strategy = {**self._built.settings(), "name": self.strategy["name"]}
+        return self
+
+    def preflight(self) -> None:
+        """Check the strategy's settings."""
+        self._built.preflight()
+
+    def close(self) -> None:
+        """Release the strategy's resources."""
+        self._built.close()
+
+    async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Iterable[Segment | StateValue]:
+        """Ask the strategy again and again, each time with one simulation more."""
+        rationed = _RationedSimulate(simulate, self.budget, self.first, trajectory)
+        while True:
+            rationed.requested.clear()
+            found = list(await self._built.attribute(trajectory, rationed))
+            unknown = [s for s in found if isinstance(s, Segment) and s.verdict is Verdict.UNKNOWN]
+            open_keys = [key for key in rationed.unplayed() if not self._is_decided(rationed.outcome(key))]
+            beside = [key for key in open_keys if any(s.start <= key[1] <= s.end for s in unknown)]
+            if rationed.left < 1 or not beside:
+                return found
+            await rationed.play_one(max(beside, key=lambda key: _uncertainty(rationed.outcome(key))))
+
+    def _is_decided(self, outcome: Outcome) -> bool:
+        return isinstance(self._built, SimulatingAttributor) and self._built.decided(outcome)
+
+
+class _RationedSimulate:
+    """The simulations that were played so far, for a strategy that asks for more.
+
+    Attributes:
+        left: number of simulations that may still be played.
+        requested: how many simulations the strategy asked for, by state, in order.
+    """
+
+    def __init__(self, simulate: Simulate, budget: int, first: int, trajectory: Trajectory) -> None:
+        self.left = budget
+        self.requested: dict[Key, int] = {}
+        self._simulate = simulate
+        self._first = first
+        self._trajectory = trajectory
+        self._states: dict[Key, int | State] = {}
+        self._granted: dict[Key, int] = {}
+        self._played: dict[Key, Sequence[Trajectory]] = {}
+
+    async def __call__(self, state: int | State, n: int = 1) -> Sequence[Trajectory]:
+        """Return the simulations from a state that were played so far; the first time, play some."""
+        key = self._key(state)
+        self.requested[key] = max(n, self.requested.get(key, 0))
+        if key not in self._granted:
+            self._states[key] = state
+            self._granted[key] = 0
+            await self._grant(key, min(self._first, n, self.left))
+        return self._played.get(key, ())[:n]
+
+    async def play_one(self, key: Key) -> None:
+        """Play one more simulation from a state."""
+        await self._grant(key, 1)
+
+    def unplayed(self) -> list[Key]:
+        """Return the states from which fewer simulations were played than the strategy asked for."""
+        return [key for key, n in self.requested.items() if self._granted[key] < n]
+
+    def outcome(self, key: Key) -> Outcome:
+        """Return the outcomes from a state so far."""
+        return outcome_of(self.requested[key], self._played.get(key, ()), self._simulate)
+
+    def succeeded(self, trajectory: Trajectory) -> bool:
+        """Return whether a trajectory is a success."""
+        return self._simulate.succeeded(trajectory)
+
+    async def episodes(self) -> Sequence[Trajectory]:
+        """Return the recorded episodes of this task."""
+        return await self._simulate.episodes()
+
+    async def _grant(self, key: Key, more: int) -> None:
+        # Taken from the budget before anything is awaited, so that concurrent requests are served in order.
+        self.left -= more
+        self._granted[key] += more
+        if more:
+            self._played[key] = await self._simulate(self._states[key], self._granted[key])
+
+    def _key(self, state: int | State) -> Key:
+        start = self._trajectory.at(state) if isinstance(state, int) else state
+        return start.trajectory, start.length, start.inserted
+
+
+def _uncertainty(outcome: Outcome) -> float:
+    return outcome.rate.high - outcome.rate.low
+
+
+DEFAULT = {"name": "bisect", "decide": "sprt", "simulations": 12, "alpha": 0.1}

@@ -1,0 +1,104 @@
+import pytest
+from eef_attribution.bisect import BisectAttributor
+from eef_attribution.interval import IntervalAttributor
+from eef_attribution.sequential import SequentialAttributor
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eef_framework import Attributor, ConfigError, Segment
+from eef_framework.testing.conformance import check_attributor
+
+
+def sequential(**strategy) -> SequentialAttributor:
+    return SequentialAttributor(strategy=strategy, budget=10_000)
+
+
+@settings(max_examples=30)
+@given(
+    chances=st.lists(st.sampled_from([0.1, 0.5, 0.9]), min_size=1, max_size=20),
+    n=st.integers(1, 7),
+    seed=st.integers(0, 100),
+    decide=st.sampled_from(["any", "majority"]),
+)
+def test_with_a_fixed_number_it_gives_the_same_verdicts_with_fewer_simulations(tried, chances, n, seed, decide):
+    fixed = {"simulations": n, "decide": decide}
+    whole = tried(IntervalAttributor(**fixed), chances, seed)
+    saved = tried(sequential(name="interval", **fixed), chances, seed)
+    assert saved.verdicts == whole.verdicts
+    assert all(saved.played[state] <= count for state, count in whole.played.items())
+
+
+@settings(max_examples=30)
+@given(chances=st.lists(st.sampled_from([0.1, 0.9]), min_size=1, max_size=30), seed=st.integers(0, 100))
+def test_it_composes_with_bisection(tried, chances, seed):
+    whole = tried(BisectAttributor(simulations=5), chances, seed)
+    saved = tried(sequential(name="bisect", simulations=5), chances, seed)
+    assert saved.verdicts == whole.verdicts
+    assert sum(saved.played.values()) <= sum(whole.played.values())
+
+
+def test_it_stops_a_state_whose_outcome_is_clear(tried):
+    found = tried(sequential(name="interval", probes=1, simulations=9), [0.0, 1.0])
+    assert found.played == {0: 5, 1: 5}
+    assert found.verdicts == ["beneficial", "unknown"]
+
+
+def test_a_state_that_is_clear_gets_no_more_simulations_for_the_sake_of_its_neighbour(tried):
+    found = tried(sequential(name="interval", probes=1, decide="sprt", simulations=12, alpha=0.1), [0.0, 1.0], seed=3)
+    # Wald's test: ln 9 = 2.20 is passed by two successes (2 ln 5 = 3.22) or four failures (4 ln 1.8 = 2.35).
+    assert found.played == {0: 4, 1: 2}
+
+
+@settings(max_examples=30)
+@given(budget=st.integers(1, 30), seed=st.integers(0, 20))
+def test_the_budget_is_kept_and_what_is_not_clear_by_then_is_unknown(tried, budget, seed):
+    strategy = {"name": "interval", "simulations": 9}
+    found = tried(SequentialAttributor(strategy=strategy, budget=budget), [0.5] * 12, seed)
+    assert sum(found.played.values()) <= budget
+    if budget < 10:  # no two states can have five equal outcomes
+        assert set(found.verdicts) == {"unknown"}
+
+
+def test_lost_simulations_are_neither_evidence_nor_played_again(tried):
+    found = tried(
+        sequential(name="interval", probes=1, simulations=3), [0.0, 1.0], lost=lambda state, index: state == 1
+    )
+    assert found.played[1] == 3
+    assert found.verdicts == ["unknown"] * 2
+
+
+class Twice(Attributor):
+    """A strategy of somebody else's: solved if both of two simulations succeed."""
+
+    name = "twice"
+
+    async def attribute(self, trajectory, simulate):
+        runs = await simulate(0, 2)
+        failed = not all(map(simulate.succeeded, runs))
+        if len(runs) < 2 and not failed:
+            return [Segment(start=0, end=1, verdict="unknown")]
+        return [Segment(start=0, end=1, verdict="neutral" if failed else "beneficial")]
+
+
+def test_it_wraps_any_strategy_that_does_not_count_lost_simulations(tried):
+    strategy = {"name": f"{__name__}:Twice"}
+    assert tried(SequentialAttributor(strategy=strategy), [0.0] * 3).played == {0: 1}
+    assert tried(SequentialAttributor(strategy=strategy), [1.0] * 3).played == {0: 2}
+
+
+def test_a_strategy_that_does_not_exist_is_an_error():
+    with pytest.raises(ConfigError) as caught:
+        SequentialAttributor(strategy="bisekt")
+    assert caught.value.code == "unknown-name"
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        {"name": "interval", "simulations": 5},
+        {"name": "interval", "simulations": 5, "decide": "significant"},
+        {"name": "bisect", "simulations": 5, "decide": "any"},
+    ],
+)
+def test_it_keeps_its_contract_over_other_strategies(strategy):
+    check_attributor(SequentialAttributor(strategy=strategy))
