@@ -88,7 +88,7 @@ def outcome_of(asked: int, runs: Sequence[Trajectory], simulate: Simulate) -> Ou
 
 def tokens_of(runs: Sequence[Trajectory]) -> int:
     """Return the number of tokens that the agent's model processed in its own steps of simulations."""
-    own = (step.response for run in runs for step in run.steps[run.origin.state if run.origin else 0 :])
+    own = (step.response for run in runs for step in run.steps[run.prefix_length :])
     return sum(response.computed_tokens for response in own if response is not None)
 
 

@@ -14,9 +14,9 @@ from eef_framework.rollout import EpisodeRunner, Simulator, attribute, demonstra
 from eef_framework.rollout.attribution import attribution_of
 from eef_framework.runs import JsonlFile
 from eef_framework.testing.corridor import Corridor, success_chance
+from eef_framework.testing.corridor_expert import CorridorExpert
 from eef_framework.testing.queue_policy import ScriptedPolicy
 from eef_framework.testing.simulate import ScriptedSimulate, demonstration
-from eef_framework.testing.wanderer import Wanderer
 
 RULE = SuccessRule()
 
@@ -71,7 +71,7 @@ class CorridorWorld:
         )
 
     async def _demonstrate(self) -> list[Trajectory]:
-        return [each async for each in demonstrations(Wanderer(), self.corridor, self.tasks, 0)]
+        return [each async for each in demonstrations(CorridorExpert(), self.corridor, self.tasks, 0)]
 
     def attribute(self, attributor: Attributor, trajectories: Sequence[Trajectory] = ()) -> list[Attribution]:
         chosen = trajectories or self.demonstrations
