@@ -11,24 +11,24 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 ONE_TRAINING = (
-    "Intervals cover which tasks were played, not how a training turns out: repeat with other seeds before you claim "
-    "that one method is better."
+    "Intervals cover the choice of tasks, not the randomness of training: repeat the run with other seeds before you "
+    "claim that one method is better."
 )
-"""SmolLM2's lead over matched rejection sampling was 0.0 in one training and 12.5 points in another that differed by
-rounding alone, each with an interval of 12 points either way (`benchmarks/LOG.md`)."""
+"""SmolLM2's lead over matched rejection sampling was 0.0 points in one training run and 12.5 in another that differed
+in rounding only, each with an interval of 12 points either way (`benchmarks/LOG.md`)."""
 
-Outcome = Literal["ahead", "behind", "undecided"]
+Outcome = Literal["better", "worse", "undecided"]
 
 
 def outcome(difference: Difference) -> Outcome:
-    """Tell which side of a comparison is ahead, if the 95 % interval excludes 0."""
+    """Return whether the first side of a comparison is better; undecided if the 95 % interval includes 0."""
     if difference.success.low > 0:
-        return "ahead"
-    return "behind" if difference.success.high < 0 else "undecided"
+        return "better"
+    return "worse" if difference.success.high < 0 else "undecided"
 
 
 def describe(difference: Difference) -> str:
-    """Format a comparison as one sentence: a difference that may be chance is called undecided.
+    """Format a comparison as one sentence, which says so if the difference may be due to chance.
 
     Args:
         difference: its label is `A - B`.
@@ -39,25 +39,25 @@ def describe(difference: Difference) -> str:
     points = f"{abs(estimate.mean) * 100:.1f} points"
     evidence = f"95 % interval {_points(estimate.low)} to {_points(estimate.high)}, {plural(estimate.n, 'task')}"
     match outcome(difference):
-        case "ahead":
-            return f"{first} beats {second} by {points} of success ({evidence})."
-        case "behind":
-            return f"{first} is behind {second} by {points} of success ({evidence})."
+        case "better":
+            return f"{first} is better than {second} by {points} of success ({evidence})."
+        case "worse":
+            return f"{first} is worse than {second} by {points} of success ({evidence})."
     if estimate.mean == 0:
         return f"{first} and {second} solve equally many tasks; either may be better ({evidence})."
-    side = "ahead of" if estimate.mean > 0 else "behind"
-    return f"{first} is {points} {side} {second}, but the interval includes 0: it may be chance ({evidence})."
+    sign = "above" if estimate.mean > 0 else "below"
+    return f"{first} is {points} {sign} {second}, which may be due to chance: the interval includes 0 ({evidence})."
 
 
 def percent(estimate: Estimate) -> str:
-    """Write a share with its interval in percent: `61.6 [56.0, 66.9]`."""
+    """Format a share and its interval in percent: `61.6 [56.0, 66.9]`."""
     if estimate.n == 0:
         return "-"
     return f"{estimate.mean * 100:.1f} [{estimate.low * 100:.1f}, {estimate.high * 100:.1f}]"
 
 
 def plus_minus(estimate: Estimate, digits: int = 2) -> str:
-    """Write a mean with half the width of its interval: `0.78 ±0.04`; `±?` where one episode leaves that open."""
+    """Format a mean with half the width of its interval: `0.78 ±0.04`; `±?` with a single episode."""
     if estimate.n == 0:
         return "-"
     half = estimate.high - estimate.mean
@@ -65,7 +65,7 @@ def plus_minus(estimate: Estimate, digits: int = 2) -> str:
 
 
 def count(value: float) -> str:
-    """Write a large number briefly: `12.3k`, `4.5M`."""
+    """Format a large number: `12.3k`, `4.5M`."""
     for size, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:.1f}{suffix}"
@@ -73,7 +73,7 @@ def count(value: float) -> str:
 
 
 def plural(number: int, thing: str) -> str:
-    """Write a number of things: `1 task`, `1,200 tasks`."""
+    """Format a number with its noun: `1 task`, `1,200 tasks`."""
     if number == 1:
         return f"1 {thing}"
     several = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}{'es' if thing.endswith('s') else 's'}"
@@ -81,7 +81,7 @@ def plural(number: int, thing: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write a time in ten characters at most: `0.4 s`, `3 min 20 s`, `14 min`, `5 h 12 min`, `31 h`."""
+    """Format a time in at most ten characters: `0.4 s`, `3 min 20 s`, `14 min`, `5 h 12 min`, `31 h`."""
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -94,7 +94,7 @@ def duration(seconds: float) -> str:
 
 
 def results(metrics: RunMetrics) -> Group:
-    """Return a run's rows as a table for a terminal of 80 columns, with what they are above it, comparisons below."""
+    """Return the results of a run for a terminal of 80 columns: a title, a table and comparisons."""
     from rich import box
     from rich.console import Group
     from rich.table import Table

@@ -1,1 +1,1 @@
-"""The page that shows what happened in a run and why: one file, no server, no network."""
+"""The HTML report of a run: one self-contained file that needs no server and no network."""

@@ -1,4 +1,4 @@
-"""From a run directory to one page that needs nothing else."""
+"""Builds the report of a run directory: one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -24,45 +24,45 @@ from eef_framework.report.summary import name_of, summary
 from eef_framework.report.trajectory_index import TrajectoryIndex
 
 MOST_TRAJECTORIES = 40_000
-"""More of them make a page that browsers open slowly; beyond it, a sample of the tasks is shown."""
+"""Browsers are slow with more trajectories than this. Reports of longer runs show a sample of the tasks."""
 
 SCRIPTS = ("store.js", "list.js", "detail.js", "page.js")
 
 
 def build_report(run: Path, most: int = MOST_TRAJECTORIES) -> Path:
-    """Write a run's `report.html`: results, charts, and every trajectory to read. Works on unfinished runs too.
+    """Write a run's `report.html`: results, charts and all trajectories. The run may be unfinished.
 
-    Rows are streamed, so that memory holds an index of them only. No plugin is needed.
+    Rows are streamed; memory holds only their index. No plugin is needed.
 
     Args:
         run: the run directory.
-        most: how many trajectories the page may hold, roughly. Of longer runs it holds all those of a sample of
-            their tasks, and says so; counts and charts cover everything.
+        most: approximate maximum number of trajectories on the page. For longer runs, the page shows all trajectories
+            of a sample of the tasks, and says so. Counts and charts cover everything.
 
     Returns:
-        The page's path, within the run directory.
+        The path of the page, in the run directory.
 
     Raises:
         StorageError: the directory doesn't exist, or can't be written to.
     """
     source = Source(run)
     page = source.layout.report
-    draft, pieces = page.with_name(".report.html.tmp"), page.with_name(".report.pieces.tmp")
+    draft, chunk_file = page.with_name(".report.html.tmp"), page.with_name(".report.chunks.tmp")
     with storage(page, "writing"):
         try:
-            with pieces.open("w", encoding="ascii") as file:
+            with chunk_file.open("w", encoding="ascii") as file:
                 parts = _parts(source, file, most)
             with draft.open("w", encoding="utf-8", errors="replace") as out:
-                _fill(out, parts, pieces)
+                _fill(out, parts, chunk_file)
             draft.replace(page)
         finally:
             draft.unlink(missing_ok=True)
-            pieces.unlink(missing_ok=True)
+            chunk_file.unlink(missing_ok=True)
     return page
 
 
 def _parts(source: Source, file: IO[str], most: int) -> dict[str, str]:
-    """Read the run once, writing trajectories to the file, and return what the template's places are filled with."""
+    """Read the run, write its trajectories to the file, and return the values of the template's placeholders."""
     chunks = Chunks(file)
     index = TrajectoryIndex(chunks, _rule(source))
     counts = RunCounts()
@@ -106,9 +106,9 @@ def _read_group(source: Source, group: Group, index: TrajectoryIndex, counts: Ru
     numbers: dict[str, int] = {}
     titles = {
         "demonstration": "expert's demonstrations (training tasks)",
-        "test": f"{group.label}: test on {source.evaluated_on}",
-        "start": f"{group.label}: exploring from the start",
-        "simulation": f"{group.label}: exploring from probes",
+        "test": f"{group.label}: evaluation on {source.evaluated_on}",
+        "start": f"{group.label}: exploration from the start",
+        "simulation": f"{group.label}: exploration from probes",
     }
     for trajectory in source.rows(group.path, Trajectory):
         phase: str = group.phase
@@ -141,30 +141,30 @@ def _read_links(source: Source, index: TrajectoryIndex, counts: RunCounts) -> No
 
 
 def _sampled(trajectory: Trajectory, share: float) -> bool:
-    """Return whether a trajectory's task is in the sample. All trajectories of a task share its fate."""
+    """Return whether a trajectory's task is in the sample. A task is in it with all its trajectories, or not at all."""
     return share >= 1 or int(fingerprint(f"{trajectory.task.split}/{trajectory.task.id}"), 16) < share * 2**64
 
 
 def _remarks(source: Source, chunks: Chunks, share: float) -> Iterator[str]:
     if source.metrics is None:
-        yield "This run isn't finished: metrics.json, with its final numbers, isn't there. Here is what there is."
+        yield "This run isn't finished: it has no metrics.json with final results yet. Below are the results so far."
     if share < 1:
         yield (
-            f"The list of trajectories holds about {share:.1%} of them: all those of a random sample of the tasks. "
-            "Results, counts and charts cover all of them."
+            f"The list shows about {share:.1%} of the trajectories: all those of a random sample of the tasks. "
+            "Results, counts and charts cover all trajectories."
         )
     if chunks.cut:
-        yield f"Among the trajectories, {chunks.cut:,} texts of more than {TEXT_LIMIT:,} characters are cut."
+        yield f"{chunks.cut:,} texts in trajectories are truncated to {TEXT_LIMIT:,} characters."
     yield from source.problems
 
 
-def _fill(out: IO[str], parts: Mapping[str, str], pieces: Path) -> None:
-    """Write the template with its places filled. What is filled in is never searched for places."""
+def _fill(out: IO[str], parts: Mapping[str, str], chunk_file: Path) -> None:
+    """Write the template with its placeholders replaced. Placeholders within the values are left alone."""
     for number, part in enumerate(re.split(r"\{\{(\w+)\}\}", _asset("page.html"))):
         if number % 2 == 0:
             out.write(part)
-        elif part == "pieces":
-            with pieces.open(encoding="ascii") as file:
+        elif part == "chunks":
+            with chunk_file.open(encoding="ascii") as file:
                 shutil.copyfileobj(file, out)
         else:
             out.write(parts[part])
@@ -175,7 +175,7 @@ def _asset(name: str) -> str:
 
 
 def _digest(text: str) -> str:
-    """Return the hash by which the page's security policy allows its own script and style, and no others."""
+    """Return the hash with which the page's security policy allows its own script and style, and no others."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 

@@ -1,4 +1,4 @@
-"""Plain SVG, drawn at about the size it is shown at, with colours from the page's style sheet (light and dark)."""
+"""Charts as SVG, drawn at about display size. Colours come from the page's style sheet (light and dark)."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Line:
 
     name: str
     look: str
-    """Class of the style sheet that gives its colour: `s-0`, `s-expert`."""
+    """CSS class that sets its colour: `s-0`, `s-expert`."""
     mark: int
-    """Which marker and dashes it has, so that colour isn't needed to tell series apart."""
+    """Marker and dash style, so that series differ in more than colour."""
     points: Sequence[tuple[float, Estimate]]
     """(position along the horizontal axis, value between 0 and 1)."""
 
@@ -32,13 +32,13 @@ class Line:
 def line_chart(
     title: str, lines: Sequence[Line], ticks: Sequence[tuple[float, str]], axis: str, shares: bool = True
 ) -> Element:
-    """Draw values between 0 and 1 with their 95 % intervals, and the numbers as a table below.
+    """Draw values between 0 and 1 with their 95 % intervals, and a table of the values below.
 
     Args:
-        title: what is shown, in a sentence.
-        lines: what to draw.
+        title: of the chart.
+        lines: the series.
         ticks: (position, label) along the horizontal axis.
-        axis: what the horizontal axis is.
+        axis: label of the horizontal axis.
         shares: write values as percentages.
     """
     written = (lambda estimate: f"{percent(estimate)} %") if shares else plus_minus
@@ -64,14 +64,14 @@ def loss_chart(title: str, points: Sequence[tuple[float, float]], note: str = ""
     """Draw a loss over training steps.
 
     Args:
-        title: which training.
+        title: label of the training.
         points: (step, loss), at least one.
-        note: what else to say about the training.
+        note: shown below the chart.
     """
     points = [(x, y) for x, y in points if math.isfinite(y)]
     shown = _thinned(points, 150)
     last = max((x for x, _ in points), default=1) or 1
-    # Outliers of the first steps would press the rest of the curve flat: the mean of a group is what is drawn.
+    # Group means: single outliers in the first steps would flatten the rest of the curve.
     low, high = min((y for _, y in shown), default=0.0), max((y for _, y in shown), default=1.0)
     low, high = (low, high) if high > low else (low - 0.5, low + 0.5)
     svg = _canvas(f"{title}: training loss over {plural(round(last), 'step')}")
@@ -90,9 +90,9 @@ def loss_chart(title: str, points: Sequence[tuple[float, float]], note: str = ""
 
 
 def interval_bar(estimate: Estimate, look: str, low: float = 0.0, high: float = 1.0) -> Element:
-    """Draw one estimate: a band for its interval and a mark at its mean, on a scale from low to high.
+    """Draw one estimate on a scale from low to high: a band for its interval and a mark at its mean.
 
-    A scale that contains 0 within gets a line there.
+    If 0 is within the scale, it gets a line.
     """
 
     def across(value: float) -> float:
@@ -113,7 +113,7 @@ def interval_bar(estimate: Estimate, look: str, low: float = 0.0, high: float = 
 
 
 def share_bar(share: float) -> Element:
-    """Draw a share between 0 and 1 as a bar of that length."""
+    """Draw a bar whose length is a share between 0 and 1."""
     return tag(
         "svg",
         tag("rect", class_="share", x=0, y=3, width=200 * share, height=14, rx=2),
@@ -160,7 +160,7 @@ def _series(line: Line, places: Sequence[float], written: Callable[[Estimate], s
 
 
 def _marker(mark: int, x: float, y: float) -> Element:
-    """Draw a series' own shape."""
+    """Draw the marker of a series."""
     shapes = (
         tag("circle", cx=x, cy=y, r=5),
         tag("rect", x=x - 4.5, y=y - 4.5, width=9, height=9),
@@ -196,7 +196,7 @@ def _numbers(
 
 
 def _thinned(points: Sequence[tuple[float, float]], most: int) -> list[tuple[float, float]]:
-    """Return a limited number of points, each the mean of its neighbours."""
+    """Return at most `most` points, each the mean of a group of neighbours."""
     size = max(1, math.ceil(len(points) / most))
     groups = [points[k : k + size] for k in range(0, len(points), size)]
     return [(sum(x for x, _ in g) / len(g), sum(y for _, y in g) / len(g)) for g in groups]

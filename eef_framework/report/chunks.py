@@ -1,4 +1,4 @@
-"""Compressed pieces of the page, which a browser unpacks when they are looked at."""
+"""Compressed chunks of trajectories, which the browser unpacks on demand."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from eef_framework.records import Step, Trajectory
 CHUNK_ROWS = 200
 CHUNK_CHARACTERS = 4_000_000
 TEXT_LIMIT = 20_000
-"""Longer texts are cut on the page, in characters."""
+"""Maximum length of a text on the page, in characters. Longer texts are truncated."""
 
 
 class Chunks:
-    """Packs trajectories in order, some 200 to a piece, with every text of a piece kept once.
+    """Writes trajectories in chunks of at most 200. A text that repeats within a chunk is stored once.
 
     Args:
-        file: where finished pieces go, as script elements that no browser executes.
+        file: chunks are written here, as script elements that browsers don't execute.
 
     Attributes:
-        starts: number of the first trajectory of each piece.
-        cut: how many texts were too long and were cut.
+        starts: number of the first trajectory of each chunk.
+        cut: number of truncated texts.
     """
 
     def __init__(self, file: IO[str]) -> None:
@@ -37,11 +37,11 @@ class Chunks:
         self.cut = 0
 
     def add(self, trajectory: Trajectory, shared: int) -> None:
-        """Pack a trajectory.
+        """Add a trajectory.
 
         Args:
             trajectory: the next one.
-            shared: number of first steps to leave out, because those of its origin are the same.
+            shared: number of first steps to leave out, as they equal those of its origin.
         """
         if not self._rows:
             self.starts.append(self._count)
@@ -49,7 +49,7 @@ class Chunks:
         self._rows.append(
             {
                 "actor": trajectory.actor,
-                "seed": str(trajectory.seed),  # 63 bits are more than a browser's numbers hold
+                "seed": str(trajectory.seed),  # 63 bits; numbers in JavaScript hold 53
                 "ending": trajectory.ending,
                 "error": trajectory.error,
                 "origin": trajectory.origin.trajectory if trajectory.origin else "",
@@ -62,13 +62,13 @@ class Chunks:
             self.flush()
 
     def flush(self) -> None:
-        """Write the current piece, if there is one."""
+        """Write the current chunk, if it isn't empty."""
         if self._rows:
             self.write(f"chunk-{len(self.starts) - 1}", {"texts": list(self._texts), "rows": self._rows})
         self._rows, self._texts, self._characters = [], {}, 0
 
     def write(self, ident: str, data: Any) -> None:
-        """Write data under a name."""
+        """Write data as a script element with an id."""
         packed = gzip.compress(json.dumps(data, separators=(",", ":")).encode(), compresslevel=6, mtime=0)
         self._file.write(f'<script type="text/plain" id="{ident}">{base64.b64encode(packed).decode()}</script>\n')
 
@@ -85,10 +85,10 @@ class Chunks:
         return row
 
     def _text(self, text: str) -> int:
-        """Return the number of a text within the piece."""
+        """Return the index of a text within the chunk."""
         if len(text) > TEXT_LIMIT:
             self.cut += 1
-            text = f"{text[:TEXT_LIMIT]}\n[cut here: {len(text) - TEXT_LIMIT:,} more characters are in the run's files]"
+            text = f"{text[:TEXT_LIMIT]}\n[truncated: the run's files have {len(text) - TEXT_LIMIT:,} more characters]"
         if text not in self._texts:
             self._texts[text] = len(self._texts)
             self._characters += len(text)

@@ -1,4 +1,4 @@
-"""What the run took and how to repeat it: costs, training losses, settings."""
+"""Report sections on costs, training losses and settings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from eef_framework.runs import StageKey
 
 
 def cost_sections(source: Source) -> Iterator[Element]:
-    """Yield the sections on costs, training and settings, as far as there is something to show in them."""
+    """Yield the sections on costs, training and settings. Sections without data are left out."""
     yield from _costs(source)
     yield from _losses(source)
     yield _about(source)
@@ -42,20 +42,20 @@ def _costs(source: Source) -> Iterator[Element]:
         tag("tbody", rows),
         tag("tfoot", _cost_row("all", total, 0, paid)),
     )
-    lead: list[Child] = ["What every stage of the run consumed."]
+    lead: list[Child] = ["What each stage of the run used."]
     yield section("costs", "Costs", lead, tag("div", table, class_="scroll costs"))
 
 
 def stage_title(name: str) -> str:
-    """Put a stage's folder into words: `methods/eef/2/tune` is `eef 2: training`."""
+    """Return the title of a stage: `methods/eef/2/tune` is `eef 2: training`."""
     key = StageKey.of_path(name)
     if key is None:
         return name
     if key.phase == "collect":
         return "expert: demonstrations"
-    words = {"explore": "exploration", "select": "choice of examples", "evaluate": "test"}
-    whose = f"{key.method} {key.iteration or ''}".strip() or ("expert" if key.expert else "clone")
-    return f"{whose}: {words.get(key.phase, 'training')}"
+    phases = {"explore": "exploration", "select": "selection of examples", "evaluate": "evaluation"}
+    label = f"{key.method} {key.iteration or ''}".strip() or ("expert" if key.expert else "clone")
+    return f"{label}: {phases.get(key.phase, 'training')}"
 
 
 def _cost_row(title: str, cost: Cost, longest: float, paid: bool) -> Element:
@@ -77,28 +77,28 @@ def _losses(source: Source) -> Iterator[Element]:
     charts = [
         loss_chart(training.label, points, _prepared(source.preparation(training))) for training, points in curves
     ]
-    lead: list[Child] = ["The ", term("loss"), " of every training, each on a scale of its own."]
+    lead: list[Child] = ["The ", term("loss"), " of each training. Every chart has its own scale."]
     yield section("losses", "Training", lead, tag("div", charts, class_="charts"))
 
 
 def _prepared(counted: dict[str, Any]) -> str:
-    """Put what a training was given into words, what was left out above all."""
+    """Summarize the training data in one sentence, including what was left out."""
     parts = []
     if isinstance(counted.get("examples"), int):
         parts.append(f"{counted['examples']:,} examples")
     if isinstance(counted.get("tokens"), int) and isinstance(counted.get("tokens_with_loss"), int):
         parts.append(
-            f"{counted['tokens_with_loss']:,} of their {counted['tokens']:,} tokens are learned, the rest is context"
+            f"{counted['tokens_with_loss']:,} of {counted['tokens']:,} tokens are trained on, the rest is context"
         )
     left_out = {
-        "over_long": "left out as too long",
-        "without_loss": "left out with nothing to learn",
-        "cut": "cut after the last turn that fits",
+        "over_long": "left out: too long",
+        "without_loss": "left out: no turn to train on",
+        "cut": "truncated after the last turn that fits",
         "drifted": "with tokens that differ from the template's own",
     }
-    for key, words in left_out.items():
+    for key, description in left_out.items():
         if isinstance(counted.get(key), list) and counted[key]:
-            parts.append(f"{len(counted[key]):,} {words}")
+            parts.append(f"{len(counted[key]):,} {description}")
     return "; ".join(parts)
 
 
@@ -111,7 +111,7 @@ def _about(source: Source) -> Element:
         "seed": source.manifest.get("seed"),
     }
     if isinstance(git, dict):
-        rows["code"] = f"{git.get('commit', '')}{' with changes that were not committed' if git.get('dirty') else ''}"
+        rows["code"] = f"{git.get('commit', '')}{' with uncommitted changes' if git.get('dirty') else ''}"
     if isinstance(versions, dict):
         rows["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items())
     facts = [tag("div", tag("dt", name), tag("dd", str(value))) for name, value in rows.items() if value is not None]
@@ -119,7 +119,7 @@ def _about(source: Source) -> Element:
     return section(
         "about",
         "About this run",
-        ["What is needed to repeat it."],
+        ["What you need to reproduce it."],
         tag("dl", facts, class_="facts"),
         tag("details", tag("summary", "All settings"), tag("pre", settings)) if source.config else None,
     )

@@ -1,4 +1,4 @@
-"""Counts over all of a run's rows, also of those that the page leaves out."""
+"""Counts over all rows of a run, including those that the page leaves out."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from eef_framework.records import Attribution, Estimate, Example, SuccessRule, T
 
 @dataclass
 class EpisodeCounts:
-    """Episodes and how they ended."""
+    """Number of episodes by outcome."""
 
     wins: int = 0
     n: int = 0
     lost: int = 0
-    """Episodes lost to failures of the infrastructure; not among the n."""
+    """Episodes lost to infrastructure errors; not included in n."""
 
     def add(self, trajectory: Trajectory, rule: SuccessRule) -> None:
         """Count an episode."""
@@ -28,12 +28,12 @@ class EpisodeCounts:
 
     @property
     def rate(self) -> Estimate:
-        """Share of successes, lost episodes left out."""
+        """Success rate without lost episodes."""
         return success_rate(self.wins, self.n)
 
     @property
     def strict_rate(self) -> Estimate:
-        """Share of successes, lost episodes counted as failures, as in evaluations."""
+        """Success rate with lost episodes counted as failures, as in evaluations."""
         return success_rate(self.wins, self.n + self.lost)
 
     def __add__(self, other: EpisodeCounts) -> EpisodeCounts:
@@ -42,17 +42,17 @@ class EpisodeCounts:
 
 @dataclass
 class ExplorationCounts:
-    """What one iteration's exploration found."""
+    """Counts of one iteration's exploration."""
 
     starts: dict[str, EpisodeCounts] = field(default_factory=lambda: defaultdict(EpisodeCounts))
-    """By task: episodes from its initial state."""
+    """By task: episodes from the initial state."""
     simulations: dict[str, EpisodeCounts] = field(default_factory=lambda: defaultdict(EpisodeCounts))
-    """By task: episodes from states of its demonstration."""
+    """By task: episodes from states of the demonstration."""
     probes: dict[int, EpisodeCounts] = field(default_factory=lambda: defaultdict(EpisodeCounts))
-    """By number of the probe along the demonstration, from 1."""
+    """By the probe's position along the demonstration, counted from 1."""
     probed_tasks: set[str] = field(default_factory=set)
     verdicts: Counter[str] = field(default_factory=Counter)
-    """Verdict -> number of the expert's actions with it."""
+    """Verdict -> number of the expert's actions."""
     attributed: int = 0
     """Number of demonstrations with verdicts."""
 
@@ -62,7 +62,7 @@ class ExplorationCounts:
         side[trajectory.task.id].add(trajectory, rule)
 
     def attribute(self, attribution: Attribution, task: str | None) -> None:
-        """Count verdicts and probes of one demonstration, played on a task (None: not known)."""
+        """Count the verdicts and probes of one demonstration. `task` is None if unknown."""
         self.attributed += 1
         covered = 0
         for segment in attribution.segments:
@@ -75,7 +75,7 @@ class ExplorationCounts:
             self.probes[k] += EpisodeCounts(probe.successes, len(probe.simulations))
 
     def by_probe(self) -> list[tuple[int, Estimate]]:
-        """Return success by number of the probe; 0 is the initial state, on the tasks that were probed."""
+        """Return (position of the probe, success rate). Position 0 is the initial state of the probed tasks."""
         if not self.probes:
             return []
         start = sum((self.starts[task] for task in sorted(self.probed_tasks) if task in self.starts), EpisodeCounts())
@@ -88,37 +88,37 @@ class ExplorationCounts:
 
     @property
     def solved_with_help(self) -> int:
-        """Number of further tasks, solved only from a state that the expert had brought the agent to."""
+        """Number of tasks that were solved only from a state of the demonstration."""
         helped = {task for task, episodes in self.simulations.items() if episodes.wins}
         return len(helped - {task for task, episodes in self.starts.items() if episodes.wins})
 
 
 @dataclass
 class RunCounts:
-    """Everything counted while a run's files were read."""
+    """Counts of a whole run."""
 
     demonstrations: EpisodeCounts = field(default_factory=EpisodeCounts)
     demonstrated: dict[str, str] = field(default_factory=dict)
     """Id of a demonstration -> id of its task."""
     tests: dict[str, EpisodeCounts] = field(default_factory=dict)
-    """By who played."""
+    """By label (`expert`, `clone`, `eef 1`)."""
     methods: dict[str, str] = field(default_factory=dict)
-    """Who played -> the method they belong to; empty where all share them."""
+    """Label -> the method it belongs to; empty if all methods share it."""
     explorations: dict[str, ExplorationCounts] = field(default_factory=dict)
-    """By the training they led to (`eef 1`)."""
+    """By label of the training that follows (`eef 1`)."""
     examples: dict[str, Counter[str]] = field(default_factory=dict)
-    """By training: source -> number of trajectories it learned from."""
+    """By label of the training: source -> number of trajectories in its examples."""
 
     def test(self, label: str, method: str) -> EpisodeCounts:
-        """Return the episodes of a test."""
+        """Return the counts of an evaluation."""
         self.methods[label] = method
         return self.tests.setdefault(label, EpisodeCounts())
 
     def learn(self, training: str, sources: dict[str, set[str]]) -> None:
-        """Record what a training learned from: source -> ids of trajectories."""
+        """Set the trajectories of a training's examples: source -> ids."""
         self.examples[training] = Counter({source: len(ids) for source, ids in sources.items()})
 
 
 def sources_of(example: Example, into: dict[str, set[str]]) -> None:
-    """Add an example's trajectory to those of its source."""
+    """Add an example's trajectory to the ids of its source."""
     into.setdefault(example.source or "unnamed", set()).add(example.trajectory or example.id)

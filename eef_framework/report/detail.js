@@ -1,25 +1,25 @@
-// One trajectory, as a person wants to read it.
+// The detailed view of a trajectory.
 
 const detail = byId("detail");
 let opened = -1;
 const ENDINGS = {
-  terminated: "ended by the world",
-  truncated: "stopped at the world's limit of steps",
-  "step-limit": "stopped at the run's limit of steps",
+  terminated: "ended by the environment",
+  truncated: "stopped at the environment's step limit",
+  "step-limit": "stopped at the run's step limit",
   "time-limit": "stopped at the time limit",
   "gave-up": "gave up",
-  error: "lost to a technical failure",
+  error: "lost to an error",
 };
 
 async function open(number) {
   opened = number;
   markOpen();
-  detail.replaceChildren(el("p", { class: "lead" }, "Unpacking …"));
+  detail.replaceChildren(el("p", { class: "lead" }, "Loading …"));
   const [found, linked] = await Promise.all([trajectory(number), links(number)]);
   const from = rows.origin[number] >= 0 ? await links(rows.origin[number]) : null;
-  if (opened !== number) return; // another one was asked for meanwhile
+  if (opened !== number) return; // another one was opened meanwhile
   const training = groupOf(number).label;
-  const own = Math.max(rows.state[number], 0); // what comes before was the expert's doing
+  const own = Math.max(rows.state[number], 0); // earlier steps repeat the expert's
   const given = from ? from.attributions.filter((a) => own && a.training === training) : linked.attributions;
   const judged = given.map((a) =>
     ({ ...a, segments: withoutGaps(a.segments, found.steps.length), probes: withStart(a, number) }));
@@ -32,31 +32,31 @@ function close() {
   const tips = suggestions().map(([number, why]) => el("li", {}, el("a", { href: linkTo(number) }, why)));
   detail.replaceChildren(
     el("p", { class: "lead empty" }, "Choose a ", term("trajectory"), " to read it step by step. ",
-      "With an expert's demonstration you see which of its actions helped the agent, and which did harm."),
-    tips.length ? el("div", {}, el("h3", {}, "Good ones to begin with"), el("ul", {}, tips)) : "");
+      "Demonstrations show which of the expert's actions helped the agent and which did harm."),
+    tips.length ? el("div", {}, el("h3", {}, "Examples"), el("ul", {}, tips)) : "");
   markOpen();
 }
 
-// Which exploration's verdicts to show first: the one asked for, else the latest one that found help or harm.
+// Which exploration's verdicts to show first: that of the filter, or the latest with a beneficial or harmful segment.
 function tellingChoice(judged) {
   const asked = judged.findIndex((a) => a.training === filters.label);
   const found = judged.findLastIndex((a) => a.segments.some(([, , verdict]) => verdict === "beneficial" || verdict === "harmful"));
   return asked >= 0 ? asked : found >= 0 ? found : judged.length - 1;
 }
 
-// Actions that no segment covers have no verdict; give them a segment that says so.
+// Add segments with the verdict unknown for actions that no segment covers.
 function withoutGaps(segments, length) {
   const all = [];
   let at = 0;
   for (const segment of [...segments, [length, length, "", ""]]) {
-    if (segment[0] > at) all.push([at, segment[0], "unknown", "The agent wasn't tried out on both sides of them."]);
+    if (segment[0] > at) all.push([at, segment[0], "unknown", "The agent wasn't probed on both sides of them."]);
     if (segment[1] > segment[0]) all.push(segment);
     at = Math.max(at, segment[1]);
   }
   return all;
 }
 
-// The attempts from the task's start are evidence too: probe 0.
+// Add probe 0: the agent's attempts from the start of the task.
 function withStart(attribution, number) {
   if (attribution.probes.some(([state]) => state === 0)) return attribution.probes;
   const starts = [];
@@ -69,18 +69,18 @@ function withStart(attribution, number) {
   return starts.length ? [[0, successes, valid.length, starts], ...attribution.probes] : attribution.probes;
 }
 
-// Find a few trajectories that show what the method does.
+// Find trajectories that illustrate the method.
 function suggestions() {
   const first = (fits) => rows.id.findIndex((_, number) => fits(number, groupOf(number).phase));
   const masks = (number) => Object.values(data.verdicts[number] || {});
   return [
     [first((n, phase) => phase === "demonstration" && rows.outcome[n] === 0 && masks(n).some((mask) => mask & 1)),
-      "The expert fails, yet some of its actions helped the agent"],
+      "A failed demonstration with actions that help the agent"],
     [first((n, phase) => phase === "demonstration" && masks(n).some((mask) => mask & 2)),
-      "The expert harms the agent's chances on the way"],
+      "Actions of the expert that lower the agent's chance of success"],
     [first((n, phase) => phase === "simulation" && rows.outcome[n] === 1 && rows.learned[n] && rows.outcome[rows.origin[n]] === 0),
-      "The agent succeeds from a state of a failed demonstration, and learns from it"],
-    [first((n, phase) => phase === "test" && rows.outcome[n] === 0), "A test that fails"],
+      "A success from a state of a failed demonstration, used in training"],
+    [first((n, phase) => phase === "test" && rows.outcome[n] === 0), "A failure in the evaluation"],
   ].filter(([number]) => number >= 0);
 }
 
@@ -121,20 +121,21 @@ function facts(number, found) {
     [plural(rows.steps[number], "step")],
     [ENDINGS[found.ending] || found.ending],
     kindOf(number) ? [term("kind"), ` ${kindOf(number)}`] : null,
-    ["played by ", found.actor],
+    ["actor ", found.actor],
   ];
   return el("ul", { class: "pills" }, entries.filter(Boolean).map((entry) => el("li", {}, entry)));
 }
 
 function story(number, found) {
   const { phase, label } = groupOf(number);
-  if (phase === "demonstration") return ["A ", term("demonstration"), ": the ", term("expert"), " plays a training task."];
-  if (phase === "test") return [`A test of ${label} on a `, data.heldOut ? term("held-out", "held-out task") : "training task", "."];
-  if (phase === "start") return [`Exploration for ${label}: the `, term("agent"), " tries a training task from its start."];
+  if (phase === "demonstration") return ["A ", term("demonstration"), " of the ", term("expert"), " on a training task."];
+  if (phase === "test") return [`Evaluation of ${label} on a `, data.heldOut ? term("held-out", "held-out task") : "training task", "."];
+  if (phase === "start") return [`Exploration for ${label}: an attempt of the `, term("agent"), " at a training task from the start."];
   const origin = rows.origin[number];
   const demonstration = origin >= 0 ? el("a", { href: linkTo(origin) }, "this demonstration") : `“${found.origin}”`;
-  return ["A ", term("simulation"), ` for ${label}: the first ${plural(rows.state[number], "action")} repeat `, demonstration,
-    " of the ", term("expert"), ", all that follows is the ", term("agent"), "'s own doing."];
+  const repeated = rows.state[number] === 1 ? "the first action repeats " : `the first ${rows.state[number]} actions repeat `;
+  return ["A ", term("simulation"), ` for ${label}: ${repeated}`, demonstration, " of the ", term("expert"),
+    "; the ", term("agent"), " chose all later actions."];
 }
 
 function verdictHead(judged, choice, redraw) {
@@ -143,33 +144,33 @@ function verdictHead(judged, choice, redraw) {
     el("button", { type: "button", "aria-pressed": String(index === choice), onclick: () => redraw(index) }, a.training));
   const { method, error } = judged[choice];
   return el("div", { class: "verdicts" },
-    el("h3", {}, "What the expert's actions did to the agent's chances"),
-    el("p", {}, term("verdict", "Verdicts"), " found before training: ", buttons, method ? ` by the strategy “${method}”` : ""),
-    error ? el("p", { class: "remarks" }, `No verdict was reached: ${error}`) : "",
+    el("h3", {}, "Effect of the expert's actions on the agent's success"),
+    el("p", {}, term("verdict", "Verdicts"), " before training: ", buttons, method ? ` (attributor ${method})` : ""),
+    error ? el("p", { class: "remarks" }, `Attribution failed: ${error}`) : "",
     el("ul", { class: "legend" }, VERDICTS.map(({ key, icon }) =>
       el("li", {}, el("span", { class: `swatch v-${key}` }, icon), term(key))),
-    el("li", {}, el("span", { class: "probe-dot" }, "1/2"), term("probe"), ": 1 of 2 tries succeeded")));
+    el("li", {}, el("span", { class: "probe-dot" }, "1/2"), term("probe"), ": 1 of 2 attempts succeeded")));
 }
 
 const segmentAt = (attribution, step) =>
   attribution && attribution.segments.find(([start, end]) => start <= step && step < end);
 const verdictAt = (attribution, step) => verdictOf((segmentAt(attribution, step) || [0, 0, "unknown"])[2]);
 
-// The whole demonstration on one line: actions coloured by verdict, probes between them.
+// Overview of a demonstration on one line: actions coloured by verdict, probes between them.
 function strip(found, attribution) {
   const parts = [];
   for (let state = 0; state <= found.steps.length; state++) {
     const probe = attribution.probes.find(([at]) => at === state);
     if (probe) {
       const go = () => byId(`state-${state}`).scrollIntoView({ behavior: "smooth", block: "center" });
-      const words = `Probe after ${plural(state, "action")}: ${probe[1]} of ${probe[2]} tries succeeded. Go there.`;
-      parts.push(el("button", { type: "button", class: `probe-dot ${probe[1] ? "some" : "none"}`, title: words, "aria-label": words, onclick: go }, `${probe[1]}/${probe[2]}`));
+      const label = `Probe after ${plural(state, "action")}: ${probe[1]} of ${probe[2]} attempts succeeded. Go to this state.`;
+      parts.push(el("button", { type: "button", class: `probe-dot ${probe[1] ? "some" : "none"}`, title: label, "aria-label": label, onclick: go }, `${probe[1]}/${probe[2]}`));
     }
     if (state === found.steps.length) break;
     const { key, icon } = verdictAt(attribution, state);
     parts.push(el("span", { class: `cell v-${key}`, title: `${state + 1}. ${found.steps[state].action} (${key})` }, icon));
   }
-  return el("div", { class: "strip", role: "group", "aria-label": "The demonstration at a glance" }, el("span", { class: "end" }, "start"), parts, el("span", { class: "end" }, "end"));
+  return el("div", { class: "strip", role: "group", "aria-label": "Overview of the demonstration" }, el("span", { class: "end" }, "start"), parts, el("span", { class: "end" }, "end"));
 }
 
 function learnedLegend(learned) {
@@ -195,9 +196,9 @@ function steps(found, attribution, learned, own) {
     if (step) into.append(actionItem(step, state, attribution, learned, own));
   }
   if (!own) return shown;
-  const words = `The expert's first ${plural(own, "action")}, repeated`;
-  return el("div", {}, el("details", { class: "replayed" }, el("summary", {}, words), replayed),
-    el("p", { class: "takeover" }, "From here on the agent acts alone"), shown);
+  const summary = own === 1 ? "The expert's first action, repeated" : `The expert's first ${own} actions, repeated`;
+  return el("div", {}, el("details", { class: "replayed" }, el("summary", {}, summary), replayed),
+    el("p", { class: "takeover" }, "The agent acts from here on"), shown);
 }
 
 function segmentHead(attribution, state, own) {
@@ -216,7 +217,7 @@ function stateItem(found, state, before, attribution, own) {
   const box = el("pre", { class: "seen" }, lines);
   const probe = attribution && !own && attribution.probes.find(([at]) => at === state);
   const item = el("li", { class: `state ${around(attribution, state, own)}`, id: `state-${state}` },
-    el("small", {}, state ? `State ${state}: what is seen then` : "State 0: what is seen at the start"), box);
+    el("small", {}, state ? `State ${state}: observation` : "State 0: first observation"), box);
   if (lines.length > 14 || text.length > 900) {
     box.classList.add("long");
     item.append(el("button", { type: "button", class: "more", onclick: (event) => {
@@ -228,7 +229,7 @@ function stateItem(found, state, before, attribution, own) {
   return item;
 }
 
-// A state within a segment continues its coloured edge; one between two segments has none.
+// A state within a segment continues its coloured edge; a state between two segments has none.
 function around(attribution, state, own) {
   if (!attribution || state === 0 || (own && state >= own)) return "";
   const [left, right] = [segmentAt(attribution, state - 1), segmentAt(attribution, state)];
@@ -237,12 +238,12 @@ function around(attribution, state, own) {
 
 function probeCard([state, successes, n, simulations], at) {
   const chips = simulations.map((number, index) => {
-    if (number < 0) return el("span", { class: "chip" }, `try ${index + 1}: not on this page`);
+    if (number < 0) return el("span", { class: "chip" }, `attempt ${index + 1}: not on this page`);
     const { icon, key, word } = OUTCOMES[rows.outcome[number]];
-    return el("a", { class: "chip", href: linkTo(number) }, el("span", { class: `outcome ${key}` }, icon), ` try ${index + 1}: ${word}`);
+    return el("a", { class: "chip", href: linkTo(number) }, el("span", { class: `outcome ${key}` }, icon), ` attempt ${index + 1}: ${word}`);
   });
   return el("div", { class: "probe" }, el("span", { class: `probe-dot ${successes ? "some" : "none"}` }, `${successes}/${n}`),
-    " ", term("probe", "Probe"), `: the agent went on alone from here. ${successes} of ${plural(n, "try").replace("trys", "tries")} succeeded. `,
+    " ", term("probe", "Probe"), `: the agent continued from here. ${successes} of ${plural(n, "attempt")} succeeded. `,
     chips);
 }
 
@@ -254,18 +255,18 @@ function actionItem(step, state, attribution, learned, own) {
     el("p", {}, el("span", { class: "number" }, `${state + 1}. `), el("code", {}, step.action), " ",
       key ? el("span", { class: `chip v-${key}` }, `${verdictOf(key).icon} ${key}`) : "", " ",
       step.reward ? el("span", { class: "chip" }, `reward ${+step.reward.toFixed(3)}`) : "", " ",
-      step.invalid ? el("span", { class: "chip bad" }, "✗ ", "not understood by the world") : "", " ", learnedChip(learned, state)),
-    step.said ? el("p", { class: "remarks" }, term("unparsed", "No action could be read"), ` in this answer: ${step.said}`) : "");
+      step.invalid ? el("span", { class: "chip bad" }, "✗ ", "invalid action") : "", " ", learnedChip(learned, state)),
+    step.said ? el("p", { class: "remarks" }, term("unparsed", "Unparsed answer"), `: ${step.said}`) : "");
 }
 
-// Tell whether a step was learned, and by whom where trainings differ.
+// Show whether a step was learned, and in which trainings if they differ.
 function learnedChip(learned, state) {
   if (!learned.length) return "";
   const by = [...new Set(learned.filter(([, , states]) => states.includes(state)).map(([training]) => training))];
   if (!by.length) return el("span", { class: "chip" }, "○ context only");
   const all = new Set(learned.map(([training]) => training)).size === by.length;
   const names = by.length > 2 ? `${by[0]} and ${by.length - 1} more` : by.join(", ");
-  return el("span", { class: "chip learned", title: `learned by ${by.join(", ")}` }, all ? "● learned" : `● learned by ${names}`);
+  return el("span", { class: "chip learned", title: `learned in ${by.join(", ")}` }, all ? "● learned" : `● learned in ${names}`);
 }
 
 function others(number) {
@@ -283,5 +284,5 @@ function others(number) {
       return el("a", { class: "chip", href: linkTo(other) }, el("span", { class: `outcome ${key}` }, icon), ` ${word}`);
     }),
     numbers.length > most ? ` and ${numbers.length - most} more` : ""));
-  return el("section", { class: "others" }, el("h3", {}, "The same task, played at other times"), el("ul", {}, lines));
+  return el("section", { class: "others" }, el("h3", {}, "Other episodes of this task"), el("ul", {}, lines));
 }

@@ -1,4 +1,4 @@
-"""HTML and SVG that can't be injected into: elements are built as a tree, which escapes every text and attribute."""
+"""Builds HTML and SVG as element trees, which escape every text and attribute: nothing can be injected."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 Element = ElementTree.Element
 Child = Element | str | None
 
-# What could end a script element, start a comment or end a line of script within JSON.
+# Characters in JSON that could end a script element, start a comment or end a line of script.
 _ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
@@ -18,10 +18,10 @@ def tag(name: str, *children: Child | Iterable[Child], **attributes: str | float
     """Build an element.
 
     Args:
-        name: of the element.
-        children: texts and elements, in order; lists of them are spread, None is left out.
-        attributes: `class_` stands for `class`, other underscores for hyphens. True gives an attribute without a
-            value; None and False leave it out.
+        name: tag name.
+        children: texts, elements and lists of them, in order. None is left out.
+        attributes: `class_` is `class`; other underscores become hyphens. True gives an attribute without a value,
+            None and False leave it out.
     """
     element = Element(name)
     for key, value in attributes.items():
@@ -34,16 +34,16 @@ def tag(name: str, *children: Child | Iterable[Child], **attributes: str | float
 
 
 def render(element: Element) -> str:
-    """Write an element as HTML."""
+    """Return an element as HTML."""
     return ElementTree.tostring(element, encoding="unicode", method="html")
 
 
 def data_script(ident: str, data: Any) -> str:
-    """Write data as a script element that holds JSON and can't be left from within, in ASCII.
+    """Return a script element that holds data as JSON, in ASCII. No value can end the element.
 
     Args:
-        ident: of the element, for the page's own script to find it by.
-        data: what `json` can write. Numbers that aren't finite become null, which browsers can read.
+        ident: id of the element.
+        data: a JSON value. Numbers that aren't finite become null, as browsers can't parse them.
     """
     text = json.dumps(_finite(data), separators=(",", ":"), allow_nan=False).translate(_ESCAPES)
     return f'<script type="application/json" id="{ident}">{text}</script>'

@@ -1,4 +1,4 @@
-// The list of trajectories: filters, pages of rows, arrow keys.
+// The list of trajectories: filters, paging, keyboard navigation.
 
 const PAGE = 50;
 const list = byId("list");
@@ -7,7 +7,7 @@ const PHASES = {
   demonstration: "expert's demonstration",
   start: "attempt from the start",
   simulation: "simulation from a probe",
-  test: "test",
+  test: "evaluation",
 };
 const searched = data.tasks.title.map((title, task) => `${title}\n${data.tasks.id[task]}`.toLowerCase());
 let matching = [];
@@ -25,8 +25,8 @@ function setUpFilters() {
   const phases = Object.keys(PHASES).filter((phase) => data.groups.some((group) => group.phase === phase));
   const kinds = [...new Set(data.tasks.kind)].filter(Boolean).sort();
   const judged = VERDICTS.filter(({ bit }) => Object.values(data.verdicts).some((by) => Object.values(by).some((mask) => mask & bit)));
-  choices("outcome", "any", [["1", "✓ success"], ["0", "✗ failure"], ["2", "! lost to a technical failure"]]);
-  choices("label", "anyone", labels.map((label) => [label, label]));
+  choices("outcome", "any", [["1", "✓ success"], ["0", "✗ failure"], ["2", "! lost to an error"]]);
+  choices("label", "any", labels.map((label) => [label, label]));
   choices("phase", "any", phases.map((phase) => [phase, PHASES[phase]]));
   choices("kind", "any", kinds.map((kind) => [kind, kind]));
   choices("verdict", "any", judged.map(({ key, icon }) => [key, `${icon} some ${key}`]));
@@ -50,7 +50,7 @@ function change(name, value) {
   remember();
 }
 
-// Take filters as from a link; those not given are cleared.
+// Set filters, for example from a link. Filters that aren't given are cleared.
 function setFilters(values) {
   for (const name of Object.keys(filters)) {
     filters[name] = values[name] || "";
@@ -83,7 +83,7 @@ function fits(number) {
   if (filters.kind && kindOf(number) !== filters.kind) return false;
   if (filters.learned && rows.learned[number] !== +filters.learned) return false;
   if (!filters.verdict) return !filters.label || group.label === filters.label;
-  // Verdicts belong to demonstrations, and to the iteration that gave them.
+  // Verdicts belong to a demonstration and the iteration that made them.
   const given = data.verdicts[number] || {};
   const { bit } = verdictOf(filters.verdict);
   return Object.entries(given).some(
@@ -100,8 +100,8 @@ function show() {
   byId("list-status").textContent = matching.length
     ? `${matching.length.toLocaleString("en")}${share} trajectories, ${won.toLocaleString("en")} of them successes`
     : total
-      ? "No trajectory fits these filters."
-      : "This run holds no trajectories yet.";
+      ? "No trajectory matches these filters."
+      : "This run has no trajectories yet.";
   byId("list-place").textContent = matching.length ? `${(first + 1).toLocaleString("en")}–${last.toLocaleString("en")}` : "";
   byId("earlier").disabled = first === 0;
   byId("later").disabled = last >= matching.length;
@@ -132,7 +132,7 @@ function row(number) {
   );
 }
 
-// The open trajectory, or else the first row, is where Tab enters the list.
+// Tab enters the list at the open trajectory, or at the first row.
 function markOpen() {
   const anchors = [...list.querySelectorAll("a")];
   const current = anchors.find((anchor) => +anchor.dataset.number === opened) || null;

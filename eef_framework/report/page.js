@@ -1,4 +1,4 @@
-// Which part of the page is shown, explanations of terms, keys that work everywhere.
+// Routing between the views, tooltips of terms, global keys.
 
 const VIEWS = ["results", "trajectories", "glossary"];
 
@@ -24,7 +24,7 @@ function showTrajectories(head, hash) {
     if (number !== undefined) open(number);
     else {
       close();
-      detail.replaceChildren(el("p", { class: "remarks" }, "This page holds no such trajectory."), el("a", { href: "#trajectories" }, "All trajectories"));
+      detail.replaceChildren(el("p", { class: "remarks" }, "This page has no such trajectory."), el("a", { href: "#trajectories" }, "All trajectories"));
     }
     scrollTo(0, 0);
     return;

@@ -1,4 +1,4 @@
-"""Below the first screen: success by kind of task, by iteration and by probe, and what exploration found."""
+"""Report sections on success by kind of task, iteration and probe, and on exploration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VERDICTS = ("beneficial", "harmful", "neutral", "unknown")
 
 
 def sections(source: Source, counts: RunCounts) -> Iterator[Element]:
-    """Yield the sections that there is something to show in."""
+    """Yield the sections that have data."""
     yield from _kinds(source)
     yield from _iterations(source)
     yield from _probes(source, counts)
@@ -26,7 +26,7 @@ def sections(source: Source, counts: RunCounts) -> Iterator[Element]:
 
 
 def section(ident: str, title: str, lead: list[Child], *children: Child) -> Element:
-    """Return a section with a title and a sentence or two on what it shows."""
+    """Return a section with a title and a short introduction."""
     return tag("section", tag("h2", title), tag("p", lead, class_="lead"), *children, id=ident)
 
 
@@ -50,7 +50,7 @@ def _kinds(source: Source) -> Iterator[Element]:
         blocks.append(
             tag("div", tag("h3", kind, tag("small", f" {plural(max(sizes), 'task')}")), tag("ul", bars), class_="kind")
         )
-    lead: list[Child] = ["Where each is strong, by ", term("kind"), ", after the last ", term("iteration"), "."]
+    lead: list[Child] = ["Success by ", term("kind"), ", after the last ", term("iteration"), " of each method."]
     yield section("kinds", "Success by kind of task", lead, tag("div", blocks, class_="kinds"))
 
 
@@ -64,13 +64,13 @@ def _iterations(source: Source) -> Iterator[Element]:
     if all(0 <= row.evaluation.reward.mean <= 1 for row in rows):
         reward = _by_iteration(source, {row.label: row.evaluation.reward for row in rows}, len(ticks))
         charts.append(line_chart(f"Mean reward on {source.evaluated_on}", reward, ticks, "iteration", shares=False))
-    lead: list[Child] = ["How the agent gets better from ", term("iteration"), " to iteration. "]
-    lead += ["Vertical lines are ", term("interval", "95 % intervals"), "; the expert doesn't learn."]
+    lead: list[Child] = ["Results of the agent after each ", term("iteration"), ". "]
+    lead += ["Vertical lines are ", term("interval", "95 % intervals"), ". The expert isn't trained."]
     yield section("iterations", "Progress by iteration", lead, tag("div", charts, class_="charts"))
 
 
 def _by_iteration(source: Source, values: dict[str, Estimate], count: int) -> list[Line]:
-    """Return a line for each method, from the clone on, and a level one for the expert."""
+    """Return a line for each method, starting with the clone, and a horizontal one for the expert."""
     assert source.metrics is not None
     style = looks(source)
     start = [(0.0, values[source.clone_label])] if source.clone_label in values else []
@@ -101,18 +101,15 @@ def _probes(source: Source, counts: RunCounts) -> Iterator[Element]:
     for method, lines in by_method.items():
         last = int(max(x for line in lines for x, _ in line.points))
         ticks = [(float(k), "start" if k == 0 else f"probe {k}" if last < 6 else str(k)) for k in range(last + 1)]
-        title = f"{method}: success of the agent's attempts, by where they start"
-        charts.append(line_chart(title, lines, ticks, "where the attempt starts"))
+        title = f"{method}: success of the agent's attempts, by starting state"
+        charts.append(line_chart(title, lines, ticks, "starting state"))
     lead: list[Child] = [
-        "How often the agent succeeds when it starts at the beginning of a training task, and when it "
-    ]
-    lead += [
-        "starts at the first, second, ... ",
+        "How often the agent succeeds from the start of a training task, and from the first, second, ... ",
         term("probe"),
-        " along the expert's demonstration of it. A curve that ",
+        " of the expert's demonstration. Where the curve rises, the expert's actions helped the agent; where it "
+        "falls, they did harm.",
     ]
-    lead += ["rises says that the expert's first actions help; one that falls, that the expert leads astray later on."]
-    yield section("probes", "How far the expert helps", lead, tag("div", charts, class_="charts"))
+    yield section("probes", "Success by starting state", lead, tag("div", charts, class_="charts"))
 
 
 def _exploration(source: Source, counts: RunCounts) -> Iterator[Element]:
@@ -122,12 +119,8 @@ def _exploration(source: Source, counts: RunCounts) -> Iterator[Element]:
     cards = [_yield_card(training.label, exploration, counts) for training, exploration in found]
     if "clone" in counts.examples:
         cards.insert(0, tag("article", tag("h3", "clone"), _examples("clone", counts), class_="card"))
-    lead: list[Child] = [
-        "What each ",
-        term("exploration"),
-        " of training tasks brought in, and what was learned from it.",
-    ]
-    yield section("exploration", "What exploration found", lead, tag("div", cards, class_="cards"))
+    lead: list[Child] = ["Results of each ", term("exploration"), " of training tasks, and the examples selected."]
+    yield section("exploration", "Exploration", lead, tag("div", cards, class_="cards"))
 
 
 def _yield_card(label: str, exploration: ExplorationCounts, counts: RunCounts) -> Element:
@@ -136,12 +129,12 @@ def _yield_card(label: str, exploration: ExplorationCounts, counts: RunCounts) -
     tasks = len(exploration.starts.keys() | exploration.simulations.keys())
     facts: list[tuple[list[Child], str]] = [
         (["attempts from the start"], f"{starts.n:,}, {_percent(starts.rate)} succeed"),
-        (["tasks solved from their start"], f"{exploration.solved:,} of {tasks:,}"),
+        (["tasks solved from the start"], f"{exploration.solved:,} of {tasks:,}"),
     ]
     if simulations.n:
         text = f"{simulations.n:,}, {_percent(simulations.rate)} succeed"
         facts.append(([term("simulation", "simulations"), " from ", term("probe", "probes")], text))
-        facts.append((["further tasks solved, only from a probe"], f"{exploration.solved_with_help:,}"))
+        facts.append((["tasks solved only from a probe"], f"{exploration.solved_with_help:,}"))
     if starts.lost + simulations.lost:
         facts.append(([term("lost", "lost episodes")], f"{starts.lost + simulations.lost:,}"))
     return tag(
@@ -150,7 +143,7 @@ def _yield_card(label: str, exploration: ExplorationCounts, counts: RunCounts) -
         tag("dl", [tag("div", tag("dt", name), tag("dd", value)) for name, value in facts], class_="facts"),
         _verdict_bar(exploration) if exploration.attributed else None,
         _examples(label, counts),
-        tag("p", tag("a", "Read these attempts", href=f"#trajectories?{urlencode({'label': label})}")),
+        tag("p", tag("a", "Show these attempts", href=f"#trajectories?{urlencode({'label': label})}")),
         class_="card",
     )
 

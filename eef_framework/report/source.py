@@ -1,4 +1,4 @@
-"""Reads a run directory without trusting it: everything missing or corrupt becomes a remark."""
+"""Reads a run directory for the report. Missing and corrupt files become notes on the page, not errors."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Group:
     path: Path
     phase: Phase
     label: str
-    """Who played: `expert`, `clone`, or the training they belong to, such as `eef 1`."""
+    """The actor (`expert`, `clone`), or the training they belong to (`eef 1`)."""
     method: str
-    """The method they belong to; empty where all methods share them."""
+    """The method they belong to; empty if all methods share them."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """A fine-tuning: of the clone, or at the end of a method's iteration."""
+    """A training run: of the clone, or at the end of a method's iteration."""
 
     label: str
     """`clone`, `eef 1`."""
@@ -42,29 +42,29 @@ class Training:
     """Empty for the clone, which all methods share."""
     iteration: int
     examples: Path
-    """The file of what it learned from."""
+    """File of the training examples."""
     log: Path
-    """The file of its losses."""
+    """File of the losses."""
     preparation: Path
-    """The file that counts what it was given."""
+    """File that counts examples and tokens."""
     attributions: Path
-    """The file of the verdicts on the expert's actions that precede it."""
+    """File of the attributions from which the examples were selected."""
 
 
 class Source:
     """A run directory as the report reads it.
 
     Args:
-        run: the folder.
+        run: the directory.
 
     Attributes:
         manifest: `run.json`, empty if absent.
         config: `config.yaml`, empty if absent.
-        metrics: `metrics.json`, None if absent, as in a run that isn't finished.
-        problems: what couldn't be read, as sentences for the page.
+        metrics: `metrics.json`, None if absent, as in an unfinished run.
+        problems: files and lines that couldn't be read, as notes for the page.
 
     Raises:
-        StorageError: the folder doesn't exist.
+        StorageError: the directory doesn't exist.
     """
 
     def __init__(self, run: Path) -> None:
@@ -89,13 +89,13 @@ class Source:
 
     @property
     def evaluated_on(self) -> str:
-        """Which tasks the results are on, in words."""
+        """The tasks of the results: `held-out tasks`, or which training tasks."""
         split, trained = self._split("evaluate", "test"), self._split("collect", "train")
         return f"training tasks (split {split!r})" if split == trained else "held-out tasks"
 
     @property
     def held_out(self) -> bool:
-        """Whether the results are on tasks that nothing was trained on."""
+        """Whether the results are on tasks that weren't used in training."""
         return self.evaluated_on == "held-out tasks"
 
     def _split(self, phase: str, default: str) -> str:
@@ -105,12 +105,12 @@ class Source:
 
     @property
     def clone_label(self) -> str:
-        """What the clone is called in the table of results, where all methods share its row."""
+        """Label of the clone's row in the results."""
         shared = [row.label for row in self.metrics.rows if not row.method] if self.metrics else []
         return next((label for label in shared if label != "expert"), "clone")
 
     def trainings(self) -> list[Training]:
-        """Return the fine-tunings that left a folder: the clone's, then the main method's, then the baselines'."""
+        """Return the training runs that have a folder: the clone's, the main method's, then the baselines'."""
         found = [self._training("clone", "", 0)] if StageKey("clone") in self.layout.stages() else []
         for method in self._methods():
             found += [self._training(f"{method} {i}", method, i) for i in self.layout.iterations(method)]
@@ -128,7 +128,7 @@ class Source:
         )
 
     def groups(self) -> list[Group]:
-        """Return the files of trajectories there are: demonstrations, tests, then iteration by iteration."""
+        """Return the existing files of trajectories: demonstrations, evaluations, then iteration by iteration."""
         groups = [
             self._group(StageKey("collect"), "demonstration", "expert"),
             self._group(StageKey("evaluate", expert=True), "test", "expert"),
@@ -148,7 +148,7 @@ class Source:
         return Group(self.layout.trajectories(key), phase, label, key.method)
 
     def rows(self, path: Path, record: type[R]) -> Iterator[R]:
-        """Read a file of records one by one. Lines that don't read are counted and left out; so is an absent file."""
+        """Yield the records of a file, if it exists. Unreadable lines are skipped and counted in `problems`."""
         if not path.exists():
             return
         bad = torn = 0
@@ -163,7 +163,7 @@ class Source:
                     bad, torn = bad + complete, torn + (not complete)
         if bad:
             self.problems.append(
-                f"{self._name(path)}: {bad} unreadable line{'s' * (bad > 1)}, left out everywhere below."
+                f"{self._name(path)}: {bad} unreadable line{'s' * (bad > 1)}, not included in this report."
             )
         if torn:
             self.problems.append(
@@ -171,7 +171,7 @@ class Source:
             )
 
     def losses(self, training: Training) -> list[tuple[float, float]]:
-        """Return (step, loss) of a training, as far as it was logged."""
+        """Return the logged (step, loss) of a training run."""
         if not training.log.exists():
             return []
         points, bad = [], 0
@@ -182,11 +182,11 @@ class Source:
             except (ValueError, KeyError, TypeError):
                 bad += bool(line.strip())
         if bad and not points:
-            self.problems.append(f"{self._name(training.log)}: no line has a step and a loss.")
+            self.problems.append(f"{self._name(training.log)}: no line has both a step and a loss.")
         return points
 
     def preparation(self, training: Training) -> dict[str, Any]:
-        """Return what a training's preparation counted (examples, tokens, what was left out), empty if unknown."""
+        """Return the counts of examples, tokens and what was left out of a training run; empty if unknown."""
         try:
             found = json.loads(training.preparation.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -194,7 +194,7 @@ class Source:
         return found if isinstance(found, dict) else {}
 
     def _methods(self) -> list[str]:
-        """Return the methods there are folders of, the main one first."""
+        """Return the methods that have a folder, the main one first."""
         return sorted(self.layout.methods(), key=lambda name: name != self.config.get("method"))
 
     def _mapping(self, path: Path, parse: Any) -> dict[str, Any]:
@@ -204,7 +204,7 @@ class Source:
             self.problems.append(f"{path.name} is missing.")
             return {}
         except (OSError, ValueError, yaml.YAMLError) as cause:
-            self.problems.append(f"{path.name} doesn't read: {cause}")
+            self.problems.append(f"{path.name} can't be read: {cause}")
             return {}
         return data if isinstance(data, dict) else {}
 
@@ -215,7 +215,7 @@ class Source:
         try:
             return RunMetrics.model_validate_json(path.read_bytes())
         except (OSError, ValidationError) as cause:
-            self.problems.append(f"metrics.json doesn't read: {cause}")
+            self.problems.append(f"metrics.json can't be read: {cause}")
             return None
 
     def _name(self, path: Path) -> str:

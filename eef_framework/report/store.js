@@ -1,6 +1,6 @@
 "use strict";
-// The page's data: an index that is there at once, and compressed pieces that are unpacked when needed.
-// All text goes into the page as text nodes; nothing is ever parsed as HTML.
+// The page's data: an index, and compressed chunks that are unpacked on demand.
+// All text goes into the page as text nodes; nothing is parsed as HTML.
 
 const byId = (id) => document.getElementById(id);
 
@@ -50,24 +50,24 @@ const loaded = new Promise((resolve) => {
   else resolve();
 });
 
-const pieces = new Map(); // the few that were used last
-async function piece(name) {
-  if (!pieces.has(name)) pieces.set(name, unpack(name));
-  const found = pieces.get(name);
-  pieces.delete(name);
-  pieces.set(name, found);
-  if (pieces.size > 12) pieces.delete(pieces.keys().next().value);
+const cache = new Map(); // of the chunks used last
+async function chunk(name) {
+  if (!cache.has(name)) cache.set(name, unpack(name));
+  const found = cache.get(name);
+  cache.delete(name);
+  cache.set(name, found);
+  if (cache.size > 12) cache.delete(cache.keys().next().value);
   return found;
 }
 
 async function unpack(name) {
-  await loaded; // pieces are at the end of the page, and may not have been read to their own end before
+  await loaded; // chunks come last in the file, and may not have been parsed yet
   const bytes = Uint8Array.from(atob(byId(name).textContent), (character) => character.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).json();
 }
 
-function pieceNumber(number) {
+function chunkNumber(number) {
   let low = 0;
   let high = data.chunks.length - 1;
   while (low < high) {
@@ -78,10 +78,10 @@ function pieceNumber(number) {
   return low;
 }
 
-// Return a trajectory with all its texts in place: {initial, steps: [{action, seen, thought, said, invalid}], ...}.
+// Return a trajectory with its texts: {initial, steps: [{action, seen, thought, said, invalid}], ...}.
 async function trajectory(number) {
-  const at = pieceNumber(number);
-  const { texts, rows: packed } = await piece(`chunk-${at}`);
+  const at = chunkNumber(number);
+  const { texts, rows: packed } = await chunk(`chunk-${at}`);
   const row = packed[number - data.chunks[at]];
   const steps = row.steps.map((step) => ({
     action: texts[step.action],
@@ -98,6 +98,6 @@ async function trajectory(number) {
 
 // Return {attributions, learned} of a trajectory.
 async function links(number) {
-  const found = await piece(`links-${pieceNumber(number)}`);
+  const found = await chunk(`links-${chunkNumber(number)}`);
   return found[number] || { attributions: [], learned: [] };
 }

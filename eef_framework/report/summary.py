@@ -1,4 +1,4 @@
-"""The first screen: what the run was, and who won."""
+"""First section of the report: what was run, and the results."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ from eef_framework.report.html import Child, Element, tag
 from eef_framework.report.source import Source
 from eef_framework.report.table import looks, results
 
+ICONS = {"better": "✓", "worse": "✗", "undecided": "≈"}
+
 
 def summary(source: Source, counts: RunCounts, remarks: Iterable[str]) -> Element:
-    """Return the first screen.
+    """Return the first section.
 
     Args:
         source: the run.
         counts: of all its rows.
-        remarks: what a reader has to know first: what is missing, broken or left out.
+        remarks: what is missing, unreadable or left out.
     """
     notes = [tag("li", remark) for remark in remarks]
     return tag(
         "section",
-        tag("h2", "What this run found"),
-        tag("aside", tag("b", "Please note"), tag("ul", notes), class_="remarks") if notes else None,
+        tag("h2", "Summary"),
+        tag("aside", tag("b", "Note"), tag("ul", notes), class_="remarks") if notes else None,
         _story(source, counts),
         _answers(source),
         tag("h3", "Results on the ", term("held-out") if source.held_out else source.evaluated_on),
@@ -37,7 +39,7 @@ def summary(source: Source, counts: RunCounts, remarks: Iterable[str]) -> Elemen
 
 
 def name_of(config: dict[str, Any], part: str) -> str:
-    """Return the name of a configured component, however it is written."""
+    """Return the name of a configured component, given as a name or as a mapping."""
     value = config.get(part)
     name = value.get("name") if isinstance(value, dict) else value
     return str(name) if name else "not recorded"
@@ -46,7 +48,7 @@ def name_of(config: dict[str, Any], part: str) -> str:
 def _expert(config: dict[str, Any]) -> str:
     collect = config.get("collect")
     recorded = isinstance(collect, dict) and collect.get("trajectories") is not None
-    return "recorded beforehand" if recorded and not config.get("expert") else name_of(config, "expert")
+    return "recordings" if recorded and not config.get("expert") else name_of(config, "expert")
 
 
 def _agent(config: dict[str, Any]) -> str:
@@ -58,7 +60,7 @@ def _agent(config: dict[str, Any]) -> str:
 def _story(source: Source, counts: RunCounts) -> Element:
     config = source.config
     if not config:
-        return tag("p", "What was run isn't known, as the run's settings (config.yaml) are missing.", class_="story")
+        return tag("p", "The run's configuration (config.yaml) is missing, so what was run is unknown.", class_="story")
     shown = counts.demonstrations
     methods = [m for m in looks(source) if m not in ("expert", "clone", source.clone_label)]
     if config.get("iterations") == 0 and source.method in methods:
@@ -72,13 +74,13 @@ def _story(source: Source, counts: RunCounts) -> Element:
         "div",
         tag(
             "p",
-            *("An ", term("agent"), f" ({_agent(config)}) learned to solve "),
-            *(term("task", "tasks"), " in the ", term("world"), " ", tag("b", name_of(config, "environment"))),
-            *(", from an ", term("expert"), ", ", tag("b", _expert(config)), ", and by trying for itself. "),
+            *("An ", term("agent"), f" ({_agent(config)}) was trained on ", term("task", "tasks"), " of the "),
+            *(term("environment"), " ", tag("b", name_of(config, "environment"))),
+            *(" with an ", term("expert"), ", ", tag("b", _expert(config)), ". "),
             f"First it imitated the expert's {'' if all_of_them else 'successful '}",
-            *(term("demonstration", "demonstrations"), ", failed ones included" if all_of_them else ""),
-            *(f"{played}; that made the ", term("clone"), ". "),
-            *("Then it went on ", _listed(methods), ". ") if methods else (),
+            *(term("demonstration", "demonstrations"), ", including failed ones" if all_of_them else ""),
+            *(f"{played}, which gave the ", term("clone"), ". "),
+            *("Then it was trained further ", _listed(methods), ". ") if methods else (),
         ),
         _methods_explained(methods),
         class_="story",
@@ -86,19 +88,15 @@ def _story(source: Source, counts: RunCounts) -> Element:
 
 
 def _untrained(config: dict[str, Any], methods: list[str]) -> Element:
-    """Return the story of an agent that imitated nobody."""
+    """Describe a run without behaviour cloning."""
     return tag(
         "div",
         tag(
             "p",
-            *("An ", term("agent"), f" ({_agent(config)}) was tried on ", term("task", "tasks"), " in the "),
-            *(
-                term("world"),
-                " ",
-                tag("b", name_of(config, "environment")),
-                ", as it is, untrained. ",
-            ),
-            *("Then it went on ", _listed(methods), ". ") if methods else (),
+            *("An ", term("agent"), f" ({_agent(config)}) was evaluated without training on "),
+            *(term("task", "tasks"), " of the ", term("environment"), " "),
+            *(tag("b", name_of(config, "environment")), ". "),
+            *("Then it was trained ", _listed(methods), ". ") if methods else (),
         ),
         _methods_explained(methods),
         class_="story",
@@ -111,14 +109,10 @@ def _methods_explained(methods: list[str]) -> Element | None:
         return None
     return tag(
         "p",
-        *("The idea of ", term("eef", "EEF"), ": an expert's failed attempts still contain good moves. The agent is "),
-        *("let loose from states along each demonstration (", term("probe", "probes"), "); where it suddenly can "),
-        *("succeed, the expert's moves up to there are learned, and where it suddenly can't, it learns to recover. "),
-        *(
-            ("The usual way, ", term("rft", "RFT"), ", learns from the agent's own successes only.")
-            if "rft" in kinds
-            else ()
-        ),
+        *("The idea of ", term("eef", "EEF"), ": failed demonstrations still contain good actions. The agent "),
+        *("continues from states along each demonstration (", term("probe", "probes"), "). Where its chance of "),
+        *("success rises, it learns the expert's actions up to there; where it drops, it learns to recover. "),
+        *((term("rft", "RFT"), " learns only from the agent's own successes.") if "rft" in kinds else ()),
     )
 
 
@@ -133,10 +127,8 @@ def _listed(methods: list[str]) -> list[Child]:
 def _answers(source: Source) -> Element:
     metrics = source.metrics
     if metrics is None or not metrics.differences:
-        text = "No comparison yet: the run writes it when all methods are evaluated."
-        return tag(
-            "p", text if metrics is None else "This run compares nothing: it has one method only.", class_="story"
-        )
+        text = "No comparison yet: it is computed when all methods are evaluated."
+        return tag("p", text if metrics is None else "No comparison: this run has only one method.", class_="story")
     mine = {row.label for row in metrics.rows if row.method == source.method}
     own = [d for d in metrics.differences if d.sides[0] in mine] or list(metrics.differences)
     rest = [d for d in metrics.differences if d not in own]
@@ -156,24 +148,22 @@ def _answer(difference: Difference, span: float, clone: str) -> Element:
     result = outcome(difference)
     points = f"{abs(difference.success.mean) * 100:.1f}"
     headline = {
-        "ahead": f"Yes, by {points} points",
-        "behind": f"No, {points} points worse",
-        "undecided": "Too close to tell",
+        "better": f"Yes, by {points} points",
+        "worse": f"No, {points} points worse",
+        "undecided": "Undecided",
     }[result]
     return tag(
         "article",
-        tag("h3", f"Did {first} beat {_spoken(second, clone)}?"),
-        tag(
-            "p", tag("span", {"ahead": "✓", "behind": "✗", "undecided": "≈"}[result], aria_hidden="true"), " ", headline
-        ),
+        tag("h3", f"Is {first} better than {_described(second, clone)}?"),
+        tag("p", tag("span", ICONS[result], aria_hidden="true"), " ", headline),
         interval_bar(difference.success, "s-0", -span, span),
         tag("small", describe(difference)),
         class_=f"answer {result}",
     )
 
 
-def _spoken(name: str, clone: str) -> str:
-    """Return a row's label as one would say it."""
+def _described(name: str, clone: str) -> str:
+    """Return a row's label for use in a sentence."""
     if name == clone:
         return "the clone" if name == "clone" else f"the clone ({name})"
     return "the expert" if name == "expert" else name or "the other"

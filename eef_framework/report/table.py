@@ -1,4 +1,4 @@
-"""The table of results, and how each of its rows looks all over the page."""
+"""The table of results, and the style of its rows and of their series in charts."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from eef_framework.report.html import Child, Element, tag
 from eef_framework.report.source import Source
 
 LOOKS = 4
-"""How many series have a look of their own."""
+"""Number of different styles of series."""
 
 
 def looks(source: Source) -> dict[str, str]:
-    """Return method, `expert` or `clone` -> class of the style sheet that draws it."""
+    """Return method, `expert` or `clone` -> CSS class of its rows and series."""
     known = {"expert": "s-expert", "clone": "s-clone"}
     methods = [source.method, *_baselines(source), *(t.method for t in source.trainings() if t.method)]
     for number, method in enumerate(dict.fromkeys(methods)):
@@ -27,9 +27,9 @@ def looks(source: Source) -> dict[str, str]:
 
 
 def rate_text(estimate: Estimate, digits: int = 1) -> Element:
-    """Write a share of successes with its interval."""
+    """Format a success rate with its interval."""
     if not estimate.n:
-        return tag("span", "none played")
+        return tag("span", "no episodes")
     low, high = (f"{bound * 100:.{digits}f}" for bound in (estimate.low, estimate.high))
     return tag(
         "span", tag("b", f"{estimate.mean * 100:.{digits}f} %"), " ", tag("small", f"{low} to {high}"), class_="rate"
@@ -37,7 +37,7 @@ def rate_text(estimate: Estimate, digits: int = 1) -> Element:
 
 
 def results(source: Source, counts: RunCounts) -> Element:
-    """Return the table of results; while there are none, of the tests played so far."""
+    """Return the table of results; for an unfinished run, of the evaluations so far."""
     if source.metrics is None or not source.metrics.rows:
         return _table_so_far(source, counts)
     style = looks(source)
@@ -51,13 +51,14 @@ def results(source: Source, counts: RunCounts) -> Element:
         term("attempts"),
         term("tokens"),
         "time",
-        "mishaps",
+        "errors",
     ]
     sizes = sorted({row.evaluation.episodes for row in source.metrics.rows})
     tasks = plural(sizes[0], "task") if len(sizes) == 1 else f"{sizes[0]:,} to {plural(sizes[-1], 'task')}"
     caption = (
         f"{tasks} of the split “{split}”. An attempt is a success if its reward is at least "
-        f"{source.metrics.threshold:g}. Attempts, tokens and time are what training up to there took, without tests."
+        f"{source.metrics.threshold:g}. Attempts, tokens and time are the cost of training up to that row, without "
+        "evaluations."
     )
     notes = [tag("p", note, class_="caption") for note in source.metrics.notes]
     return tag("div", _grid(heads, rows), tag("p", caption, class_="caption"), notes)
@@ -76,7 +77,7 @@ def _row(row: ResultRow, look: str, clone: str) -> Element:
         tag("td", _or_dash(cost.simulations, count), data_label="attempts"),
         tag("td", _or_dash(cost.computed_tokens + cost.trained_tokens, count), data_label="tokens"),
         tag("td", _or_dash(cost.seconds, duration), data_label="time"),
-        tag("td", _mishaps(row), data_label="mishaps"),
+        tag("td", _errors(row), data_label="errors"),
     )
 
 
@@ -84,21 +85,21 @@ def _or_dash(value: float, write: Callable[[float], str]) -> str:
     return write(value) if value else "–"
 
 
-def _mishaps(row: ResultRow) -> list[Child]:
+def _errors(row: ResultRow) -> list[Child]:
     evaluation = row.evaluation
     parts = [
         (evaluation.errors, "lost", f"{evaluation.errors} lost"),
         (evaluation.invalid_rate, "invalid", f"{evaluation.invalid_rate:.1%} invalid"),
-        (evaluation.unparsed_rate, "unparsed", f"{evaluation.unparsed_rate:.1%} unreadable"),
+        (evaluation.unparsed_rate, "unparsed", f"{evaluation.unparsed_rate:.1%} unparsed"),
     ]
     found = [term(key, text) for value, key, text in parts if value]
     return [piece for term_ in found for piece in (term_, " ")] or ["–"]
 
 
 def _table_so_far(source: Source, counts: RunCounts) -> Element:
-    """Return the results of the tests played so far, while there are no final numbers."""
+    """Return the results of the evaluations so far, as there are no final ones."""
     if not counts.tests:
-        return tag("p", "None yet: no test was played so far.")
+        return tag("p", "None yet: nothing was evaluated so far.")
     style = looks(source)
     rows = []
     for label, episodes in counts.tests.items():
@@ -106,9 +107,9 @@ def _table_so_far(source: Source, counts: RunCounts) -> Element:
         rate: Estimate = episodes.strict_rate
         bar = tag("td", interval_bar(rate, look), rate_text(rate), class_="wide", data_label="success")
         head = tag("th", tag("span", class_=f"dot {look}"), label, scope="row")
-        rows.append(tag("tr", head, bar, tag("td", f"{rate.n}", data_label="tasks played")))
-    heads = ["", (term("success"), " with its ", term("interval")), "tasks played"]
-    return tag("div", tag("p", "Tests played so far; not final."), _grid(heads, rows))
+        rows.append(tag("tr", head, bar, tag("td", f"{rate.n}", data_label="tasks")))
+    heads = ["", (term("success"), " with its ", term("interval")), "tasks"]
+    return tag("div", tag("p", "Evaluations so far; not final."), _grid(heads, rows))
 
 
 def _baselines(source: Source) -> list[str]:

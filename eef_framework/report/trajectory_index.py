@@ -1,4 +1,4 @@
-"""The trajectories of the page: a light index for the list, and what belongs to each one when it is opened."""
+"""Index of a report's trajectories, and the details that are loaded when one is opened."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ FAILED, SUCCEEDED, LOST = range(3)
 
 
 class TrajectoryIndex:
-    """Takes trajectories one by one. Memory holds the index and one chunk, however long the run.
+    """Builds the index from a stream of trajectories. Memory holds the index and one chunk, however long the run.
 
     Args:
-        chunks: takes the trajectories themselves.
-        rule: what a success is.
+        chunks: writes the trajectories.
+        rule: which rewards are successes.
     """
 
     def __init__(self, chunks: Chunks, rule: SuccessRule) -> None:
@@ -40,21 +40,21 @@ class TrajectoryIndex:
         return len(self._columns["id"])
 
     def group(self, title: str, phase: str, label: str) -> int:
-        """Announce a kind of trajectories.
+        """Add a group of trajectories.
 
         Args:
-            title: for the list's filter.
+            title: shown where trajectories of the group are listed.
             phase: `demonstration`, `start`, `simulation` or `test`.
-            label: who played, or the training that the exploration belongs to (`eef 1`).
+            label: the actor, or the training that the exploration belongs to (`eef 1`).
 
         Returns:
-            Its number, for `add`.
+            The group's number, for `add`.
         """
         self._groups.append({"title": title, "phase": phase, "label": label})
         return len(self._groups) - 1
 
     def add(self, trajectory: Trajectory, group: int) -> None:
-        """Take a trajectory. A simulation should come after the one it set out from, to share its steps."""
+        """Add a trajectory. A simulation that comes after its origin shares the origin's steps."""
         number, origin = len(self), trajectory.origin
         self._numbers.setdefault(trajectory.id, number)
         values = {
@@ -75,7 +75,7 @@ class TrajectoryIndex:
         self._chunks.add(trajectory, self._shared(trajectory))
 
     def attribute(self, attribution: Attribution, training: str) -> None:
-        """Attach the verdicts of one iteration to a demonstration, if it is on the page."""
+        """Add one iteration's verdicts on a demonstration. Ignored if the demonstration isn't on the page."""
         number = self._numbers.get(attribution.trajectory)
         if number is None:
             return
@@ -97,7 +97,7 @@ class TrajectoryIndex:
         )
 
     def learn(self, example: Example, training: str) -> None:
-        """Record which steps of a trajectory a training learned from, if it is on the page."""
+        """Add the steps of a trajectory that a training used. Ignored if the trajectory isn't on the page."""
         number = self._numbers.get(example.trajectory)
         if number is None:
             return
@@ -110,11 +110,11 @@ class TrajectoryIndex:
         learned.append([training, example.source, sorted(set(example.states))])
 
     def finish(self) -> dict[str, Any]:
-        """Write what isn't written yet and return the index."""
+        """Write the remaining chunks and return the index."""
         self._chunks.flush()
-        for piece, (start, end) in enumerate(pairwise([*self._chunks.starts, len(self)])):
+        for chunk, (start, end) in enumerate(pairwise([*self._chunks.starts, len(self)])):
             links = {number: self._links[number] for number in range(start, end) if number in self._links}
-            self._chunks.write(f"links-{piece}", links)
+            self._chunks.write(f"links-{chunk}", links)
         return {
             "groups": self._groups,
             "tasks": self._task_columns,
@@ -133,7 +133,7 @@ class TrajectoryIndex:
         return self._tasks[task.split, task.id]
 
     def _shared(self, trajectory: Trajectory) -> int:
-        """Return how many of the first steps needn't be stored, as they are the origin's."""
+        """Return how many of the first steps are stored with the origin already."""
         if trajectory.origin is None:
             return 0
         state = trajectory.origin.state
@@ -143,7 +143,7 @@ class TrajectoryIndex:
 
 
 def _state_keys(initial: Observation, steps: Iterable[Step]) -> Iterator[str]:
-    """Yield a fingerprint of every state together with all that led there."""
+    """Yield a fingerprint of each state and its history."""
     key = fingerprint(initial.text)
     yield key
     for step in steps:

@@ -21,6 +21,8 @@ class Page(HTMLParser):
         self.tags: list[tuple[str, dict]] = []
         self.styles: list[str] = []
         self._open: list[str] = []
+        self._marked: list[tuple[set[str], list[str]]] = []
+        self._within: list[list[str]] = []
         self._texts: list[str] = []
         self.feed(html)
         self.close()
@@ -28,12 +30,16 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
         self._open.append(tag)
-        self._script = dict(attrs).get("id") or "code"
+        attrs = dict(attrs)
+        marks = {attrs.get("id"), *(attrs.get("class") or "").split()} - {None}
+        self._marked.append((marks, []))
+        self._within.append(self._marked[-1][1])
+        self._script = attrs.get("id") or "code"
         if tag == "script":
             self.scripts[self._script] = ""
 
     def handle_endtag(self, tag):
-        while self._open and self._open.pop() != tag:
+        while self._open and (self._within.pop(), self._open.pop())[1] != tag:
             pass
 
     def handle_data(self, data):
@@ -43,10 +49,16 @@ class Page(HTMLParser):
             self.styles.append(data)
         else:
             self._texts.append(data)
+            for texts in self._within:
+                texts.append(data)
 
     @property
     def text(self) -> str:
         return " ".join("".join(self._texts).split())
+
+    def within(self, mark: str) -> list[str]:
+        """Return the text of each element with this class or id."""
+        return [" ".join("".join(texts).split()) for marks, texts in self._marked if mark in marks]
 
     @property
     def data(self) -> dict:
