@@ -7,7 +7,7 @@ from eef_framework.interfaces.expert import Expert
 from eef_framework.interfaces.filter import Filter
 from eef_framework.interfaces.policy import Policy, Sampling, TrainablePolicy
 from eef_framework.interfaces.session import Session, replay
-from eef_framework.interfaces.trainer import Progress, Trainer
+from eef_framework.interfaces.trainer import ProgressCallback, Trainer
 
 __all__ = [
     "Attributor",
@@ -16,7 +16,7 @@ __all__ = [
     "Expert",
     "Filter",
     "Policy",
-    "Progress",
+    "ProgressCallback",
     "Sampling",
     "Session",
     "Simulate",

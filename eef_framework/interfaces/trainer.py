@@ -8,34 +8,34 @@ from pathlib import Path
 from typing import ClassVar
 
 from eef_framework.interfaces.component import Component
-from eef_framework.records import Checkpoint, Cost, Example
+from eef_framework.records import Checkpoint, Example, TrainResult
 
-Progress = Callable[[int, int, str], None]
-"""Called as `progress(done, total, "loss 0.41")` to report progress."""
+ProgressCallback = Callable[[int, int, str], None]
+"""Called as `progress(done, total, "loss 0.41")`."""
 
 
 class Trainer(Component):
-    """Trainer: fits a model to examples."""
+    """Trainer: fits a model to examples. `TokenizedDataset` turns examples into tokens, loss weights and batches."""
 
     needs_pairs: ClassVar[bool] = False
     """Whether it learns from pairs: examples with a `rejected` conversation. Other trainers ignore `rejected`."""
 
     @abstractmethod
     def train(
-        self, examples: Sequence[Example], start: Checkpoint, output: Path, seed: int, progress: Progress
-    ) -> tuple[Checkpoint, Cost]:
-        """Train from a checkpoint and write the result.
+        self, examples: Sequence[Example], start: Checkpoint, output: Path, seed: int, progress: ProgressCallback
+    ) -> TrainResult:
+        """Train from a checkpoint and write the new one to `output`.
 
         Args:
             examples: the training examples.
             start: the checkpoint to start from.
-            output: folder for the new checkpoint, and for a log of the training (`training.jsonl`). It may contain what
-                an interrupted training left: continue from there with the same result, or replace it.
+            output: folder for the new checkpoint. It may contain files of an interrupted training: continue from them
+                with the same result, or replace them.
             seed: for the order of examples and all other randomness.
-            progress: call it regularly.
+            progress: call it after each step.
 
         Returns:
-            The new checkpoint and its cost.
+            Steps, tokens and losses, as far as the trainer counts them; `TrainResult()` is enough.
 
         Raises:
             NothingToTrain: no example has a token with loss.

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from eef_framework.interfaces import Component
+from eef_framework.interfaces import Component, ProgressCallback
 from eef_framework.pipeline.context import RunContext
-from eef_framework.pipeline.progress import Update
 from eef_framework.pipeline.rows import Rows
 from eef_framework.records import Checkpoint, Cost, VersionedRecord
 from eef_framework.records.base import Info
@@ -91,7 +90,7 @@ class Phase(ABC):
             rows.forget()
 
     @abstractmethod
-    def work(self, context: RunContext, update: Update) -> Outcome:
+    def work(self, context: RunContext, update: ProgressCallback) -> Outcome:
         """Do the work. Resumes what an interrupted run left."""
 
     def components(self, context: RunContext) -> Sequence[Component]:

@@ -5,33 +5,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from eef_framework.evaluation.formatting import plural
+from eef_framework.interfaces import ProgressCallback
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-
-class Update(Protocol):
-    """Reports the progress of a phase."""
-
-    def __call__(self, done: int, total: int, detail: str = "") -> None:
-        """Show that `done` of `total` is done."""
 
 
 class Progress:
     """Shows nothing. Base class of progress displays."""
 
     @contextmanager
-    def phase(self, title: str) -> Iterator[Update]:
+    def phase(self, title: str) -> Iterator[ProgressCallback]:
         """Show a phase while it runs.
 
         Yields:
             A function to call as `update(done, total, "detail")`.
         """
 
-        def update(done: int, total: int, detail: str = "") -> None:
+        def update(done: int, total: int, detail: str) -> None:
             pass
 
         yield update
@@ -54,7 +48,7 @@ class BarProgress(Progress):
         self._console = console
 
     @contextmanager
-    def phase(self, title: str) -> Iterator[Update]:
+    def phase(self, title: str) -> Iterator[ProgressCallback]:
         """Show a bar with count, time left and the latest detail."""
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
@@ -70,12 +64,12 @@ class BarProgress(Progress):
         with Bars(*columns, console=self._console) as bars:
             bar = bars.add_task(title, total=None, detail="")
 
-            def update(done: int, total: int, detail: str = "") -> None:
+            def update(done: int, total: int, detail: str) -> None:
                 bars.update(bar, completed=done, total=total, detail=detail)
 
             yield update
             if bars.tasks[bar].total is None:  # a phase without a count
-                update(1, 1)
+                update(1, 1, "")
 
     def skipped(self, title: str) -> None:
         """Show it on a line."""
@@ -95,13 +89,13 @@ class LineProgress(Progress):
         self._console, self._every_s, self._clock = console, every_s, clock
 
     @contextmanager
-    def phase(self, title: str) -> Iterator[Update]:
+    def phase(self, title: str) -> Iterator[ProgressCallback]:
         """Write lines while the phase runs."""
         began = said = self._clock()
         state = ""
         self._say(f"{title}: begins")
 
-        def update(done: int, total: int, detail: str = "") -> None:
+        def update(done: int, total: int, detail: str) -> None:
             nonlocal said, state
             state = ", ".join(filter(None, (f"{done}/{total}", detail)))
             if self._clock() - said >= self._every_s:
@@ -128,7 +122,7 @@ class Counter:
         before: outcomes of the episodes that already exist.
     """
 
-    def __init__(self, update: Update, total: int, before: Iterable[bool] = ()) -> None:
+    def __init__(self, update: ProgressCallback, total: int, before: Iterable[bool] = ()) -> None:
         known = list(before)
         self._update, self.total, self.done, self.successes = update, total, len(known), sum(known)
         update(self.done, total, "")

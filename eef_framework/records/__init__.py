@@ -7,6 +7,7 @@ from eef_framework.records.example import Conversation, Example, Message, Role
 from eef_framework.records.metrics import Cost, Difference, Estimate, Evaluation, ResultRow, RunMetrics
 from eef_framework.records.spending import Spending
 from eef_framework.records.task import Task
+from eef_framework.records.train_result import TrainResult
 from eef_framework.records.trajectory import (
     Ending,
     FreeText,
@@ -49,6 +50,7 @@ __all__ = [
     "Step",
     "SuccessRule",
     "Task",
+    "TrainResult",
     "Trajectory",
     "Verdict",
     "VersionedRecord",

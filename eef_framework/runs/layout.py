@@ -20,6 +20,11 @@ PhaseName = Literal["collect", "base", "clone", "explore", "select", "tune", "ev
 
 ORDER: tuple[PhaseName, ...] = get_args(PhaseName)
 
+TRAINING_LOG = "training.jsonl"
+"""Log of a training, in the folder of its checkpoint: a JSON object for each step, with its `step` and `loss`."""
+PREPARATION = "preparation.json"
+"""Counts of a training's examples, in the same folder."""
+
 
 @dataclass(frozen=True)
 class StageKey:
@@ -118,11 +123,11 @@ class RunLayout:
     def training_log(self, method: str, iteration: int) -> Path:
         """Return the file of a training's losses; iteration 0 is the clone's."""
         key = StageKey("tune", method, iteration) if iteration else StageKey("clone", method)
-        return self.checkpoint(key) / "training.jsonl"
+        return self.checkpoint(key) / TRAINING_LOG
 
     def training_preparation(self, method: str, iteration: int) -> Path:
         """Return the file with counts of a training's examples; iteration 0 is the clone's."""
-        return self.training_log(method, iteration).with_name("preparation.json")
+        return self.training_log(method, iteration).with_name(PREPARATION)
 
     def _of_methods(self) -> Iterator[StageKey]:
         for method in self.methods():

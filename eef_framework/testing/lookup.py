@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import random
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar, Self
@@ -13,8 +12,8 @@ from typing import ClassVar, Self
 from pydantic import Field, PrivateAttr
 
 from eef_framework.errors import NothingToTrain
-from eef_framework.interfaces import Progress, Sampling, TrainablePolicy, Trainer
-from eef_framework.records import Checkpoint, Conversation, Cost, Example, Observation, Response
+from eef_framework.interfaces import ProgressCallback, Sampling, TrainablePolicy, Trainer
+from eef_framework.records import Checkpoint, Conversation, Example, Observation, Response, TrainResult
 from eef_framework.seeds import derive
 from eef_framework.testing.queue_policy import answer, any_action
 
@@ -68,22 +67,20 @@ class LookupTrainer(Trainer):
     """What the weights learned earlier are multiplied by."""
 
     def train(
-        self, examples: Sequence[Example], start: Checkpoint, output: Path, seed: int, progress: Progress
-    ) -> tuple[Checkpoint, Cost]:
-        """Learn every turn with a weight above 0; log the mean loss after each example to `training.jsonl`."""
-        began = time.monotonic()
+        self, examples: Sequence[Example], start: Checkpoint, output: Path, seed: int, progress: ProgressCallback
+    ) -> TrainResult:
+        """Learn every turn with a weight above 0. The loss of a step is the mean over the turns of one example."""
         table = {message: {a: w * self.decay for a, w in known.items()} for message, known in read_table(start).items()}
-        output.mkdir(parents=True, exist_ok=True)
-        tokens = 0
-        with (output / "training.jsonl").open("w", encoding="utf-8") as log:
-            for number, example in enumerate(examples, 1):
-                loss, learned = _learn(table, example)
-                tokens += learned
-                log.write(json.dumps({"step": number, "loss": loss}) + "\n")
-                progress(number, len(examples), f"loss {loss:.2f}")
+        tokens, losses = 0, []
+        for number, example in enumerate(examples, 1):
+            loss, learned = _learn(table, example)
+            tokens += learned
+            losses.append(loss)
+            progress(number, len(examples), f"loss {loss:.2f}")
         if not tokens:
             raise NothingToTrain(f"none of the {len(examples)} examples has a turn with a weight above 0")
-        return write_table(table, output), Cost(trained_tokens=tokens, seconds=time.monotonic() - began)
+        write_table(table, output)
+        return TrainResult(trained_tokens=tokens, losses=tuple(losses))
 
 
 def read_table(checkpoint: Checkpoint) -> Table:

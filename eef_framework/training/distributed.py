@@ -20,9 +20,9 @@ from pydantic import BaseModel
 
 from eef_framework import errors
 from eef_framework.errors import EefWarning, TrainerFailure
-from eef_framework.interfaces import Progress
+from eef_framework.interfaces import ProgressCallback
 from eef_framework.policies.loading import Device
-from eef_framework.records import Checkpoint, Example
+from eef_framework.records import Checkpoint, Example, TrainResult
 from eef_framework.training.settings import SupervisedSettings
 
 LAST_WORDS = 12
@@ -78,9 +78,9 @@ def train_elsewhere(
     start: Checkpoint,
     output: Path,
     seed: int,
-    progress: Progress,
-) -> int:
-    """Train on several processes. Returns the number of tokens processed.
+    progress: ProgressCallback,
+) -> TrainResult:
+    """Train on several processes.
 
     Raises:
         NothingToTrain: no example has a token to learn.
@@ -109,7 +109,7 @@ def train_elsewhere(
             raise
     if "error" in last:
         raise getattr(errors, last["kind"])(**last["error"])
-    if launcher.returncode or "tokens" not in last:
+    if launcher.returncode or "result" not in last:
         said = "\n".join(log.read_text(encoding="utf-8").strip().splitlines()[-LAST_WORDS:])
         raise TrainerFailure(
             f"training on several processes failed (status {launcher.returncode}):\n{said}",
@@ -117,7 +117,7 @@ def train_elsewhere(
         )
     for done in (output / "request.json", log):
         done.unlink()
-    return int(last["tokens"])
+    return TrainResult.model_validate(last["result"])
 
 
 def _command(trainer: SupervisedSettings, output: Path) -> list[str]:
@@ -128,7 +128,7 @@ def _command(trainer: SupervisedSettings, output: Path) -> list[str]:
     return [sys.executable, "-m", *how, "-m", "eef_framework.training.worker", str(output)]
 
 
-def _relay(said: IO[str], progress: Progress) -> dict[str, Any]:
+def _relay(said: IO[str], progress: ProgressCallback) -> dict[str, Any]:
     """Forward the progress of the first process, and return its last message."""
     last: dict[str, Any] = {}
     for line in said:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 import warnings
 from collections.abc import Sequence
 from itertools import accumulate
@@ -13,13 +12,14 @@ from typing import Any, ClassVar
 
 from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.errors import TrainerFailure, storage
-from eef_framework.interfaces import Progress
+from eef_framework.interfaces import ProgressCallback
 from eef_framework.memory import release_memory
 from eef_framework.models.inspection import require_installed
 from eef_framework.models.progress_bars import without_progress_bars
 from eef_framework.models.saving import new_checkpoint
 from eef_framework.policies.loading import load_model, load_tokenizer
-from eef_framework.records import Checkpoint, Cost, Example
+from eef_framework.records import Checkpoint, Example, TrainResult
+from eef_framework.runs.layout import PREPARATION, TRAINING_LOG
 from eef_framework.training.batches import batches, number_of_steps
 from eef_framework.training.distributed import single_process
 from eef_framework.training.loop import finished, isolated_rng
@@ -57,8 +57,8 @@ class DpoTrainer(PreferenceSettings):
         require_installed("trl", "eef-framework[dpo]", f"the trainer {self.component_name()!r}")
 
     def train(
-        self, examples: Sequence[Example], start: Checkpoint, output: Path, seed: int, progress: Progress
-    ) -> tuple[Checkpoint, Cost]:
+        self, examples: Sequence[Example], start: Checkpoint, output: Path, seed: int, progress: ProgressCallback
+    ) -> TrainResult:
         """Train from a checkpoint and write the result.
 
         Writes model and tokenizer, `training.jsonl` (a row per step) and `preparation.json` (examples that were left
@@ -71,17 +71,16 @@ class DpoTrainer(PreferenceSettings):
             ConfigError: a turn has a weight other than 0 or 1, or the settings don't fit the model.
             TrainerFailure: the loss isn't a number any more.
         """
-        began = time.perf_counter()
         self._require_trl()
         with storage(output, "writing the checkpoint"):
             output.mkdir(parents=True, exist_ok=True)
             tokenizer = load_tokenizer(start.path, self.trust_remote_code)
             prepared = prepare_pairs(examples, ChatTokenizer(tokenizer), self.max_tokens)
-            (output / "preparation.json").write_text(_report(prepared), encoding="utf-8")
+            (output / PREPARATION).write_text(_report(prepared), encoding="utf-8")
             with isolated_rng(seed), single_process(self.device):
-                tokens = _train(self, prepared.pairs, start, output, seed, progress, tokenizer)
+                result = _train(self, prepared.pairs, start, output, seed, progress, tokenizer)
             release_memory()
-        return Checkpoint(path=output), Cost(trained_tokens=tokens, seconds=time.perf_counter() - began)
+        return result
 
 
 def _train(
@@ -90,10 +89,10 @@ def _train(
     start: Checkpoint,
     output: Path,
     seed: int,
-    progress: Progress,
+    progress: ProgressCallback,
     tokenizer: Any,
-) -> int:
-    """Run all steps and write the model. Returns the number of tokens processed."""
+) -> TrainResult:
+    """Run all steps and write the model."""
     steps = number_of_steps(len(pairs), settings.batch_size, settings.epochs, settings.steps)
     # Sorted by length within a step: the step is the same, with less padding in its micro-batches.
     drawn = batches(pairs, settings.batch_size, steps, seed)
@@ -101,11 +100,13 @@ def _train(
     model = load_model(start.path, "auto", "cpu", settings.trust_remote_code)
     saved_dtype = model.dtype
     tokens = list(accumulate(sum(pair.tokens for pair in batch) for batch in order))
-    with (output / "training.jsonl").open("w", encoding="utf-8") as file:
+    losses: list[float] = []
+    with (output / TRAINING_LOG).open("w", encoding="utf-8") as file:
 
         def log(step: int, values: dict[str, float]) -> None:
             row = _row(step, values, order[step - 1]) | {"tokens": tokens[step - 1]}
             file.write(json.dumps(row) + "\n")
+            losses.append(row["loss"])
             progress(step, steps, f"loss {row['loss']:.4f}, margin {row['margin']:.3f}")
 
         with without_progress_bars(), warnings.catch_warnings():
@@ -116,7 +117,7 @@ def _train(
                 result = finished(start, settings, trainer.model.state_dict(), folder)
                 result.to(saved_dtype).save_pretrained(folder)
                 tokenizer.save_pretrained(folder)
-    return tokens[-1]
+    return TrainResult(steps=steps, trained_tokens=tokens[-1], losses=tuple(losses))
 
 
 def _row(step: int, values: dict[str, float], pairs: Sequence[Pair]) -> dict[str, float]:

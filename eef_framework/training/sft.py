@@ -13,11 +13,12 @@ from typing import ClassVar
 from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.errors import storage
 from eef_framework.evaluation.formatting import count, duration
-from eef_framework.interfaces import Progress
+from eef_framework.interfaces import ProgressCallback
 from eef_framework.memory import release_memory
 from eef_framework.policies.loading import load_tokenizer
-from eef_framework.records import Checkpoint, Cost, Example
+from eef_framework.records import Checkpoint, Example, TrainResult
 from eef_framework.runs.atomic import write_text
+from eef_framework.runs.layout import PREPARATION, TRAINING_LOG
 from eef_framework.training.collate import Preparation, prepare
 from eef_framework.training.distributed import single_process, train_elsewhere
 from eef_framework.training.loop import Training, isolated_rng
@@ -36,8 +37,8 @@ class SftTrainer(SupervisedSettings):
     name: ClassVar[str] = "sft"
 
     def train(
-        self, examples: Sequence[Example], start: Checkpoint, output: Path, seed: int, progress: Progress
-    ) -> tuple[Checkpoint, Cost]:
+        self, examples: Sequence[Example], start: Checkpoint, output: Path, seed: int, progress: ProgressCallback
+    ) -> TrainResult:
         """Train from a checkpoint and write the result.
 
         Writes model and tokenizer, `training.jsonl` (a row per step) and `preparation.json` (examples that were left
@@ -47,22 +48,26 @@ class SftTrainer(SupervisedSettings):
             NothingToTrain: no example has a token to learn.
             TrainerFailure: the loss isn't a number any more, or a process of several failed.
         """
-        began = time.perf_counter()
         with storage(output, "writing the checkpoint"):
             output.mkdir(parents=True, exist_ok=True)
             if self.processes > 1 or self.accelerate_config is not None:
-                tokens = train_elsewhere(self, examples, start, output, seed, progress)
+                result = train_elsewhere(self, examples, start, output, seed, progress)
             else:
                 with single_process(self.device):
-                    tokens = train_here(self, examples, start, output, seed, progress)
+                    result = train_here(self, examples, start, output, seed, progress)
                 release_memory()
-        return Checkpoint(path=output), Cost(trained_tokens=tokens, seconds=time.perf_counter() - began)
+        return result
 
 
 def train_here(
-    trainer: SftTrainer, examples: Sequence[Example], start: Checkpoint, output: Path, seed: int, progress: Progress
-) -> int:
-    """Train in this process, which may be one of several. Returns the number of tokens processed."""
+    trainer: SftTrainer,
+    examples: Sequence[Example],
+    start: Checkpoint,
+    output: Path,
+    seed: int,
+    progress: ProgressCallback,
+) -> TrainResult:
+    """Train in this process, which may be one of several."""
     tokenizer = load_tokenizer(start.path, trainer.trust_remote_code)
     prepared = prepare(examples, ChatTokenizer(tokenizer), trainer.max_tokens, trainer.over_long)
     with isolated_rng(seed):
@@ -70,17 +75,20 @@ def train_here(
         training = Training(trainer, prepared.examples, start, output, seed)
         point.restore(training)
         if training.leads:
-            (output / "preparation.json").write_text(_report(prepared), encoding="utf-8")
-        _run(training, point, output / "training.jsonl", trainer.save_every_s, progress)
+            (output / PREPARATION).write_text(_report(prepared), encoding="utf-8")
+        losses = _run(training, point, output / TRAINING_LOG, trainer.save_every_s, progress)
         training.save(output, tokenizer)
         if training.leads:
             point.remove()
-    return training.tokens
+    return TrainResult(steps=training.steps, trained_tokens=training.tokens, losses=losses)
 
 
-def _run(training: Training, point: SavePoint, log: Path, save_every_s: float | None, progress: Progress) -> None:
-    """Run the remaining steps, and write a row for each."""
+def _run(
+    training: Training, point: SavePoint, log: Path, save_every_s: float | None, progress: ProgressCallback
+) -> tuple[float, ...]:
+    """Run the remaining steps, and write a row for each. Returns the losses of all steps."""
     rows = log.read_text(encoding="utf-8").splitlines(keepends=True)[: training.step] if training.step else []
+    losses = [float(json.loads(row)["loss"]) for row in rows]
     pace = Pace(training)
     saved = time.monotonic()
     if training.leads:
@@ -89,10 +97,12 @@ def _run(training: Training, point: SavePoint, log: Path, save_every_s: float | 
         while training.step < training.steps:
             row = training.advance()
             file.write(json.dumps(row) + "\n")
+            losses.append(row["loss"])
             progress(training.step, training.steps, f"loss {row['loss']:.4f}, {pace}")
             if save_every_s is not None and training.agree(time.monotonic() - saved >= save_every_s):
                 point.write(training)
                 saved = time.monotonic()
+    return tuple(losses)
 
 
 class Pace:

@@ -32,7 +32,8 @@ def main(output: Path) -> None:
         say(step=step, steps=steps, note=note)
 
     try:
-        say(tokens=train_here(trainer, request.examples, request.start, output, request.seed, progress))
+        result = train_here(trainer, request.examples, request.start, output, request.seed, progress)
+        say(result=result.model_dump(mode="json"))
     except EefError as error:
         told = {"message": error.message, "fix": error.fix, "code": error.code, **error.details}
         say(error=told, kind=type(error).__name__)

@@ -45,7 +45,8 @@ def test_a_model_that_was_trained_keeps_its_contract(tmp_path):
 
     policy = LookupPolicy(epsilon=0.5)
     start = policy.base([], tmp_path / "base", 0)
-    checkpoint, _ = LookupTrainer().train(examples(), start, tmp_path / "trained", 0, lambda *_: None)
+    LookupTrainer().train(examples(), start, tmp_path / "trained", 0, lambda *_: None)
+    checkpoint = Checkpoint(path=tmp_path / "trained")
     check_policy(policy, checkpoint)
 
 

@@ -11,7 +11,7 @@ import pytest
 from eef_framework.errors import NothingToTrain
 from eef_framework.policies.tiny import TinyModel
 from eef_framework.policies.transformers_policy import TransformersPolicy
-from eef_framework.records import Checkpoint, Cost, Example
+from eef_framework.records import Checkpoint, Example, TrainResult
 from eef_framework.testing.conformance import Nonconformance, check_trainer, trainer_violations
 from eef_framework.testing.lookup import LookupPolicy, LookupTrainer, write_table
 from eef_framework.training import DpoTrainer, SftTrainer
@@ -24,11 +24,11 @@ def report(trainer: LookupTrainer) -> str:
 
 
 def changed(change: Any) -> LookupTrainer:
-    """Return a trainer that does something else besides: `change(checkpoint, cost, start, output)`."""
+    """Return a trainer that does something else besides: `change(result, start, output)`."""
 
     class Changed(LookupTrainer):
         def train(self, examples, start, output, seed, progress):
-            return change(*super().train(examples, start, output, seed, progress), start, output)
+            return change(super().train(examples, start, output, seed, progress), start, output)
 
     return Changed()
 
@@ -50,50 +50,47 @@ def test_preference_training_keeps_its_contract():
 
 
 @pytest.mark.parametrize(
-    ("change", "expected", "actual"),
+    ("change", "actual"),
     [
-        (lambda checkpoint, cost, start, output: checkpoint, "(Checkpoint, Cost)", "Checkpoint("),
-        (lambda checkpoint, cost, start, output: (start, cost), "a checkpoint in ", "one in "),
-        (lambda checkpoint, cost, start, output: (checkpoint, Cost()), "Cost with trained_tokens above 0", "Cost("),
+        (lambda result, start, output: None, "trainer 'lookup' returned None from train, not a TrainResult"),
+        (lambda result, start, output: result.changed(checkpoint=start), "trainer 'lookup' left no checkpoint in "),
     ],
 )
-def test_a_result_that_is_none_is_told(change, expected, actual):
+def test_a_result_that_is_none_is_told(change, actual):
     text = report(changed(change))
-    assert text.startswith("A training returns a checkpoint in its output folder, and what it cost\n  expected: ")
-    assert f"  expected: {expected}" in text
+    assert text.startswith("A training writes a checkpoint to its output folder, and returns a TrainResult\n")
     assert f"  actual:   {actual}" in text
 
 
-def test_a_checkpoint_without_weights_is_told():
-    def empty(checkpoint, cost, start, output):
-        (output / "lookup.json").unlink()
-        return checkpoint, cost
+def test_the_shortest_result_is_enough():
+    check_trainer(changed(lambda result, start, output: TrainResult()), LookupPolicy())
 
-    assert "  expected: files with weights\n  actual:   an empty folder\n" in report(changed(empty))
+
+def test_a_checkpoint_without_weights_is_told():
+    def empty(result, start, output):
+        (output / "lookup.json").unlink()
+        (output / "training.jsonl").touch()
+        return result
+
+    assert "  actual:   no file with weights\n" in report(changed(empty))
 
 
 def test_a_checkpoint_that_can_not_be_loaded_is_told():
-    def torn(checkpoint, cost, start, output):
+    def torn(result, start, output):
         (output / "lookup.json").write_text("{")
-        return checkpoint, cost
+        return result
 
     assert "The policy answers with the checkpoint (" in report(changed(torn))
 
 
-@pytest.mark.parametrize(
-    ("log", "actual"), [(None, "no such file"), ("", "an empty file"), ("step 1\n", "the line 'step 1'")]
-)
-def test_a_log_that_is_none_is_told(log, actual):
-    def write(checkpoint, cost, start, output):
-        path = output / "training.jsonl"
-        path.unlink()
-        if log is not None:
-            path.write_text(log)
-        return checkpoint, cost
+def test_a_log_that_is_none_is_told():
+    def write(result, start, output):
+        (output / "training.jsonl").write_text("step 1\n")
+        return result
 
     assert (
-        "A training leaves a log, training.jsonl, with a JSON object a line (training.jsonl)\n"
-        f"  expected: a JSON object a line\n  actual:   {actual}\n"
+        "The log of a training, training.jsonl, is a JSON object per line, if there is one (training.jsonl)\n"
+        "  expected: a JSON object per line\n  actual:   the line 'step 1'\n"
     ) in report(changed(write))
 
 
@@ -112,9 +109,9 @@ def test_progress_that_is_none_is_told(calls, actual):
 
 
 def test_a_start_that_is_changed_is_told():
-    def careless(checkpoint, cost, start, output):
+    def careless(result, start, output):
         (start.path / "optimizer.json").write_text(str(next(counter)))
-        return checkpoint, cost
+        return result
 
     assert (
         "The checkpoint that training starts from stays as it is\n"
@@ -123,9 +120,9 @@ def test_a_start_that_is_changed_is_told():
 
 
 def test_weights_that_do_not_come_from_the_arguments_are_told():
-    def moody(checkpoint, cost, start, output):
+    def moody(result, start, output):
         write_table({"mood": {str(next(counter)): 1.0}}, output)
-        return checkpoint, cost
+        return result
 
     text = report(changed(moody))
     assert "The same examples, start and seed give the same weights\n  expected: the files ['lookup.json'] as" in text
@@ -134,8 +131,9 @@ def test_weights_that_do_not_come_from_the_arguments_are_told():
 def test_masked_examples_that_contribute_are_told():
     class Counting(LookupTrainer):
         def train(self, examples, start, output, seed, progress):
-            _, cost = super().train(examples, start, output, seed, progress)
-            return write_table({"examples": {str(len(examples)): 1.0}}, output), cost
+            result = super().train(examples, start, output, seed, progress)
+            write_table({"examples": {str(len(examples)): 1.0}}, output)
+            return result
 
     (violation,) = trainer_violations(Counting(), LookupPolicy())
     assert violation.rule == "Examples without a weight contribute nothing"
@@ -151,12 +149,13 @@ def test_nothing_to_train_that_passes_is_told(error):
             except NothingToTrain:
                 if error:
                     raise error from None
-                return write_table({}, output), Cost()
+                write_table({}, output)
+                return TrainResult()
 
     (violation,) = trainer_violations(Content(), LookupPolicy())
     assert violation.rule == "Without a single weight there is nothing to train, which is an error"
     assert violation.expected == "NothingToTrain"
-    assert violation.actual.startswith("ValueError: no examples" if error else "(Checkpoint(")
+    assert violation.actual.startswith("ValueError: no examples" if error else "Checkpoint(")
 
 
 class Resuming(LookupTrainer):
@@ -164,7 +163,7 @@ class Resuming(LookupTrainer):
 
     def train(
         self, examples: Sequence[Example], start: Checkpoint, output: Path, seed: int, progress: Any
-    ) -> tuple[Checkpoint, Cost]:
+    ) -> TrainResult:
         state = output / "state.json"
         done = json.loads(state.read_text()) if state.exists() else 0
         output.mkdir(parents=True, exist_ok=True)
@@ -188,4 +187,4 @@ def test_a_repetition_that_forgets_what_came_before_the_interruption_is_told():
 
 def test_a_violation_is_raised_with_the_trainers_name():
     with pytest.raises(Nonconformance, match="trainer 'lookup' breaks 1 of the rules"):
-        check_trainer(changed(lambda checkpoint, *_: checkpoint), LookupPolicy())
+        check_trainer(changed(lambda result, *_: None), LookupPolicy())

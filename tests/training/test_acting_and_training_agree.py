@@ -105,7 +105,8 @@ def test_an_ordinary_model_is_trained_and_answers(bytes_model, tmp_path):
         episodes = [asyncio.run(play(policy, format, number)) for number in range(3)]
     examples = [example for episode in episodes for example in format.examples(episode, [1.0] * 4, "rules", "agent")]
     trainer = SftTrainer(steps=2, batch_size=2, device="cpu")
-    checkpoint, _ = trainer.train(examples, bytes_model, tmp_path / "out", 0, lambda *note: None)
+    trainer.train(examples, bytes_model, tmp_path / "out", 0, lambda *note: None)
+    checkpoint = Checkpoint(path=tmp_path / "out")
     with TransformersPolicy().load(checkpoint) as policy:
         assert asyncio.run(play(policy, format, 1)).steps
 

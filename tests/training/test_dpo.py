@@ -49,11 +49,11 @@ def train(examples, start, output, seed=0, **settings):
     """Return weights and log of a training."""
     notes = []
     trainer = DpoTrainer(**(CPU | {"steps": 3} | settings))
-    checkpoint, cost = trainer.train(examples, start, output, seed, lambda *note: notes.append(note))
-    assert checkpoint == Checkpoint(path=output)
+    result = trainer.train(examples, start, output, seed, lambda *note: notes.append(note))
     rows = [json.loads(row) for row in (output / "training.jsonl").read_text().splitlines()]
+    assert list(result.losses) == [row["loss"] for row in rows]
     assert [note[:2] for note in notes] == [(row["step"], len(rows)) for row in rows]
-    assert cost.trained_tokens == rows[-1]["tokens"]
+    assert (result.steps, result.trained_tokens) == (len(rows), rows[-1]["tokens"])
     return load_file(output / "model.safetensors"), rows
 
 

@@ -22,11 +22,11 @@ def train(examples, start, output, seed=0, **settings):
     """Return weights and log of a training."""
     notes = []
     trainer = SftTrainer(**(CPU | {"steps": 4} | settings))
-    checkpoint, cost = trainer.train(examples, start, output, seed, lambda *note: notes.append(note))
-    assert checkpoint == Checkpoint(path=output)
+    result = trainer.train(examples, start, output, seed, lambda *note: notes.append(note))
     rows = [json.loads(row) for row in (output / "training.jsonl").read_text().splitlines()]
+    assert list(result.losses) == [row["loss"] for row in rows]
     assert [note[:2] for note in notes] == [(row["step"], trainer.steps or len(rows)) for row in rows]
-    assert cost.trained_tokens == rows[-1]["tokens"]
+    assert (result.steps, result.trained_tokens) == (len(rows), rows[-1]["tokens"])
     return load_file(output / "model.safetensors"), rows
 
 
@@ -245,11 +245,11 @@ def test_a_resumed_training_ends_like_an_uninterrupted_one(examples, start, tmp_
     interrupted(examples, start, tmp_path / "b", at, save_every_s=0)
     seen = []
     trainer = SftTrainer(**CPU, steps=8, save_every_s=0)
-    _, cost = trainer.train(examples, start, tmp_path / "b", 0, lambda step, steps, note: seen.append(step))
+    result = trainer.train(examples, start, tmp_path / "b", 0, lambda step, steps, note: seen.append(step))
     assert seen == list(range(at, 9))  # the step that was interrupted before it was saved is taken again
     assert same(wanted, load_file(tmp_path / "b" / "model.safetensors"))
     assert [json.loads(row) for row in (tmp_path / "b" / "training.jsonl").read_text().splitlines()] == rows
-    assert cost.trained_tokens == rows[-1]["tokens"]
+    assert (result.steps, result.trained_tokens) == (len(rows), rows[-1]["tokens"])
     assert not (tmp_path / "b" / "interrupted").exists()
 
 

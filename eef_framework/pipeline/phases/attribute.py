@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 from eef_framework.config.schema import RunConfig
 from eef_framework.errors import AttributorFailure, ConfigError
-from eef_framework.interfaces import Component
+from eef_framework.interfaces import Component, ProgressCallback
 from eef_framework.pipeline.attribution import check_attributions, to_attribute, try_to_attribute
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.episodes import gather
 from eef_framework.pipeline.phase import Outcome, Phase
-from eef_framework.pipeline.progress import Update
 from eef_framework.pipeline.rows import Rows
 from eef_framework.records import Attribution, Trajectory
 from eef_framework.rollout import RecordedSimulations
@@ -39,7 +38,7 @@ class Attribute(Phase):
         """Return the attributor, if there is one."""
         return () if (attributor := context.attributor(self.variant)) is None else (attributor,)
 
-    def work(self, context: RunContext, update: Update) -> Outcome:
+    def work(self, context: RunContext, update: ProgressCallback) -> Outcome:
         """Run the attributor on each demonstration."""
         attributor, rule = context.attributor(self.variant), context.config.success
         if attributor is None:

@@ -10,12 +10,12 @@ from typing import ClassVar
 
 from eef_framework.config.schema import TaskList
 from eef_framework.errors import EefWarning, ExpertFailure, boundary
-from eef_framework.interfaces import Component
+from eef_framework.interfaces import Component, ProgressCallback
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.costs import cost_of
 from eef_framework.pipeline.episodes import check_errors, latest, with_others
 from eef_framework.pipeline.phase import Outcome, Phase, Planned
-from eef_framework.pipeline.progress import Counter, Update
+from eef_framework.pipeline.progress import Counter
 from eef_framework.pipeline.rows import Rows
 from eef_framework.records import Task, Trajectory
 from eef_framework.records.base import Info
@@ -39,7 +39,7 @@ class Collect(Phase):
     demonstrations: Rows[Trajectory]
     seed_names: tuple[str, ...] = ("collect",)
 
-    def work(self, context: RunContext, update: Update) -> Outcome:
+    def work(self, context: RunContext, update: ProgressCallback) -> Outcome:
         """Ask the expert for the demonstrations that are missing."""
         context.expert  # noqa: B018 - refused before a file is made
         tasks, path = context.tasks(self.tasks), self.demonstrations.path
@@ -87,7 +87,7 @@ class ImportDemonstrations(Phase):
     source: Path
     demonstrations: Rows[Trajectory]
 
-    def work(self, context: RunContext, update: Update) -> Outcome:
+    def work(self, context: RunContext, update: ProgressCallback) -> Outcome:
         """Copy the demonstrations of the tasks, and report those left out."""
         check_not_input(self.demonstrations.path, self.source)
         world = f"environment {context.environment.component_name()!r}"
@@ -126,7 +126,7 @@ def _cut(trajectory: Trajectory, limit: int | None) -> Trajectory:
 
 
 async def _demonstrate(
-    context: RunContext, tasks: Sequence[Task], rows: JsonlFile[Trajectory], seed: int, update: Update
+    context: RunContext, tasks: Sequence[Task], rows: JsonlFile[Trajectory], seed: int, update: ProgressCallback
 ) -> list[Trajectory]:
     """Collect demonstrations of the tasks that don't have a row yet.
 

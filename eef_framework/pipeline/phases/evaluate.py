@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 
 from eef_framework.config.schema import TaskList
 from eef_framework.evaluation.evaluate import evaluation_of
-from eef_framework.interfaces import Component
+from eef_framework.interfaces import Component, ProgressCallback
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.costs import cost_of
 from eef_framework.pipeline.episodes import check_errors, gather, latest, with_others
 from eef_framework.pipeline.phase import Outcome, Phase, Planned, Weights
-from eef_framework.pipeline.progress import Counter, Update
+from eef_framework.pipeline.progress import Counter
 from eef_framework.pipeline.rows import Rows
 from eef_framework.records import Evaluation, Task, Trajectory
 from eef_framework.rollout import Simulator
@@ -45,7 +45,7 @@ class Evaluate(Phase):
     def __post_init__(self) -> None:
         self.title = self.title or f"agent on {self.tasks.split} tasks"
 
-    def work(self, context: RunContext, update: Update) -> Outcome:
+    def work(self, context: RunContext, update: ProgressCallback) -> Outcome:
         """Play what is missing."""
         settings, tasks, path = context.config.evaluate, context.tasks(self.tasks), self.played.path
         checkpoint = self.weights.checkpoint if self.weights else None

@@ -10,7 +10,7 @@ from pathlib import Path
 from eef_framework.config.schema import RunConfig, TaskList
 from eef_framework.errors import AttributorFailure
 from eef_framework.evaluation.spending import spending_by_task
-from eef_framework.interfaces import Attributor, Component
+from eef_framework.interfaces import Attributor, Component, ProgressCallback
 from eef_framework.pipeline.attribution import (
     check_attributions,
     plan_of,
@@ -22,7 +22,7 @@ from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.costs import cost_of
 from eef_framework.pipeline.episodes import check_errors, gather, in_order, without_replaced
 from eef_framework.pipeline.phase import Outcome, Phase, Planned, Weights
-from eef_framework.pipeline.progress import Counter, Update
+from eef_framework.pipeline.progress import Counter
 from eef_framework.pipeline.rows import Rows
 from eef_framework.pipeline.solutions import Exploration
 from eef_framework.records import Attribution, Spending, Task, Trajectory
@@ -90,7 +90,7 @@ class Explore(Phase):
             self._spent = spending_by_task(self.files.simulations.read())
         return self._spent
 
-    def work(self, context: RunContext, update: Update) -> Outcome:
+    def work(self, context: RunContext, update: ProgressCallback) -> Outcome:
         """Play what is missing, and attribute."""
         demonstrations, rule, settings = self.demonstrations.read(), context.config.success, self.variant.explore
         tasks = self._tasks(context, demonstrations)

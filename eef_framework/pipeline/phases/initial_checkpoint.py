@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from eef_framework.errors import ConfigError
-from eef_framework.interfaces import Component, TrainablePolicy
+from eef_framework.interfaces import Component, ProgressCallback, TrainablePolicy
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.phase import Outcome, Phase
-from eef_framework.pipeline.progress import Update
 from eef_framework.pipeline.rows import Rows
 from eef_framework.pipeline.vocabulary import vocabulary
 from eef_framework.records import Checkpoint, Trajectory
@@ -48,7 +47,7 @@ class InitialCheckpoint(Phase):
         """Return the policy."""
         return (context.policy,)
 
-    def work(self, context: RunContext, update: Update) -> Outcome:
+    def work(self, context: RunContext, update: ProgressCallback) -> Outcome:
         """Get it from the policy.
 
         Raises:

@@ -8,10 +8,10 @@ from typing import ClassVar
 
 from eef_framework.evaluation.formatting import count
 from eef_framework.evaluation.spending import total
+from eef_framework.interfaces import ProgressCallback
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.phase import Outcome, Phase
 from eef_framework.pipeline.phases.explore import Explore
-from eef_framework.pipeline.progress import Update
 from eef_framework.pipeline.results import TableRow, metrics_of
 from eef_framework.report.build import build_report
 from eef_framework.runs import RunLayout, write_text
@@ -36,7 +36,7 @@ class Report(Phase):
 
     charged: ClassVar[bool] = False
 
-    def work(self, context: RunContext, update: Update) -> Outcome:
+    def work(self, context: RunContext, update: ProgressCallback) -> Outcome:
         """Compute the metrics, and write both."""
         metrics = metrics_of(context.config.method, self.rows, self.after, context.config.success)
         metrics = metrics.changed(notes=(*self.notes, *_notes_of(context, self.after)))

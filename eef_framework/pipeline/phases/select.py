@@ -9,12 +9,11 @@ from typing import ClassVar
 from eef_framework.chat.format import ChatFormat
 from eef_framework.config.schema import RunConfig
 from eef_framework.errors import EefError, FilterFailure, NothingToTrain, boundary
-from eef_framework.interfaces import Component, Filter
+from eef_framework.interfaces import Component, Filter, ProgressCallback
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.pairs import pair_examples, pairs
 from eef_framework.pipeline.phase import Outcome, Phase
 from eef_framework.pipeline.phases.explore import ExplorationFiles
-from eef_framework.pipeline.progress import Update
 from eef_framework.pipeline.rows import Rows
 from eef_framework.pipeline.solutions import Exploration, Solution, demonstrated, solutions
 from eef_framework.records import Example, Trajectory
@@ -44,7 +43,7 @@ class Select(Phase):
         """Return the filters."""
         return context.filters(self.variant)
 
-    def work(self, context: RunContext, update: Update) -> Outcome:
+    def work(self, context: RunContext, update: ProgressCallback) -> Outcome:
         """Select, then filter."""
         seed = derive(context.config.seed, "select", len(self.explorations))
         demonstrations = self.demonstrations.read()

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from eef_framework.config.schema import ComponentSpec, RunConfig
-from eef_framework.errors import NothingToTrain, TrainerFailure, boundary
-from eef_framework.interfaces import Component
+from eef_framework.errors import NothingToTrain
+from eef_framework.interfaces import Component, ProgressCallback
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.phase import Outcome, Phase, Weights
 from eef_framework.pipeline.phases.select import cloning_examples
-from eef_framework.pipeline.progress import Update
 from eef_framework.pipeline.rows import Rows
 from eef_framework.records import Checkpoint, Cost, Example, Trajectory
 from eef_framework.seeds import derive
 from eef_framework.training.example_files import check_ids, rows_named
+from eef_framework.training.run import run_trainer
 
 
 @dataclass(kw_only=True)
@@ -51,19 +51,16 @@ class Train(Phase):
         """Return the trainer."""
         return (context.trainer(self.trainer),)
 
-    def work(self, context: RunContext, update: Update) -> Outcome:
+    def work(self, context: RunContext, update: ProgressCallback) -> Outcome:
         """Let the trainer train."""
         trainer = context.trainer(self.trainer)
         seed = derive(context.config.seed, *self.seed_names)
-        what = f"training {self.name!r}" if self.name else "training"
-        with (
-            rows_named(self.examples.path),
-            boundary(TrainerFailure, f"trainer {trainer.component_name()!r}", what),
-        ):
+        with rows_named(self.examples.path):
             examples = self.examples.read()
             check_ids(self.examples.path)
-            _, self.cost = trainer.train(examples, self.start.checkpoint, self.folder, seed, update)
-        return Outcome(self.cost, info={"examples": len(examples)})
+            result = run_trainer(trainer, examples, self.start.checkpoint, self.folder, seed, update, self.name)
+        self.cost = Cost(trained_tokens=result.trained_tokens, seconds=result.seconds)
+        return Outcome(self.cost, info={"examples": len(examples), "steps": result.steps})
 
 
 @dataclass(kw_only=True)
@@ -81,7 +78,7 @@ class Clone(Train):
     variant: RunConfig
     demonstrations: Rows[Trajectory]
 
-    def work(self, context: RunContext, update: Update) -> Outcome:
+    def work(self, context: RunContext, update: ProgressCallback) -> Outcome:
         """Write down what is imitated, and train on it."""
         demonstrations = self.demonstrations.read()
         examples = cloning_examples(context, self.variant, demonstrations)

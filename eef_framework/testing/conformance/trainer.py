@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -12,15 +11,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from eef_framework.errors import NothingToTrain
+from eef_framework.errors import NothingToTrain, TrainerFailure
 from eef_framework.interfaces import TrainablePolicy, Trainer
-from eef_framework.interfaces.trainer import Progress
-from eef_framework.records import Checkpoint, Cost, Example
+from eef_framework.interfaces.trainer import ProgressCallback
+from eef_framework.records import Checkpoint, Example
+from eef_framework.runs.layout import TRAINING_LOG
 from eef_framework.testing.conformance.examples import conversations, examples
 from eef_framework.testing.conformance.prompts import ask, prompts
 from eef_framework.testing.conformance.violation import Violation, quoted, require, rule_of, run_checks
-
-LOG = "training.jsonl"
+from eef_framework.training.run import run_trainer
 
 Said = tuple[int, int, str]
 """What `progress` was called with."""
@@ -53,15 +52,20 @@ class TrainerContext:
         return self.policy.base(conversations(), self.folder / "base", self.seed)
 
     @cached_property
-    def trained(self) -> tuple[Checkpoint, Cost]:
+    def trained(self) -> Checkpoint:
         """What a training makes of the examples; `said` is how it went."""
         return self.train("first", examples(), self._listen)
 
-    def train(
-        self, name: str, learnt: Sequence[Example], progress: Progress = lambda *_: None
-    ) -> tuple[Checkpoint, Cost]:
+    def train(self, name: str, learnt: Sequence[Example], progress: ProgressCallback = lambda *_: None) -> Checkpoint:
         """Train, and write to a folder of this name."""
-        return self.trainer.train(learnt, self.start, self.folder / name, self.seed, progress)
+        output = self.folder / name
+        try:
+            run_trainer(self.trainer, learnt, self.start, output, self.seed, progress)
+        except TrainerFailure as failure:
+            if failure.__cause__ is None:
+                raise
+            raise failure.__cause__ from None  # reported with the line that raised it
+        return Checkpoint(path=output)
 
     def weights(self, checkpoint: Checkpoint) -> dict[str, str]:
         """Return a hash of every file with weights: those in safetensors, or of all files but logs where none is."""
@@ -97,42 +101,34 @@ def trainer_violations(trainer: Trainer, policy: TrainablePolicy, seed: int = 0)
 
 
 def checkpoints_appear_in_the_output(context: TrainerContext) -> Violation | None:
-    """A training returns a checkpoint in its output folder, and what it cost."""
-    result = context.trained
-    output = context.folder / "first"
-    if not (isinstance(result, tuple) and [type(each) for each in result] == [Checkpoint, Cost]):
-        expected, actual = "(Checkpoint, Cost)", quoted(result)
-    elif not result[0].path.is_relative_to(output):
-        expected, actual = f"a checkpoint in {str(output)!r}", f"one in {str(result[0].path)!r}"
-    elif not context.weights(result[0]):
-        expected, actual = "files with weights", "an empty folder"
-    elif result[1].trained_tokens <= 0 or not math.isfinite(result[1].seconds):
-        expected, actual = "Cost with trained_tokens above 0 and seconds", repr(result[1])
-    else:
+    """A training writes a checkpoint to its output folder, and returns a TrainResult."""
+    rule, expected = rule_of(checkpoints_appear_in_the_output), "a TrainResult, and files with weights in the output"
+    try:
+        checkpoint = context.trained
+    except TrainerFailure as failure:
+        return Violation(rule, "", expected, failure.message, failure.fix)
+    if context.weights(checkpoint):
         return None
-    fix = "Write to `output`, and return (Checkpoint(path=output), Cost(trained_tokens=..., seconds=...))."
-    return Violation(rule_of(checkpoints_appear_in_the_output), "", expected, actual, fix)
+    return Violation(rule, "", expected, "no file with weights", "Write the model to `output`.")
 
 
 def checkpoints_can_be_loaded(context: TrainerContext) -> Violation | None:
     """The policy answers with the checkpoint."""
-    with context.policy.load(context.trained[0]) as policy:
+    with context.policy.load(context.trained) as policy:
         ask(policy, prompts(context.seed))
     return None
 
 
 def trainings_are_logged(context: TrainerContext) -> Violation | None:
-    """A training leaves a log, training.jsonl, with a JSON object a line."""
-    path = context.folder / "first" / LOG
-    expected, actual = "a JSON object a line", "no such file"
-    if path.is_file():
-        rows = path.read_text(encoding="utf-8").splitlines()
-        bad = [row for row in rows if not _is_object(row)]
-        if rows and not bad:
-            return None
-        actual = f"the line {quoted(bad[0])}" if bad else "an empty file"
-    fix = "Write json.dumps({'step': ..., 'loss': ...}) for each step."
-    return Violation(rule_of(trainings_are_logged), LOG, expected, actual, fix)
+    """The log of a training, training.jsonl, is a JSON object per line, if there is one."""
+    path = context.trained.path / TRAINING_LOG
+    rows = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    bad = next((row for row in rows if not _is_object(row)), None)
+    if bad is None:
+        return None
+    fix = "Return TrainResult(losses=...), or write json.dumps({'step': ..., 'loss': ...}) for each step."
+    actual = f"the line {quoted(bad)}"
+    return Violation(rule_of(trainings_are_logged), TRAINING_LOG, "a JSON object per line", actual, fix)
 
 
 def progress_is_told(context: TrainerContext) -> Violation | None:
@@ -164,7 +160,7 @@ def the_start_stays_as_it_is(context: TrainerContext) -> Violation | None:
 
 def trainings_depend_on_their_arguments(context: TrainerContext) -> Violation | None:
     """The same examples, start and seed give the same weights."""
-    again, _ = context.train("again", examples())
+    again = context.train("again", examples())
     return _compared(
         trainings_depend_on_their_arguments,
         context,
@@ -176,7 +172,7 @@ def trainings_depend_on_their_arguments(context: TrainerContext) -> Violation | 
 def masked_examples_contribute_nothing(context: TrainerContext) -> Violation | None:
     """Examples without a weight contribute nothing."""
     masked = [example.changed(id=f"{example.id}/masked") for example in examples(weight=0.0)]
-    among, _ = context.train("among masked ones", [*masked[:4], *examples(), *masked[4:]])
+    among = context.train("among masked ones", [*masked[:4], *examples(), *masked[4:]])
     return _compared(
         masked_examples_contribute_nothing,
         context,
@@ -213,7 +209,7 @@ def interrupted_trainings_can_be_repeated(context: TrainerContext) -> Violation 
 
     with suppress(Interrupted):
         context.train("interrupted", examples(), interrupt)
-    repeated, _ = context.train("interrupted", examples())
+    repeated = context.train("interrupted", examples())
     return _compared(
         interrupted_trainings_can_be_repeated,
         context,
@@ -236,7 +232,7 @@ CHECKS = (
 
 def _compared(rule: Callable[..., object], context: TrainerContext, other: Checkpoint, fix: str) -> Violation | None:
     """Compare a checkpoint with that of the first training."""
-    first, second = context.weights(context.trained[0]), context.weights(other)
+    first, second = context.weights(context.trained), context.weights(other)
     if first == second:
         return None
     differing = sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))

@@ -1,0 +1,73 @@
+"""Runs a trainer, and completes its result."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from eef_framework.errors import TrainerFailure, boundary
+from eef_framework.interfaces import ProgressCallback, Trainer
+from eef_framework.records import Checkpoint, Example, TrainResult
+from eef_framework.runs.atomic import write_text
+from eef_framework.runs.layout import TRAINING_LOG
+
+
+def run_trainer(
+    trainer: Trainer,
+    examples: Sequence[Example],
+    start: Checkpoint,
+    output: Path,
+    seed: int,
+    progress: ProgressCallback,
+    name: str = "",
+) -> TrainResult:
+    """Train, and fill in the fields of the result that the framework knows.
+
+    Args:
+        trainer: the trainer.
+        examples: the training examples.
+        start: the checkpoint to start from.
+        output: folder for the new checkpoint, and for `training.jsonl`, which is written if the trainer doesn't.
+        seed: for all randomness.
+        progress: called by the trainer.
+        name: name of the new checkpoint.
+
+    Raises:
+        TrainerFailure: the trainer raised an exception, returned something else, or left no checkpoint in `output`.
+        NothingToTrain: no example has a token with loss.
+    """
+    who, done = f"trainer {trainer.component_name()!r}", 0
+
+    def count_steps(step: int, steps: int, note: str) -> None:
+        nonlocal done
+        done = step
+        progress(step, steps, note)
+
+    began = time.perf_counter()
+    with boundary(TrainerFailure, who, f"training {name!r}" if name else "training"):
+        result: object = trainer.train(examples, start, output, seed, count_steps)
+    if not isinstance(result, TrainResult):
+        raise TrainerFailure(
+            f"{who} returned {result!r} from train, not a TrainResult",
+            "Return TrainResult(), or TrainResult(steps=..., trained_tokens=..., losses=...).",
+            code="not-a-train-result",
+            trainer=trainer.component_name(),
+        )
+    checkpoint = result.checkpoint or Checkpoint(path=output, name=name)
+    if checkpoint.path.absolute() != output.absolute() or not (output.is_dir() and any(output.iterdir())):
+        raise TrainerFailure(
+            f"{who} left no checkpoint in {str(output)!r}"
+            + (f", but one in {str(checkpoint.path)!r}" if checkpoint.path != output else ""),
+            "Write the new checkpoint to the folder `output`.",
+            code="no-checkpoint",
+            trainer=trainer.component_name(),
+            output=str(output),
+            checkpoint=str(checkpoint.path),
+        )
+    if result.losses and not (output / TRAINING_LOG).exists():
+        rows = (json.dumps({"step": step, "loss": loss}) for step, loss in enumerate(result.losses, 1))
+        write_text(output / TRAINING_LOG, "".join(f"{row}\n" for row in rows))
+    seconds = time.perf_counter() - began
+    return result.changed(checkpoint=checkpoint, steps=result.steps or done, seconds=seconds)
