@@ -32,8 +32,8 @@ def test_one_seed_has_the_intervals_of_a_single_run() -> None:
 
 
 def test_copies_of_a_seed_say_nothing_new_about_tasks() -> None:
-    one = solved(True, False, True, True)
-    assert rate_over_tasks([one] * 2) == rate_over_tasks([one] * 50) == mean([1, 0, 1, 1])
+    values = [True, False, True, True, False, True, False, True] * 3
+    assert rate_over_tasks([solved(*values)] * 2) == rate_over_tasks([solved(*values)] * 50) == mean(values)
 
 
 def test_tasks_with_another_fingerprint_are_other_tasks() -> None:
