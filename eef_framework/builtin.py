@@ -40,10 +40,18 @@ def register_trainers(register: Callable[[type[Trainer]], None]) -> None:
 @hookimpl
 def register_filters(register: Callable[[type[Filter]], None]) -> None:
     """Filters that suit every task."""
-    from eef_framework.filters import CapPerTask, Deduplicate
+    from eef_framework.filters import (
+        Balance,
+        CapPerTask,
+        Deduplicate,
+        DropSimilar,
+        DropUnparsed,
+        LimitLength,
+        WeighTrajectories,
+    )
 
-    register(CapPerTask)
-    register(Deduplicate)
+    for each in (Balance, CapPerTask, Deduplicate, DropSimilar, DropUnparsed, LimitLength, WeighTrajectories):
+        register(each)
 
 
 @hookimpl

@@ -113,13 +113,35 @@ class Explore(Section):
     sampling: Sampling = Sampling(temperature=1.0)
 
 
+Preference = Literal["least-expert", "fewest-steps", "fewest-trained", "fewest-wasted", "most-probable", "random"]
+"""What to prefer among several solutions of a state."""
+
+
 class Select(Section):
     """Phase 3, selection of training data."""
 
-    prefix_loss: Literal["beneficial", "not-harmful", "all", "none"] = "beneficial"
-    """Which of the expert's actions before a successful continuation get loss. The paper: the beneficial ones."""
-    solution: Literal["least-expert", "fewest-steps", "fewest-trained", "random"] = "least-expert"
-    """Which solution of a task to prefer. `least-expert` takes the earliest state from which the agent succeeds."""
+    prefix_loss: Literal["beneficial", "not-harmful", "all", "none", "credit", "confidence"] = "beneficial"
+    """Which of the expert's actions before a successful continuation get loss. The paper: the beneficial ones. With
+    `credit`, their weight is how much they raised the agent's chance of success (0 where they didn't); with
+    `confidence`, how certain it is that they raised it: 2 P - 1 for a probability P above one half, from simulations on
+    both sides."""
+    solution: Preference | tuple[Preference, ...] = "least-expert"
+    """Which solution of a task to prefer; a list is in order of importance, and ties are broken randomly.
+    `least-expert` takes the earliest state from which the agent succeeds, `fewest-steps` the shortest solution,
+    `fewest-wasted` the one with fewest actions that were invalid, unparsed or undone (the agent sees what it saw before
+    them), `most-probable` the one whose turns the agent gave the highest probability on average."""
+    expert: Literal["always", "preferred"] = "always"
+    """Whether the expert's successes are always learned from (the paper), or only where `solution` prefers them to the
+    agent's own."""
+    length_ratio: float | None = Field(default=None, ge=1.0)
+    """Leave out solutions of initial states with more than this many times the actions of the shortest known success of
+    their task; null for no limit."""
+    shorten: Literal["none", "prefix", "all"] = "none"
+    """Leave out actions without which the rest of a solution still leads to the same observations and to success, which
+    a replay in the environment verifies: those of the expert's `prefix`, or `all`. The replayed steps are part of the
+    method's cost."""
+    shorten_replays: int = Field(default=32, gt=0)
+    """Maximum number of replays per solution for `shorten`. Loops are tried first, the longest one first."""
     solutions_per_state: int = Field(default=1, gt=0)
     """Maximum number of solutions per important state, so that easy tasks don't crowd out hard ones."""
     initial: bool = True

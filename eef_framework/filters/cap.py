@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import ClassVar
 
 from pydantic import Field
 
+from eef_framework.filters.trajectories import drawn, of_trajectories, trajectory_of
 from eef_framework.interfaces import Filter
 from eef_framework.records import Example
 
@@ -23,11 +23,10 @@ class CapPerTask(Filter):
 
     def apply(self, examples: Sequence[Example], seed: int) -> Sequence[Example]:
         """Keep all examples of the trajectories that were drawn, in their order."""
-        of_task: dict[str, dict[str, None]] = defaultdict(dict)
+        of_task: dict[str, list[str]] = defaultdict(list)
         for example in examples:
-            of_task[example.task][example.trajectory] = None
-        drawn: set[str] = set()
+            of_task[example.task].append(trajectory_of(example))
+        kept: set[str] = set()
         for task, trajectories in of_task.items():
-            count = min(self.trajectories, len(trajectories))
-            drawn.update(random.Random(f"{seed}/{task}").sample(sorted(trajectories), count))
-        return [example for example in examples if example.trajectory in drawn]
+            kept.update(drawn(trajectories, self.trajectories, f"{seed}/{task}"))
+        return of_trajectories(examples, kept)

@@ -109,7 +109,11 @@ def _example(pair: Pair, format: ChatFormat, instructions: str) -> Example | Non
         source="pair",
         trajectory=pair.preferred.id,
         states=preferred.states,
-        info={"rejected": pair.rejected.id, "rewards": [pair.preferred.reward, pair.rejected.reward]},
+        info={
+            "kind": pair.preferred.task.kind,
+            "rejected": pair.rejected.id,
+            "rewards": [pair.preferred.reward, pair.rejected.reward],
+        },
     )
 
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from eef_framework.interfaces import Component, ProgressCallback
 from eef_framework.pipeline.context import RunContext
@@ -54,15 +54,14 @@ class Phase(ABC):
         title: name in the progress display.
         stage: the stage of a run directory that this phase completes, where it is part of a run. A phase without one
             reads and writes files of the user.
+        charged: whether its cost is part of a method's cost. That of evaluations, for example, isn't.
         last_to_read: files that no later phase needs completely: their rows are removed from memory when it is done.
     """
 
     title: str
     stage: Stage | None = None
     last_to_read: Sequence[Rows[Any]] = ()
-
-    charged: ClassVar[bool] = True
-    """Whether its cost is part of a method's cost. That of evaluations, for example, isn't."""
+    charged: bool = True
 
     @property
     def done(self) -> bool:

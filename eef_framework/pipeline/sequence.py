@@ -86,7 +86,7 @@ class _Sequence:
             explore = self._explore(variant, iteration, latest)
             explorations.append(explore.files)
             select = self._select(variant, iteration, explorations)
-            paid_for.append(explore)
+            paid_for += [explore, select] if select.charged else [explore]
             source = {"base": base, "clone": start, "previous": latest}[variant.tune.start]
             if source is not None:  # without weights, selection is the last phase
                 latest = tune = self._tune(variant, iteration, select, source)
@@ -110,7 +110,7 @@ class _Sequence:
         played = Rows(self.layout.trajectories(key), Trajectory)
         title = f"expert on {tasks.split} tasks"
         self._add(CollectForEvaluation(title=title, stage=self._stage(key), tasks=tasks, demonstrations=played))
-        self.rows.append(TableRow("expert", key, tasks.split, played, collected))
+        self.rows.append(TableRow("expert", "", 0, tasks.split, played, collected))
 
     def _initial_checkpoint(self) -> InitialCheckpoint:
         key = StageKey("base")
@@ -161,6 +161,7 @@ class _Sequence:
                 demonstrations=self.demonstrations,
                 explorations=tuple(explorations),
                 examples=Rows(self.layout.examples(variant.method, iteration), Example),
+                charged=variant.select.shorten != "none",  # replays cost steps
             )
         )
 
@@ -195,7 +196,7 @@ class _Sequence:
                 actor=f"agent/{label}",
             )
         )
-        self.rows.append(TableRow(label, key, tasks.split, played, tuple(paid_for)))
+        self.rows.append(TableRow(label, key.method, key.iteration, tasks.split, played, tuple(paid_for)))
 
     def _stage(self, key: StageKey) -> Stage:
         return self.layout.stage(key)

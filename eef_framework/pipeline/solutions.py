@@ -6,14 +6,15 @@ from the repository D+ of all successes. What the paper leaves open is a setting
 
 from __future__ import annotations
 
-import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from eef_framework.config.schema import Select
-from eef_framework.records import Attribution, SuccessRule, Trajectory, Verdict
+from eef_framework.pipeline.preference import Solution, preferred
+from eef_framework.pipeline.prefix_loss import prefix_weights
+from eef_framework.records import Attribution, SuccessRule, Trajectory
 
 
 @dataclass(frozen=True)
@@ -30,27 +31,26 @@ class Exploration:
 
 
 @dataclass(frozen=True)
-class Solution:
-    """A trajectory to learn from.
+class Selection:
+    """What is learned from, and what isn't.
 
     Attributes:
-        trajectory: the whole of it.
-        weights: one loss weight per step.
-        source: why it was selected: `expert`, `agent`, `continuation` or `recovery`.
+        solutions: the expert's successes, then solutions for the initial state of every task in order of the
+            demonstrations, then those for states that need recovery. No trajectory appears twice.
+        left_out: id of each other success -> why it isn't learned from.
     """
 
-    trajectory: Trajectory
-    weights: tuple[float, ...]
-    source: str
+    solutions: list[Solution]
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
-def solutions(
+def selection(
     demonstrations: Sequence[Trajectory],
     explorations: Sequence[Exploration],
     settings: Select,
     rule: SuccessRule,
     seed: int,
-) -> list[Solution]:
+) -> Selection:
     """Select the trajectories to learn from.
 
     Args:
@@ -60,18 +60,12 @@ def solutions(
         settings: the choices the paper leaves open.
         rule: the success rule.
         seed: for random choices.
-
-    Returns:
-        The expert's successes, then solutions for the initial state of every task in order of the demonstrations,
-        then those for states that need recovery. No trajectory appears twice.
     """
     kept = explorations if settings.keep == "all" else explorations[-1:]
-    picked = demonstrated(demonstrations, "successes", rule)
-    if settings.initial:
-        picked += _for_initial_states(picked, kept, settings, rule, seed)
-    if settings.recovery:
-        picked += _for_recovery(kept, settings, rule, seed)
-    return list(_distinct(picked))
+    choice = _Choice(demonstrated(demonstrations, "successes", rule), kept, settings, rule, seed)
+    picked = list(_distinct(choice.solutions()))
+    learned = {solution.trajectory.id for solution in picked}
+    return Selection(picked, {name: why for name, why in choice.left_out.items() if name not in learned})
 
 
 def demonstrated(
@@ -85,81 +79,102 @@ def demonstrated(
     ]
 
 
-def _for_initial_states(
-    expert: Sequence[Solution], explorations: Sequence[Exploration], settings: Select, rule: SuccessRule, seed: int
-) -> Iterator[Solution]:
-    """For every task: the agent's own solutions, or, if nobody solved it, a continuation of the expert's trajectory."""
-    own: dict[str, list[Solution]] = defaultdict(list)
-    continued: dict[str, list[Solution]] = defaultdict(list)
-    for simulation, attribution in _successes(explorations, rule):
-        if simulation.origin is None:
-            own[simulation.task.id].append(Solution(simulation, (1.0,) * len(simulation.steps), "agent"))
-        elif attribution is not None and not simulation.origin.inserted:
-            weights = _continuation_weights(simulation, attribution, settings)
-            continued[simulation.task.id].append(Solution(simulation, weights, "continuation"))
-    solved_by_expert = {solution.trajectory.task.id for solution in expert}
-    for task in dict.fromkeys([*own, *continued]):
-        if own[task]:
-            yield from _preferred(own[task], settings, f"{seed}/{task}")
-        elif task not in solved_by_expert:
-            yield from _preferred(continued[task], settings, f"{seed}/{task}")
+class _Choice:
+    """Chooses among the successes of the expert and of the agent.
 
+    Attributes:
+        left_out: id of each success that may not be learned from -> why.
+    """
 
-def _for_recovery(
-    explorations: Sequence[Exploration], settings: Select, rule: SuccessRule, seed: int
-) -> Iterator[Solution]:
-    """For every state after harmful actions: trajectories that recovered, with loss only on the continuation."""
-    for exploration in explorations:
-        from_states: dict[str, list[Trajectory]] = defaultdict(list)
-        for simulation in exploration.simulations:
-            if simulation.origin is not None and not simulation.origin.inserted and rule.holds(simulation):
-                from_states[simulation.origin.trajectory].append(simulation)
-        for attribution in exploration.attributions.values():
-            for state in attribution.needing_recovery:
-                out = [
-                    Solution(s, (0.0,) * s.prefix_length + (1.0,) * (len(s.steps) - s.prefix_length), "recovery")
-                    for s in from_states[attribution.trajectory]
-                    if s.prefix_length >= state
-                ]
-                yield from _preferred(out, settings, f"{seed}/{attribution.trajectory}/{state}")
+    def __init__(
+        self,
+        expert: Sequence[Solution],
+        explorations: Sequence[Exploration],
+        settings: Select,
+        rule: SuccessRule,
+        seed: int,
+    ) -> None:
+        self.settings, self.seed, self.explorations = settings, seed, explorations
+        self.successes = [
+            (simulation, exploration)
+            for exploration in explorations
+            for simulation in exploration.simulations
+            if rule.holds(simulation)
+        ]
+        known = [*(solution.trajectory for solution in expert), *(trajectory for trajectory, _ in self.successes)]
+        self.shortest: dict[str, int] = {}
+        for trajectory in known:
+            length = len(trajectory.steps)
+            self.shortest[trajectory.task.id] = min(length, self.shortest.get(trajectory.task.id, length))
+        self.left_out = {trajectory.id: "another solution is preferred" for trajectory in known}
+        self.expert = self._short_enough(expert)
 
+    def solutions(self) -> Iterator[Solution]:
+        """Yield the expert's successes, those of initial states, and those of states that need recovery."""
+        if not self._expert_competes:
+            yield from self.expert
+        if self.settings.initial:
+            yield from self._for_initial_states()
+        if self.settings.recovery:
+            yield from self._for_recovery()
 
-def _successes(
-    explorations: Sequence[Exploration], rule: SuccessRule
-) -> Iterator[tuple[Trajectory, Attribution | None]]:
-    for exploration in explorations:
-        for simulation in exploration.simulations:
-            if rule.holds(simulation):
-                source = simulation.origin.trajectory if simulation.origin else ""
-                yield simulation, exploration.attributions.get(source)
+    def _for_initial_states(self) -> Iterator[Solution]:
+        """For every task: the agent's own solutions, or, if nobody solved it, continuations of the expert's."""
+        own: dict[str, list[Solution]] = defaultdict(list)
+        continued: dict[str, list[Solution]] = defaultdict(list)
+        for solution in self.expert if self._expert_competes else ():
+            own[solution.trajectory.task.id].append(solution)
+        for simulation, exploration in self.successes:
+            origin, task = simulation.origin, simulation.task.id
+            if origin is None:
+                own[task].append(Solution(simulation, (1.0,) * len(simulation.steps), "agent"))
+            elif origin.inserted or origin.trajectory not in exploration.attributions:
+                self.left_out[simulation.id] = "the actions before it have no verdict"
+            else:
+                verdicts = exploration.attributions[origin.trajectory]
+                weights = prefix_weights(verdicts, simulation.prefix_length, self.settings)
+                weights += (1.0,) * (len(simulation.steps) - len(weights))
+                continued[task].append(Solution(simulation, weights, "continuation"))
+        solved_by_expert = {solution.trajectory.task.id for solution in self.expert}
+        for task in dict.fromkeys([*own, *continued]):
+            candidates = own[task]
+            if not candidates and task not in solved_by_expert:
+                candidates = continued[task]
+            else:
+                self._leave_out(continued[task], "the task is solved from its initial state")
+            yield from preferred(self._short_enough(candidates), self.settings, f"{self.seed}/{task}")
 
+    def _for_recovery(self) -> Iterator[Solution]:
+        """For every state after harmful actions: trajectories that recovered, with loss only on the continuation."""
+        for exploration in self.explorations:
+            from_states: dict[str, list[Trajectory]] = defaultdict(list)
+            for simulation, of in self.successes:
+                if of is exploration and simulation.origin is not None and not simulation.origin.inserted:
+                    from_states[simulation.origin.trajectory].append(simulation)
+            for attribution in exploration.attributions.values():
+                for state in attribution.needing_recovery:
+                    out = [
+                        Solution(s, (0.0,) * s.prefix_length + (1.0,) * (len(s.steps) - s.prefix_length), "recovery")
+                        for s in from_states[attribution.trajectory]
+                        if s.prefix_length >= state
+                    ]
+                    yield from preferred(out, self.settings, f"{self.seed}/{attribution.trajectory}/{state}")
 
-def _continuation_weights(simulation: Trajectory, attribution: Attribution, settings: Select) -> tuple[float, ...]:
-    prefix = (float(_learned(attribution.verdict(i), settings)) for i in range(simulation.prefix_length))
-    return (*prefix, *(1.0 for _ in simulation.steps[simulation.prefix_length :]))
+    @property
+    def _expert_competes(self) -> bool:
+        return self.settings.expert == "preferred" and self.settings.initial
 
+    def _short_enough(self, candidates: Sequence[Solution]) -> list[Solution]:
+        limit = self.settings.length_ratio
+        if limit is None:
+            return list(candidates)
+        longest = {task: limit * length for task, length in self.shortest.items()}
+        longer = [each for each in candidates if len(each.trajectory.steps) > longest[each.trajectory.task.id]]
+        self._leave_out(longer, "longer than select.length_ratio allows")
+        return [each for each in candidates if len(each.trajectory.steps) <= longest[each.trajectory.task.id]]
 
-def _learned(verdict: Verdict, settings: Select) -> bool:
-    return {
-        "beneficial": verdict is Verdict.BENEFICIAL,
-        "not-harmful": verdict is not Verdict.HARMFUL,
-        "all": True,
-        "none": False,
-    }[settings.prefix_loss]
-
-
-def _preferred(candidates: Sequence[Solution], settings: Select, seed: str) -> list[Solution]:
-    """Return the preferred solutions of one state. Ties are broken randomly, using the seed."""
-    draw = random.Random(seed)
-    drawn = sorted(candidates, key=lambda solution: solution.trajectory.id)
-    draw.shuffle(drawn)
-    key = {
-        "least-expert": lambda s: s.trajectory.prefix_length,
-        "fewest-steps": lambda s: len(s.trajectory.steps),
-        "fewest-trained": lambda s: sum(weight > 0 for weight in s.weights),
-        "random": lambda s: 0,
-    }[settings.solution]
-    return sorted(drawn, key=key)[: settings.solutions_per_state]
+    def _leave_out(self, solutions: Iterable[Solution], why: str) -> None:
+        self.left_out |= {solution.trajectory.id: why for solution in solutions}
 
 
 def _distinct(solutions: Iterable[Solution]) -> Iterator[Solution]:

@@ -70,6 +70,8 @@ class Example(VersionedRecord):
     states: tuple[int, ...] = ()
     """The state that each trained turn answers, in order: the actions of the trajectory that get loss."""
     info: Info = Field(default_factory=dict)
+    """About its trajectory, for filters: `kind` of the task; number of `steps`, of `invalid` actions and of `unparsed`
+    answers; how many of the agent's `tries` from the initial state `solved` the task."""
 
     @field_validator("messages", "rejected")
     @classmethod

@@ -127,3 +127,30 @@ def test_attributing_without_an_attributor_says_how_to_name_one(tmp_path: Path) 
         with pytest.raises(ConfigError) as refused:
             files.attribute(context)
     assert refused.value.code == "attributor-missing"
+
+
+@pytest.mark.parametrize("which", ["prefix", "all"])
+def test_actions_that_made_no_difference_are_left_out_of_what_is_learned(
+    context: RunContext, tmp_path: Path, which: str
+) -> None:
+    files = Files(tmp_path)
+    files.explore(context)
+
+    def chosen(**settings: Any) -> list[Example]:
+        variant = config(select=settings)
+        rows = Rows(tmp_path / f"{settings}.jsonl", Example)
+        given: dict[str, Any] = {"variant": variant, "demonstrations": files.expert}
+        Select(examples=rows, explorations=[files.explored], **given).run(context)
+        return rows.read()
+
+    whole = {example.id: example for example in chosen()}
+    shorter = chosen(shorten=which)
+    assert chosen(shorten=which) == shorter
+    left_out = [example for example in shorter if example.info.get("left_out")]
+    assert left_out
+    for example in shorter:
+        # What an example shows and answers stays as it was recorded; the last of few observations is the same.
+        assert example.messages == whole[example.id].messages
+        assert example.states == whole[example.id].states
+        assert not set(example.states) & set(example.info.get("left_out", ()))  # type: ignore[arg-type]
+        assert example.info["steps"] <= whole[example.id].info["steps"]  # type: ignore[operator]

@@ -5,11 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eef_framework.config.schema import Select
-from eef_framework.pipeline.solutions import Exploration, solutions
+from eef_framework.pipeline.solutions import Exploration, selection
 from eef_framework.records import (
     Attribution,
     Observation,
     Origin,
+    Response,
     Segment,
     Step,
     SuccessRule,
@@ -29,8 +30,9 @@ def episode(name: str, length: int, reward: float, task: str = "t", origin: Orig
     return Trajectory(id=name, task=where, actor="x", initial=start, steps=steps, reward=reward, origin=origin)
 
 
-def simulated(state: int, length: int, reward: float = 1.0, of: str = "d") -> Trajectory:
-    return episode(f"s{state}", length, reward, origin=Origin(trajectory=of, state=state) if state else None)
+def simulated(state: int, length: int, reward: float = 1.0, of: str = "d", name: str = "") -> Trajectory:
+    origin = Origin(trajectory=of, state=state) if state else None
+    return episode(name or f"s{state}", length, reward, origin=origin)
 
 
 def judged(verdicts: Sequence[Verdict], width: int = 2, of: str = "d") -> dict[str, Attribution]:
@@ -42,8 +44,9 @@ def picked(
     simulations: Sequence[Trajectory], verdicts: Sequence[Verdict], expert_reward: float = 0.0, **settings: object
 ) -> list[tuple[str, str, tuple[float, ...]]]:
     demonstrations = [episode("d", 8, expert_reward)]
-    found = solutions(demonstrations, [Exploration(simulations, judged(verdicts))], Select(**settings), RULE, 0)  # type: ignore[arg-type]
-    return [(s.source, s.trajectory.id, s.weights) for s in found]
+    explored = [Exploration(simulations, judged(verdicts))]
+    found = selection(demonstrations, explored, Select(**settings), RULE, 0)  # type: ignore[arg-type]
+    return [(s.source, s.trajectory.id, s.weights) for s in found.solutions]
 
 
 def test_the_experts_successes_get_loss_on_every_action() -> None:
@@ -84,6 +87,62 @@ def test_the_shortest_solution_is_preferred_where_that_is_set() -> None:
     assert [name for _, name, _ in found] == ["s4"]
 
 
+def test_preferences_are_in_order_of_importance() -> None:
+    simulations = [simulated(4, 9, name="a"), simulated(4, 6, name="b"), simulated(6, 7)]
+    found = picked(simulations, [B, N, N, U], solution=["least-expert", "fewest-steps"])
+    assert [name for _, name, _ in found] == ["b"]
+    found = picked(simulations, [B, N, N, U], solution=["fewest-steps", "least-expert"])
+    assert [name for _, name, _ in found] == ["b"]
+    found = picked([*simulations, simulated(2, 6)], [B, N, N, U], solution=["fewest-steps", "least-expert"])
+    assert [name for _, name, _ in found] == ["s2"]
+
+
+def test_the_solution_with_fewest_wasted_actions_is_preferred_where_that_is_set() -> None:
+    shorter, longer = simulated(0, 4, name="shorter"), simulated(0, 6, name="longer")
+    steps = (shorter.steps[0], shorter.steps[1].changed(valid=False), *shorter.steps[2:])
+    found = picked([shorter.changed(steps=steps), longer], [N, N, N, N], solution="fewest-wasted")
+    assert [name for _, name, _ in found] == ["longer"]
+
+
+def test_the_most_probable_solution_is_preferred_where_that_is_set_and_an_unknown_one_last() -> None:
+    def probable(name: str, *logprobs: float | None) -> Trajectory:
+        episode = simulated(0, len(logprobs), name=name)
+        given = zip(episode.steps, logprobs, strict=True)
+        return episode.changed(steps=tuple(s.changed(response=Response(text="a", logprob=p)) for s, p in given))
+
+    episodes = [probable("a", -1.0, -1.0), probable("b", -0.5, -0.7, -0.6), probable("c", -0.1, None)]
+    for count, names in ((1, ["b"]), (3, ["b", "a", "c"])):
+        found = picked(episodes, [N, N, N, N], solution="most-probable", solutions_per_state=count)
+        assert [name for _, name, _ in found] == names
+
+
+def test_the_experts_own_success_competes_where_that_is_set() -> None:
+    simulations = [simulated(0, 3), simulated(0, 9, name="longer")]
+    chosen = {"expert_reward": 1.0, "expert": "preferred", "solution": "fewest-steps"}
+    assert [name for _, name, _ in picked(simulations, [N, N, N, N], **chosen)] == ["s0"]  # type: ignore[arg-type]
+    assert [name for _, name, _ in picked(simulations[1:], [N, N, N, N], **chosen)] == ["d"]  # type: ignore[arg-type]
+    assert [s for s, _, _ in picked([], [N, N, N, N], initial=False, **chosen)] == ["expert"]  # type: ignore[arg-type]
+
+
+def test_solutions_much_longer_than_the_shortest_known_success_are_left_out_where_that_is_set() -> None:
+    simulations = [simulated(0, 4), simulated(0, 8, name="twice"), simulated(0, 9, name="longer")]
+    found = picked(simulations, [N, N, N, N], length_ratio=2.0, solutions_per_state=9)
+    assert {name for _, name, _ in found} == {"s0", "twice"}
+    # The expert's success has 8 actions, and counts among the known ones.
+    found = picked([simulated(0, 9)], [N, N, N, N], expert_reward=1.0, length_ratio=1.0)
+    assert [name for _, name, _ in found] == ["d"]
+
+
+def test_every_success_is_learned_from_or_left_out_for_a_reason() -> None:
+    simulations = [simulated(0, 3), simulated(0, 5, name="other"), simulated(2, 5), simulated(4, 5, 0.0)]
+    explored = [Exploration(simulations, judged([N, N, N, N]))]
+    settings = Select(length_ratio=1.5)
+    found = selection([episode("d", 8, 0.0)], explored, settings, RULE, 0)
+    assert [each.trajectory.id for each in found.solutions] == ["s0"]
+    assert set(found.left_out) == {"other", "s2"}
+    assert found.left_out["other"] != found.left_out["s2"]
+
+
 def test_more_solutions_of_a_state_are_kept_where_that_is_set() -> None:
     found = picked([simulated(6, 7), simulated(2, 9), simulated(4, 5)], [B, N, N, U], solutions_per_state=2)
     assert [name for _, name, _ in found] == ["s2", "s4"]
@@ -113,8 +172,8 @@ def test_a_task_the_expert_solved_needs_no_continuation() -> None:
 def test_what_another_round_found_is_kept_or_dropped_as_set() -> None:
     explorations = [Exploration([simulated(0, 3)], {}), Exploration([], {})]
     demonstrations = [episode("d", 8, 0.0)]
-    assert len(solutions(demonstrations, explorations, Select(keep="all"), RULE, 0)) == 1
-    assert len(solutions(demonstrations, explorations, Select(keep="latest"), RULE, 0)) == 0
+    assert len(selection(demonstrations, explorations, Select(keep="all"), RULE, 0).solutions) == 1
+    assert len(selection(demonstrations, explorations, Select(keep="latest"), RULE, 0).solutions) == 0
 
 
 def test_an_episode_lost_to_a_failure_is_never_a_solution() -> None:
@@ -131,10 +190,27 @@ def test_harmful_actions_and_failures_never_get_loss(verdicts: list[Verdict], re
     simulations = [simulated(2 * k, 2 * k + 3, reward) for k, reward in enumerate(rewards)]
     attributions = judged(verdicts)
     demonstrations = [episode("d", 8, 0.0)]
-    for solution in solutions(demonstrations, [Exploration(simulations, attributions)], Select(), RULE, seed):
+    chosen = selection(demonstrations, [Exploration(simulations, attributions)], Select(), RULE, seed)
+    for solution in chosen.solutions:
         assert RULE.holds(solution.trajectory)
         assert len(solution.weights) == len(solution.trajectory.steps)
         own = solution.trajectory.prefix_length
         assert all(weight == 1.0 for weight in solution.weights[own:])
         for action, weight in enumerate(solution.weights[:own]):
             assert weight == 0.0 or attributions["d"].verdict(action) is B
+
+
+@given(verdict_lists, outcome_lists, st.floats(1.0, 3.0), st.sampled_from(["always", "preferred"]), st.integers(0, 3))
+def test_nothing_but_successes_is_selected_and_each_once(
+    verdicts: list[Verdict], rewards: list[float], ratio: float, expert: str, seed: int
+) -> None:
+    simulations = [simulated(2 * k, 2 * k + 3, reward) for k, reward in enumerate(rewards)]
+    demonstrations, explored = [episode("d", 8, 1.0)], [Exploration(simulations, judged(verdicts))]
+    settings = Select(length_ratio=ratio, expert=expert, solutions_per_state=2)  # type: ignore[arg-type]
+    found = selection(demonstrations, explored, settings, RULE, seed)
+    learned = [each.trajectory.id for each in found.solutions]
+    successes = {each.id for each in (*demonstrations, *simulations) if RULE.holds(each)}
+    assert len(set(learned)) == len(learned)
+    assert {*learned, *found.left_out} == successes
+    assert not set(learned) & set(found.left_out)
+    assert found == selection(demonstrations, explored, settings, RULE, seed)

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from eef_framework.config.schema import TaskList
 from eef_framework.errors import EefWarning, ExpertFailure, boundary
@@ -68,7 +67,7 @@ class Collect(Phase):
 class CollectForEvaluation(Collect):
     """Lets the expert play the tasks of the evaluation, for the table."""
 
-    charged: ClassVar[bool] = False
+    charged: bool = False
     seed_names: tuple[str, ...] = ("evaluate", "expert")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from eef_framework.config.schema import TaskList
 from eef_framework.evaluation.evaluate import evaluation_of
@@ -40,7 +40,7 @@ class Evaluate(Phase):
     name: str = "evaluate"
     actor: str = "agent/evaluate"
 
-    charged: ClassVar[bool] = False
+    charged: bool = False
 
     def __post_init__(self) -> None:
         self.title = self.title or f"agent on {self.tasks.split} tasks"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from eef_framework.errors import ConfigError
 from eef_framework.interfaces import Component, ProgressCallback, TrainablePolicy
@@ -31,7 +30,7 @@ class InitialCheckpoint(Phase):
     demonstrations: Rows[Trajectory] | None
     folder: Path
 
-    charged: ClassVar[bool] = False
+    charged: bool = False
     _made: Checkpoint | None = None
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from eef_framework.evaluation.formatting import count
 from eef_framework.evaluation.spending import total
@@ -34,7 +33,7 @@ class Report(Phase):
     after: Sequence[Phase]
     notes: Sequence[str] = ()
 
-    charged: ClassVar[bool] = False
+    charged: bool = False
 
     def work(self, context: RunContext, update: ProgressCallback) -> Outcome:
         """Compute the metrics, and write both."""

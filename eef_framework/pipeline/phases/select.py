@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any
 
-from eef_framework.chat.format import ChatFormat
 from eef_framework.config.schema import RunConfig
 from eef_framework.errors import EefError, FilterFailure, NothingToTrain, boundary
 from eef_framework.interfaces import Component, Filter, ProgressCallback
 from eef_framework.pipeline.context import RunContext
+from eef_framework.pipeline.examples import examples_of, tries_by_task
 from eef_framework.pipeline.pairs import pair_examples, pairs
 from eef_framework.pipeline.phase import Outcome, Phase
 from eef_framework.pipeline.phases.explore import ExplorationFiles
 from eef_framework.pipeline.rows import Rows
-from eef_framework.pipeline.solutions import Exploration, Solution, demonstrated, solutions
-from eef_framework.records import Example, Trajectory
+from eef_framework.pipeline.shortening import shorten_all
+from eef_framework.pipeline.solutions import Exploration, demonstrated, selection
+from eef_framework.records import Cost, Example, Trajectory
 from eef_framework.seeds import derive
 
 
@@ -37,7 +39,7 @@ class Select(Phase):
     explorations: Sequence[ExplorationFiles] = field(default_factory=tuple)
     examples: Rows[Example]
 
-    charged: ClassVar[bool] = False
+    charged: bool = False
 
     def components(self, context: RunContext) -> Sequence[Component]:
         """Return the filters."""
@@ -50,12 +52,16 @@ class Select(Phase):
         if not demonstrations:
             path = self.demonstrations.path
             raise EefError(f"{path} holds no demonstration", code="no-demonstrations", path=str(path))
-        if self.explorations:
+        cost, info = Cost(), dict[str, Any]()
+        if not self.explorations:
+            examples = cloning_examples(context, self.variant, demonstrations)
+        else:
             explored = [files.read() for files in self.explorations]
             _check_tasks(self.explorations, explored, demonstrations)
-            examples = _examples(context, self.variant, demonstrations, explored, seed)
-        else:
-            examples = cloning_examples(context, self.variant, demonstrations)
+            if self.variant.select.pairs:
+                examples = _pair_examples(context, self.variant, demonstrations, explored, seed)
+            else:
+                examples, cost, info = self._solution_examples(context, demonstrations, explored, seed)
         kept, dropped = filtered(examples, context.filters(self.variant), seed)
         if not kept:
             raise _nothing_to_learn(
@@ -66,13 +72,34 @@ class Select(Phase):
                 bool(self.explorations) and self.variant.select.pairs,
             )
         self.examples.write(kept)
-        return Outcome(rows={self.examples.path.name: len(kept)}, info={"dropped": dict(dropped)})
+        return Outcome(cost, {self.examples.path.name: len(kept)}, {"dropped": dict(dropped), **info})
+
+    def _solution_examples(
+        self,
+        context: RunContext,
+        demonstrations: Sequence[Trajectory],
+        explorations: Sequence[Exploration],
+        seed: int,
+    ) -> tuple[list[Example], Cost, dict[str, Any]]:
+        """Return the examples of the selected solutions, the cost of shortening them, and counts."""
+        settings, rule = self.variant.select, context.config.success
+        found = selection(demonstrations, explorations, settings, rule, seed)
+        counts = {
+            "selected": count(each.source for each in found.solutions),
+            "left_out": count(found.left_out.values()),
+        }
+        chosen, cost, shortened = found.solutions, Cost(), dict[str, Any]()
+        if settings.shorten != "none":
+            chosen, cost, shortened = context.wait_for(shorten_all(context, found.solutions, settings))
+        tries = tries_by_task(explorations, rule)
+        examples = examples_of(chosen, context.config.format, context.environment.instructions, tries)
+        return examples, cost, {**counts, **shortened}
 
 
 def cloning_examples(context: RunContext, variant: RunConfig, demonstrations: Sequence[Trajectory]) -> list[Example]:
     """Return the demonstrations that a method imitates, as examples."""
     chosen = demonstrated(demonstrations, variant.clone.on, context.config.success)
-    return _as_examples(chosen, context.config.format, context.environment.instructions)
+    return examples_of(chosen, context.config.format, context.environment.instructions)
 
 
 def _check_tasks(
@@ -123,26 +150,20 @@ def _nothing_to_learn(
     )
 
 
-def _examples(
+def _pair_examples(
     context: RunContext,
     variant: RunConfig,
     demonstrations: Sequence[Trajectory],
     explorations: Sequence[Exploration],
     seed: int,
 ) -> list[Example]:
-    settings, config, instructions = variant.select, context.config, context.environment.instructions
-    if settings.pairs:
-        return pair_examples(pairs(demonstrations, explorations, settings, seed), config.format, instructions)
-    found = solutions(demonstrations, explorations, settings, config.success, seed)
-    return _as_examples(found, config.format, instructions)
+    found = pairs(demonstrations, explorations, variant.select, seed)
+    return pair_examples(found, context.config.format, context.environment.instructions)
 
 
-def _as_examples(solutions: Iterable[Solution], format: ChatFormat, instructions: str) -> list[Example]:
-    return [
-        example
-        for solution in solutions
-        for example in format.examples(solution.trajectory, solution.weights, instructions, solution.source)
-    ]
+def count(names: Iterable[str]) -> dict[str, int]:
+    """Return how often each name occurs, sorted by name."""
+    return dict(sorted(Counter(names).items()))
 
 
 def filtered(examples: Sequence[Example], filters: Sequence[Filter], seed: int) -> tuple[list[Example], dict[str, int]]:

@@ -1,0 +1,71 @@
+"""Turns solutions into training examples, with what filters may want to know about them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from eef_framework.chat.format import ChatFormat
+from eef_framework.pipeline.preference import Solution
+from eef_framework.pipeline.solutions import Exploration
+from eef_framework.records import Example, SuccessRule, Trajectory
+from eef_framework.records.base import Info
+
+
+def examples_of(
+    solutions: Iterable[Solution],
+    format: ChatFormat,
+    instructions: str,
+    tries: Mapping[str, Sequence[bool]] | None = None,
+) -> list[Example]:
+    """Return the training examples of solutions.
+
+    Args:
+        solutions: the trajectories to learn from.
+        format: how they become conversations.
+        instructions: the environment's instructions.
+        tries: task id -> outcomes of the agent's episodes from its initial state.
+    """
+    return [
+        _numbered_as_recorded(example, solution).changed(info=_facts(solution, tries or {}))
+        for solution in solutions
+        for example in format.examples(solution.trajectory, solution.weights, instructions, solution.source)
+    ]
+
+
+def tries_by_task(explorations: Iterable[Exploration], rule: SuccessRule) -> dict[str, list[bool]]:
+    """Return task id -> outcomes of the agent's episodes from its initial state, without those lost to failures."""
+    found: dict[str, list[bool]] = defaultdict(list)
+    for exploration in explorations:
+        for episode in exploration.simulations:
+            if episode.origin is None and episode.ending != "error":
+                found[episode.task.id].append(rule.holds(episode))
+    return dict(found)
+
+
+def _facts(solution: Solution, tries: Mapping[str, Sequence[bool]]) -> Info:
+    trajectory = solution.trajectory
+    facts: Info = {
+        "kind": trajectory.task.kind,
+        "steps": len(trajectory.steps),
+        "invalid": sum(not step.valid for step in trajectory.steps),
+        "unparsed": _unparsed(trajectory),
+    }
+    if of_task := tries.get(trajectory.task.id):
+        facts |= {"tries": len(of_task), "solved": sum(of_task)}
+    if solution.kept is not None:
+        facts["left_out"] = [i for i in range(max(solution.kept, default=0)) if i not in set(solution.kept)]
+    return facts
+
+
+def _unparsed(trajectory: Trajectory) -> int:
+    return sum(step.response is not None and not step.response.parsed for step in trajectory.steps)
+
+
+def _numbered_as_recorded(example: Example, solution: Solution) -> Example:
+    """Return an example whose states are those of the recorded trajectory, although actions were left out."""
+    if solution.kept is None:
+        return example
+    states = tuple(solution.kept[state] for state in example.states)
+    name, _, _ = example.id.rpartition("@")
+    return example.changed(states=states, id=f"{name}@{states[0]}")
