@@ -22,7 +22,7 @@ LAYERS = (
     {"chat", "runs", "models"},
     {"config"},
     {"policies", "training", "rollout", "evaluation", "filters", "gym"},
-    {"report", "testing", "builtin", "recipes", "pipeline"},
+    {"comparison", "report", "testing", "builtin", "recipes", "pipeline"},
     {"cli"},
 )
 """Parts of the core from the bottom to the top; a part imports from its own layer and those below."""

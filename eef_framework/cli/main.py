@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from eef_framework.cli.check import check
+from eef_framework.cli.compare import compare
 from eef_framework.cli.errors import EPILOG, run_app
 from eef_framework.cli.models import models
 from eef_framework.cli.options import Version
@@ -29,7 +30,7 @@ def eef(version: Version = False) -> None:
     """Look at plugins and runs, and do the phases of a run one by one. `eef-run` does whole runs."""
 
 
-for command in (plugins, report, play, check, repair):
+for command in (plugins, report, compare, play, check, repair):
     app.command()(command)
 app.add_typer(models)
 for phase in COMMANDS:

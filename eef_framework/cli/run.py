@@ -11,6 +11,7 @@ from rich.console import Console
 
 from eef_framework.cli.errors import EPILOG, run_app, warn
 from eef_framework.cli.options import Assignments, EnvironmentName, PluginList, Seed, Version, compose, say
+from eef_framework.cli.seeds import SeedRuns
 from eef_framework.config.schema import RunConfig
 from eef_framework.plugins import Registry
 
@@ -29,6 +30,26 @@ def run(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="RUN", help="The run directory; runs/RECIPE by default.")
     ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            "--seeds",
+            metavar="N",
+            min=1,
+            help="Do N runs, with seeds --seed, --seed + 1, ..., in folders of runs/RECIPE-seeds, and compare them.",
+        ),
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", metavar="N", min=1, help="With --seeds: how many runs at a time share the cores.")
+    ] = 1,
+    per_seed: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--per-seed",
+            metavar="KEY",
+            help="With --seeds: a setting that gets the seed, such as environment.catalogue_seed. Repeatable.",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
     version: Version = False,
 ) -> None:
@@ -41,9 +62,15 @@ def run(
     config, registry = compose(recipe, plugins, env, seed, assignments)
     for plugin in registry.broken:
         warn(f"{plugin} is broken and left out; `eef plugins` shows why.")
-    folder = out or Path("runs") / Path(recipe).stem
+    folder = out or Path("runs") / f"{Path(recipe).stem}{'-seeds' if seeds else ''}"
     if dry_run:
         _show_plan(config, registry, folder)
+        return
+    if seeds is not None:
+        options = [recipe, *(["--plugins", plugins] if plugins is not None else [])]
+        options += [*(["--env", env] if env else []), *(word for each in assignments or () for word in ("--set", each))]
+        wanted = range(config.seed, config.seed + seeds)
+        _run_seeds(SeedRuns(options, wanted, per_seed or (), folder, min(jobs, seeds)))
         return
     from eef_framework.evaluation.formatting import results
     from eef_framework.pipeline import run as run_pipeline
@@ -56,6 +83,15 @@ def run(
 def main() -> None:
     """Entry point of `eef-run`."""
     run_app(app)
+
+
+def _run_seeds(runs: SeedRuns) -> None:
+    """Do several runs and print their comparison."""
+    from eef_framework.comparison import compare_runs
+    from eef_framework.comparison.tables import as_text
+
+    typer.echo(as_text(compare_runs(runs.run(), allow=runs.per_seed)), nl=False)
+    say(f"compare again: eef compare {runs.folder}" + "".join(f" --allow {key}" for key in runs.per_seed))
 
 
 def _show_plan(config: RunConfig, registry: Registry, folder: Path) -> None:

@@ -83,6 +83,21 @@ class RunResults:
         """
         return [row for _, row in self._trajectories(phase, method, iteration)]
 
+    def evaluated(self, row: ResultRow) -> list[Trajectory]:
+        """Return the episodes that a row of the table was computed from.
+
+        Args:
+            row: one of `rows`.
+
+        Raises:
+            CorruptFile: a line can't be parsed.
+        """
+        # Runs of earlier versions don't name the stage; only the expert's row has this label and no method.
+        key = StageKey.of_path(row.stage) or StageKey(
+            "evaluate", row.method, row.iteration, expert=not row.method and row.label == "expert"
+        )
+        return list(read_rows(self.layout.trajectories(key), Trajectory))
+
     def attributions(self, method: str | None = None, iteration: int | None = None) -> list[Attribution]:
         """Return the verdicts on the expert's actions.
 
@@ -107,7 +122,7 @@ class RunResults:
         Raises:
             EefError: pandas isn't installed.
         """
-        return _frame(
+        return frame(
             {
                 "label": row.label,
                 "method": row.method,
@@ -134,7 +149,7 @@ class RunResults:
             EefError: pandas isn't installed.
         """
         rule = SuccessRule(threshold=self.metrics.threshold)
-        return _frame(
+        return frame(
             {
                 "id": row.id,
                 "phase": key.phase,
@@ -162,7 +177,7 @@ class RunResults:
         Raises:
             EefError: pandas isn't installed.
         """
-        return _frame(
+        return frame(
             {
                 "trajectory": row.trajectory,
                 "method": key.method,
@@ -264,7 +279,15 @@ def _read_metrics(layout: RunLayout, config: dict[str, Any]) -> RunMetrics:
         ) from cause
 
 
-def _frame(rows: Iterable[dict[str, Any]]) -> pandas.DataFrame:
+def frame(rows: Iterable[dict[str, Any]]) -> pandas.DataFrame:
+    """Return a data frame.
+
+    Args:
+        rows: column -> value, for each row.
+
+    Raises:
+        EefError: pandas isn't installed.
+    """
     try:
         import pandas
     except ImportError as cause:

@@ -9,6 +9,7 @@ from eef_framework.evaluation.evaluate import difference_of, evaluation_of
 from eef_framework.pipeline.phase import Phase
 from eef_framework.pipeline.rows import Rows
 from eef_framework.records import Cost, Difference, ResultRow, RunMetrics, SuccessRule, Trajectory
+from eef_framework.runs import StageKey
 
 
 @dataclass(frozen=True)
@@ -17,16 +18,14 @@ class TableRow:
 
     Attributes:
         label: its label.
-        method: the method it belongs to; empty if all methods share it.
-        iteration: the iteration after which it was measured.
+        key: the stage with the episodes; also says to which method the row belongs, and after which iteration.
         split: the split of the tasks.
         played: the episodes that are evaluated.
         paid_for: the phases included in its cost.
     """
 
     label: str
-    method: str
-    iteration: int
+    key: StageKey
     split: str
     played: Rows[Trajectory]
     paid_for: Sequence[Phase]
@@ -35,8 +34,9 @@ class TableRow:
         """Return the row with its numbers."""
         return ResultRow(
             label=self.label,
-            method=self.method,
-            iteration=self.iteration,
+            method=self.key.method,
+            iteration=self.key.iteration,
+            stage=self.key.path,
             evaluation=evaluation_of(self.label, self.played.read(), rule, self.split),
             cost=sum(map(cost_of_phase, self.paid_for), Cost()),
         )
@@ -66,7 +66,7 @@ def metrics_of(method: str, rows: Sequence[TableRow], phases: Sequence[Phase], r
 
 
 def _differences(method: str, rows: Sequence[TableRow], rule: SuccessRule) -> list[Difference]:
-    last = {row.method or row.label: row for row in rows}
+    last = {row.key.method or row.label: row for row in rows}
     main = last.pop(method, None)
     if main is None:
         return []

@@ -110,7 +110,7 @@ class _Sequence:
         played = Rows(self.layout.trajectories(key), Trajectory)
         title = f"expert on {tasks.split} tasks"
         self._add(CollectForEvaluation(title=title, stage=self._stage(key), tasks=tasks, demonstrations=played))
-        self.rows.append(TableRow("expert", "", 0, tasks.split, played, collected))
+        self.rows.append(TableRow("expert", key, tasks.split, played, collected))
 
     def _initial_checkpoint(self) -> InitialCheckpoint:
         key = StageKey("base")
@@ -196,7 +196,7 @@ class _Sequence:
                 actor=f"agent/{label}",
             )
         )
-        self.rows.append(TableRow(label, key.method, key.iteration, tasks.split, played, tuple(paid_for)))
+        self.rows.append(TableRow(label, key, tasks.split, played, tuple(paid_for)))
 
     def _stage(self, key: StageKey) -> Stage:
         return self.layout.stage(key)

@@ -74,6 +74,9 @@ class ResultRow(Record):
     method: str = ""
     """Recipe that the row belongs to; empty for rows shared by all methods."""
     iteration: int = 0
+    stage: str = ""
+    """Folder of the evaluated episodes within the run, such as `methods/eef/2/evaluate`; empty in runs that
+    were made before this field existed."""
     evaluation: Evaluation
     cost: Cost
     """Total cost up to this row, excluding evaluations."""

@@ -1,0 +1,339 @@
+"""Compares the results of several runs."""
+
+from __future__ import annotations
+
+import html
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from eef_framework.comparison.protocol import check_protocols, flattened, protocol_of, within
+from eef_framework.comparison.statistics import TaskKey, as_share, difference_over_tasks, rate_over_tasks
+from eef_framework.errors import EefError, UnknownName
+from eef_framework.evaluation.intervals import over_seeds
+from eef_framework.evaluation.run_results import RunResults, frame
+from eef_framework.records import Estimate, ResultRow, SuccessRule
+from eef_framework.records.base import Record
+
+if TYPE_CHECKING:
+    import pandas
+
+NOT_THE_EXPERIMENT = ("seed", "plugins", "limits.concurrency")
+"""Settings in which two runs of one experiment may differ."""
+
+
+class ComparedRow(Record):
+    """One actor, over all seeds."""
+
+    label: str
+    """The row's label in the runs; where several experiments are compared, `EXPERIMENT: LABEL`."""
+    experiment: str
+    """Name of the experiment: runs whose configurations differ in the seed only."""
+    seeds: tuple[int, ...]
+    success_over_seeds: Estimate
+    """Mean success rate, with its interval over seeds; without bounds for a single seed."""
+    success_over_tasks: Estimate
+    """The same mean, with its interval over tasks."""
+    reward: Estimate
+    """Mean reward, with its interval over seeds."""
+    simulations: float
+    """Mean number of the agent's training episodes."""
+    tokens: float
+    """Mean number of tokens, in acting and training."""
+    usd: float
+    """Mean price of answers, in US dollars."""
+    per_seed: tuple[float, ...]
+    """Success rate of each seed."""
+
+
+class ComparedDifference(Record):
+    """Success rate of one actor minus that of another, paired by seed and task."""
+
+    first: str
+    second: str
+    seeds: tuple[int, ...]
+    """The seeds that both have."""
+    over_seeds: Estimate
+    """Mean difference, with its interval over seeds; without bounds for a single seed."""
+    over_tasks: Estimate
+    """The same difference, with its interval over tasks."""
+    per_seed: tuple[float, ...]
+
+
+class Comparison(Record):
+    """Several runs side by side."""
+
+    protocol: dict[str, Any] = Field(default_factory=dict)
+    """How all of them were measured: world, tasks, step limit, success rule."""
+    rows: tuple[ComparedRow, ...] = ()
+    differences: tuple[ComparedDifference, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Notes for readers of the numbers."""
+
+    def rows_frame(self) -> pandas.DataFrame:
+        """Return the rows as a data frame.
+
+        Raises:
+            EefError: pandas isn't installed.
+        """
+        return frame(_flat(row) for row in self.rows)
+
+    def differences_frame(self) -> pandas.DataFrame:
+        """Return the differences as a data frame.
+
+        Raises:
+            EefError: pandas isn't installed.
+        """
+        return frame(_flat(difference) for difference in self.differences)
+
+    def _repr_html_(self) -> str:
+        """Show the tables in a notebook."""
+        from eef_framework.comparison.tables import as_text
+
+        return f"<pre>{html.escape(as_text(self))}</pre>"
+
+
+def compare_runs(paths: Iterable[str | Path], reference: str | None = None, allow: Sequence[str] = ()) -> Comparison:
+    """Compare finished runs.
+
+    Runs whose configurations differ in nothing but the seed are the seeds of one experiment, and are pooled.
+
+    Args:
+        paths: run directories, and folders whose subfolders are run directories.
+        reference: label of the row that all others are compared with; by default the last row of the first run's
+            main method.
+        allow: settings in which the protocols may differ, such as `environment.catalogue_seed`.
+
+    Raises:
+        EefError: `not-comparable`: a run isn't finished, or two have the same configuration and seed;
+            `protocols-differ`: they weren't measured in the same way; `tasks-differ`: two rows were measured on
+            different tasks; `no-common-seed`.
+        UnknownName: there is no row with the label `reference`.
+        StorageError: a path isn't a run directory.
+    """
+    runs = [_Run.read(path) for path in _run_folders(paths)]
+    protocol = check_protocols({str(run.results.path): protocol_of(run.results.config) for run in runs}, allow)
+    rule = SuccessRule.model_validate(runs[0].results.config["success"])
+    experiments = _experiments(runs, allow)
+    several = len(experiments) > 1
+    actors = [
+        _Actor.of(label, name, members, rule, several)
+        for name, members in experiments.items()
+        for label in _labels(members)
+    ]
+    chosen = _reference(actors, reference)
+    others = [actor for actor in actors if actor.last and actor is not chosen]
+    return Comparison(
+        protocol=protocol,
+        rows=tuple(actor.row() for actor in actors),
+        differences=tuple(_difference(chosen, other) for other in others),
+        notes=_notes(runs),
+    )
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A finished run.
+
+    Attributes:
+        results: its results.
+        seed: its seed.
+    """
+
+    results: RunResults
+    seed: int
+
+    @classmethod
+    def read(cls, path: Path) -> _Run:
+        results = RunResults(path)
+        if not results.finished or not results.rows:
+            raise EefError(
+                f"the run {str(path)!r} isn't finished: it has no results to compare",
+                "Repeat its command to finish it, or leave it out.",
+                code="not-comparable",
+                path=str(path),
+            )
+        return cls(results, int(results.config.get("seed", 0)))
+
+    def experiment(self, allow: Sequence[str]) -> str:
+        """Return what the runs of one experiment have in common."""
+        skipped = (*NOT_THE_EXPERIMENT, *allow)
+        settings = dict(flattened(self.results.config))
+        kept = {key: value for key, value in settings.items() if not any(within(key, part) for part in skipped)}
+        return repr(sorted(kept.items()))
+
+    def row(self, label: str) -> ResultRow | None:
+        return next((row for row in self.results.rows if row.label == label), None)
+
+
+@dataclass(frozen=True)
+class _Actor:
+    """A row of one experiment, with its tasks in each seed.
+
+    Attributes:
+        label: the label shown.
+        experiment: the experiment's name.
+        rows: seed -> row.
+        solved: seed -> task -> whether it was solved.
+        last: whether it is the last row of its method, which differences are about.
+        main: whether it is the last row of its run's main method.
+    """
+
+    label: str
+    experiment: str
+    rows: dict[int, ResultRow]
+    solved: dict[int, dict[TaskKey, bool]]
+    last: bool
+    main: bool
+
+    @classmethod
+    def of(cls, label: str, experiment: str, runs: Sequence[_Run], rule: SuccessRule, several: bool) -> _Actor:
+        rows = {run.seed: row for run in runs if (row := run.row(label)) is not None}
+        solved = {run.seed: _solved(run.results, rows[run.seed], rule) for run in runs if run.seed in rows}
+        all_rows, method = runs[0].results.rows, runs[0].results.config.get("method")
+        of_method = [row.label for row in all_rows if (row.method or row.label) == _method(all_rows, label)]
+        last = bool(of_method) and of_method[-1] == label
+        shown = f"{experiment}: {label}" if several else label
+        return cls(shown, experiment, rows, solved, last, last and _method(all_rows, label) == method)
+
+    def row(self) -> ComparedRow:
+        rows = list(self.rows.values())
+        success = [row.evaluation.success.mean for row in rows]
+        return ComparedRow(
+            label=self.label,
+            experiment=self.experiment,
+            seeds=tuple(self.rows),
+            success_over_seeds=as_share(over_seeds(success)),
+            success_over_tasks=rate_over_tasks(list(self.solved.values())),
+            reward=over_seeds([row.evaluation.reward.mean for row in rows]),
+            simulations=fmean(row.cost.simulations for row in rows),
+            tokens=fmean(row.cost.computed_tokens + row.cost.trained_tokens for row in rows),
+            usd=fmean(row.cost.usd for row in rows),
+            per_seed=tuple(success),
+        )
+
+
+def _run_folders(paths: Iterable[str | Path]) -> list[Path]:
+    """Return the run directories: those given, and those in the folders given."""
+    found: list[Path] = []
+    for path in (Path(path).expanduser() for path in paths):
+        inside = sorted((entry.parent for entry in path.glob("*/run.json")), key=_by_number)
+        found += inside if inside and not (path / "run.json").exists() else [path]
+    return list(dict.fromkeys(found))
+
+
+def _by_number(path: Path) -> tuple[int, str]:
+    digits = "".join(filter(str.isdecimal, path.name))
+    return int(digits or 0), path.name
+
+
+def _experiments(runs: Sequence[_Run], allow: Sequence[str]) -> dict[str, list[_Run]]:
+    """Group the runs into experiments: name -> its runs, one a seed.
+
+    Raises:
+        EefError: two runs have the same configuration and seed.
+    """
+    groups = []
+    for group in _grouped(runs, allow):
+        # Settings that may differ usually follow the seed. Where they don't, they make experiments of their own.
+        seeds = {run.seed for run in group}
+        groups += [group] if len(seeds) == len(group) else _grouped(group)
+    for group in groups:
+        first = {run.seed: run for run in reversed(group)}
+        twin = next((run for run in group if first[run.seed] is not run), None)
+        if twin is not None:
+            raise EefError(
+                f"{str(first[twin.seed].results.path)!r} and {str(twin.results.path)!r} have the same configuration "
+                f"and the same seed ({twin.seed}): pooled, they would count twice",
+                "Leave one of them out.",
+                code="not-comparable",
+                seed=twin.seed,
+            )
+    named: dict[str, list[_Run]] = {}
+    for group in groups:
+        path = group[0].results.path.resolve()
+        name = path.parent.name if len(group) > 1 else path.name
+        named[name if name not in named else str(path)] = group
+    return named
+
+
+def _grouped(runs: Sequence[_Run], allow: Sequence[str] = ()) -> list[list[_Run]]:
+    groups: dict[str, list[_Run]] = defaultdict(list)
+    for run in runs:
+        groups[run.experiment(allow)].append(run)
+    return list(groups.values())
+
+
+def _labels(runs: Sequence[_Run]) -> list[str]:
+    return list(dict.fromkeys(row.label for run in runs for row in run.results.rows))
+
+
+def _method(rows: Sequence[ResultRow], label: str) -> str:
+    return next((row.method or row.label for row in rows if row.label == label), "")
+
+
+def _solved(results: RunResults, row: ResultRow, rule: SuccessRule) -> dict[TaskKey, bool]:
+    return {(each.task.id, each.task.fingerprint): rule.holds(each) for each in results.evaluated(row)}
+
+
+def _reference(actors: Sequence[_Actor], label: str | None) -> _Actor:
+    if label is None:
+        return next((actor for actor in actors if actor.main), actors[-1])
+    for actor in actors:
+        if actor.label == label:
+            return actor
+    raise UnknownName.of("row", label, [actor.label for actor in actors])
+
+
+def _difference(a: _Actor, b: _Actor) -> ComparedDifference:
+    seeds = tuple(seed for seed in a.rows if seed in b.rows)
+    if not seeds:
+        raise EefError(
+            f"{a.label!r} and {b.label!r} have no seed in common ({_listed(a.rows)}; {_listed(b.rows)}), so they can't "
+            "be paired",
+            "Run both with the same seeds.",
+            code="no-common-seed",
+            first=list(a.rows),
+            second=list(b.rows),
+        )
+    for seed in seeds:
+        only = a.solved[seed].keys() ^ b.solved[seed].keys()
+        if only:
+            raise EefError(
+                f"with seed {seed}, {a.label!r} and {b.label!r} were measured on different tasks: {len(only)} of "
+                f"{len(a.solved[seed].keys() | b.solved[seed].keys())} were played by one of them only, such as "
+                f"{min(only)[0]!r}",
+                "Evaluate both on the same tasks. Tasks with another fingerprint are other tasks.",
+                code="tasks-differ",
+                seed=seed,
+                tasks=sorted(task for task, _ in only),
+            )
+    per_seed = [a.rows[seed].evaluation.success.mean - b.rows[seed].evaluation.success.mean for seed in seeds]
+    return ComparedDifference(
+        first=a.label,
+        second=b.label,
+        seeds=seeds,
+        over_seeds=over_seeds(per_seed),
+        over_tasks=difference_over_tasks([a.solved[seed] for seed in seeds], [b.solved[seed] for seed in seeds]),
+        per_seed=tuple(per_seed),
+    )
+
+
+def _notes(runs: Sequence[_Run]) -> tuple[str, ...]:
+    """Return the notes of all runs; one that not all have is marked with its run."""
+    notes = dict.fromkeys(note for run in runs for note in run.results.metrics.notes)
+    having = {note: [run.results.path.name for run in runs if note in run.results.metrics.notes] for note in notes}
+    return tuple(note if len(names) == len(runs) else f"{', '.join(names)}: {note}" for note, names in having.items())
+
+
+def _listed(seeds: Iterable[int]) -> str:
+    return ", ".join(map(str, seeds))
+
+
+def _flat(record: Record) -> dict[str, Any]:
+    return {key.replace(".", "_"): value for key, value in flattened(record.model_dump())}

@@ -1,0 +1,98 @@
+"""A figure of a comparison: success rates with both intervals, as SVG, PDF or PNG."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from eef_framework.comparison.compare import Comparison
+from eef_framework.comparison.tables import title
+from eef_framework.errors import EefError, storage
+from eef_framework.records import Estimate
+from eef_framework.runs import replacing
+
+CREATOR = "eef-framework"
+"""Names the program in a figure's metadata."""
+
+
+METADATA = {
+    "svg": {"Creator": CREATOR, "Date": None},
+    "pdf": {"Creator": CREATOR, "CreationDate": None},
+    "png": {"Software": CREATOR},
+}
+"""Without dates, so that the same numbers give the same file."""
+
+
+def check_figure(path: Path) -> None:
+    """Refuse a figure that can't be drawn, or that would replace a file that isn't a figure of ours.
+
+    Raises:
+        EefError: `unknown-figure-format`, `foreign-file` or `matplotlib-missing`.
+        StorageError: the existing file can't be read.
+    """
+    if path.suffix.lower().removeprefix(".") not in METADATA:
+        raise EefError(
+            f"a figure can't be written as {path.suffix or 'a file without a suffix'!r}: {str(path)!r}",
+            f"Use one of {', '.join(f'.{kind}' for kind in METADATA)}.",
+            code="unknown-figure-format",
+            path=str(path),
+        )
+    with storage(path, "reading"):
+        foreign = path.exists() and CREATOR.encode() not in path.read_bytes()
+    if foreign:
+        raise EefError(
+            f"{str(path)!r} exists, and isn't a figure that `eef compare` drew: it would be lost",
+            "Choose another name, or remove the file.",
+            code="foreign-file",
+            path=str(path),
+        )
+    try:
+        import matplotlib  # noqa: F401 - only whether it is there
+    except ImportError as cause:
+        raise EefError(
+            "figures need matplotlib, which isn't installed",
+            "pip install 'eef-framework[figures]'",
+            code="matplotlib-missing",
+        ) from cause
+
+
+def draw(comparison: Comparison, path: Path) -> None:
+    """Draw the success rates. A thick bar is the interval over seeds, a thin one the interval over tasks.
+
+    Args:
+        comparison: what to draw.
+        path: the file to write; its suffix gives the format.
+
+    Raises:
+        EefError: `unknown-figure-format`, or `matplotlib-missing`.
+        StorageError: the file can't be written.
+    """
+    check_figure(path)
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    rows = list(reversed(comparison.rows))
+    with rc_context({"svg.hashsalt": "eef", "svg.fonttype": "none", "pdf.fonttype": 42, "font.size": 9}):
+        figure = Figure(figsize=(6.0, 1.1 + 0.32 * len(rows)), layout="constrained")
+        axes = figure.subplots()
+        for height, row in enumerate(rows):
+            _bar(axes, height, row.success_over_tasks, width=1.2, color="0.45")
+            _bar(axes, height, row.success_over_seeds, width=4.0, color="C0")
+            axes.plot(100 * row.success_over_tasks.mean, height, "o", color="C0", markersize=5)
+        axes.set_yticks(range(len(rows)), [row.label for row in rows])
+        axes.set_ylim(-0.6, len(rows) - 0.4)
+        axes.set_xlabel("success, % (thick: 95 % interval over seeds; thin: over tasks)")
+        axes.set_title(title(comparison), fontsize=8)
+        axes.grid(axis="x", alpha=0.3)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+        kind = path.suffix.lower().removeprefix(".")
+        with replacing(path) as out:
+            figure.savefig(out, format=kind, dpi=200, metadata=METADATA[kind])
+
+
+def _bar(axes: object, height: int, estimate: Estimate, width: float, color: str) -> None:
+    if math.isfinite(estimate.low):
+        axes.plot(  # type: ignore[attr-defined]
+            [100 * estimate.low, 100 * estimate.high], [height, height], linewidth=width, color=color
+        )

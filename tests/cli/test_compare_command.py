@@ -1,0 +1,57 @@
+"""`eef-run --seeds` and `eef compare`."""
+
+import json
+
+import pytest
+
+from eef_framework.cli.seeds import SeedRuns
+from eef_framework.errors import EefError
+
+
+@pytest.fixture
+def finished(folder, command):
+    """Runs of two seeds, done one by one."""
+    for seed in (3, 4):
+        assert command("eef-run", "own.yaml", "--seed", seed, "--out", f"runs/own/seed-{seed}").code == 0
+    return folder / "runs/own"
+
+
+def test_runs_are_compared_and_drawn(finished, command):
+    done = command("eef", "compare", finished, "--format", "csv", "--figure", "figure.svg")
+    assert done.code == 0
+    assert [line.split(",")[:4] for line in done.out.splitlines()[1:]] == [
+        ["success", "expert", "", "3 4"],
+        ["success", "sft", "", "3 4"],
+        ["success", "eef 1", "", "3 4"],
+        ["difference", "eef 1", "expert", "3 4"],
+        ["difference", "eef 1", "sft", "3 4"],
+    ]
+    assert (finished.parents[1] / "figure.svg").exists()
+
+
+def test_a_figure_that_can_not_be_drawn_is_refused_before_anything_is_read(folder, command):
+    done = command("eef", "compare", "missing", "--figure", "figure.gif")
+    assert "unknown-figure-format" in done.err
+
+
+@pytest.mark.slow
+def test_seeds_that_fail_are_named_and_the_others_are_done(folder):
+    runs = SeedRuns(["own.yaml"], [3, 4], ["evaluate.tasks.count"], folder / "runs/own-seeds", 2)
+    made = runs.run()
+    counts = [json.loads((path / "metrics.json").read_text())["rows"][0]["evaluation"]["episodes"] for path in made]
+    assert counts == [3, 4]
+    broken = SeedRuns(["own.yaml"], [4, -1], ["evaluate.tasks.count"], folder / "runs/own-seeds", 1)
+    with pytest.raises(EefError) as failed:
+        broken.run()
+    assert (failed.value.code, failed.value.details["seeds"]) == ("seeds-failed", [-1])
+    assert (folder / "runs/own-seeds/seed--1.log").stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_several_seeds_are_run_resumed_and_compared(folder, command):
+    arguments = ("eef-run", "own.yaml", "--seeds", 2, "--seed", 3, "--out", "runs/two")
+    assert command(*arguments).code == 0
+    first = (folder / "runs/two/seed-3/metrics.json").read_bytes()
+    assert command(*arguments).code == 0
+    assert (folder / "runs/two/seed-3/metrics.json").read_bytes() == first
+    assert command("eef", "compare", "runs/two").code == 0

@@ -1,0 +1,213 @@
+"""Runs are compared: seeds pooled, rows paired, and what isn't comparable refused."""
+
+import csv
+import io
+import math
+import shutil
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import pytest
+
+from eef_framework.comparison import Comparison, compare_runs
+from eef_framework.comparison.figure import check_figure, draw
+from eef_framework.comparison.tables import FORMATS, render
+from eef_framework.errors import EefError, StorageError, UnknownName
+from eef_framework.evaluation.run_results import load_run
+from eef_framework.pipeline import run
+from eef_framework.plugins import load_plugins
+
+SETTINGS: dict[str, Any] = {
+    "environment": "corridor",
+    "expert": {"name": "corridor-expert", "skill": 0.8},
+    "policy": "lookup",
+    "format": {"history": 1},
+    "iterations": 1,
+    "collect": {"tasks": {"count": 8}},
+    "clone": {"trainer": "lookup"},
+    "attributor": {"name": "interval", "probes": 2},
+    "evaluate": {"tasks": {"count": 6}},
+    "baselines": ["rft"],
+}
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with runs of three seeds."""
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    registry = load_plugins(["eef_framework.testing.plugin", "attribution"], {})
+    for seed in (1, 2, 10):
+        run(SETTINGS | {"seed": seed}, registry, folder / f"seed-{seed}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pooled(seeds: Path) -> Comparison:
+    return compare_runs([seeds])
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with runs that differ from the former in another setting than the seed, each in a folder of its name."""
+    folder = tmp_path_factory.mktemp("runs") / "others"
+    registry = load_plugins(["eef_framework.testing.plugin", "attribution"], {})
+    changes: dict[str, dict[str, Any]] = {
+        "more-probes": {"seed": 1, "attributor": {"name": "interval", "probes": 1}},
+        "fewer-tasks": {"seed": 1, "evaluate": {"tasks": {"count": 5}}},
+        "other-seed": {"seed": 3, "attributor": {"name": "interval", "probes": 1}},
+    }
+    for name, change in changes.items():
+        run(SETTINGS | change, registry, folder / name)
+    return folder
+
+
+def test_seeds_of_one_configuration_are_pooled(seeds: Path, pooled: Comparison) -> None:
+    runs = [load_run(seeds / f"seed-{seed}") for seed in (1, 2, 10)]
+    assert [row.label for row in pooled.rows] == ["expert", "sft", "eef 1", "rft 1"]
+    for index, row in enumerate(pooled.rows):
+        each = [found.rows[index].evaluation.success.mean for found in runs]
+        assert row.seeds == (1, 2, 10)
+        assert row.per_seed == tuple(each)
+        assert row.success_over_seeds.mean == pytest.approx(fmean(each))
+        assert row.success_over_tasks.mean == pytest.approx(fmean(each))
+        assert (row.success_over_seeds.n, row.success_over_tasks.n) == (3, 6)
+        assert row.simulations == fmean(found.rows[index].cost.simulations for found in runs)
+
+
+def test_the_last_rows_of_the_methods_are_compared_with_that_of_the_main_method(pooled: Comparison) -> None:
+    assert [(each.first, each.second) for each in pooled.differences] == [
+        ("eef 1", "expert"),
+        ("eef 1", "sft"),
+        ("eef 1", "rft 1"),
+    ]
+    rows = {row.label: row for row in pooled.rows}
+    for each in pooled.differences:
+        gains = [a - b for a, b in zip(rows[each.first].per_seed, rows[each.second].per_seed, strict=True)]
+        assert each.per_seed == pytest.approx(gains)
+        assert each.over_seeds.mean == pytest.approx(fmean(gains)) == pytest.approx(each.over_tasks.mean)
+
+
+def test_one_run_has_the_intervals_of_its_own_table(seeds: Path) -> None:
+    one, own = compare_runs([seeds / "seed-2"]), load_run(seeds / "seed-2")
+    assert [row.success_over_tasks for row in one.rows] == [row.evaluation.success for row in own.rows]
+    assert [each.over_tasks for each in one.differences] == [each.success for each in own.differences]
+    assert all(math.isinf(row.success_over_seeds.low) for row in one.rows)
+
+
+def test_another_reference_can_be_named(seeds: Path) -> None:
+    found = compare_runs([seeds], reference="rft 1")
+    assert {each.first for each in found.differences} == {"rft 1"}
+    with pytest.raises(UnknownName) as refused:
+        compare_runs([seeds], reference="rft 7")
+    assert refused.value.details["given"] == "rft 7"
+
+
+def test_two_configurations_are_two_experiments_paired_by_seed_and_task(seeds: Path, others: Path) -> None:
+    found = compare_runs([seeds, others / "more-probes"])
+    assert {row.experiment for row in found.rows} == {"small", "more-probes"}
+    first = next(each for each in found.differences if each.second == "more-probes: eef 1")
+    assert (first.first, first.seeds) == ("small: eef 1", (1,))
+
+
+@pytest.mark.parametrize(
+    ("name", "allow", "code"),
+    [
+        ("fewer-tasks", (), "protocols-differ"),
+        ("fewer-tasks", ("evaluate.tasks",), "tasks-differ"),
+        ("other-seed", (), "no-common-seed"),
+    ],
+)
+def test_what_was_measured_otherwise_is_refused(
+    seeds: Path, others: Path, name: str, allow: tuple[str, ...], code: str
+) -> None:
+    with pytest.raises(EefError) as refused:
+        compare_runs([seeds / "seed-1", others / name], allow=allow)
+    assert refused.value.code == code
+
+
+def test_differing_protocols_are_named_with_their_values(seeds: Path, others: Path) -> None:
+    with pytest.raises(EefError) as refused:
+        compare_runs([seeds / "seed-1", others / "fewer-tasks"])
+    assert refused.value.details["keys"] == ["evaluate.tasks.count"]
+    assert list(refused.value.details["values"]["evaluate.tasks.count"].values()) == [6, 5]
+
+
+def test_a_run_counts_once(seeds: Path, tmp_path: Path) -> None:
+    assert compare_runs([seeds, seeds / "seed-1"]) == compare_runs([seeds])
+    shutil.copytree(seeds / "seed-1", tmp_path / "copy")
+    with pytest.raises(EefError) as refused:
+        compare_runs([seeds, tmp_path / "copy"])
+    assert (refused.value.code, refused.value.details["seed"]) == ("not-comparable", 1)
+
+
+def test_unfinished_runs_and_other_folders_are_refused(seeds: Path, tmp_path: Path) -> None:
+    shutil.copytree(seeds / "seed-1", tmp_path / "part")
+    (tmp_path / "part" / "metrics.json").unlink()
+    with pytest.raises(EefError) as unfinished:
+        compare_runs([tmp_path / "part"])
+    assert unfinished.value.code == "not-comparable"
+    with pytest.raises(StorageError) as missing:
+        compare_runs([tmp_path / "nothing"])
+    assert missing.value.code == "not-a-run"
+
+
+def test_a_run_made_before_rows_named_their_stage_is_compared_the_same_way(seeds: Path, tmp_path: Path) -> None:
+    shutil.copytree(seeds / "seed-1", tmp_path / "seed-1")
+    metrics = load_run(tmp_path / "seed-1").metrics
+    old = metrics.changed(rows=tuple(row.changed(stage="") for row in metrics.rows))
+    (tmp_path / "seed-1" / "metrics.json").write_text(old.model_dump_json())
+    assert compare_runs([tmp_path / "seed-1"]) == compare_runs([seeds / "seed-1"])
+
+
+@pytest.mark.parametrize("style", FORMATS)
+def test_every_format_has_every_row_and_difference(pooled: Comparison, style: Any) -> None:
+    text = render(pooled, style)
+    for row in pooled.rows:
+        assert row.label in text
+    for each in pooled.differences:
+        assert f"{100 * each.over_tasks.mean:+.1f}" in text or repr(each.over_tasks.mean) in text
+
+
+def test_csv_holds_the_numbers_unrounded(pooled: Comparison) -> None:
+    lines = list(csv.DictReader(io.StringIO(render(pooled, "csv"))))
+    assert len(lines) == len(pooled.rows) + len(pooled.differences)
+    for line, row in zip(lines, pooled.rows, strict=False):
+        assert float(line["over_seeds_mean"]) == row.success_over_seeds.mean
+        assert float(line["over_tasks_high"]) == row.success_over_tasks.high
+
+
+def test_latex_escapes_labels(pooled: Comparison) -> None:
+    odd = pooled.changed(rows=tuple(row.changed(label="a_b & 50%") for row in pooled.rows))
+    assert r"a\_b \& 50\%" in render(odd, "latex")
+
+
+def test_data_frames_have_a_row_each(pooled: Comparison) -> None:
+    assert list(pooled.rows_frame()["success_over_seeds_mean"]) == [row.success_over_seeds.mean for row in pooled.rows]
+    assert len(pooled.differences_frame()) == 3
+    assert "eef 1" in pooled._repr_html_()
+
+
+@pytest.mark.parametrize("suffix", ["svg", "pdf", "png"])
+def test_figures_are_the_same_each_time_and_replace_only_their_own(
+    pooled: Comparison, tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / f"figure.{suffix}"
+    draw(pooled, path)
+    once = path.read_bytes()
+    draw(pooled, path)
+    assert path.read_bytes() == once
+    if suffix == "svg":
+        words = "".join(ET.fromstring(once).itertext())
+        assert all(row.label in words for row in pooled.rows)
+    path.write_bytes(b"mine")
+    with pytest.raises(EefError) as refused:
+        draw(pooled, path)
+    assert (refused.value.code, path.read_bytes()) == ("foreign-file", b"mine")
+
+
+def test_an_unknown_figure_format_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EefError) as refused:
+        check_figure(tmp_path / "figure.docx")
+    assert refused.value.code == "unknown-figure-format"
