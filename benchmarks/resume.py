@@ -179,7 +179,7 @@ def results(folder: Path) -> dict[str, Any]:
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder)
         of_one_run = name.name in ("run.json", ".lock") or name.suffix == ".html"
-        of_a_tracker = "training" in name.parts[:-1]
+        of_a_tracker = "training" in name.parts[:-1] or name.name == "figures.jsonl"  # has times
         if not of_one_run and not of_a_tracker:
             is_json = name.suffix in (".json", ".jsonl")
             found[str(name)] = read_json(path) if is_json else hashlib.sha256(path.read_bytes()).hexdigest()

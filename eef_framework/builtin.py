@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from eef_framework.interfaces import Environment, Filter, Policy, Trainer
+from eef_framework.interfaces import Environment, Executor, Filter, Policy, Tracker, Trainer
 from eef_framework.plugins.hookspecs import hookimpl
 
 
@@ -52,6 +52,23 @@ def register_filters(register: Callable[[type[Filter]], None]) -> None:
 
     for each in (Balance, CapPerTask, Deduplicate, DropSimilar, DropUnparsed, LimitLength, WeighTrajectories):
         register(each)
+
+
+@hookimpl
+def register_executors(register: Callable[[type[Executor]], None]) -> None:
+    """This process and its threads."""
+    from eef_framework.rollout.thread_executor import ThreadExecutor
+
+    register(ThreadExecutor)
+
+
+@hookimpl
+def register_trackers(register: Callable[[type[Tracker]], None]) -> None:
+    """A file in the run directory, and TensorBoard."""
+    from eef_framework.tracking import FileTracker, TensorBoardTracker
+
+    register(FileTracker)
+    register(TensorBoardTracker)
 
 
 @hookimpl

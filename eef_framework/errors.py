@@ -16,7 +16,9 @@
         │   └── AnswerFailure    concerns one answer: its episode is lost, the run goes on
         ├── AttributorFailure
         ├── FilterFailure
-        └── TrainerFailure
+        ├── TrainerFailure
+        └── ExecutorFailure
+            └── WorkerLost       a worker process ended: its episodes are submitted again
 
 Every message says what was given, what was expected and how to go on. The command line prints it without a
 traceback; anything that is not an `EefError` is a defect of ours and keeps its traceback.
@@ -195,6 +197,18 @@ class TrainerFailure(ComponentFailure):
     """A trainer failed."""
 
     default_code = "trainer-failed"
+
+
+class ExecutorFailure(ComponentFailure):
+    """An executor failed, or returned something other than the episodes that it was given."""
+
+    default_code = "executor-failed"
+
+
+class WorkerLost(ExecutorFailure):
+    """A worker process or its host ended. The episodes that it played are submitted again."""
+
+    default_code = "worker-lost"
 
 
 @contextmanager

@@ -21,7 +21,7 @@ LAYERS = (
     {"plugins"},
     {"chat", "runs", "models"},
     {"config"},
-    {"policies", "training", "rollout", "evaluation", "filters", "gym"},
+    {"policies", "training", "rollout", "evaluation", "filters", "gym", "tracking"},
     {"comparison", "report", "testing", "builtin", "recipes", "pipeline"},
     {"cli"},
 )

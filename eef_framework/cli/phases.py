@@ -28,7 +28,7 @@ from eef_framework.pipeline.phases import (
     Select,
     Train,
 )
-from eef_framework.pipeline.progress import progress_on
+from eef_framework.pipeline.progress import display_on
 from eef_framework.pipeline.rows import Rows
 from eef_framework.records import Attribution, Example, Trajectory
 from eef_framework.runs import check_not_input, check_output, claim_folder
@@ -52,7 +52,7 @@ def _command(phase: Callable[..., str]) -> Callable[..., str]:
         recipe: str, plugins: str | None, env: str | None, assignments: list[str] | None, seed: int | None, **own: Any
     ) -> None:
         config, registry = compose(recipe, plugins, env, seed, assignments)
-        with RunContext(config, registry, progress_on(Console(stderr=True))) as context:
+        with RunContext(config, registry, display_on(Console(stderr=True))) as context:
             context.check(config)
             say(phase(context, **own))
 

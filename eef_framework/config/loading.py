@@ -106,7 +106,7 @@ def _at(data: Any, pattern: Place, place: Place = ()) -> Iterator[tuple[Place, A
     if not pattern:
         yield place, data
     elif pattern[0] == "*":
-        for index, item in enumerate(data):
+        for index, item in enumerate(data or ()):
             yield from _at(item, pattern[1:], (*place, index))
     else:
         yield from _at(getattr(data, str(pattern[0])), pattern[1:], (*place, pattern[0]))

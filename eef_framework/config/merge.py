@@ -19,6 +19,8 @@ COMPONENTS: dict[Place, Kind] = {
     ("attributor",): "attributor",
     ("filters", "*"): "filter",
     ("tune", "trainer"): "trainer",
+    ("executor",): "executor",
+    ("trackers", "*"): "tracker",
 }
 """Paths of components in the schema (`*` is any index), with their kinds."""
 

@@ -216,5 +216,9 @@ class RunConfig(Section):
     tune: Tune = Tune()
     evaluate: Evaluate = Evaluate()
     limits: Limits = Limits()
+    executor: ComponentSpec | None = None
+    """Where episodes are played; null for `threads` with its defaults: in this process. Never changes a result."""
+    trackers: tuple[ComponentSpec, ...] | None = None
+    """Where figures are shown; null for `files`, a file in the run directory. Never changes a result."""
     baselines: tuple[str, ...] = ()
     """Recipes to run as baselines, on the same demonstrations and the same cloned agent."""

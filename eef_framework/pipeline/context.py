@@ -4,30 +4,44 @@ from __future__ import annotations
 
 import functools
 import json
+import warnings
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Self, TypeVar, cast
 
 from eef_framework.config.loading import components, how_to_name
 from eef_framework.config.schema import ComponentSpec, RunConfig, TaskList
-from eef_framework.errors import ConfigError, EefError, EnvironmentFailure, author_line, boundary
+from eef_framework.errors import (
+    ConfigError,
+    EefError,
+    EefWarning,
+    EnvironmentFailure,
+    ExecutorFailure,
+    author_line,
+    boundary,
+)
 from eef_framework.event_loop import EventLoop
 from eef_framework.interfaces import (
     Attributor,
     Component,
     Environment,
+    EpisodeSetup,
+    Executor,
     Expert,
     Filter,
     Policy,
     Sampling,
-    TrainablePolicy,
+    Tracker,
     Trainer,
 )
 from eef_framework.pipeline.pairs import require_whole_episodes
-from eef_framework.pipeline.progress import Progress
+from eef_framework.pipeline.progress import ProgressDisplay
+from eef_framework.pipeline.tracking import Tracking
 from eef_framework.plugins import Kind, Registry
 from eef_framework.records import Checkpoint, Task
-from eef_framework.rollout import EpisodeRunner
+from eef_framework.rollout import EpisodeRunner, ThreadExecutor
+from eef_framework.rollout.resubmission import Resubmission
+from eef_framework.tracking import FileTracker
 
 T = TypeVar("T")
 
@@ -38,26 +52,30 @@ class RunContext:
     Args:
         config: the run's configuration.
         registry: registry for looking up components by name.
-        progress: displays the progress of phases; by default nothing is shown.
+        display: shows the progress of phases; by default nothing is shown.
 
     Attributes:
         environment: the world.
         policy: the agent, without checkpoint weights.
+        executor: where episodes are played.
+        tracking: sends figures to the trackers; none until a run starts them.
 
     Raises:
         ConfigError: a name or a setting is invalid.
     """
 
-    def __init__(self, config: RunConfig, registry: Registry, progress: Progress | None = None) -> None:
+    def __init__(self, config: RunConfig, registry: Registry, display: ProgressDisplay | None = None) -> None:
         self.config = config
         self.registry = registry
-        self.progress = progress or Progress()
+        self.display = display or ProgressDisplay()
+        self.tracking = Tracking()
         self._loop = EventLoop()
         self._asked: set[int] = set()
         self._built: dict[tuple[Kind, str], Component] = {}
         self.environment: Environment = self._component("environment", config.environment)
         self.policy: Policy = self._component("policy", config.policy)
         self._expert: Expert | None = self._component("expert", config.expert) if config.expert else None
+        self.executor: Executor = self._component("executor", config.executor) if config.executor else ThreadExecutor()
 
     @property
     def expert(self) -> Expert:
@@ -77,6 +95,12 @@ class RunContext:
     def attributor(self, config: RunConfig) -> Attributor | None:
         """Return the attributor of a method, if it has one."""
         return self._component("attributor", config.attributor) if config.attributor else None
+
+    def trackers(self) -> list[Tracker]:
+        """Return the trackers of the run."""
+        if self.config.trackers is None:
+            return [FileTracker()]
+        return [self._component("tracker", spec) for spec in self.config.trackers]
 
     def filters(self, config: RunConfig) -> list[Filter]:
         """Return the filters of a method."""
@@ -108,12 +132,18 @@ class RunContext:
         limits = [self.config.limits.steps, self.environment.longest_episode]
         return min((limit for limit in limits if limit is not None), default=None)
 
-    def player(self, policy: Policy, actor: str, sampling: Sampling) -> EpisodeRunner:
-        """Return the runner for the episodes of a phase."""
+    def episodes(self, checkpoint: Checkpoint | None, actor: str, sampling: Sampling) -> EpisodeRunner:
+        """Return the setup for the episodes of a phase.
+
+        Args:
+            checkpoint: the agent's weights; None for the unchanged policy.
+            actor: the player's name in records.
+            sampling: how answers are sampled.
+        """
         limits = self.config.limits
         return EpisodeRunner(
             environment=self.environment,
-            policy=policy,
+            policy=self.policy,
             actor=actor,
             format=self.config.format,
             sampling=sampling,
@@ -121,16 +151,30 @@ class RunContext:
             max_steps=limits.steps,
             step_timeout_s=limits.step_timeout_s,
             episode_timeout_s=limits.episode_timeout_s,
+            checkpoint=checkpoint,
         )
 
     @contextmanager
-    def agent(self, checkpoint: Checkpoint | None) -> Iterator[Policy]:
-        """Provide the agent with the weights of a checkpoint; without one, the unchanged policy."""
-        if checkpoint is None or not isinstance(self.policy, TrainablePolicy):
-            yield self.policy
-            return
-        with self.policy.load(checkpoint) as loaded:
-            yield loaded
+    def playing(self, setup: EpisodeSetup) -> Iterator[Resubmission]:
+        """Provide what plays episodes with the run's executor. Episodes of lost workers are played again.
+
+        Raises:
+            ExecutorFailure: the executor raised.
+
+        Warns:
+            EefWarning: workers were lost; with the code `workers-lost`, and `episodes`.
+        """
+        name = self.executor.component_name()
+        with ExitStack() as stack:
+            with boundary(ExecutorFailure, f"executor {name!r}", "starting"):
+                play = stack.enter_context(self.executor.start(setup))
+            playing = Resubmission(play, name)
+            yield playing
+            with boundary(ExecutorFailure, f"executor {name!r}", "stopping"):
+                stack.close()
+        if playing.lost:
+            message = f"{playing.lost} episodes were lost with workers of executor {name!r}, and were played again"
+            warnings.warn(EefWarning(message, code="workers-lost", episodes=playing.lost), stacklevel=3)
 
     def wait_for(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the run's event loop, and return its result."""

@@ -7,7 +7,9 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
 from eef_framework.errors import EnvironmentFailure
-from eef_framework.records import Trajectory
+from eef_framework.records import SuccessRule, Trajectory
+from eef_framework.records.base import Info
+from eef_framework.rollout.resubmission import Resubmission
 
 T = TypeVar("T")
 
@@ -48,6 +50,21 @@ def with_others(found: Sequence[Trajectory], rows: Iterable[Trajectory]) -> list
     others = [row for row in without_replaced(rows) if id(row) not in chosen]
     earlier = [row for row in others if row.task.id in tasks]
     return [*earlier, *found, *in_order(row for row in others if row.task.id not in tasks)]
+
+
+def mean_results(rows: Sequence[Trajectory], rule: SuccessRule) -> dict[str, float]:
+    """Return success rate and mean reward of episodes, for trackers; nothing without episodes."""
+    if not rows:
+        return {}
+    return {
+        "success": sum(map(rule.holds, rows)) / len(rows),
+        "reward": sum(row.reward for row in rows) / len(rows),
+    }
+
+
+def lost_workers(play: Resubmission) -> Info:
+    """Return an entry for the manifest if episodes were lost with workers of the executor, and played again."""
+    return {"played_again": play.lost} if play.lost else {}
 
 
 def check_errors(rows: Sequence[Trajectory]) -> None:

@@ -26,11 +26,13 @@ class Outcome:
         cost: its cost; the phase measures the time itself.
         rows: number of rows in each file it wrote.
         info: further entries for the stage's manifest.
+        figures: results for trackers, such as the success rate.
     """
 
     cost: Cost = field(default_factory=Cost)
     rows: Mapping[str, int] = field(default_factory=dict)
     info: Info = field(default_factory=dict)
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,11 @@ class Phase(ABC):
     charged: bool = True
 
     @property
+    def training_log(self) -> Path | None:
+        """The log of its training, which trackers are sent; None if it doesn't train."""
+        return None
+
+    @property
     def done(self) -> bool:
         """Whether it is already complete."""
         return self.stage is not None and self.stage.done
@@ -72,16 +79,19 @@ class Phase(ABC):
         """Do the remaining work."""
         if self.stage is not None and self.done:
             self.stage.check_rows()
-            context.progress.skipped(self.title)
+            context.display.skipped(self.title)
+            context.tracking.completed(self.stage, self.training_log)
             self._forget()
             return
         context.preflight(self.components(context))
         if self.stage is not None:
             self.stage.begin()
-        with context.progress.phase(self.title) as update:
-            outcome = self.work(context, update)
+        with context.display.phase(self.title) as progress:
+            outcome = self.work(context, context.tracking.watching(progress, self.stage, self.training_log))
         if self.stage is not None:
-            self.stage.finish(outcome.cost, dict(outcome.rows), outcome.info)
+            info: Info = {"figures": {**outcome.figures}} if outcome.figures else {}
+            self.stage.finish(outcome.cost, dict(outcome.rows), info | outcome.info)
+            context.tracking.completed(self.stage, self.training_log)
         self._forget()
 
     def _forget(self) -> None:
@@ -89,7 +99,7 @@ class Phase(ABC):
             rows.forget()
 
     @abstractmethod
-    def work(self, context: RunContext, update: ProgressCallback) -> Outcome:
+    def work(self, context: RunContext, progress: ProgressCallback) -> Outcome:
         """Do the work. Resumes what an interrupted run left."""
 
     def components(self, context: RunContext) -> Sequence[Component]:

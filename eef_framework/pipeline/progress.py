@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-class Progress:
+class ProgressDisplay:
     """Shows nothing. Base class of progress displays."""
 
     @contextmanager
@@ -22,7 +22,7 @@ class Progress:
         """Show a phase while it runs.
 
         Yields:
-            A function to call as `update(done, total, "detail")`.
+            A function to call as `progress(done, total, "detail")`.
         """
 
         def update(done: int, total: int, detail: str) -> None:
@@ -34,14 +34,14 @@ class Progress:
         """Show that a phase was already complete."""
 
 
-def progress_on(console: Console | None) -> Progress:
+def display_on(console: Console | None) -> ProgressDisplay:
     """Return the progress display for a console: bars on a terminal or in a notebook, lines elsewhere."""
     if console is None:
-        return Progress()
-    return BarProgress(console) if console.is_terminal or console.is_jupyter else LineProgress(console)
+        return ProgressDisplay()
+    return BarDisplay(console) if console.is_terminal or console.is_jupyter else LineDisplay(console)
 
 
-class BarProgress(Progress):
+class BarDisplay(ProgressDisplay):
     """Live bars, one for each phase."""
 
     def __init__(self, console: Console) -> None:
@@ -76,7 +76,7 @@ class BarProgress(Progress):
         self._console.print(f"{title:<26} [dim]done before[/dim]", highlight=False)
 
 
-class LineProgress(Progress):
+class LineDisplay(ProgressDisplay):
     """Lines for a log: one when a phase begins, one when it ends, and one every half minute in between.
 
     Args:
@@ -117,19 +117,19 @@ class Counter:
     """Counts episodes and successes for a phase's line.
 
     Args:
-        update: the phase's update function.
+        progress: the phase's progress function.
         total: how many are expected.
         before: outcomes of the episodes that already exist.
     """
 
-    def __init__(self, update: ProgressCallback, total: int, before: Iterable[bool] = ()) -> None:
+    def __init__(self, progress: ProgressCallback, total: int, before: Iterable[bool] = ()) -> None:
         known = list(before)
-        self._update, self.total, self.done, self.successes = update, total, len(known), sum(known)
-        update(self.done, total, "")
+        self._progress, self.total, self.done, self.successes = progress, total, len(known), sum(known)
+        progress(self.done, total, "")
 
     def add(self, success: bool) -> None:
         """Count one episode."""
         self.done += 1
         self.successes += success
         if self.done % 8 == 0 or self.done >= self.total:
-            self._update(self.done, max(self.total, self.done), plural(self.successes, "success"))
+            self._progress(self.done, max(self.total, self.done), plural(self.successes, "success"))

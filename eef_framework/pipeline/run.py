@@ -11,8 +11,9 @@ from eef_framework.config.schema import RunConfig
 from eef_framework.evaluation.run_results import RunResults
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.preflight import check_methods, preflight
-from eef_framework.pipeline.progress import progress_on
+from eef_framework.pipeline.progress import display_on
 from eef_framework.pipeline.sequence import phases_of
+from eef_framework.pipeline.tracking import Tracking
 from eef_framework.pipeline.variants import variants
 from eef_framework.plugins import Registry, load_plugins
 from eef_framework.runs import RunDirectory
@@ -49,15 +50,19 @@ def run(
     if not isinstance(config, RunConfig):
         config = load_config(config, registry=registry)
     methods = variants(config, registry)
-    with RunContext(config, registry, progress_on(console)) as context:
+    with RunContext(config, registry, display_on(console)) as context:
         check_methods(context, methods)
+        trackers = context.trackers()
+        context.preflight(trackers)
         directory = RunDirectory(Path(out).expanduser() if out is not None else Path("runs") / config.method)
         phases, report = phases_of(context, methods, directory.layout)
         report.notes = preflight(context, methods, phases)
         directory.prepare(context.resolved(), _plugin_versions(registry))
         with directory.locked():
+            context.tracking = Tracking(trackers, directory.tracked_run())
             for phase in (*phases, report):
                 phase.run(context)
+            context.tracking.finish([directory.layout.report, directory.layout.metrics])
     return RunResults(directory.path)
 
 

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from eef_framework.interfaces import Attributor, Environment, Expert, Filter, Policy, Trainer
+from eef_framework.interfaces import (
+    Attributor,
+    Environment,
+    Executor,
+    Expert,
+    Filter,
+    Policy,
+    Tracker,
+    Trainer,
+)
 
 if TYPE_CHECKING:
     import typer
@@ -48,6 +57,16 @@ def register_filters(register: Callable[[type[Filter]], None]) -> None:
 @hookspec
 def register_trainers(register: Callable[[type[Trainer]], None]) -> None:
     """Call `register(cls)` for every trainer."""
+
+
+@hookspec
+def register_executors(register: Callable[[type[Executor]], None]) -> None:
+    """Call `register(cls)` for every executor."""
+
+
+@hookspec
+def register_trackers(register: Callable[[type[Tracker]], None]) -> None:
+    """Call `register(cls)` for every tracker."""
 
 
 @hookspec

@@ -5,9 +5,19 @@ from __future__ import annotations
 from typing import Literal
 
 from eef_framework.errors import PluginError
-from eef_framework.interfaces import Attributor, Component, Environment, Expert, Filter, Policy, Trainer
+from eef_framework.interfaces import (
+    Attributor,
+    Component,
+    Environment,
+    Executor,
+    Expert,
+    Filter,
+    Policy,
+    Tracker,
+    Trainer,
+)
 
-Kind = Literal["environment", "expert", "policy", "attributor", "filter", "trainer"]
+Kind = Literal["environment", "expert", "policy", "attributor", "filter", "trainer", "executor", "tracker"]
 
 KINDS: dict[Kind, type[Component]] = {
     "environment": Environment,
@@ -16,6 +26,8 @@ KINDS: dict[Kind, type[Component]] = {
     "attributor": Attributor,
     "filter": Filter,
     "trainer": Trainer,
+    "executor": Executor,
+    "tracker": Tracker,
 }
 """Kind -> the interface that a class of this kind implements."""
 
@@ -26,6 +38,8 @@ HOOKS: dict[str, Kind] = {
     "register_attributors": "attributor",
     "register_filters": "filter",
     "register_trainers": "trainer",
+    "register_executors": "executor",
+    "register_trackers": "tracker",
 }
 """Hook -> the kind it registers."""
 

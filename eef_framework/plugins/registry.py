@@ -10,7 +10,17 @@ from typing import Any, Literal, overload
 from pydantic import ValidationError
 
 from eef_framework.errors import ConfigError, EefError, PluginError, UnknownName, author_line
-from eef_framework.interfaces import Attributor, Component, Environment, Expert, Filter, Policy, Trainer
+from eef_framework.interfaces import (
+    Attributor,
+    Component,
+    Environment,
+    Executor,
+    Expert,
+    Filter,
+    Policy,
+    Tracker,
+    Trainer,
+)
 from eef_framework.plugins.distributions import distribution_of
 from eef_framework.plugins.import_path import check_complete, import_class
 from eef_framework.plugins.kinds import KINDS, Kind, kind_of
@@ -152,6 +162,10 @@ class Registry:
     def build(self, kind: Literal["filter"], spec: Spec) -> Filter: ...
     @overload
     def build(self, kind: Literal["trainer"], spec: Spec) -> Trainer: ...
+    @overload
+    def build(self, kind: Literal["executor"], spec: Spec) -> Executor: ...
+    @overload
+    def build(self, kind: Literal["tracker"], spec: Spec) -> Tracker: ...
     @overload
     def build(self, kind: Kind, spec: Spec) -> Component: ...
     # fmt: on

@@ -7,6 +7,8 @@ from eef_framework.rollout.ids import expert_id, simulation_id
 from eef_framework.rollout.recorded import RecordedSimulations
 from eef_framework.rollout.scripted import ScriptedExpert
 from eef_framework.rollout.simulate import Simulations, Simulator
+from eef_framework.rollout.thread_executor import ThreadExecutor
+from eef_framework.rollout.worker import open_portable
 
 __all__ = [
     "EpisodeRunner",
@@ -14,8 +16,10 @@ __all__ = [
     "ScriptedExpert",
     "Simulations",
     "Simulator",
+    "ThreadExecutor",
     "attribute",
     "demonstrations",
     "expert_id",
+    "open_portable",
     "simulation_id",
 ]

@@ -4,29 +4,55 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from eef_framework.errors import ExpertFailure
-from eef_framework.interfaces import Environment, Expert
+from eef_framework.errors import ExecutorFailure, ExpertFailure, WorkerLost
+from eef_framework.interfaces import Environment, Executor, Expert
 from eef_framework.records import Task, Trajectory
 from eef_framework.rollout.ids import expert_id
+from eef_framework.rollout.resubmission import ATTEMPTS
+from eef_framework.rollout.thread_executor import ThreadExecutor
 
 
 async def demonstrations(
-    expert: Expert, environment: Environment, tasks: Sequence[Task], seed: int
+    expert: Expert, environment: Environment, tasks: Sequence[Task], seed: int, executor: Executor | None = None
 ) -> AsyncIterator[Trajectory]:
     """Yield an expert's demonstrations as they finish, each with its id, actor and task.
 
+    If a worker of the executor is lost, it is asked again for the tasks that are missing.
+
     Raises:
-        ExpertFailure: it yielded something other than trajectories of the requested tasks.
+        ExpertFailure: the expert yielded something other than trajectories of the requested tasks.
+        ExecutorFailure: workers were lost several times in a row, without any demonstration in between.
     """
-    owed = {task.id: task for task in tasks}
+    executor = executor or ThreadExecutor()
+    requested = {task.id: task for task in tasks}
+    missing = dict(requested)
     name = expert.component_name()
-    async for trajectory in expert.demonstrate(environment, tasks, seed):
-        task = owed.get(trajectory.task.id) if isinstance(trajectory, Trajectory) else None
-        if task is None:
-            given = f"task {trajectory.task.id!r}" if isinstance(trajectory, Trajectory) else f"{trajectory!r:.100}"
-            raise ExpertFailure(
-                f"expert {name!r} demonstrated {given}, which it wasn't asked for",
-                "Yield one Trajectory for each of the tasks that demonstrate() is given.",
-                code="not-asked-for",
-            )
-        yield trajectory.changed(id=expert_id(name, task), actor=f"expert/{name}", task=task)
+    lost_in_a_row = 0
+    while missing:
+        try:
+            async for trajectory in executor.demonstrate(expert, environment, list(missing.values()), seed):
+                task = requested.get(trajectory.task.id) if isinstance(trajectory, Trajectory) else None
+                if task is None:
+                    raise _not_asked_for(name, trajectory)
+                missing.pop(task.id, None)
+                lost_in_a_row = 0
+                yield trajectory.changed(id=expert_id(name, task), actor=f"expert/{name}", task=task)
+            return
+        except WorkerLost as lost:
+            lost_in_a_row += 1
+            if lost_in_a_row == ATTEMPTS:
+                raise ExecutorFailure(
+                    f"executor {executor.component_name()!r} lost workers {ATTEMPTS} times in a row: {lost.message}",
+                    "See the workers' logs, for example for lack of memory. Run the command again to continue.",
+                    code="workers-lost",
+                    attempts=ATTEMPTS,
+                ) from lost
+
+
+def _not_asked_for(expert: str, given: object) -> ExpertFailure:
+    shown = f"task {given.task.id!r}" if isinstance(given, Trajectory) else f"{given!r:.100}"
+    return ExpertFailure(
+        f"expert {expert!r} demonstrated {shown}, which it wasn't asked for",
+        "Yield one Trajectory for each of the tasks that demonstrate() is given.",
+        code="not-asked-for",
+    )

@@ -5,26 +5,41 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from eef_framework.chat.format import ChatFormat
 from eef_framework.errors import AnswerFailure, ConfigError, EefError, EnvironmentFailure, PolicyFailure, boundary
 from eef_framework.event_loop import Slots
-from eef_framework.interfaces import Environment, Policy, Sampling, Session, replay
-from eef_framework.records import Ending, Info, Observation, Origin, State, Step, Task, Trajectory
-from eef_framework.rollout.threads import StepThreads
+from eef_framework.interfaces import (
+    Environment,
+    EpisodeSpec,
+    PlayEpisode,
+    Policy,
+    Sampling,
+    Session,
+    TrainablePolicy,
+    replay,
+)
+from eef_framework.records import Checkpoint, Ending, Info, Observation, Origin, Step, Trajectory
+from eef_framework.rollout.portable import portable
+from eef_framework.rollout.threads import AT_ONCE, StepThreads
 from eef_framework.seeds import derive
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
+PLAIN = ("actor", "concurrency", "max_steps", "step_timeout_s", "episode_timeout_s")
+"""Fields of `EpisodeRunner` with plain data."""
+
+
 @dataclass(frozen=True)
 class EpisodeRunner:
-    """Everything that an episode needs besides its task.
+    """Plays episodes. Holds everything that an episode needs besides its spec: an `interfaces.EpisodeSetup`.
 
     Attributes:
         environment: the environment.
@@ -36,6 +51,7 @@ class EpisodeRunner:
         max_steps: maximum episode length in actions, including replayed ones.
         step_timeout_s: time limit for an environment step, if the environment is stepped in threads.
         episode_timeout_s: time limit for an episode.
+        checkpoint: weights that `open` loads into the policy; None if the policy plays as it is.
         threads: threads for blocking steps.
     """
 
@@ -48,16 +64,46 @@ class EpisodeRunner:
     max_steps: int | None = None
     step_timeout_s: float = 120.0
     episode_timeout_s: float = 3600.0
+    checkpoint: Checkpoint | None = None
     threads: StepThreads = field(default_factory=StepThreads, repr=False)
 
-    async def play(self, task: Task, trajectory_id: str, seed: int, start: State | None = None) -> Trajectory:
-        """Play one episode, from the task's start or from any other state.
+    @contextmanager
+    def open(self, threads: int | None = None) -> Iterator[PlayEpisode]:
+        """Load the weights of the checkpoint, and provide what plays episodes with them.
 
         Args:
-            task: the task to play.
-            trajectory_id: id of the result.
-            seed: determines the episode, independent of concurrent episodes.
-            start: the state to start from; by default the task's initial state.
+            threads: maximum number of threads for blocking steps; None for the number of cores plus 4, at most 32.
+        """
+        runner = replace(self, checkpoint=None, threads=StepThreads(threads or AT_ONCE))
+        if self.checkpoint is None or not isinstance(self.policy, TrainablePolicy):
+            yield runner.play
+            return
+        name = self.policy.component_name()
+        with boundary(PolicyFailure, f"policy {name!r}", f"loading {str(self.checkpoint.path)!r}"):
+            policy = self.policy.load(self.checkpoint)
+        with policy as loaded:
+            yield replace(runner, policy=loaded).play
+
+    def portable(self) -> dict[str, Any]:
+        """Return this runner as JSON data, for `open_portable` in another process.
+
+        Raises:
+            ConfigError: a component can't be built there (`not-portable`).
+        """
+        return {
+            "environment": portable(self.environment),
+            "policy": portable(self.policy),
+            "checkpoint": self.checkpoint and self.checkpoint.model_dump(mode="json"),
+            "format": self.format.model_dump(mode="json"),
+            "sampling": self.sampling.model_dump(mode="json"),
+            **{name: getattr(self, name) for name in PLAIN},
+        }
+
+    async def play(self, episode: EpisodeSpec) -> Trajectory:
+        """Play one episode.
+
+        Args:
+            episode: its id, start and seed. They determine the result; concurrent episodes don't affect it.
 
         Returns:
             The trajectory; its ending is `error` if the environment failed or an answer was lost.
@@ -69,23 +115,23 @@ class EpisodeRunner:
         """
         async with self._slots:
             began = time.monotonic()
-            episode = _Episode(self, task, seed, start or State(task=task))
-            await episode.run()
+            play = _Play(self, episode)
+            await play.run()
             return Trajectory(
-                id=trajectory_id,
-                task=task,
+                id=episode.id,
+                task=episode.task,
                 actor=self.actor,
-                seed=seed,
-                origin=episode.origin,
-                initial=episode.initial,
-                steps=tuple(episode.steps),
-                reward=episode.reward,
-                ending=episode.ending,
-                error=episode.error,
-                lost_tokens=episode.lost_tokens,
-                lost_usd=episode.lost_usd,
+                seed=episode.seed,
+                origin=play.origin,
+                initial=play.initial,
+                steps=tuple(play.steps),
+                reward=play.reward,
+                ending=play.ending,
+                error=play.error,
+                lost_tokens=play.lost_tokens,
+                lost_usd=play.lost_usd,
                 seconds=round(time.monotonic() - began, 3),
-                info=episode.info,
+                info=play.info,
             )
 
     @cached_property
@@ -93,17 +139,17 @@ class EpisodeRunner:
         return Slots(min(self.concurrency, self.environment.max_sessions or self.concurrency))
 
 
-class _Episode:
+class _Play:
     """The state of one episode while it is played."""
 
-    def __init__(self, player: EpisodeRunner, task: Task, seed: int, start: State) -> None:
-        self.player = player
-        self.task = task
-        self.seed = seed
-        self.start = start
-        self.steps: list[Step] = list(start.steps)
+    def __init__(self, runner: EpisodeRunner, episode: EpisodeSpec) -> None:
+        self.runner = runner
+        self.task = episode.task
+        self.seed = episode.seed
+        self.start = episode.start
+        self.steps: list[Step] = list(self.start.steps)
         # Placeholder for when the task couldn't be opened.
-        self.initial = start.initial or Observation(text="")
+        self.initial = self.start.initial or Observation(text="")
         self.reward = 0.0
         self.ending: Ending = "terminated"
         self.error = ""
@@ -121,7 +167,7 @@ class _Episode:
 
     async def run(self) -> None:
         try:
-            async with asyncio.timeout(self.player.episode_timeout_s):
+            async with asyncio.timeout(self.runner.episode_timeout_s):
                 self.session = await self._call(self._open)
                 self.initial = self.session.initial
                 for action in self.start.inserted:
@@ -143,25 +189,25 @@ class _Episode:
                 self.session.close()
 
     def _open(self) -> Session:
-        environment = self.player.environment
+        environment = self.runner.environment
         with boundary(EnvironmentFailure, f"environment {environment.component_name()!r}", f"opening {self.task.id!r}"):
             return replay(environment, self.task, self.start.initial, self.steps)
 
     async def _play(self, session: Session) -> None:
-        player = self.player
+        runner = self.runner
         while not session.done:
-            if player.max_steps is not None and len(self.steps) >= player.max_steps:
+            if runner.max_steps is not None and len(self.steps) >= runner.max_steps:
                 self.ending = "step-limit"
                 return
             turn = len(self.steps)
-            conversation = player.format.conversation(player.environment.instructions, session.initial, self.steps)
+            conversation = runner.format.conversation(runner.environment.instructions, session.initial, self.steps)
             with boundary(
-                PolicyFailure, f"policy {player.policy.component_name()!r}", f"answering in {self.task.id!r}"
+                PolicyFailure, f"policy {runner.policy.component_name()!r}", f"answering in {self.task.id!r}"
             ):
-                response = await player.policy.act(
-                    conversation, session.observation, player.sampling, derive(self.seed, "turn", turn)
+                response = await runner.policy.act(
+                    conversation, session.observation, runner.sampling, derive(self.seed, "turn", turn)
                 )
-            answer = player.format.parse(response.text, session.observation)
+            answer = runner.format.parse(response.text, session.observation)
             step = await self._call(self._step, session, answer.action)
             response = response.changed(thought=answer.thought, parsed=answer.parsed)
             self.steps.append(step.changed(response=response))
@@ -169,22 +215,22 @@ class _Episode:
         self.ending = "terminated" if session.steps[-1].terminated else "truncated"
 
     def _step(self, session: Session, action: str) -> Step:
-        name = self.player.environment.component_name()
+        name = self.runner.environment.component_name()
         with boundary(EnvironmentFailure, f"environment {name!r}", f"taking {action!r} in {self.task.id!r}"):
             return session.step(action)
 
     async def _call(self, function: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
-        if not self.player.environment.blocking:
+        if not self.runner.environment.blocking:
             return function(*arguments, **keywords)
         try:
             call = functools.partial(function, *arguments, **keywords)
-            return await self.player.threads.call(call, self.player.step_timeout_s)
+            return await self.runner.threads.call(call, self.runner.step_timeout_s)
         except TimeoutError as cause:
             raise EnvironmentFailure(
-                f"environment {self.player.environment.component_name()!r} took longer than "
-                f"{self.player.step_timeout_s:g} s for one step in {self.task.id!r}",
+                f"environment {self.runner.environment.component_name()!r} took longer than "
+                f"{self.runner.step_timeout_s:g} s for one step in {self.task.id!r}",
                 "Raise limits.step_timeout_s if that is normal here.",
                 code="step-timeout",
                 task=self.task.id,
-                timeout_s=self.player.step_timeout_s,
+                timeout_s=self.runner.step_timeout_s,
             ) from cause

@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
+from eef_framework.interfaces import EpisodeSpec, PlayEpisode
 from eef_framework.records import Probe, State, SuccessRule, Task, Trajectory
-from eef_framework.rollout.episode import EpisodeRunner
 from eef_framework.rollout.ids import simulation_id
 from eef_framework.runs import JsonlFile
 from eef_framework.seeds import derive
@@ -32,7 +32,7 @@ class Simulator:
     """Plays the current agent from any state.
 
     Args:
-        player: plays the episodes.
+        play: plays an episode.
         rows: file that simulations are recorded in; those already in it aren't played again.
         phase: first part of the ids, such as `eef/1`.
         seed: the phase's seed. The order of requests doesn't affect any simulation.
@@ -44,7 +44,7 @@ class Simulator:
 
     def __init__(
         self,
-        player: EpisodeRunner,
+        play: PlayEpisode,
         rows: JsonlFile[Trajectory],
         phase: str,
         seed: int,
@@ -53,7 +53,7 @@ class Simulator:
         demonstrations: Sequence[Trajectory] = (),
         initial_simulations: int = 0,
     ) -> None:
-        self._player = player
+        self._play_episode = play
         self._rows = rows
         self._phase = phase
         self._seed = seed
@@ -102,7 +102,7 @@ class Simulator:
         return await asyncio.shield(self._under_way[key])
 
     async def _play(self, key: str, state: State, seed: int) -> Trajectory:
-        trajectory = await self._player.play(state.task, key, seed, state)
+        trajectory = await self._play_episode(EpisodeSpec(id=key, start=state, seed=seed))
         self._rows.append(trajectory)
         self._known[key] = trajectory
         self._played(trajectory)

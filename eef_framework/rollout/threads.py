@@ -32,7 +32,7 @@ class StepThreads:
 
     def __init__(self, at_once: int = AT_ONCE) -> None:
         self._turns = Slots(at_once)
-        self._idle: list[_Worker] = []
+        self._idle: list[WorkerThread] = []
 
     async def call(self, function: Callable[[], T], timeout_s: float) -> T:
         """Call a function in a thread.
@@ -45,7 +45,7 @@ class StepThreads:
             TimeoutError: it took longer.
         """
         async with self._turns:
-            worker = self._idle.pop() if self._idle else _Worker()
+            worker = self._idle.pop() if self._idle else WorkerThread()
             future = worker.begin(partial(copy_context().run, function))
             try:
                 async with asyncio.timeout(timeout_s):
@@ -61,12 +61,16 @@ class StepThreads:
             worker.end()
 
 
-class _Worker:
-    """A thread that makes calls one at a time."""
+class WorkerThread:
+    """A daemon thread that makes calls one at a time.
 
-    def __init__(self) -> None:
+    Args:
+        name: name of the thread.
+    """
+
+    def __init__(self, name: str = "eef-step") -> None:
         self._calls: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
-        Thread(target=self._work, name="eef-step", daemon=True).start()
+        Thread(target=self._work, name=name, daemon=True).start()
 
     def begin(self, function: Callable[[], T]) -> Future[T]:
         """Make a call as soon as the previous one is done."""

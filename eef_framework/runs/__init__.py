@@ -6,7 +6,7 @@ from eef_framework.runs.contents import contents, looks_like
 from eef_framework.runs.directory import RunDirectory
 from eef_framework.runs.folders import claim_folder
 from eef_framework.runs.jsonl import JsonlFile, check_not_input, check_output, read_rows, write_rows
-from eef_framework.runs.layout import PhaseName, RunLayout, StageKey
+from eef_framework.runs.layout import TRAINING_LOG, PhaseName, RunLayout, StageKey
 from eef_framework.runs.lock import locked
 from eef_framework.runs.matching import read_matching, warn_of_part
 from eef_framework.runs.places import is_run, run_of
@@ -15,6 +15,7 @@ from eef_framework.runs.stage import FILES, Stage, StageManifest
 
 __all__ = [
     "FILES",
+    "TRAINING_LOG",
     "JsonlFile",
     "PhaseName",
     "RunDirectory",

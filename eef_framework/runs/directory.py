@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,9 @@ from typing import Any
 import yaml
 
 from eef_framework.errors import ConfigError, CorruptFile, RunConflict, storage
+from eef_framework.interfaces import TrackedRun
 from eef_framework.paths import expand_text
+from eef_framework.records import fingerprint
 from eef_framework.runs.atomic import SUFFIX, write_json, write_text
 from eef_framework.runs.layout import RunLayout
 from eef_framework.runs.lock import locked
@@ -25,7 +28,7 @@ from eef_framework.runs.places import is_run
 RUN_FORMAT = 1
 
 # Settings that don't change existing results, so that a run may be resumed with different ones.
-FREE_SETTINGS = ("limits.concurrency", "baselines")
+FREE_SETTINGS = ("limits.concurrency", "baselines", "executor", "trackers")
 
 
 CONFIG = "config.yaml"
@@ -65,6 +68,7 @@ class RunDirectory:
             self.layout.manifest,
             {
                 "format": RUN_FORMAT,
+                "id": secrets.token_hex(8),
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
                 "config_digest": _digest(config),
                 "seed": config.get("seed"),
@@ -94,6 +98,15 @@ class RunDirectory:
                 path=str(self.path),
                 found=strangers,
             )
+
+    def tracked_run(self) -> TrackedRun:
+        """Return the run as trackers are told about it. It must have been prepared."""
+        manifest = json.loads(self.layout.manifest.read_bytes())
+        # Runs of earlier versions have no id.
+        id = manifest.get("id") or fingerprint(f"{manifest.get('created')} {manifest['config_digest']}")
+        folder = self.path.resolve()
+        config = yaml.safe_load(self.layout.config.read_text(encoding="utf-8"))
+        return TrackedRun(id=id, name=folder.name, group=folder.parent.name, folder=folder, config=config)
 
     def _is_there(self) -> bool:
         return is_run(self.path) or (self.layout.manifest.exists() and self.layout.config.exists())

@@ -1,6 +1,7 @@
 """Layout of a run directory: the only module that knows the names of files and folders.
 
     config.yaml  run.json  metrics.json  report.html
+    figures.jsonl  tensorboard/  tracked.json                  figures for trackers, and which of them were sent
     collect/  base/  clone/  evaluate/{expert,clone}/          stages that all methods share
     methods/NAME/{clone,evaluate}/                             a method with a clone of its own
     methods/NAME/ITERATION/{explore,select,tune,evaluate}/
@@ -17,6 +18,9 @@ from eef_framework.runs.stage import FILES, Stage
 
 PhaseName = Literal["collect", "base", "clone", "explore", "select", "tune", "evaluate"]
 """The phases that write a stage, in the order of a run."""
+
+TRAINING_LOG = "training.jsonl"
+"""Name of the log that a trainer writes into the folder of its checkpoint."""
 
 ORDER: tuple[PhaseName, ...] = get_args(PhaseName)
 
@@ -82,6 +86,9 @@ class RunLayout:
         self.metrics = path / "metrics.json"
         self.report = path / "report.html"
         self.lock = path / ".lock"
+        self.figures = path / "figures.jsonl"
+        self.tensorboard = path / "tensorboard"
+        self.tracked = path / "tracked.json"
 
     def stage(self, key: StageKey) -> Stage:
         """Return a stage."""

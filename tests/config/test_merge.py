@@ -1,10 +1,8 @@
-from typing import get_args
-
 import pytest
 from pydantic import BaseModel
 
 from eef_framework.config.merge import COMPONENTS, LayeredSettings, defaults, kind_at
-from eef_framework.config.schema import ComponentSpec, RunConfig
+from eef_framework.config.schema import RunConfig
 from eef_framework.config.yaml_source import YamlSource
 from eef_framework.errors import ConfigError
 
@@ -19,7 +17,7 @@ def named_fields(model, place=()):
     """Yield the place of every field that holds components."""
     for name, field in model.model_fields.items():
         here, annotation = (*place, name), field.annotation
-        if ComponentSpec in (annotation, *get_args(annotation)):
+        if "ComponentSpec" in repr(annotation):
             yield (*here, "*") if "tuple" in repr(annotation) else here
         elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
             yield from named_fields(annotation, here)

@@ -3,13 +3,13 @@ import io
 import pytest
 from rich.console import Console
 
-from eef_framework.pipeline.progress import BarProgress, LineProgress, progress_on
+from eef_framework.pipeline.progress import BarDisplay, LineDisplay, display_on
 
 
 def shown(*updates):
     """Return what a phase with these updates leaves in a log file."""
     file = io.StringIO()
-    with BarProgress(Console(file=file, width=100)).phase("explore") as update:
+    with BarDisplay(Console(file=file, width=100)).phase("explore") as update:
         for done, total in updates:
             update(done, total, f"{done} successes")
     return file.getvalue()
@@ -23,7 +23,7 @@ def test_a_phase_ends_with_what_was_counted_or_as_done_where_nothing_is(updates,
 
 def test_a_log_gets_a_line_at_each_end_of_a_phase_and_now_and_then_between():
     file, now = io.StringIO(), [0.0]
-    progress = LineProgress(Console(file=file, width=20), every_s=30.0, clock=lambda: now[0])
+    progress = LineDisplay(Console(file=file, width=20), every_s=30.0, clock=lambda: now[0])
     with progress.phase("eef/1: explore") as update:
         for second in range(0, 71, 10):
             now[0] = second
@@ -39,5 +39,5 @@ def test_a_log_gets_a_line_at_each_end_of_a_phase_and_now_and_then_between():
 
 
 def test_bars_are_for_terminals_and_lines_for_logs():
-    assert isinstance(progress_on(Console(file=io.StringIO(), force_terminal=True)), BarProgress)
-    assert isinstance(progress_on(Console(file=io.StringIO())), LineProgress)
+    assert isinstance(display_on(Console(file=io.StringIO(), force_terminal=True)), BarDisplay)
+    assert isinstance(display_on(Console(file=io.StringIO())), LineDisplay)

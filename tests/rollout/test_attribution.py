@@ -101,7 +101,7 @@ class World:
         self.demonstrations = asyncio.run(self.demonstrate())
         player = EpisodeRunner(self.corridor, ScriptedPolicy(skill=skill), "agent/test", ChatFormat(), Sampling())
         self.simulator = Simulator(
-            player, rows, "eef/1", 5, RULE, demonstrations=self.demonstrations, initial_simulations=3
+            player.play, rows, "eef/1", 5, RULE, demonstrations=self.demonstrations, initial_simulations=3
         )
 
     async def demonstrate(self) -> list[Trajectory]:

@@ -5,8 +5,8 @@ import pytest
 
 from eef_framework.chat.format import ChatFormat
 from eef_framework.errors import AnswerFailure, ConfigError, EefError, PolicyFailure
-from eef_framework.interfaces import Environment, Policy, Sampling
-from eef_framework.records import Conversation, Observation, Response, Trajectory
+from eef_framework.interfaces import Environment, EpisodeSpec, Policy, Sampling
+from eef_framework.records import Conversation, Observation, Response, State, Trajectory
 from eef_framework.rollout import EpisodeRunner, demonstrations
 from eef_framework.testing.corridor import BlockingCorridor, Corridor
 from eef_framework.testing.corridor_expert import CorridorExpert
@@ -17,9 +17,13 @@ def player(environment: Environment, policy: Policy, **settings: object) -> Epis
     return EpisodeRunner(environment, policy, "agent/test", ChatFormat(), Sampling(), **settings)  # type: ignore[arg-type]
 
 
+def spec(start: State, id: str = "x") -> EpisodeSpec:
+    return EpisodeSpec(id=id, start=start, seed=1)
+
+
 def played(environment: Environment, policy: Policy, **settings: object) -> Trajectory:
     task = environment.tasks("train")[0]
-    return asyncio.run(player(environment, policy, **settings).play(task, "x", seed=1))
+    return asyncio.run(player(environment, policy, **settings).play(spec(State(task=task))))
 
 
 def demonstration(corridor: Corridor) -> Trajectory:
@@ -41,7 +45,7 @@ def test_an_episode_records_every_turn_with_its_answer() -> None:
 def test_a_simulation_begins_with_the_replayed_actions_and_goes_on_from_there() -> None:
     corridor = Corridor()
     source = demonstration(corridor)
-    trajectory = asyncio.run(player(corridor, ScriptedPolicy(skill=1.0)).play(source.task, "x", 1, source.at(2)))
+    trajectory = asyncio.run(player(corridor, ScriptedPolicy(skill=1.0)).play(spec(source.at(2))))
     assert trajectory.steps[:2] == source.steps[:2]
     assert trajectory.origin is not None
     assert (trajectory.prefix_length, trajectory.reward) == (2, 1.0)
@@ -52,7 +56,7 @@ def test_a_policy_is_shown_the_replayed_turns_as_its_own() -> None:
     corridor = Corridor()
     source = demonstration(corridor)
     policy = QueuePolicy(answers=("Action: go[west]",) * 20)
-    asyncio.run(player(corridor, policy).play(source.task, "x", 1, source.at(2)))
+    asyncio.run(player(corridor, policy).play(spec(source.at(2))))
     said = [message.content for message in policy.asked[0] if message.role == "assistant"]
     assert said == [f"Action: {action}" for action in source.actions[:2]]
 
@@ -62,7 +66,7 @@ def test_a_failure_of_the_environment_is_recorded_and_not_raised(fault: str, cod
     corridor = Corridor()
     source = demonstration(corridor)
     broken = Corridor(fault=fault)  # type: ignore[arg-type]
-    trajectory = asyncio.run(player(broken, ScriptedPolicy(skill=1.0)).play(source.task, "x", 1, source.at(2)))
+    trajectory = asyncio.run(player(broken, ScriptedPolicy(skill=1.0)).play(spec(source.at(2))))
     assert trajectory.ending == "error"
     assert trajectory.info == {"error_code": code}
     assert trajectory.error
@@ -152,7 +156,7 @@ def test_no_more_episodes_are_in_flight_than_allowed(concurrency: int, room: int
     crowd = player(corridor, Crowd(), concurrency=concurrency)
 
     async def everybody() -> None:
-        await asyncio.gather(*(crowd.play(task, task.id, 1) for task in corridor.tasks("train")))
+        await asyncio.gather(*(crowd.play(spec(State(task=task), task.id)) for task in corridor.tasks("train")))
 
     asyncio.run(everybody())
     assert Crowd.most == most

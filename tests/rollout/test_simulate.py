@@ -20,7 +20,7 @@ from eef_framework.testing.queue_policy import ScriptedPolicy
 
 def simulator(rows: JsonlFile[Trajectory], corridor: Corridor, concurrency: int = 8) -> Simulator:
     player = EpisodeRunner(corridor, ScriptedPolicy(), "agent/test", ChatFormat(), Sampling(), concurrency)
-    return Simulator(player, rows, "eef/1", 5, SuccessRule())
+    return Simulator(player.play, rows, "eef/1", 5, SuccessRule())
 
 
 async def demonstrated(corridor: Corridor, count: int) -> list[Trajectory]:
@@ -137,7 +137,7 @@ def test_one_who_gives_up_takes_a_shared_simulation_from_nobody(tmp_path: Path) 
 
     with JsonlFile(tmp_path / "s.jsonl", Trajectory) as rows:
         player = EpisodeRunner(corridor, Slow(), "agent/test", ChatFormat(), Sampling(), 8)
-        played = Simulator(player, rows, "eef/1", 5, SuccessRule())
+        played = Simulator(player.play, rows, "eef/1", 5, SuccessRule())
         assert len(asyncio.run(played.until(ask(played)))) == 1
         assert len(rows.rows) == 1
 
@@ -164,7 +164,7 @@ def test_what_nobody_waits_for_any_more_ends_with_the_phase(tmp_path: Path, fail
 
     with JsonlFile(tmp_path / "s.jsonl", Trajectory) as rows:
         player = EpisodeRunner(corridor, Endless(), "agent/test", ChatFormat(), Sampling(), 8)
-        asyncio.run(phase(Simulator(player, rows, "eef/1", 5, SuccessRule())))
+        asyncio.run(phase(Simulator(player.play, rows, "eef/1", 5, SuccessRule())))
         assert Endless.asked >= 3
         assert rows.rows == []
 
@@ -186,7 +186,7 @@ def test_a_failure_that_nobody_waited_for_is_not_left_behind(tmp_path: Path, cap
 
     with JsonlFile(tmp_path / "s.jsonl", Trajectory) as rows:
         player = EpisodeRunner(corridor, Failing(), "agent/test", ChatFormat(), Sampling(), 8)
-        played = Simulator(player, rows, "eef/1", 5, SuccessRule())
+        played = Simulator(player.play, rows, "eef/1", 5, SuccessRule())
         asyncio.run(played.until(leave(played)))
     gc.collect()
     assert caplog.records == []  # such as "Task exception was never retrieved"

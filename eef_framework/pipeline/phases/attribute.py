@@ -38,7 +38,7 @@ class Attribute(Phase):
         """Return the attributor, if there is one."""
         return () if (attributor := context.attributor(self.variant)) is None else (attributor,)
 
-    def work(self, context: RunContext, update: ProgressCallback) -> Outcome:
+    def work(self, context: RunContext, progress: ProgressCallback) -> Outcome:
         """Run the attributor on each demonstration."""
         attributor, rule = context.attributor(self.variant), context.config.success
         if attributor is None:

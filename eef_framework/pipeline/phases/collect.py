@@ -12,7 +12,7 @@ from eef_framework.errors import EefWarning, ExpertFailure, boundary
 from eef_framework.interfaces import Component, ProgressCallback
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.costs import cost_of
-from eef_framework.pipeline.episodes import check_errors, latest, with_others
+from eef_framework.pipeline.episodes import check_errors, latest, mean_results, with_others
 from eef_framework.pipeline.phase import Outcome, Phase, Planned
 from eef_framework.pipeline.progress import Counter
 from eef_framework.pipeline.rows import Rows
@@ -38,16 +38,17 @@ class Collect(Phase):
     demonstrations: Rows[Trajectory]
     seed_names: tuple[str, ...] = ("collect",)
 
-    def work(self, context: RunContext, update: ProgressCallback) -> Outcome:
+    def work(self, context: RunContext, progress: ProgressCallback) -> Outcome:
         """Ask the expert for the demonstrations that are missing."""
         context.expert  # noqa: B018 - refused before a file is made
         tasks, path = context.tasks(self.tasks), self.demonstrations.path
         with self.episodes(context, path, Trajectory, "expert") as rows:
             found = context.wait_for(
-                _demonstrate(context, tasks, rows, derive(context.config.seed, *self.seed_names), update)
+                _demonstrate(context, tasks, rows, derive(context.config.seed, *self.seed_names), progress)
             )
             self.demonstrations.rewrite(rows, with_others(found, rows.rows))
-        return Outcome(cost_of(found), {path.name: len(found)})
+        figures = mean_results(found, context.config.success)
+        return Outcome(cost_of(found), {path.name: len(found)}, figures=figures)
 
     def collected(self, context: RunContext) -> list[Trajectory]:
         """Return the demonstrations of the tasks, once the phase is done."""
@@ -55,8 +56,8 @@ class Collect(Phase):
         return [found[task.id] for task in context.tasks(self.tasks)]
 
     def components(self, context: RunContext) -> Sequence[Component]:
-        """Return environment and expert."""
-        return context.environment, context.expert
+        """Return environment, expert and executor."""
+        return context.environment, context.expert, context.executor
 
     def planned(self, context: RunContext) -> Planned:
         """Return the number of tasks."""
@@ -86,7 +87,7 @@ class ImportDemonstrations(Phase):
     source: Path
     demonstrations: Rows[Trajectory]
 
-    def work(self, context: RunContext, update: ProgressCallback) -> Outcome:
+    def work(self, context: RunContext, progress: ProgressCallback) -> Outcome:
         """Copy the demonstrations of the tasks, and report those left out."""
         check_not_input(self.demonstrations.path, self.source)
         world = f"environment {context.environment.component_name()!r}"
@@ -99,7 +100,8 @@ class ImportDemonstrations(Phase):
         notes = [str(each.message) for each in said if isinstance(each.message, EefWarning)]
         self.demonstrations.write(found)
         info: Info = {"notes": [*notes]} if notes else {}
-        return Outcome(cost_of(found), {self.demonstrations.path.name: len(found)}, info)
+        figures = mean_results(found, context.config.success)
+        return Outcome(cost_of(found), {self.demonstrations.path.name: len(found)}, info, figures)
 
     def _warn_of_length(self, context: RunContext, found: Sequence[Trajectory]) -> None:
         limit = context.config.limits.steps
@@ -125,7 +127,7 @@ def _cut(trajectory: Trajectory, limit: int | None) -> Trajectory:
 
 
 async def _demonstrate(
-    context: RunContext, tasks: Sequence[Task], rows: JsonlFile[Trajectory], seed: int, update: ProgressCallback
+    context: RunContext, tasks: Sequence[Task], rows: JsonlFile[Trajectory], seed: int, progress: ProgressCallback
 ) -> list[Trajectory]:
     """Collect demonstrations of the tasks that don't have a row yet.
 
@@ -140,11 +142,11 @@ async def _demonstrate(
     wanted = {task.id for task in tasks}
     have = {row.task.id: rule.holds(row) for row in rows.rows if row.ending != "error"}
     owed = [task for task in tasks if task.id not in have]
-    counter = Counter(update, len(tasks), [success for task, success in have.items() if task in wanted])
+    counter = Counter(progress, len(tasks), [success for task, success in have.items() if task in wanted])
     who = f"expert {expert.component_name()!r}"
     if owed:
         with boundary(ExpertFailure, who, f"demonstrating {len(owed)} tasks"):
-            async for trajectory in demonstrations(expert, context.environment, owed, seed):
+            async for trajectory in demonstrations(expert, context.environment, owed, seed, context.executor):
                 cut = _cut(trajectory, context.config.limits.steps)
                 rows.append(cut)
                 counter.add(rule.holds(cut))

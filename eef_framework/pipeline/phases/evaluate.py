@@ -11,7 +11,7 @@ from eef_framework.evaluation.evaluate import evaluation_of
 from eef_framework.interfaces import Component, ProgressCallback
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.costs import cost_of
-from eef_framework.pipeline.episodes import check_errors, gather, latest, with_others
+from eef_framework.pipeline.episodes import check_errors, gather, latest, lost_workers, mean_results, with_others
 from eef_framework.pipeline.phase import Outcome, Phase, Planned, Weights
 from eef_framework.pipeline.progress import Counter
 from eef_framework.pipeline.rows import Rows
@@ -45,7 +45,7 @@ class Evaluate(Phase):
     def __post_init__(self) -> None:
         self.title = self.title or f"agent on {self.tasks.split} tasks"
 
-    def work(self, context: RunContext, update: ProgressCallback) -> Outcome:
+    def work(self, context: RunContext, progress: ProgressCallback) -> Outcome:
         """Play what is missing."""
         settings, tasks, path = context.config.evaluate, context.tasks(self.tasks), self.played.path
         checkpoint = self.weights.checkpoint if self.weights else None
@@ -53,16 +53,16 @@ class Evaluate(Phase):
         given |= {} if self.stage else {"model": content_id(checkpoint.path if checkpoint else None)}
         with self.episodes(context, path, Trajectory, "policy", "format", **given) as rows:
             rule = context.config.success
-            counter = Counter(update, len(tasks), map(rule.holds, rows.rows))
+            counter = Counter(progress, len(tasks), map(rule.holds, rows.rows))
             seed = derive(context.config.seed, "evaluate")
-            with context.agent(checkpoint) as agent:
-                player = context.player(agent, self.actor, settings.sampling)
-                simulator = Simulator(player, rows, self.name, seed, rule, lambda t: counter.add(rule.holds(t)))
+            with context.playing(context.episodes(checkpoint, self.actor, settings.sampling)) as play:
+                simulator = Simulator(play, rows, self.name, seed, rule, lambda t: counter.add(rule.holds(t)))
                 context.wait_for(simulator.until(gather(simulator.initial(task, 1) for task in tasks)))
             check_errors(rows.rows)
             found = _of_tasks(rows.rows, tasks)
             self.played.rewrite(rows, with_others(found, rows.rows))
-        return Outcome(cost_of(found, by_agent=True), {path.name: len(found)})
+        cost, figures = cost_of(found, by_agent=True), mean_results(found, rule)
+        return Outcome(cost, {path.name: len(found)}, lost_workers(play), figures)
 
     def evaluation(self, context: RunContext) -> Evaluation:
         """Return the agent's results, once the phase is done."""
@@ -70,8 +70,8 @@ class Evaluate(Phase):
         return evaluation_of("agent", found, context.config.success, self.tasks.split)
 
     def components(self, context: RunContext) -> Sequence[Component]:
-        """Return environment and policy."""
-        return context.environment, context.policy
+        """Return environment, policy and executor."""
+        return context.environment, context.policy, context.executor
 
     def planned(self, context: RunContext) -> Planned:
         """Return the number of tasks."""

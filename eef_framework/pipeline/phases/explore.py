@@ -20,7 +20,7 @@ from eef_framework.pipeline.attribution import (
 )
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.costs import cost_of
-from eef_framework.pipeline.episodes import check_errors, gather, in_order, without_replaced
+from eef_framework.pipeline.episodes import check_errors, gather, in_order, lost_workers, mean_results, without_replaced
 from eef_framework.pipeline.phase import Outcome, Phase, Planned, Weights
 from eef_framework.pipeline.progress import Counter
 from eef_framework.pipeline.rows import Rows
@@ -80,9 +80,9 @@ class Explore(Phase):
     _spent: dict[str, Spending] | None = None
 
     def components(self, context: RunContext) -> Sequence[Component]:
-        """Return environment, policy and attributor."""
+        """Return environment, policy, executor and attributor."""
         attributor = context.attributor(self.variant)
-        return context.environment, context.policy, *([] if attributor is None else [attributor])
+        return context.environment, context.policy, context.executor, *([] if attributor is None else [attributor])
 
     def spent(self) -> dict[str, Spending]:
         """Return its spending per task, once it is done."""
@@ -90,7 +90,7 @@ class Explore(Phase):
             self._spent = spending_by_task(self.files.simulations.read())
         return self._spent
 
-    def work(self, context: RunContext, update: ProgressCallback) -> Outcome:
+    def work(self, context: RunContext, progress: ProgressCallback) -> Outcome:
         """Play what is missing, and attribute."""
         demonstrations, rule, settings = self.demonstrations.read(), context.config.success, self.variant.explore
         tasks = self._tasks(context, demonstrations)
@@ -103,12 +103,11 @@ class Explore(Phase):
         with self.episodes(context, path, Trajectory, *parts, **given) as rows:
             counts = self._from_start(context, demonstrations, tasks)
             expected = self._expected(context, demonstrations, tasks)
-            counter = Counter(update, expected, map(rule.holds, rows.rows))
+            counter = Counter(progress, expected, map(rule.holds, rows.rows))
             seed = derive(context.config.seed, "explore", self.iteration)
-            with context.agent(checkpoint) as agent:
-                player = context.player(agent, f"agent/{self.name}", settings.sampling)
+            with context.playing(context.episodes(checkpoint, f"agent/{self.name}", settings.sampling)) as play:
                 simulator = Simulator(
-                    player,
+                    play,
                     rows,
                     self.name,
                     seed,
@@ -124,7 +123,8 @@ class Explore(Phase):
             self.files.simulations.rewrite(rows, found)
         if attributions or self.files.attributions.path.exists():
             self.files.attributions.write(attributions)
-        return Outcome(cost_of(found, by_agent=True), {path.name: len(found)})
+        cost, figures = cost_of(found, by_agent=True), mean_results(found, rule)
+        return Outcome(cost, {path.name: len(found)}, lost_workers(play), figures)
 
     def planned(self, context: RunContext) -> Planned:
         """Return the maximum number of episodes: exact if the demonstrations exist already."""

@@ -46,7 +46,7 @@ class InitialCheckpoint(Phase):
         """Return the policy."""
         return (context.policy,)
 
-    def work(self, context: RunContext, update: ProgressCallback) -> Outcome:
+    def work(self, context: RunContext, progress: ProgressCallback) -> Outcome:
         """Get it from the policy.
 
         Raises:

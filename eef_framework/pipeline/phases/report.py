@@ -35,7 +35,7 @@ class Report(Phase):
 
     charged: bool = False
 
-    def work(self, context: RunContext, update: ProgressCallback) -> Outcome:
+    def work(self, context: RunContext, progress: ProgressCallback) -> Outcome:
         """Compute the metrics, and write both."""
         metrics = metrics_of(context.config.method, self.rows, self.after, context.config.success)
         metrics = metrics.changed(notes=(*self.notes, *_notes_of(context, self.after)))

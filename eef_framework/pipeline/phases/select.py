@@ -45,7 +45,7 @@ class Select(Phase):
         """Return the filters."""
         return context.filters(self.variant)
 
-    def work(self, context: RunContext, update: ProgressCallback) -> Outcome:
+    def work(self, context: RunContext, progress: ProgressCallback) -> Outcome:
         """Select, then filter."""
         seed = derive(context.config.seed, "select", len(self.explorations))
         demonstrations = self.demonstrations.read()

@@ -14,6 +14,7 @@ from eef_framework.pipeline.phase import Outcome, Phase, Weights
 from eef_framework.pipeline.phases.select import cloning_examples
 from eef_framework.pipeline.rows import Rows
 from eef_framework.records import Checkpoint, Cost, Example, Trajectory
+from eef_framework.runs import TRAINING_LOG
 from eef_framework.seeds import derive
 from eef_framework.training.example_files import check_ids, rows_named
 from eef_framework.training.run import run_trainer
@@ -43,6 +44,11 @@ class Train(Phase):
     cost: Cost = field(default_factory=Cost)
 
     @property
+    def training_log(self) -> Path:
+        """The log that the trainer writes."""
+        return self.folder / TRAINING_LOG
+
+    @property
     def checkpoint(self) -> Checkpoint:
         """The trained model, once the phase is done."""
         return Checkpoint(path=self.folder, name=self.name)
@@ -51,14 +57,14 @@ class Train(Phase):
         """Return the trainer."""
         return (context.trainer(self.trainer),)
 
-    def work(self, context: RunContext, update: ProgressCallback) -> Outcome:
+    def work(self, context: RunContext, progress: ProgressCallback) -> Outcome:
         """Let the trainer train."""
         trainer = context.trainer(self.trainer)
         seed = derive(context.config.seed, *self.seed_names)
         with rows_named(self.examples.path):
             examples = self.examples.read()
             check_ids(self.examples.path)
-            result = run_trainer(trainer, examples, self.start.checkpoint, self.folder, seed, update, self.name)
+            result = run_trainer(trainer, examples, self.start.checkpoint, self.folder, seed, progress, self.name)
         self.cost = Cost(trained_tokens=result.trained_tokens, seconds=result.seconds)
         return Outcome(self.cost, info={"examples": len(examples), "steps": result.steps})
 
@@ -78,7 +84,7 @@ class Clone(Train):
     variant: RunConfig
     demonstrations: Rows[Trajectory]
 
-    def work(self, context: RunContext, update: ProgressCallback) -> Outcome:
+    def work(self, context: RunContext, progress: ProgressCallback) -> Outcome:
         """Write down what is imitated, and train on it."""
         demonstrations = self.demonstrations.read()
         examples = cloning_examples(context, self.variant, demonstrations)
@@ -94,4 +100,4 @@ class Clone(Train):
                 threshold=threshold,
             )
         self.examples.write(examples)
-        return super().work(context, update)
+        return super().work(context, progress)

@@ -10,9 +10,9 @@ from typing import Literal
 from pydantic import Field
 
 from eef_experts.prompt import ExpertFormat, read_examples
-from eef_framework.interfaces import Environment, Expert, Policy, Sampling
+from eef_framework.interfaces import Environment, EpisodeSpec, Expert, Policy, Sampling
 from eef_framework.paths import UserPathOrName
-from eef_framework.records import Info, Task, Trajectory
+from eef_framework.records import Info, State, Task, Trajectory
 from eef_framework.rollout import EpisodeRunner, expert_id
 from eef_framework.rollout.concurrency import as_they_end
 from eef_framework.seeds import derive
@@ -82,7 +82,11 @@ class PolicyExpert(Expert):
                 step_timeout_s=self.step_timeout_s,
                 episode_timeout_s=self.episode_timeout_s,
             )
-            playing = (player.play(task, expert_id(name, task), derive(seed, name, task.id)) for task in tasks)
+            specs = (
+                EpisodeSpec(id=expert_id(name, task), start=State(task=task), seed=derive(seed, name, task.id))
+                for task in tasks
+            )
+            playing = (player.play(spec) for spec in specs)
             async for trajectory in as_they_end(playing):
                 yield trajectory.changed(info={**trajectory.info, **account(trajectory)})
 

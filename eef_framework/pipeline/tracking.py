@@ -1,0 +1,257 @@
+"""Sends the figures of a run to its trackers. A tracker that fails or hangs never stops the run."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, wait
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from eef_framework.errors import EefWarning, author_line
+from eef_framework.interfaces import ProgressCallback, TrackedRun, Tracker
+from eef_framework.records import fingerprint
+from eef_framework.rollout.threads import WorkerThread
+from eef_framework.runs import RunLayout, Stage, StageKey, write_json
+
+EVERY_S = 2.0
+"""How often the log of a training is read while it is written, in seconds."""
+
+PATIENCE_S = 60.0
+"""How long the end of a run waits for trackers, in seconds."""
+
+Figures = Mapping[str, float]
+
+
+class Tracking:
+    """The trackers of a run. Each is called in a thread of its own.
+
+    What was sent is recorded in the run directory. When a run is resumed, figures that a tracker doesn't have yet are
+    sent, also those of phases that were complete before.
+
+    Args:
+        trackers: the trackers.
+        run: the run.
+
+    Attributes:
+        patience_s: how long `finish` waits for trackers, in seconds.
+    """
+
+    def __init__(self, trackers: Sequence[Tracker] = (), run: TrackedRun | None = None) -> None:
+        self.patience_s = PATIENCE_S
+        self._run = run
+        self._logs: dict[str, TrainingLog] = {}
+        self._journal = RunLayout(run.folder).tracked if run else Path()
+        known = _read_journal(self._journal) if run else {}
+        self._connections = [_Connection(tracker, run, known) for tracker in trackers if run]
+
+    def watching(self, progress: ProgressCallback, stage: Stage | None, log: Path | None) -> ProgressCallback:
+        """Return a progress function that also sends the rows of a training's log while they are written.
+
+        Args:
+            progress: the phase's own.
+            stage: the stage of the phase; None for a phase outside a run.
+            log: the training's log; None for phases that don't train.
+        """
+        if stage is None or log is None or not self._connections:
+            return progress
+        rows = self._logs[stage.name] = TrainingLog(log)
+        read = time.monotonic()
+
+        def report(done: int, total: int, detail: str) -> None:
+            nonlocal read
+            progress(done, total, detail)
+            if time.monotonic() - read >= EVERY_S:
+                read = time.monotonic()
+                self._send_log(stage.name, rows)
+
+        return report
+
+    def completed(self, stage: Stage, log: Path | None) -> None:
+        """Send the figures of a complete stage to the trackers that don't have them.
+
+        Args:
+            stage: the stage.
+            log: the log of its training; None if it doesn't train.
+        """
+        manifest = stage.manifest
+        if manifest is None or not self._connections:
+            return
+        if log is not None:
+            self._send_log(stage.name, self._logs.get(stage.name) or TrainingLog(log))
+        prefix, step = _series(stage.name)
+        figures = {f"cost/{name}": value for name, value in manifest.cost.model_dump().items()}
+        own = manifest.info.get("figures")
+        figures |= own if isinstance(own, dict) else {}
+        self._log(stage.name, {f"{prefix}/{name}": value for name, value in figures.items()}, step)
+        for connection in self._connections:
+            connection.mark(stage.name)
+        self._check()
+
+    def finish(self, files: Sequence[Path]) -> None:
+        """Send files of the run, end it, and wait until everything was sent.
+
+        Warns:
+            EefWarning: a tracker failed (`tracker-failed`), or didn't end in time (`tracker-unfinished`).
+        """
+        for connection in self._connections:
+            for path in files:
+                connection.call(partial(connection.tracker.add_file, path))
+            connection.call(connection.tracker.finish)
+        until = time.monotonic() + self.patience_s
+        for connection in self._connections:
+            connection.wait(max(0.0, until - time.monotonic()))
+        self._check()
+        for connection in self._connections:
+            connection.end(self.patience_s)
+
+    def _send_log(self, stage: str, rows: TrainingLog) -> None:
+        prefix, iteration = _series(stage)
+        prefix = f"{prefix}/{iteration}" if iteration else prefix
+        for step, figures in rows.new():
+            self._log(stage, {f"{prefix}/{name}": value for name, value in figures.items()}, step)
+        self._check()
+
+    def _log(self, stage: str, figures: Mapping[str, Any], step: int) -> None:
+        finite = {name: float(value) for name, value in figures.items() if _is_finite(value)}
+        for connection in self._connections:
+            if finite and stage not in connection.sent:
+                connection.call(partial(connection.tracker.log, finite, step))
+
+    def _check(self) -> None:
+        """Look for failures, and record what was sent."""
+        before = [set(connection.sent) for connection in self._connections]
+        for connection in self._connections:
+            connection.check()
+        if before != [connection.sent for connection in self._connections]:
+            write_json(self._journal, {connection.key: sorted(connection.sent) for connection in self._connections})
+
+
+class TrainingLog:
+    """The log of a training, which another process may be writing: JSON lines with the key `step`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read = 0
+
+    def new(self) -> Iterator[tuple[int, Figures]]:
+        """Yield step and numbers of each complete line that wasn't yielded before."""
+        if not self._path.is_file():
+            return
+        with self._path.open("rb") as file:
+            if file.seek(0, 2) < self._read:  # written anew
+                self._read = 0
+            file.seek(self._read)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                self._read += len(line)
+                try:
+                    row = json.loads(line)
+                except ValueError:
+                    continue
+                if isinstance(row, dict) and isinstance(row.get("step"), int):
+                    yield row["step"], {name: value for name, value in row.items() if name != "step"}
+
+
+class _Connection:
+    """One tracker, and what it has got.
+
+    Attributes:
+        tracker: the tracker.
+        key: identifies it in the journal: its name, and a digest of its settings.
+        sent: names of the stages whose figures it has.
+    """
+
+    def __init__(self, tracker: Tracker, run: TrackedRun, known: Mapping[str, Sequence[str]]) -> None:
+        settings = json.dumps(tracker.settings(), sort_keys=True, default=str)
+        self.tracker = tracker
+        self.key = f"{tracker.component_name()}-{fingerprint(settings)[:8]}"
+        self.sent = set(known.get(self.key, ()))
+        self._thread = WorkerThread("eef-tracker")
+        self._calls: deque[tuple[Future[None], str]] = deque()
+        self._failed = False
+        self.call(partial(tracker.start, run))
+
+    def call(self, function: Callable[[], None], stage: str = "") -> None:
+        """Call a method in the thread; after it, the tracker has the figures of the stage, if one is named."""
+        if not self._failed:
+            self._calls.append((self._thread.begin(partial(self._guarded, function)), stage))
+
+    def mark(self, stage: str) -> None:
+        """Note that all figures of a stage were handed over."""
+        if stage not in self.sent:
+            self.call(lambda: None, stage)
+
+    def check(self) -> None:
+        """Note what was sent, and warn if a call failed."""
+        while self._calls and self._calls[0][0].done():
+            future, stage = self._calls.popleft()
+            error = future.exception()
+            if error is None:
+                self.sent |= {stage} - {""}
+            elif not self._failed:
+                self._fail(error)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until all calls are done, but not longer than this."""
+        wait([future for future, _ in self._calls], seconds)
+
+    def end(self, patience_s: float) -> None:
+        """End the thread, and warn if it isn't done."""
+        self._thread.end()
+        if self._calls:
+            name = self.tracker.component_name()
+            warnings.warn(
+                EefWarning(
+                    f"tracker {name!r} had {len(self._calls)} calls left after {patience_s:g} s: figures may be "
+                    "missing. Running the command again sends them.",
+                    code="tracker-unfinished",
+                    tracker=name,
+                    calls=len(self._calls),
+                ),
+                stacklevel=4,
+            )
+
+    def _guarded(self, function: Callable[[], None]) -> None:
+        if not self._failed:  # calls that were waiting when one failed
+            function()
+
+    def _fail(self, error: BaseException) -> None:
+        self._failed = True
+        name, where = self.tracker.component_name(), author_line(error)
+        warnings.warn(
+            EefWarning(
+                f"tracker {name!r} failed and gets no further figures: {type(error).__name__}: {error}"
+                f"{f' ({where})' if where else ''}. The run continues. Running the command "
+                "again sends what is missing.",
+                code="tracker-failed",
+                tracker=name,
+                where=where,
+            ),
+            stacklevel=5,
+        )
+
+
+def _series(stage: str) -> tuple[str, int]:
+    """Return the path of a stage's figures, and its place on their x axis."""
+    key = StageKey.of_path(stage)
+    return (f"{key.method}/{key.phase}", key.iteration) if key is not None and key.method else (stage, 0)
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _read_journal(path: Path) -> dict[str, list[str]]:
+    """Return what each tracker has got; nothing if the file doesn't read, so that everything is sent."""
+    try:
+        found = json.loads(path.read_bytes())
+        return {str(key): [str(stage) for stage in stages] for key, stages in found.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
