@@ -74,13 +74,13 @@ def compare(args: Any, scratch: Path) -> dict:
             way.append(theirs(model, order, args, size, scratch / f"trl-{number}-{size}"))
         for way, packs in (("ours", False), ("ours, packed", True)):
             rows.setdefault(way, []).append(ours(model, order, args, scratch / f"{way}-{number}", packs))
-    lengths = sorted(len(example.ids) for example in order)
+    lengths = sorted(len(example.token_ids) for example in order)
     return {
         "model": str(args.model or "small"),
         "examples": len(order),
         "length": {"shortest": lengths[0], "median": lengths[len(lengths) // 2], "longest": lengths[-1]},
         "tokens": sum(lengths),
-        "learnt": sum(len(example.places) for example in order),
+        "learnt": sum(len(example.target_positions) for example in order),
         "padding": padding(order, args),
         "precision": args.precision,
         "ways": {way: summary(runs) for way, runs in rows.items()},
@@ -126,23 +126,21 @@ def small_model(episodes: list, folder: Path, sizes: dict[str, int]) -> Path:
 def tokens_of(episodes: list, model: Path, max_tokens: int) -> list:
     """Return the episodes as tokens; the agent's turns are learnt, longer episodes are cut."""
     from eef_framework.chat.format import ChatFormat
-    from eef_framework.chat.tokens import ChatTokenizer
-    from eef_framework.policies.loading import load_tokenizer
-    from eef_framework.training.collate import prepare
+    from eef_framework.training.dataset import TokenizedDataset
 
     examples = [
         example
         for row in episodes
         for example in ChatFormat().examples(row, [1.0] * len(row.steps), "Buy what is asked for.", "expert")
     ]
-    return prepare(examples, ChatTokenizer(load_tokenizer(model)), max_tokens, "cut").examples
+    return TokenizedDataset.from_examples(examples, model, max_tokens, "cut").examples
 
 
 def in_order(prepared: list, batch_size: int, steps: int) -> list:
     """Return the examples in the order in which our trainer takes them."""
-    from eef_framework.training.batches import batches
+    from eef_framework.training.batches import shuffled_batches
 
-    return [example for batch in batches(prepared, batch_size, steps, 0) for example in batch]
+    return [example for batch in shuffled_batches(prepared, batch_size, steps, 0) for example in batch]
 
 
 def steps_of(order: list, batch_size: int) -> list[list]:
@@ -154,9 +152,9 @@ def padding(order: list, args: Any) -> float:
     """Return the share of padding in our micro-batches: what packing could save at most."""
     from eef_framework.training.batches import micro_batches
 
-    cut = [piece for step in steps_of(order, args.batch_size) for piece in micro_batches(step, ROOM)]
-    padded = sum(len(piece) * max(len(example.ids) for example in piece) for piece in cut)
-    return 1 - sum(len(example.ids) for example in order) / padded
+    split = [batch for step in steps_of(order, args.batch_size) for batch in micro_batches(step, ROOM)]
+    padded = sum(len(batch) * max(len(example.token_ids) for example in batch) for batch in split)
+    return 1 - sum(len(example.token_ids) for example in order) / padded
 
 
 def ours(model: Path, order: list, args: Any, scratch: Path, packs: bool) -> dict:
@@ -191,8 +189,8 @@ def theirs(model: Path, order: list, args: Any, size: int, scratch: Path) -> dic
     from eef_framework.policies.loading import load_tokenizer
 
     def labels(example: object) -> list[int]:
-        learnt = set(example.places)
-        return [token if place in learnt else -100 for place, token in enumerate(example.ids)]
+        learnt = set(example.target_positions)
+        return [token if place in learnt else -100 for place, token in enumerate(example.token_ids)]
 
     losses = []
 
@@ -204,7 +202,9 @@ def theirs(model: Path, order: list, args: Any, size: int, scratch: Path) -> dic
     trainer = SFTTrainer(
         model=AutoModelForCausalLM.from_pretrained(model, dtype="float32"),
         processing_class=load_tokenizer(model),
-        train_dataset=Dataset.from_list([{"input_ids": example.ids, "labels": labels(example)} for example in order]),
+        train_dataset=Dataset.from_list(
+            [{"input_ids": example.token_ids, "labels": labels(example)} for example in order]
+        ),
         callbacks=[Losses()],
         args=SFTConfig(
             output_dir=str(scratch),
@@ -237,7 +237,7 @@ def timed(train: object, order: list) -> dict:
     wall, cpu = time.perf_counter(), time.process_time()
     losses = list(train())
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    tokens = sum(len(example.ids) for example in order)
+    tokens = sum(len(example.token_ids) for example in order)
     return {"losses": losses, "tokens_per_s": tokens / wall, "tokens_per_cpu_s": tokens / cpu}
 
 

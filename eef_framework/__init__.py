@@ -59,12 +59,17 @@ if TYPE_CHECKING:
     from eef_framework.pipeline import run
     from eef_framework.plugins import Registry, hookimpl, load_plugins
     from eef_framework.rollout import ScriptedExpert, expert_id
+    from eef_framework.training.collate import TokenizedExample, TrainingBatch
+    from eef_framework.training.dataset import TokenizedDataset
 
 _LAZY = {
     "Registry": "eef_framework.plugins",
     "RunConfig": "eef_framework.config.schema",
     "RunResults": "eef_framework.evaluation.run_results",
     "ScriptedExpert": "eef_framework.rollout",
+    "TokenizedDataset": "eef_framework.training.dataset",
+    "TokenizedExample": "eef_framework.training.collate",
+    "TrainingBatch": "eef_framework.training.collate",
     "expert_id": "eef_framework.rollout",
     "hookimpl": "eef_framework.plugins",
     "load_config": "eef_framework.config.loading",
@@ -111,9 +116,12 @@ __all__ = [
     "Step",
     "SuccessRule",
     "Task",
+    "TokenizedDataset",
+    "TokenizedExample",
     "TrainResult",
     "TrainablePolicy",
     "Trainer",
+    "TrainingBatch",
     "Trajectory",
     "UnknownName",
     "UserPath",

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = [ROOT / "eef_framework", *(ROOT / "plugins").glob("*/eef_*")]
 
 LAYERS = (
-    {"errors", "event_loop", "memory", "paths", "records", "redaction", "renames", "resources", "seeds"},
+    {"_compat", "errors", "event_loop", "memory", "paths", "records", "redaction", "renames", "resources", "seeds"},
     {"interfaces"},
     {"plugins"},
     {"chat", "runs", "models"},

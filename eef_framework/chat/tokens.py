@@ -1,9 +1,11 @@
 """Turns a conversation into tokens and a loss mask, for both acting and training.
 
-A conversation's tokens are joined from pieces: what the template writes up to an assistant's turn, the turn, what it
-writes up to the next one, and so on. A turn's tokens are the sampled ones, if known; so a model is trained on exactly
-what it was shown and what it answered, token by token. Which tokens belong to a turn is known by construction, without
-searching in a finished text.
+A conversation's tokens are concatenated: those of the text that the template writes before an assistant's turn, those
+of the turn, those of the text before the next turn, and so on. A turn's tokens are the sampled ones, if they are known.
+So a model is trained on exactly the tokens that it was shown and that it answered, and the tokens of a turn are known
+without searching for them in the complete text.
+
+All token ids and weights are flat lists, `(seq,)`.
 """
 
 from __future__ import annotations
@@ -18,18 +20,19 @@ from eef_framework.chat.reasoning import is_reasoning_mark
 from eef_framework.errors import ConfigError
 from eef_framework.records import Conversation, Message, fingerprint
 
-_TOKENS_PER_CHARACTER = 8
-"""More tokens than any character has."""
+_MAX_TOKENS_PER_CHARACTER = 8
+"""Upper bound for the number of tokens of one character."""
 _MARK = "MARK"
 _OTHER_TEMPLATE = "Choose an instruction-tuned model, or put another chat template into its tokenizer's folder."
 
 
-class Encoded(NamedTuple):
+class TokenizedConversation(NamedTuple):
     """A conversation as tokens."""
 
-    ids: list[int]
-    weights: list[float]
-    """Loss weight of each token; 0 where it isn't trained on."""
+    token_ids: list[int]
+    """`(seq,)`"""
+    loss_weights: list[float]
+    """Weight of each token in the loss, 0 for tokens that aren't learned, `(seq,)`."""
 
 
 class Prompt(NamedTuple):
@@ -38,9 +41,9 @@ class Prompt(NamedTuple):
     text: str
     """The text that the template renders."""
     ids: tuple[int, ...]
-    """The model's input: turns are represented by their sampled tokens."""
+    """The model's input, with the sampled tokens of earlier turns, `(seq,)`."""
     turns: tuple[tuple[int, int], ...]
-    """Start and end of each assistant turn in the tokens."""
+    """Start and exclusive end of each assistant turn in `ids`."""
 
 
 class ChatTokenizer:
@@ -50,10 +53,10 @@ class ChatTokenizer:
         tokenizer: a transformers tokenizer with a chat template.
 
     Attributes:
-        tokenizer: the same.
-        fingerprint: identifies the vocabulary: under equal fingerprints, equal token ids mean the same.
-        stop_ids: tokens that the template ends an assistant turn with, usually one.
-        end_ids: each of these tokens, when sampled, ends a turn.
+        tokenizer: the tokenizer.
+        fingerprint: identifies the vocabulary: with equal fingerprints, equal token ids mean the same.
+        stop_ids: tokens with which the template ends an assistant turn, usually one.
+        end_ids: tokens each of which ends a turn when it is sampled.
 
     Raises:
         ConfigError: the chat template is missing, or doesn't end assistant turns with a special token.
@@ -63,14 +66,15 @@ class ChatTokenizer:
         self.tokenizer = tokenizer
         self._backend = _backend(tokenizer)
         self.fingerprint = fingerprint("\n".join(f"{i} {t}" for t, i in sorted(tokenizer.get_vocab().items())))
-        longest_first = sorted((token for token in self._special() if len(token) > 1), key=len, reverse=True)
-        self._control = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
-        self._folds_system = self._refuses_system()
-        self._opening = self._render((Message(role="user", content=_MARK),), prompt=True)
-        self._lead, self._stop = self._frame()
-        self.stop_ids = tuple(self.tokens(self._stop))
+        # The longest first: one special token may be the beginning of another.
+        longest_first = sorted((token for token in self._special_tokens() if len(token) > 1), key=len, reverse=True)
+        self._special_pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+        self._merges_system = self._rejects_system()
+        self._sample_prompt = self._render((Message(role="user", content=_MARK),), prompt=True)
+        self._turn_prefix, self._stop_text = self._turn_delimiters()
+        self.stop_ids = tuple(self.tokens(self._stop_text))
         self.end_ids = frozenset({self.stop_ids[-1], tokenizer.eos_token_id} - {None})
-        self._left_out = self._special_ids() - self._reasoning_ids()
+        self._hidden_ids = self._special_ids() - self._reasoning_ids()
         self._prompt = lru_cache(maxsize=1024)(self._new_prompt)
 
     def prompt(self, conversation: Conversation) -> Prompt:
@@ -85,27 +89,27 @@ class ChatTokenizer:
         """Return the tokens of `prompt`."""
         return list(self.prompt(conversation).ids)
 
-    def encode(self, messages: Conversation) -> Encoded:
+    def encode(self, messages: Conversation) -> TokenizedConversation:
         """Return tokens and loss weights of a conversation that ends with an assistant's turn.
 
-        A turn's weight applies to its tokens, stop token included, but not to those of its unweighted start and end; a
-        partly unweighted token has loss. Text that the template puts before a turn has no weight; nor has a stop token
-        that is added after an earlier turn that was cut off.
+        A turn's weight applies to its tokens, stop token included, but not to those of its unweighted prefix and
+        suffix; a partly unweighted token has the weight. Text that the template puts before a turn has no weight, and
+        neither has the stop token that is added to an earlier turn that was cut off.
 
         Raises:
-            ConfigError: the template rewrites earlier messages, or the turn that is to be trained.
+            ConfigError: the template rewrites earlier messages, or the last turn.
         """
         prompt = self.prompt(messages[:-1])
         full = self._render(messages, prompt=False)
-        last = self._turn(messages[-1], self._behind(prompt.text, full)[0])
+        last = self._turn_ids(messages[-1], self._split_turn(prompt.text, full)[0])
         ids = [*prompt.ids, *last]
         weights = [0.0] * len(ids)
         answers = [message for message in messages if message.role == "assistant"]
         for message, (start, end) in zip(answers, [*prompt.turns, (len(prompt.ids), len(ids))], strict=True):
             if message.weight:
-                learned, unlearned = self._learned(message, ids[start:end])
-                weights[start + learned : start + unlearned] = [message.weight] * (unlearned - learned)
-        return Encoded(ids, weights)
+                first, stop = self._weighted_range(message, ids[start:end])
+                weights[start + first : start + stop] = [message.weight] * (stop - first)
+        return TokenizedConversation(ids, weights)
 
     def differs_from_full_tokenization(self, messages: Conversation, ids: Sequence[int]) -> bool:
         """Return whether a conversation's tokens differ from those of the template's complete text.
@@ -119,17 +123,17 @@ class ChatTokenizer:
 
     def answer_ids(self, text: str) -> list[int]:
         """Return the tokens of an answer as they follow a prompt, without the stop token."""
-        return self._continued(self._opening, self._lead + self.harmless(text))
+        return self._continuation_ids(self._sample_prompt, self._turn_prefix + self.escape_special_tokens(text))
 
-    def harmless(self, text: str) -> str:
+    def escape_special_tokens(self, text: str) -> str:
         """Return a text without special tokens: a space is inserted after their first character.
 
-        Otherwise text from a page or an expert, such as `<|im_end|>`, would end a turn or begin another one.
+        Otherwise text of an environment or an expert, such as `<|im_end|>`, would end a turn or begin another one.
         """
-        return self._control.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
+        return self._special_pattern.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
 
     def tokens(self, text: str) -> list[int]:
-        """Return a text's tokens as they are in the middle of a conversation."""
+        """Return the tokens of a text within a conversation: without tokens for its beginning or end."""
         if self._backend is not None:
             found: list[int] = self._backend.encode(text, add_special_tokens=False).ids
             return found
@@ -141,31 +145,31 @@ class ChatTokenizer:
         Special tokens that mark reasoning are kept: without them an answer couldn't be separated from the reasoning
         before it.
         """
-        shown = [token for token in ids if token not in self._left_out]
-        return self._decoded(shown).removeprefix(self._lead)
+        shown = [token for token in ids if token not in self._hidden_ids]
+        return self._decode(shown).removeprefix(self._turn_prefix)
 
-    def _decoded(self, ids: Sequence[int]) -> str:
+    def _decode(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def _new_prompt(self, messages: Conversation) -> Prompt:
-        """Build a prompt on the one for the turn before (`_prompt` remembers them)."""
+        """Build a prompt from the one for the turn before (`_prompt` caches them)."""
         text = self._render(messages, prompt=True)
         last = max((index for index, message in enumerate(messages) if message.role == "assistant"), default=None)
         if last is None:
             return Prompt(text, tuple(self.tokens(text)), ())
         earlier = self._prompt(messages[:last])
-        shown, context = self._behind(earlier.text, text)
-        turn = self._turn(messages[last], shown)
+        shown, context = self._split_turn(earlier.text, text)
+        turn = self._turn_ids(messages[last], shown)
         start, end = len(earlier.ids), len(earlier.ids) + len(turn)
         stop = () if turn and turn[-1] in self.end_ids else self.stop_ids
-        ids = (*earlier.ids, *turn, *stop, *self._continued(self._stop, context))
+        ids = (*earlier.ids, *turn, *stop, *self._continuation_ids(self._stop_text, context))
         return Prompt(text, ids, (*earlier.turns, (start, end)))
 
-    def _turn(self, message: Message, shown: str) -> list[int]:
-        """Return a turn's tokens, given how the template writes it."""
-        if (sampled := self._sampled(message)) is not None:
+    def _turn_ids(self, message: Message, shown: str) -> list[int]:
+        """Return a turn's tokens, given the text that the template makes of it."""
+        if (sampled := self._sampled_ids(message)) is not None:
             return list(sampled)
-        if self.harmless(message.content).strip() not in shown:
+        if self.escape_special_tokens(message.content).strip() not in shown:
             raise ConfigError(
                 f"the chat template turns the answer {message.content!r} into {shown!r}",
                 "Train without thoughts (format.thoughts: false), or put another chat template into its folder.",
@@ -173,38 +177,38 @@ class ChatTokenizer:
                 answer=message.content,
                 shown=shown,
             )
-        return [*self._continued(self._opening, shown), *self.stop_ids]
+        return [*self._continuation_ids(self._sample_prompt, shown), *self.stop_ids]
 
-    def _learned(self, message: Message, turn: list[int]) -> tuple[int, int]:
-        """Return where the tokens of a turn that get loss start and end."""
+    def _weighted_range(self, message: Message, turn: list[int]) -> tuple[int, int]:
+        """Return start and exclusive end of the tokens of a turn that have its weight."""
         if not (message.unweighted_prefix_chars or message.unweighted_suffix_chars):
             return 0, len(turn)
         content, read, before = message.content, self.text, 0
-        if self._sampled(message) is None:
-            read = self._decoded
-            content = self.harmless(content)
-            # Templates may strip an answer, and write something in front of it.
+        if self._sampled_ids(message) is None:
+            read = self._decode
+            content = self.escape_special_tokens(content)
+            # Templates may strip an answer, and write something before it.
             before = max(0, read(turn).find(content.strip())) - (len(content) - len(content.lstrip()))
 
         def place(characters: int) -> int:
             start = message.content[:characters]
-            return before + len(start if self._sampled(message) is not None else self.harmless(start))
+            return before + len(start if self._sampled_ids(message) is not None else self.escape_special_tokens(start))
 
         prefix = message.unweighted_prefix_chars
         start = _tokens_within(read, turn, place(prefix)) if prefix else 0
         if not message.unweighted_suffix_chars:
             return start, len(turn)
-        # The token with the last learned character is the one after those without it.
+        # Tokens up to the last weighted character, exclusive, and the one that contains it.
         end = _tokens_within(read, turn, place(len(message.content) - message.unweighted_suffix_chars) - 1) + 1
         return start, max(start, min(end, len(turn)))
 
-    def _sampled(self, message: Message) -> Sequence[int] | None:
-        """Return the tokens of a turn, if they are known, and this tokenizer's."""
+    def _sampled_ids(self, message: Message) -> Sequence[int] | None:
+        """Return the sampled tokens of a turn, if they are known and of this tokenizer's vocabulary."""
         return message.token_ids if message.tokenizer == self.fingerprint else None
 
-    def _behind(self, earlier: str, text: str) -> tuple[str, str]:
+    def _split_turn(self, earlier: str, text: str) -> tuple[str, str]:
         """Split the text after an earlier prompt into the turn that answers it and the text after its stop token."""
-        turn, stop, rest = text[len(earlier) :].partition(self._stop)
+        turn, stop, rest = text[len(earlier) :].partition(self._stop_text)
         if not (text.startswith(earlier) and stop):
             raise ConfigError(
                 "the chat template rewrites earlier messages as the conversation goes on, so that what the agent was "
@@ -216,22 +220,23 @@ class ChatTokenizer:
             )
         return turn, rest
 
-    def _frame(self) -> tuple[str, str]:
-        """Find what the template writes between the prompt and an answer, and what it ends the answer with."""
-        asked = Message(role="user", content=_MARK)
-        full = self._render((asked, Message(role="assistant", content=_MARK)), prompt=False)
-        lead, mark, tail = full.removeprefix(self._opening).partition(_MARK)
-        special = [(tail.index(token), token) for token in self._special() if token in tail]
-        if not (full.startswith(self._opening) and mark and special):
+    def _turn_delimiters(self) -> tuple[str, str]:
+        """Return the text that the template writes between a prompt and the answer, and the one after the answer."""
+        question = Message(role="user", content=_MARK)
+        full = self._render((question, Message(role="assistant", content=_MARK)), prompt=False)
+        prefix, mark, tail = full.removeprefix(self._sample_prompt).partition(_MARK)
+        # A turn ends with the first special token after the answer.
+        special = [(tail.index(token), token) for token in self._special_tokens() if token in tail]
+        if not (full.startswith(self._sample_prompt) and mark and special):
             raise ConfigError(
                 f"the chat template writes an assistant's turn as {full!r}, not as prompt, answer, special token",
                 _OTHER_TEMPLATE,
                 code="template-without-turns",
             )
-        place, token = min(special)
-        return lead, tail[:place] + token
+        position, token = min(special)
+        return prefix, tail[:position] + token
 
-    def _special(self) -> set[str]:
+    def _special_tokens(self) -> set[str]:
         added = self.tokenizer.added_tokens_decoder.values()
         return {*self.tokenizer.all_special_tokens, *(token.content for token in added if token.special)}
 
@@ -243,32 +248,35 @@ class ChatTokenizer:
         added = self.tokenizer.added_tokens_decoder.items()
         return {number for number, token in added if is_reasoning_mark(token.content)} - self.end_ids
 
-    def _refuses_system(self) -> bool:
+    def _rejects_system(self) -> bool:
         messages = [{"role": "system", "content": "SYSTEM"}, {"role": "user", "content": _MARK}]
         try:
-            return "SYSTEM" not in self._template(messages, prompt=True)
+            return "SYSTEM" not in self._apply_template(messages, prompt=True)
         except Exception:  # templates reject by raising any exception
             return True
 
     def _render(self, messages: Conversation, *, prompt: bool) -> str:
-        """Return the text the template makes of messages, ready for an answer if it is to be a prompt."""
-        plain = [{"role": message.role, "content": self.harmless(message.content)} for message in messages]
-        if self._folds_system and len(plain) > 1 and plain[0]["role"] == "system":
+        """Return the text that the template makes of messages; for a prompt, with the beginning of an answer."""
+        plain = [{"role": message.role, "content": self.escape_special_tokens(message.content)} for message in messages]
+        if self._merges_system and len(plain) > 1 and plain[0]["role"] == "system":
             instructions = plain.pop(0)["content"]
             plain[0]["content"] = f"{instructions}\n\n{plain[0]['content']}"
         try:
-            return self._template(plain, prompt=prompt)
+            return self._apply_template(plain, prompt=prompt)
         except Exception as cause:  # templates are programs and may raise any exception
             raise ConfigError(
                 f"the chat template failed: {type(cause).__name__}: {cause}", _OTHER_TEMPLATE, code="template-failed"
             ) from cause
 
-    def _template(self, messages: list[dict[str, str]], *, prompt: bool) -> str:
+    def _apply_template(self, messages: list[dict[str, str]], *, prompt: bool) -> str:
         text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt)
         return str(text)
 
-    def _continued(self, before: str, text: str) -> list[int]:
-        """Return a text's tokens after another text, if they don't change the other text's tokens."""
+    def _continuation_ids(self, before: str, text: str) -> list[int]:
+        """Return a text's tokens as they follow another text.
+
+        They are the text's own tokens where the two texts together would change the tokens of the first one.
+        """
         if not text:
             return []
         first, both = self.tokens(before), self.tokens(before + text)
@@ -278,15 +286,15 @@ class ChatTokenizer:
 def _tokens_within(read: Callable[[Sequence[int]], str], turn: Sequence[int], length: int) -> int:
     """Return the number of leading tokens that decode to at most the given number of characters."""
     longer = bisect_left(range(1, len(turn) + 1), True, key=lambda count: len(read(turn[:count])) > length)
-    # A character that is cut in its middle may take more characters than when it is complete.
-    near = range(longer, min(longer + _TOKENS_PER_CHARACTER, len(turn)) + 1)
+    # The number of characters may fall again: an incomplete character can decode to several replacement characters.
+    near = range(longer, min(longer + _MAX_TOKENS_PER_CHARACTER, len(turn)) + 1)
     return max(count for count in near if count == longer or len(read(turn[:count])) <= length)
 
 
 def _backend(tokenizer: Any) -> Any | None:
-    """Return the Rust tokenizer, with truncation and padding disabled; None for other tokenizers.
+    """Return the Rust tokenizer, with truncation and padding disabled; None if the tokenizer has none.
 
-    It is called for every turn, and going through its wrapper takes twice as long.
+    Calling it directly halves the time, and it is called for every turn.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None) if tokenizer.is_fast else None
     if backend is not None:

@@ -93,8 +93,8 @@ def _prepared(counted: dict[str, Any]) -> str:
     left_out = {
         "over_long": "left out: too long",
         "without_loss": "left out: no turn to train on",
-        "cut": "truncated after the last turn that fits",
-        "drifted": "with tokens that differ from the template's own",
+        "truncated": "truncated after the last turn that fits",
+        "differently_tokenized": "with tokens that differ from the template's own",
     }
     for key, description in left_out.items():
         if isinstance(counted.get(key), list) and counted[key]:

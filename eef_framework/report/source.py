@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from eef_framework.errors import CorruptFile, StorageError, storage
 from eef_framework.records import RunMetrics, VersionedRecord
+from eef_framework.renames import with_new_names
 from eef_framework.runs import RunLayout, StageKey
 from eef_framework.runs.jsonl import parse_row
 
@@ -191,7 +192,10 @@ class Source:
             found = json.loads(training.preparation.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
+        if not isinstance(found, dict):
+            return {}
+        renamed = {"cut": "truncated", "drifted": "differently_tokenized"}
+        return dict(with_new_names(found, training.preparation.name, renamed))
 
     def _methods(self) -> list[str]:
         """Return the methods that have a folder, the main one first."""

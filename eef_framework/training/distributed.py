@@ -1,13 +1,12 @@
-"""Distributed training: a launcher starts several processes (`worker`), and the first one reports progress.
+"""Distributed training: a launcher starts several processes (`worker`), and the main one reports progress.
 
-All data passes through files in the output folder: first the request, then the checkpoint.
+The processes read the request from a file in the output folder, and write the checkpoint there.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import warnings
@@ -19,51 +18,46 @@ from typing import IO, Any
 from pydantic import BaseModel
 
 from eef_framework import errors
+from eef_framework._compat.accelerate import DEVICE_VARIABLE, LAUNCH_MODULE, LAUNCHER_VARIABLES
 from eef_framework.errors import EefWarning, TrainerFailure
 from eef_framework.interfaces import ProgressCallback
 from eef_framework.policies.loading import Device
 from eef_framework.records import Checkpoint, Example, TrainResult
 from eef_framework.training.settings import SupervisedSettings
 
-LAST_WORDS = 12
-"""Number of output lines of a failed process to show."""
-
-_OF_LAUNCHERS = re.compile(
-    r"RANK|WORLD_SIZE|LOCAL_RANK|LOCAL_WORLD_SIZE|GROUP_RANK|GROUP_WORLD_SIZE|ROLE_.*|MASTER_ADDR|MASTER_PORT"
-    r"|(ACCELERATE|FSDP|TORCHELASTIC|PMI|OMPI_COMM_WORLD|MV2_COMM_WORLD)_.*"
-)
-"""Environment variables with which launchers configure the rank and the settings of processes."""
+LINES_SHOWN = 12
+"""Number of lines of a failed process's log to show."""
 
 
 @contextmanager
 def single_process(device: Device) -> Iterator[None]:
-    """Hide a launcher's environment variables: libraries would wait for peers that never appear.
+    """Hide a launcher's environment variables: libraries would wait for other processes that never start.
 
     Args:
         device: the device to compute on; one of several GPUs is passed to accelerate.
     """
-    hidden = {name: value for name, value in os.environ.items() if _OF_LAUNCHERS.fullmatch(name)}
-    if hidden:
-        told = EefWarning(
-            f"environment variables of a launcher are ignored: {', '.join(sorted(hidden))}. For several processes, set "
-            "the trainer's processes or accelerate_config.",
+    variables = {name: value for name, value in os.environ.items() if LAUNCHER_VARIABLES.fullmatch(name)}
+    if variables:
+        warning = EefWarning(
+            f"environment variables of a launcher are ignored: {', '.join(sorted(variables))}. For several processes, "
+            "set the trainer's processes or accelerate_config.",
             code="launcher-variables",
-            names=sorted(hidden),
+            names=sorted(variables),
         )
-        warnings.warn(told, stacklevel=2)
-    for name in hidden:
+        warnings.warn(warning, stacklevel=2)
+    for name in variables:
         del os.environ[name]
     if ":" in device:
-        os.environ["ACCELERATE_TORCH_DEVICE"] = device
+        os.environ[DEVICE_VARIABLE] = device
     try:
         yield
     finally:
-        for name in [name for name in os.environ if _OF_LAUNCHERS.fullmatch(name)]:
+        for name in [name for name in os.environ if LAUNCHER_VARIABLES.fullmatch(name)]:
             del os.environ[name]
-        os.environ.update(hidden)
+        os.environ.update(variables)
 
 
-class Request(BaseModel):
+class TrainingRequest(BaseModel):
     """A training request for the processes."""
 
     settings: dict[str, Any]
@@ -72,7 +66,7 @@ class Request(BaseModel):
     seed: int
 
 
-def train_elsewhere(
+def train_distributed(
     trainer: SupervisedSettings,
     examples: Sequence[Example],
     start: Checkpoint,
@@ -87,56 +81,56 @@ def train_elsewhere(
         TrainerFailure: a process failed; the message contains its last output.
     """
     settings = {key: value for key, value in trainer.settings().items() if key != "name"}
-    request = Request(settings=settings, examples=tuple(examples), start=start, seed=seed)
+    request = TrainingRequest(settings=settings, examples=tuple(examples), start=start, seed=seed)
     (output / "request.json").write_text(request.model_dump_json(), encoding="utf-8")
     log = output / "processes.log"
     with (
-        log.open("w", encoding="utf-8") as said_by_all,
+        log.open("w", encoding="utf-8") as stderr,
         subprocess.Popen(
             _command(trainer, output),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=said_by_all,
+            stderr=stderr,
             encoding="utf-8",
-            env={name: value for name, value in os.environ.items() if not _OF_LAUNCHERS.fullmatch(name)},
+            env={name: value for name, value in os.environ.items() if not LAUNCHER_VARIABLES.fullmatch(name)},
         ) as launcher,
     ):
         try:
             assert launcher.stdout is not None
-            last = _relay(launcher.stdout, progress)
+            message = _relay(launcher.stdout, progress)
         except BaseException:
             launcher.terminate()
             raise
-    if "error" in last:
-        raise getattr(errors, last["kind"])(**last["error"])
-    if launcher.returncode or "result" not in last:
-        said = "\n".join(log.read_text(encoding="utf-8").strip().splitlines()[-LAST_WORDS:])
+    if "error" in message:
+        raise getattr(errors, message["kind"])(**message["error"])
+    if launcher.returncode or "result" not in message:
+        lines = "\n".join(log.read_text(encoding="utf-8").strip().splitlines()[-LINES_SHOWN:])
         raise TrainerFailure(
-            f"training on several processes failed (status {launcher.returncode}):\n{said}",
-            f"All they said is in {log}. What was saved so far is kept: run the command again.",
+            f"training on several processes failed (status {launcher.returncode}):\n{lines}",
+            f"Their whole output is in {log}. What was saved so far is kept: run the command again.",
         )
-    for done in (output / "request.json", log):
-        done.unlink()
-    return TrainResult.model_validate(last["result"])
+    for path in (output / "request.json", log):
+        path.unlink()
+    return TrainResult.model_validate(message["result"])
 
 
 def _command(trainer: SupervisedSettings, output: Path) -> list[str]:
     """Return the command line that starts the processes."""
-    how = ["torch.distributed.run", "--standalone", "--nproc_per_node", str(trainer.processes)]
+    launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node", str(trainer.processes)]
     if trainer.accelerate_config is not None:
-        how = ["accelerate.commands.launch", "--config_file", str(trainer.accelerate_config)]
-    return [sys.executable, "-m", *how, "-m", "eef_framework.training.worker", str(output)]
+        launcher = [LAUNCH_MODULE, "--config_file", str(trainer.accelerate_config)]
+    return [sys.executable, "-m", *launcher, "-m", "eef_framework.training.worker", str(output)]
 
 
-def _relay(said: IO[str], progress: ProgressCallback) -> dict[str, Any]:
-    """Forward the progress of the first process, and return its last message."""
-    last: dict[str, Any] = {}
-    for line in said:
+def _relay(stdout: IO[str], progress: ProgressCallback) -> dict[str, Any]:
+    """Forward the progress of the main process, and return its other messages in one dictionary."""
+    messages: dict[str, Any] = {}
+    for line in stdout:
         if not line.startswith("{"):
-            continue  # libraries print things
+            continue  # printed by a library
         message = json.loads(line)
         if "step" in message:
             progress(message["step"], message["steps"], message["note"])
         else:
-            last |= message
-    return last
+            messages |= message
+    return messages

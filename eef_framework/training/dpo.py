@@ -20,10 +20,10 @@ from eef_framework.models.saving import new_checkpoint
 from eef_framework.policies.loading import load_model, load_tokenizer
 from eef_framework.records import Checkpoint, Example, TrainResult
 from eef_framework.runs.layout import PREPARATION, TRAINING_LOG
-from eef_framework.training.batches import batches, number_of_steps
+from eef_framework.training.batches import number_of_steps, shuffled_batches
 from eef_framework.training.distributed import single_process
-from eef_framework.training.loop import finished, isolated_rng
-from eef_framework.training.preferences import Pair, PairPreparation, prepare_pairs
+from eef_framework.training.loop import final_model, isolated_rng
+from eef_framework.training.preferences import TokenizedPair, TokenizedPairs, tokenize_pairs
 from eef_framework.training.settings import PreferenceSettings
 from eef_framework.training.trl_dpo import trl_trainer
 
@@ -75,17 +75,17 @@ class DpoTrainer(PreferenceSettings):
         with storage(output, "writing the checkpoint"):
             output.mkdir(parents=True, exist_ok=True)
             tokenizer = load_tokenizer(start.path, self.trust_remote_code)
-            prepared = prepare_pairs(examples, ChatTokenizer(tokenizer), self.max_tokens)
-            (output / PREPARATION).write_text(_report(prepared), encoding="utf-8")
+            data = tokenize_pairs(examples, ChatTokenizer(tokenizer), self.max_tokens)
+            (output / PREPARATION).write_text(_summary(data), encoding="utf-8")
             with isolated_rng(seed), single_process(self.device):
-                result = _train(self, prepared.pairs, start, output, seed, progress, tokenizer)
+                result = _train(self, data.pairs, start, output, seed, progress, tokenizer)
             release_memory()
         return result
 
 
 def _train(
     settings: PreferenceSettings,
-    pairs: Sequence[Pair],
+    pairs: Sequence[TokenizedPair],
     start: Checkpoint,
     output: Path,
     seed: int,
@@ -95,8 +95,8 @@ def _train(
     """Run all steps and write the model."""
     steps = number_of_steps(len(pairs), settings.batch_size, settings.epochs, settings.steps)
     # Sorted by length within a step: the step is the same, with less padding in its micro-batches.
-    drawn = batches(pairs, settings.batch_size, steps, seed)
-    order = [sorted(batch, key=lambda pair: (pair.longest, pair.id)) for batch in drawn]
+    shuffled = shuffled_batches(pairs, settings.batch_size, steps, seed)
+    order = [sorted(batch, key=lambda pair: (pair.longest, pair.id)) for batch in shuffled]
     model = load_model(start.path, "auto", "cpu", settings.trust_remote_code)
     saved_dtype = model.dtype
     tokens = list(accumulate(sum(pair.tokens for pair in batch) for batch in order))
@@ -114,13 +114,13 @@ def _train(
             trainer = trl_trainer(settings, model, order, start, output, seed, log)
             trainer.train()
             with new_checkpoint(output) as folder:
-                result = finished(start, settings, trainer.model.state_dict(), folder)
-                result.to(saved_dtype).save_pretrained(folder)
+                trained = final_model(start, settings, trainer.model.state_dict(), folder)
+                trained.to(saved_dtype).save_pretrained(folder)
                 tokenizer.save_pretrained(folder)
     return TrainResult(steps=steps, trained_tokens=tokens[-1], losses=tuple(losses))
 
 
-def _row(step: int, values: dict[str, float], pairs: Sequence[Pair]) -> dict[str, float]:
+def _row(step: int, values: dict[str, float], pairs: Sequence[TokenizedPair]) -> dict[str, float]:
     """Return a step's row of the log, given trl's values and its pairs.
 
     Raises:
@@ -147,12 +147,12 @@ def _row(step: int, values: dict[str, float], pairs: Sequence[Pair]) -> dict[str
     }
 
 
-def _report(prepared: PairPreparation) -> str:
+def _summary(data: TokenizedPairs) -> str:
     """Return counts of the training set, as JSON."""
-    sides = [side for pair in prepared.pairs for side in (pair.preferred, pair.rejected)]
+    sides = [side for pair in data.pairs for side in (pair.preferred, pair.rejected)]
     counts = {
-        "examples": len(prepared.pairs),
-        "tokens": sum(len(side.ids) for side in sides),
-        "tokens_with_loss": sum(weight > 0 for side in sides for weight in side.weights),
+        "examples": len(data.pairs),
+        "tokens": sum(len(side.token_ids) for side in sides),
+        "tokens_with_loss": sum(weight > 0 for side in sides for weight in side.loss_weights),
     }
-    return json.dumps(counts | {key: ids for key, ids in prepared._asdict().items() if key != "pairs"}, indent=2)
+    return json.dumps(counts | {key: ids for key, ids in data._asdict().items() if key != "pairs"}, indent=2)

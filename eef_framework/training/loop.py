@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import math
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from eef_framework._compat.accelerate import no_warnings_of_tied_weights, reset_settings
 from eef_framework.errors import TrainerFailure
 from eef_framework.models.progress_bars import without_progress_bars
 from eef_framework.models.saving import new_checkpoint
 from eef_framework.policies.loading import load_model, pick_device
 from eef_framework.records import Checkpoint
-from eef_framework.training.batches import batches, micro_batches, number_of_steps, share
-from eef_framework.training.collate import Batch, Prepared, collate
+from eef_framework.training.batches import micro_batches, number_of_steps, share, shuffled_batches
+from eef_framework.training.collate import TokenizedExample, TrainingBatch, collate
 from eef_framework.training.lora import adapted, merged
-from eef_framework.training.packing import pack, packs, refuse_to_mix_neighbours
-from eef_framework.training.settings import FineTuning, SupervisedSettings, in_bfloat16, room
+from eef_framework.training.packing import check_packing, collate_packed, packed_rows
+from eef_framework.training.settings import (
+    FineTuning,
+    SupervisedSettings,
+    in_bfloat16,
+    micro_batch_tokens,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Training:
@@ -41,22 +49,30 @@ class Training:
     """
 
     def __init__(
-        self, settings: SupervisedSettings, examples: Sequence[Prepared], start: Checkpoint, output: Path, seed: int
+        self,
+        settings: SupervisedSettings,
+        examples: Sequence[TokenizedExample],
+        start: Checkpoint,
+        output: Path,
+        seed: int,
     ) -> None:
         from transformers import get_cosine_schedule_with_warmup
 
         self._settings = settings
         self.step, self.tokens = 0, 0
         self.steps = number_of_steps(len(examples), settings.batch_size, settings.epochs, settings.steps)
-        self._batches = batches(examples, settings.batch_size, self.steps, seed)
+        self._batches = shuffled_batches(examples, settings.batch_size, self.steps, seed)
         self._accelerator = _accelerator(settings, output)
-        self._room = room(settings, self._accelerator.device.type)
+        self._micro_batch_tokens = micro_batch_tokens(settings, self._accelerator.device.type)
         model = load_model(start.path, "auto", "cpu", settings.trust_remote_code)
         self._start, self._saved_dtype = start, model.dtype
         if settings.packing:
-            refuse_to_mix_neighbours(model)
+            check_packing(model)
         model = _trainable(model, settings)
-        self._partial = "logits_to_keep" in inspect.signature(model.forward).parameters or settings.lora is not None
+        # Models wrapped by peft pass unknown arguments on.
+        self._selects_logits = (
+            "logits_to_keep" in inspect.signature(model.forward).parameters or settings.lora is not None
+        )
         self._model, self._optimizer = self._accelerator.prepare(model, _optimizer(model, settings))
         warmup = round(settings.warmup * self.steps)
         self._schedule = get_cosine_schedule_with_warmup(self._optimizer, warmup, self.steps)
@@ -64,7 +80,7 @@ class Training:
         self._accelerator.init_trackers("training", _plain(settings))
 
     @property
-    def leads(self) -> bool:
+    def is_main_process(self) -> bool:
         """Whether this process writes the files: the only one, or the first of several."""
         return bool(self._accelerator.is_main_process)
 
@@ -78,23 +94,20 @@ class Training:
         rate = self._schedule.get_last_lr()[0]
         loss, norm = self._step(batch)
         self.step += 1
-        self.tokens += sum(len(example.ids) for example in batch)
+        self.tokens += sum(len(example.token_ids) for example in batch)
         self._accelerator.log({"loss": loss, "lr": rate, "grad_norm": norm}, step=self.step)
         return {"step": self.step, "loss": loss, "lr": rate, "grad_norm": norm, "tokens": self.tokens}
 
-    def agree(self, wish: bool) -> bool:
-        """Return the value of the first of several processes."""
+    def decide(self, choice: bool) -> bool:
+        """Return the choice of the main process: all processes have to act alike."""
         if self._accelerator.num_processes == 1:
-            return wish
-        return self._sum(float(wish and self.leads)) > 0
+            return choice
+        return self._sum(float(choice and self.is_main_process)) > 0
 
     def save_state(self, folder: Path) -> None:
         """Save everything that the next steps depend on."""
-        talk = logging.getLogger("accelerate.utils.other")  # it warns of tied weights, which are correct
-        level = talk.level
-        talk.setLevel(logging.ERROR)
-        self._accelerator.save_state(str(folder))
-        talk.setLevel(level)
+        with no_warnings_of_tied_weights():
+            self._accelerator.save_state(str(folder))
 
     def load_state(self, folder: Path, step: int, tokens: int) -> None:
         """Continue from a saved state, after the given numbers of steps and tokens."""
@@ -105,24 +118,25 @@ class Training:
     def save(self, output: Path, tokenizer: Any) -> None:
         """Write the model, in its original dtype, with its tokenizer, and end the training."""
         weights = self._accelerator.get_state_dict(self._model)
-        if self.leads:
+        if self.is_main_process:
             with without_progress_bars(), new_checkpoint(output) as folder:
-                model = finished(self._start, self._settings, weights, folder)
+                model = final_model(self._start, self._settings, weights, folder)
                 model.to(self._saved_dtype).save_pretrained(folder)
                 tokenizer.save_pretrained(folder)
         self._accelerator.end_training()
 
-    def _step(self, batch: list[Prepared]) -> tuple[float, float]:
+    def _step(self, batch: list[TokenizedExample]) -> tuple[float, float]:
         """Run one optimisation step. Returns its loss and the gradient norm."""
-        total = sum(weight for example in batch for weight in example.weights)
+        total = sum(example.loss_weights[position] for example in batch for position in example.target_positions)
         processes = self._accelerator.num_processes
-        cut, collated = (packs, pack) if self._settings.packing else (micro_batches, collate)
-        mine = share(cut(batch, self._room), self._accelerator.process_index, processes)
+        split, to_tensors = (packed_rows, collate_packed) if self._settings.packing else (micro_batches, collate)
+        own = share(split(batch, self._micro_batch_tokens), self._accelerator.process_index, processes)
         loss = 0.0
-        for number, (piece, counts) in enumerate(mine, 1):
-            with self._accelerator.no_sync(self._model) if number < len(mine) else nullcontext():
+        for number, (examples, counts) in enumerate(own, 1):
+            # Gradients are exchanged with other processes only after the last micro-batch.
+            with self._accelerator.no_sync(self._model) if number < len(own) else nullcontext():
                 # Gradients are averaged over processes, but the step needs their sum.
-                part = self._weighted_sum(collated(piece)) * (processes * counts / total)
+                part = self._loss_sum(to_tensors(examples)) * (processes * counts / total)
                 self._accelerator.backward(part)
             loss += part.item() / processes
         loss = self._sum(loss)
@@ -148,35 +162,25 @@ class Training:
             return number
         return float(self._accelerator.reduce(torch.tensor(number, device=self._accelerator.device), "sum"))
 
-    def _logits(self, batch: Batch) -> Any:
-        # Logits only at positions with loss: most positions of most examples have none.
-        keep = {"logits_to_keep": batch.shown} if self._partial else {}
-        places = {} if batch.positions is None else {"position_ids": batch.positions}
-        return self._model(input_ids=batch.ids, use_cache=False, **keep, **places).logits
-
-    def _weighted_sum(self, batch: Batch) -> Any:
-        """Return the sum of w * -log p over the tokens to learn."""
-        import torch
-
-        batch = Batch(*(None if tensor is None else tensor.to(self._accelerator.device) for tensor in batch))
-        logits = self._logits(batch)  # (rows, shown, vocabulary)
-        learnt = logits[batch.rows, batch.columns if self._partial else batch.shown[batch.columns]].float()
-        losses = torch.nn.functional.cross_entropy(learnt, batch.labels, reduction="none")  # (learned,)
-        return (losses * batch.weights).sum()
+    def _loss_sum(self, batch: TrainingBatch) -> Tensor:
+        """Return the sum of weight * -log p over the tokens to learn, a scalar."""
+        batch = batch.to(self._accelerator.device)
+        # Most positions of most examples have no loss, and logits take more memory than anything else.
+        select = {"logits_to_keep": batch.logit_positions} if self._selects_logits else {}
+        positions = {} if batch.position_ids is None else {"position_ids": batch.position_ids}
+        output = self._model(input_ids=batch.input_ids, use_cache=False, **select, **positions)
+        return batch.loss_sum(output.logits)  # (batch, positions or seq, vocabulary)
 
 
 def _accelerator(settings: SupervisedSettings, output: Path) -> Any:
     from accelerate import Accelerator
-    from accelerate.state import AcceleratorState, PartialState
 
-    if not PartialState().use_distributed:
-        # accelerate keeps its settings for the life of the process; another training may need different ones.
-        AcceleratorState._reset_state(reset_partial_state=True)
+    reset_settings()
     device = pick_device(settings.device)
     return Accelerator(
         cpu=device == "cpu",
         mixed_precision="bf16" if in_bfloat16(settings, device) else "no",
-        log_with=list(settings.shown_in) or None,
+        log_with=list(settings.active_trackers) or None,
         project_dir=str(output),
     )
 
@@ -193,7 +197,7 @@ def _trainable(model: Any, settings: SupervisedSettings) -> Any:
         enable()  # its name since transformers 5, or before
     if settings.lora is not None:
         return adapted(model, settings.lora).train()
-    # At usual learning rates, updates are lost in the rounding of shorter types.
+    # In bfloat16, updates at usual learning rates would be lost to rounding.
     return model.float().train()
 
 
@@ -208,8 +212,8 @@ def _optimizer(model: Any, settings: SupervisedSettings) -> Any:
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=settings.learning_rate, fused=True)
 
 
-def finished(start: Checkpoint, settings: FineTuning, weights: dict[str, Any], output: Path) -> Any:
-    """Return a model with its final weights, in float32 on the processor; adapters are written and merged.
+def final_model(start: Checkpoint, settings: FineTuning, weights: dict[str, Any], output: Path) -> Any:
+    """Return a model with its final weights, in float32 on the CPU; adapters are written and merged.
 
     Args:
         start: the checkpoint that was trained.
@@ -226,16 +230,16 @@ def finished(start: Checkpoint, settings: FineTuning, weights: dict[str, Any], o
 
 @contextmanager
 def isolated_rng(seed: int) -> Iterator[None]:
-    """Seed the random numbers for dropout, and restore the program's random state afterwards."""
+    """Seed torch's random numbers, which dropout draws from, and restore the program's random state afterwards."""
     import numpy as np
     import torch
 
-    # The last two because accelerate restores all three when a training is resumed.
-    own, numpy = random.getstate(), np.random.get_state()
+    # Python's and NumPy's too: accelerate sets all three when a training is resumed.
+    python_state, numpy_state = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             yield
     finally:
-        random.setstate(own)
-        np.random.set_state(numpy)
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)

@@ -1,38 +1,38 @@
-"""Converts pairs of trajectories to tensors, for trainers that learn preferences."""
+"""Tokenizes pairs of trajectories, for trainers that learn preferences."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from eef_framework.chat.tokens import ChatTokenizer, Encoded
+from eef_framework.chat.tokens import ChatTokenizer, TokenizedConversation
 from eef_framework.errors import ConfigError, NothingToTrain
 from eef_framework.records import Example
-from eef_framework.training.collate import named
+from eef_framework.training.dataset import example_named
 
 
-class Pair(NamedTuple):
+class TokenizedPair(NamedTuple):
     """A better and a worse attempt at the same task, as tokens. A token's weight is 1 if it is learned, 0 otherwise."""
 
     id: str
-    preferred: Encoded
-    rejected: Encoded
+    preferred: TokenizedConversation
+    rejected: TokenizedConversation
 
     @property
     def longest(self) -> int:
         """Number of tokens of the longer one."""
-        return max(len(self.preferred.ids), len(self.rejected.ids))
+        return max(len(self.preferred.token_ids), len(self.rejected.token_ids))
 
     @property
     def tokens(self) -> int:
         """Number of tokens of both."""
-        return len(self.preferred.ids) + len(self.rejected.ids)
+        return len(self.preferred.token_ids) + len(self.rejected.token_ids)
 
 
-class PairPreparation(NamedTuple):
+class TokenizedPairs(NamedTuple):
     """Pairs as tokens, and the pairs that were left out."""
 
-    pairs: list[Pair]
+    pairs: list[TokenizedPair]
     unpaired: list[str]
     """Ids of examples without a worse attempt."""
     without_loss: list[str]
@@ -43,7 +43,7 @@ class PairPreparation(NamedTuple):
     """Ids of pairs with a side that has too many tokens."""
 
 
-def prepare_pairs(examples: Sequence[Example], chat: ChatTokenizer, max_tokens: int) -> PairPreparation:
+def tokenize_pairs(examples: Sequence[Example], chat: ChatTokenizer, max_tokens: int) -> TokenizedPairs:
     """Convert pairs to tokens and drop those without anything to learn.
 
     Args:
@@ -57,43 +57,43 @@ def prepare_pairs(examples: Sequence[Example], chat: ChatTokenizer, max_tokens: 
         ConfigError: a turn has a weight other than 0 or 1, or the model's chat template can't render a side; the
             message has the example's id.
     """
-    done = PairPreparation([], [], [], [], [])
+    found = TokenizedPairs([], [], [], [], [])
     for example in examples:
         if not example.rejected:
-            done.unpaired.append(example.id)
+            found.unpaired.append(example.id)
             continue
-        with named(example.id, "preferred"):
+        with example_named(example.id, "preferred"):
             preferred = chat.encode(example.messages)
-        with named(example.id, "rejected"):
+        with example_named(example.id, "rejected"):
             rejected = chat.encode(example.rejected)
-        pair = Pair(example.id, preferred, rejected)
-        _require_plain_weights(pair)
-        if not (any(pair.preferred.weights) and any(pair.rejected.weights)):
-            done.without_loss.append(example.id)
+        pair = TokenizedPair(example.id, preferred, rejected)
+        _require_weights_of_0_or_1(pair)
+        if not (any(pair.preferred.loss_weights) and any(pair.rejected.loss_weights)):
+            found.without_loss.append(example.id)
         elif pair.preferred == pair.rejected:
-            done.alike.append(example.id)
+            found.alike.append(example.id)
         elif pair.longest > max_tokens:
-            done.over_long.append(example.id)
+            found.over_long.append(example.id)
         else:
-            done.pairs.append(pair)
-    if not done.pairs:
+            found.pairs.append(pair)
+    if not found.pairs:
         raise NothingToTrain(
-            f"of {len(examples)} examples none is a pair to learn from: {len(done.unpaired)} have no worse attempt, "
-            f"{len(done.without_loss)} a side without a turn that has a weight, {len(done.alike)} two sides that are "
-            f"the same, {len(done.over_long)} a side longer than {max_tokens} tokens",
+            f"of {len(examples)} examples none is a pair to learn from: {len(found.unpaired)} have no worse attempt, "
+            f"{len(found.without_loss)} a side without a turn that has a weight, {len(found.alike)} two sides that are "
+            f"the same, {len(found.over_long)} a side longer than {max_tokens} tokens",
             "Select pairs (select.pairs: true), explore more, or raise the trainer's max_tokens.",
             code="no-usable-pairs",
             examples=len(examples),
-            unpaired=len(done.unpaired),
-            without_loss=len(done.without_loss),
-            alike=len(done.alike),
-            over_long=len(done.over_long),
+            unpaired=len(found.unpaired),
+            without_loss=len(found.without_loss),
+            alike=len(found.alike),
+            over_long=len(found.over_long),
         )
-    return done
+    return found
 
 
-def _require_plain_weights(pair: Pair) -> None:
-    other = {*pair.preferred.weights, *pair.rejected.weights} - {0.0, 1.0}
+def _require_weights_of_0_or_1(pair: TokenizedPair) -> None:
+    other = {*pair.preferred.loss_weights, *pair.rejected.loss_weights} - {0.0, 1.0}
     if other:
         raise ConfigError(
             f"a turn of the pair {pair.id!r} has the weight {min(other)}; preferences are learned from whole turns or "
@@ -112,25 +112,25 @@ class PairCollator:
         pairs: all pairs; a row of the trainer's data set is an index into them.
     """
 
-    def __init__(self, pairs: Sequence[Pair]) -> None:
+    def __init__(self, pairs: Sequence[TokenizedPair]) -> None:
         self._pairs = pairs
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Return tensors `(2 * pairs, longest)`: the preferred sides in order, then the rejected ones.
+        """Return tensors `(2 * pairs, seq)`: the preferred sides in order, then the rejected ones.
 
-        They are padded on the right, which causal attention never sees.
+        They are padded on the right, where causal attention doesn't look.
         """
         import torch
 
-        pairs = [self._pairs[row["place"]] for row in rows]
+        pairs = [self._pairs[row["index"]] for row in rows]
         sides = [pair.preferred for pair in pairs] + [pair.rejected for pair in pairs]
         longest = max(pair.longest for pair in pairs)
 
-        def padded(lists: list[list[int]]) -> Any:
-            return torch.tensor([each + [0] * (longest - len(each)) for each in lists])
+        def padded(rows: list[list[int]]) -> Any:
+            return torch.tensor([row + [0] * (longest - len(row)) for row in rows])  # (2 * pairs, seq)
 
         return {
-            "input_ids": padded([side.ids for side in sides]),
-            "attention_mask": padded([[1] * len(side.ids) for side in sides]),
-            "completion_mask": padded([[int(weight) for weight in side.weights] for side in sides]),
+            "input_ids": padded([side.token_ids for side in sides]),
+            "attention_mask": padded([[1] * len(side.token_ids) for side in sides]),
+            "completion_mask": padded([[int(weight) for weight in side.loss_weights] for side in sides]),
         }

@@ -10,16 +10,18 @@ from pathlib import Path
 from eef_framework.models.saving import writing
 from eef_framework.records import Checkpoint, fingerprint
 from eef_framework.runs.atomic import write_json
-from eef_framework.training.collate import Prepared
+from eef_framework.training.collate import TokenizedExample
 from eef_framework.training.loop import Training
 from eef_framework.training.settings import SupervisedSettings
 
 
-def training_key(settings: SupervisedSettings, examples: Sequence[Prepared], start: Checkpoint, seed: int) -> str:
+def training_key(
+    settings: SupervisedSettings, examples: Sequence[TokenizedExample], start: Checkpoint, seed: int
+) -> str:
     """Return the identity of a training: everything that its result depends on."""
     files = sorted(start.path.glob("*")) if start.path.is_dir() else []
     weights = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    contents = [(example.id, example.ids, example.places, example.weights) for example in examples]
+    contents = [tuple(example) for example in examples]
     return fingerprint(repr((settings.settings(), contents, str(start.path), weights, seed)))
 
 
@@ -49,10 +51,10 @@ class SavePoint:
             with writing(state):
                 training.save_state(state)
         except BaseException:
-            if training.leads:
+            if training.is_main_process:
                 shutil.rmtree(state, ignore_errors=True)  # an incomplete state only takes space
             raise
-        if training.leads:
+        if training.is_main_process:
             mark = {"key": self._key, "step": training.step, "tokens": training.tokens}
             write_json(state.with_suffix(".json"), mark)
             for old in self._folder.iterdir():

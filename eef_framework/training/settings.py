@@ -102,7 +102,7 @@ class SupervisedSettings(FineTuning):
             require_devices(self.device, self.processes)
 
     @property
-    def shown_in(self) -> tuple[str, ...]:
+    def active_trackers(self) -> tuple[str, ...]:
         """The trackers to use."""
         return tuple(filter(installed, ("tensorboard",))) if self.trackers is None else self.trackers
 
@@ -126,7 +126,7 @@ class PreferenceSettings(FineTuning):
     """How strongly the model is kept close to the checkpoint it starts from."""
 
 
-def room(settings: FineTuning, device: str) -> int:
+def micro_batch_tokens(settings: FineTuning, device: str) -> int:
     """Return the maximum size of a micro-batch on a device, in tokens."""
     return settings.max_batch_tokens or (1024 if device == "cpu" else 16384)
 

@@ -10,7 +10,6 @@ from io import StringIO
 from pathlib import Path
 from typing import ClassVar
 
-from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.errors import storage
 from eef_framework.evaluation.formatting import count, duration
 from eef_framework.interfaces import ProgressCallback
@@ -19,8 +18,8 @@ from eef_framework.policies.loading import load_tokenizer
 from eef_framework.records import Checkpoint, Example, TrainResult
 from eef_framework.runs.atomic import write_text
 from eef_framework.runs.layout import PREPARATION, TRAINING_LOG
-from eef_framework.training.collate import Preparation, prepare
-from eef_framework.training.distributed import single_process, train_elsewhere
+from eef_framework.training.dataset import TokenizedDataset
+from eef_framework.training.distributed import single_process, train_distributed
 from eef_framework.training.loop import Training, isolated_rng
 from eef_framework.training.resume import SavePoint, training_key
 from eef_framework.training.settings import SupervisedSettings
@@ -51,15 +50,15 @@ class SftTrainer(SupervisedSettings):
         with storage(output, "writing the checkpoint"):
             output.mkdir(parents=True, exist_ok=True)
             if self.processes > 1 or self.accelerate_config is not None:
-                result = train_elsewhere(self, examples, start, output, seed, progress)
+                result = train_distributed(self, examples, start, output, seed, progress)
             else:
                 with single_process(self.device):
-                    result = train_here(self, examples, start, output, seed, progress)
+                    result = train_in_process(self, examples, start, output, seed, progress)
                 release_memory()
         return result
 
 
-def train_here(
+def train_in_process(
     trainer: SftTrainer,
     examples: Sequence[Example],
     start: Checkpoint,
@@ -69,43 +68,43 @@ def train_here(
 ) -> TrainResult:
     """Train in this process, which may be one of several."""
     tokenizer = load_tokenizer(start.path, trainer.trust_remote_code)
-    prepared = prepare(examples, ChatTokenizer(tokenizer), trainer.max_tokens, trainer.over_long)
+    data = TokenizedDataset.from_examples(examples, tokenizer, trainer.max_tokens, trainer.over_long)
     with isolated_rng(seed):
-        point = SavePoint(output / "interrupted", training_key(trainer, prepared.examples, start, seed))
-        training = Training(trainer, prepared.examples, start, output, seed)
-        point.restore(training)
-        if training.leads:
-            (output / PREPARATION).write_text(_report(prepared), encoding="utf-8")
-        losses = _run(training, point, output / TRAINING_LOG, trainer.save_every_s, progress)
+        save_point = SavePoint(output / "interrupted", training_key(trainer, data.examples, start, seed))
+        training = Training(trainer, data.examples, start, output, seed)
+        save_point.restore(training)
+        if training.is_main_process:
+            (output / PREPARATION).write_text(json.dumps(data.summary(), indent=2), encoding="utf-8")
+        losses = _run(training, save_point, output / TRAINING_LOG, trainer.save_every_s, progress)
         training.save(output, tokenizer)
-        if training.leads:
-            point.remove()
+        if training.is_main_process:
+            save_point.remove()
     return TrainResult(steps=training.steps, trained_tokens=training.tokens, losses=losses)
 
 
 def _run(
-    training: Training, point: SavePoint, log: Path, save_every_s: float | None, progress: ProgressCallback
+    training: Training, save_point: SavePoint, log: Path, save_every_s: float | None, progress: ProgressCallback
 ) -> tuple[float, ...]:
     """Run the remaining steps, and write a row for each. Returns the losses of all steps."""
     rows = log.read_text(encoding="utf-8").splitlines(keepends=True)[: training.step] if training.step else []
     losses = [float(json.loads(row)["loss"]) for row in rows]
-    pace = Pace(training)
+    speed = Speed(training)
     saved = time.monotonic()
-    if training.leads:
+    if training.is_main_process:
         write_text(log, "".join(rows))  # atomically, and then a line at a time: a kill at any moment loses no row
-    with log.open("a", encoding="utf-8", buffering=1) if training.leads else nullcontext(StringIO()) as file:
+    with log.open("a", encoding="utf-8", buffering=1) if training.is_main_process else nullcontext(StringIO()) as file:
         while training.step < training.steps:
             row = training.advance()
             file.write(json.dumps(row) + "\n")
             losses.append(row["loss"])
-            progress(training.step, training.steps, f"loss {row['loss']:.4f}, {pace}")
-            if save_every_s is not None and training.agree(time.monotonic() - saved >= save_every_s):
-                point.write(training)
+            progress(training.step, training.steps, f"loss {row['loss']:.4f}, {speed}")
+            if save_every_s is not None and training.decide(time.monotonic() - saved >= save_every_s):
+                save_point.write(training)
                 saved = time.monotonic()
     return tuple(losses)
 
 
-class Pace:
+class Speed:
     """Formats the speed of a training."""
 
     def __init__(self, training: Training) -> None:
@@ -118,20 +117,3 @@ class Pace:
         steps = max(self._training.step - self._step, 1)
         left = (self._training.steps - self._training.step) * seconds / steps
         return f"{count(round((self._training.tokens - self._tokens) / seconds))} tokens/s, {duration(left)} left"
-
-
-def _report(prepared: Preparation) -> str:
-    """Return counts of the training set, as JSON."""
-    kept = prepared.examples
-    return json.dumps(
-        {
-            "examples": len(kept),
-            "tokens": sum(len(example.ids) for example in kept),
-            "tokens_with_loss": sum(len(example.places) for example in kept),
-            "over_long": prepared.over_long,
-            "cut": prepared.cut,
-            "without_loss": prepared.without_loss,
-            "drifted": prepared.drifted,
-        },
-        indent=2,
-    )

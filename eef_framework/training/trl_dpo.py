@@ -1,4 +1,4 @@
-"""The steps of preference training, run by trl's DPOTrainer on our tokens."""
+"""Runs the steps of preference training with trl's DPOTrainer, on our tokens."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from eef_framework._compat.trl import dpo_trainer_class, use_one_device
 from eef_framework.errors import ConfigError
 from eef_framework.policies.loading import load_model, load_tokenizer, pick_device
 from eef_framework.records import Checkpoint
 from eef_framework.training.lora import lora_config, require_targets
-from eef_framework.training.preferences import Pair, PairCollator
-from eef_framework.training.settings import PreferenceSettings, in_bfloat16, room
+from eef_framework.training.preferences import PairCollator, TokenizedPair
+from eef_framework.training.settings import PreferenceSettings, in_bfloat16, micro_batch_tokens
 
 
 def trl_trainer(
     settings: PreferenceSettings,
     model: Any,
-    order: Sequence[Sequence[Pair]],
+    order: Sequence[Sequence[TokenizedPair]],
     start: Checkpoint,
     output: Path,
     seed: int,
     log: Callable[[int, dict[str, float]], None],
 ) -> Any:
-    """Return trl's trainer for a model, set to take the pairs unchanged, step by step.
+    """Return trl's trainer for a model, which takes the pairs unchanged, step by step.
 
     Args:
         settings: our settings.
@@ -45,13 +46,13 @@ def trl_trainer(
     if settings.lora is not None:
         require_targets(model, settings.lora)
     try:
-        trainer = _class()(
+        trainer = dpo_trainer_class()(
             model=model if adapters else model.float(),
             # With the adapters disabled, the model is the reference.
             ref_model=None if adapters else load_model(start.path, "auto", "cpu", settings.trust_remote_code).float(),
             args=_arguments(settings, in_order, len(order), output, seed),
             data_collator=PairCollator(in_order),
-            train_dataset=Dataset.from_dict({"place": list(range(len(in_order)))}),
+            train_dataset=Dataset.from_dict({"index": list(range(len(in_order)))}),
             processing_class=load_tokenizer(start.path, settings.trust_remote_code),
             callbacks=[_callback(log)],
             peft_config=lora_config(settings.lora) if settings.lora is not None else None,
@@ -62,24 +63,6 @@ def trl_trainer(
         ) from cause
     trainer.remove_callback(PrinterCallback)
     return trainer
-
-
-def _class() -> Any:
-    """Return trl's DPOTrainer, changed to take tokenized pairs in the given order."""
-    from torch.utils.data import SequentialSampler
-    from trl.trainer.dpo_trainer import DPOTrainer
-
-    class OnPairs(DPOTrainer):
-        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
-            return dataset
-
-        def _get_train_sampler(self, *_: Any, **__: Any) -> Any:
-            return SequentialSampler(self.train_dataset)
-
-        def _send_telemetry(self) -> None:
-            pass  # don't report trainings to anyone
-
-    return OnPairs
 
 
 def _callback(log: Callable[[int, dict[str, float]], None]) -> Any:
@@ -94,12 +77,15 @@ def _callback(log: Callable[[int, dict[str, float]], None]) -> Any:
     return Logging()
 
 
-def _arguments(settings: PreferenceSettings, pairs: Sequence[Pair], steps: int, output: Path, seed: int) -> Any:
+def _arguments(
+    settings: PreferenceSettings, pairs: Sequence[TokenizedPair], steps: int, output: Path, seed: int
+) -> Any:
     """Return the settings for trl."""
     from trl.trainer.dpo_config import DPOConfig
 
     device = pick_device(settings.device)
-    size = _pairs_at_once(settings.batch_size, max(pair.longest for pair in pairs), room(settings, device))
+    longest = max(pair.longest for pair in pairs)
+    size = _micro_batch_size(settings.batch_size, longest, micro_batch_tokens(settings, device))
     arguments = DPOConfig(
         output_dir=str(output),
         max_steps=steps,
@@ -124,11 +110,11 @@ def _arguments(settings: PreferenceSettings, pairs: Sequence[Pair], steps: int, 
         report_to="none",
         disable_tqdm=True,
     )
-    arguments._n_gpu = min(arguments.n_gpu, 1)  # with more it would train a copy on each, which trl doesn't support
+    use_one_device(arguments)
     return arguments
 
 
-def _pairs_at_once(batch_size: int, longest: int, room: int) -> int:
-    """Return the size of micro-batches: all are equally large, so that all pairs count the same."""
-    fitting = max(1, room // (2 * longest))
+def _micro_batch_size(batch_size: int, longest: int, max_tokens: int) -> int:
+    """Return the number of pairs in a micro-batch. All are equally large: trl averages over micro-batches."""
+    fitting = max(1, max_tokens // (2 * longest))
     return max(size for size in range(1, min(batch_size, fitting) + 1) if batch_size % size == 0)

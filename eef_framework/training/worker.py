@@ -1,4 +1,4 @@
-"""One of several processes that train together. `distributed` has a launcher start them."""
+"""One of several processes that train together. A launcher starts them (see `distributed`)."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from typing import Any
 
 from eef_framework.errors import EefError, NothingToTrain
 from eef_framework.policies.loading import pick_device
-from eef_framework.training.distributed import Request
-from eef_framework.training.sft import SftTrainer, train_here
+from eef_framework.training.distributed import TrainingRequest
+from eef_framework.training.sft import SftTrainer, train_in_process
 
 
 def main(output: Path) -> None:
     """Run a training request as one of several processes."""
     from accelerate import PartialState
 
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
-    request = Request.model_validate_json((output / "request.json").read_text(encoding="utf-8"))
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    request = TrainingRequest.model_validate_json((output / "request.json").read_text(encoding="utf-8"))
     trainer = SftTrainer.model_validate(request.settings)
-    leads = PartialState(cpu=pick_device(trainer.device) == "cpu").is_main_process
+    is_main_process = PartialState(cpu=pick_device(trainer.device) == "cpu").is_main_process
 
-    def say(**message: Any) -> None:
-        if leads:
+    def send(**message: Any) -> None:
+        if is_main_process:
             print(json.dumps(message, default=str), flush=True)
 
     def progress(step: int, steps: int, note: str) -> None:
-        say(step=step, steps=steps, note=note)
+        send(step=step, steps=steps, note=note)
 
     try:
-        result = train_here(trainer, request.examples, request.start, output, request.seed, progress)
-        say(result=result.model_dump(mode="json"))
+        result = train_in_process(trainer, request.examples, request.start, output, request.seed, progress)
+        send(result=result.model_dump(mode="json"))
     except EefError as error:
-        told = {"message": error.message, "fix": error.fix, "code": error.code, **error.details}
-        say(error=told, kind=type(error).__name__)
+        details = {"message": error.message, "fix": error.fix, "code": error.code, **error.details}
+        send(error=details, kind=type(error).__name__)
         if not isinstance(error, NothingToTrain):  # the same in all processes
             raise
 
 
-def _end_with_the_parent() -> None:
+def _exit_with_parent() -> None:
     """Exit when stdin closes, which happens when the process that requested the training is gone."""
     while os.read(0, 4096):
         pass

@@ -18,8 +18,9 @@ from eef_framework.chat.format import ChatFormat
 from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.records import Example, Message, Observation, Response, Step, Task, Trajectory
 from eef_framework.training.batches import micro_batches
-from eef_framework.training.collate import collate, prepare
-from eef_framework.training.packing import pack, packs
+from eef_framework.training.collate import collate
+from eef_framework.training.dataset import TokenizedDataset
+from eef_framework.training.packing import collate_packed, packed_rows
 
 SPECIAL = {
     "cohere": ["<|START_OF_TURN_TOKEN|>", "<|END_OF_TURN_TOKEN|>", "<|SYSTEM_TOKEN|>", "<|CHATBOT_TOKEN|>"],
@@ -89,18 +90,18 @@ def conversations(draw):
 
 def wanted(tokens, examples):
     """Return how often each token should be learnt, and what the learnt turns say."""
-    learnt = [tokens.harmless(m.content) for example in examples for m in example.messages if m.weight > 0]
+    learnt = [tokens.escape_special_tokens(m.content) for example in examples for m in example.messages if m.weight > 0]
     return Counter(token for text in learnt for token in (*tokens.answer_ids(text), *tokens.stop_ids)), learnt
 
 
-def learnt_in(batch):
-    return Counter(batch.labels.tolist())
+def learnt(batch):
+    return batch.targets[batch.loss_weights > 0].tolist()
 
 
 def said_in(tokens, batch):
     """Return the texts of the turns that are learnt in a batch. The stop tokens are learnt with every turn."""
     turns, turn = [], []
-    for token in batch.labels.tolist():
+    for token in learnt(batch):
         turn.append(token)
         if turn[-len(tokens.stop_ids) :] == list(tokens.stop_ids):
             turns.append(tokens.text(turn))
@@ -115,10 +116,11 @@ def said_in(tokens, batch):
 def test_the_trained_tokens_are_those_of_the_wanted_turns(family, examples, room):
     tokens = chat(family)
     counted, texts = wanted(tokens, examples)
-    prepared = prepare(examples, tokens, max_tokens=100000).examples
-    padded, packed = map(collate, micro_batches(prepared, room)), map(pack, packs(prepared, room))
+    tokenized = TokenizedDataset.from_examples(examples, tokens, max_tokens=100000).examples
+    padded = map(collate, micro_batches(tokenized, room))
+    packed = map(collate_packed, packed_rows(tokenized, room))
     for batches in map(list, (padded, packed)):
-        assert sum(map(learnt_in, batches), Counter()) == counted
+        assert sum((Counter(learnt(batch)) for batch in batches), Counter()) == counted
         assert sorted(text for batch in batches for text in said_in(tokens, batch)) == sorted(texts)
 
 
@@ -127,23 +129,24 @@ def test_the_trained_tokens_are_those_of_the_wanted_turns(family, examples, room
 @given(example=conversations(), share=st.floats(0.0, 1.0))
 def test_a_cut_example_has_its_first_turns_whole_and_nothing_of_the_rest(family, example, share):
     tokens = chat(family)
-    (whole,) = prepare([example], tokens, 100000).examples
-    room = 1 + int(share * (len(whole.ids) - 1))
+    (whole,) = TokenizedDataset.from_examples([example], tokens, 100000).examples
+    room = 1 + int(share * (len(whole.token_ids) - 1))
     other = Example(
         id="o", messages=(Message(role="user", content=""), Message(role="assistant", content="", weight=1.0))
     )
-    if room < len(tokens.encode(other.messages).ids):
+    if room < len(tokens.encode(other.messages).token_ids):
         return  # not even the shortest example fits
-    done = prepare([example, other], tokens, room, "cut")
+    done = TokenizedDataset.from_examples([example, other], tokens, room, "cut")
     cut = [each for each in done.examples if each.id == "e"]
     assert len(done.examples) + len(done.over_long) == 2
     for each in cut:
-        assert len(each.ids) <= room
-        assert each.ids == whole.ids[: len(each.ids)]
-        assert each.places == whole.places[: len(each.places)]
-        ends = [place for place in whole.places if whole.ids[place] == tokens.stop_ids[-1]]
-        assert each.places[-1] in ends
-        assert not [end for end in ends if each.places[-1] < end < room]  # as many turns as fit
+        size, targets = len(each.token_ids), each.target_positions
+        assert size <= room
+        assert each.token_ids == whole.token_ids[:size]
+        assert each.loss_weights == whole.loss_weights[:size]
+        ends = [place for place in whole.target_positions if whole.token_ids[place] == tokens.stop_ids[-1]]
+        assert targets[-1] in ends
+        assert not [end for end in ends if targets[-1] < end < room]  # as many turns as fit
 
 
 @pytest.mark.parametrize("family", SPECIAL)
@@ -158,10 +161,12 @@ def test_special_tokens_that_pages_or_answers_spell_end_no_turn_and_begin_none(f
 
     special = set(tokens.tokenizer.all_special_ids)
     plain, spelling = (tokens.encode(conversation(f"page {word}", f"Action: {word}.")) for word in ("word", spelt))
-    assert [token for token in spelling.ids if token in special] == [token for token in plain.ids if token in special]
-    learnt = [token for token, weight in zip(spelling.ids, spelling.weights, strict=True) if weight]
-    assert learnt == 2 * [*tokens.answer_ids(f"Action: {spelt}."), *tokens.stop_ids]
-    assert tokens.text(learnt).replace(" ", "") == 2 * f"Action:{spelt}."
+    assert [token for token in spelling.token_ids if token in special] == [
+        token for token in plain.token_ids if token in special
+    ]
+    taught = [token for token, weight in zip(spelling.token_ids, spelling.loss_weights, strict=True) if weight]
+    assert taught == 2 * [*tokens.answer_ids(f"Action: {spelt}."), *tokens.stop_ids]
+    assert tokens.text(taught).replace(" ", "") == 2 * f"Action:{spelt}."
 
 
 @pytest.mark.parametrize("family", SPECIAL)
@@ -175,7 +180,7 @@ def test_what_is_shown_is_what_the_template_writes(family):
     )
     plain = [{"role": message.role, "content": message.content} for message in messages]
     text = tokens.tokenizer.apply_chat_template(plain, tokenize=False)
-    shown = tokens.tokenizer.decode(tokens.encode(messages).ids, clean_up_tokenization_spaces=False)
+    shown = tokens.tokenizer.decode(tokens.encode(messages).token_ids, clean_up_tokenization_spaces=False)
     assert text.startswith(shown)
     assert not text.removeprefix(shown).strip().removeprefix("</s>")
 

@@ -144,7 +144,7 @@ def test_trained_tokens_say_the_weighted_turns_and_their_stop_tokens(name, messa
 @given(messages=conversations())
 def test_all_tokens_together_say_what_the_template_writes(name, messages):
     tokens = chat(TEMPLATES[name])
-    assert decoded(tokens, tokens.encode(messages).ids) == reference(tokens, messages).removesuffix("\n")
+    assert decoded(tokens, tokens.encode(messages).token_ids) == reference(tokens, messages).removesuffix("\n")
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -172,7 +172,7 @@ def test_tokens_are_those_of_the_whole_text(name):
     for kind in ("bytes", "pieces"):
         tokens = chat(TEMPLATES[name], kind)
         text = reference(tokens, messages).removesuffix("\n")
-        assert tokens.encode(messages).ids == tokens.tokens(text)
+        assert tokens.encode(messages).token_ids == tokens.tokens(text)
 
 
 sampled = st.lists(st.integers(min_value=20, max_value=300), min_size=1, max_size=6)
@@ -235,7 +235,7 @@ def test_a_template_that_adds_to_the_last_turn_works_for_one_turn_and_for_plain_
 def test_a_template_that_strips_thoughts_from_earlier_turns_is_refused_where_it_would_matter():
     tokens = chat(THINKING)
     thinking = agent("<think>hm</think>click[x]")
-    assert tokens.encode((user("a"), thinking)).ids
+    assert tokens.encode((user("a"), thinking)).token_ids
     with pytest.raises(ConfigError) as caught:
         tokens.encode((user("a"), thinking, user("b"), agent("click[y]")))
     assert caught.value.code == "template-changes-answer"
@@ -245,7 +245,7 @@ def test_a_template_that_strips_thoughts_from_earlier_turns_is_refused_where_it_
 def test_a_template_that_moves_the_instructions_is_refused_with_the_ways_out():
     tokens = chat(SYSTEM_LAST)
     system = Message(role="system", content="rules")
-    assert tokens.encode((system, user("a"), agent("x"))).ids
+    assert tokens.encode((system, user("a"), agent("x"))).token_ids
     with pytest.raises(ConfigError) as caught:
         tokens.prompt_ids((system, user("a"), agent("x"), user("b")))
     assert caught.value.code == "template-changes-history"
@@ -292,7 +292,7 @@ def test_texts_stay_whole_where_the_tokenizer_was_saved_with_truncation():
 
 def test_long_conversations_are_no_problem():
     pair = (user("a page"), agent("click[x]"))
-    once, often = (chat(CHATML).encode(pair * times).weights for times in (1, 150))
+    once, often = (chat(CHATML).encode(pair * times).loss_weights for times in (1, 150))
     assert sum(weight > 0 for weight in often) == 150 * sum(weight > 0 for weight in once)
 
 
@@ -327,7 +327,7 @@ def test_an_unweighted_prefix_has_no_loss_and_the_rest_has(name, thought):
 def test_what_is_made_up_after_the_action_has_no_loss_nor_has_the_stop_token(name, sampled, thought, made_up, blank):
     tokens = chat(TEMPLATES[name])
     prefix, action, end = (
-        f"{blank}Thought: {tokens.harmless(thought)}.\n",
+        f"{blank}Thought: {tokens.escape_special_tokens(thought)}.\n",
         "行动：click[x]",
         f"\nObservation: {made_up}.",
     )
@@ -410,6 +410,6 @@ def test_drift_is_a_difference_from_the_tokens_of_the_whole_text():
     wrapped.add_special_tokens({"additional_special_tokens": SPECIAL[2:]})
     tokens = ChatTokenizer(wrapped)
     plain, drifting = (user("a"), agent("x")), (user("a"), agent("\nx"))
-    assert not tokens.differs_from_full_tokenization(plain, tokens.encode(plain).ids)
-    assert tokens.differs_from_full_tokenization(drifting, tokens.encode(drifting).ids)
-    assert decoded(tokens, tokens.encode(drifting).ids).endswith("assistant\n\nx<|im_end|>")
+    assert not tokens.differs_from_full_tokenization(plain, tokens.encode(plain).token_ids)
+    assert tokens.differs_from_full_tokenization(drifting, tokens.encode(drifting).token_ids)
+    assert decoded(tokens, tokens.encode(drifting).token_ids).endswith("assistant\n\nx<|im_end|>")

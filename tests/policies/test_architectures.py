@@ -159,10 +159,10 @@ def test_losses_are_those_of_transformers(model, questions, tmp_path):
     ]
     plain, chat = load_model(checkpoint.path, "float32", "cpu").eval(), ChatTokenizer(load_tokenizer(checkpoint.path))
     encoded = [chat.encode(example.messages) for example in examples]
-    longest = max(len(each.ids) for each in encoded)
-    ids = torch.tensor([each.ids + [0] * (longest - len(each.ids)) for each in encoded])
-    mask = torch.tensor([[1] * len(each.ids) + [0] * (longest - len(each.ids)) for each in encoded])
-    learnt = torch.tensor([each.weights + [0.0] * (longest - len(each.weights)) for each in encoded]) > 0
+    longest = max(len(each.token_ids) for each in encoded)
+    ids = torch.tensor([each.token_ids + [0] * (longest - len(each.token_ids)) for each in encoded])
+    mask = torch.tensor([[1] * len(each.token_ids) + [0] * (longest - len(each.token_ids)) for each in encoded])
+    learnt = torch.tensor([each.loss_weights + [0.0] * (longest - len(each.loss_weights)) for each in encoded]) > 0
     with torch.inference_mode():
         wanted = plain(input_ids=ids, attention_mask=mask, labels=ids.masked_fill(~learnt, -100)).loss.item()
 

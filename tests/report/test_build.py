@@ -9,7 +9,7 @@ import shutil
 import pytest
 import yaml
 
-from eef_framework.errors import StorageError
+from eef_framework.errors import EefWarning, StorageError
 from eef_framework.evaluation.formatting import ONE_TRAINING
 from eef_framework.records import RunMetrics, Trajectory
 from eef_framework.report.build import build_report
@@ -180,6 +180,18 @@ def test_what_training_left_out_is_told(run, page_class):
     (run / "clone/checkpoint/preparation.json").write_text(json.dumps(counted))
     text = page_class(build_report(run).read_text(encoding="utf-8")).text
     assert re.search(r"156 examples; 402 of 4,396 tokens .*; 2 left out", text)
+
+
+def test_counts_of_a_training_are_read_under_their_old_names(run, page_class):
+    path = run / "clone/checkpoint/preparation.json"
+    path.write_text(json.dumps({"examples": 156, "cut": ["a"], "drifted": ["b", "c", "d"]}))
+    with pytest.warns(EefWarning) as caught:
+        text = page_class(build_report(run).read_text(encoding="utf-8")).text
+    assert {(each.message.code, each.message.details["old"]) for each in caught} == {
+        ("renamed", "cut"),
+        ("renamed", "drifted"),
+    }
+    assert re.search(r"156 examples; 1 truncated .*; 3 with tokens that differ", text)
 
 
 def test_a_corrupt_line_is_told_on_the_page(run, page_class):

@@ -112,10 +112,10 @@ def test_the_loss_is_the_published_formula(pairs, start, tmp_path):
 @pytest.mark.slow
 def test_pieces_of_a_step_add_up_to_the_whole(pairs, start, tmp_path):
     whole, rows = train(pairs, start, tmp_path / "whole", max_batch_tokens=100000)
-    pieces, rows_of_pieces = train(pairs, start, tmp_path / "pieces", max_batch_tokens=80)
-    assert close(whole, pieces)
+    split, rows_of_split = train(pairs, start, tmp_path / "split", max_batch_tokens=80)
+    assert close(whole, split)
     for key in ("loss", "grad_norm", "margin", "preferred", "rejected"):
-        assert [row[key] for row in rows_of_pieces] == pytest.approx([row[key] for row in rows], rel=1e-3, abs=1e-5)
+        assert [row[key] for row in rows_of_split] == pytest.approx([row[key] for row in rows], rel=1e-3, abs=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.errors import ConfigError, CorruptFile, EefError
 from eef_framework.policies.loading import load_tokenizer
 from eef_framework.records import Example
-from eef_framework.training.collate import prepare
+from eef_framework.training.dataset import TokenizedDataset
 from eef_framework.training.example_files import check_ids, rows_named
-from eef_framework.training.preferences import prepare_pairs
+from eef_framework.training.preferences import tokenize_pairs
 
 TURNS = [{"role": "user", "content": "copy word1"}, {"role": "assistant", "content": "word1", "weight": 1.0}]
 REFUSES = "{% for m in messages %}{% if 'bad' in m['content'] %}{{ raise_exception('no') }}{% endif %}"
@@ -39,7 +39,7 @@ def test_an_example_that_the_template_refuses_is_named(chat, tmp_path):
     rows = [row("a"), row("b", messages=BAD), row("c")]
     path = written(tmp_path / "examples.jsonl", *rows)
     with pytest.raises(ConfigError) as caught, rows_named(path):
-        prepare([Example.model_validate(each) for each in rows], chat, 100)
+        TokenizedDataset.from_examples([Example.model_validate(each) for each in rows], chat, 100)
     assert caught.value.code == "template-failed"
     assert caught.value.details == {"id": "b", "line": 2, "path": str(path)}
     assert {"'b'", f"{path},"} <= set(str(caught.value).replace(":", "").split())
@@ -49,7 +49,7 @@ def test_a_pair_that_the_template_refuses_is_named_with_its_side(chat, tmp_path)
     rows = [row("a", rejected=TURNS), row("b", rejected=BAD)]
     path = written(tmp_path / "pairs.jsonl", *rows)
     with pytest.raises(ConfigError) as caught, rows_named(path):
-        prepare_pairs([Example.model_validate(each) for each in rows], chat, 100)
+        tokenize_pairs([Example.model_validate(each) for each in rows], chat, 100)
     assert caught.value.details == {"id": "b", "side": "rejected", "line": 2, "path": str(path)}
 
 

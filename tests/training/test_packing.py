@@ -9,44 +9,41 @@ from safetensors.torch import load_file
 from eef_framework.errors import ConfigError
 from eef_framework.policies.loading import load_model
 from eef_framework.training import SftTrainer
-from eef_framework.training.collate import Prepared
-from eef_framework.training.packing import pack, packs, refuse_to_mix_neighbours
+from eef_framework.training.collate import TokenizedExample
+from eef_framework.training.packing import check_packing, collate_packed, packed_rows
 
 
 @st.composite
-def prepared(draw):
+def tokenized(draw):
     ids = draw(st.lists(st.integers(1, 99), min_size=2, max_size=12))
-    places = sorted(draw(st.sets(st.integers(1, len(ids) - 1), min_size=1)))
-    return Prepared(draw(st.text(max_size=3)), ids, places, [draw(st.sampled_from([0.5, 1.0])) for _ in places])
+    targets = draw(st.sets(st.integers(1, len(ids) - 1), min_size=1))
+    weights = [draw(st.sampled_from([0.5, 1.0])) if place in targets else 0.0 for place in range(len(ids))]
+    return TokenizedExample(draw(st.text(max_size=3)), ids, weights)
 
 
-@given(st.lists(prepared(), min_size=1, max_size=9), st.integers(1, 40))
+@given(st.lists(tokenized(), min_size=1, max_size=9), st.integers(1, 40))
 def test_every_example_is_in_one_row_and_rows_fit(examples, room):
-    rows = packs(examples, room)
+    rows = packed_rows(examples, room)
     assert sorted(example for row in rows for example in row) == sorted(examples)
-    assert all(len(row) == 1 or sum(len(example.ids) for example in row) <= room for row in rows)
+    assert all(len(row) == 1 or sum(len(example.token_ids) for example in row) <= room for row in rows)
 
 
-@given(st.lists(prepared(), min_size=1, max_size=5))
-def test_each_label_is_predicted_at_the_position_before_it_in_its_own_example(examples):
-    batch = pack(examples)
-    assert batch.ids.shape == batch.positions.shape
-    starts = (batch.positions[0] == 0).nonzero()[:, 0].tolist()
+@given(st.lists(tokenized(), min_size=1, max_size=5))
+def test_each_target_is_predicted_at_the_position_before_it_in_its_own_example(examples):
+    batch = collate_packed(examples)
+    assert batch.input_ids.shape == batch.targets.shape == batch.loss_weights.shape == batch.position_ids.shape
+    starts = (batch.position_ids[0] == 0).nonzero()[:, 0].tolist()
     assert len(starts) == len(examples)
-    found = []
-    shown = batch.shown[batch.columns].tolist()
-    for place, label, weight in zip(shown, batch.labels.tolist(), batch.weights.tolist(), strict=True):
-        number = max(number for number, start in enumerate(starts) if start <= place)
-        found.append((number, place - starts[number] + 1, label, weight))
-    assert found == [
-        (number, place, example.ids[place], weight)
-        for number, example in enumerate(examples)
-        for place, weight in zip(example.places, example.weights, strict=True)
-    ]
-    ends = [*starts[1:], batch.ids.shape[1]]
+    ends = [*starts[1:], batch.input_ids.shape[1]]
     for start, end, example in zip(starts, ends, examples, strict=True):
-        assert batch.ids[0, start:end].tolist() == example.ids[: example.places[-1]]
-        assert batch.positions[0, start:end].tolist() == list(range(end - start))
+        size = example.target_positions[-1]
+        assert end - start == size
+        assert batch.input_ids[0, start:end].tolist() == example.token_ids[:size]
+        assert batch.targets[0, start:end].tolist() == example.token_ids[1 : size + 1]
+        assert batch.loss_weights[0, start:end].tolist() == example.loss_weights[1 : size + 1]
+        assert batch.position_ids[0, start:end].tolist() == list(range(size))
+    assert batch.logit_positions.tolist() == batch.loss_weights[0].nonzero()[:, 0].tolist()
+    assert batch.num_tokens == sum(len(example.token_ids) for example in examples)
 
 
 def trained(examples, start, output, **settings):
@@ -67,7 +64,7 @@ def test_packed_and_padded_examples_teach_the_same(examples, start, tmp_path):
 
 
 def test_neighbours_stay_apart_in_the_tiny_model(start):
-    refuse_to_mix_neighbours(load_model(start.path, "float32", "cpu"))
+    check_packing(load_model(start.path, "float32", "cpu"))
 
 
 def test_a_model_in_which_they_do_not_is_refused(start):
@@ -75,7 +72,7 @@ def test_a_model_in_which_they_do_not_is_refused(start):
     forward = model.forward
     model.forward = lambda position_ids, **arguments: forward(**arguments)  # as if it weren't told where they begin
     with pytest.raises(ConfigError) as caught:
-        refuse_to_mix_neighbours(model)
+        check_packing(model)
     assert (caught.value.code, caught.value.details) == ("packing-unsupported", {"model": "LlamaForCausalLM"})
 
 
@@ -84,5 +81,5 @@ def test_a_recurrent_model_is_refused():
     config = transformers.MambaConfig(vocab_size=32, hidden_size=16, state_size=4, num_hidden_layers=1)
     torch.manual_seed(0)
     with pytest.raises(ConfigError) as caught:
-        refuse_to_mix_neighbours(transformers.MambaForCausalLM(config))
+        check_packing(transformers.MambaForCausalLM(config))
     assert (caught.value.code, caught.value.details) == ("packing-unsupported", {"model": "MambaForCausalLM"})

@@ -6,7 +6,7 @@ from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.errors import ConfigError, NothingToTrain
 from eef_framework.policies.loading import load_tokenizer
 from eef_framework.records import Example, Message
-from eef_framework.training.preferences import PairCollator, prepare_pairs
+from eef_framework.training.preferences import PairCollator, tokenize_pairs
 
 ASK = Message(role="user", content="copy word1")
 
@@ -28,7 +28,7 @@ GOOD = pair("good", (ASK, said("word1")), (ASK, said("word2")))
 
 
 def test_what_is_no_pair_to_learn_from_is_left_out_and_counted(chat):
-    found = prepare_pairs(
+    found = tokenize_pairs(
         [
             GOOD,
             GOOD.changed(id="alone", rejected=()),
@@ -48,7 +48,7 @@ def test_what_is_no_pair_to_learn_from_is_left_out_and_counted(chat):
 
 def test_without_a_pair_there_is_nothing_to_train(chat):
     with pytest.raises(NothingToTrain) as caught:
-        prepare_pairs([GOOD.changed(rejected=())], chat, max_tokens=32)
+        tokenize_pairs([GOOD.changed(rejected=())], chat, max_tokens=32)
     assert caught.value.code == "no-usable-pairs"
     assert (caught.value.details["examples"], caught.value.details["unpaired"]) == (1, 1)
     assert "select.pairs: true" in caught.value.fix
@@ -56,29 +56,29 @@ def test_without_a_pair_there_is_nothing_to_train(chat):
 
 def test_a_weight_between_0_and_1_is_refused(chat):
     with pytest.raises(ConfigError) as caught:
-        prepare_pairs([pair("half", (ASK, said("word1")), (ASK, said("word2", 0.5)))], chat, max_tokens=32)
+        tokenize_pairs([pair("half", (ASK, said("word1")), (ASK, said("word2", 0.5)))], chat, max_tokens=32)
     assert (caught.value.code, caught.value.details) == ("weight-of-pair", {"id": "half", "weight": 0.5})
 
 
 def test_pairs_are_padded_to_one_length_with_the_rejected_sides_behind(chat):
     long = pair("long", (ASK, said("word1"), ASK, said("word3 word4")), (ASK, said("word2")))
-    pairs = prepare_pairs([GOOD, long], chat, max_tokens=32).pairs
-    batch = PairCollator(pairs)([{"place": 1}, {"place": 0}])
+    pairs = tokenize_pairs([GOOD, long], chat, max_tokens=32).pairs
+    batch = PairCollator(pairs)([{"index": 1}, {"index": 0}])
     sides = [pairs[1].preferred, pairs[0].preferred, pairs[1].rejected, pairs[0].rejected]
-    assert {tuple(tensor.shape) for tensor in batch.values()} == {(4, len(pairs[1].preferred.ids))}
+    assert {tuple(tensor.shape) for tensor in batch.values()} == {(4, len(pairs[1].preferred.token_ids))}
     for row, side in enumerate(sides):
-        length = len(side.ids)
-        assert batch["input_ids"][row, :length].tolist() == side.ids
+        length = len(side.token_ids)
+        assert batch["input_ids"][row, :length].tolist() == side.token_ids
         assert batch["attention_mask"][row].tolist() == [1] * length + [0] * (pairs[1].longest - length)
-        assert batch["completion_mask"][row, :length].tolist() == side.weights
+        assert batch["completion_mask"][row, :length].tolist() == side.loss_weights
         assert not batch["completion_mask"][row, length:].any()
 
 
 def test_only_the_agents_words_are_learnt(chat):
     """The tokens under the mask say what the agent said, and nothing else."""
     better = (ASK, said("word1"), Message(role="user", content="word7"), said("word3", 0.0), ASK, said("word4 word5"))
-    (only,) = prepare_pairs([pair("e", better, (ASK, said("word2")))], chat, max_tokens=64).pairs
-    batch = PairCollator([only])([{"place": 0}])
+    (only,) = tokenize_pairs([pair("e", better, (ASK, said("word2")))], chat, max_tokens=64).pairs
+    batch = PairCollator([only])([{"index": 0}])
     learnt = batch["input_ids"][0][batch["completion_mask"][0].bool()].tolist()
     assert chat.tokenizer.decode(learnt) == "word1 <|end|> word4 word5 <|end|>"
 
@@ -86,8 +86,8 @@ def test_only_the_agents_words_are_learnt(chat):
 def test_sampled_tokens_are_taken_as_they_are(chat):
     sampled = tuple(reversed(chat.answer_ids("word3 word4")))
     turn = said("word3 word4").changed(token_ids=sampled, tokenizer=chat.fingerprint)
-    (only,) = prepare_pairs([pair("e", (ASK, turn), (ASK, said("word2")))], chat, max_tokens=64).pairs
-    assert only.preferred.ids[-len(sampled) :] == list(sampled)
+    (only,) = tokenize_pairs([pair("e", (ASK, turn), (ASK, said("word2")))], chat, max_tokens=64).pairs
+    assert only.preferred.token_ids[-len(sampled) :] == list(sampled)
 
 
 def test_a_row_from_before_there_were_pairs_still_loads():

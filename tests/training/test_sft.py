@@ -12,7 +12,7 @@ from eef_framework.errors import ConfigError, NothingToTrain, TrainerFailure
 from eef_framework.policies.loading import load_model, load_tokenizer
 from eef_framework.records import Checkpoint, Example, Message
 from eef_framework.training import SftTrainer
-from eef_framework.training.collate import prepare
+from eef_framework.training.dataset import TokenizedDataset
 from eef_framework.training.loop import Training
 
 CPU = {"device": "cpu", "trackers": ("tensorboard",), "learning_rate": 3e-3, "batch_size": 16}
@@ -80,11 +80,11 @@ def test_the_loss_is_the_weighted_mean_of_the_turns(start, tmp_path):
 
 
 @pytest.mark.slow
-def test_pieces_of_a_step_add_up_to_the_whole(examples, start, tmp_path):
+def test_micro_batches_of_a_step_add_up_to_the_whole(examples, start, tmp_path):
     whole, rows = train(examples, start, tmp_path / "whole", max_batch_tokens=100000)
-    pieces, rows_of_pieces = train(examples, start, tmp_path / "pieces", max_batch_tokens=40)
-    assert close(whole, pieces)
-    assert [row["loss"] for row in rows] == pytest.approx([row["loss"] for row in rows_of_pieces], rel=1e-4)
+    split, rows_of_split = train(examples, start, tmp_path / "split", max_batch_tokens=40)
+    assert close(whole, split)
+    assert [row["loss"] for row in rows] == pytest.approx([row["loss"] for row in rows_of_split], rel=1e-4)
 
 
 @pytest.mark.slow
@@ -142,11 +142,11 @@ def test_epochs_set_the_number_of_steps(examples, start, tmp_path):
 
 def test_long_gradients_are_cut(examples, start, tmp_path):
     """As a step of AdamW doesn't depend on the length of a gradient, the optimiser's own figures are looked at."""
-    prepared = prepare(examples, ChatTokenizer(load_tokenizer(start.path)), 4096).examples
+    tokenized = TokenizedDataset.from_examples(examples, start).examples
 
     def first_step(longest):
         settings = SftTrainer(**CPU, steps=1, max_grad_norm=longest)
-        training = Training(settings, prepared, start, tmp_path, 0)
+        training = Training(settings, tokenized, start, tmp_path, 0)
         row = training.advance()
         mean = [state["exp_avg"] for state in training._optimizer.state.values()]
         return row["grad_norm"], math.sqrt(sum(float(each.square().sum()) for each in mean)) / 0.1
@@ -319,11 +319,11 @@ def test_a_cut_example_is_learnt_up_to_the_last_turn_that_fits(start, tmp_path):
     said = Message(role="assistant", content="word1", weight=1.0)
     whole = Example(id="long", messages=(ask, said) * 3)
     front = whole.changed(messages=(ask, said) * 2)
-    room = len(chat.encode(front.messages).ids) + 1
+    room = len(chat.encode(front.messages).token_ids) + 1
     weights, _ = train([whole], start, tmp_path / "a", batch_size=1, max_tokens=room, over_long="cut")
     assert same(weights, train([front], start, tmp_path / "b", batch_size=1)[0])
     report = json.loads((tmp_path / "a/preparation.json").read_text())
-    assert (report["examples"], report["cut"], report["over_long"]) == (1, ["long"], [])
+    assert (report["examples"], report["truncated"], report["over_long"]) == (1, ["long"], [])
 
 
 @pytest.mark.slow
