@@ -11,7 +11,7 @@ from eef_framework.errors import ConfigError, NothingToTrain, TrainerFailure
 from eef_framework.policies.loading import load_model, load_tokenizer
 from eef_framework.records import Checkpoint, Example, Message
 from eef_framework.training import DpoTrainer, SftTrainer
-from eef_framework.training.trl_dpo import _pairs_at_once
+from eef_framework.training.trl_dpo import _micro_batch_size
 
 CPU = {"device": "cpu", "learning_rate": 3e-3, "batch_size": 4, "warmup": 0, "beta": 0.3}
 WORDS = [f"word{number}" for number in range(12)]
@@ -122,7 +122,7 @@ def test_pieces_of_a_step_add_up_to_the_whole(pairs, start, tmp_path):
     ("batch_size", "longest", "room", "size"), [(32, 100, 1000, 4), (32, 100, 1, 1), (6, 10, 100, 3), (5, 1, 100, 5)]
 )
 def test_pieces_are_as_large_as_fits_and_equally_large(batch_size, longest, room, size):
-    assert _pairs_at_once(batch_size, longest, room) == size
+    assert _micro_batch_size(batch_size, longest, room) == size
 
 
 @pytest.mark.slow
