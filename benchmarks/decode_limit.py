@@ -104,7 +104,7 @@ def loaded(args: Any) -> Any:
 
     with tempfile.TemporaryDirectory() as folder:
         words = [(Message(role="user", content="a b c d e f g h"),)]
-        path = TransformersPolicy(model=args.model).base(words, Path(folder) / "model", 0).path
+        path = TransformersPolicy(model=args.model).initial_checkpoint(words, Path(folder) / "model", 0).path
         return load_model(path, args.dtype, "cpu").eval()
 
 

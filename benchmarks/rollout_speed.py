@@ -83,7 +83,7 @@ def measure(args: Any) -> dict:
         checkpoint = initial_checkpoint(settings, environment, demonstrations, Path(folder))
         engine = settings.load(checkpoint)
         plain = OneAtATime(engine, checkpoint)
-        clock = Clock(engine._engine.model, engine._chat.end_ids)
+        clock = Clock(engine.engine.model, engine.chat.end_ids)
         waiting = iter(demonstrations)
         first = [next(waiting)]
         for policy in (engine, plain):  # both sides warm up
@@ -97,7 +97,7 @@ def measure(args: Any) -> dict:
             ]
             for side, policy, part, at_once in parts if turn % 2 == 0 else parts[::-1]:
                 turns[side].append(play(policy, environment, part, args, clock, at_once))
-    return summary(args, turns, str(engine._engine.model.dtype), torch.get_num_threads())
+    return summary(args, turns, str(engine.engine.model.dtype), torch.get_num_threads())
 
 
 class Clock:
@@ -158,7 +158,7 @@ def played(environment: str, expert: str, count: int):
 
 def initial_checkpoint(settings, environment, demonstrations, folder: Path) -> Checkpoint:
     conversations = [FORMAT.conversation(environment.instructions, each.initial, each.steps) for each in demonstrations]
-    return settings.base(conversations, folder, seed=0)
+    return settings.initial_checkpoint(conversations, folder, seed=0)
 
 
 class OneAtATime(Policy):
@@ -173,7 +173,7 @@ class OneAtATime(Policy):
 
     def __init__(self, engine: TransformersPolicy, checkpoint: Checkpoint) -> None:
         super().__init__()
-        object.__setattr__(self, "_parts", (engine._engine.model, engine._chat))
+        object.__setattr__(self, "_parts", (engine.engine.model, engine.chat))
 
     async def act(self, conversation, observation, sampling, seed) -> Response:
         """Answer the last message."""
@@ -200,7 +200,7 @@ class OneAtATime(Policy):
 def play(policy: Policy, environment, demonstrations, args, clock: Clock, at_once: int) -> dict:
     """Play episodes, so many at once: where one ends, the next begins. Returns figures."""
     clock.reset()
-    engine = getattr(policy, "_engine", None)
+    engine = getattr(policy, "engine", None)
     before = (engine.statistics.tokens, engine.statistics.recomputed) if engine else (0, 0)
     seen: list[tuple[int, ...]] = []
     wall, processor = time.perf_counter(), time.process_time()

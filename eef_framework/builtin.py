@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from eef_framework.interfaces import Environment, Executor, Filter, Policy, Tracker, Trainer
+from eef_framework.interfaces import Environment, Executor, Filter, Policy, Tracker, TrainablePolicy, Trainer
 from eef_framework.plugins.hookspecs import hookimpl
 
 
@@ -18,7 +18,7 @@ def register_environments(register: Callable[[type[Environment]], None]) -> None
 
 
 @hookimpl
-def register_policies(register: Callable[[type[Policy]], None]) -> None:
+def register_policies(register: Callable[[type[Policy] | type[TrainablePolicy]], None]) -> None:
     """Models of the transformers library, and models on a server."""
     from eef_framework.policies.chat_completions import OpenAIPolicy
     from eef_framework.policies.transformers_policy import TransformersPolicy

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from eef_framework.interfaces.component import Component
 from eef_framework.interfaces.environment import Environment
 from eef_framework.interfaces.expert import Expert
-from eef_framework.interfaces.policy import Policy
+from eef_framework.interfaces.policy import Policy, TrainablePolicy
 from eef_framework.records import Checkpoint, Record, State, Task, Trajectory
 
 
@@ -51,12 +51,12 @@ class EpisodeSetup(Protocol):
         """The environment."""
 
     @property
-    def policy(self) -> Policy:
-        """The policy that plays, without the weights of the checkpoint."""
+    def policy(self) -> Policy | TrainablePolicy:
+        """The policy that plays; one that is trained isn't loaded."""
 
     @property
     def checkpoint(self) -> Checkpoint | None:
-        """The weights to load; None if the policy plays as it is."""
+        """The weights to load; None for a policy that isn't trained."""
 
     @property
     def concurrency(self) -> int:

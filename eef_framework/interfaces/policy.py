@@ -1,13 +1,12 @@
-"""Policy: answers conversations."""
+"""Policy: answers conversations. TrainablePolicy: loads one from a checkpoint."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Self
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from eef_framework.interfaces.component import Component
 from eef_framework.records import Checkpoint, Conversation, Observation, Record, Response
@@ -25,11 +24,13 @@ class Sampling(Record):
 
 
 class Policy(Component):
-    """Policy: answers conversations. The agent under training, or a server, a person, a script.
+    """Policy: answers conversations. A model with its weights, a model on a server, a person, a script.
 
     Implementations must guarantee that an answer depends only on the arguments, never on concurrent requests. Batching
-    is up to the policy; callers simply await many answers at once.
+    is up to the policy; callers simply await many answers at once. Fields may be of any type, such as a loaded model.
     """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     @abstractmethod
     async def act(
@@ -53,19 +54,22 @@ class Policy(Component):
         """
 
 
-class TrainablePolicy(Policy):
-    """A policy with weights that are loaded from a checkpoint."""
+class TrainablePolicy(Component):
+    """Trainable policy: settings of a model whose weights are in checkpoints. It answers once it is loaded."""
 
     @abstractmethod
-    def base(self, conversations: Iterable[Conversation], output: Path, seed: int) -> Checkpoint:
+    def initial_checkpoint(self, conversations: Iterable[Conversation], output: Path, seed: int) -> Checkpoint:
         """Create or find the model that training starts from.
 
         Args:
             conversations: the expert's demonstrations, for models that get their vocabulary from them.
             output: folder to write to, if the model is created here.
-            seed: for the initial weights, if they are drawn here.
+            seed: for the initial weights, if they are random.
         """
 
     @abstractmethod
-    def load(self, checkpoint: Checkpoint) -> Self:
-        """Return a policy that answers with the weights of a checkpoint."""
+    def load(self, checkpoint: Checkpoint) -> Policy:
+        """Return a policy that answers with the weights of a checkpoint. The caller closes it.
+
+        Several may be loaded at once, also from one checkpoint.
+        """

@@ -32,6 +32,7 @@ from eef_framework.interfaces import (
     Policy,
     Sampling,
     Tracker,
+    TrainablePolicy,
     Trainer,
 )
 from eef_framework.pipeline.pairs import require_whole_episodes
@@ -56,7 +57,7 @@ class RunContext:
 
     Attributes:
         environment: the world.
-        policy: the agent, without checkpoint weights.
+        policy: the agent; one that is trained is not loaded.
         executor: where episodes are played.
         tracking: sends figures to the trackers; none until a run starts them.
 
@@ -73,7 +74,7 @@ class RunContext:
         self._asked: set[int] = set()
         self._built: dict[tuple[Kind, str], Component] = {}
         self.environment: Environment = self._component("environment", config.environment)
-        self.policy: Policy = self._component("policy", config.policy)
+        self.policy: Policy | TrainablePolicy = self._component("policy", config.policy)
         self._expert: Expert | None = self._component("expert", config.expert) if config.expert else None
         self.executor: Executor = self._component("executor", config.executor) if config.executor else ThreadExecutor()
 

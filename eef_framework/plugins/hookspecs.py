@@ -16,6 +16,7 @@ from eef_framework.interfaces import (
     Filter,
     Policy,
     Tracker,
+    TrainablePolicy,
     Trainer,
 )
 
@@ -40,7 +41,7 @@ def register_experts(register: Callable[[type[Expert]], None]) -> None:
 
 
 @hookspec
-def register_policies(register: Callable[[type[Policy]], None]) -> None:
+def register_policies(register: Callable[[type[Policy] | type[TrainablePolicy]], None]) -> None:
     """Call `register(cls)` for every policy."""
 
 

@@ -14,22 +14,23 @@ from eef_framework.interfaces import (
     Filter,
     Policy,
     Tracker,
+    TrainablePolicy,
     Trainer,
 )
 
 Kind = Literal["environment", "expert", "policy", "attributor", "filter", "trainer", "executor", "tracker"]
 
-KINDS: dict[Kind, type[Component]] = {
-    "environment": Environment,
-    "expert": Expert,
-    "policy": Policy,
-    "attributor": Attributor,
-    "filter": Filter,
-    "trainer": Trainer,
-    "executor": Executor,
-    "tracker": Tracker,
+KINDS: dict[Kind, tuple[type[Component], ...]] = {
+    "environment": (Environment,),
+    "expert": (Expert,),
+    "policy": (Policy, TrainablePolicy),
+    "attributor": (Attributor,),
+    "filter": (Filter,),
+    "trainer": (Trainer,),
+    "executor": (Executor,),
+    "tracker": (Tracker,),
 }
-"""Kind -> the interface that a class of this kind implements."""
+"""Kind -> the interfaces; a class of this kind implements one of them."""
 
 HOOKS: dict[str, Kind] = {
     "register_environments": "environment",
@@ -50,8 +51,13 @@ def kind_of(cls: type[Component]) -> Kind:
     Raises:
         PluginError: it implements none of the interfaces.
     """
-    for kind, base in KINDS.items():
-        if isinstance(cls, type) and issubclass(cls, base):
+    for kind, interfaces in KINDS.items():
+        if isinstance(cls, type) and issubclass(cls, interfaces):
             return kind
-    bases = ", ".join(base.__name__ for base in KINDS.values())
-    raise PluginError(f"{cls!r} is no component", f"Derive a class from one of {bases} of eef_framework.interfaces.")
+    names = ", ".join(interface.__name__ for interfaces in KINDS.values() for interface in interfaces)
+    raise PluginError(f"{cls!r} isn't a component", f"Derive a class from one of {names} of eef_framework.interfaces.")
+
+
+def interface_names(kind: Kind) -> str:
+    """Return the names of the interfaces of a kind: `Policy or TrainablePolicy`."""
+    return " or ".join(interface.__name__ for interface in KINDS[kind])

@@ -15,7 +15,7 @@ import pluggy
 from eef_framework.errors import PluginError, author_line
 from eef_framework.interfaces import Component
 from eef_framework.plugins import hookspecs
-from eef_framework.plugins.kinds import HOOKS, KINDS, Kind
+from eef_framework.plugins.kinds import HOOKS, KINDS, Kind, interface_names
 
 if TYPE_CHECKING:
     import typer
@@ -99,11 +99,11 @@ class Plugin:
         Raises:
             PluginError: it isn't such a component, can't be built, has no name, or has the name of another one.
         """
-        base = KINDS[kind]
-        if not (isinstance(cls, type) and issubclass(cls, base)):
+        if not (isinstance(cls, type) and issubclass(cls, KINDS[kind])):
             raise PluginError(
-                f"{self} registers {cls!r} as {kind}, which is not a subclass of {base.__name__}",
-                f"Derive it from eef_framework.interfaces.{base.__name__}, and register the class, not an instance.",
+                f"{self} registers {cls!r} as {kind}, which is not a subclass of {interface_names(kind)}",
+                f"Derive it from {interface_names(kind)} of eef_framework.interfaces, and register the class, not an "
+                "instance.",
             )
         name = getattr(cls, "name", None)
         if not isinstance(name, str) or not NAME.fullmatch(name) or "name" in cls.model_fields:

@@ -19,11 +19,12 @@ from eef_framework.interfaces import (
     Filter,
     Policy,
     Tracker,
+    TrainablePolicy,
     Trainer,
 )
 from eef_framework.plugins.distributions import distribution_of
 from eef_framework.plugins.import_path import check_complete, import_class
-from eef_framework.plugins.kinds import KINDS, Kind, kind_of
+from eef_framework.plugins.kinds import KINDS, Kind, interface_names, kind_of
 from eef_framework.plugins.plugin import Plugin
 from eef_framework.plugins.validation_messages import Place, dotted, validation_messages
 
@@ -125,9 +126,9 @@ class Registry:
         if ":" in name:
             cls: type[Component] = import_class(name)
             if not (isinstance(cls, type) and issubclass(cls, KINDS[kind])):
-                fix = f"Derive it from eef_framework.interfaces.{KINDS[kind].__name__}."
+                fix = f"Derive it from {interface_names(kind)} of eef_framework.interfaces."
                 raise ConfigError(
-                    f"{name!r} isn't a subclass of {KINDS[kind].__name__}", fix, code="wrong-kind", kind=kind
+                    f"{name!r} isn't a subclass of {interface_names(kind)}", fix, code="wrong-kind", kind=kind
                 )
             check_complete(cls, name)
             return cls
@@ -155,7 +156,7 @@ class Registry:
     @overload
     def build(self, kind: Literal["expert"], spec: Spec) -> Expert: ...
     @overload
-    def build(self, kind: Literal["policy"], spec: Spec) -> Policy: ...
+    def build(self, kind: Literal["policy"], spec: Spec) -> Policy | TrainablePolicy: ...
     @overload
     def build(self, kind: Literal["attributor"], spec: Spec) -> Attributor: ...
     @overload
@@ -182,7 +183,7 @@ class Registry:
         if isinstance(spec, Component):
             if not isinstance(spec, KINDS[kind]):
                 raise ConfigError(
-                    f"{spec!r} isn't a subclass of {KINDS[kind].__name__}",
+                    f"{spec!r} isn't a subclass of {interface_names(kind)}",
                     f"Give an object of such a class for the {kind}.",
                     code="wrong-kind",
                     kind=kind,

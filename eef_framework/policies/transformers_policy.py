@@ -1,23 +1,23 @@
-"""Policy with a transformers model in this process."""
+"""Policy with a transformers model in this process: settings, and how it is loaded."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
-from eef_framework.errors import PolicyFailure
-from eef_framework.interfaces import Sampling, TrainablePolicy
-from eef_framework.memory import release_memory
+from eef_framework.chat.tokens import ChatTokenizer
+from eef_framework.interfaces import TrainablePolicy
 from eef_framework.models.finding import find_model
 from eef_framework.models.gguf import convert
 from eef_framework.paths import UserPathOrName
 from eef_framework.policies.attention import without_copies
-from eef_framework.policies.batching import Batcher
+from eef_framework.policies.constraint import Constraints
+from eef_framework.policies.engine import Engine
 from eef_framework.policies.limits import context_window, free_memory, kv_bytes_per_token
+from eef_framework.policies.loaded_policy import LoadedTransformersPolicy
 from eef_framework.policies.loading import (
     Device,
     Dtype,
@@ -28,16 +28,9 @@ from eef_framework.policies.loading import (
     warn_of_slow_type,
 )
 from eef_framework.policies.logits_cache import LogitsCache
+from eef_framework.policies.prefix_cache import PrefixCache
 from eef_framework.policies.tiny import TinyModel
-from eef_framework.policies.truncation import truncate_oldest
-from eef_framework.records import Checkpoint, Conversation, Observation, Response
-
-if TYPE_CHECKING:
-    from eef_framework.chat.tokens import ChatTokenizer, Prompt
-    from eef_framework.policies.constraint import Constraints
-    from eef_framework.policies.decoding_state import DecodingState
-    from eef_framework.policies.engine import Engine, Statistics
-
+from eef_framework.records import Checkpoint, Conversation
 
 _TIE_MARGINS = {"torch.float32": 5e-5}
 """Default of `tie_margin`: twice the largest change of margins between batches (SmolLM2-135M, 76,800 samples,
@@ -84,15 +77,7 @@ class TransformersPolicy(TrainablePolicy):
     tiny: TinyModel = TinyModel()
     """Settings of the `tiny` model."""
 
-    _chat: ChatTokenizer | None = PrivateAttr(default=None)
-    _engine: Engine | None = PrivateAttr(default=None)
-    _constraints: Constraints | None = PrivateAttr(default=None)
-    _batcher: Batcher[DecodingState] | None = PrivateAttr(default=None)
-    _batch_tokens: int = PrivateAttr(default=0)
-    _min_free_bytes: int = PrivateAttr(default=0)
-    _context_window: int | None = PrivateAttr(default=None)
-
-    def base(self, conversations: Iterable[Conversation], output: Path, seed: int) -> Checkpoint:
+    def initial_checkpoint(self, conversations: Iterable[Conversation], output: Path, seed: int) -> Checkpoint:
         """Create the tiny model, or find another one.
 
         Raises:
@@ -116,124 +101,32 @@ class TransformersPolicy(TrainablePolicy):
             find_model(self.model, self.trust_remote_code)
         check_device(self.device)
 
-    def load(self, checkpoint: Checkpoint) -> Self:
+    def load(self, checkpoint: Checkpoint) -> LoadedTransformersPolicy:
         """Return a policy that answers with the weights of a checkpoint.
 
         Raises:
             ConfigError: the checkpoint can't be read, or its chat template doesn't allow exact masks.
         """
-        from eef_framework.chat.tokens import ChatTokenizer
-        from eef_framework.policies.constraint import Constraints
-        from eef_framework.policies.engine import Engine
-        from eef_framework.policies.prefix_cache import PrefixCache
-
         device = pick_device(self.device)
         dtype = "float32" if self.dtype == "auto" and device == "cpu" else self.dtype
         warn_of_slow_type(dtype, device)
         model = without_copies(load_model(checkpoint.path, dtype, device, self.trust_remote_code).eval())
-        policy = self.model_copy()
         chat = ChatTokenizer(load_tokenizer(checkpoint.path, self.trust_remote_code))
-        margin = self.tie_margin if self.tie_margin is not None else _TIE_MARGINS.get(str(model.dtype), 0.0)
-        policy._chat = chat
         free = free_memory(device)
-        kv_cache_bytes = free // 4 if self.kv_cache_mb is None else self.kv_cache_mb << 20
-        policy._engine = Engine(
-            model, chat.stop_ids[-1], margin, LogitsCache(self.logits_cache_mb << 20), PrefixCache(kv_cache_bytes)
+        engine = Engine(
+            model,
+            pad=chat.stop_ids[-1],
+            tie_margin=_TIE_MARGINS.get(str(model.dtype), 0.0) if self.tie_margin is None else self.tie_margin,
+            logits_cache=LogitsCache(self.logits_cache_mb << 20),
+            prefix_cache=PrefixCache(free // 4 if self.kv_cache_mb is None else self.kv_cache_mb << 20),
         )
-        policy._constraints = Constraints(chat, model.get_output_embeddings().weight.shape[0], device)
-        policy._min_free_bytes = free // 2 if device == "cpu" else 0
-        policy._batcher = Batcher(partial(policy._complete, policy._engine), policy._split)
-        # An eighth, because keys and values of a batch are copied.
-        policy._batch_tokens = self.max_batch_tokens or min(_MAX_BATCH_TOKENS, free // 8 // kv_bytes_per_token(model))
-        policy._context_window = context_window(model)
-        return policy
-
-    async def act(
-        self, conversation: Conversation, observation: Observation, sampling: Sampling, seed: int
-    ) -> Response:
-        """Answer the last message.
-
-        With `sampling.constrain`, the whole answer is an admissible action, which suits the format's style `action`.
-
-        Raises:
-            PolicyFailure: no checkpoint was loaded, the last observation is too long, or the model failed.
-        """
-        from eef_framework.policies.decoding_state import DecodingState, GenerationRequest
-
-        if not (self._chat and self._constraints and self._batcher):
-            raise PolicyFailure(
-                "this policy has no weights", "Use the policy that load(checkpoint) returns.", code="no-weights"
-            )
-        prompt, dropped = self._prompt(conversation, sampling.max_tokens)
-        request = GenerationRequest(
-            prompt=prompt.ids,
-            earlier=tuple(start for start, _ in prompt.turns),
-            start=self._constraints.start(observation) if sampling.constrain else None,
-            temperature=sampling.temperature,
-            max_tokens=sampling.max_tokens,
-            seed=seed,
+        return LoadedTransformersPolicy(
+            chat=chat,
+            engine=engine,
+            constraints=Constraints(chat, model.get_output_embeddings().weight.shape[0], device),
+            context_window=context_window(model),
+            max_prompt_tokens=self.max_prompt_tokens,
+            # An eighth, because keys and values of a batch are copied.
+            max_batch_tokens=self.max_batch_tokens or min(_MAX_BATCH_TOKENS, free // 8 // kv_bytes_per_token(model)),
+            min_free_bytes=free // 2 if device == "cpu" else 0,
         )
-        state = DecodingState(request, self._chat.end_ids, self._constraints.known_tokens)
-        if not state.done:
-            await self._batcher.do(state)
-        return Response(
-            text=self._chat.text(state.new),
-            token_ids=tuple(state.new),
-            tokenizer=self._chat.fingerprint,
-            logprob=round(state.logprob, 6),
-            dropped=dropped,
-            prompt_tokens=len(request.prompt),
-            computed_tokens=state.computed_tokens,
-        )
-
-    @property
-    def statistics(self) -> Statistics:
-        """Statistics of the model since it was loaded; empty if it wasn't."""
-        from eef_framework.policies.engine import Statistics
-
-        return self._engine.statistics if self._engine else Statistics()
-
-    def close(self) -> None:
-        """Release the model, after the current decoding step."""
-        if self._engine:
-            self._engine.stopped = True
-        if self._batcher:
-            self._batcher.close()
-        self._engine = self._batcher = None
-        release_memory()
-
-    def _prompt(self, conversation: Conversation, answer: int) -> tuple[Prompt, int]:
-        """Return the prompt for a conversation, and the number of observations that had to be dropped.
-
-        Args:
-            conversation: the conversation to answer.
-            answer: maximum length of the answer, in tokens.
-        """
-        chat = self._chat
-        assert chat is not None
-        limits = (self.max_prompt_tokens, self._context_window - answer if self._context_window else None)
-        longest = min((limit for limit in limits if limit is not None), default=None)
-        if longest is None:
-            return chat.prompt(conversation), 0
-        shown, dropped = truncate_oldest(conversation, longest, lambda messages: len(chat.prompt(messages).ids))
-        return chat.prompt(shown), dropped
-
-    def _complete(self, engine: Engine, states: list[DecodingState]) -> None:
-        """Complete a batch. If memory has become scarce, release unused memory first, and then part of the KV cache."""
-        if self._min_free_bytes and free_memory("cpu") < self._min_free_bytes:
-            release_memory()
-            if free_memory("cpu") < self._min_free_bytes:
-                engine.prefix_cache.shrink()
-        engine.complete(states)
-
-    def _split(self, states: list[DecodingState]) -> list[list[DecodingState]]:
-        """Split requests into batches of similar length that fit into memory."""
-        batches: list[list[DecodingState]] = []
-        longest = 0
-        for state in sorted(states, key=lambda state: (state.new_tokens, len(state.request.prompt))):
-            longest = max([longest, len(state.request.prompt) + state.request.max_tokens])
-            if not batches or longest * (len(batches[-1]) + 1) > self._batch_tokens:
-                batches.append([])
-                longest = len(state.request.prompt) + state.request.max_tokens
-            batches[-1].append(state)
-        return batches

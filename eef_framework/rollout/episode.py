@@ -43,7 +43,7 @@ class EpisodeRunner:
 
     Attributes:
         environment: the environment.
-        policy: the policy that plays.
+        policy: the policy that plays; one that is trained is loaded by `open`.
         actor: the player's name in records, such as `agent/clone`.
         format: how states become conversations and answers become actions.
         sampling: how answers are sampled.
@@ -51,12 +51,12 @@ class EpisodeRunner:
         max_steps: maximum episode length in actions, including replayed ones.
         step_timeout_s: time limit for an environment step, if the environment is stepped in threads.
         episode_timeout_s: time limit for an episode.
-        checkpoint: weights that `open` loads into the policy; None if the policy plays as it is.
+        checkpoint: weights that `open` loads; None for a policy that isn't trained.
         threads: threads for blocking steps.
     """
 
     environment: Environment
-    policy: Policy
+    policy: Policy | TrainablePolicy
     actor: str
     format: ChatFormat
     sampling: Sampling
@@ -73,10 +73,13 @@ class EpisodeRunner:
 
         Args:
             threads: maximum number of threads for blocking steps; None for the number of cores plus 4, at most 32.
+
+        Raises:
+            PolicyFailure: the policy can't be loaded, or it has to be and there is no checkpoint (`no-weights`).
         """
         runner = replace(self, checkpoint=None, threads=StepThreads(threads or AT_ONCE))
-        if self.checkpoint is None or not isinstance(self.policy, TrainablePolicy):
-            yield runner.play
+        if isinstance(self.policy, Policy) or self.checkpoint is None:
+            yield replace(runner, policy=self.loaded).play
             return
         name = self.policy.component_name()
         with boundary(PolicyFailure, f"policy {name!r}", f"loading {str(self.checkpoint.path)!r}"):
@@ -133,6 +136,23 @@ class EpisodeRunner:
                 seconds=round(time.monotonic() - began, 3),
                 info=play.info,
             )
+
+    @property
+    def loaded(self) -> Policy:
+        """The policy.
+
+        Raises:
+            PolicyFailure: it has weights to be loaded (`no-weights`).
+        """
+        if isinstance(self.policy, Policy):
+            return self.policy
+        name = self.policy.component_name()
+        raise PolicyFailure(
+            f"policy {name!r} has no weights before it is loaded",
+            "Name the folder of a checkpoint.",
+            code="no-weights",
+            policy=name,
+        )
 
     @cached_property
     def _slots(self) -> Slots:
@@ -201,10 +221,9 @@ class _Play:
                 return
             turn = len(self.steps)
             conversation = runner.format.conversation(runner.environment.instructions, session.initial, self.steps)
-            with boundary(
-                PolicyFailure, f"policy {runner.policy.component_name()!r}", f"answering in {self.task.id!r}"
-            ):
-                response = await runner.policy.act(
+            policy = runner.loaded
+            with boundary(PolicyFailure, f"policy {policy.component_name()!r}", f"answering in {self.task.id!r}"):
+                response = await policy.act(
                     conversation, session.observation, runner.sampling, derive(self.seed, "turn", turn)
                 )
             answer = runner.format.parse(response.text, session.observation)

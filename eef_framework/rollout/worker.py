@@ -28,9 +28,11 @@ def open_portable(data: Mapping[str, Any], threads: int | None = None) -> Iterat
     """
     registry = Registry()
     with ExitStack() as stack:
+        policy = registry.build("policy", data["policy"])
+        stack.callback(policy.close)
         runner = EpisodeRunner(
             environment=stack.enter_context(registry.build("environment", data["environment"])),
-            policy=stack.enter_context(registry.build("policy", data["policy"])),
+            policy=policy,
             checkpoint=Checkpoint.model_validate(data["checkpoint"]) if data["checkpoint"] else None,
             format=ChatFormat.model_validate(data["format"]),
             sampling=Sampling.model_validate(data["sampling"]),

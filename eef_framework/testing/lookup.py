@@ -7,12 +7,12 @@ import math
 import random
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
 from eef_framework.errors import NothingToTrain
-from eef_framework.interfaces import ProgressCallback, Sampling, TrainablePolicy, Trainer
+from eef_framework.interfaces import Policy, ProgressCallback, Sampling, TrainablePolicy, Trainer
 from eef_framework.records import Checkpoint, Conversation, Example, Observation, Response, TrainResult
 from eef_framework.seeds import derive
 from eef_framework.testing.queue_policy import answer, any_action
@@ -33,29 +33,38 @@ class LookupPolicy(TrainablePolicy):
     template: str = "Action: {action}"
     """How an action is worded that isn't remembered."""
 
-    _table: Table = PrivateAttr(default_factory=dict)
+    def initial_checkpoint(self, conversations: Iterable[Conversation], output: Path, seed: int) -> Checkpoint:
+        """Write an empty table."""
+        return write_table({}, output, "base")
+
+    def load(self, checkpoint: Checkpoint) -> Policy:
+        """Return a policy with the table of a checkpoint."""
+        return LoadedLookup(table=read_table(checkpoint), epsilon=self.epsilon, template=self.template)
+
+
+class LoadedLookup(Policy):
+    """Answers from a table."""
+
+    name: ClassVar[str] = "lookup"
+
+    table: Table
+    """What was answered to what."""
+    epsilon: float
+    """As for `LookupPolicy`."""
+    template: str
+    """As for `LookupPolicy`."""
 
     async def act(
         self, conversation: Conversation, observation: Observation, sampling: Sampling, seed: int
     ) -> Response:
         """Answer from the table: the heaviest answer at temperature 0, else one drawn by weight."""
         draw = random.Random(derive(seed, self.name, conversation[-1].content))
-        known = self._table.get(conversation[-1].content)
+        known = self.table.get(conversation[-1].content)
         if not known or draw.random() < self.epsilon * sampling.temperature:
             return answer(conversation, self.template.format(action=any_action(observation, draw)))
         if sampling.temperature == 0:
             return answer(conversation, max(sorted(known), key=lambda text: known[text]))
         return answer(conversation, draw.choices(list(known), list(known.values()))[0])
-
-    def base(self, conversations: Iterable[Conversation], output: Path, seed: int) -> Checkpoint:
-        """Write an empty table."""
-        return write_table({}, output, "base")
-
-    def load(self, checkpoint: Checkpoint) -> Self:
-        """Return a policy with the table of a checkpoint."""
-        policy = self.model_copy()
-        policy._table = read_table(checkpoint)
-        return policy
 
 
 class LookupTrainer(Trainer):

@@ -67,7 +67,7 @@ def test_the_fetched_model_answers_questions_and_stops(monkeypatch, tmp_path):
     folder = fetch(MODEL)
     question = (Message(role="user", content="What is the capital of France? Answer with one sentence."),)
     settings = TransformersPolicy(model="smollm2-135m")
-    with settings.load(settings.base([], tmp_path / "base", 0)) as policy:
+    with settings.load(settings.initial_checkpoint([], tmp_path / "base", 0)) as policy:
         response = asyncio.run(
             policy.act(question, Observation(text=""), Sampling(temperature=0.0, max_tokens=40), seed=0)
         )

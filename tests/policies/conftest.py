@@ -32,7 +32,7 @@ def checkpoint(tmp_path_factory):
     """A tiny model whose vocabulary has the words and the actions."""
     conversations = [asked(" ".join(WORDS)), asked(" ".join(ACTIONS) + " search[ ] buy now Thought: Action:")]
     tiny = TinyModel(hidden=32, layers=2, feed_forward=64)
-    return TransformersPolicy(tiny=tiny).base(conversations, tmp_path_factory.mktemp("tiny"), seed=1)
+    return TransformersPolicy(tiny=tiny).initial_checkpoint(conversations, tmp_path_factory.mktemp("tiny"), seed=1)
 
 
 @pytest.fixture(scope="session")

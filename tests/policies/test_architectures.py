@@ -114,7 +114,7 @@ def test_answers_are_those_that_transformers_generates(model, questions, shop):
 
     # Nothing is remembered of logits, so that the second answers come from remembered keys and values.
     with TransformersPolicy(device="cpu", logits_cache_mb=0).load(checkpoint) as policy:
-        found = policy._engine.able._asdict()
+        found = policy.engine.able._asdict()
         answers = [list(response.token_ids) for response in asyncio.run(play(policy))]
     assert (found["padding"], found["gaps"]) == (able["padding"], able["gaps"])
     plain, chat = load_model(checkpoint.path, "float32", "cpu").eval(), ChatTokenizer(load_tokenizer(checkpoint.path))

@@ -97,12 +97,6 @@ def test_the_seed_and_the_sampling_matter(policy, questions):
     assert greedy == greedy_again
 
 
-def test_a_policy_without_weights_says_how_to_get_some(questions):
-    with pytest.raises(PolicyFailure) as caught:
-        asyncio.run(TransformersPolicy().act(questions[0], FREE, Sampling(), 0))
-    assert caught.value.code == "no-weights"
-
-
 def test_a_closed_policy_answers_no_more_and_may_be_closed_again(checkpoint, questions):
     policy = TransformersPolicy().load(checkpoint)
     policy.close()
@@ -114,7 +108,7 @@ def test_a_closed_policy_answers_no_more_and_may_be_closed_again(checkpoint, que
 def test_nothing_of_the_model_stays_behind_a_closed_policy(checkpoint, questions):
     policy = TransformersPolicy().load(checkpoint)
     asyncio.run(ask(policy, questions, FREE, Sampling(max_tokens=4), 4))
-    model, prefixes = weakref.ref(policy._engine.model), weakref.ref(policy._engine.prefix_cache)
+    model, prefixes = weakref.ref(policy.engine.model), weakref.ref(policy.engine.prefix_cache)
     policy.close()
     assert model() is None
     assert prefixes() is None
@@ -122,7 +116,7 @@ def test_nothing_of_the_model_stays_behind_a_closed_policy(checkpoint, questions
 
 def test_a_policy_that_is_closed_while_it_answers_goes_no_further(checkpoint, questions):
     policy = TransformersPolicy(logits_cache_mb=0).load(checkpoint)
-    engine, forward, calls = policy._engine, policy._engine._forward, []
+    engine, forward, calls = policy.engine, policy.engine._forward, []
 
     def counted(*args):
         calls.append(args)
@@ -148,10 +142,6 @@ def test_a_closed_policy_gives_its_memory_back_to_the_system(checkpoint, holes):
     assert before - psutil.Process().memory_info().rss > (holes << 20) / 2
 
 
-def test_a_loaded_policy_has_the_settings_of_the_one_it_came_from(policy):
-    assert policy.settings() == TransformersPolicy().settings()
-
-
 @pytest.mark.parametrize(
     ("make", "code"),
     [("missing", "no-such-model"), ("empty", "model-incomplete"), ("without weights", "model-incomplete")],
@@ -169,12 +159,15 @@ def test_a_folder_without_a_model_is_explained(tmp_path, checkpoint, make, code)
 
 def test_a_folder_that_is_not_there_is_found_before_training(tmp_path):
     with pytest.raises(ConfigError) as caught:
-        TransformersPolicy(model=str(tmp_path / "nowhere")).base([], tmp_path / "out", 0)
+        TransformersPolicy(model=str(tmp_path / "nowhere")).initial_checkpoint([], tmp_path / "out", 0)
     assert caught.value.code == "no-such-model"
 
 
 def test_another_model_is_used_where_it_is(tmp_path, checkpoint):
-    assert TransformersPolicy(model=str(checkpoint.path)).base([], tmp_path / "out", 0).path == checkpoint.path
+    assert (
+        TransformersPolicy(model=str(checkpoint.path)).initial_checkpoint([], tmp_path / "out", 0).path
+        == checkpoint.path
+    )
 
 
 def test_settings_are_read_under_their_old_names():
@@ -199,13 +192,11 @@ def test_where_memory_becomes_scarce_less_is_kept_and_answers_stay(checkpoint, q
     kept, answers = [], []
     for left in (1 << 30, 1 << 20):
         with TransformersPolicy(logits_cache_mb=0).load(checkpoint) as policy:
-            before = policy._engine.prefix_cache._max_bytes
-            policy._min_free_bytes = 1 << 29
-            monkeypatch.setattr(
-                "eef_framework.policies.transformers_policy.free_memory", lambda device, left=left: left
-            )
+            before = policy.engine.prefix_cache._max_bytes
+            policy.min_free_bytes = 1 << 29
+            monkeypatch.setattr("eef_framework.policies.loaded_policy.free_memory", lambda device, left=left: left)
             answers.append([each.text for each in asyncio.run(ask(policy, questions[:20], FREE, sampling, 20))])
-            kept.append(policy._engine.prefix_cache._max_bytes < before)
+            kept.append(policy.engine.prefix_cache._max_bytes < before)
         monkeypatch.undo()
     assert kept == [False, True]
     assert answers[0] == answers[1]

@@ -60,7 +60,7 @@ def test_a_prompt_that_fits_is_left_alone(policy, chat):
 
 def test_the_models_context_window_holds_prompt_and_answer(checkpoint):
     with TransformersPolicy().load(checkpoint) as policy:
-        policy._context_window = 24
+        policy.context_window = 24
         response = asyncio.run(policy.act(talk([9, 2, 9, 2, 9], True), Observation(text=""), PLAIN, 0))
     assert response.dropped == 2
     assert response.prompt_tokens + PLAIN.max_tokens <= 24

@@ -1,4 +1,5 @@
 import asyncio
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -10,6 +11,7 @@ from eef_framework.records import Conversation, Observation, Response, State, Tr
 from eef_framework.rollout import EpisodeRunner, demonstrations
 from eef_framework.testing.corridor import BlockingCorridor, Corridor
 from eef_framework.testing.corridor_expert import CorridorExpert
+from eef_framework.testing.lookup import LookupPolicy
 from eef_framework.testing.queue_policy import QueuePolicy, ScriptedPolicy
 
 
@@ -160,3 +162,19 @@ def test_no_more_episodes_are_in_flight_than_allowed(concurrency: int, room: int
 
     asyncio.run(everybody())
     assert Crowd.most == most
+
+
+def test_a_trainable_policy_plays_with_the_weights_of_its_checkpoint(tmp_path: Path) -> None:
+    policy, corridor = LookupPolicy(), Corridor()
+    checkpoint = policy.initial_checkpoint([], tmp_path / "initial", 0)
+    runner = EpisodeRunner(corridor, policy, "agent/test", ChatFormat(), Sampling(), checkpoint=checkpoint)
+    start = spec(State(task=corridor.tasks("train")[0]))
+    with runner.open() as play:
+        assert asyncio.run(play(start)).ending != "error"
+
+
+def test_a_trainable_policy_without_a_checkpoint_is_explained() -> None:
+    runner = EpisodeRunner(Corridor(), LookupPolicy(), "agent/test", ChatFormat(), Sampling())
+    with pytest.raises(PolicyFailure) as caught, runner.open():
+        pass
+    assert (caught.value.code, caught.value.details) == ("no-weights", {"policy": "lookup"})

@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from eef_framework.interfaces import Policy
+from eef_framework.interfaces import Policy, TrainablePolicy
 from eef_framework.policies.tiny import TinyModel
 from eef_framework.policies.transformers_policy import TransformersPolicy
 from eef_framework.records import Checkpoint
 from eef_framework.testing.conformance import Nonconformance, check_policy, policy_violations
-from eef_framework.testing.lookup import LookupPolicy, LookupTrainer, write_table
+from eef_framework.testing.lookup import LoadedLookup, LookupPolicy, LookupTrainer, read_table, write_table
 from eef_framework.testing.queue_policy import QueuePolicy, ScriptedPolicy
 
 counter = itertools.count()
 
 
-def report(policy: Policy) -> str:
+def report(policy: Policy | TrainablePolicy) -> str:
     return "\n".join(map(str, policy_violations(policy)))
 
 
@@ -44,7 +44,7 @@ def test_a_model_that_was_trained_keeps_its_contract(tmp_path):
     from eef_framework.testing.conformance.examples import examples
 
     policy = LookupPolicy(epsilon=0.5)
-    start = policy.base([], tmp_path / "base", 0)
+    start = policy.initial_checkpoint([], tmp_path / "base", 0)
     LookupTrainer().train(examples(), start, tmp_path / "trained", 0, lambda *_: None)
     checkpoint = Checkpoint(path=tmp_path / "trained")
     check_policy(policy, checkpoint)
@@ -155,18 +155,25 @@ def test_a_state_without_actions_that_is_too_much_is_told():
     )
 
 
-class Learner(LookupPolicy):
-    """A memory policy to break, which answers by a secret of its checkpoint."""
+class Learned(LoadedLookup):
+    """Answers by the secret of its checkpoint."""
 
-    def base(self, conversations, output, seed):
+    async def act(self, conversation, observation, sampling, seed):
+        (secret,) = self.table["secret"]
+        return await super().act(conversation, observation, sampling, seed + int(secret))
+
+
+class Learner(LookupPolicy):
+    """A lookup policy to break, whose checkpoints have a secret."""
+
+    def initial_checkpoint(self, conversations, output, seed):
         return write_table({"secret": {str(self.secret(seed)): 1.0}}, output, "base")
 
     def secret(self, seed: int) -> int:
         return seed
 
-    async def act(self, conversation, observation, sampling, seed):
-        (secret,) = self._table["secret"]
-        return await super().act(conversation, observation, sampling, seed + int(secret))
+    def load(self, checkpoint):
+        return Learned(table=read_table(checkpoint), epsilon=self.epsilon, template=self.template)
 
 
 def test_the_learner_is_right_as_it_is():
@@ -175,7 +182,7 @@ def test_the_learner_is_right_as_it_is():
 
 def test_a_checkpoint_that_can_not_be_loaded_is_told():
     class Lost(Learner):
-        def base(self, conversations, output, seed):
+        def initial_checkpoint(self, conversations, output, seed):
             return Checkpoint(path=output)
 
     text = report(Lost())
@@ -185,8 +192,8 @@ def test_a_checkpoint_that_can_not_be_loaded_is_told():
 
 def test_something_else_than_a_checkpoint_is_told():
     class Pathless(Learner):
-        def base(self, conversations, output, seed):
-            super().base(conversations, output, seed)
+        def initial_checkpoint(self, conversations, output, seed):
+            super().initial_checkpoint(conversations, output, seed)
             return output
 
     assert "  expected: a Checkpoint\n" in report(Pathless())
@@ -196,7 +203,7 @@ def test_a_checkpoint_that_points_elsewhere_is_told():
     class Tied(Learner):
         def load(self, checkpoint):
             policy = super().load(checkpoint)
-            policy._table = {"secret": {str(len(str(checkpoint.path))): 1.0}}
+            policy.table = {"secret": {str(len(str(checkpoint.path))): 1.0}}
             return policy
 
     text = report(Tied())
@@ -206,9 +213,14 @@ def test_a_checkpoint_that_points_elsewhere_is_told():
 
 def test_weights_that_all_policies_share_are_told():
     class Shared(Learner):
+        _loaded: Any = None
+
         def load(self, checkpoint):
-            self._table = super().load(checkpoint)._table
-            return self
+            policy = super().load(checkpoint)
+            if self._loaded is None:
+                self._loaded = policy
+            self._loaded.table = policy.table
+            return self._loaded
 
     assert "Loading another checkpoint doesn't change a policy that was loaded before" in report(Shared())
 
@@ -223,7 +235,7 @@ def test_weights_that_do_not_come_from_the_seed_are_told():
 
 
 def test_a_policy_that_fails_to_close_again_is_told():
-    class Once(Learner):
+    class Once(Learned):
         _closed: bool = False
 
         def close(self) -> None:
@@ -231,7 +243,11 @@ def test_a_policy_that_fails_to_close_again_is_told():
                 raise RuntimeError("closed already")
             self._closed = True
 
-    assert "RuntimeError: closed already" in report(Once())
+    class Closing(Learner):
+        def load(self, checkpoint):
+            return Once(**super().load(checkpoint).model_dump())
+
+    assert "RuntimeError: closed already" in report(Closing())
 
 
 def test_a_violation_is_raised_with_the_policys_name():

@@ -5,7 +5,7 @@ import pytest
 
 from eef_framework.chat.format import ChatFormat
 from eef_framework.errors import NothingToTrain
-from eef_framework.interfaces import Sampling
+from eef_framework.interfaces import Policy, Sampling
 from eef_framework.records import Checkpoint, Example, Message, Observation, TrainResult
 from eef_framework.rollout import demonstrations
 from eef_framework.testing.corridor import Corridor
@@ -24,7 +24,7 @@ def example(*turns: tuple[str, str, float], name: str = "x") -> Example:
 
 @pytest.fixture
 def base(tmp_path: Path) -> Checkpoint:
-    return LookupPolicy().base([], tmp_path / "base", 0)
+    return LookupPolicy().initial_checkpoint([], tmp_path / "base", 0)
 
 
 def train(base: Checkpoint, *examples: Example, into: str = "new", **settings) -> tuple[Checkpoint, TrainResult]:
@@ -33,7 +33,7 @@ def train(base: Checkpoint, *examples: Example, into: str = "new", **settings) -
     return Checkpoint(path=output), result
 
 
-def act(policy: LookupPolicy, asked: str, temperature: float = 0.0, seed: int = 0) -> str:
+def act(policy: Policy, asked: str, temperature: float = 0.0, seed: int = 0) -> str:
     conversation = (Message(role="user", content=asked),)
     return asyncio.run(policy.act(conversation, SEEN, Sampling(temperature=temperature), seed)).text
 
@@ -119,7 +119,7 @@ def test_cloning_the_corridor_experts_successes_beats_answering_at_random(base):
         won = [trajectory for trajectory in played if trajectory.reward == 1.0]
         return [e for t in won for e in words.examples(t, [1.0] * len(t.steps), environment.instructions, "expert")]
 
-    def successes(policy: LookupPolicy) -> int:
+    def successes(policy: Policy) -> int:
         won = 0
         for task in environment.tasks("test"):
             session = environment.open(task)

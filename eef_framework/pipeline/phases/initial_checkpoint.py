@@ -61,7 +61,7 @@ class InitialCheckpoint(Phase):
             )
         demonstrations = self.demonstrations.read() if self.demonstrations else ()
         words = vocabulary(demonstrations, context.environment.instructions) if self.demonstrations else ()
-        self._made = policy.base(words, self.folder, derive(context.config.seed, "base"))
+        self._made = policy.initial_checkpoint(words, self.folder, derive(context.config.seed, "base"))
         path = self._made.path
         if self.stage is not None and path.is_relative_to(self.stage.path):  # so that a run directory can be moved
             path = path.relative_to(self.stage.path)

@@ -19,7 +19,7 @@ class CheckpointContext:
     """What the checks of checkpoints look at.
 
     Attributes:
-        policy: the policy under test, without weights.
+        policy: the policy under test, not loaded.
         folder: for checkpoints.
         given: the checkpoint to load; None to let the policy make one.
         seed: of the weights and the answers.
@@ -33,11 +33,11 @@ class CheckpointContext:
     @cached_property
     def checkpoint(self) -> Checkpoint:
         """The checkpoint that is loaded."""
-        return self.given or self.base("base", self.seed)
+        return self.given or self.initial("initial", self.seed)
 
-    def base(self, name: str, seed: int) -> Checkpoint:
+    def initial(self, name: str, seed: int) -> Checkpoint:
         """Let the policy make the model that training starts from."""
-        return self.policy.base(conversations(), self.folder / name, seed)
+        return self.policy.initial_checkpoint(conversations(), self.folder / name, seed)
 
     def answers(self, policy: Policy) -> list[object]:
         """Return what it says to the prompts."""
@@ -49,7 +49,7 @@ def loaded(context: CheckpointContext) -> Violation | None:
     checkpoint = context.checkpoint
     if not isinstance(checkpoint, Checkpoint):
         fix = "Return Checkpoint(path=output)."
-        return Violation(rule_of(loaded), "base()", "a Checkpoint", quoted(checkpoint), fix)
+        return Violation(rule_of(loaded), "initial_checkpoint()", "a Checkpoint", quoted(checkpoint), fix)
     with context.policy.load(checkpoint) as policy:
         context.answers(policy)
     return None
@@ -75,32 +75,32 @@ def loading_leaves_others_alone(context: CheckpointContext) -> Violation | None:
     """Loading another checkpoint doesn't change a policy that was loaded before, nor does closing it."""
     with context.policy.load(context.checkpoint) as first:
         before = context.answers(first)
-        other = context.given or context.base("other", context.seed + 1)
+        other = context.given or context.initial("other", context.seed + 1)
         with context.policy.load(other) as second:
             context.answers(second)
         after = context.answers(first)
     if after == before:
         return None
-    fix = "Return a copy from load() (self.model_copy()), and keep the weights in its private attributes."
+    fix = "Return a new object from load(), and keep the weights in its fields."
     return _different(rule_of(loading_leaves_others_alone), "", before, after, fix)
 
 
-def bases_depend_on_their_seed(context: CheckpointContext) -> Violation | None:
+def initial_checkpoints_depend_on_their_seed(context: CheckpointContext) -> Violation | None:
     """The model to start from is the same for the same seed."""
     if context.given is not None:
         return None
     with context.policy.load(context.checkpoint) as policy:
         first = context.answers(policy)
-    with context.policy.load(context.base("again", context.seed)) as policy:
+    with context.policy.load(context.initial("again", context.seed)) as policy:
         again = context.answers(policy)
     if again == first:
         return None
-    fix = "Draw the initial weights from the seed that base() is given."
-    return _different(rule_of(bases_depend_on_their_seed), f"seed {context.seed}", first, again, fix)
+    fix = "Draw the initial weights from the seed that initial_checkpoint() is given."
+    return _different(rule_of(initial_checkpoints_depend_on_their_seed), f"seed {context.seed}", first, again, fix)
 
 
 def policies_close_twice(context: CheckpointContext) -> Violation | None:
-    """A policy can be closed twice, with weights and without."""
+    """A policy can be closed twice, loaded and before it is."""
     policy = context.policy.load(context.checkpoint)
     for each in (policy, policy, context.policy.model_copy()):
         each.close()
@@ -110,7 +110,7 @@ def policies_close_twice(context: CheckpointContext) -> Violation | None:
 CHECKPOINT_CHECKS = (
     loading_twice_gives_equal_policies,
     loading_leaves_others_alone,
-    bases_depend_on_their_seed,
+    initial_checkpoints_depend_on_their_seed,
     policies_close_twice,
 )
 

@@ -60,6 +60,7 @@ def check_component(
 CHECKS: dict[type[Component], Any] = {
     Environment: check_environment,
     Policy: check_policy,
+    TrainablePolicy: check_policy,
     Attributor: check_attributor,
     Filter: check_filter,
 }

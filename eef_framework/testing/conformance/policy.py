@@ -34,7 +34,7 @@ class PolicyContext:
         return prompts(self.seed)
 
 
-def check_policy(policy: Policy, checkpoint: Checkpoint | None = None, seed: int = 0) -> None:
+def check_policy(policy: Policy | TrainablePolicy, checkpoint: Checkpoint | None = None, seed: int = 0) -> None:
     """Check that a policy keeps its contract. It takes about a hundred short answers.
 
     Args:
@@ -48,9 +48,11 @@ def check_policy(policy: Policy, checkpoint: Checkpoint | None = None, seed: int
     require(f"policy {policy.component_name()!r}", policy_violations(policy, checkpoint, seed))
 
 
-def policy_violations(policy: Policy, checkpoint: Checkpoint | None = None, seed: int = 0) -> list[Violation]:
+def policy_violations(
+    policy: Policy | TrainablePolicy, checkpoint: Checkpoint | None = None, seed: int = 0
+) -> list[Violation]:
     """Return in which ways a policy doesn't keep its contract; see `check_policy`."""
-    if not isinstance(policy, TrainablePolicy):
+    if isinstance(policy, Policy):
         return _answer_violations(PolicyContext(policy, seed))
     with tempfile.TemporaryDirectory() as folder:
         context = CheckpointContext(policy, Path(folder), checkpoint, seed)

@@ -49,7 +49,7 @@ class TrainerContext:
     @cached_property
     def start(self) -> Checkpoint:
         """Where training starts."""
-        return self.policy.base(conversations(), self.folder / "base", self.seed)
+        return self.policy.initial_checkpoint(conversations(), self.folder / "initial", self.seed)
 
     @cached_property
     def trained(self) -> Checkpoint:

@@ -28,7 +28,7 @@ class LocalExpert(PolicyExpert):
     checkpoint: UserPathOrName = ""
     """Folder of its weights; empty for those in its own settings."""
 
-    _built: Policy = PrivateAttr()
+    _built: Policy | TrainablePolicy = PrivateAttr()
 
     @field_validator("policy", mode="before")
     @classmethod
@@ -62,7 +62,7 @@ class LocalExpert(PolicyExpert):
     def player(self) -> Iterator[Policy]:
         """Return the policy, with its weights loaded if it has any."""
         policy = self._built
-        if not isinstance(policy, TrainablePolicy):
+        if isinstance(policy, Policy):
             yield policy
             return
         with TemporaryDirectory() as folder, policy.load(self._weights(policy, Path(folder))) as loaded:
@@ -75,4 +75,4 @@ class LocalExpert(PolicyExpert):
     def _weights(self, policy: TrainablePolicy, folder: Path) -> Checkpoint:
         if self.checkpoint:
             return Checkpoint(path=Path(self.checkpoint))
-        return policy.base((), folder, 0)
+        return policy.initial_checkpoint((), folder, 0)

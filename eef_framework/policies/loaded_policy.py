@@ -1,0 +1,126 @@
+"""A loaded transformers model that answers."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import PrivateAttr
+
+from eef_framework.chat.tokens import ChatTokenizer, Prompt
+from eef_framework.interfaces import Policy, Sampling
+from eef_framework.memory import release_memory
+from eef_framework.policies.batching import Batcher
+from eef_framework.policies.constraint import Constraints
+from eef_framework.policies.decoding_state import DecodingState, GenerationRequest
+from eef_framework.policies.engine import Engine, Statistics
+from eef_framework.policies.limits import free_memory
+from eef_framework.policies.truncation import truncate_oldest
+from eef_framework.records import Conversation, Observation, Response
+
+
+class LoadedTransformersPolicy(Policy):
+    """A causal language model of transformers in this process, with its weights."""
+
+    name: ClassVar[str] = "transformers"
+
+    chat: ChatTokenizer
+    """Turns conversations into tokens."""
+    engine: Engine | None
+    """Completes batches of prompts; None once the policy is closed."""
+    constraints: Constraints
+    """Creates the constraints of constrained answers."""
+    context_window: int | None
+    """The model's context window, in tokens; None if unknown."""
+    max_prompt_tokens: int | None
+    """As for `TransformersPolicy`."""
+    max_batch_tokens: int
+    """As for `TransformersPolicy`."""
+    min_free_bytes: int = 0
+    """If less memory is free, caches are reduced before a batch."""
+
+    _batcher: Batcher[DecodingState] = PrivateAttr()
+
+    def model_post_init(self, context: Any) -> None:
+        """Start the thread that runs the model."""
+        self._batcher = Batcher(self._complete, self._split)
+
+    async def act(
+        self, conversation: Conversation, observation: Observation, sampling: Sampling, seed: int
+    ) -> Response:
+        """Answer the last message.
+
+        With `sampling.constrain`, the whole answer is an admissible action, which suits the format's style `action`.
+
+        Raises:
+            PolicyFailure: the last observation is too long, the model failed, or the policy is closed.
+        """
+        prompt, dropped = self._prompt(conversation, sampling.max_tokens)
+        request = GenerationRequest(
+            prompt=prompt.ids,
+            earlier=tuple(start for start, _ in prompt.turns),
+            start=self.constraints.start(observation) if sampling.constrain else None,
+            temperature=sampling.temperature,
+            max_tokens=sampling.max_tokens,
+            seed=seed,
+        )
+        state = DecodingState(request, self.chat.end_ids, self.constraints.known_tokens)
+        if not state.done:
+            await self._batcher.do(state)
+        return Response(
+            text=self.chat.text(state.new),
+            token_ids=tuple(state.new),
+            tokenizer=self.chat.fingerprint,
+            logprob=round(state.logprob, 6),
+            dropped=dropped,
+            prompt_tokens=len(request.prompt),
+            computed_tokens=state.computed_tokens,
+        )
+
+    @property
+    def statistics(self) -> Statistics:
+        """Statistics of the model since it was loaded; empty once the policy is closed."""
+        return self.engine.statistics if self.engine else Statistics()
+
+    def close(self) -> None:
+        """Release the model, after the current decoding step."""
+        if self.engine:
+            self.engine.stopped = True
+        self._batcher.close()
+        self.engine = None
+        release_memory()
+
+    def _prompt(self, conversation: Conversation, answer: int) -> tuple[Prompt, int]:
+        """Return the prompt for a conversation, and the number of observations that had to be dropped.
+
+        Args:
+            conversation: the conversation to answer.
+            answer: maximum length of the answer, in tokens.
+        """
+        limits = (self.max_prompt_tokens, self.context_window - answer if self.context_window else None)
+        longest = min((limit for limit in limits if limit is not None), default=None)
+        if longest is None:
+            return self.chat.prompt(conversation), 0
+        shown, dropped = truncate_oldest(conversation, longest, lambda messages: len(self.chat.prompt(messages).ids))
+        return self.chat.prompt(shown), dropped
+
+    def _complete(self, states: list[DecodingState]) -> None:
+        """Complete a batch. If memory has become scarce, release unused memory first, and then part of the KV cache."""
+        engine = self.engine
+        assert engine is not None  # closing waits for the batch
+        if self.min_free_bytes and free_memory("cpu") < self.min_free_bytes:
+            release_memory()
+            if free_memory("cpu") < self.min_free_bytes:
+                engine.prefix_cache.shrink()
+        engine.complete(states)
+
+    def _split(self, states: list[DecodingState]) -> list[list[DecodingState]]:
+        """Split requests into batches of similar length that fit into memory."""
+        batches: list[list[DecodingState]] = []
+        longest = 0
+        for state in sorted(states, key=lambda state: (state.new_tokens, len(state.request.prompt))):
+            longest = max([longest, len(state.request.prompt) + state.request.max_tokens])
+            if not batches or longest * (len(batches[-1]) + 1) > self.max_batch_tokens:
+                batches.append([])
+                longest = len(state.request.prompt) + state.request.max_tokens
+            batches[-1].append(state)
+        return batches
