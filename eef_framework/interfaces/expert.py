@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager
 
+from eef_framework.errors import ConfigError
 from eef_framework.interfaces.component import Component
 from eef_framework.interfaces.environment import Environment
+from eef_framework.interfaces.policy import Policy
 from eef_framework.records import Task, Trajectory
 
 
@@ -35,3 +38,18 @@ class Expert(Component):
         Yields:
             One trajectory per task, failures included. The framework fills in its id and actor.
         """
+
+    def player(self) -> AbstractContextManager[Policy]:
+        """Provide the language model that this expert is, so that it can be asked other things, as a judge for example.
+
+        Optional: scripts and recordings can't answer.
+
+        Raises:
+            ConfigError: this expert can't answer.
+        """
+        raise ConfigError(
+            f"expert {self.component_name()!r} isn't a language model, so it can't be asked",
+            "Name one that is, such as openai or local.",
+            code="expert-cannot-answer",
+            expert=self.component_name(),
+        )

@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from eef_attribution.comparing import SimulatingAttributor
 from eef_attribution.evidence import CLAIMS, compare
-from eef_attribution.simulating import SimulatingAttributor
 from eef_framework.interfaces import Simulate
 from eef_framework.records import Segment, StateValue, Trajectory
 from eef_framework.seeds import derive
@@ -19,8 +19,8 @@ from eef_framework.seeds import derive
 class BisectAttributor(SimulatingAttributor):
     """Halves the actions between two states that differ, until one action is left.
 
-    Binary search for the first error of a solution (OmegaPRM, arXiv 2406.06592, section 3.2), and for pivotal tokens
-    (arXiv 2412.08905, section 4.3.1), applied to actions. It costs about log2(length) states for each change. Between
+    Binary search for the first error of a solution (OmegaPRM, arXiv 2406.06592), and for pivotal tokens
+    (arXiv 2412.08905), applied to actions. It costs about log2(length) states for each change. Between
     two states with equal outcomes it doesn't look: two changes that cancel are only found if an audit lies between.
     """
 
@@ -42,11 +42,11 @@ class BisectAttributor(SimulatingAttributor):
 
     async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Iterable[Segment | StateValue]:
         """Simulate from the ends and the audited states; then halve what lies between states that differ."""
-        outcomes = await self.outcomes(self.states(trajectory), simulate)
+        outcomes = await self.outcomes(trajectory, self.states(trajectory), simulate)
         while middles := [
             (start + end) // 2
             for start, end in pairwise(sorted(outcomes))
             if end - start > 1 and compare(outcomes[start], outcomes[end], self.rule) in CLAIMS
         ]:
-            outcomes |= await self.outcomes(middles, simulate)
+            outcomes |= await self.outcomes(trajectory, middles, simulate)
         return self.compared(outcomes, len(trajectory.steps))

@@ -11,7 +11,7 @@ from eef_framework.evaluation.intervals import success_rate
 from eef_framework.interfaces import Simulate
 from eef_framework.records import Estimate, Evidence, Segment, StateValue, Trajectory, Verdict
 
-Decide = Literal["any", "majority", "significant", "sprt"]
+Decide = Literal["any", "majority", "sprt", "significant", "gap"]
 
 CLAIMS = (Verdict.BENEFICIAL, Verdict.HARMFUL)
 
@@ -20,18 +20,20 @@ class Rule(NamedTuple):
     """How outcomes become verdicts.
 
     Attributes:
-        decide: `any`, `majority` and `sprt` decide each state for itself, then states are compared. `significant`
-            compares the two success rates, and knows only beneficial, harmful and unknown: that two rates are equal
-            can't be shown.
+        decide: `any`, `majority` and `sprt` decide each state for itself, then states are compared. `significant` and
+            `gap` compare the two success rates. `significant` knows only beneficial, harmful and unknown: that two
+            rates are equal can't be shown.
         alpha: for `significant` and `sprt`, the highest chance of an error.
         unsolved: for `sprt`, the highest success rate of a state that counts as unsolved.
         solved: for `sprt`, the lowest success rate of a state that counts as solved.
+        gap: for `gap`, the largest difference of two rates that counts as none.
     """
 
     decide: Decide = "majority"
     alpha: float = 0.05
     unsolved: float = 0.1
     solved: float = 0.5
+    gap: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,8 @@ def compare(before: Outcome, after: Outcome, rule: Rule) -> Verdict:
 
     It is the same whatever the outcomes of the missing simulations would have been; otherwise it is unknown.
     """
+    if rule.decide == "gap":
+        return _by_gap(before, after, rule.gap)
     if rule.decide == "significant":
         rise = after.successes * before.asked > before.best * after.asked
         if rise and fisher(before.best, before.asked, after.successes, after.asked) <= rule.alpha:
@@ -113,13 +117,13 @@ def compare(before: Outcome, after: Outcome, rule: Rule) -> Verdict:
     return Verdict.BENEFICIAL if second else Verdict.HARMFUL
 
 
-def segment_between(start: int, end: int, before: Outcome, after: Outcome, verdict: Verdict) -> Segment:
-    """Return the segment between two simulated states, with its credit and what that rests on."""
+def segment_between(start: int, end: int, before: Outcome, after: Outcome, rule: Rule) -> Segment:
+    """Return the segment between two states, with its verdict and what that rests on."""
     credit = difference(before, after)
     return Segment(
         start=start,
         end=end,
-        verdict=verdict,
+        verdict=compare(before, after, rule),
         credit=credit.mean if before.found and after.found else None,
         evidence=Evidence(
             simulations=credit.n,
@@ -167,3 +171,13 @@ def sprt(successes: int, failures: int, rule: Rule) -> bool | None:
 
 def _enough(successes: int, asked: int, decide: Decide) -> bool:
     return 2 * successes > asked if decide == "majority" else successes > 0
+
+
+def _by_gap(before: Outcome, after: Outcome, gap: float) -> Verdict:
+    least = after.successes / after.asked - before.best / before.asked
+    most = after.best / after.asked - before.successes / before.asked
+    if least > gap + 1e-9:
+        return Verdict.BENEFICIAL
+    if most < -gap - 1e-9:
+        return Verdict.HARMFUL
+    return Verdict.NEUTRAL if least >= -gap - 1e-9 and most <= gap + 1e-9 else Verdict.UNKNOWN

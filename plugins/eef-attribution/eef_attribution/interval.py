@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from eef_attribution.simulating import SimulatingAttributor
+from eef_attribution.comparing import SimulatingAttributor
 from eef_framework.interfaces import Simulate
 from eef_framework.records import Segment, StateValue, Trajectory
 
@@ -29,11 +29,13 @@ class IntervalAttributor(SimulatingAttributor):
         distance = max(1, length // (self.probes + 1))
         return tuple(range(0, length, distance))[: self.probes + 1]
 
-    def planned_simulations(self, length: int) -> dict[int, int]:
+    def planned_simulations(self, length: int) -> dict[int, int] | None:
         """Return the number of simulations per state that a trajectory of this length needs."""
+        if self.prior != "none":
+            return None
         return dict.fromkeys(self.states(length), self.simulations)
 
     async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Iterable[Segment | StateValue]:
         """Simulate from all states at once, then judge the actions between neighbours."""
         length = len(trajectory.steps)
-        return self.compared(await self.outcomes(self.states(length), simulate), length)
+        return self.compared(await self.outcomes(trajectory, self.states(length), simulate), length)

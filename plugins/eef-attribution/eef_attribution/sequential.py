@@ -7,19 +7,22 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
+from eef_attribution.comparing import ComparingAttributor
 from eef_attribution.evidence import Outcome, outcome_of
-from eef_attribution.simulating import SimulatingAttributor
 from eef_framework.interfaces import Attributor, Simulate
 from eef_framework.plugins import current_registry
 from eef_framework.records import Segment, State, StateValue, Trajectory, Verdict
 
 Key = tuple[str, int, tuple[str, ...]]
 
+DEFAULT: dict[str, Any] = {"name": "bisect", "decide": "sprt", "simulations": 12, "alpha": 0.1}
+"""The strategy that is wrapped by default."""
+
 
 class SequentialAttributor(Attributor):
     """Gives another strategy its simulations one by one, and stops when its verdicts are clear.
 
-    Sequential tests (Wald 1945) and thresholding bandits (arXiv 1605.08671): the next simulation starts from the state
+    Sequential tests (Wald 1945) and thresholding bandits (arXiv 1905.11046): the next simulation starts from the state
     beside an unknown verdict whose success rate is least certain. What isn't clear when the budget is spent stays
     unknown.
 
@@ -72,7 +75,7 @@ class SequentialAttributor(Attributor):
             await rationed.play_one(max(beside, key=lambda key: _uncertainty(rationed.outcome(key))))
 
     def _is_decided(self, outcome: Outcome) -> bool:
-        return isinstance(self._built, SimulatingAttributor) and self._built.decided(outcome)
+        return isinstance(self._built, ComparingAttributor) and self._built.decided(outcome)
 
 
 class _RationedSimulate:
@@ -137,6 +140,3 @@ class _RationedSimulate:
 
 def _uncertainty(outcome: Outcome) -> float:
     return outcome.rate.high - outcome.rate.low
-
-
-DEFAULT = {"name": "bisect", "decide": "sprt", "simulations": 12, "alpha": 0.1}

@@ -2,14 +2,17 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import ClassVar
 
 import pytest
 
 from eef_framework import derive
 from eef_framework.chat.format import ChatFormat
-from eef_framework.interfaces import Attributor, Sampling
-from eef_framework.records import Attribution, SuccessRule, Trajectory
+from eef_framework.errors import AnswerFailure
+from eef_framework.interfaces import Attributor, Environment, Expert, Policy, Sampling
+from eef_framework.records import Attribution, Conversation, Observation, Response, SuccessRule, Task, Trajectory
 from eef_framework.rollout import EpisodeRunner, Simulator, attribute, demonstrations
 from eef_framework.rollout.attribution import attribution_of
 from eef_framework.runs import JsonlFile
@@ -107,3 +110,50 @@ def tried():
 def corridor(tmp_path):
     with JsonlFile(tmp_path / "simulations.jsonl", Trajectory) as rows:
         yield CorridorWorld(rows)
+
+
+class RulePolicy(Policy):
+    """A model that answers by a rule; None is a lost answer."""
+
+    asked: ClassVar[list[str]] = []
+    rule: ClassVar[list[Callable[[str], str | None]]] = []
+
+    async def act(
+        self, conversation: Conversation, observation: Observation, sampling: Sampling, seed: int
+    ) -> Response:
+        self.asked.append(conversation[-1].content)
+        text = self.rule[-1](conversation[-1].content)
+        if text is None:
+            raise AnswerFailure("the server hung up", computed_tokens=5)
+        return Response(text=text, computed_tokens=11)
+
+
+class RuleExpert(Expert):
+    """An expert that is such a model."""
+
+    async def demonstrate(
+        self, environment: Environment, tasks: Sequence[Task], seed: int
+    ) -> AsyncIterator[Trajectory]:
+        for _ in ():
+            yield _
+
+    @contextmanager
+    def player(self) -> Iterator[Policy]:
+        yield RulePolicy()
+
+
+@pytest.fixture(scope="session")
+def judge():
+    return {"name": f"{__name__}:RuleExpert"}
+
+
+@pytest.fixture(scope="session")
+def answers():
+    """Set what the judge answers: a text, or a function of the question. Returns the questions it is asked."""
+
+    def set_answer(answer: str | Callable[[str], str | None] | None) -> list[str]:
+        RulePolicy.asked.clear()
+        RulePolicy.rule.append(answer if callable(answer) else lambda question: answer)
+        return RulePolicy.asked
+
+    return set_answer

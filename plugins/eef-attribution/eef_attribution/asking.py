@@ -1,0 +1,167 @@
+"""Base class of the strategies that ask a language model."""
+
+from __future__ import annotations
+
+import re
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Self
+
+from pydantic import Field, PrivateAttr, field_validator, model_validator
+
+from eef_framework.errors import AnswerFailure
+from eef_framework.interfaces import Attributor, Expert, Policy, Sampling
+from eef_framework.plugins import current_registry
+from eef_framework.records import Message, Observation, Trajectory, fingerprint
+from eef_framework.seeds import derive
+
+ROLE = "You assess what an agent did in a text environment, step by step."
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Answer of a judge.
+
+    Attributes:
+        text: its text after any reasoning; empty if the answer was lost.
+        tokens: number of tokens that its model processed.
+        lost: why there is no answer; empty if there is one.
+    """
+
+    text: str
+    tokens: int = 0
+    lost: str = ""
+
+
+class Judge:
+    """An expert that is a language model, and can be asked questions.
+
+    A lost answer is never evidence. If the model can't answer at all, the run stops, and can be resumed.
+
+    Args:
+        spec: name and settings of the expert.
+        sampling: how answers are sampled.
+        seed: determines answers, together with the question.
+
+    Raises:
+        ConfigError: there is no such expert, or it isn't a language model.
+    """
+
+    def __init__(self, spec: dict[str, Any], sampling: Sampling, seed: int) -> None:
+        self.expert: Expert = current_registry().build("expert", spec)
+        if type(self.expert).player is Expert.player:
+            self.expert.player()  # raises: found now, before anything starts
+        self.spec = {**self.expert.settings(), "name": spec["name"]}
+        self._sampling = sampling
+        self._seed = seed
+        self._open = ExitStack()
+        self._policy: Policy | None = None
+        self._answers: dict[str, Answer] = {}
+
+    async def ask(self, question: str) -> Answer:
+        """Return the answer to a question. The same question is asked once, unless the answer is lost.
+
+        Raises:
+            PolicyFailure: the model can't answer at all.
+        """
+        key = fingerprint(question)
+        if key not in self._answers:
+            answer = await self._ask(question)
+            if answer.lost:
+                return answer
+            self._answers[key] = answer
+        return self._answers[key]
+
+    def close(self) -> None:
+        """Release the model."""
+        self._policy = None
+        self._open.close()
+        self.expert.close()
+
+    async def _ask(self, question: str) -> Answer:
+        if self._policy is None:
+            self._policy = self._open.enter_context(self.expert.player())
+        conversation = (Message(role="system", content=ROLE), Message(role="user", content=question))
+        seed = derive(self._seed, "judge", question)
+        try:
+            response = await self._policy.act(conversation, Observation(text=question), self._sampling, seed)
+        except AnswerFailure as failure:
+            return Answer("", int(failure.details.get("computed_tokens", 0)), failure.message)
+        return Answer(without_reasoning(response.text), response.computed_tokens)
+
+
+class AskingAttributor(Attributor):
+    """Base class of the strategies that ask a judge. Subclasses have a field `judge`: an expert's name and settings."""
+
+    max_tokens: int = Field(default=1024, gt=0)
+    """Maximum length of the judge's answers, in tokens."""
+    temperature: float = Field(default=0.0, ge=0)
+    """How its answers are sampled."""
+    seed: int = 0
+    """Determines its answers, together with the question."""
+    observation_chars: int = Field(default=400, gt=0)
+    """Number of characters of each observation that it is shown."""
+
+    _judge: Judge | None = PrivateAttr(default=None)
+
+    @field_validator("judge", mode="before", check_fields=False)
+    @classmethod
+    def _named(cls, judge: Any) -> Any:
+        return {"name": judge} if isinstance(judge, str) else judge
+
+    @model_validator(mode="after")
+    def _build(self) -> Self:
+        # Built immediately, to find misspelt settings before anything starts, and to record all settings.
+        spec: dict[str, Any] | None = getattr(self, "judge", None)
+        if spec:
+            sampling = Sampling(temperature=self.temperature, max_tokens=self.max_tokens)
+            self._judge = Judge(spec, sampling, self.seed)
+            spec.update(self._judge.spec)
+        return self
+
+    def preflight(self) -> None:
+        """Check that the judge can work here."""
+        if self._judge:
+            self._judge.expert.preflight()
+
+    def close(self) -> None:
+        """Release the judge's resources."""
+        if self._judge:
+            self._judge.close()
+
+    async def ask(self, question: str) -> Answer:
+        """Return the judge's answer to a question.
+
+        Raises:
+            PolicyFailure: the judge can't answer at all.
+        """
+        if self._judge is None:
+            raise TypeError(f"{self.component_name()} has no judge to ask")
+        return await self._judge.ask(question)
+
+    def account(self, trajectory: Trajectory, succeeded: bool) -> str:
+        """Return an episode as text, with its outcome."""
+        end = f"The attempt {'succeeded' if succeeded else 'failed'}, with a reward of {trajectory.reward:g}."
+        return f"{self.steps_of(trajectory)}\n\n{end}"
+
+    def steps_of(self, trajectory: Trajectory) -> str:
+        """Return an episode as text, its steps numbered from 1."""
+        steps = [
+            f"Step {number}: {step.action}\n{self._short(step.observation.text)}"
+            for number, step in enumerate(trajectory.steps, start=1)
+        ]
+        return "\n\n".join([self._short(trajectory.initial.text), *steps])
+
+    def _short(self, text: str) -> str:
+        whole = " ".join(text.split())
+        return whole if len(whole) <= self.observation_chars else f"{whole[: self.observation_chars]} ..."
+
+
+def without_reasoning(text: str) -> str:
+    """Return an answer without the reasoning that some models write before it in `<think>` tags.
+
+    Reasoning that doesn't end is no answer.
+    """
+    answer = re.sub(r"<(think|thinking|reasoning)>.*?</\1>", "", text, flags=re.DOTALL | re.IGNORECASE)
+    answer = re.sub(r"^.*</(think|thinking|reasoning)>", "", answer, flags=re.DOTALL | re.IGNORECASE)
+    return re.sub(r"<(think|thinking|reasoning)>.*$", "", answer, flags=re.DOTALL | re.IGNORECASE).strip()

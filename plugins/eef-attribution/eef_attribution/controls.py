@@ -1,0 +1,83 @@
+"""Controls: verdicts that no evidence supports. A strategy has to be better than these."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from abc import abstractmethod
+from collections.abc import Iterable
+from typing import ClassVar
+
+from pydantic import Field
+
+from eef_attribution.interval import IntervalAttributor
+from eef_framework.interfaces import Attributor, Simulate
+from eef_framework.records import Segment, StateValue, Trajectory, Verdict
+from eef_framework.seeds import derive
+
+
+class _Control(Attributor):
+    """Gives verdicts without looking. It can play the same simulations as `interval`, so that only verdicts differ."""
+
+    simulations: int = Field(default=0, ge=0)
+    """Number of simulations from each of the states that `interval` probes. The verdicts don't depend on them, but
+    solutions are selected from them."""
+    probes: int = Field(default=5, gt=0)
+    """Number of intermediate states to simulate from, if any."""
+
+    def planned_simulations(self, length: int) -> dict[int, int]:
+        """Return the number of simulations per state."""
+        states = IntervalAttributor(probes=self.probes).states(length) if self.simulations else ()
+        return dict.fromkeys(states, self.simulations)
+
+    async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Iterable[Segment | StateValue]:
+        """Simulate, and give verdicts whatever comes of it. If all simulations are lost, nothing is known."""
+        length = len(trajectory.steps)
+        plan = self.planned_simulations(length)
+        found = await asyncio.gather(*(simulate(state, n) for state, n in plan.items()))
+        return self.verdicts(trajectory) if length and (not plan or any(found)) else ()
+
+    @abstractmethod
+    def verdicts(self, trajectory: Trajectory) -> Iterable[Segment]:
+        """Return the verdicts."""
+
+
+class NoneAttributor(_Control):
+    """No action is known to help or harm."""
+
+    name: ClassVar[str] = "none"
+
+    def verdicts(self, trajectory: Trajectory) -> Iterable[Segment]:
+        """Return that everything is unknown."""
+        return ()
+
+
+class AllAttributor(_Control):
+    """Every action is beneficial: the demonstration is imitated as it is."""
+
+    name: ClassVar[str] = "all"
+
+    def verdicts(self, trajectory: Trajectory) -> Iterable[Segment]:
+        """Return that everything is beneficial."""
+        return (Segment(start=0, end=len(trajectory.steps), verdict=Verdict.BENEFICIAL),)
+
+
+class RandomAttributor(_Control):
+    """Each action is beneficial, harmful or neutral by chance."""
+
+    name: ClassVar[str] = "random"
+
+    beneficial: float = Field(default=0.1, ge=0.0, le=1.0)
+    """Chance that an action is called beneficial."""
+    harmful: float = Field(default=0.1, ge=0.0, le=1.0)
+    """Chance that an action is called harmful, where it isn't called beneficial."""
+    seed: int = 0
+    """Another seed gives other verdicts; the trajectory's id is a part of it."""
+
+    def verdicts(self, trajectory: Trajectory) -> Iterable[Segment]:
+        """Return a random verdict for each action."""
+        draw = random.Random(derive(self.seed, "verdicts", trajectory.id))
+        for k in range(len(trajectory.steps)):
+            good, bad = draw.random() < self.beneficial, draw.random() < self.harmful
+            verdict = Verdict.BENEFICIAL if good else Verdict.HARMFUL if bad else Verdict.NEUTRAL
+            yield Segment(start=k, end=k + 1, verdict=verdict)

@@ -1,0 +1,98 @@
+"""One strategy says where to look, simulations say whether it is right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Self
+
+from pydantic import Field, PrivateAttr, field_validator, model_validator
+
+from eef_attribution.comparing import SimulatingAttributor
+from eef_attribution.evidence import CLAIMS, Decide, segment_between
+from eef_framework.interfaces import Attributor, Simulate
+from eef_framework.plugins import current_registry
+from eef_framework.records import Segment, StateValue, Trajectory, Verdict
+
+
+class ProposeVerifyAttributor(SimulatingAttributor):
+    """Simulates before and after a few actions that a cheap strategy names, and nowhere else.
+
+    ProVer (arXiv 2609.36178): a judge compares a success with failures and names one segment of at most four turns, 8
+    rollouts before and after it verify that the success rate changes. Here any strategy can propose: `judge`, or one
+    that costs nothing.
+    """
+
+    name: ClassVar[str] = "propose-verify"
+
+    proposer: dict[str, Any] = Field(default_factory=lambda: {"name": "anchor", "decide": "gap"})
+    """Name and settings of the strategy that proposes: its beneficial and harmful segments, those with the largest
+    credit first."""
+    proposals: int = Field(default=1, gt=0)
+    """Most segments that are verified."""
+    longest: int = Field(default=4, gt=0)
+    """Longest segment, in actions; the end of a longer one is cut off."""
+    simulations: int = Field(default=8, gt=0)
+    """Number of simulations before and after each segment."""
+    decide: Decide = "gap"
+    """When a change is verified; `gap`: when the success rates differ by more than that."""
+
+    _proposer: Attributor = PrivateAttr()
+
+    @field_validator("proposer", mode="before")
+    @classmethod
+    def _named(cls, proposer: Any) -> Any:
+        return {"name": proposer} if isinstance(proposer, str) else proposer
+
+    @model_validator(mode="after")
+    def _build(self) -> Self:
+        # Built immediately, to find misspelt settings before anything starts, and to record all settings.
+        self._proposer = current_registry().build("attributor", self.proposer)
+        self.proposer = {**self._proposer.settings(), "name": self.proposer["name"]}
+        return self
+
+    def preflight(self) -> None:
+        """Check the proposer's settings."""
+        self._proposer.preflight()
+
+    def close(self) -> None:
+        """Release the proposer's resources."""
+        self._proposer.close()
+
+    async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Iterable[Segment | StateValue]:
+        """Ask the proposer, then simulate from the ends of what it named."""
+        given = [part for part in await self._proposer.attribute(trajectory, simulate) if isinstance(part, Segment)]
+        named = self._named_segments(given, len(trajectory.steps))
+        states = sorted({state for start, end, _ in named for state in (start, end)})
+        outcomes = await self.outcomes(trajectory, states, simulate)
+        verified = []
+        for start, end, tokens in named:
+            segment = segment_between(start, end, outcomes[start], outcomes[end], self.rule)
+            if segment.evidence:
+                evidence = segment.evidence.changed(tokens=segment.evidence.tokens + tokens)
+                verified.append(segment.changed(evidence=evidence))
+        return [*(outcomes[state].value(state) for state in states if outcomes[state].found), *verified]
+
+    def _named_segments(self, given: Sequence[Segment], length: int) -> list[tuple[int, int, int]]:
+        """Return (start, end, tokens) of the segments to verify."""
+        ranked = sorted(
+            (run for run in merged(given) if run.verdict in CLAIMS), key=lambda run: (-abs(run.credit or 0), run.start)
+        )
+        # No simulation sets out from the last state, so the last action can't be verified.
+        cut = [
+            (run.start, min(run.end, run.start + self.longest, length - 1), run.evidence.tokens if run.evidence else 0)
+            for run in ranked
+        ]
+        return [each for each in cut if each[0] < each[1]][: self.proposals]
+
+
+def merged(segments: Iterable[Segment]) -> list[Segment]:
+    """Join neighbours with the same verdict; credits add up."""
+    found: list[Segment] = []
+    for segment in sorted(segments, key=lambda each: each.start):
+        last = found[-1] if found else None
+        if last and last.end == segment.start and last.verdict is segment.verdict is not Verdict.UNKNOWN:
+            credit = (last.credit or 0.0) + (segment.credit or 0.0)
+            found[-1] = last.changed(end=segment.end, credit=credit)
+        else:
+            found.append(segment)
+    return found
