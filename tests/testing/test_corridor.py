@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from eef_framework.chat.format import ChatFormat
 from eef_framework.errors import ConfigError, EnvironmentFailure
-from eef_framework.interfaces import Sampling
-from eef_framework.records import SuccessRule, Task
+from eef_framework.interfaces import EpisodeSpec, Sampling
+from eef_framework.records import State, SuccessRule, Task
 from eef_framework.rollout import EpisodeRunner
 from eef_framework.testing.corridor import (
     KINDS,
@@ -164,7 +164,7 @@ def test_the_exact_chance_of_success_is_what_the_scripted_policy_achieves(number
     player = EpisodeRunner(corridor, ScriptedPolicy(skill=0.7), "agent/test", ChatFormat(), Sampling())
 
     async def played():
-        return [await player.play(task, str(seed), seed) for seed in range(400)]
+        return [await player.play(EpisodeSpec(id=str(seed), start=State(task=task), seed=seed)) for seed in range(400)]
 
     with corridor.open(task) as session:
         chance = success_chance(session, 0.7)

@@ -70,7 +70,7 @@ class CorridorWorld:
         self.demonstrations = asyncio.run(self._demonstrate())
         player = EpisodeRunner(self.corridor, ScriptedPolicy(skill=skill), "agent/test", ChatFormat(), Sampling())
         self.simulator = Simulator(
-            player, rows, "eef/1", 5, RULE, demonstrations=self.demonstrations, initial_simulations=initial
+            player.play, rows, "eef/1", 5, RULE, demonstrations=self.demonstrations, initial_simulations=initial
         )
 
     async def _demonstrate(self) -> list[Trajectory]:
