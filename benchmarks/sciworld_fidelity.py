@@ -36,6 +36,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -207,15 +208,16 @@ def repeat(environment: Any, tasks: Sequence[Any], episodes: Sequence[Episode], 
 
     def play(index: int) -> Answers:
         from eef_sciworld.simulator import Setup
-        from eef_sciworld.world import Wanted, World
+        from eef_sciworld.state import EpisodeState, ViewOptions
 
         episode = episodes[index]
         setup = environment.setup(of[episode.task, episode.variation])
-        world = World(environment.simulators, Setup(*setup), Wanted())
-        views = [world.begin()[1]]
+        simulators, state = environment.simulators, EpisodeState(Setup(*setup), ViewOptions())
+        views = [simulators.run(state.begin, state)[1]]
         for action in episode.actions:
-            views.append(world.step(spoken(action, views[-1].outcome.text)))
-        world.forget()
+            said = spoken(action, views[-1].outcome.text)
+            views.append(simulators.run(partial(state.step, action=said), state))
+        simulators.release(state)
         return [(view.outcome.text, view.outcome.score, view.outcome.completed) for view in views]
 
     with ThreadPoolExecutor(AT_ONCE) as pool:

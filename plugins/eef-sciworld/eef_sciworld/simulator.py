@@ -1,56 +1,59 @@
-"""One simulator: plays one episode after the other."""
+"""One simulator, which plays one episode after another."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from eef_framework.errors import EnvironmentFailure
-from eef_sciworld.hidden import hidden_objects
+from eef_sciworld._compat_py4j import Py4JError, longer_timeout
+from eef_sciworld._compat_scienceworld import NOT_UNDERSTOOD
+from eef_sciworld.jvm import Jvm
+from eef_sciworld.unreachable_objects import unreachable_objects
 
-if TYPE_CHECKING:
-    from eef_sciworld.jvm import Jvm
+SOLVER_TIMEOUT_FACTOR = 10
+"""How many times longer than any other call the solver may take: it plays the whole episode."""
 
 
 class Setup(NamedTuple):
-    """What an episode begins with."""
+    """The initial state of an episode. Its repr is part of the fingerprint of tasks."""
 
     task: str
-    """The task type's name, such as `find-plant`."""
+    """Name of the task type, such as `find-plant`."""
     variation: int
+    """Number of the variation of the task type."""
     simplification: str
-    """ScienceWorld's, such as `easy`, or several joined by commas."""
+    """ScienceWorld's simplifications, such as `easy`, joined by commas."""
 
 
 class Outcome(NamedTuple):
-    """What the simulator answers to an action."""
+    """The simulator's answer to an action."""
 
     text: str
+    """The observation."""
     score: int
-    """0 to 100; negative where the task has failed for good."""
+    """0 to 100; negative if the task has failed irrevocably."""
     completed: bool
+    """Whether the task has ended."""
     understood: bool = True
-
-
-SOLUTION_TAKES = 10
-"""How many times longer than any other call finding a solution may take: it plays the whole episode."""
-NOT_UNDERSTOOD = ("No known action matches that input.", "Unknown action.")
+    """Whether the simulator understood the action."""
 
 
 class Simulator:
-    """A world in a JVM. Use it from one thread at a time.
+    """A ScienceWorld simulator in a JVM. Not thread-safe.
 
     Args:
-        jvm: where it lives.
+        jvm: the JVM to create it in.
+
+    Raises:
+        JvmLost: the JVM has died.
     """
 
     def __init__(self, jvm: Jvm) -> None:
-        self._line, self._interface = jvm.interface()
+        self._gateway, self._interface = jvm.interface()
 
     def load(self, setup: Setup) -> Outcome:
-        """Start an episode, and look around as ScienceWorld's own `reset` does.
+        """Start an episode and look around, as ScienceWorld's own `reset` does.
 
         Raises:
             EnvironmentFailure: the task doesn't exist.
@@ -60,11 +63,9 @@ class Simulator:
         return self.step("look around")
 
     def step(self, action: str) -> Outcome:
-        """Carry out an action. One that makes the simulator fail is not understood."""
-        from py4j.protocol import Py4JError
-
+        """Carry out an action. An action on which the simulator fails counts as not understood."""
         try:
-            text = str(self._interface.step(_sendable(action)))
+            text = str(self._interface.step(_encodable(action)))
         except Py4JError as error:
             text = f"{NOT_UNDERSTOOD[1]} ({_java_error(error)})"
         score = round(100 * self._interface.getScore())
@@ -72,65 +73,57 @@ class Simulator:
         return Outcome(text, score, bool(self._interface.getCompleted()), understood)
 
     def look(self) -> str:
-        """Return what the room looks like; takes no time in the world."""
+        """Return the description of the room. Takes no time in the simulated world."""
         return str(self._interface.freeActionLook())
 
     def inventory(self) -> str:
-        """Return what the agent carries; takes no time in the world."""
+        """Return the list of objects that the agent carries. Takes no time in the simulated world."""
         return str(self._interface.freeActionInventory())
 
     def description(self) -> str:
-        """Return the task in words."""
+        """Return the description of the task."""
         return str(self._interface.getTaskDescription())
 
     def valid_actions(self) -> tuple[str, ...]:
-        """Return the actions that ScienceWorld lists here, sorted. Takes ten times as long as a step."""
+        """Return the actions that ScienceWorld lists in this state, sorted. Takes ten times as long as a step."""
         return self._strings(self._interface.getValidActionObjectCombinations())
 
     def understood_actions(self) -> tuple[str, ...]:
         """Return the listed actions that ScienceWorld understands, sorted.
 
-        Up to half of what it lists names something that can't be named where it is, such as a cup in a closed cupboard.
+        Up to half of the listed actions name an object that can't be named where it is, such as a cup in a closed
+        cupboard.
         """
         listed = json.loads(str(self._interface.getValidActionObjectCombinationsJSON()))["validActions"]
-        hidden = hidden_objects(json.loads(str(self._interface.getObjectTree(""))))
+        unreachable = unreachable_objects(json.loads(str(self._interface.getObjectTree(""))))
         return tuple(
             sorted(
                 each["action"]
                 for each in listed
-                # A number chooses from what the simulator itself offers.
-                if each["action"].isdecimal() or hidden.isdisjoint(map(str, each["obj_ids"]))
+                # A number answers a question of the simulator.
+                if each["action"].isdecimal() or unreachable.isdisjoint(map(str, each["obj_ids"]))
             )
         )
 
     def gold_path(self, setup: Setup) -> tuple[str, ...]:
-        """Start an episode, and return actions that solve it. Takes up to some seconds."""
-        with self._patience(SOLUTION_TAKES):
+        """Start an episode, and return actions that solve it. Takes up to several seconds."""
+        with longer_timeout(self._gateway, SOLVER_TIMEOUT_FACTOR):
             self._interface.load(*setup, True)
         return self._strings(self._interface.getGoldActionSequence())
 
     def variations(self, task: str) -> int:
-        """Return how many variations a task type has."""
+        """Return the number of variations of a task type."""
         return int(self._interface.getTaskMaxVariations(task))
 
-    @contextmanager
-    def _patience(self, times: int) -> Iterator[None]:
-        client = self._line._gateway_client
-        client.wait_longer(times)
-        try:
-            yield
-        finally:
-            client.wait_longer(1)
-
     def _strings(self, found: Any) -> tuple[str, ...]:
-        # Joined over there: every element would be a call of its own.
-        joined = str(self._line.jvm.java.lang.String.join("\n", found))
-        self._line.detach(found)
+        # Joined in Java, because reading an element is a call of its own.
+        joined = str(self._gateway.jvm.java.lang.String.join("\n", found))
+        self._gateway.detach(found)
         return tuple(joined.split("\n")) if joined else ()
 
 
-def _sendable(action: str) -> str:
-    """Return an action without characters that can't be sent (half a surrogate pair)."""
+def _encodable(action: str) -> str:
+    """Replace characters that can't be encoded in UTF-8 (lone surrogates)."""
     return action.encode("utf-8", "replace").decode("utf-8")
 
 

@@ -74,7 +74,7 @@ def test_a_java_of_the_wheel_that_cannot_be_started_is_found_before_a_run(tmp_pa
 
 
 def test_a_simulator_that_is_not_installed_is_found_before_a_run(monkeypatch):
-    monkeypatch.setattr("eef_sciworld.jvm.find_spec", lambda _: None)
+    monkeypatch.setattr("eef_sciworld._compat_scienceworld.find_spec", lambda _: None)
     with pytest.raises(ConfigError) as caught:
         SciWorld().preflight()
     assert caught.value.code == "simulator-missing"
@@ -98,6 +98,6 @@ def test_a_jvm_that_does_not_start_says_why(tmp_path):
     java = fake_java(tmp_path, "Error: could not reserve enough space")
     with pytest.raises(EnvironmentFailure) as caught:
         start(java, heap_mb=64)
-    assert (caught.value.code, caught.value.details["said"]) == ("jvm-start", "Error: could not reserve enough space")
+    assert (caught.value.code, caught.value.details["output"]) == ("jvm-start", "Error: could not reserve enough space")
     left = subprocess.run(["ps", "--ppid", str(os.getpid()), "-o", "args="], capture_output=True, text=True)
     assert java not in left.stdout

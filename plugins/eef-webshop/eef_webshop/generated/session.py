@@ -3,36 +3,52 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Self
+from collections.abc import Sequence
+from typing import Self
 
-from eef_framework.interfaces import Session
+from eef_framework.interfaces import Environment, Session
 from eef_framework.records import Observation, Step, Task
-from eef_webshop.generated.catalogue import product_type
+from eef_webshop.generated.catalogue import Product, product_type
 from eef_webshop.generated.goals import Goal
-from eef_webshop.generated.pages import SEARCH, Item, Page, Receipt, Results, Start
-from eef_webshop.reward import Bought, reward
-
-if TYPE_CHECKING:
-    from eef_webshop.generated.shop import Shop
+from eef_webshop.generated.pages import SEARCH, Item, Page, Pages, Receipt, Results, Start
+from eef_webshop.generated.search import SearchEngine
+from eef_webshop.reward import Bought
+from eef_webshop.reward import reward as shop_reward
 
 
 class ShopSession(Session):
-    """A shopping trip: where the shopper is, and which products were looked at. The shop itself is shared.
+    """An episode: the current page, and the products whose pages were opened. Everything else is shared.
+
+    Args:
+        environment: the environment that opens it.
+        task: its task.
+        goal: the task's goal.
+        pages: the shop's pages.
+        engine: the shop's search engine.
+        max_steps: maximum episode length, in actions.
 
     Attributes:
-        shop: the environment.
         goal: what to buy.
-        page: where the shopper is.
+        pages: the shop's pages.
+        page: the current page.
         visited: indices of the products whose pages were opened.
     """
 
-    def __init__(self, shop: Shop, task: Task, goal: Goal) -> None:
-        self.shop = shop
+    def __init__(
+        self, environment: Environment, task: Task, goal: Goal, pages: Pages, engine: SearchEngine, max_steps: int
+    ) -> None:
         self.goal = goal
+        self.pages = pages
         self.page: Page = Start()
         self.visited: frozenset[int] = frozenset()
-        self._links = shop.pages.links(self.page)
-        super().__init__(shop, task, self._observe())
+        self._engine, self._max_steps = engine, max_steps
+        self._links = pages.links(self.page)
+        super().__init__(environment, task, self._observe())
+
+    @property
+    def products(self) -> Sequence[Product]:
+        """All products of the shop."""
+        return self.pages.products
 
     def perform(self, action: str) -> Step:
         """Carry out an action."""
@@ -40,12 +56,13 @@ class ShopSession(Session):
         if page is not None:
             self._enter(page)
         bought = isinstance(page, Receipt)
+        reward = purchase_reward(self.goal, page.item, self.products) if isinstance(page, Receipt) else 0.0
         return Step(
             action=action,
             observation=self._observe() if page is not None else self.observation,
-            reward=score(self.shop, self.goal, page.item) if isinstance(page, Receipt) else 0.0,
+            reward=reward,
             terminated=bought,
-            truncated=not bought and len(self.steps) + 1 >= self.shop.max_steps,
+            truncated=not bought and len(self.steps) + 1 >= self._max_steps,
             valid=page is not None,
         )
 
@@ -55,26 +72,32 @@ class ShopSession(Session):
             return self._links[action]
         if self.observation.free and SEARCH.matches(action):
             query = action[len(SEARCH.prefix) : -len(SEARCH.suffix)]
-            return Results(self.shop.engine.search(query))
+            return Results(self._engine.search(query))
         return None
 
     def _enter(self, page: Page) -> None:
         self.page = page
-        self._links = self.shop.pages.links(page)
+        self._links = self.pages.links(page)
         if isinstance(page, Item):
             self.visited |= {page.product}
 
     def _observe(self) -> Observation:
-        return self.shop.pages.observe(self.page, self._links, self.goal, self.visited)
+        return self.pages.observe(self.page, self._links, self.goal, self.visited)
 
     def duplicate(self) -> Self:
         """Return an independent session in the same state."""
         return copy.copy(self)  # the state is never changed in place, only replaced
 
 
-def score(shop: Shop, goal: Goal, item: Item) -> float:
-    """Return the reward for buying a product with the options chosen on its page."""
-    product = shop.catalogue[item.product]
+def purchase_reward(goal: Goal, item: Item, products: Sequence[Product]) -> float:
+    """Return the reward for buying a product.
+
+    Args:
+        goal: what was to be bought.
+        item: the product's page, with the chosen options.
+        products: all products of the shop.
+    """
+    product = products[item.product]
     bought = Bought(
         type=product_type(product.category),
         attributes=product.attributes,
@@ -82,4 +105,4 @@ def score(shop: Shop, goal: Goal, item: Item) -> float:
         options=tuple(option for option in (item.color, item.size) if option),
         price=product.price,
     )
-    return reward(bought, goal.wanted)
+    return shop_reward(bought, goal.wanted)

@@ -90,7 +90,7 @@ class Shop(Environment):
                 code="foreign-task",
                 task=task.id,
             )
-        return ShopSession(self, task, goal)
+        return ShopSession(self, task, goal, self.pages, self.engine, self.max_steps)
 
     def _goal(self, task: Task) -> Goal | None:
         """Return a task's goal, or None if the task isn't one of this shop's."""

@@ -64,14 +64,14 @@ def _on_results(session: ShopSession, page: Results, slip: str) -> str:
     if slip == "starts over" and not began_again:
         return BACK
     for place, index in enumerate(page.shown, 1):
-        if index not in session.visited and _tempting(session.goal, session.shop.catalogue[index], slip):
-            return click(session.shop.pages.label(place, index))
+        if index not in session.visited and _tempting(session.goal, session.products[index], slip):
+            return click(session.pages.label(place, index))
     return NEXT if page.number < page.pages else BACK
 
 
 def _on_item(session: ShopSession, page: Item, slip: str) -> str:
     """Choose the options and buy, or leave a product that is not the right one."""
-    goal, product = session.goal, session.shop.catalogue[page.product]
+    goal, product = session.goal, session.products[page.product]
     careless = slip in IN_A_HURRY or slip == "trusts the title"
     if not careless and not goal.met_by(product):
         return PREV

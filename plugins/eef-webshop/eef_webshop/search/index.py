@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -15,27 +14,9 @@ import numpy as np
 from eef_webshop.search.analysis import analyse
 from eef_webshop.search.arrays import load
 from eef_webshop.search.bm25 import saturation, scores, weight
-from eef_webshop.search.topk import Accumulator
+from eef_webshop.search.topk import Accumulator, TermPostings
 
 Array = np.ndarray[Any, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class TermPostings:
-    """A term of a query, with its documents."""
-
-    docs: Array
-    """(n,) int32, ascending."""
-    codes: Array
-    """(n,) which pair of frequency and length the term has there."""
-    table: Array
-    """(C,) float32: what it adds to a document's score, by that code."""
-    bound: float
-    """The most it adds to any."""
-
-    def scores(self) -> Array:
-        """Return (n,) float32: what the term adds to each of its documents."""
-        return self.table.take(self.codes)
 
 
 class Index:

@@ -8,12 +8,10 @@ yet can come in; from then on only the documents still in the race are looked up
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from eef_webshop.search.index import TermPostings
 
 Array = np.ndarray[Any, Any]
 
@@ -21,6 +19,24 @@ SLACK = 1e-6
 """Relative margin of all comparisons with bounds, above the rounding errors of single precision."""
 LOOKUP_COST = 12
 """Looking a document up costs about as much as adding a score to this many."""
+
+
+@dataclass(frozen=True, slots=True)
+class TermPostings:
+    """A term of a query, with its documents."""
+
+    docs: Array
+    """(n,) int32, ascending."""
+    codes: Array
+    """(n,) which pair of frequency and length the term has there."""
+    table: Array
+    """(C,) float32: what it adds to a document's score, by that code."""
+    bound: float
+    """The most it adds to any."""
+
+    def scores(self) -> Array:
+        """Return (n,) float32: what the term adds to each of its documents."""
+        return self.table.take(self.codes)
 
 
 class Accumulator:

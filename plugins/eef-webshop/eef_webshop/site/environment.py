@@ -134,7 +134,7 @@ class WebShop(Environment):
         if task.environment == self.name and isinstance(index, int) and 0 <= index < len(self.book):
             goal = self.book.goal(index)
             if task.fingerprint == self._fingerprint(goal):
-                return WebShopSession(self, task, goal)
+                return WebShopSession(self, task, goal, self.pages, self.book, self.max_steps)
         raise EnvironmentFailure(
             f"task {task.id!r} of environment {task.environment!r} is not one of this shop's (products "
             f"{str(self.data)!r}, goals {str(self.goals)!r}, price seed {self.price_seed})",

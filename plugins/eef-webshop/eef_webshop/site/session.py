@@ -3,39 +3,54 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-from eef_framework.interfaces import Session
+from eef_framework.interfaces import Environment, Session
 from eef_framework.records import Step, Task
+from eef_webshop.data.catalogue import Catalogue
 from eef_webshop.data.product import Product
 from eef_webshop.reward import score
-from eef_webshop.site.goals import Goal
+from eef_webshop.site.goals import Goal, Goals
+from eef_webshop.site.pages import Pages
 from eef_webshop.site.scoring import bought
 from eef_webshop.site.state import State
 
-if TYPE_CHECKING:
-    from eef_webshop.site.environment import WebShop
-
 
 class WebShopSession(Session):
-    """A shopping trip: an immutable state, and the steps that led there. Everything else is shared.
+    """An episode: an immutable state, and the steps that led there. Everything else is shared.
+
+    Args:
+        environment: the environment that opens it.
+        task: its task.
+        goal: the task's goal.
+        pages: the shop's pages, and through them its products.
+        goals: all goals and prices of the shop.
+        max_steps: maximum episode length, in actions; None for no limit.
 
     Attributes:
-        shop: the environment.
         goal: what to buy.
-        state: where the shopper is: kind of page, results, product, options, products seen.
+        pages: the shop's pages.
+        state: the kind of page, results, product, chosen options, opened products.
     """
 
-    def __init__(self, shop: WebShop, task: Task, goal: Goal) -> None:
-        self.shop = shop
+    def __init__(
+        self, environment: Environment, task: Task, goal: Goal, pages: Pages, goals: Goals, max_steps: int | None
+    ) -> None:
         self.goal = goal
+        self.pages = pages
         self.state = State()
-        super().__init__(shop, task, shop.pages.observe(self.state, goal, 0.0))
+        self._goals, self._max_steps = goals, max_steps
+        super().__init__(environment, task, pages.observe(self.state, goal, 0.0))
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The products of the shop."""
+        return self.pages.catalogue
 
     @property
     def product(self) -> Product | None:
         """The product that is open, if any."""
-        return self.shop.catalogue.product(self.state.product) if self.state.product >= 0 else None
+        return self.catalogue.product(self.state.product) if self.state.product >= 0 else None
 
     @property
     def available(self) -> dict[str, Any]:
@@ -46,40 +61,33 @@ class WebShopSession(Session):
         """
         return {
             "has_search_bar": self.state.kind == "start",
-            "clickables": list(self.shop.pages.links(self.state)),
+            "clickables": list(self.pages.links(self.state)),
         }
 
     def perform(self, action: str) -> Step:
         """Carry out an action."""
-        limit = self.shop.max_steps
-        truncated = limit is not None and len(self.steps) + 1 >= limit
-        state = self.shop.pages.follow(self.state, self.goal, action)
+        truncated = self._max_steps is not None and len(self.steps) + 1 >= self._max_steps
+        state = self.pages.follow(self.state, self.goal, action)
         if state is None:
             return Step(action=action, observation=self.observation, truncated=truncated, valid=False)
         self.state = state
         if state.kind == "done":
             return self._buy(action)
-        return Step(action=action, observation=self.shop.pages.observe(state, self.goal, 0.0), truncated=truncated)
+        return Step(action=action, observation=self.pages.observe(state, self.goal, 0.0), truncated=truncated)
 
     def _buy(self, action: str) -> Step:
-        earned, parts = purchase(self.shop, self.goal, self.state)
-        observation = self.shop.pages.observe(self.state, self.goal, earned)
+        earned, parts = self._purchase()
+        observation = self.pages.observe(self.state, self.goal, earned)
         return Step(action=action, observation=observation, reward=earned, terminated=True, info={"reward": parts})
+
+    def _purchase(self) -> tuple[float, dict[str, Any]]:
+        """Return the reward for buying the open product with the chosen options, and its parts."""
+        product = self.catalogue.product(self.state.product)
+        wanted = self._goals.wanted(self.goal)
+        price = self._goals.price(self.state.product, product)
+        result = score(bought(product, self.state.options, price), wanted)
+        return result.total, result.breakdown(wanted)
 
     def duplicate(self) -> Self:
         """Return an independent session in the same state."""
         return copy.copy(self)  # the state is never changed in place, only replaced
-
-
-def purchase(shop: WebShop, goal: Goal, state: State) -> tuple[float, dict[str, Any]]:
-    """Return what a purchase earns, and the parts of it under the reference's names.
-
-    Args:
-        shop: where it is made.
-        goal: what was to be bought.
-        state: the open product, and the options chosen.
-    """
-    product = shop.catalogue.product(state.product)
-    wanted = shop.book.wanted(goal)
-    result = score(bought(product, state.options, shop.book.price(state.product, product)), wanted)
-    return result.total, result.breakdown(wanted)

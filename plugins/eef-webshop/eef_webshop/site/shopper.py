@@ -41,9 +41,9 @@ class WebShopPerfect(_WebShopExpert):
     def script(self, session: Session, draw: random.Random) -> Iterator[str]:
         """Search, page on to the product, choose, buy."""
         assert isinstance(session, WebShopSession)
-        target = session.shop.catalogue.index_of(session.goal.asin)
+        target = session.catalogue.index_of(session.goal.asin)
         for options in (True, False):
-            yield session.shop.pages.searching(session.goal, True, options)
+            yield session.pages.searching(session.goal, True, options)
             if target in session.state.found:
                 break
             yield click(BACK)
@@ -52,7 +52,7 @@ class WebShopPerfect(_WebShopExpert):
         assert target is not None
         while target not in session.state.shown:
             yield click(NEXT)
-        yield session.shop.pages.opening(session.state, target)
+        yield session.pages.opening(session.state, target)
         yield from _choose(session, "")
         yield click(BUY)
 
@@ -99,10 +99,10 @@ class _Trip:
             yield from self._on_item(slip)
         else:
             first = all(step.action != click(BACK) for step in self.session.steps)
-            yield self.session.shop.pages.searching(self.session.goal, first, first)
+            yield self.session.pages.searching(self.session.goal, first, first)
 
     def _on_results(self, slip: str) -> str:
-        state, pages = self.session.state, self.session.shop.pages
+        state, pages = self.session.state, self.session.pages
         promise = {index: self._promise(index) for index in state.shown if index not in state.seen}
         best = max(promise, key=lambda index: promise[index], default=None)
         if best is not None and (promise[best] >= 2 or slip == "gives up paging"):
@@ -121,7 +121,7 @@ class _Trip:
 
     def _promise(self, index: int) -> int:
         """Return how many words of a title are asked for; none where the price is too high."""
-        product, goal = self.session.shop.catalogue.product(index), self.session.goal
+        product, goal = self.session.catalogue.product(index), self.session.goal
         wanted = words_of(" ".join((goal.query, *goal.attributes, *goal.values)))
         return len(words_of(product.name) & wanted) if product.pricing[0] <= goal.price_upper else 0
 
@@ -139,7 +139,7 @@ def _choose(session: WebShopSession, slip: str) -> Iterator[str]:
     """Yield the clicks that choose the wanted options; one less if an option is forgotten."""
     choices = list(_matching(session).items())
     for name, value in choices[: -1 if slip == "forgets an option" else None]:
-        action = session.shop.pages.choosing(session.state, session.goal, name, value)
+        action = session.pages.choosing(session.state, session.goal, name, value)
         if action is not None:
             yield action
 

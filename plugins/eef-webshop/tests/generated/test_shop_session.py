@@ -50,7 +50,7 @@ def test_no_string_raises_and_an_invalid_one_changes_nothing(mode, way, action):
 @given(modes, walks)
 def test_exactly_the_listed_clicks_are_understood(mode, way):
     session = walk(SHOPS[mode], *way)
-    every = {*LITERALS, *(click(p.asin.lower()) for p in session.shop.catalogue), *session.observation.actions}
+    every = {*LITERALS, *(click(p.asin.lower()) for p in session.products), *session.observation.actions}
     understood = {action for action in every if session.fork().step(action).valid}
     searchable = {"search[lamp soft]"} if session.observation.free else set()
     assert understood == {*session.observation.actions} | searchable

@@ -1,11 +1,12 @@
+import copy
 import threading
 from collections.abc import Callable
 
 import pytest
-from eef_sciworld.jvm import JvmHung, JvmLost
+from eef_sciworld._compat_py4j import JvmHung, JvmLost
 from eef_sciworld.simulator import Setup, Simulator
-from eef_sciworld.slots import LOSSES, Slots
-from eef_sciworld.world import Wanted, World
+from eef_sciworld.simulator_pool import MAX_ATTEMPTS, SimulatorPool
+from eef_sciworld.state import EpisodeState, ViewOptions
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,10 +68,24 @@ class Machine:
         return self.started[-1]
 
 
-def world(slots: Slots, variation: int = 0) -> World:
-    made = World(slots, Setup("task", variation, ""), Wanted())
-    made.begin()
-    return made
+class Episode:
+    """A state and the pool that it is played in."""
+
+    def __init__(self, pool, variation=0, actions=False):
+        self.pool = pool
+        self.state = EpisodeState(Setup("task", variation, ""), ViewOptions(actions=actions))
+        pool.run(self.state.begin, self.state)
+
+    def step(self, action: str) -> str:
+        return self.pool.run(lambda simulator: self.state.step(simulator, action), self.state).outcome.text
+
+    def copy(self):
+        twin = copy.copy(self)
+        twin.state = self.state.copy()
+        return twin
+
+    def release(self):
+        self.pool.release(self.state)
 
 
 def expected(variation: int, *actions: str) -> str:
@@ -78,80 +93,79 @@ def expected(variation: int, *actions: str) -> str:
 
 
 @given(st.integers(1, 3), st.lists(st.tuples(st.integers(0, 4), st.sampled_from("abc")), max_size=25))
-def test_worlds_are_undisturbed_by_one_another_however_few_simulators_there_are(count, turns):
+def test_episodes_do_not_influence_each_other_however_few_simulators_there_are(count, turns):
     machine = Machine()
-    slots = Slots(count, machine.start)
-    worlds = [world(slots, number) for number in range(5)]
-    done: list[list[str]] = [[] for _ in worlds]
+    pool = SimulatorPool(count, machine.start)
+    episodes = [Episode(pool, number) for number in range(5)]
+    done: list[list[str]] = [[] for _ in episodes]
     for number, action in turns:
         done[number].append(action)
-        assert worlds[number].step(action).outcome.text == expected(number, *done[number])
+        assert episodes[number].step(action) == expected(number, *done[number])
     assert machine.started[0].interfaces <= count
 
 
-def test_with_enough_simulators_nothing_is_ever_brought_back():
-    slots = Slots(3, Machine().start)
-    worlds = [world(slots, number) for number in range(3)]
+def test_with_enough_simulators_no_state_is_restored():
+    pool = SimulatorPool(3, Machine().start)
+    episodes = [Episode(pool, number) for number in range(3)]
     for _ in range(4):
-        for each in worlds:
+        for each in episodes:
             each.step("a")
-    assert slots.rebuilt == 3
+    assert pool.restored == 3
 
 
-def test_a_world_that_is_over_leaves_its_simulator_to_the_next():
+def test_a_released_simulator_is_used_by_the_next_episode():
     machine = Machine()
-    slots = Slots(2, machine.start)
-    kept = world(slots)
+    pool = SimulatorPool(2, machine.start)
+    kept = Episode(pool)
     for number in range(5):
-        world(slots, number).forget()
+        Episode(pool, number).release()
     kept.step("a")
-    assert slots.rebuilt == 6
+    assert pool.restored == 6
     assert machine.started[0].interfaces == 2
 
 
-def test_most_of_many_worlds_that_take_turns_keep_their_simulators():
-    slots = Slots(8, Machine().start)
-    worlds = [world(slots, number) for number in range(10)]
-    before = slots.rebuilt
+def test_most_of_many_episodes_that_take_turns_keep_their_simulators():
+    pool = SimulatorPool(8, Machine().start)
+    episodes = [Episode(pool, number) for number in range(10)]
+    before = pool.restored
     for _ in range(10):
-        for each in worlds:
+        for each in episodes:
             each.step("a")
-    assert slots.rebuilt - before < 0.5 * 10 * 10
+    assert pool.restored - before < 0.5 * 10 * 10
 
 
-def test_what_listing_actions_does_to_a_world_is_done_again_when_it_comes_back(monkeypatch):
+def test_restoring_a_state_repeats_the_effects_of_listing_actions(monkeypatch):
     monkeypatch.setattr(Simulator, "understood_actions", lambda simulator: (simulator._interface.step("listed"),))
     said = []
     for interrupted in (False, True):
-        slots = Slots(1, Machine().start)
-        listing = World(slots, Setup("task", 0, ""), Wanted(actions=True))
-        listing.begin()
+        pool = SimulatorPool(1, Machine().start)
+        listing = Episode(pool, actions=True)
         listing.step("a")
         if interrupted:
-            world(slots, 1).step("b")  # takes the only simulator
+            Episode(pool, 1).step("b")  # takes the only simulator
             listing = listing.copy()
-        said.append(listing.step("c").outcome.text)
+        said.append(listing.step("c"))
     assert said == [expected(0, "listed", "a", "listed", "c")] * 2
 
 
-def test_a_copy_goes_on_by_itself():
-    slots = Slots(2, Machine().start)
-    parent = world(slots)
+def test_a_copy_is_independent():
+    pool = SimulatorPool(2, Machine().start)
+    parent = Episode(pool)
     parent.step("a")
-    copy = parent.copy()
-    assert parent.step("b").outcome.text == expected(0, "a", "b")
-    assert copy.step("c").outcome.text == expected(0, "a", "c")
-    assert parent.step("d").outcome.text == expected(0, "a", "b", "d")
+    fork = parent.copy()
+    assert parent.step("b") == expected(0, "a", "b")
+    assert fork.step("c") == expected(0, "a", "c")
+    assert parent.step("d") == expected(0, "a", "b", "d")
 
 
 def test_more_threads_than_simulators_all_finish():
-    slots = Slots(2, Machine().start)
+    pool = SimulatorPool(2, Machine().start)
     texts: dict[int, str] = {}
 
     def play(number: int) -> None:
-        mine = world(slots, number)
+        mine = Episode(pool, number)
         for _ in range(5):
-            texts[number] = mine.step("a").outcome.text
+            texts[number] = mine.step("a")
 
     threads = [threading.Thread(target=play, args=(number,), daemon=True) for number in range(12)]
     for thread in threads:
@@ -161,66 +175,66 @@ def test_more_threads_than_simulators_all_finish():
     assert texts == {number: expected(number, *"aaaaa") for number in range(12)}
 
 
-def test_a_jvm_that_dies_is_replaced_and_every_world_comes_back():
+def test_a_jvm_that_dies_is_replaced_and_every_state_is_restored():
     machine = Machine()
-    slots = Slots(2, machine.start)
-    worlds = [world(slots, number) for number in range(4)]
-    for each in worlds:
+    pool = SimulatorPool(2, machine.start)
+    episodes = [Episode(pool, number) for number in range(4)]
+    for each in episodes:
         each.step("a")
     machine.started[0].dead = True
-    for number, each in enumerate(worlds):
-        assert each.step("b").outcome.text == expected(number, "a", "b")
-    assert slots.restarts == 1
+    for number, each in enumerate(episodes):
+        assert each.step("b") == expected(number, "a", "b")
+    assert pool.restarts == 1
     assert len(machine.started) == 2
 
 
-def test_an_action_that_hangs_twice_is_a_failure_and_the_others_go_on():
+def test_an_action_that_hangs_twice_is_a_failure_and_other_episodes_continue():
     def hang(action: str) -> None:
         if action == "hang":
             raise JvmHung("no answer")
 
     machine = Machine(hang)
-    slots = Slots(2, machine.start)
-    one, other = world(slots, 1), world(slots, 2)
+    pool = SimulatorPool(2, machine.start)
+    one, other = Episode(pool, 1), Episode(pool, 2)
     with pytest.raises(EnvironmentFailure) as caught:
         one.step("hang")
     assert (caught.value.code, caught.value.details["variation"]) == ("jvm-hung", 1)
     assert all(jvm.dead for jvm in machine.started)
-    assert other.step("a").outcome.text == expected(2, "a")
-    assert one.step("b").outcome.text == expected(1, "b")
+    assert other.step("a") == expected(2, "a")
+    assert one.step("b") == expected(1, "b")
 
 
-def test_a_jvm_that_dies_again_and_again_is_a_failure():
+def test_a_jvm_that_dies_repeatedly_is_a_failure():
     def die(action: str) -> None:
         if action == "die":
             raise JvmLost("gone")
 
-    slots = Slots(1, Machine(die).start)
+    pool = SimulatorPool(1, Machine(die).start)
     with pytest.raises(EnvironmentFailure) as caught:
-        world(slots).step("die")
-    assert (caught.value.code, caught.value.details["losses"]) == ("jvm-died", LOSSES)
+        Episode(pool).step("die")
+    assert (caught.value.code, caught.value.details["losses"]) == ("jvm-died", MAX_ATTEMPTS)
 
 
-def test_a_world_that_comes_back_differently_is_reported_and_not_continued():
+def test_a_state_that_is_restored_differently_is_reported_and_not_continued():
     machine = Machine()
-    slots = Slots(1, machine.start)
-    one = world(slots, 1)
+    pool = SimulatorPool(1, machine.start)
+    one = Episode(pool, 1)
     one.step("a")
-    world(slots, 2)  # takes the only simulator
-    one._outcomes[1] = one._outcomes[1]._replace(text="something else")
+    Episode(pool, 2)  # takes the only simulator
+    one.state._outcomes[1] = one.state._outcomes[1]._replace(text="something else")
     for _ in range(2):
         with pytest.raises(ReplayDivergence) as caught:
             one.step("b")
         assert caught.value.details["state"] == 1
-    assert one.actions == ["a"]
+    assert one.state.actions == ["a"]
 
 
-def test_closed_slots_start_no_further_jvm():
+def test_a_closed_pool_starts_no_further_jvm():
     machine = Machine()
-    slots = Slots(1, machine.start)
-    mine = world(slots)
-    slots.close()
-    slots.close()
+    pool = SimulatorPool(1, machine.start)
+    mine = Episode(pool)
+    pool.close()
+    pool.close()
     with pytest.raises(EnvironmentFailure) as caught:
         mine.step("a")
     assert caught.value.code == "closed"
