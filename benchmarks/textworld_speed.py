@@ -20,7 +20,8 @@ from typing import Any
 
 from common import arguments, finish, table
 from eef_textworld.environment import TextWorld
-from eef_textworld.games import GameSpec, make_game
+from eef_textworld.games import make_game
+from eef_textworld.spec import GameSpec
 
 from eef_framework import Task, replay
 

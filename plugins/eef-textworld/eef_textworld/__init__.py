@@ -1,1 +1,1 @@
-"""TextWorld for eef-framework: see the README."""
+"""TextWorld for eef-framework: generated games, TextWorld's challenges, and experts for them."""

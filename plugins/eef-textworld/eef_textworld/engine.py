@@ -1,120 +1,92 @@
-"""All games in progress, controlled by five requests with plain answers. Runs in a separate process."""
+"""The engine: all games in progress. Runs in a separate process."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
-from eef_textworld.games import GameSpec, make_game
-from eef_textworld.play import Play
-from eef_textworld.views import Mode, Part, compact, description, text
-
-if TYPE_CHECKING:
-    from textworld import Game
-
-
-class View(NamedTuple):
-    """A state as the player sees it."""
-
-    text: str
-    actions: tuple[str, ...]
-    score: float
-    """Share of the highest score, 0 to 1."""
-    won: bool
-    lost: bool
-    valid: bool = True
-    """Whether the last command was admissible."""
-
-
-class Secret(NamedTuple):
-    """What only experts may know."""
-
-    walkthrough: tuple[str, ...]
-    """The commands that win from the start."""
-    solution: tuple[str, ...]
-    """The commands that win from here, as far as TextWorld knows."""
-    commands: tuple[str, ...]
-    """All admissible commands."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """How games read."""
-
-    mode: Mode = "compact"
-    parts: tuple[Part, ...] = ("objective", "room", "inventory")
+from eef_textworld._compat_textworld import Game
+from eef_textworld.game_state import GameState
+from eef_textworld.games import make_game
+from eef_textworld.messages import PrivilegedInfo, View, ViewOptions
+from eef_textworld.spec import GameSpec
+from eef_textworld.views import compact, description, text
 
 
 class Engine:
-    """The games in progress.
+    """All games in progress. Each is known by a number.
 
     Args:
-        look: how games read.
-        games: how many games are kept for the next who play them.
+        options: format of observations.
+        cached_games: number of games to cache for further episodes.
     """
 
-    def __init__(self, look: Look, games: int) -> None:
-        self._look = look
-        self._capacity = games
+    def __init__(self, options: ViewOptions, cached_games: int) -> None:
+        self._options = options
+        self._cached_games = cached_games
         self._games: OrderedDict[str, Game] = OrderedDict()
-        self._plays: dict[int, Play] = {}
-        self._next = 0
+        self._states: dict[int, GameState] = {}
+        self._last = 0
 
     def open(self, info: dict[str, Any], commands: Sequence[str] = ()) -> tuple[int, View]:
-        """Start a game and carry out some commands; return the number it is played under, and how it looks."""
-        play = Play(self._game(GameSpec.of(info)))
-        view = self._view(play)
+        """Start a game and carry out some commands; return its number and the view of its state.
+
+        Args:
+            info: the game's spec, as plain data.
+            commands: the commands.
+        """
+        state = GameState(self._game(GameSpec.of(info)))
+        view = self._view(state)
         for command in commands:
-            view = self._take(play, command)
-        return self._add(play), view
+            view = self._step(state, command)
+        return self._add(state), view
 
     def step(self, number: int, command: str) -> View:
         """Carry out a command."""
-        return self._take(self._plays[number], command)
+        return self._step(self._states[number], command)
 
     def fork(self, number: int) -> int:
-        """Copy a game in progress; return the copy's number."""
-        return self._add(self._plays[number].copy())
+        """Copy a game in progress and return the copy's number."""
+        return self._add(self._states[number].copy())
 
-    def tell(self, number: int) -> Secret:
-        """Return what only experts may know."""
-        play = self._plays[number]
-        return Secret(tuple(play.game.walkthrough or ()), play.solution, play.commands)
+    def privileged_info(self, number: int) -> PrivilegedInfo:
+        """Return information for experts, which agents must not see."""
+        state = self._states[number]
+        return PrivilegedInfo(tuple(state.game.walkthrough or ()), state.solution, state.commands)
 
     def close(self, number: int) -> None:
-        """Forget a game in progress."""
-        self._plays.pop(number, None)
+        """Discard a game in progress."""
+        self._states.pop(number, None)
 
     def count(self) -> tuple[int, int]:
-        """Return how many games are in progress, and how many are kept."""
-        return len(self._plays), len(self._games)
+        """Return the number of games in progress and of cached games."""
+        return len(self._states), len(self._games)
 
     def _game(self, spec: GameSpec) -> Game:
         key = repr(spec)
         if key not in self._games:
             self._games[key] = make_game(spec)
-            if len(self._games) > self._capacity:
+            if len(self._games) > self._cached_games:
                 self._games.popitem(last=False)
         self._games.move_to_end(key)
         return self._games[key]
 
-    def _add(self, play: Play) -> int:
-        self._next += 1
-        self._plays[self._next] = play
-        return self._next
+    def _add(self, state: GameState) -> int:
+        self._last += 1
+        self._states[self._last] = state
+        return self._last
 
-    def _take(self, play: Play, command: str) -> View:
-        valid = play.take(command)
+    def _step(self, state: GameState, command: str) -> View:
+        valid = state.step(command)
         feedback = f"You {command}." if valid else "You can't do that."
         if valid and command.startswith("examine "):
-            feedback = description(play, command.removeprefix("examine ")) or feedback
-        return self._view(play, feedback, valid)
+            feedback = description(state, command.removeprefix("examine ")) or feedback
+        return self._view(state, feedback, valid)
 
-    def _view(self, play: Play, feedback: str = "", valid: bool = True) -> View:
-        if self._look.mode == "compact":
-            shown = compact(play, play.game.metadata["goal"])
+    def _view(self, state: GameState, feedback: str = "", valid: bool = True) -> View:
+        if self._options.mode == "compact":
+            shown = compact(state, state.game.metadata["goal"])
         else:
-            shown = text(play, str(play.game.objective), feedback, self._look.parts)
-        return View(*shown, score=play.score, won=play.won, lost=play.lost, valid=valid)
+            shown = text(state, str(state.game.objective), feedback, self._options.parts)
+        return View(*shown, score=state.score, won=state.won, lost=state.lost, valid=valid)

@@ -1,4 +1,4 @@
-"""What this distribution registers."""
+"""Registers TextWorld, its experts and recipes."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def test_compact_games_have_a_small_vocabulary_and_short_texts(textworld, shown)
 def test_what_experts_may_know_is_in_no_task_and_no_observation(textworld):
     task = textworld.tasks("train")[3]
     with textworld.open(task) as session:
-        first = session.secret().walkthrough[0]
+        first = session.privileged_info().walkthrough[0]
         assert first not in session.observation.text
         assert "walkthrough" not in task.model_dump_json()
 

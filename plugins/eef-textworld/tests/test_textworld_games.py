@@ -8,8 +8,9 @@ import subprocess
 import sys
 
 import pytest
-from eef_textworld.games import SPLITS, GameSpec, content_fingerprint, make_game, split_of
-from eef_textworld.play import Play
+from eef_textworld.game_state import GameState
+from eef_textworld.games import content_fingerprint, make_game, split_of
+from eef_textworld.spec import SPLITS, GameSpec
 
 KINDS = {
     "custom": {"rooms": 3, "objects": 4, "length": 3},
@@ -65,17 +66,18 @@ def test_a_game_does_not_depend_on_those_made_before():
 
 PROGRAM = """
 import hashlib, json, random, sys
-from eef_textworld.games import GameSpec, content_fingerprint, make_game
-from eef_textworld.play import Play
+from eef_textworld.game_state import GameState
+from eef_textworld.games import content_fingerprint, make_game
+from eef_textworld.spec import GameSpec
 digest = hashlib.sha256()
 for kind, settings in json.loads(sys.argv[1]).items():
     game = make_game(GameSpec(kind, "train", 3, **settings))
     digest.update(repr((content_fingerprint(game), game.objective, game.walkthrough)).encode())
-    play, draw = Play(game), random.Random(0)
+    state, draw = GameState(game), random.Random(0)
     for _ in range(10):
-        if not play.over:
-            digest.update(repr((play.commands, play.solution, play.score)).encode())
-            play.take(draw.choice(play.commands))
+        if not state.over:
+            digest.update(repr((state.commands, state.solution, state.score)).encode())
+            state.step(draw.choice(state.commands))
 print(digest.hexdigest())
 """
 
@@ -91,11 +93,11 @@ def test_hash_seeds_change_no_game_no_solution_and_no_state():
     assert digest("1") == digest("2")
 
 
-UNTOUCHED = """
+UNPATCHED = """
 import hashlib, json, sys
 import eef_textworld.games as games
-if sys.argv[2] == "untouched":
-    games.quicken = lambda: None
+if sys.argv[2] == "unpatched":
+    games.apply_patches = lambda: None
 for kind, settings in json.loads(sys.argv[1]).items():
     game = games._candidate(games.GameSpec(kind, "train", 0, **settings), 11)
     print("game", hashlib.sha256(json.dumps(game.serialize(), sort_keys=True, default=str).encode()).hexdigest())
@@ -103,20 +105,20 @@ for kind, settings in json.loads(sys.argv[1]).items():
 
 
 @pytest.mark.slow
-def test_games_are_those_of_an_untouched_textworld():
+def test_games_are_those_of_an_unpatched_textworld():
     def digests(how: str) -> list[str]:
         # TextWorld writes some lists in the order of sets.
         environment = {**os.environ, "PYTHONHASHSEED": "0"}
-        command = [sys.executable, "-c", UNTOUCHED, json.dumps(KINDS), how]
+        command = [sys.executable, "-c", UNPATCHED, json.dumps(KINDS), how]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if how == "untouched" and done.returncode and "CouldNotCompileGameError" in done.stderr:
+        if how == "unpatched" and done.returncode and "CouldNotCompileGameError" in done.stderr:
             pytest.skip("TextWorld's Inform 7 compiler doesn't run on this platform, and its challenges need it")
         assert done.returncode == 0, done.stderr
         return [line for line in done.stdout.splitlines() if line.startswith("game ")]
 
-    quickened = digests("quickened")
-    assert len(quickened) == len(KINDS)
-    assert digests("untouched") == quickened
+    patched = digests("patched")
+    assert len(patched) == len(KINDS)
+    assert digests("unpatched") == patched
 
 
 @pytest.mark.slow
@@ -129,42 +131,42 @@ def test_a_play_goes_as_textworlds_own_environment_does(challenge, tmp_path):
     game.save(str(path))
     infos = textworld.EnvInfos(admissible_commands=True, score=True, max_score=True, won=True, lost=True)
     for seed in range(3):
-        env, play, draw = textworld.start(str(path), infos), Play(game), random.Random(seed)
-        state = env.reset()
+        env, ours, draw = textworld.start(str(path), infos), GameState(game), random.Random(seed)
+        theirs = env.reset()
         for _ in range(15):
-            assert list(play.commands) == state["admissible_commands"]
-            command = draw.choice(play.commands)
-            state, score, done = env.step(command)
-            assert play.take(command)
-            assert (play.won, play.lost, play.over) == (state["won"], state["lost"], done)
-            if not play.won:
-                assert play.score == pytest.approx(score / state["max_score"])
+            assert list(ours.commands) == theirs["admissible_commands"]
+            command = draw.choice(ours.commands)
+            theirs, score, done = env.step(command)
+            assert ours.step(command)
+            assert (ours.won, ours.lost, ours.over) == (theirs["won"], theirs["lost"], done)
+            if not ours.won:
+                assert ours.score == pytest.approx(score / theirs["max_score"])
             if done:
                 break
 
 
 def test_a_copy_is_where_textworlds_own_copy_is_and_goes_on_alone():
-    play, draw = Play(make_game(spec("tw-simple"))), random.Random(0)
+    state, draw = GameState(make_game(spec("tw-simple"))), random.Random(0)
     for _ in range(8):
-        theirs, copy = play._progression.copy(), play.copy()
+        theirs, copy = state._progression.copy(), state.copy()
         assert set(theirs.state.facts) == set(copy.facts)
         assert theirs.valid_actions == copy._progression.valid_actions
         assert theirs.winning_policy == copy._progression.winning_policy
-        before = (play.commands, play.facts, play.solution)
-        copy.take(draw.choice(copy.commands))
-        assert (play.commands, play.facts, play.solution) == before
-        play.take(draw.choice(play.commands))
+        before = (state.commands, state.facts, state.solution)
+        copy.step(draw.choice(copy.commands))
+        assert (state.commands, state.facts, state.solution) == before
+        state.step(draw.choice(state.commands))
 
 
 def test_things_in_closed_containers_are_not_shown():
     from eef_textworld.views import compact
 
-    play = Play(make_game(spec("tw-simple")))
+    state = GameState(make_game(spec("tw-simple")))
     key = "old key"
-    assert key not in compact(play, "")[0]
-    opener = next(command for command in play.game.walkthrough if command.startswith("open "))
-    play.take(opener)
-    assert key in compact(play, "")[0]
+    assert key not in compact(state, "")[0]
+    opener = next(command for command in state.game.walkthrough if command.startswith("open "))
+    state.step(opener)
+    assert key in compact(state, "")[0]
 
 
 def test_digest_of_a_game_is_stable_across_releases():

@@ -6,9 +6,9 @@ import time
 from contextlib import suppress
 
 import pytest
-from eef_textworld.engine import Look
+from eef_textworld.engine_process import EngineProcess
 from eef_textworld.environment import TextWorld
-from eef_textworld.host import Host
+from eef_textworld.messages import ViewOptions
 
 from eef_framework.errors import EnvironmentFailure, ReplayDivergence
 
@@ -16,9 +16,9 @@ SMALL = {"rooms": 2, "objects": 3, "shortest": 2, "longest": 3}
 
 SABOTAGE = """
 import os, time
-import eef_textworld.play as play
+from eef_textworld.game_state import GameState
 
-take = play.Play.take
+step = GameState.step
 
 def sabotaged(self, command):
     if command == "hang":
@@ -28,9 +28,9 @@ def sabotaged(self, command):
         os.kill(os.getpid(), 11)
     if command == "raise":
         raise RuntimeError("the lamp went out")
-    return take(self, command)
+    return step(self, command)
 
-play.Play.take = sabotaged
+GameState.step = sabotaged
 """
 
 
@@ -39,7 +39,7 @@ def sabotaged(tmp_path, monkeypatch):
     # What Python runs when it starts: the engine's process gets commands that hang, crash and raise.
     (tmp_path / "sitecustomize.py").write_text(SABOTAGE)
     monkeypatch.syspath_prepend(str(tmp_path))
-    with TextWorld(**SMALL, limit_s=6.0) as environment:
+    with TextWorld(**SMALL, timeout_s=6.0) as environment:
         yield environment
 
 
@@ -56,7 +56,7 @@ def test_an_engine_that_hangs_or_crashes_takes_one_episode_with_it_and_no_other(
     tasks = sabotaged.tasks("train")
     victim, other = sabotaged.open(tasks[0]), sabotaged.open(tasks[1])
     seen = other.step(other.observation.actions[0]).observation
-    pid, began = sabotaged.host.pid, time.monotonic()
+    pid, began = sabotaged.engine.pid, time.monotonic()
     with pytest.raises(EnvironmentFailure) as caught:
         victim.step(command)
     assert caught.value.code == code
@@ -64,18 +64,18 @@ def test_an_engine_that_hangs_or_crashes_takes_one_episode_with_it_and_no_other(
     assert time.monotonic() - began < 30
     assert not alive(pid)
     assert other.observation == seen
-    with other.fork() as fork:  # the game is played again in a new process
-        assert sabotaged.host.pid not in (None, pid)
+    with other.fork() as fork:  # the game is replayed in a new process
+        assert sabotaged.engine.pid not in (None, pid)
         assert fork.step("inventory").observation == seen
     victim.close()
     other.close()
-    assert sabotaged.host.ask("count")[0] == 0
+    assert sabotaged.engine.request("count")[0] == 0
 
 
 @pytest.mark.slow
 def test_an_error_in_the_engine_is_an_environment_failure_and_the_process_goes_on(sabotaged):
     session = sabotaged.open(sabotaged.tasks("train")[0])
-    pid = sabotaged.host.pid
+    pid = sabotaged.engine.pid
     with pytest.raises(EnvironmentFailure) as caught:
         session.step("raise")
     assert (caught.value.code, caught.value.details["reason"]) == (
@@ -83,7 +83,7 @@ def test_an_error_in_the_engine_is_an_environment_failure_and_the_process_goes_o
         "RuntimeError: the lamp went out",
     )
     assert session.step("inventory").valid
-    assert sabotaged.host.pid == pid
+    assert sabotaged.engine.pid == pid
 
 
 @pytest.mark.slow
@@ -92,8 +92,8 @@ def test_a_killed_process_is_not_noticed_by_the_episodes_in_it():
         sessions = [environment.open(task) for task in environment.tasks("train")[:4]]
         for session in sessions:
             session.step(session.observation.actions[0])
-        os.kill(environment.host.pid, signal.SIGKILL)
-        # The request under way when the death is found out fails; whoever asks next is played again.
+        os.kill(environment.engine.pid, signal.SIGKILL)
+        # The first request fails because the death is noticed during it; the other episodes are replayed.
         with pytest.raises(EnvironmentFailure) as caught:
             sessions[0].step("inventory")
         assert caught.value.details["status"] == -signal.SIGKILL
@@ -126,18 +126,18 @@ def test_a_textworld_that_cannot_be_imported_is_an_error_that_says_why(tmp_path,
 def test_closing_ends_the_process_and_is_harmless_twice():
     environment = TextWorld(**SMALL)
     session = environment.open(environment.tasks("train")[0])
-    pid = environment.host.pid
+    pid = environment.engine.pid
     environment.close()
     environment.close()
     session.close()
     assert not alive(pid)
 
 
-def test_the_process_ends_when_nobody_refers_to_its_host_any_more():
-    host = Host(Look(), 4, 10.0)
-    host.ask("count")
-    pid = host.pid
-    del host
+def test_the_process_ends_when_its_object_is_garbage_collected():
+    engine = EngineProcess(ViewOptions(), 4, 10.0)
+    engine.request("count")
+    pid = engine.pid
+    del engine
     deadline = time.monotonic() + 10
     while alive(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -145,18 +145,18 @@ def test_the_process_ends_when_nobody_refers_to_its_host_any_more():
 
 
 def test_an_interrupted_request_leaves_no_answer_for_the_next_one(monkeypatch):
-    host = Host(Look(), 4, 10.0)
-    host.ask("count")
+    engine = EngineProcess(ViewOptions(), 4, 10.0)
+    engine.request("count")
 
     def interrupted():
         raise KeyboardInterrupt
 
-    connection = host._connection
-    monkeypatch.setattr(host, "_connection", type("Interrupted", (), {"send": connection.send, "recv": interrupted}))
+    connection = engine._connection
+    monkeypatch.setattr(engine, "_connection", type("Interrupted", (), {"send": connection.send, "recv": interrupted}))
     with pytest.raises(KeyboardInterrupt):
-        host.ask("count")
-    assert host.ask("count") == (0, 0)
-    host.close()
+        engine.request("count")
+    assert engine.request("count") == (0, 0)
+    engine.close()
 
 
 def rss_mb(pid: int) -> float:
@@ -166,7 +166,7 @@ def rss_mb(pid: int) -> float:
 
 @pytest.mark.slow
 def test_a_thousand_openings_leave_memory_flat():
-    with TextWorld(**SMALL, kept=4) as environment:
+    with TextWorld(**SMALL, cached_games=4) as environment:
         tasks = environment.tasks("train")[:4]
         for task in tasks:
             environment.open(task).close()
@@ -178,8 +178,8 @@ def test_a_thousand_openings_leave_memory_flat():
                     session.fork().close()
 
         cycle(100)
-        before, files = rss_mb(environment.host.pid), len(os.listdir("/proc/self/fd"))
+        before, files = rss_mb(environment.engine.pid), len(os.listdir("/proc/self/fd"))
         cycle(900)
-        assert rss_mb(environment.host.pid) - before < 3
+        assert rss_mb(environment.engine.pid) - before < 3
         assert len(os.listdir("/proc/self/fd")) == files
-        assert environment.host.ask("count") == (0, 4)
+        assert environment.engine.request("count") == (0, 4)

@@ -1,35 +1,30 @@
-"""One game in progress: TextWorld's own progression of the state, and what the player has seen."""
+"""A game in progress: TextWorld's progression of the game, and what the player has visited and read."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-if TYPE_CHECKING:
-    from textworld import Game
-    from textworld.generator.game import GameProgression
-    from textworld.logic import Action, Proposition
+from eef_textworld._compat_textworld import Action, Game, GameProgression, Proposition, copy_progression
 
 
-class Play:
-    """A game in progress. What TextWorld's environment for JSON games does, without what nobody asked for.
+class GameState:
+    """The state of a game. Does what TextWorld's environment for JSON games does, but computes only what is needed.
 
     Attributes:
-        game: what is played; shared by all who play it.
-        visited: ids of the rooms the player has been in.
-        read: what was read last, in words: the text of a cookbook or a note.
+        game: the game, shared by all its states.
+        visited: ids of the rooms that the player has visited.
+        last_read: the text of the cookbook or note that the player has read last.
     """
 
     def __init__(self, game: Game) -> None:
-        from textworld.generator.game import GameProgression
-
         self.game = game
         self._progression = GameProgression(game)
         self._commands: dict[str, Action] = {}
         self.visited: frozenset[str] = frozenset()
-        self.read = ""
-        self._look()
+        self.last_read = ""
+        self._update()
 
     @property
     def won(self) -> bool:
@@ -48,7 +43,7 @@ class Play:
 
     @property
     def score(self) -> float:
-        """The share of the highest score reached so far, 0 to 1."""
+        """Score divided by the highest possible score, 0 to 1."""
         if self.won:
             return 1.0
         highest = self.game.max_score
@@ -61,59 +56,51 @@ class Play:
 
     @property
     def facts(self) -> Sequence[Proposition]:
-        """All that is true, whether the player sees it or not; in no particular order."""
+        """All facts, visible to the player or not, in no particular order."""
         return list(self._progression.state.facts)
 
     @property
     def solution(self) -> tuple[str, ...]:
-        """The commands that win from here, as far as TextWorld knows."""
+        """The commands that win from this state, as far as TextWorld knows."""
         policy = self._progression.winning_policy
-        return tuple(self._in_words(action) for action in policy or ())
+        return tuple(self._command(action) for action in policy or ())
 
-    def take(self, command: str) -> bool:
-        """Carry out a command; return whether it is admissible. One that isn't changes nothing."""
+    def step(self, command: str) -> bool:
+        """Carry out a command and return whether it is admissible. An inadmissible one changes nothing."""
         action = self._commands.get(command)
         if action is None:
             return False
         self._progression.update(action)
         if command.startswith("examine "):
             self._read(command.removeprefix("examine "))
-        self._look()
+        self._update()
         return True
 
     def copy(self) -> Self:
         """Return an independent copy."""
-        twin = copy.copy(self)  # the rest is never changed, only replaced
-        twin._progression = _copy(self._progression)
+        twin = copy.copy(self)  # all other attributes are replaced, never changed in place
+        twin._progression = copy_progression(self._progression)
         return twin
 
     def name(self, key: str) -> str:
-        """Return the name of a thing or room."""
+        """Return the name of an object or room, given its id."""
         return self.game.infos[key].name or key
 
-    def _look(self) -> None:
+    def _update(self) -> None:
         commands: dict[str, Action] = {}
         for action in self._progression.valid_actions:
-            words = self._in_words(action)
-            # Several actions may have the same words; which comes first in TextWorld's list differs between processes.
-            if words not in commands or str(action) < str(commands[words]):
-                commands[words] = action
-        self._commands = {words: commands[words] for words in sorted(commands)}
+            command = self._command(action)
+            # Several actions may have the same command, and the order of TextWorld's list differs between processes.
+            if command not in commands or str(action) < str(commands[command]):
+                commands[command] = action
+        self._commands = {command: commands[command] for command in sorted(commands)}
         here = {fact.arguments[1].name for fact in self.facts if fact.name == "at" and fact.arguments[0].name == "P"}
         self.visited |= here
 
     def _read(self, name: str) -> None:
         for info in self.game.infos.values():
             if info.name == name and name in ("cookbook", "note"):
-                self.read = " ".join(str(info.desc or "").split())
+                self.last_read = " ".join(str(info.desc or "").split())
 
-    def _in_words(self, action: Action) -> str:
+    def _command(self, action: Action) -> str:
         return str(action.format_command({variable.name: self.name(variable.name) for variable in action.variables}))
-
-
-def _copy(progression: GameProgression) -> GameProgression:
-    """Copy a progression as its own `copy` does, which first lists all admissible actions again (most of its time)."""
-    twin = copy.copy(progression)
-    twin.state = progression.state.copy()
-    twin.quest_progressions = [quest.copy() for quest in progression.quest_progressions]
-    return twin
