@@ -90,10 +90,11 @@ def cycles(graph):
 
 
 KNOWN_CYCLES = {
+    frozenset({"eef_framework.comparison.compare", "eef_framework.comparison.tables"}),
     frozenset({"eef_framework.gym.environment", "eef_framework.gym.session"}),
     frozenset({"eef_framework.interfaces.environment", "eef_framework.interfaces.session"}),
 }
-"""Cycles through imports for type checkers that haven't been broken yet."""
+"""Cycles through imports in functions or for type checkers that haven't been broken yet."""
 
 
 def test_nothing_imports_itself_by_way_of_others():

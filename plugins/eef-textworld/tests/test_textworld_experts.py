@@ -70,7 +70,7 @@ def test_skill_is_a_setting(small, demonstrate):
 
 def test_experts_decline_other_environments(demonstrate):
     with pytest.raises(ConfigError) as caught:
-        demonstrate(TextWorldWalkthrough(), Corridor(), [])
+        demonstrate(TextWorldWalkthrough(), Corridor(), Corridor().tasks("train")[:1])
     assert caught.value.code == "expert-misfit"
 
 
