@@ -1,4 +1,4 @@
-"""`eef check`: does a part keep its contract, and is a file of records in order?"""
+"""`eef check`: checks components against their contract, and files of records."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from eef_framework.cli.errors import show
-from eef_framework.cli.options import PluginList, say, selected
-from eef_framework.config.yaml_source import parse_value
+from eef_framework.cli.options import PluginList, assignment, say, selected
 from eef_framework.errors import ConfigError, EefError, UnknownName
 from eef_framework.evaluation.formatting import plural
 from eef_framework.interfaces import Component
@@ -30,72 +29,71 @@ OPTIONS: dict[str, tuple[Kind, ...]] = {
     "tasks": ("environment", "expert"),
     "cycles": ("environment",),
 }
-"""Option -> the kinds whose checks take it."""
+"""Option -> kinds of components whose checks take it."""
 
 
 def check(
     targets: Annotated[
         list[str],
-        typer.Argument(metavar="NAME_OR_FILE...", help="Parts (`shop`, `my_module:MyClass`), or files of records."),
+        typer.Argument(metavar="NAME_OR_FILE...", help="Components (`shop`, `my_module:MyClass`) or files of records."),
     ],
     kind: Annotated[
-        str | None, typer.Option(metavar="KIND", help="Which part is meant, if several have the name.")
+        str | None, typer.Option(metavar="KIND", help="Kind of component, if several share the name.")
     ] = None,
-    env: Annotated[str | None, typer.Option("--env", metavar="NAME", help="Where an expert demonstrates.")] = None,
-    policy: Annotated[
-        str, typer.Option("--policy", metavar="NAME", help="The policy whose weights a trainer trains.")
-    ] = "transformers",
+    env: Annotated[str | None, typer.Option("--env", metavar="NAME", help="Environment for an expert.")] = None,
+    policy: Annotated[str, typer.Option("--policy", metavar="NAME", help="Policy for a trainer.")] = "transformers",
     settings: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             "-s",
             metavar="KEY=VALUE",
-            help="A setting of the part; `environment.KEY`, `policy.KEY` or, of several parts, `NAME.KEY`. Repeatable.",
+            help="A setting of the component; `environment.KEY` and `policy.KEY` for those of --env and --policy; "
+            "`NAME.KEY` if you check several components. Repeatable.",
         ),
     ] = None,
     split: Annotated[
-        str | None, typer.Option(metavar="SPLIT", help="Whose tasks an environment or expert is checked on.")
+        str | None, typer.Option(metavar="SPLIT", help="Split of the tasks, for environments and experts.")
     ] = None,
     tasks: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="How many of them: fewer where sessions are expensive.")
+        int | None, typer.Option(metavar="N", min=1, help="Number of tasks; fewer if sessions are expensive.")
     ] = None,
     cycles: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="How many sessions are opened and closed in search of leaks.")
+        int | None, typer.Option(metavar="N", min=1, help="Number of sessions to open and close to search for leaks.")
     ] = None,
     plugins: PluginList = None,
 ) -> None:
-    """Check that parts keep the contract of their kind, or that every row of a file can be read."""
-    parts = _Parts(load_plugins(selected(plugins)), targets, kind, env, policy, settings or ())
+    """Check that components keep their contract, or that all rows of a file are valid."""
+    checker = _Checker(load_plugins(selected(plugins)), targets, kind, env, policy, settings or ())
     options = {"split": split, "tasks": tasks, "cycles": cycles}
     failed = False
     for target in targets:
         try:
             path = expand(target)
-            say(_checked_file(path) if path.is_file() else parts.check(target, options))
+            say(_check_file(path) if path.is_file() else checker.check(target, options))
         except EefError as error:
             if len(targets) == 1:
                 raise
             show(error)
             failed = True
-    parts.require_all_used()
+    checker.require_all_used()
     if failed:
         raise typer.Exit(1)
 
 
-def _checked_file(path: Path) -> str:
-    # A file in which nothing reads is read as what it has the fields of, or else as trajectories: that says what is
-    # wrong, or what it looks like.
+def _check_file(path: Path) -> str:
+    # If no row is valid, the file is read as the record whose fields it has, or else as trajectories: reading it
+    # raises an error that says what is wrong.
     kind = contents(path).kind or next((shape(line.data) for line in read_lines(path)), None) or Trajectory
     with rows_named(path):
         rows = sum(1 for _ in read_rows(path, kind))
     if kind is Example:
         check_ids(path)
-    return f"{path}: {plural(rows, kind.__name__.lower())} in order" if rows else f"{path}: empty, no rows"
+    return f"{path}: {plural(rows, kind.__name__.lower())}, all valid" if rows else f"{path}: empty, no rows"
 
 
-class _Parts:
-    """What is named on the command line."""
+class _Checker:
+    """Checks the components named on the command line."""
 
     def __init__(
         self,
@@ -115,7 +113,7 @@ class _Parts:
             self._set(text, plain=self.single)
 
     def check(self, target: str, options: dict[str, Any]) -> str:
-        """Check one part and return what to say about it."""
+        """Check one component and return the message to print."""
         from eef_framework.testing.conformance import check_component
 
         kind = _kind(self.registry, target, self.kind)
@@ -123,7 +121,10 @@ class _Parts:
         taken = {name: value for name, value in given.items() if kind in OPTIONS[name]}
         for name in given.keys() - taken.keys() if self.single else ():
             raise ConfigError(
-                f"the check of {target!r} ({kind}) takes no --{name}", f"It is for: {', '.join(OPTIONS[name])}."
+                f"the check of {target!r} ({kind}) takes no --{name}",
+                f"Use --{name} with: {', '.join(OPTIONS[name])}.",
+                code="unused-option",
+                option=name,
             )
         with ExitStack() as stack:
             needed: dict[str, Any] = {}
@@ -136,12 +137,14 @@ class _Parts:
         return f"{kind} {target!r} keeps its contract"
 
     def require_all_used(self) -> None:
-        """Refuse settings of a part that none of the checks needed."""
+        """Raise an error for settings of components that no check used."""
         for owner, settings in self.settings.items():
             if settings and owner not in self.used:
                 raise ConfigError(
-                    f"--set {owner}.{next(iter(settings))}: nothing that was checked needs {owner!r}",
-                    "Name it with --env or --policy, or leave the setting out.",
+                    f"--set {owner}.{next(iter(settings))}: no check used {owner!r}",
+                    "Name the component with --env or --policy, or remove the setting.",
+                    code="unused-setting",
+                    component=owner,
                 )
 
     def _build(self, kind: Kind, name: str, *owners: str) -> Component:
@@ -152,19 +155,21 @@ class _Parts:
         return self.registry.build(kind, {"name": name, **settings})
 
     def _set(self, text: str, plain: bool) -> None:
-        path, equals, value = text.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {text!r} has no `=`", "Write --set key=value.")
-        owner, dot, key = path.strip().partition(".")
+        path, value = assignment(text)
+        owner, dot, key = path.partition(".")
         if not dot or owner not in self.settings:
-            owner, key = "", path.strip()
+            owner, key = "", path
             if not plain:
-                raise ConfigError(f"--set {text!r}: of which part?", "Write --set NAME.key=value.")
+                raise ConfigError(
+                    f"--set {text!r} doesn't say which component it is for",
+                    "Use --set NAME.KEY=VALUE.",
+                    code="ambiguous-setting",
+                )
         *above, last = key.split(".")
         section = self.settings[owner]
         for name in above:
             section = section.setdefault(name, {})
-        section[last] = parse_value(value, f"--set {text}")
+        section[last] = value
 
 
 def _kind(registry: Registry, name: str, kind: str | None) -> Kind:
@@ -174,11 +179,17 @@ def _kind(registry: Registry, name: str, kind: str | None) -> Kind:
     if len(kinds) == 1:
         return kinds[0]
     if kinds:
-        raise ConfigError(f"{name!r} is the name of several parts: {', '.join(kinds)}", "Say which with --kind.")
+        raise ConfigError(
+            f"{name!r} is the name of several components: {', '.join(kinds)}",
+            "Choose one with --kind.",
+            code="ambiguous-name",
+            kinds=list(kinds),
+        )
     fix = ""
     for each in KINDS:
         try:
-            registry.get(each, name)  # raises what is wrong with a plugin that brings it
+            registry.get(each, name)  # raises the plugin's error if it comes from a broken plugin
         except UnknownName as unknown:
             fix = unknown.fix
-    raise UnknownName.of("part or file", name, {part for each in KINDS for part in registry.names(each)}, fix)
+    known = {component for each in KINDS for component in registry.names(each)}
+    raise UnknownName.of("component or file", name, known, fix)

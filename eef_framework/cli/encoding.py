@@ -1,4 +1,4 @@
-"""Output on terminals that can't show every character: readable, and never an error."""
+"""Output on terminals with a limited encoding: readable, and never an error."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _PLAIN = {
 
 
 def use_any_terminal() -> None:
-    """Have stdout and stderr print something similar for what their encoding lacks: `+-` for a plus-minus sign.
+    """Make stdout and stderr replace characters that their encoding lacks with similar ones: `+-` for `±`.
 
-    Without this, a table with one such character would end a command with an error in an ASCII locale.
-    A closed stdin reads as empty.
+    Otherwise a single such character would raise an error, for example in an ASCII locale. A closed stdin reads as
+    empty.
     """
     if sys.stdin is None:
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 (open as long as the process runs)
@@ -41,12 +41,12 @@ def use_any_terminal() -> None:
     for stream in (sys.stdout, sys.stderr):
         encoding = str(getattr(stream, "encoding", "")).lower().replace("-", "")
         if encoding not in ("", "none") and hasattr(stream, "reconfigure"):
-            # File names may contain bytes that aren't text: even UTF-8 can't encode these.
+            # File names may contain bytes that aren't valid text: even UTF-8 can't encode these.
             stream.reconfigure(errors="backslashreplace" if encoding == "utf8" else "eef-similar")
 
 
 def _similar(error: UnicodeError) -> tuple[str, int]:
-    """Return a replacement for the characters that an encoding lacks, and the position to continue from."""
+    """Return a replacement for characters that can't be encoded, and the position to continue from."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     characters = error.object[error.start : error.end]

@@ -1,4 +1,4 @@
-"""Prints errors for users: a short explanation, without traceback, and an exit code."""
+"""Prints errors without a traceback, and sets the exit code."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from eef_framework.errors import ConfigError, EefError, EefWarning, storage_erro
 from eef_framework.paths import expanded
 from eef_framework.resources import limit_threads
 
-EPILOG = "With EEF_TRACEBACK=1 in the environment, errors and warnings show where in the code they come from."
+EPILOG = "Set the environment variable EEF_TRACEBACK=1 to see the traceback of errors and the source of warnings."
 """Text below the help of both commands."""
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it (128 + SIGINT)."""
+"""Exit code after Ctrl-C, as in shells (128 + SIGINT)."""
 
 
 def run_app(app: typer.Typer) -> None:
     """Run a command line and exit.
 
-    Exit codes: 0 done; 1 something failed; 2 the command or the configuration is wrong; 130 interrupted. An error
-    that isn't an `EefError` is a defect of ours and keeps its traceback; `EEF_TRACEBACK=1` shows that of the others.
+    Exit codes: 0 done; 1 failed; 2 wrong command or configuration; 130 interrupted. An error that isn't an `EefError`
+    is a bug and keeps its traceback; `EEF_TRACEBACK=1` shows the traceback of the others, too.
     """
-    # torch's threads shall sleep, not spin, while they wait for one another: where another process wants a core,
-    # spinning makes everything several times slower. Read when torch is loaded.
+    # Let torch's threads sleep, not spin, while they wait: if other processes need the cores, spinning makes
+    # everything several times slower. torch reads the variable when it is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     limit_threads()
     use_any_terminal()
@@ -57,13 +57,13 @@ def run_app(app: typer.Typer) -> None:
         _interrupted()
         sys.exit(INTERRUPTED)
     except SystemExit as done:
-        if done.code == INTERRUPTED:  # typer's answer to Ctrl-C
+        if done.code == INTERRUPTED:  # typer handles Ctrl-C itself
             _interrupted()
         raise
 
 
 def _expand_paths(app: typer.Typer) -> None:
-    """Let all commands, those of plugins included, take paths with `~` and `$HOME` as shells do: also `--out=~/x`."""
+    """Expand `~` and `$HOME` in paths given to any command, including those of plugins: `--out=~/x`."""
     for command in app.registered_commands:
         if command.callback and not hasattr(command.callback, "expands_paths"):
             command.callback = _with_paths(command.callback)
@@ -100,7 +100,7 @@ def warn(text: str) -> None:
 
 
 def _warned(otherwise: Callable[..., None], message: Warning | str, *where: Any, **how: Any) -> None:
-    """Print a warning of ours without the line of our code that it came from; others as Python does."""
+    """Print an `EefWarning` without its source line, and other warnings as Python does."""
     if isinstance(message, EefWarning) and not os.environ.get("EEF_TRACEBACK"):
         warn(str(message))
     else:
@@ -109,4 +109,4 @@ def _warned(otherwise: Callable[..., None], message: Warning | str, *where: Any,
 
 def _interrupted() -> None:
     console = Console(stderr=True, highlight=False)
-    console.print("Interrupted. A run goes on where it stopped when the command is repeated.", style="yellow")
+    console.print("Interrupted. To resume a run, repeat the command.", style="yellow")

@@ -1,4 +1,4 @@
-"""`eef`: everything besides whole runs."""
+"""`eef`: all commands except `eef-run`."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ app = typer.Typer(
 
 @app.callback()
 def eef(version: Version = False) -> None:
-    """Look at plugins and runs, and do the phases of a run one by one. `eef-run` does whole runs."""
+    """Inspect plugins and runs, check components and files, and run single phases. `eef-run` does whole runs."""
 
 
 for command in (plugins, report, compare, play, check, repair):
     app.command()(command)
 app.add_typer(models)
 for phase in COMMANDS:
-    app.command(rich_help_panel="Phases one by one, from files to files")(phase)
+    app.command(rich_help_panel="Phases of a run, from files to files")(phase)
 
 
 def main() -> None:

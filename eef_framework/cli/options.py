@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share."""
+"""Arguments and options shared by several commands."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,22 +14,22 @@ from rich.console import Console
 from eef_framework.cli.printable import printable
 from eef_framework.config.loading import checked, read_settings, wanted_plugins
 from eef_framework.config.schema import RunConfig
+from eef_framework.config.yaml_source import parse_value
+from eef_framework.errors import ConfigError
 from eef_framework.plugins import Registry, load_plugins
 
 PluginList = Annotated[
     str | None,
-    typer.Option("--plugins", metavar="A,B", help="Use these plugins only (built-in parts are always there)."),
+    typer.Option("--plugins", metavar="A,B", help="Load only these plugins; built-in components are always available."),
 ]
 Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", metavar="KEY=VALUE", help="Change a setting: --set explore.simulations=2. Repeatable."),
 ]
 EnvironmentName = Annotated[
-    str | None, typer.Option("--env", metavar="NAME", help="The environment; short for --set environment=NAME.")
+    str | None, typer.Option("--env", metavar="NAME", help="The environment, same as --set environment=NAME.")
 ]
-Seed = Annotated[
-    int | None, typer.Option("--seed", metavar="N", help="Seed of everything random; short for --set seed=N.")
-]
+Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Random seed, same as --set seed=N.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -41,13 +41,25 @@ def _print_version(wanted: bool) -> None:
 Version = Annotated[
     bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
 ]
-Recipe = Annotated[str, typer.Argument(metavar="RECIPE_OR_CONFIG", help="A recipe's name, or the path of a YAML file.")]
+Recipe = Annotated[str, typer.Argument(metavar="RECIPE_OR_CONFIG", help="Name of a recipe, or path of a YAML file.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, such as runs/demo.")]
 
 
 def selected(plugins: str | None) -> list[str] | None:
-    """Read the option `--plugins`."""
+    """Parse the option `--plugins`."""
     return None if plugins is None else [name.strip() for name in plugins.split(",") if name.strip()]
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """Parse a `KEY=VALUE` of the option `--set`. The value is YAML.
+
+    Raises:
+        ConfigError: there is no `=`, or the value isn't valid YAML.
+    """
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {text!r} has no `=`", "Use --set KEY=VALUE.", code="no-value", given=text)
+    return key.strip(), parse_value(value, f"--set {text}")
 
 
 def compose(
@@ -57,11 +69,11 @@ def compose(
     seed: int | None = None,
     assignments: Sequence[str] | None = None,
 ) -> tuple[RunConfig, Registry]:
-    """Load plugins and configuration as the options say.
+    """Load plugins and configuration.
 
     Raises:
-        ConfigError: something is wrong with the configuration.
-        PluginError: a plugin that was asked for is broken.
+        ConfigError: the configuration is invalid.
+        PluginError: a requested plugin is broken.
     """
     selection = selected(plugins)
     registry = load_plugins(selection)
@@ -79,5 +91,5 @@ def compose(
 
 
 def say(result: str) -> None:
-    """Print a command's result: a line of its own, never wrapped."""
+    """Print a command's result on one line, without wrapping."""
     Console(highlight=False).print(printable(result), soft_wrap=True, markup=False, emoji=False)

@@ -1,4 +1,4 @@
-"""`eef collect`, `base`, `explore`, `attribute`, `select`, `train`, `evaluate`: single phases, from files to files."""
+"""Commands for single phases, from files to files: `eef collect`, `base`, `explore`, `attribute`, `select`, ..."""
 
 from __future__ import annotations
 
@@ -34,18 +34,19 @@ from eef_framework.records import Attribution, Example, Trajectory
 from eef_framework.runs import check_not_input, check_output, claim_folder
 
 Demonstrations = Annotated[Path, typer.Option(metavar="FILE", help="The expert's trajectories (.jsonl).")]
-Model = Annotated[Path | None, typer.Option(metavar="FOLDER", help="The agent's checkpoint; default: policy.model.")]
-OutFile = Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write (.jsonl).")]
-OutFolder = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="The folder to write to.")]
+Model = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Checkpoint of the agent. [default: policy.model]")]
+OutFile = Annotated[Path, typer.Option("--out", metavar="FILE", help="Output file (.jsonl).")]
+OutFolder = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Output folder.")]
 
 COMMANDS: list[Callable[..., None]] = []
-"""The commands, in the order of a run."""
+"""The commands, in the order of phases."""
 
 
 def _command(phase: Callable[..., str]) -> Callable[..., str]:
-    """Make a command of a function that does a phase and returns what to say about it.
+    """Make a command of a function that runs a phase and returns the message to print.
 
-    The function's first parameter is the context. The command has the options that make one in its place.
+    The function's first parameter is the run context. Instead of it, the command has options from which the context
+    is made.
     """
 
     def command(
@@ -78,7 +79,7 @@ def _command(phase: Callable[..., str]) -> Callable[..., str]:
 
 @_command
 def collect(context: RunContext, out: OutFile) -> str:
-    """Let the expert demonstrate the training tasks. A file that exists is continued, if the settings are the same."""
+    """Collect the expert's demonstrations of the training tasks. Resumes an existing file with the same settings."""
     phase = Collect(tasks=context.config.collect.tasks, demonstrations=Rows(out, Trajectory))
     phase.run(context)
     found = phase.collected(context)
@@ -87,16 +88,16 @@ def collect(context: RunContext, out: OutFile) -> str:
 
 @_command
 def base(context: RunContext, out: OutFolder, demonstrations: Demonstrations) -> str:
-    """Make or find the model that training starts from."""
+    """Make the initial checkpoint, or load it (policy.model)."""
     claim_folder(out)
     phase = InitialCheckpoint(demonstrations=Rows(demonstrations, Trajectory), folder=out)
     phase.run(context)
-    return f"{phase.checkpoint.path}: {context.config.policy['name']} to start from"
+    return f"{phase.checkpoint.path}: initial checkpoint of {context.config.policy['name']}"
 
 
 @_command
 def explore(context: RunContext, out: OutFolder, demonstrations: Demonstrations, model: Model = None) -> str:
-    """Let the agent try, from initial states and from states of demonstrations, and attribute these."""
+    """Simulate from initial states and from states of demonstrations, and attribute the demonstrations."""
     files = ExplorationFiles(out)
     check_not_input(files.simulations.path, demonstrations)
     check_output(files.attributions.path, Attribution, demonstrations)
@@ -115,7 +116,7 @@ def attribute(
     demonstrations: Demonstrations,
     simulations: Annotated[Path, typer.Option(metavar="FILE", help="Simulations, as `eef explore` writes them.")],
 ) -> str:
-    """Attribute demonstrations by simulations that are recorded already."""
+    """Attribute demonstrations, using recorded simulations."""
     check_output(out, Attribution, demonstrations, simulations)
     phase = Attribute(
         variant=context.config,
@@ -137,10 +138,10 @@ def select(
     demonstrations: Demonstrations,
     explored: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FOLDER", help="What `eef explore` wrote; repeatable, the latest last. None: cloning."),
+        typer.Option(metavar="FOLDER", help="Folder of `eef explore`. Repeatable, in order. Without it: cloning."),
     ] = None,
 ) -> str:
-    """Choose examples to train on, from demonstrations and what was explored."""
+    """Select training examples from demonstrations and explorations."""
     files = [ExplorationFiles(folder) for folder in explored or ()]
     read = [path for each in files for path in (each.simulations.path, each.attributions.path)]
     check_output(out, Example, demonstrations, *read)
@@ -153,7 +154,7 @@ def select(
     phase.run(context)
     found = phase.examples.read()
     turns = sum(example.trained_turns for example in found)
-    return f"{out}: {plural(len(found), 'example')} with {plural(turns, 'turn')} to learn"
+    return f"{out}: {plural(len(found), 'example')} with {plural(turns, 'turn')} to train on"
 
 
 @_command
@@ -161,7 +162,7 @@ def train(
     context: RunContext,
     out: OutFolder,
     examples: Annotated[Path, typer.Option(metavar="FILE", help="Examples, as `eef select` writes them.")],
-    model: Annotated[Path, typer.Option(metavar="FOLDER", help="Checkpoint to start from.")],
+    model: Annotated[Path, typer.Option(metavar="FOLDER", help="Initial checkpoint.")],
 ) -> str:
     """Train a model on a file of examples."""
     claim_folder(out, model)
@@ -173,7 +174,7 @@ def train(
 
 @_command
 def evaluate(context: RunContext, out: OutFile, model: Model = None) -> str:
-    """Let the agent play the tasks of the evaluation. A file that exists is continued, if the settings are the same."""
+    """Evaluate the agent on the tasks of the evaluation. Resumes an existing file with the same settings."""
     with _weights(context, model) as weights:
         phase = Evaluate(tasks=context.config.evaluate.tasks, weights=weights, played=Rows(out, Trajectory))
         phase.run(context)
@@ -184,7 +185,7 @@ def evaluate(context: RunContext, out: OutFile, model: Model = None) -> str:
 
 @contextmanager
 def _weights(context: RunContext, given: Path | None) -> Iterator[Weights | None]:
-    """Hold the weights to play with: those given, or those that the policy's settings name, if it has any."""
+    """Provide the agent's weights: a given checkpoint, or the model of the policy's settings, if it has one."""
     if given is not None:
         yield GivenWeights(given)
     elif isinstance(context.policy, TrainablePolicy):

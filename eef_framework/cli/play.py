@@ -1,4 +1,4 @@
-"""`eef play`: a person plays a task in the terminal."""
+"""`eef play`: play a task in the terminal."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Annotated
 
 import typer
 
-from eef_framework.cli.options import PluginList, selected
+from eef_framework.cli.options import PluginList, assignment, selected
 from eef_framework.cli.terminal import Leave, Terminal
-from eef_framework.config.yaml_source import parse_value
 from eef_framework.errors import ConfigError, EnvironmentFailure, UnknownName, boundary
 from eef_framework.interfaces import Environment, Session, replay
 from eef_framework.plugins import load_plugins
@@ -20,12 +19,12 @@ from eef_framework.rollout import expert_id
 from eef_framework.runs import JsonlFile
 
 PERSON = "person"
-"""The name of the expert who plays."""
+"""Name of the expert in saved episodes."""
 
 HELP = """\
-A line is an action: its number in the list, or its words. These are commands, with or without the slash:
-  /undo   take the last action back        /actions   list all actions
-  /help   show this                        /quit      leave; with --save, keep what was played"""
+Type an action or its number in the list. Commands, with or without the slash:
+  /undo   undo the last action             /actions   list all actions
+  /help   show this help                   /quit      quit; with --save, save the episode"""
 
 
 def play(
@@ -33,10 +32,10 @@ def play(
     task: Annotated[
         str | None,
         typer.Option(
-            "--task", metavar="ID", help="The task; by default the split's first that isn't in --save's file."
+            "--task", metavar="ID", help="The task. [default: the first of the split that isn't in the file of --save]"
         ),
     ] = None,
-    split: Annotated[str, typer.Option("--split", metavar="SPLIT", help="Where the task is from.")] = "train",
+    split: Annotated[str, typer.Option("--split", metavar="SPLIT", help="Split of the task.")] = "train",
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", "-s", metavar="KEY=VALUE", help="A setting of the environment. Repeatable."),
@@ -44,16 +43,18 @@ def play(
     save: Annotated[
         Path | None,
         typer.Option(
-            "--save", metavar="FILE", help="Append the episode as a demonstration (.jsonl) for collect.trajectories."
+            "--save",
+            metavar="FILE",
+            help="Append the episode to this file of demonstrations (.jsonl), for collect.trajectories.",
         ),
     ] = None,
     plugins: PluginList = None,
 ) -> None:
-    """Play a task: see what an agent sees, do what it can do, and keep the episode as a demonstration."""
+    """Play a task yourself, with the agent's observations and actions. You can save the episode as a demonstration."""
     registry = load_plugins(selected(plugins))
-    spec = {"name": env, **dict(map(_setting, settings or ()))}
+    spec = {"name": env, **dict(map(assignment, settings or ()))}
     with registry.build("environment", spec) as environment:
-        # Opened before the game, not after it: a file that can't be written to costs no episode.
+        # Opened before the game: if the file can't be written to, no episode is lost.
         with JsonlFile(save, Trajectory) if save is not None else nullcontext() as rows:
             chosen = _task(environment, split, task, {row.id for row in rows.rows} if rows else set())
             game = _Game(environment, chosen, Terminal())
@@ -68,16 +69,16 @@ def play(
 
 
 class _Game:
-    """An episode that a person plays."""
+    """An interactive episode."""
 
     def __init__(self, environment: Environment, task: Task, terminal: Terminal) -> None:
         self.environment, self.task, self.terminal = environment, task, terminal
-        with self._boundary("opening it"):
+        with self._boundary("opening"):
             self.session: Session = environment.open(task)
         self.began = time.monotonic()
 
     def play(self) -> Trajectory:
-        """Read lines until the person leaves, and return the episode; without steps if it is abandoned."""
+        """Read lines until the player quits, and return the episode; without steps if it is abandoned."""
         show = self.terminal
         show.start(self.task, self.environment.instructions)
         show.state(self.session)
@@ -87,10 +88,10 @@ class _Game:
         except Leave:
             return self._episode(kept=True)
         except (EOFError, KeyboardInterrupt):
-            # An episode that is over is whole, however its player left.
+            # An episode that has ended is complete, however the player left.
             kept = self.session.done
             # A console that was interrupted while printing may not show later output.
-            Terminal().say("" if kept else "Left in the middle: nothing was saved.")
+            Terminal().say("" if kept else "The episode isn't complete: nothing was saved.")
             return self._episode(kept)
 
     def _line(self, line: str) -> None:
@@ -109,19 +110,19 @@ class _Game:
 
     def _act(self, action: str) -> None:
         if self.session.done:
-            self.terminal.say("The episode is over: undo or quit.")
+            self.terminal.say("The episode has ended: undo or quit.")
             return
         with self._boundary(f"taking {action!r}"):
             step = self.session.step(action)
         if not step.valid:
-            self.terminal.say(f"{action!r} isn't understood here.")
+            self.terminal.say(f"{action!r} isn't a valid action here.")
         self.terminal.state(self.session)
 
     def _undo(self) -> None:
         if not self.session.steps:
-            self.terminal.say("There is nothing to take back.")
+            self.terminal.say("There is nothing to undo.")
             return
-        # A fork of the state before: replayed now, so that no session is kept open for every action taken.
+        # The previous state is replayed, so that no session has to be kept open for every action.
         before = replay(self.environment, self.task, self.session.initial, self.session.steps[:-1])
         self.session.close()
         self.session = before
@@ -164,22 +165,21 @@ def _task(environment: Environment, split: str, wanted: str | None, saved: set[s
         task = next((task for task in tasks if expert_id(PERSON, task) not in saved), None)
         if task is None:
             raise ConfigError(
-                f"split {split!r} has no task that isn't saved already", "Name another --split or --save."
+                f"all tasks of split {split!r} are in the file of --save",
+                "Choose another --split or --save.",
+                code="no-task-left",
+                split=split,
             )
         return task
     task = next((task for task in tasks if task.id == wanted), None)
     if task is None:
         known = [task.id for task in tasks[:20]]
-        raise UnknownName.of(f"task of split {split!r}", wanted, known, "Give a task's id to --task, or no --task.")
+        raise UnknownName.of(f"task of split {split!r}", wanted, known, "Give the id of a task to --task, or omit it.")
     if expert_id(PERSON, task) in saved:
         raise ConfigError(
-            f"the file of --save has an episode of {wanted!r} already", "One a task: name another --task or --save."
+            f"the file of --save has an episode of task {wanted!r} already",
+            "A file has one demonstration per task: choose another --task or --save.",
+            code="task-already-saved",
+            task=wanted,
         )
     return task
-
-
-def _setting(text: str) -> tuple[str, object]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise ConfigError(f"--set {text!r} has no `=`", "Write --set key=value.")
-    return key.strip(), parse_value(value, f"--set {text}")

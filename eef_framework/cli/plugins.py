@@ -1,4 +1,4 @@
-"""`eef plugins`: what is installed, and the settings of components."""
+"""`eef plugins`: lists installed components and their settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def plugins(
         list[str] | None, typer.Argument(metavar="NAME...", help="Components, such as `shop`, or plugins.")
     ] = None,
 ) -> None:
-    """List what is installed, or show the settings of some components."""
+    """List the installed components, or show the settings of some."""
     registry = load_plugins()
     console = Console(highlight=False)
     if not names:
@@ -76,5 +76,5 @@ def _find(registry: Registry, name: str) -> list[tuple[Plugin, Kind, type[Compon
             raise plugin.error
     if not parts:
         known = {each for plugin in registry.plugins for _, each in plugin.components}
-        raise UnknownName.of("part or plugin", name, known | {plugin.name for plugin in registry.plugins})
+        raise UnknownName.of("component or plugin", name, known | {plugin.name for plugin in registry.plugins})
     return parts

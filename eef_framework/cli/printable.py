@@ -1,4 +1,4 @@
-"""Text from records, servers and files on a terminal: it is shown, and never obeyed."""
+"""Makes text from records, servers and files safe to print on a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _HARMLESS = "\n\t\u200d\ufe0f"  # the last two put emoji together
 
 
 def printable(text: str) -> str:
-    r"""Return a text with control characters in words: an escape sequence becomes `\x1b[31m`, and colours nothing."""
+    r"""Return a text with its control characters escaped: the start of an escape sequence becomes `\x1b`."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(map(_shown, text.replace("\r\n", "\n")))

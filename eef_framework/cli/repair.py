@@ -1,4 +1,4 @@
-"""`eef repair`: set lines of a file of records aside that don't read."""
+"""`eef repair`: moves unreadable lines out of a file of records."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from eef_framework.evaluation.formatting import plural
 from eef_framework.runs import repair as repair_rows
 
 
-def repair(file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of records, in a run or not.")]) -> None:
-    """Set the lines of a file aside that don't read, unchanged; repeating a run redoes just those."""
+def repair(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of records, in a run directory or elsewhere.")],
+) -> None:
+    """Move unreadable lines of a file of records to another file. Resuming the run redoes only those."""
     done = repair_rows(file)
-    what = f"{plural(done.bad, 'line')} set aside in {done.aside}" if done.aside else "nothing to repair"
+    what = f"{plural(done.bad, 'line')} moved to {done.aside}" if done.aside else "nothing to repair"
     say(f"{file}: {plural(done.good, done.kind.__name__.lower())} kept; {what}")
     if done.reopened:
-        say(f"Stage {done.reopened!r} is open again: repeat the run, and it does what is missing.")
+        say(f"Stage {done.reopened!r} is incomplete now: resume the run to redo what is missing.")

@@ -1,4 +1,4 @@
-"""`eef report`: the page of a run."""
+"""`eef report`: writes the HTML report of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from eef_framework.runs import is_run
 
 
 def report(run: RunFolder) -> None:
-    """Write a run's report.html: results, charts, every trajectory. Unfinished runs have one too."""
+    """Write a run's report.html: results, charts and all trajectories. The run may be unfinished."""
     if not is_run(run) and not _was_run(run):
         raise StorageError(
             f"{str(run)!r} isn't a run directory",
@@ -23,5 +23,5 @@ def report(run: RunFolder) -> None:
 
 
 def _was_run(folder: Path) -> bool:
-    """Return whether a folder is a run with a missing or damaged manifest."""
+    """Return whether a folder is a run directory with a missing or damaged manifest."""
     return (folder / "config.yaml").is_file() and any(folder.glob("*/stage.json"))

@@ -1,4 +1,4 @@
-"""`eef-run`: a whole run, from demonstrations to the report."""
+"""`eef-run`: a whole run, from the expert's demonstrations to the report."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command(epilog=EPILOG)
 def run(
     recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE_OR_CONFIG", help="A recipe's name, or the path of a YAML file.")
+        str, typer.Argument(metavar="RECIPE_OR_CONFIG", help="Name of a recipe, or path of a YAML file.")
     ] = "demo",
     plugins: PluginList = None,
     env: EnvironmentName = None,
     assignments: Assignments = None,
     seed: Seed = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="RUN", help="The run directory; runs/RECIPE by default.")
+        Path | None, typer.Option("--out", metavar="RUN", help="The run directory. [default: runs/RECIPE]")
     ] = None,
     seeds: Annotated[
         int | None,
@@ -36,32 +36,30 @@ def run(
             "--seeds",
             metavar="N",
             min=1,
-            help="Do N runs, with seeds --seed, --seed + 1, ..., in folders of runs/RECIPE-seeds, and compare them.",
+            help="Do N runs with seeds --seed, --seed + 1, ... in folders of runs/RECIPE-seeds, and compare them.",
         ),
     ] = None,
-    jobs: Annotated[
-        int, typer.Option("--jobs", metavar="N", min=1, help="With --seeds: how many runs at a time share the cores.")
-    ] = 1,
+    jobs: Annotated[int, typer.Option("--jobs", metavar="N", min=1, help="With --seeds: number of parallel runs.")] = 1,
     per_seed: Annotated[
         list[str] | None,
         typer.Option(
             "--per-seed",
             metavar="KEY",
-            help="With --seeds: a setting that gets the seed, such as environment.catalogue_seed. Repeatable.",
+            help="With --seeds: a setting that is set to the seed, such as environment.catalogue_seed. Repeatable.",
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the configuration and the plan, and exit.")] = False,
     version: Version = False,
 ) -> None:
     """Fine-tune an agent on an expert's successes and failures.
 
-    Without arguments: a comparison of EEF with its baselines on a small shop, which a laptop finishes in minutes.
-    Repeating a command takes an interrupted run up where it stopped.
+    Without arguments, it compares EEF with a baseline on a small generated shop, which takes minutes on a laptop.
+    To resume an interrupted run, repeat the command.
     """
     console = Console()
     config, registry = compose(recipe, plugins, env, seed, assignments)
     for plugin in registry.broken:
-        warn(f"{plugin} is broken and left out; `eef plugins` shows why.")
+        warn(f"{plugin} is broken and not loaded; `eef plugins` shows why.")
     folder = out or Path("runs") / f"{Path(recipe).stem}{'-seeds' if seeds else ''}"
     if dry_run:
         _show_plan(config, registry, folder)
@@ -95,7 +93,7 @@ def _run_seeds(runs: SeedRuns) -> None:
 
 
 def _show_plan(config: RunConfig, registry: Registry, folder: Path) -> None:
-    """Print the configuration as YAML that can be used as one, and beside it, on stderr, the plan."""
+    """Print the configuration as YAML on stdout, and the plan on stderr."""
     import yaml
 
     from eef_framework.pipeline.plan import plan, plan_table

@@ -1,4 +1,4 @@
-"""A game in the terminal: colours and panels where there is one, plain lines elsewhere."""
+"""Interactive episodes in a terminal: panels and colours on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from eef_framework.interfaces import Session
 from eef_framework.records import Observation, Task
 
 MOST_ACTIONS = 30
-"""How many actions are listed unless all are asked for."""
+"""Maximum number of actions listed, unless the player asks for all."""
 
 
 class Leave(Exception):
-    """The player wants to leave."""
+    """Raised when the player quits."""
 
 
 class Terminal:
-    """Where a game is shown and played."""
+    """Shows an episode and reads the player's input."""
 
     def __init__(self) -> None:
         self.console = Console(highlight=False)
@@ -33,14 +33,14 @@ class Terminal:
             self.console.print(Text(printable(text)), soft_wrap=True)
 
     def start(self, task: Task, instructions: str) -> None:
-        """Show the instructions."""
+        """Show the task and its instructions."""
         self.say(f"task {task.id}{f' ({task.kind})' if task.kind else ''}")
         self.say(instructions)
         self.say(task.instruction)
         self.say("Type an action or its number; help, undo, quit.")
 
     def state(self, session: Session) -> None:
-        """Show a state: what is seen, what can be done, and the score."""
+        """Show a state: observation, score and actions."""
         self.say("" if self.person else "---")
         text = Text(printable(session.observation.text))
         title = f"after {len(session.steps)} actions, score {session.reward:g}"
@@ -50,30 +50,30 @@ class Terminal:
             self.say(text.plain)
             self.say(f"[{title}]")
         if session.done:
-            how = "The task is over" if session.steps[-1].terminated else "The step limit is reached"
-            self.say(f"{how}: score {session.reward:g}. undo or quit.")
+            how = "The task has ended" if session.steps[-1].terminated else "The step limit is reached"
+            self.say(f"{how}: score {session.reward:g}. Type undo or quit.")
         else:
             self.actions(session.observation)
 
     def actions(self, observation: Observation, everything: bool = False) -> None:
-        """List the admissible actions, where they are known, with their numbers."""
+        """List the admissible actions with their numbers, if they are known."""
         listed = observation.actions or ()
         shown = listed if everything else listed[:MOST_ACTIONS]
         for number, action in enumerate(shown, 1):
             self.say(f"{number:3} {action}")
         if len(shown) < len(listed):
-            self.say(f"    ... and {len(listed) - len(shown)} more: actions lists them all")
+            self.say(f"    ... and {len(listed) - len(shown)} more: type actions to list them")
         for form in observation.free:
             self.say(f"    {form.prefix}...{form.suffix}")
 
     def ask(self) -> str:
-        """Return the next line.
+        """Return the next line of input.
 
         Raises:
-            EOFError: there is none.
+            EOFError: the input has ended.
         """
         if self.person:
-            import readline  # noqa: F401 - lets input() be edited, with a history
+            import readline  # noqa: F401 - gives input() line editing and a history
 
             return input("> ").strip()
         line = sys.stdin.readline()

@@ -1,4 +1,4 @@
-"""Test doubles that ship with the package: a tiny world, a fallible expert, policies without a model, and checks.
+"""Test doubles and checks for plugins: a tiny environment, a scripted expert, policies without a model, conformance.
 
-Everything here runs in milliseconds and imports no torch, so that a whole run can be tested.
+The doubles run in milliseconds without torch, so that tests can play whole runs.
 """

@@ -1,10 +1,11 @@
-"""A text world of a few rooms, small enough that every state can be worked out by hand.
+"""A text environment of a few rooms, small enough to work out every state by hand.
 
-Rooms lie in a row from west to east. The agent has to open the door; a locked door needs the key. What can go wrong:
+The rooms form a row from west to east. The agent has to open the door; a locked door needs the key. The key may lie to
+the west of the start. There are three kinds of mistakes:
 
-* a wrong turn costs steps and can be made good (the key may lie to the west of the start);
-* opening a locked door without the key jams it: the episode goes on and can't be won any more;
-* going west from the first room leaves the corridor: the episode ends with part of the reward.
+* A wrong turn costs steps and can be undone.
+* Opening a locked door without the key jams it: the episode continues but can't succeed any more.
+* Going west from the first room leaves the corridor: the episode ends with part of the reward.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ Fault = Literal["", "open", "raise", "diverge", "hang"]
 
 
 class Corridor(Environment):
-    """The corridor. Deterministic, unless a fault is asked for."""
+    """The corridor. It is deterministic unless a fault is set."""
 
     name: ClassVar[str] = "corridor"
 
@@ -44,14 +45,14 @@ class Corridor(Environment):
     copies: bool = True
     """Whether sessions can be copied; if not, they are forked by replay."""
     fault: Fault = ""
-    """What goes wrong on purpose: `open` refuses to open a task, `raise` raises from a step, `diverge` shows another
-    text in every session, `hang` makes a step wait."""
+    """Deliberate fault: `open` raises when a task is opened, `raise` raises in a step, `diverge` gives every session
+    another observation, `hang` makes a step wait."""
     fault_step: int = Field(default=1, gt=0)
     """Step of an episode at which the fault happens, counted from 1."""
     fault_kind: str = ""
-    """Kind of task that the fault is limited to; empty for all."""
+    """Kind of task with the fault; empty for all."""
     hang_s: float = Field(default=30.0, ge=0)
-    """How long a hanging step waits."""
+    """Duration of a hanging step, in seconds."""
 
     _echo: Iterator[int] = PrivateAttr(default_factory=itertools.count)
 
@@ -61,32 +62,33 @@ class Corridor(Environment):
         return "Open the door; a locked one needs the key. Actions: go[east], go[west], take[key], open[door]."
 
     def tasks(self, split: str) -> Sequence[Task]:
-        """Return the tasks of a split; kinds take turns."""
+        """Return the tasks of a split. Their kinds alternate."""
         if split not in SPLITS:
-            raise ConfigError(f"corridor has no split {split!r}", f"Choose one of {', '.join(SPLITS)}.")
+            choice = f"Choose one of {', '.join(SPLITS)}."
+            raise ConfigError(f"corridor has no split {split!r}", choice, code="no-such-split", split=split)
         return [self._task(split, index) for index in range(self.tasks_per_split)]
 
     def open(self, task: Task) -> CorridorSession:
         """Start an episode."""
         if task.environment != self.name:
             raise EnvironmentFailure(f"corridor was given task {task.id!r} of environment {task.environment!r}")
-        if self.strikes("open", task):
-            raise RuntimeError(f"no way into {task.id}")
+        if self.fault_applies("open", task):
+            raise RuntimeError(f"can't open {task.id}")
         return CorridorSession(self, task)
 
-    def strikes(self, fault: Fault, task: Task, step: int | None = None) -> bool:
-        """Return whether a fault was asked for here.
+    def fault_applies(self, fault: Fault, task: Task, step: int | None = None) -> bool:
+        """Return whether a fault applies.
 
         Args:
-            fault: which one.
-            task: the task in play.
-            step: number of the step in play, counted from 1; None for faults that aren't tied to a step.
+            fault: the fault.
+            task: the current task.
+            step: number of the current step, counted from 1; None for faults that don't belong to a step.
         """
         here = step is None or step == self.fault_step
         return self.fault == fault and here and self.fault_kind in ("", task.kind)
 
     def echo(self) -> int:
-        """Return another number at every call: what makes a session diverge."""
+        """Return another number at every call, to make sessions diverge."""
         return next(self._echo)
 
     def _task(self, split: str, index: int) -> Task:
@@ -104,7 +106,7 @@ class Corridor(Environment):
 
 
 class BlockingCorridor(Corridor):
-    """The corridor, stepped in threads: with `hang`, what a time limit is tested against."""
+    """The corridor, stepped in threads. With `hang`, it tests time limits."""
 
     name: ClassVar[str] = "blocking-corridor"
     blocking: ClassVar[bool] = True
@@ -127,9 +129,9 @@ class CorridorSession(Session):
     def perform(self, action: str) -> Step:
         """Carry out an action."""
         number = len(self.steps) + 1
-        if self.environment.strikes("raise", self.task, number):
-            raise RuntimeError(f"the ceiling of {self.task.id} came down at step {number}")
-        if self.environment.strikes("hang", self.task, number):
+        if self.environment.fault_applies("raise", self.task, number):
+            raise RuntimeError(f"deliberate fault of {self.task.id} at step {number}")
+        if self.environment.fault_applies("hang", self.task, number):
             time.sleep(self.environment.hang_s)
         valid = action in self._admissible()
         reward, terminated = self._carry_out(action) if valid else (0.0, False)
@@ -174,7 +176,7 @@ class CorridorSession(Session):
         lines = [f"door: {self._where(self._door)}{state}", f"key: {key}"]
         if self._position == 0:
             lines.append("exit: 1 west")
-        if number and self.environment.strikes("diverge", self.task, number):
+        if number and self.environment.fault_applies("diverge", self.task, number):
             lines.append(f"echo: {self.environment.echo()}")
         return Observation(text="\n".join(lines), actions=self._admissible())
 
@@ -188,10 +190,7 @@ class CorridorSession(Session):
 
 
 def best_action(text: str) -> str:
-    """Return the right action in a state, read off its observation.
-
-    Where nothing can be won any more (the door is jammed) it is the way to the exit.
-    """
+    """Return the right action in a state, given its observation. If the door is jammed, this is the way to the exit."""
     places = dict(re.findall(r"^(door|key): (.*)$", text, re.MULTILINE))
     if "jammed" in places["door"]:
         return "go[west]"

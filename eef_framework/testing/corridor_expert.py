@@ -15,17 +15,17 @@ from eef_framework.testing.corridor import best_action
 
 
 class CorridorExpert(ScriptedExpert):
-    """Knows the way through the corridor, and strays from it now and then."""
+    """Knows the way through the corridor, but takes a wrong action now and then."""
 
     name: ClassVar[str] = "corridor-expert"
 
     skill: float = Field(default=0.65, ge=0.0, le=1.0)
     """Chance of the right action at each step; otherwise one of the wrong ones is taken."""
     max_steps: int = Field(default=30, gt=0)
-    """Number of steps after which it stops."""
+    """Maximum number of actions."""
 
     def script(self, session: Session, draw: random.Random) -> Iterator[str]:
-        """Take the right action, or a wrong one, until it has had enough."""
+        """Yield right and wrong actions, up to `max_steps`."""
         for _ in range(self.max_steps):
             yield self._choose(session.observation, draw)
 

@@ -1,4 +1,4 @@
-"""Pytest fixtures. Ask for them with `pytest_plugins = ["eef_framework.testing.fixtures"]` in a `conftest.py`."""
+"""Pytest fixtures. To use them, put `pytest_plugins = ["eef_framework.testing.fixtures"]` into `conftest.py`."""
 
 from __future__ import annotations
 
@@ -30,31 +30,31 @@ def corridor_expert() -> CorridorExpert:
 
 @pytest.fixture
 def queue_policy() -> QueuePolicy:
-    """A policy that says `go[east]` twice, then `open[door]`."""
+    """A policy that answers `go[east]` twice, then `open[door]`."""
     return QueuePolicy(answers=("Action: go[east]", "Action: go[east]", "Action: open[door]"))
 
 
 @pytest.fixture
 def scripted_policy() -> ScriptedPolicy:
-    """A policy that is right about every other time."""
+    """A policy that chooses the right action about every other time."""
     return ScriptedPolicy()
 
 
 @pytest.fixture
 def lookup_policy() -> LookupPolicy:
-    """A policy that hasn't learned anything yet."""
+    """A policy with an empty table, which acts at random."""
     return LookupPolicy()
 
 
 @pytest.fixture
 def lookup_trainer() -> LookupTrainer:
-    """The trainer of the memory policy."""
+    """The trainer of the lookup policy."""
     return LookupTrainer()
 
 
 @pytest.fixture
 def demonstrations() -> list[Trajectory]:
-    """Six episodes in the corridor in which every action is right."""
+    """Six successful episodes in the corridor, without wrong actions."""
     return examples.demonstrations()
 
 
@@ -66,16 +66,16 @@ def training_examples() -> list[Example]:
 
 @pytest.fixture
 def check_component() -> Callable[..., None]:
-    """The check of whatever component it is given: `check_component(MyExpert(), environment=MyGame())`."""
+    """The conformance check for any component: `check_component(MyExpert(), environment=MyGame())`."""
     return conformance.check_component
 
 
 @pytest.fixture
 def tiny_run_config() -> dict[str, Any]:
-    """A whole run of the method that takes milliseconds, as plain data for `RunConfig`.
+    """The settings of a whole run of the method that takes milliseconds, as plain data for `RunConfig`.
 
-    Its components are those of `eef_framework.testing.plugin`, which has to be loaded, and the attributor `interval`
-    of the distribution eef-attribution.
+    It uses the components of `eef_framework.testing.plugin`, which has to be loaded, and the attributor `interval` of
+    the distribution eef-attribution.
     """
     return {
         "seed": 0,

@@ -1,4 +1,4 @@
-"""A policy that really learns, and its trainer: a table of what was answered to what. A checkpoint is a JSON file."""
+"""A policy that learns a table from messages to answers, and its trainer. A checkpoint is a JSON file."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from eef_framework.seeds import derive
 from eef_framework.testing.queue_policy import answer, any_action
 
 Table = dict[str, dict[str, float]]
-"""User's message -> answer -> weight."""
+"""Message of the user -> answer -> weight."""
 
 FILE = "lookup.json"
 
 
 class LookupPolicy(TrainablePolicy):
-    """Answers a message as it was answered in training, and at random where it is new."""
+    """Answers a message as in training, and a new message at random."""
 
     name: ClassVar[str] = "lookup"
 
     epsilon: float = Field(default=0.2, ge=0.0, le=1.0)
-    """Chance of any admissible action instead, at temperature 1 (in proportion to the temperature otherwise)."""
+    """Probability of a random admissible action at temperature 1; proportional to the temperature."""
     template: str = "Action: {action}"
-    """How an action is worded that isn't remembered."""
+    """Format of a random action."""
 
     def initial_checkpoint(self, conversations: Iterable[Conversation], output: Path, seed: int) -> Checkpoint:
         """Write an empty table."""
@@ -57,7 +57,7 @@ class LoadedLookup(Policy):
     async def act(
         self, conversation: Conversation, observation: Observation, sampling: Sampling, seed: int
     ) -> Response:
-        """Answer from the table: the heaviest answer at temperature 0, else one drawn by weight."""
+        """Answer from the table: the answer with the highest weight at temperature 0, else one drawn by weight."""
         draw = random.Random(derive(seed, self.name, conversation[-1].content))
         known = self.table.get(conversation[-1].content)
         if not known or draw.random() < self.epsilon * sampling.temperature:
@@ -73,12 +73,12 @@ class LookupTrainer(Trainer):
     name: ClassVar[str] = "lookup"
 
     decay: float = Field(default=1.0, ge=0.0)
-    """What the weights learned earlier are multiplied by."""
+    """Factor for the weights learned earlier."""
 
     def train(
         self, examples: Sequence[Example], start: Checkpoint, output: Path, seed: int, progress: ProgressCallback
     ) -> TrainResult:
-        """Learn every turn with a weight above 0. The loss of a step is the mean over the turns of one example."""
+        """Learn the turns with a weight above 0. The loss of a step is the mean over the turns of one example."""
         table = {message: {a: w * self.decay for a, w in known.items()} for message, known in read_table(start).items()}
         tokens, losses = 0, []
         for number, example in enumerate(examples, 1):
@@ -93,13 +93,13 @@ class LookupTrainer(Trainer):
 
 
 def read_table(checkpoint: Checkpoint) -> Table:
-    """Read a checkpoint of these two."""
+    """Read the table of a checkpoint."""
     table: Table = json.loads((checkpoint.path / FILE).read_text(encoding="utf-8"))
     return table
 
 
 def write_table(table: Table, output: Path, name: str = "") -> Checkpoint:
-    """Write a checkpoint; equal tables give equal bytes."""
+    """Write a checkpoint. Equal tables give equal files."""
     output.mkdir(parents=True, exist_ok=True)
     (output / FILE).write_text(json.dumps(table, sort_keys=True, indent=1), encoding="utf-8")
     return Checkpoint(path=output, name=name)
@@ -109,7 +109,8 @@ def _learn(table: Table, example: Example) -> tuple[float, int]:
     """Add an example to a table.
 
     Returns:
-        Its mean negative log-likelihood before it was learned (0.01 for an answer never seen), and its trained words.
+        Its mean negative log-likelihood before it was learned (probabilities are at least 0.01), and the number of
+        its trained words.
     """
     losses, words = [], 0
     for before, message in zip(example.messages, example.messages[1:], strict=False):

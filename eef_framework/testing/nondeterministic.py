@@ -1,4 +1,4 @@
-"""Corridors with defects that only another process shows; they have to be importable there."""
+"""Corridors with defects that show only in another process. They are importable there."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from eef_framework.testing.corridor import Corridor, CorridorSession
 
 
 class HashOrder(Corridor):
-    """Words its task by the order of a set, which differs between processes."""
+    """Its first observation depends on the order of a set, which differs between processes."""
 
     name: ClassVar[str] = "hash-order"
 
     def open(self, task: Task) -> CorridorSession:
-        """Start an episode whose first observation ends with letters in any order."""
+        """Start an episode."""
         session = super().open(task)
         words = " ".join({f"word-{n}" for n in range(20)})
         session.initial = session.observation = session.observation.changed(text=words)
@@ -24,15 +24,15 @@ class HashOrder(Corridor):
 
 
 class Unbuildable(Corridor):
-    """Needs something that isn't part of its settings to open a task."""
+    """Needs a value that isn't part of its settings to open a task."""
 
     name: ClassVar[str] = "unbuildable"
 
     secret: str = Field(default="", exclude=True)
-    """Opens tasks, and is left out of the settings."""
+    """Required to open tasks, but excluded from the settings."""
 
     def open(self, task: Task) -> CorridorSession:
-        """Start an episode, with the secret."""
+        """Start an episode."""
         if self.secret != "open sesame":
-            raise RuntimeError("closed sesame")
+            raise RuntimeError("wrong secret")
         return super().open(task)

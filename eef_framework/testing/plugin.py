@@ -1,4 +1,4 @@
-"""Registers the test doubles. No entry point leads here: tests load it by name."""
+"""Registers the test doubles. It has no entry point: tests load it by name."""
 
 from __future__ import annotations
 
@@ -37,5 +37,5 @@ def register_policies(register: Register) -> None:
 
 @hookimpl
 def register_trainers(register: Register) -> None:
-    """Register the trainer of the memory policy."""
+    """Register the trainer of the lookup policy."""
     register(LookupTrainer)

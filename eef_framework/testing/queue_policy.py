@@ -15,18 +15,18 @@ from eef_framework.testing.corridor import best_action
 
 
 class QueuePolicy(Policy):
-    """Gives prepared answers in order, whatever it is asked: for one episode at a time."""
+    """Gives prepared answers in order, regardless of the conversation. For one episode at a time."""
 
     name: ClassVar[str] = "queue"
 
     answers: tuple[str, ...] = ()
-    """What it says, whole turns in order."""
+    """Its answers in order, each a whole turn."""
 
     _asked: list[Conversation] = PrivateAttr(default_factory=list)
 
     @property
     def asked(self) -> list[Conversation]:
-        """The conversations it was asked to continue, in order."""
+        """The conversations it was given, in order."""
         return self._asked
 
     async def act(
@@ -38,20 +38,23 @@ class QueuePolicy(Policy):
             PolicyFailure: the answers are used up.
         """
         if len(self._asked) >= len(self.answers):
-            raise PolicyFailure(f"the queue's {len(self.answers)} answers are used up", "Queue as many as it takes.")
+            count = len(self.answers)
+            raise PolicyFailure(
+                f"all {count} answers of the queue are used", "Add more answers.", code="queue-empty", answers=count
+            )
         self._asked.append(conversation)
         return answer(conversation, self.answers[len(self._asked) - 1])
 
 
 class ScriptedPolicy(Policy):
-    """Answers by a rule: a function of observation and seed. Subclass it and write `choose` for another rule."""
+    """Answers by a rule, a function of observation and seed. To use another rule, override `choose`."""
 
     name: ClassVar[str] = "scripted"
 
     skill: float = Field(default=0.5, ge=0.0, le=1.0)
-    """Chance of the right action in the corridor; otherwise any admissible action is taken."""
+    """Probability of the right action in the corridor; otherwise it takes a random admissible action."""
     template: str = "Action: {action}"
-    """How an action is worded."""
+    """Format of an answer."""
 
     async def act(
         self, conversation: Conversation, observation: Observation, sampling: Sampling, seed: int
@@ -64,8 +67,8 @@ class ScriptedPolicy(Policy):
         """Return the action for a state.
 
         Args:
-            observation: what is seen.
-            draw: for choices at random; depends on the seed and the observation only.
+            observation: the current observation.
+            draw: random generator, seeded by seed and observation.
         """
         if draw.random() < self.skill:
             return best_action(observation.text)
@@ -73,11 +76,11 @@ class ScriptedPolicy(Policy):
 
 
 def any_action(observation: Observation, draw: random.Random) -> str:
-    """Return an admissible action at random (`look` where none is known)."""
+    """Return a random admissible action, or `look` if none is known."""
     return draw.choice(observation.actions or ("look",))
 
 
 def answer(conversation: Conversation, text: str) -> Response:
-    """Return a turn with its cost, a word being a token."""
+    """Return a response with its cost. Each word counts as a token."""
     prompt = sum(len(message.content.split()) for message in conversation)
     return Response(text=text, prompt_tokens=prompt, computed_tokens=prompt + len(text.split()))

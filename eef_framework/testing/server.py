@@ -1,4 +1,4 @@
-"""A chat-completions server on a socket of this machine, with faults to order: what policies are tested against."""
+"""A local chat completions server with configurable faults, to test policies against."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from eef_framework.testing.corridor import best_action
 
 Fault = Literal[
     "",
-    "die",  # the connection breaks off within the answer
-    "quit",  # so it does, and nobody listens any more
-    "slow",  # the answer comes after `slow_s`
-    "drip",  # the line is kept open with blanks until then
-    "comments",  # so it is, with comments as in a stream of events
-    "zipped",  # the answer is compressed
-    "badly-zipped",
-    "http/1.0",  # it ends with the connection, without a length
-    "garbage",  # half of a JSON document
-    "html",  # a page instead of an answer
-    "shape",  # JSON of another shape
+    "die",  # the connection is closed within the response
+    "quit",  # the same, and the server stops listening
+    "slow",  # the response comes after `slow_s`
+    "drip",  # newlines keep the connection alive until then
+    "comments",  # comments of an event stream keep it alive
+    "zipped",  # the response is compressed
+    "badly-zipped",  # the compressed response is truncated
+    "http/1.0",  # HTTP/1.0 without a content length
+    "garbage",  # a truncated JSON document
+    "html",  # an HTML page
+    "shape",  # valid JSON with another schema
     "no-choices",
     "no-text",
     "filtered",
@@ -40,32 +40,32 @@ Fault = Literal[
     "500",
     "400",
 ]
-"""The response to a request instead of the requested one."""
+"""What goes wrong with a request."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """The literal response to a request instead of an answer."""
+    """A literal HTTP response instead of an answer."""
 
     status: int
     document: Any
-    """JSON, or bytes as they are."""
+    """The body: bytes, or data to encode as JSON."""
     headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it came in."""
+    """A received request."""
 
     number: int
-    """Which it is, counted from 0."""
+    """Its number, counted from 0."""
     body: dict[str, Any]
     headers: dict[str, str] = field(default_factory=dict)
-    """With names in lower case."""
+    """Names are in lower case."""
 
     @property
-    def said(self) -> str:
-        """The last message."""
+    def last_message(self) -> str:
+        """Content of the last message."""
         return str(self.body["messages"][-1]["content"])
 
 
@@ -74,27 +74,27 @@ FaultOf = Callable[[Request], Fault | Reply]
 
 
 def corridor_answer(request: Request) -> str:
-    """Answer as an expert for the corridor would."""
-    return f"Thought: The way is clear.\nAction: {best_action(request.said)}"
+    """Answer with the right action in the corridor."""
+    return f"Thought: The way is clear.\nAction: {best_action(request.last_message)}"
 
 
 class ChatServer:
-    """The server; use it as a context manager.
+    """The server. Use it as a context manager.
 
     Args:
-        answer: what it says.
-        fault: what goes wrong with a request; nothing by default.
-        key: the key it wants to see; any, or none, where it is empty.
-        vllm: whether it is one of vLLM's: token ids, allowed answers.
-        context: longest conversation with its answer, in words, which are its tokens; any where it is None.
+        answer: returns the answer to a request.
+        fault: returns the fault of a request; none by default.
+        key: the required API key; empty for none.
+        vllm: whether it supports vLLM's extensions: token ids, structured outputs.
+        context: maximum length of a conversation with its answer, in words, which count as tokens; None for no limit.
 
     Attributes:
-        requests: all requests for an answer, in order.
-        most_at_once: most requests that were under way at the same time.
-        retry_after_s: what 429 asks to wait for.
-        slow_s: how long `slow` takes.
-        list_fails: whether its list of models is an error.
-        prefix: what the paths begin with at which there is something.
+        requests: all completion requests, in order.
+        most_at_once: maximum number of concurrent requests.
+        retry_after_s: value of `retry-after` in responses with status 429.
+        slow_s: delay of the fault `slow`, in seconds.
+        list_fails: whether listing the models is an error.
+        prefix: prefix of the valid paths.
     """
 
     def __init__(
@@ -120,18 +120,18 @@ class ChatServer:
 
     @property
     def url(self) -> str:
-        """Where it is, as `base_url`."""
+        """Its `base_url`."""
         return f"http://127.0.0.1:{self._port}/v1"
 
     def start(self) -> Self:
-        """Listen; again at the same port after a stop."""
+        """Start listening. After a stop, it uses the same port again."""
         self._http = _Http(("127.0.0.1", self._port), self)
         self._port = self._http.server_address[1]
         threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
     def stop(self) -> None:
-        """Stop listening. Connections that are open get no further answer."""
+        """Stop listening. Open connections get no further response."""
         http, self._http = self._http, None
         if http is not None:
             http.gone = True
@@ -145,7 +145,7 @@ class ChatServer:
         self.stop()
 
     def received(self, body: dict[str, Any], headers: dict[str, str]) -> Request:
-        """Note a request."""
+        """Record a request."""
         with self._lock:
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
@@ -153,12 +153,12 @@ class ChatServer:
             return self.requests[-1]
 
     def answered(self) -> None:
-        """Note that a request is over."""
+        """Record that a request has ended."""
         with self._lock:
             self._at_once -= 1
 
     def completion(self, request: Request) -> tuple[int, dict[str, Any]]:
-        """Return status and document for a request without fault."""
+        """Return status and body for a request without a fault."""
         prompt = sum(len(message["content"].split()) for message in request.body["messages"])
         limit = int(request.body.get("max_tokens") or request.body.get("max_completion_tokens") or 16)
         if self.context is not None and prompt + limit > self.context:
@@ -185,7 +185,7 @@ class ChatServer:
         return 200, {"id": "x", "object": "chat.completion", "choices": [choice], "usage": usage}
 
     def _allowed(self, text: str, body: dict[str, Any]) -> str:
-        """Return the answer, or where it isn't allowed, the first that is."""
+        """Return the answer, or the first allowed one if structured outputs exclude it."""
         wanted = body.get("structured_outputs") or {}
         if not self.vllm or not wanted:
             return text
@@ -205,7 +205,7 @@ class _Http(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that disconnect are ignored."""
+        """Ignore clients that disconnect."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -307,7 +307,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def _error(message: str, code: str) -> dict[str, Any]:
@@ -330,7 +330,7 @@ _DOCUMENTS: dict[str, tuple[int, Any]] = {
     "500": (500, _error("CUDA error: device-side assert triggered", "internal_error")),
     "400": (400, _error("Unrecognized request argument supplied: temperature", "unknown_parameter")),
 }
-"""What takes the place of an answer."""
+"""Fault -> status and body."""
 
 _USAGE: dict[str, dict[str, Any]] = {
     "negative-usage": {"usage": {"prompt_tokens": -7, "completion_tokens": 3}},
@@ -338,4 +338,4 @@ _USAGE: dict[str, dict[str, Any]] = {
     "text-usage": {"usage": {"prompt_tokens": "many", "completion_tokens": None}},
     "no-usage": {"usage": None},
 }
-"""What takes the place of true token counts."""
+"""Fault -> fields that replace the token counts."""

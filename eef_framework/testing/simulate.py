@@ -1,4 +1,4 @@
-"""Simulations without an agent, for attributors: their outcomes are written down."""
+"""Simulations with scripted outcomes, to test attributors without an agent."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from eef_framework.records import Observation, State, Step, Task, Trajectory
 from eef_framework.rollout.ids import simulation_id
 
 Outcome = Callable[[int, int], bool | None]
-"""(state, index of the simulation) -> whether it succeeds; None where it is lost to the infrastructure."""
+"""(state, index of the simulation) -> whether it succeeds; None if it is lost to an infrastructure error."""
 
 
 def demonstration(length: int) -> Trajectory:
-    """Return an expert trajectory with this many actions, made up."""
+    """Return a made-up expert trajectory with this number of actions."""
     steps = tuple(Step(action=f"go[{k}]", observation=Observation(text=f"room {k + 1}")) for k in range(length))
     return Trajectory(
         id=f"expert/made-up/{length}",
@@ -26,12 +26,12 @@ def demonstration(length: int) -> Trajectory:
 
 
 class ScriptedSimulate:
-    """The right to try from the states of a trajectory, with outcomes that are known beforehand.
+    """The `simulate` of an attributor, with scripted outcomes.
 
     Args:
-        trajectory: whose states they are.
-        outcome: what comes of each simulation.
-        seed: for how long each call waits, which should never matter.
+        trajectory: the trajectory to attribute.
+        outcome: outcome of each simulation.
+        seed: of the delays of calls, on which results must not depend.
         episodes: recorded episodes of the task; by default the trajectory itself.
 
     Attributes:
@@ -48,10 +48,10 @@ class ScriptedSimulate:
         self._draw = random.Random(seed)
 
     async def __call__(self, state: int | State, n: int = 1) -> Sequence[Trajectory]:
-        """Return the simulations from a state, after a while."""
+        """Return simulations from a state, after a delay."""
         length = len(self.trajectory.steps)
         if isinstance(state, int) and not 0 <= state < max(length, 1):
-            raise IndexError(f"simulations set out from states 0 to {length - 1} of this trajectory, not from {state}")
+            raise IndexError(f"this trajectory has states 0 to {length - 1} to simulate from, not {state}")
         start = self.trajectory.at(state) if isinstance(state, int) else state
         self.asked.append((start.length, n))
         for _ in range(self._draw.randrange(6)):
@@ -60,7 +60,7 @@ class ScriptedSimulate:
         return [self._simulation(start, index, won) for index, won in outcomes if won is not None]
 
     def succeeded(self, trajectory: Trajectory) -> bool:
-        """Return whether it was written down as a success."""
+        """Return whether the outcome of a simulation is a success."""
         return trajectory.reward == 1.0
 
     async def episodes(self) -> Sequence[Trajectory]:

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for records. Needs hypothesis, which only tests do."""
+"""Hypothesis strategies for records. Requires hypothesis."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from eef_framework.records import (
 )
 
 names: SearchStrategy[str] = st.text(st.characters(categories=["L", "N"], include_characters="-_/#"), min_size=1)
-"""Ids and the like."""
+"""Ids and names."""
 
 texts: SearchStrategy[str] = st.text(max_size=60)
 """Any Unicode text that can be written to a file."""
@@ -56,7 +56,7 @@ def observations() -> SearchStrategy[Observation]:
 
 
 def responses() -> SearchStrategy[Response]:
-    """Draw turns, with and without the tokens that were sampled."""
+    """Draw responses, with and without their sampled tokens."""
     tokens = st.none() | st.lists(st.integers(0, 200_000), max_size=6).map(tuple)
     return st.builds(Response, text=texts, token_ids=tokens, thought=texts, parsed=st.booleans())
 
@@ -76,7 +76,7 @@ def steps() -> SearchStrategy[Step]:
 
 @st.composite
 def trajectories(draw: DrawFn, max_steps: int = 6) -> Trajectory:
-    """Draw trajectories as the engine makes them: only the last step ends the episode, an origin lies within."""
+    """Draw valid trajectories: only the last step ends the episode, and an origin's state is within it."""
     taken = draw(st.lists(steps(), max_size=max_steps))
     ending = draw(st.sampled_from(["terminated", "truncated", "step-limit", "time-limit", "gave-up", "error"]))
     if taken and ending in ("terminated", "truncated"):
@@ -121,7 +121,7 @@ def attributions(draw: DrawFn, max_length: int = 12) -> Attribution:
 
 @st.composite
 def conversations(draw: DrawFn, max_turns: int = 4) -> tuple[Message, ...]:
-    """Draw conversations: perhaps a system message, then user and assistant in turn, some turns with a weight."""
+    """Draw conversations: an optional system message, then alternating user and assistant turns, some weighted."""
     messages = [Message(role="system", content=draw(texts))] if draw(st.booleans()) else []
     for _ in range(draw(st.integers(1, max_turns))):
         messages.append(Message(role="user", content=draw(texts)))
@@ -130,7 +130,7 @@ def conversations(draw: DrawFn, max_turns: int = 4) -> tuple[Message, ...]:
 
 
 def examples() -> SearchStrategy[Example]:
-    """Draw examples to train on, some without a weight."""
+    """Draw training examples, some without a weight."""
     return st.builds(
         Example,
         id=names,

@@ -1,9 +1,10 @@
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
-from eef_framework.cli import main, run
+from eef_framework.cli import check, errors, main, run
+from eef_framework.errors import EefError
 
 OWN = """\
 environment: corridor
@@ -22,8 +23,16 @@ class Done:
     """What a command did."""
 
     code: int
+    """Its exit code."""
     out: str
     err: str
+    errors: list[EefError] = field(default_factory=list)
+    """The errors that it printed."""
+
+    @property
+    def error(self):
+        (error,) = self.errors
+        return error
 
 
 @pytest.fixture
@@ -40,10 +49,21 @@ def folder(tmp_path, monkeypatch):
 def command(folder, monkeypatch, capsys):
     """Run `eef ...` or `eef-run ...` in this process."""
 
+    printed = []
+    show = errors.show
+
+    def record(error):
+        printed.append(error)
+        show(error)
+
+    monkeypatch.setattr(errors, "show", record)
+    monkeypatch.setattr(check, "show", record)
+
     def command(name, *arguments):
+        printed.clear()
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
         with pytest.raises(SystemExit) as left:
             {"eef": main, "eef-run": run}[name].main()
-        return Done(left.value.code or 0, *capsys.readouterr())
+        return Done(left.value.code or 0, *capsys.readouterr(), list(printed))
 
     return command

@@ -45,64 +45,67 @@ def test_several_parts_are_checked_one_after_the_other(command, folder):
     done = command("eef", "check", *parts, *settings)
     assert done.code == 1
     assert done.out == "environment 'corridor' keeps its contract\nfilter 'cap-per-task' keeps its contract\n"
-    assert "attributor 'forgetful_idea:Forgetful' breaks" in done.err
+    assert done.error.code == "nonconformance"
+    assert "'forgetful_idea:Forgetful'" in done.err
 
 
 def test_a_setting_in_a_section_is_reached(command):
     done = command("eef", "check", "corridor", "-s", "rooms.of.the.house=5")
     assert done.code == 2
-    assert "'rooms'" in done.err
+    assert "'rooms'" in done.error.message
 
 
 def test_a_part_that_breaks_its_contract_is_reported_with_how_to_fix_it(command, folder):
     (folder / "forgetful_idea.py").write_text(WRONG)
     done = command("eef", "check", "forgetful_idea:Forgetful", "--set", "size=2")
     assert done.code == 1
-    assert "expected:" in done.err
-    assert "fix:" in done.err
+    assert [violation.code for violation in done.error.violations] == ["results-are-segments", "order-does-not-matter"]
+    assert all(violation.fix in done.err for violation in done.error.violations)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "code", "details"),
     [
-        (["coridor"], "did you mean 'corridor'"),
-        (["lookup"], "the name of several parts: policy, trainer"),
-        (["corridor-expert"], "expert 'corridor-expert' needs an environment to demonstrate in"),
-        (["lookup", "--kind", "policy", "--tasks", "2"], "the check of 'lookup' (policy) takes no --tasks"),
-        (["corridor", "corridor-expert", "--set", "rooms=5"], "of which part?"),
-        (["deduplicate", "--set", "environment.rooms=5"], "nothing that was checked needs 'environment'"),
-        (["corridor", "--split", "tset"], "corridor has no split 'tset'"),
-        (["sciworld"], "comes with eef-sciworld"),
-        (["nothing_here:Class"], "[no-such-module]"),
-        (["json:dumps"], "isn't a component"),
-        (["corridor", "--set", "rooms"], "has no `=`"),
-        (["corridor", "--set", "romos=3"], "did you mean 'rooms'?"),
+        (["coridor"], "unknown-name", {"given": "coridor"}),
+        (["lookup"], "ambiguous-name", {"kinds": ["policy", "trainer"]}),
+        (["corridor-expert"], "expert-without-environment", {"expert": "corridor-expert"}),
+        (["lookup", "--kind", "policy", "--tasks", "2"], "unused-option", {"option": "tasks"}),
+        (["corridor", "corridor-expert", "--set", "rooms=5"], "ambiguous-setting", {}),
+        (["deduplicate", "--set", "environment.rooms=5"], "unused-setting", {"component": "environment"}),
+        (["corridor", "--split", "tset"], "no-such-split", {"split": "tset"}),
+        (["sciworld"], "unknown-name", {"given": "sciworld"}),
+        (["nothing_here:Class"], "no-such-module", {}),
+        (["json:dumps"], "plugin", {}),
+        (["corridor", "--set", "rooms"], "no-value", {"given": "rooms"}),
+        (["corridor", "--set", "romos=3"], "wrong-settings", {"settings": ["romos"]}),
     ],
 )
-def test_what_cannot_be_checked_is_explained(command, arguments, words):
+def test_what_cannot_be_checked_is_explained(command, arguments, code, details):
     done = command("eef", "check", *arguments)
     assert done.code in (1, 2)
-    assert words in done.err
+    assert done.error.code == code
+    assert details.items() <= done.error.details.items()
+
+
+def test_the_distribution_of_a_missing_component_is_named(command):
+    assert "eef-sciworld" in command("eef", "check", "sciworld").error.fix
 
 
 def test_a_file_of_records_is_checked_row_by_row(command, folder):
     assert command("eef", "collect", "own.yaml", "--out", "trajectories.jsonl").code == 0
-    assert command("eef", "check", "trajectories.jsonl").out == "trajectories.jsonl: 8 trajectories in order\n"
+    assert command("eef", "check", "trajectories.jsonl").out.startswith("trajectories.jsonl: 8 trajectories")
     with (folder / "trajectories.jsonl").open("a") as file:
         file.write("{}\n")
     done = command("eef", "check", "trajectories.jsonl")
-    assert done.code == 1
-    assert "error [corrupt-row]" in done.err
-    assert "line 9" in done.err
-    assert "eef repair" in done.err
+    assert (done.code, done.error.code, done.error.details["line"]) == (1, "corrupt-row", 9)
+    assert "eef repair" in done.error.fix
 
 
 def test_a_file_is_checked_by_its_content_and_not_by_its_name(command, folder):
     assert command("eef", "collect", "own.yaml", "--out", "examples.data").code == 0
-    assert command("eef", "check", "examples.data").out == "examples.data: 8 trajectories in order\n"
+    assert command("eef", "check", "examples.data").out.startswith("examples.data: 8 trajectories")
     (folder / "trajectories.jsonl").write_text('{"mine": 1}\n')
     done = command("eef", "check", "trajectories.jsonl")
-    assert done.code == 1
-    assert "error [foreign-file]" in done.err
-    assert "'mine'" in done.err
-    assert "eef repair" not in done.err
+    assert (done.code, done.error.code) == (1, "foreign-file")
+    assert "'mine'" in done.error.message
+    assert "eef repair" not in done.error.fix

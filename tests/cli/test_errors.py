@@ -32,7 +32,7 @@ def _arguments(monkeypatch):
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(ConfigError("x is wrong", "Mend it."), 2), (StorageError("disk full"), 1), (EefError("oh"), 1)],
+    [(ConfigError("x is wrong", "Fix it."), 2), (StorageError("disk full"), 1), (EefError("oh"), 1)],
 )
 def test_an_error_is_told_without_traceback_and_with_its_exit_code(error, code, capsys):
     with pytest.raises(SystemExit) as left:
@@ -50,18 +50,18 @@ def test_brackets_in_an_error_are_no_markup(capsys):
 def test_a_terminal_gets_a_panel(capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     with pytest.raises(SystemExit):
-        run_app(raising(ConfigError("x is wrong", "Mend it.")))
+        run_app(raising(ConfigError("x is wrong", "Fix it.")))
     shown = capsys.readouterr().err
     assert "╭" in shown
     assert "x is wrong" in shown
-    assert "Mend it." in shown
+    assert "Fix it." in shown
 
 
 def test_an_interruption_says_how_to_go_on(capsys):
     with pytest.raises(SystemExit) as left:
         run_app(raising(KeyboardInterrupt()))
     assert left.value.code == 130
-    assert "when the command is repeated" in capsys.readouterr().err
+    assert "repeat the command" in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("default")

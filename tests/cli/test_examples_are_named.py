@@ -41,21 +41,23 @@ def read(request, command, folder):
 def test_a_malformed_conversation(read, folder, kind, others):
     written(folder / "examples.jsonl", *[GOOD] * others, MALFORMED[kind])
     done = read()
-    assert done.code == 1
-    for part in ("[corrupt-row]", "examples.jsonl", f"line {others + 1} ", f"'row-{others + 1}'"):
-        assert part in done.err
+    assert (done.code, done.error.code, done.error.details["line"]) == (1, "corrupt-row", others + 1)
+    for part in ("examples.jsonl", f"'row-{others + 1}'"):
+        assert part in done.error.message
 
 
 def test_a_malformed_worse_attempt(read, folder):
     written(folder / "examples.jsonl", GOOD, GOOD, rejected=[GOOD[1]])
     done = read()
-    assert (done.code, "[corrupt-row]" in done.err, "'row-2'" in done.err) == (1, True, True)
+    assert (done.code, done.error.code, done.error.details["line"]) == (1, "corrupt-row", 2)
+    assert "'row-2'" in done.error.message
 
 
 def test_an_id_that_occurs_twice(read, folder):
     written(folder / "examples.jsonl", GOOD, GOOD, id="row-1")
     done = read()
-    assert (done.code, "[duplicate-id]" in done.err, "line 2" in done.err, "'row-1'" in done.err) == (1, *[True] * 3)
+    assert (done.code, done.error.code, done.error.details["line"]) == (1, "duplicate-id", 2)
+    assert "'row-1'" in done.error.message
 
 
 def test_a_file_in_order(read, folder):

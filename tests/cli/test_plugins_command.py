@@ -33,7 +33,8 @@ def test_all_parts_of_a_name_are_shown(command):
 def test_a_misspelt_part_gets_a_suggestion(command):
     done = command("eef", "plugins", "corridor-exprt")
     assert done.code == 2
-    assert "did you mean 'corridor-expert'" in done.err
+    assert (done.error.code, done.error.details["given"]) == ("unknown-name", "corridor-exprt")
+    assert "'corridor-expert'" in done.error.message
 
 
 def test_several_parts_are_shown_in_the_order_of_their_names_on_the_command_line(command):

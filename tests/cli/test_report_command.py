@@ -13,6 +13,6 @@ def test_a_folder_that_is_no_run_is_refused_and_nothing_is_written_there(command
     for name in ("nowhere", "own", "own.yaml"):
         done = command("eef", "report", name)
         assert done.code == 1
-        assert "error [not-a-run]" in done.err
+        assert done.error.code == "not-a-run"
         assert not done.out
     assert [path.name for path in (folder / "own").iterdir()] == ["run.json"]

@@ -26,8 +26,8 @@ evaluate: {{tasks: {{split: test, count: 10}}, expert: false, sampling: {{temper
 
 def wavering(request):
     """Answer rightly most of the time; the request alone decides when."""
-    draw = random.Random(f"{request.body['seed']} {request.said}")
-    return f"Action: {best_action(request.said) if draw.random() < 0.7 else 'go[west]'}"
+    draw = random.Random(f"{request.body['seed']} {request.last_message}")
+    return f"Action: {best_action(request.last_message) if draw.random() < 0.7 else 'go[west]'}"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Each rule is tested against an expert that breaks it in a line or two, with the report it gets."""
+"""Each rule is tested against an expert that breaks it in a line or two."""
 
 import asyncio
 import itertools
@@ -10,19 +10,25 @@ import pytest
 from eef_framework.errors import EnvironmentFailure
 from eef_framework.interfaces import Expert
 from eef_framework.records import Observation, Response, Trajectory
-from eef_framework.testing.conformance import Nonconformance, check_expert, expert_violations
+from eef_framework.testing.conformance import Nonconformance, Violation, check_expert, expert_violations
 from eef_framework.testing.corridor import BlockingCorridor, Corridor
 from eef_framework.testing.corridor_expert import CorridorExpert
 
 counter = itertools.count()
 
 
-def report(expert: Expert, **options: Any) -> str:
-    return "\n".join(map(str, expert_violations(expert, Corridor(), **options)))
+def violations(expert: Expert) -> list[Violation]:
+    return expert_violations(expert, Corridor())
+
+
+def violation(code: str, expert: Expert) -> Violation:
+    """Return the violation with this code."""
+    (found,) = (each for each in violations(expert) if each.code == code)
+    return found
 
 
 def changed(change: Any) -> CorridorExpert:
-    """Return a corridor-expert whose demonstrations are changed before they are given."""
+    """Return an expert whose demonstrations are changed before they are given."""
 
     class Changed(CorridorExpert):
         async def demonstrate(self, environment, tasks, seed):
@@ -44,56 +50,49 @@ def test_an_expert_that_gives_up_keeps_its_contract():
 
 
 @pytest.mark.parametrize(("given", "count"), [(lambda all_: all_[:-1], 0), (lambda all_: [*all_, all_[-1]], 2)])
-def test_a_task_that_is_left_out_or_demonstrated_twice_is_told(given, count):
+def test_a_task_that_is_left_out_or_demonstrated_twice_is_reported(given, count):
     class Uneven(CorridorExpert):
         async def demonstrate(self, environment, tasks, seed):
             for each in given([each async for each in super().demonstrate(environment, tasks, seed)]):
                 yield each
 
-    assert report(Uneven()) == (
-        "There is one demonstration of every task it is asked for, and no other (task 'corridor-train-025')\n"
-        "  expected: 1 trajectories\n"
-        f"  actual:   {count}\n"
-        "  fix:      Yield one Trajectory for each task, failures included."
-    )
+    (found,) = violations(Uneven())
+    assert (found.code, found.where) == ("every-task-is-demonstrated-once", "task 'corridor-train-025'")
+    assert found.actual == str(count)
 
 
-def test_something_else_than_a_trajectory_is_told():
-    assert "one demonstration of every task" in report(changed(lambda each: each.actions))
+def test_something_else_than_a_trajectory_is_reported():
+    assert violation("every-task-is-demonstrated-once", changed(lambda each: each.actions))
 
 
-def test_what_the_disk_changes_is_told():
-    assert "A demonstration that was written and read back is the same" in report(
-        changed(lambda each: each.model_copy(update={"steps": list(each.steps)}))
-    )
+def test_what_the_disk_changes_is_reported():
+    listed = changed(lambda each: each.model_copy(update={"steps": list(each.steps)}))
+    assert violation("demonstrations-survive-the-disk", listed)
 
 
-def test_an_observation_that_was_not_there_is_told():
+def test_an_observation_that_was_not_there_is_reported():
     def change(each: Trajectory) -> Any:
         tidied = [step.changed(observation=Observation(text=step.observation.text.upper())) for step in each.steps]
         return each.changed(steps=tuple(tidied))
 
-    text = report(changed(change))
-    assert text.startswith(
-        "Replaying a demonstration's actions gives its observations, its reward and its ending "
-        "(task 'corridor-train-000')\n  expected: the recorded observations\n  actual:   replay of task "
-    )
-    assert "Record the session's own steps and reward" in text
+    found = violations(changed(change))[0]
+    assert (found.code, found.where) == ("demonstrations-can-be-replayed", "task 'corridor-train-000'")
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "expected", "actual"),
     [
-        ({"reward": 0.9}, "actual:   reward 0.9"),
-        ({"ending": "gave-up"}, "actual:   ending 'gave-up'"),
-        ({"ending": "truncated"}, "expected: ending 'terminated'"),
+        ({"reward": 0.9}, "reward 1.0", "reward 0.9"),
+        ({"ending": "gave-up"}, "ending 'terminated'", "ending 'gave-up'"),
+        ({"ending": "truncated"}, "ending 'terminated'", "ending 'truncated'"),
     ],
 )
-def test_a_reward_or_an_ending_that_was_not_there_is_told(change, words):
-    assert words in report(changed(lambda each: each.changed(**change)))
+def test_a_reward_or_an_ending_that_was_not_there_is_reported(change, expected, actual):
+    found = violation("demonstrations-can-be-replayed", changed(lambda each: each.changed(**change)))
+    assert (found.expected, found.actual) == (expected, actual)
 
 
-def test_an_ending_that_was_never_reached_is_told():
+def test_an_ending_that_was_never_reached_is_reported():
     class Boastful(CorridorExpert):
         async def demonstrate(self, environment, tasks, seed):
             async for each in CorridorExpert(max_steps=1).demonstrate(environment, tasks, seed):
@@ -101,30 +100,28 @@ def test_an_ending_that_was_never_reached_is_told():
 
         name: ClassVar[str] = "boastful"
 
-    assert "expected: ending 'gave-up', 'step-limit' or 'time-limit'" in report(Boastful())
+    assert violation("demonstrations-can-be-replayed", Boastful()).actual == "ending 'terminated'"
 
 
-def test_a_step_that_was_misread_is_told():
+def test_a_step_that_was_misread_is_reported():
     def change(each: Trajectory) -> Any:
         return each.changed(steps=tuple(step.changed(valid=False) for step in each.steps))
 
-    assert "  expected: step 1: valid True\n  actual:   valid False\n" in report(changed(change))
+    found = violation("demonstrations-can-be-replayed", changed(change))
+    assert (found.expected, found.actual) == ("step 1: valid True", "valid False")
 
 
-def test_draws_that_do_not_come_from_the_seed_are_told():
+def test_draws_that_do_not_come_from_the_seed_are_reported():
     class Moody(CorridorExpert):
         def script(self, session, draw):
             yield from super().script(session, random.Random(next(counter)))
 
-    text = report(Moody(skill=0.3))
-    assert text.startswith(
-        "The same seed gives the same demonstration of a task, whichever other tasks are asked for "
-        "(task 'corridor-train-000', demonstrated again)\n  expected: actions "
-    )
-    assert "Draw from random.Random(derive(seed, name, task.id))" in text
+    found = violations(Moody(skill=0.3))[0]
+    assert found.code == "demonstrations-depend-on-seed-and-task-alone"
+    assert found.where == "task 'corridor-train-000', demonstrated again"
 
 
-def test_draws_that_depend_on_the_tasks_before_are_told():
+def test_draws_that_depend_on_the_tasks_before_are_reported():
     class Chained(CorridorExpert):
         async def demonstrate(self, environment, tasks, seed):
             self._stream = random.Random(seed)
@@ -136,10 +133,11 @@ def test_draws_that_depend_on_the_tasks_before_are_told():
 
         _stream: Any = None
 
-    assert "demonstrated in reverse)" in report(Chained(skill=0.3))
+    found = violation("demonstrations-depend-on-seed-and-task-alone", Chained(skill=0.3))
+    assert found.where.endswith("in reverse")
 
 
-def test_a_failure_that_ends_everything_is_told():
+def test_a_failure_that_ends_everything_is_reported():
     class Fragile(CorridorExpert):
         async def demonstrate(self, environment, tasks, seed):
             async for each in super().demonstrate(environment, tasks, seed):
@@ -147,24 +145,24 @@ def test_a_failure_that_ends_everything_is_told():
                     raise EnvironmentFailure(each.error)
                 yield each
 
-    text = report(Fragile())
-    assert text.startswith("A task that can't be opened is demonstrated, too")
-    assert "actual:   EnvironmentFailure: environment 'corridor' failed while opening" in text
+    found = violations(Fragile())[0]
+    assert found.code == "failures-are-recorded"
+    assert found.actual.startswith("EnvironmentFailure: environment 'corridor'")
 
 
-def test_a_failure_that_is_left_out_is_told():
+def test_a_failure_that_is_left_out_is_reported():
     class Silent(CorridorExpert):
         async def demonstrate(self, environment, tasks, seed):
             async for each in super().demonstrate(environment, tasks, seed):
                 if each.ending != "error":
                     yield each
 
-    assert "  actual:   no trajectory of 'corridor-train-000'\n" in report(Silent())
+    assert "'corridor-train-000'" in violation("failures-are-recorded", Silent()).actual
 
 
-def test_a_failure_that_passes_for_an_episode_is_told():
-    text = report(changed(lambda each: each.changed(ending="gave-up") if each.ending == "error" else each))
-    assert "  expected: ending 'error' and what went wrong in `error`\n  actual:   ending 'gave-up', error " in text
+def test_a_failure_that_passes_for_an_episode_is_reported():
+    hiding = changed(lambda each: each.changed(ending="gave-up") if each.ending == "error" else each)
+    assert violation("failures-are-recorded", hiding).actual.startswith("ending 'gave-up'")
 
 
 def test_a_recording_opens_nothing_and_so_can_not_fail():
@@ -191,7 +189,7 @@ def test_seconds_and_caches_may_differ():
         steps = tuple(step.changed(response=response) for step in each.steps)
         return each.changed(seconds=float(next(counter)), steps=steps)
 
-    assert report(changed(change)) == ""
+    assert violations(changed(change)) == []
 
 
 def test_violations_are_raised_together():

@@ -42,7 +42,7 @@ def test_trajectories_are_named_as_the_contract_says():
     assert trajectory.actor == "expert/corridor-expert"
 
 
-def test_endings_are_told_apart():
+def test_endings_are_reported_apart():
     endings = {trajectory.ending for trajectory in demonstrate()}
     assert {"terminated", "truncated"} <= endings
     (brief,) = demonstrate([demonstrate()[1].task], max_steps=1)

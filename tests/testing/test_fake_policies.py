@@ -25,8 +25,9 @@ def test_the_queue_answers_in_order_and_remembers_what_it_was_asked():
 def test_the_queue_says_when_it_is_used_up():
     policy = QueuePolicy(answers=("a",))
     act(policy)
-    with pytest.raises(PolicyFailure, match="the queue's 1 answers are used up"):
+    with pytest.raises(PolicyFailure) as caught:
         act(policy)
+    assert (caught.value.code, caught.value.details) == ("queue-empty", {"answers": 1})
 
 
 def test_words_are_counted_as_tokens():

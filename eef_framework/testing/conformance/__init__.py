@@ -1,4 +1,4 @@
-"""Conformance: does a component keep its contract? Every violation says what was expected, what is, and how to fix it.
+"""Checks that a component keeps its contract. Each violation says what was expected, what was found, and how to fix it.
 
 def test_my_environment_keeps_its_contract():
     check_environment(MyEnvironment())

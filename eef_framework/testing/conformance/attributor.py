@@ -1,4 +1,4 @@
-"""Does an attributor keep its contract?"""
+"""Checks of attributors."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from eef_framework.testing.conformance.violation import Violation, quoted, requi
 from eef_framework.testing.simulate import Outcome, ScriptedSimulate, demonstration
 
 LENGTHS = (0, 1, 2, 3, 7, 12, 25)
-"""Lengths of the trajectories it is tested on, in actions."""
+"""Lengths of the tested trajectories, in actions."""
 
 
 @dataclass(frozen=True)
 class AttributorContext:
-    """What the checks of an attributor look at."""
+    """Input of the checks of an attributor."""
 
     attributor: Attributor
     seed: int = 0
 
     def outcome(self, state: int, index: int) -> bool:
-        """Decide a simulation: any function of state and index will do."""
+        """Return the outcome of a simulation, an arbitrary function of state and index."""
         return bool(derive(self.seed, "outcome", state, index) & 1)
 
     def lossy_outcome(self, state: int, index: int) -> bool | None:
-        """Decide a simulation, and lose some."""
+        """Return the outcome of a simulation; None for some, which are lost."""
         lost = derive(self.seed, "lost", state, index) % 3 == 0
         return None if lost else self.outcome(state, index)
 
     def cases(self) -> Iterator[tuple[Trajectory, ScriptedSimulate, Attribution]]:
-        """Attribute a trajectory of each length; yield it, what was simulated, and the result."""
+        """Attribute a trajectory of each length. Yield the trajectory, its simulations and the result."""
         for length in LENGTHS:
             yield self.attribute(length, self.outcome)
 
@@ -53,22 +53,22 @@ def check_attributor(attributor: Attributor, seed: int = 0) -> None:
     """Check that an attributor keeps its contract, on made-up trajectories and outcomes.
 
     Args:
-        attributor: what to check.
-        seed: for the outcomes.
+        attributor: the component to check.
+        seed: of the outcomes.
 
     Raises:
-        Nonconformance: it doesn't; the message is a report of all violations.
+        Nonconformance: it doesn't. The message lists all violations.
     """
     require(f"attributor {attributor.component_name()!r}", attributor_violations(attributor, seed))
 
 
 def attributor_violations(attributor: Attributor, seed: int = 0) -> list[Violation]:
-    """Return in which ways an attributor doesn't keep its contract; see `check_attributor`."""
+    """Return the violations of an attributor's contract; see `check_attributor`."""
     return run_checks(CHECKS, AttributorContext(attributor, seed))
 
 
 def results_are_segments(context: AttributorContext) -> Violation | None:
-    """The result is segments of the trajectory without overlap, and perhaps values of its states."""
+    """attribute() returns segments of the trajectory that don't overlap, and optionally values of its states."""
     for trajectory in map(demonstration, LENGTHS):
         given = run_coroutine(context.attributor.attribute(trajectory, ScriptedSimulate(trajectory, context.outcome)))
         try:
@@ -80,7 +80,7 @@ def results_are_segments(context: AttributorContext) -> Violation | None:
 
 
 def order_does_not_matter(context: AttributorContext) -> Violation | None:
-    """The result depends on the outcomes, not on which simulation ends first or what else is attributed."""
+    """The result depends only on the outcomes, not on the order in which simulations end, nor on earlier calls."""
     for length in LENGTHS:
         trajectory, _, first = context.attribute(length, context.outcome)
         for waiting in (1, 2, 3):
@@ -91,13 +91,13 @@ def order_does_not_matter(context: AttributorContext) -> Violation | None:
                     _case(trajectory),
                     f"verdicts {_verdicts(first)}",
                     f"verdicts {_verdicts(again)}",
-                    "Collect results in order of state, as asyncio.gather does, and keep nothing between calls.",
+                    "Collect results in order of state, as asyncio.gather does, and keep no state between calls.",
                 )
     return None
 
 
 def lost_simulations_are_no_evidence(context: AttributorContext) -> Violation | None:
-    """Simulations that were lost to the infrastructure are never evidence."""
+    """Simulations that are lost to infrastructure errors aren't evidence."""
     for length in LENGTHS:
         trajectory, simulate, attribution = context.attribute(length, lambda state, index: None)
         judged = [segment for segment in attribution.segments if segment.verdict is not Verdict.UNKNOWN]
@@ -108,20 +108,20 @@ def lost_simulations_are_no_evidence(context: AttributorContext) -> Violation | 
                 f"{_case(trajectory)}, actions {segment.start} to {segment.end - 1}, all simulations lost",
                 "verdict unknown",
                 f"verdict {segment.verdict.value}",
-                "Compare the number of simulations returned with the number asked for; unknown where it matters.",
+                "simulate() may return fewer simulations than requested: return no verdict if too few are left.",
             )
     return None
 
 
 def some_lost_simulations_are_survived(context: AttributorContext) -> Violation | None:
-    """Fewer simulations than were asked for are no reason to fail."""
+    """attribute() accepts fewer simulations than it requested."""
     for length in LENGTHS:
         context.attribute(length, context.lossy_outcome)
     return None
 
 
 def plans_are_kept(context: AttributorContext) -> Violation | None:
-    """What was planned for a length is what is simulated."""
+    """attribute() simulates what planned_simulations() planned."""
     for trajectory, simulate, _ in context.cases():
         plan = context.attributor.planned_simulations(len(trajectory.steps))
         asked: dict[int, int] = {}
@@ -133,7 +133,7 @@ def plans_are_kept(context: AttributorContext) -> Violation | None:
                 _case(trajectory),
                 f"simulations {quoted(plan)}",
                 f"simulations {quoted(asked)}",
-                "Let planned_simulations() and attribute() take their states from one method, or plan nothing (None).",
+                "Use the same states in planned_simulations() and attribute(), or return None from the former.",
             )
     return None
 

@@ -1,4 +1,4 @@
-"""Checks of what a policy makes of checkpoints."""
+"""Checks of a policy's checkpoints."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 from eef_framework.interfaces import Policy, TrainablePolicy
 from eef_framework.records import Checkpoint
 from eef_framework.testing.conformance.examples import conversations
-from eef_framework.testing.conformance.prompts import ask, prompts, said
+from eef_framework.testing.conformance.prompts import ask, content_of, prompts
 from eef_framework.testing.conformance.violation import Violation, quoted, rule_of
 
 
 @dataclass(frozen=True)
 class CheckpointContext:
-    """What the checks of checkpoints look at.
+    """Input of the checks of checkpoints.
 
     Attributes:
         policy: the policy under test, not loaded.
         folder: for checkpoints.
-        given: the checkpoint to load; None to let the policy make one.
+        given: the checkpoint to load; None if the policy makes one.
         seed: of the weights and the answers.
     """
 
@@ -32,20 +32,20 @@ class CheckpointContext:
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
-        """The checkpoint that is loaded."""
+        """The checkpoint to load."""
         return self.given or self.initial("initial", self.seed)
 
     def initial(self, name: str, seed: int) -> Checkpoint:
-        """Let the policy make the model that training starts from."""
+        """Let the policy make an initial checkpoint."""
         return self.policy.initial_checkpoint(conversations(), self.folder / name, seed)
 
     def answers(self, policy: Policy) -> list[object]:
-        """Return what it says to the prompts."""
-        return [said(answer) for answer in ask(policy, prompts(self.seed))]
+        """Return the policy's answers to the prompts."""
+        return [content_of(answer) for answer in ask(policy, prompts(self.seed))]
 
 
 def loaded(context: CheckpointContext) -> Violation | None:
-    """A policy loads the checkpoint that it made, and answers."""
+    """A policy loads its own initial checkpoint and answers."""
     checkpoint = context.checkpoint
     if not isinstance(checkpoint, Checkpoint):
         fix = "Return Checkpoint(path=output)."
@@ -56,7 +56,7 @@ def loaded(context: CheckpointContext) -> Violation | None:
 
 
 def loading_twice_gives_equal_policies(context: CheckpointContext) -> Violation | None:
-    """A checkpoint says the same whenever, and from wherever, it is loaded."""
+    """A checkpoint gives the same answers each time it is loaded, also from a copy in another folder."""
     with context.policy.load(context.checkpoint) as policy:
         first = context.answers(policy)
     places = {"again": context.checkpoint}
@@ -66,13 +66,13 @@ def loading_twice_gives_equal_policies(context: CheckpointContext) -> Violation 
     for how, checkpoint in places.items():
         with context.policy.load(checkpoint) as policy:
             if (again := context.answers(policy)) != first:
-                fix = "Keep in the checkpoint all that answers depend on, without absolute paths."
+                fix = "Save everything that answers depend on in the checkpoint, without absolute paths."
                 return _different(rule_of(loading_twice_gives_equal_policies), f"loaded {how}", first, again, fix)
     return None
 
 
 def loading_leaves_others_alone(context: CheckpointContext) -> Violation | None:
-    """Loading another checkpoint doesn't change a policy that was loaded before, nor does closing it."""
+    """Loading and closing another checkpoint doesn't change a policy that was loaded before."""
     with context.policy.load(context.checkpoint) as first:
         before = context.answers(first)
         other = context.given or context.initial("other", context.seed + 1)
@@ -81,12 +81,12 @@ def loading_leaves_others_alone(context: CheckpointContext) -> Violation | None:
         after = context.answers(first)
     if after == before:
         return None
-    fix = "Return a new object from load(), and keep the weights in its fields."
+    fix = "Return a new object from load(), with the weights in its fields."
     return _different(rule_of(loading_leaves_others_alone), "", before, after, fix)
 
 
 def initial_checkpoints_depend_on_their_seed(context: CheckpointContext) -> Violation | None:
-    """The model to start from is the same for the same seed."""
+    """The initial checkpoint depends only on the seed."""
     if context.given is not None:
         return None
     with context.policy.load(context.checkpoint) as policy:
@@ -100,7 +100,7 @@ def initial_checkpoints_depend_on_their_seed(context: CheckpointContext) -> Viol
 
 
 def policies_close_twice(context: CheckpointContext) -> Violation | None:
-    """A policy can be closed twice, loaded and before it is."""
+    """A policy can be closed twice, loaded or not."""
     policy = context.policy.load(context.checkpoint)
     for each in (policy, policy, context.policy.model_copy()):
         each.close()

@@ -1,4 +1,4 @@
-"""Checks of what is left when sessions and environments are closed."""
+"""Checks of closing sessions and environments: leaks, and use after close."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FEWEST_CYCLES = 10
 """Minimum number of sessions that are opened and closed to search for leaks, regardless of the time."""
 
 MEMORY_MB, SESSION_KB = 4, 100
-"""What memory may grow by while sessions are opened and closed, besides so much for each of them."""
+"""Allowed growth of memory while sessions are opened and closed: in total, and for each session."""
 
 
 def sessions_close_at_any_time(context: EnvironmentContext) -> Violation | None:
@@ -34,7 +34,7 @@ def sessions_close_at_any_time(context: EnvironmentContext) -> Violation | None:
 
 
 def closed_sessions_are_out_of_use(context: EnvironmentContext) -> Violation | None:
-    """A closed session takes no action and can't be forked."""
+    """A closed session can't be stepped or forked."""
     task = context.tasks()[0]
     session = context.after(task, [])
     session.close()
@@ -46,18 +46,18 @@ def closed_sessions_are_out_of_use(context: EnvironmentContext) -> Violation | N
                 f"task {task.id!r}, {what} after close()",
                 "EnvironmentFailure",
                 actual,
-                "Leave `step`, `fork` and `close` of Session as they are; release resources in release().",
+                "Don't override `step`, `fork` and `close` of Session; release resources in release().",
             )
     return None
 
 
-def sessions_leave_nothing_behind(context: EnvironmentContext) -> Violation | None:
-    """A closed session leaves no thread, process, file or memory behind."""
+def sessions_leave_nothing_open(context: EnvironmentContext) -> Violation | None:
+    """A closed session releases its threads, processes, files and memory."""
     task = context.tasks()[0]
     actions = context.walk(task)[:1]
-    context.after(task, actions).close()  # the first one may start what all share
+    context.after(task, actions).close()  # the first one may start resources that all sessions share
     alive: list[weakref.ref[Session]] = []
-    before, halfway = _holdings(alive), (0, 0.0)
+    before, halfway = _open_resources(alive), (0, 0.0)
     began, cycles = time.monotonic(), 0
     while cycles < context.cycles and (cycles < FEWEST_CYCLES or time.monotonic() - began < context.patience_s):
         session = context.after(task, actions)
@@ -67,7 +67,7 @@ def sessions_leave_nothing_behind(context: EnvironmentContext) -> Violation | No
         cycles += 1
         if cycles == context.cycles // 2:
             halfway = cycles, _memory_mb()
-    now, grown = _holdings(alive), _memory_mb() - halfway[1]
+    now, grown = _open_resources(alive), _memory_mb() - halfway[1]
     left = {what: now[what] - before[what] for what in now}
     found = next((f"{count} new {what}" for what, count in left.items() if count >= max(cycles // 2, 2)), "")
     if not found and halfway[0] and grown > MEMORY_MB + (cycles - halfway[0]) * SESSION_KB / 1024:
@@ -75,16 +75,16 @@ def sessions_leave_nothing_behind(context: EnvironmentContext) -> Violation | No
     if not found:
         return None
     return Violation(
-        rule_of(sessions_leave_nothing_behind),
+        rule_of(sessions_leave_nothing_open),
         f"task {task.id!r}",
-        f"no more of anything after {cycles} sessions were opened and closed",
+        f"no growth after {cycles} sessions were opened and closed",
         found,
-        "End in release() what the session started, close its files, and keep no list of sessions.",
+        "Stop the session's threads and processes in release(), close its files, and keep no list of sessions.",
     )
 
 
 def environments_close_for_themselves(context: EnvironmentContext) -> Violation | None:
-    """An environment can be closed twice, and closing one doesn't disturb another."""
+    """An environment can be closed twice, and closing it doesn't affect other instances."""
     environment = context.environment
     twin = type(environment)(**environment.model_dump())
     task = context.tasks()[0]
@@ -94,13 +94,13 @@ def environments_close_for_themselves(context: EnvironmentContext) -> Violation 
         twin.close()
         twin.close()
         if found := divergence(session, steps):
-            fix = "Release in close() what belongs to this environment alone, or count who uses it."
+            fix = "Release only the environment's own resources in close(); count the users of shared ones."
             return divergence_violation(rule_of(environments_close_for_themselves), task, found, fix)
     return None
 
 
 def closed_environments_open_nothing_broken(context: EnvironmentContext) -> Violation | None:
-    """A closed environment opens tasks as before, or refuses to with EnvironmentFailure."""
+    """A closed environment opens tasks as before, or raises EnvironmentFailure."""
     environment = context.environment
     twin = type(environment)(**environment.model_dump())
     task = context.tasks()[0]
@@ -113,22 +113,22 @@ def closed_environments_open_nothing_broken(context: EnvironmentContext) -> Viol
         return None
     except Exception as error:
         actual = f"{type(error).__name__}: {quoted(str(error))}"
-        fix = "Raise EnvironmentFailure from open(), or let it start again what close() released."
+        fix = "Raise EnvironmentFailure in open(), or restart there what close() released."
         return Violation(
             rule_of(closed_environments_open_nothing_broken), f"task {task.id!r}", "EnvironmentFailure", actual, fix
         )
     finally:
         twin.close()
     if found:
-        fix = "Let open() start again all that close() released."
+        fix = "Restart everything in open() that close() released."
         return divergence_violation(rule_of(closed_environments_open_nothing_broken), task, found, fix)
     return None
 
 
-CLEANUP_CHECKS = (sessions_close_at_any_time, closed_sessions_are_out_of_use, sessions_leave_nothing_behind)
+CLEANUP_CHECKS = (sessions_close_at_any_time, closed_sessions_are_out_of_use, sessions_leave_nothing_open)
 
 TWIN_CHECKS = (environments_close_for_themselves, closed_environments_open_nothing_broken)
-"""These load the environment once more."""
+"""Checks that load the environment a second time."""
 
 
 def _answer(use: Callable[[], object]) -> str:
@@ -138,8 +138,8 @@ def _answer(use: Callable[[], object]) -> str:
         return type(error).__name__
 
 
-def _holdings(alive: list[weakref.ref[Session]]) -> dict[str, int]:
-    """Count the resources that sessions may leak."""
+def _open_resources(alive: list[weakref.ref[Session]]) -> dict[str, int]:
+    """Count open resources."""
     process = _process()
     return {
         "threads": threading.active_count(),

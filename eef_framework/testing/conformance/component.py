@@ -1,4 +1,4 @@
-"""One check for components of every kind."""
+"""A check for any kind of component."""
 
 from __future__ import annotations
 
@@ -33,27 +33,41 @@ def check_component(
 
     Args:
         component: what to check.
-        environment: where an expert demonstrates.
-        policy: whose weights a trainer trains.
-        options: further arguments of the kind's own check.
+        environment: for an expert.
+        policy: for a trainer.
+        options: further arguments of the check of its kind.
 
     Raises:
-        Nonconformance: it doesn't; the message is a report of all violations.
-        ConfigError: its check needs something that wasn't given, or there is none for it.
+        Nonconformance: it doesn't. The message lists all violations.
+        ConfigError: an argument is missing, or there is no check for its kind.
     """
     name = component.component_name()
     if isinstance(component, Expert):
         if environment is None:
-            raise ConfigError(f"expert {name!r} needs an environment to demonstrate in", "Name one with --env.")
+            raise ConfigError(
+                f"the check of expert {name!r} needs an environment",
+                "Pass environment=..., or --env on the command line.",
+                code="expert-without-environment",
+                expert=name,
+            )
         check_expert(component, environment, **options)
     elif isinstance(component, Trainer):
         if policy is None:
-            raise ConfigError(f"trainer {name!r} needs a policy whose weights it trains", "Name one with --policy.")
+            raise ConfigError(
+                f"the check of trainer {name!r} needs a policy",
+                "Pass policy=..., or --policy on the command line.",
+                code="trainer-without-policy",
+                trainer=name,
+            )
         check_trainer(component, policy, **options)
     else:
         check = next((CHECKS[kind] for kind in CHECKS if isinstance(component, kind)), None)
         if check is None:
-            raise ConfigError(f"{name!r} is no component of a kind that has a check", "See eef_framework.interfaces.")
+            raise ConfigError(
+                f"there is no check for components of type {type(component).__name__}",
+                f"Checked are: {', '.join(kind.__name__ for kind in (Expert, Trainer, *CHECKS))}.",
+                code="no-such-check",
+            )
         check(component, **options)
 
 
@@ -64,4 +78,4 @@ CHECKS: dict[type[Component], Any] = {
     Attributor: check_attributor,
     Filter: check_filter,
 }
-"""The checks that need nothing else."""
+"""Checks that need only the component."""

@@ -1,4 +1,4 @@
-"""An environment under test, and the walks it is tested on."""
+"""An environment under test, and random walks in it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from eef_framework.seeds import derive
 
 @dataclass(frozen=True)
 class EnvironmentContext:
-    """What the checks of an environment look at.
+    """Input of the checks of an environment.
 
     Attributes:
         environment: the environment under test.
-        split: the split of the tasks it is tested on.
-        count: how many of them, spread over the split.
-        steps: longest walk, in actions.
+        split: the split of the tested tasks.
+        count: number of tested tasks, spread over the split.
+        steps: maximum length of a walk, in actions.
         extra: actions to try besides the listed ones, for environments that list none.
-        seed: for the choice of actions.
+        seed: of the choice of actions.
         cycles: number of sessions that are opened and closed to search for leaks.
-        patience_s: after how many seconds a check that opens a great many sessions continues with those it had.
+        patience_s: time limit for each check that opens many sessions, in seconds. A check that reaches it is based
+            on fewer sessions.
     """
 
     environment: Environment
@@ -38,34 +39,34 @@ class EnvironmentContext:
     _walks: dict[str, list[Step]] = field(default_factory=dict, repr=False)
 
     def tasks(self) -> list[Task]:
-        """Return the tasks it is tested on, which are looked up once."""
+        """Return the tested tasks, which are looked up once."""
         if not self._tasks:
             every = list(self.environment.tasks(self.split))
             self._tasks.extend(every[:: max(1, len(every) // self.count)][: self.count])
         return list(self._tasks)
 
     def walk(self, task: Task) -> list[Step]:
-        """Return what happened on a walk at random, which is taken once and then remembered."""
+        """Return the steps of a random walk, which is taken once."""
         if task.id not in self._walks:
             with self.environment.open(task) as session:
-                self.wander(session, self.steps)
+                self.random_walk(session, self.steps)
                 self._walks[task.id] = list(session.steps)
         return self._walks[task.id]
 
-    def wander(self, session: Session, steps: int) -> None:
-        """Take up to that many actions at random, always the same ones."""
+    def random_walk(self, session: Session, steps: int) -> None:
+        """Take random actions, seeded by the task, until the session has this number of steps."""
         draw = random.Random(derive(self.seed, "walk", session.task.id))
         while not session.done and len(session.steps) < steps:
             session.step(self.choose(session.observation, draw))
 
     def choose(self, observation: Observation, draw: random.Random) -> str:
-        """Return an action at random: a listed one, a free one with a word of the observation, or an extra one."""
+        """Return a random action: a listed one, a free one with a word of the observation, or an extra one."""
         words = observation.text.split() or ["word"]
         free = [f"{form.prefix}{draw.choice(words)}{form.suffix}" for form in observation.free]
         return draw.choice([*(observation.actions or ()), *free, *self.extra] or ["look around"])
 
-    def some(self, actions: Sequence[str]) -> Sequence[str]:
-        """Return a dozen of the actions, spread over them."""
+    def sample(self, actions: Sequence[str]) -> Sequence[str]:
+        """Return up to twelve of the actions, spread over the list."""
         return actions[:: max(1, len(actions) // 12)][:12]
 
     def after(self, task: Task, steps: Sequence[Step]) -> Session:
@@ -80,7 +81,7 @@ def difference(expected: Step, actual: Step) -> tuple[str, object, object] | Non
     """Return the first field in which two steps differ, with both values; None if they are equal."""
     for name in ("action", "observation", "reward", "terminated", "truncated", "valid"):
         first, second = getattr(expected, name), getattr(actual, name)
-        if first != second and not (first != first and second != second):  # not a number equals nothing
+        if first != second and not (first != first and second != second):  # NaN doesn't equal itself
             if name == "observation" and first.text != second.text:
                 return "observation.text", first.text, second.text
             return name, first, second

@@ -1,4 +1,4 @@
-"""Does an environment keep its contract? Above all: a state is its task and the actions that led there."""
+"""Checks of environments, above all that a state depends only on the task and the actions."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ def check_environment(
     """Check that an environment keeps its contract.
 
     Args:
-        environment: what to check; it stays open.
+        environment: the component to check; it stays open.
         split: the split of the tasks.
-        tasks: how many of them.
-        steps: longest walk, in actions.
+        tasks: number of tasks.
+        steps: maximum length of a random walk, in actions.
         actions: actions to try, for environments whose observations list none.
-        seed: for the choice of actions.
-        processes: also load the environment once more: in another process, to compare, and here, to close it.
+        seed: of the choice of actions.
+        processes: also load the environment in another process to compare it, and a second time here to close it.
         cycles: number of sessions that are opened and closed to search for leaks.
-        patience_s: after how many seconds each of the two checks that open a great many sessions goes on with those
-            it had: where a session takes long to open, they are samples.
+        patience_s: time limit for each of the two checks that open many sessions, in seconds. A check that reaches it
+            is based on fewer sessions.
 
     Raises:
-        Nonconformance: it doesn't; the message is a report of all violations.
-        ConfigError: it isn't set up to have tasks in this split.
+        Nonconformance: it doesn't. The message lists all violations.
+        ConfigError: its settings are wrong, or it has no such split.
     """
     violations = environment_violations(environment, split, tasks, steps, actions, seed, processes, cycles, patience_s)
     require(f"environment {environment.component_name()!r}", violations)
@@ -59,11 +59,11 @@ def environment_violations(
     cycles: int = 100,
     patience_s: float = 20.0,
 ) -> list[Violation]:
-    """Return in which ways an environment doesn't keep its contract; see `check_environment`."""
+    """Return the violations of an environment's contract; see `check_environment`."""
     context = EnvironmentContext(environment, split, tasks, steps, actions, seed, cycles, patience_s)
     _require_settings(environment, split)
     violations = run_checks([tasks_exist], context)
-    if violations:  # without tasks there is nothing to play
+    if violations:  # the other checks need tasks
         return violations
     violations = run_checks((*TASK_CHECKS, *EPISODE_CHECKS, *CLEANUP_CHECKS), context)
     if nondeterministic := run_checks(DETERMINISM_CHECKS, context, violations):
@@ -73,10 +73,10 @@ def environment_violations(
 
 
 def _require_settings(environment: Environment, split: str) -> None:
-    """Report a wrong setting as such: it isn't a violation."""
+    """Raise an error for wrong settings, which aren't a violation."""
     try:
         environment.tasks(split)
     except ConfigError:
         raise
     except Exception:
-        return  # the first check tells it
+        return  # the first check reports it

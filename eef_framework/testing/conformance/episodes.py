@@ -11,10 +11,10 @@ from eef_framework.testing.conformance.divergence import DETERMINISM, divergence
 from eef_framework.testing.conformance.violation import Violation, quoted, rule_of
 
 ODD_ACTIONS = ("", " ", "\n\n", "\x00", "x" * 100_000, "naïve 猫 🦉 \u202e", "[", "][", "%s {0} {} \\", "None")
-"""What a language model may come up with."""
+"""Actions that a language model may generate."""
 
 EPISODE = 200
-"""Longest walk in search of an episode's end, in actions."""
+"""Maximum length of a walk that searches for the end of an episode, in actions."""
 
 
 def first_observation_is_fixed(context: EnvironmentContext) -> Violation | None:
@@ -43,12 +43,12 @@ def steps_are_deterministic(context: EnvironmentContext) -> Violation | None:
 
 
 def ends_are_final(context: EnvironmentContext) -> Violation | None:
-    """An episode that has ended takes no further action."""
+    """A session takes no action after the end of its episode."""
     for task in context.tasks():
         with context.environment.open(task) as session:
-            context.wander(session, EPISODE)
+            context.random_walk(session, EPISODE)
             if not session.steps or not session.steps[-1].done:
-                continue  # no end in sight: a run's own step limit will end it
+                continue  # it has no end within these steps; a run has its own step limit
             action = session.steps[-1].action
             try:
                 session.step(action)
@@ -59,29 +59,29 @@ def ends_are_final(context: EnvironmentContext) -> Violation | None:
                 f"task {task.id!r}, after its last action",
                 "EnvironmentFailure",
                 f"step({action!r}) was carried out",
-                "Leave `done` and `step` of Session as they are.",
+                "Don't override `done` and `step` of Session.",
             )
     return None
 
 
 def ends_are_told_apart(context: EnvironmentContext) -> Violation | None:
-    """An episode ends by its task (terminated) or by the environment's step limit (truncated), not by both."""
+    """An episode ends because of its task (terminated) or of the environment's step limit (truncated), not both."""
     for task in context.tasks():
         with context.environment.open(task) as session:
-            context.wander(session, EPISODE)
+            context.random_walk(session, EPISODE)
             if session.steps and session.steps[-1].terminated and session.steps[-1].truncated:
                 return Violation(
                     rule_of(ends_are_told_apart),
                     f"task {task.id!r}, step {len(session.steps)}",
                     "terminated=True, or truncated=True",
                     "both",
-                    "Set truncated only where the limit cuts off an episode that would have gone on.",
+                    "Set truncated only if the episode would have continued without the limit.",
                 )
     return None
 
 
 def odd_actions_are_survived(context: EnvironmentContext) -> Violation | None:
-    """Any string is an action: one that makes no sense has valid=False and doesn't raise."""
+    """Any string is accepted as an action: if it makes no sense, the step has valid=False and nothing is raised."""
     task = context.tasks()[0]
     for action in ODD_ACTIONS:
         with context.environment.open(task) as session:
@@ -100,7 +100,7 @@ def odd_actions_are_survived(context: EnvironmentContext) -> Violation | None:
             f"task {task.id!r}, action {quoted(action)}",
             "a step with this action and valid=False",
             actual,
-            "Return Step(action=action, observation=..., valid=False) for whatever isn't understood.",
+            "Return Step(action=action, observation=..., valid=False) for actions that aren't understood.",
         )
     return None
 
@@ -109,7 +109,7 @@ def rewards_are_finite(context: EnvironmentContext) -> Violation | None:
     """Rewards are finite numbers."""
     for task in context.tasks():
         with context.environment.open(task) as session:
-            context.wander(session, context.steps)
+            context.random_walk(session, context.steps)
             rewards = {f"step {number}": step.reward for number, step in enumerate(session.steps, 1)}
             for where, reward in {**rewards, "the episode": session.reward}.items():
                 if not math.isfinite(reward):
@@ -118,7 +118,7 @@ def rewards_are_finite(context: EnvironmentContext) -> Violation | None:
                         f"task {task.id!r}, {where}",
                         "a finite number",
                         str(reward),
-                        "Give 0.0 where there is no reward.",
+                        "Use 0.0 if there is no reward.",
                     )
     return None
 

@@ -1,4 +1,4 @@
-"""Examples and demonstrations to test filters, policies and trainers with."""
+"""Examples and demonstrations for the checks of filters, policies and trainers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FORMAT = ChatFormat(style="action", history=1)
 
 
 def demonstrations(count: int = 6) -> list[Trajectory]:
-    """Return episodes in the corridor in which every action is the right one."""
+    """Return successful episodes in the corridor, without wrong actions."""
     corridor = Corridor()
     found = []
     for task in corridor.tasks("train")[:count]:
@@ -32,21 +32,21 @@ def demonstrations(count: int = 6) -> list[Trajectory]:
 
 
 def conversations() -> list[Conversation]:
-    """Return the demonstrations as the conversations that a model gets its vocabulary from."""
+    """Return the demonstrations as conversations, for the vocabulary of a model."""
     return [side for example in examples() for side in (example.messages, example.rejected)]
 
 
 def examples(weight: float = 1.0) -> list[Example]:
-    """Return an example for every state of the demonstrations, whose turn has this weight.
+    """Return an example for every state of the demonstrations, with a turn of this weight.
 
-    Each comes with a wrong turn as the rejected one, which only trainers that learn preferences look at.
+    Each example also has a rejected turn, for trainers that learn preferences.
     """
     found = []
     for trajectory in demonstrations():
         for example in FORMAT.examples(trajectory, [1.0] * len(trajectory.steps), "", "expert"):
-            *seen, said = example.messages
-            wrong = "go[west]" if said.content == "go[east]" else "go[east]"
-            messages = (*seen, said.changed(weight=weight))
-            rejected = (*seen, said.changed(content=wrong, weight=weight))
+            *prompt, answer = example.messages
+            wrong = "go[west]" if answer.content == "go[east]" else "go[east]"
+            messages = (*prompt, answer.changed(weight=weight))
+            rejected = (*prompt, answer.changed(content=wrong, weight=weight))
             found.append(example.changed(messages=messages, rejected=rejected))
     return found

@@ -1,4 +1,4 @@
-"""Does an expert keep its contract?"""
+"""Checks of experts."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from eef_framework.testing.conformance.violation import Violation, quoted, requi
 
 @dataclass(frozen=True)
 class ExpertContext:
-    """What the checks of an expert look at.
+    """Input of the checks of an expert.
 
     Attributes:
         expert: the expert under test.
-        environment: where it demonstrates.
+        environment: the environment of its demonstrations.
         split: the split of the tasks.
-        count: how many of them, spread over the split.
+        count: number of tasks, spread over the split.
         seed: of the demonstrations.
     """
 
@@ -37,16 +37,16 @@ class ExpertContext:
 
     @cached_property
     def tasks(self) -> list[Task]:
-        """The tasks it demonstrates."""
+        """The tasks to demonstrate."""
         return EnvironmentContext(self.environment, self.split, self.count).tasks()
 
     @cached_property
     def demonstrations(self) -> list[Trajectory]:
-        """What it demonstrates when it is asked for all tasks, in the order it gives."""
+        """The demonstrations of all tasks, in the expert's order."""
         return self.demonstrate(self.tasks)
 
     def demonstrate(self, tasks: Sequence[Task]) -> list[Trajectory]:
-        """Let it demonstrate tasks."""
+        """Return the expert's demonstrations of tasks."""
 
         async def gather() -> list[Trajectory]:
             return [each async for each in self.expert.demonstrate(self.environment, tasks, self.seed)]
@@ -55,15 +55,15 @@ class ExpertContext:
 
     @contextmanager
     def failing(self, task: Task) -> Iterator[None]:
-        """Let the environment fail to open a task; `opened` says whether that was tried."""
+        """Make the environment fail to open a task. `opened` records attempts to open it."""
 
         def refuse(wanted: Task) -> Session:
             if wanted.id == task.id:
                 self.opened.append(wanted.id)
-                raise RuntimeError("this task can't be opened, for the sake of a check")
+                raise RuntimeError("this task can't be opened (deliberate fault of a check)")
             return type(self.environment).open(self.environment, wanted)
 
-        # On the instance, so that what is heavy about the environment need not be loaded once more.
+        # On the instance, so that the environment needn't be loaded a second time.
         self.environment.__dict__["open"] = refuse
         try:
             yield
@@ -75,14 +75,14 @@ def check_expert(expert: Expert, environment: Environment, split: str = "train",
     """Check that an expert keeps its contract.
 
     Args:
-        expert: what to check.
-        environment: where it demonstrates; it stays open, and is expected to keep its own contract.
-        split: the split of the tasks it demonstrates.
-        tasks: how many of them. The checks take about four demonstrations of each.
+        expert: the component to check.
+        environment: the environment of the demonstrations. It stays open, and should keep its own contract.
+        split: the split of the tasks.
+        tasks: number of tasks. The checks take about four demonstrations of each.
         seed: of the demonstrations.
 
     Raises:
-        Nonconformance: it doesn't; the message is a report of all violations.
+        Nonconformance: it doesn't. The message lists all violations.
     """
     require(f"expert {expert.component_name()!r}", expert_violations(expert, environment, split, tasks, seed))
 
@@ -90,22 +90,22 @@ def check_expert(expert: Expert, environment: Environment, split: str = "train",
 def expert_violations(
     expert: Expert, environment: Environment, split: str = "train", tasks: int = 6, seed: int = 0
 ) -> list[Violation]:
-    """Return in which ways an expert doesn't keep its contract; see `check_expert`."""
+    """Return the violations of an expert's contract; see `check_expert`."""
     context = ExpertContext(expert, environment, split, tasks, seed)
     violations = run_checks([every_task_is_demonstrated_once], context)
     return violations or run_checks(CHECKS, context)
 
 
 def every_task_is_demonstrated_once(context: ExpertContext) -> Violation | None:
-    """There is one demonstration of every task it is asked for, and no other."""
-    owed = Counter(task.id for task in context.tasks)
+    """demonstrate() yields one demonstration of each requested task, and no others."""
+    expected = Counter(task.id for task in context.tasks)
     given = Counter(each.task.id if isinstance(each, Trajectory) else repr(each) for each in context.demonstrations)
-    for task in owed | given:
-        if owed[task] != given[task]:
+    for task in expected | given:
+        if expected[task] != given[task]:
             return Violation(
                 rule_of(every_task_is_demonstrated_once),
                 f"task {task!r}",
-                f"{owed[task]} trajectories",
+                f"{expected[task]} trajectories",
                 f"{given[task]}",
                 "Yield one Trajectory for each task, failures included.",
             )
@@ -113,7 +113,7 @@ def every_task_is_demonstrated_once(context: ExpertContext) -> Violation | None:
 
 
 def demonstrations_survive_the_disk(context: ExpertContext) -> Violation | None:
-    """A demonstration that was written and read back is the same."""
+    """A demonstration is unchanged after it was written and read back."""
     for each in context.demonstrations:
         read = Trajectory.model_validate_json(each.model_dump_json())
         if read != each:
@@ -122,13 +122,13 @@ def demonstrations_survive_the_disk(context: ExpertContext) -> Violation | None:
                 f"task {each.task.id!r}",
                 quoted(each),
                 quoted(read),
-                "Give records the types that their fields have: tuples, not lists; JSON values only in `info`.",
+                "Use the types of the records' fields: tuples, not lists; only JSON values in `info`.",
             )
     return None
 
 
 def demonstrations_can_be_replayed(context: ExpertContext) -> Violation | None:
-    """Replaying a demonstration's actions gives its observations, its reward and its ending."""
+    """Replaying the actions of a demonstration gives its observations, its reward and its ending."""
     for each in context.demonstrations:
         if each.ending == "error":
             continue
@@ -142,13 +142,13 @@ def demonstrations_can_be_replayed(context: ExpertContext) -> Violation | None:
                 rule_of(demonstrations_can_be_replayed),
                 f"task {each.task.id!r}",
                 *found,
-                "Record the session's own steps and reward, and every action in between.",
+                "Record the session's own steps and reward, with all actions.",
             )
     return None
 
 
 def demonstrations_depend_on_seed_and_task_alone(context: ExpertContext) -> Violation | None:
-    """The same seed gives the same demonstration of a task, whichever other tasks are asked for."""
+    """A demonstration depends only on the seed and the task, not on the other tasks."""
     first = {each.task.id: each for each in context.demonstrations}
     again = {"again": context.tasks, "in reverse": context.tasks[::-1], "by itself": context.tasks[-1:]}
     for how, tasks in again.items():
@@ -160,13 +160,13 @@ def demonstrations_depend_on_seed_and_task_alone(context: ExpertContext) -> Viol
                     f"task {each.task.id!r}, demonstrated {how}",
                     f"actions {quoted(one.actions)}, reward {one.reward:g}, {one.ending}",
                     f"actions {quoted(other.actions)}, reward {other.reward:g}, {other.ending}",
-                    "Draw from random.Random(derive(seed, name, task.id)), and keep nothing between tasks.",
+                    "Draw from random.Random(derive(seed, name, task.id)), and keep no state between tasks.",
                 )
     return None
 
 
 def failures_are_recorded(context: ExpertContext) -> Violation | None:
-    """A task that can't be opened is demonstrated, too: by a trajectory that ends in an error. The others go on."""
+    """For a task that can't be opened, demonstrate() yields a trajectory that ends with an error, and continues."""
     victim = context.tasks[0]
     with context.failing(victim):
         found = {each.task.id: each for each in context.demonstrate(context.tasks)}
@@ -177,13 +177,13 @@ def failures_are_recorded(context: ExpertContext) -> Violation | None:
     elif failed and context.opened and (failed.ending != "error" or not failed.error):
         actual = f"ending {failed.ending!r}, error {quoted(failed.error)}"
     else:
-        return None  # a recording opens nothing
+        return None  # experts that replay recordings open no task
     return Violation(
         rule_of(failures_are_recorded),
         f"task {victim.id!r}",
-        "ending 'error' and what went wrong in `error`",
+        "ending 'error' and a message in `error`",
         actual,
-        "Catch what the environment raises, or derive the expert from ScriptedExpert.",
+        "Catch exceptions of the environment, or derive the expert from ScriptedExpert.",
     )
 
 
@@ -196,7 +196,7 @@ CHECKS = (
 
 
 def _misreported(demonstration: Trajectory, session: Session) -> tuple[str, str] | None:
-    """Return what a demonstration should say and what it says, where it isn't what the session says."""
+    """Return the first difference between a demonstration and its replay: expected and actual value."""
     for number, (expected, recorded) in enumerate(zip(session.steps, demonstration.steps, strict=True), 1):
         if found := difference(expected, recorded):
             name, one, other = found
@@ -213,7 +213,7 @@ def _misreported(demonstration: Trajectory, session: Session) -> tuple[str, str]
 
 
 def _timeless(trajectory: Trajectory) -> Trajectory:
-    """Return a trajectory without what depends on the clock or on caches."""
+    """Return a trajectory without values that depend on the clock or on caches."""
     steps = tuple(
         step.changed(response=step.response and step.response.changed(computed_tokens=0)) for step in trajectory.steps
     )

@@ -1,4 +1,4 @@
-"""Does a filter keep its contract?"""
+"""Checks of filters."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from eef_framework.testing.conformance.violation import Violation, quoted, requi
 
 @dataclass(frozen=True)
 class FilterContext:
-    """What the checks of a filter look at.
+    """Input of the checks of a filter.
 
     Attributes:
         filter: the filter under test.
-        examples: what it chooses from.
-        seed: for its choices.
+        examples: the examples to filter.
+        seed: of its choices.
     """
 
     filter: Filter
@@ -29,7 +29,7 @@ class FilterContext:
     seed: int = 0
 
     def kept(self) -> list[Any]:
-        """Apply it."""
+        """Return the examples that the filter keeps."""
         return list(self.filter.apply(list(self.examples), self.seed))
 
 
@@ -37,25 +37,25 @@ def check_filter(filter_: Filter, examples: Sequence[Example] = (), seed: int = 
     """Check that a filter keeps its contract.
 
     Args:
-        filter_: what to check.
-        examples: what it chooses from; made-up ones, some of them alike, by default.
-        seed: for its choices.
+        filter_: the component to check.
+        examples: the examples to filter; by default made-up ones, some of which are duplicates.
+        seed: of its choices.
 
     Raises:
-        Nonconformance: it doesn't; the message is a report of all violations.
+        Nonconformance: it doesn't. The message lists all violations.
     """
     require(f"filter {filter_.component_name()!r}", filter_violations(filter_, examples, seed))
 
 
 def filter_violations(filter_: Filter, examples: Sequence[Example] = (), seed: int = 0) -> list[Violation]:
-    """Return in which ways a filter doesn't keep its contract; see `check_filter`."""
+    """Return the violations of a filter's contract; see `check_filter`."""
     context = FilterContext(filter_, examples or _examples(), seed)
     violations = run_checks([kept_are_examples], context)
     return violations or run_checks(CHECKS, context)
 
 
 def kept_are_examples(context: FilterContext) -> Violation | None:
-    """What is kept are valid examples."""
+    """apply() returns valid examples."""
     for each in context.kept():
         try:
             if isinstance(each, Example) and Example.model_validate_json(each.model_dump_json()) == each:
@@ -64,28 +64,28 @@ def kept_are_examples(context: FilterContext) -> Violation | None:
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False)[0]
             actual = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        fix = "Return examples that were given; `example.changed(...)` makes one with other weights."
+        fix = "Return the given examples; `example.changed(...)` makes a copy with other weights."
         return Violation(rule_of(kept_are_examples), "", "an Example", actual, fix)
     return None
 
 
 def nothing_is_made_up(context: FilterContext) -> Violation | None:
-    """What is kept was given, with the same words; only weights may change."""
+    """apply() returns only given examples, in which only weights may change."""
     given = {example.id: example for example in context.examples}
     for each in context.kept():
         if each.id not in given:
-            expected, actual = "the id of an example that was given", quoted(each.id)
+            expected, actual = "the id of a given example", quoted(each.id)
         elif _weightless(each) != _weightless(given[each.id]):
-            expected, actual = f"{quoted(each.id)} as it was given", "other words, turns or origin"
+            expected, actual = f"{quoted(each.id)} unchanged", "other messages or another origin"
         else:
             continue
-        fix = "Choose examples and reweight them; what is learned is made by selection, not by filters."
+        fix = "Filters choose examples and change weights; examples are made by the selection."
         return Violation(rule_of(nothing_is_made_up), "", expected, actual, fix)
     return None
 
 
 def order_is_kept(context: FilterContext) -> Violation | None:
-    """What is kept is kept once, in the order it was given."""
+    """apply() returns each example at most once, in the given order."""
     places = {example.id: place for place, example in enumerate(context.examples)}
     kept = [places[each.id] for each in context.kept() if each.id in places]
     if kept == sorted(set(kept)):
@@ -93,14 +93,14 @@ def order_is_kept(context: FilterContext) -> Violation | None:
     return Violation(
         rule_of(order_is_kept),
         "",
-        f"places {quoted(sorted(set(kept)))}",
-        f"places {quoted(kept)}",
-        "Go through the examples in order; raise a weight instead of repeating an example.",
+        f"positions {quoted(sorted(set(kept)))}",
+        f"positions {quoted(kept)}",
+        "Keep the order of the examples; raise a weight instead of repeating an example.",
     )
 
 
 def choices_depend_on_the_seed_alone(context: FilterContext) -> Violation | None:
-    """The same examples and the same seed give the same choice."""
+    """The result depends only on the examples and the seed."""
     first = context.kept()
     for _ in range(3):
         if (again := context.kept()) != first:
@@ -109,23 +109,23 @@ def choices_depend_on_the_seed_alone(context: FilterContext) -> Violation | None
                 f"seed {context.seed}",
                 f"{len(first)} examples: {quoted([each.id for each in first])}",
                 f"{len(again)} examples: {quoted([each.id for each in again])}",
-                "Draw from random.Random(seed), sort sets, and keep nothing between calls.",
+                "Draw from random.Random(seed), sort sets, and keep no state between calls.",
             )
     return None
 
 
 def nothing_in_nothing_out(context: FilterContext) -> Violation | None:
-    """Without examples there is nothing to keep, and no reason to fail."""
+    """apply() returns nothing if there are no examples, without an error."""
     kept = list(context.filter.apply([], context.seed))
     if not kept:
         return None
     return Violation(
-        rule_of(nothing_in_nothing_out), "", "no examples", f"{len(kept)} examples", "Return what was given, at most."
+        rule_of(nothing_in_nothing_out), "", "no examples", f"{len(kept)} examples", "Return only given examples."
     )
 
 
 def what_was_given_stays_as_it_is(context: FilterContext) -> Violation | None:
-    """The list it is given stays as it is; it may be any sequence."""
+    """apply() accepts any sequence and doesn't change it."""
     given = list(context.examples)
     context.filter.apply(given, context.seed)
     context.filter.apply(tuple(context.examples), context.seed)
@@ -135,8 +135,8 @@ def what_was_given_stays_as_it_is(context: FilterContext) -> Violation | None:
         rule_of(what_was_given_stays_as_it_is),
         "",
         f"{len(context.examples)} examples in their order",
-        f"{len(given)} examples, or others, or in another order",
-        "Make a new list instead of sorting or emptying the one that was given.",
+        f"{len(given)} examples, changed or in another order",
+        "Make a new list instead of changing the given one.",
     )
 
 
@@ -150,7 +150,7 @@ CHECKS = (
 
 
 def _examples() -> list[Example]:
-    """Return examples of several tasks, some of which are alike, and some of which have no weight."""
+    """Return examples of several tasks, some of which are duplicates, and some of which have no weight."""
     found = examples()
     alike = [example.changed(id=f"{example.id}/again", trajectory=f"{example.trajectory}/again") for example in found]
     masked = [example.changed(id=f"{example.id}/masked") for example in examples(weight=0.0)[:3]]

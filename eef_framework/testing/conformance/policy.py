@@ -1,4 +1,4 @@
-"""Does a policy keep its contract?"""
+"""Checks of policies."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from eef_framework.chat.parse import parse_answer
 from eef_framework.interfaces import Policy, TrainablePolicy
 from eef_framework.records import Checkpoint, Response
 from eef_framework.testing.conformance.checkpoints import CHECKPOINT_CHECKS, CheckpointContext, loaded
-from eef_framework.testing.conformance.prompts import Prompt, ask, prompts, said
+from eef_framework.testing.conformance.prompts import Prompt, ask, content_of, prompts
 from eef_framework.testing.conformance.violation import Violation, quoted, require, rule_of, run_checks
 
 SEEDS = 16
-"""How many samples of one answer are drawn to see whether the seed matters."""
+"""Number of answers to one prompt that are sampled to see whether the seed matters."""
 
 
 @dataclass(frozen=True)
 class PolicyContext:
-    """What the checks of a policy look at.
+    """Input of the checks of a policy.
 
     Attributes:
         policy: the policy under test, ready to answer.
@@ -30,7 +30,7 @@ class PolicyContext:
     seed: int = 0
 
     def prompts(self) -> list[Prompt]:
-        """Return what it is asked."""
+        """Return the prompts."""
         return prompts(self.seed)
 
 
@@ -38,12 +38,12 @@ def check_policy(policy: Policy | TrainablePolicy, checkpoint: Checkpoint | None
     """Check that a policy keeps its contract. It takes about a hundred short answers.
 
     Args:
-        policy: what to check. One that can be trained makes the model to start from, and loads it.
-        checkpoint: for one that can be trained, what to load instead.
+        policy: the component to check. A trainable policy makes an initial checkpoint and loads it.
+        checkpoint: for a trainable policy, the checkpoint to load instead.
         seed: of the answers.
 
     Raises:
-        Nonconformance: it doesn't; the message is a report of all violations.
+        Nonconformance: it doesn't. The message lists all violations.
     """
     require(f"policy {policy.component_name()!r}", policy_violations(policy, checkpoint, seed))
 
@@ -51,13 +51,13 @@ def check_policy(policy: Policy | TrainablePolicy, checkpoint: Checkpoint | None
 def policy_violations(
     policy: Policy | TrainablePolicy, checkpoint: Checkpoint | None = None, seed: int = 0
 ) -> list[Violation]:
-    """Return in which ways a policy doesn't keep its contract; see `check_policy`."""
+    """Return the violations of a policy's contract; see `check_policy`."""
     if isinstance(policy, Policy):
         return _answer_violations(PolicyContext(policy, seed))
     with tempfile.TemporaryDirectory() as folder:
         context = CheckpointContext(policy, Path(folder), checkpoint, seed)
         if violations := run_checks([loaded], context):
-            return violations  # it has no weights to answer with
+            return violations  # it can't answer without weights
         with context.policy.load(context.checkpoint) as ready:
             violations = _answer_violations(PolicyContext(ready, seed))
         return violations + run_checks(CHECKPOINT_CHECKS, context, violations)
@@ -69,7 +69,7 @@ def _answer_violations(context: PolicyContext) -> list[Violation]:
 
 
 def answers_are_responses(context: PolicyContext) -> Violation | None:
-    """An answer is a Response; where it has tokens, it says whose they are."""
+    """act() returns a Response. If it has token ids, it names their tokenizer."""
     for prompt, answer in zip(context.prompts(), ask(context.policy, context.prompts()), strict=True):
         if not isinstance(answer, Response):
             actual = f"{type(answer).__name__} {quoted(answer)}"
@@ -77,23 +77,23 @@ def answers_are_responses(context: PolicyContext) -> Violation | None:
             actual = "token_ids without the fingerprint of their tokenizer"
         else:
             continue
-        fix = "Return Response(text=...), with token_ids and tokenizer together or not at all."
+        fix = "Return Response(text=...), with both token_ids and tokenizer or neither."
         return Violation(rule_of(answers_are_responses), str(prompt), "a Response", actual, fix)
     return None
 
 
-def answers_depend_on_their_question(context: PolicyContext) -> Violation | None:
-    """The same prompt with the same seed has the same answer, at temperature 1 as well as 0."""
+def answers_depend_on_their_prompt(context: PolicyContext) -> Violation | None:
+    """An answer depends only on the prompt and the seed, at temperature 0 and 1."""
     first = ask(context.policy, context.prompts())
     for _ in range(2):
         if found := _difference(context.prompts(), first, ask(context.policy, context.prompts())):
-            fix = "Draw from a generator made of the seed, and keep nothing between answers."
-            return Violation(rule_of(answers_depend_on_their_question), *found, fix)
+            fix = "Use a random generator with the given seed, and keep no state between answers."
+            return Violation(rule_of(answers_depend_on_their_prompt), *found, fix)
     return None
 
 
-def company_does_not_matter(context: PolicyContext) -> Violation | None:
-    """A prompt that is asked alone has the answer it has among others."""
+def other_prompts_do_not_matter(context: PolicyContext) -> Violation | None:
+    """An answer doesn't depend on other prompts that are answered at the same time."""
     asked = context.prompts()
     together = ask(context.policy, asked)
     alone = [answer for prompt in asked for answer in ask(context.policy, [prompt])]
@@ -101,22 +101,22 @@ def company_does_not_matter(context: PolicyContext) -> Violation | None:
     found = _difference(asked, alone, together) or _difference(asked, alone, turned)
     if not found:
         return None
-    fix = "Give each answer its own generator and its own place in the batch; don't let padding reach it."
-    return Violation(rule_of(company_does_not_matter), *found, fix)
+    fix = "Give each answer its own random generator, and mask padding in batches."
+    return Violation(rule_of(other_prompts_do_not_matter), *found, fix)
 
 
 def seeds_matter(context: PolicyContext) -> Violation | None:
-    """At temperature 1, other seeds draw other answers."""
+    """At temperature 1, different seeds give different answers."""
     asked = context.prompts()[0].sampled(temperature=1.0)
     answers = ask(context.policy, [asked.seeded(context.seed + number) for number in range(SEEDS)])
-    if len({said(answer) for answer in answers}) > 1:
+    if len({content_of(answer) for answer in answers}) > 1:
         return None
     return Violation(
         rule_of(seeds_matter),
         quoted(asked.conversation[-1].content),
         f"different answers among {SEEDS}",
         f"{SEEDS} times {quoted(answers[0].text)}",
-        "Sample from the distribution with the seed; simulations from one state are to differ.",
+        "Sample with the given seed; simulations from the same state have to differ.",
     )
 
 
@@ -140,7 +140,7 @@ def answers_keep_to_their_length(context: PolicyContext) -> Violation | None:
 
 
 def constrained_answers_are_admissible(context: PolicyContext) -> Violation | None:
-    """With sampling.constrain, an answer is an admissible action, in states that list them."""
+    """With sampling.constrain, an answer is an admissible action, if the observation lists them."""
     asked = [prompt.sampled(constrain=True, temperature=1.0) for prompt in context.prompts()]
     asked += [prompt.seeded(prompt.seed + 1000) for prompt in asked]
     for prompt, answer in zip(asked, ask(context.policy, asked), strict=True):
@@ -151,23 +151,23 @@ def constrained_answers_are_admissible(context: PolicyContext) -> Violation | No
                 str(prompt),
                 f"one of {quoted(prompt.observation.actions)}",
                 quoted(answer.text),
-                "Leave out what doesn't lead to one of observation.actions or observation.free.",
+                "Allow only answers that lead to one of observation.actions or observation.free.",
             )
     return None
 
 
 def states_without_actions_are_answered(context: PolicyContext) -> Violation | None:
-    """Where a state lists no actions, there is nothing to constrain, and no reason to fail."""
+    """act() accepts observations without admissible actions, also with sampling.constrain."""
     for prompt in context.prompts()[:2]:
-        silent = prompt.observation.changed(actions=None, free=())
-        asked = Prompt(prompt.conversation, silent, prompt.sampling, prompt.seed)
+        unlisted = prompt.observation.changed(actions=None, free=())
+        asked = Prompt(prompt.conversation, unlisted, prompt.sampling, prompt.seed)
         ask(context.policy, [asked, asked.sampled(constrain=True)])
     return None
 
 
 CHECKS = (
-    answers_depend_on_their_question,
-    company_does_not_matter,
+    answers_depend_on_their_prompt,
+    other_prompts_do_not_matter,
     seeds_matter,
     answers_keep_to_their_length,
     constrained_answers_are_admissible,
@@ -176,8 +176,8 @@ CHECKS = (
 
 
 def _difference(asked: list[Prompt], first: list[Response], second: list[Response]) -> tuple[str, str, str] | None:
-    """Return the first prompt with two answers, and these."""
+    """Return the first prompt with different answers, and the answers."""
     for prompt, one, other in zip(asked, first, second, strict=True):
-        if said(one) != said(other):
+        if content_of(one) != content_of(other):
             return str(prompt), quoted(one.text), quoted(other.text)
     return None

@@ -1,4 +1,4 @@
-"""A check that takes another process: what depends on the order of sets, or on memory, shows only there."""
+"""Compares an environment with itself in another process, where the order of sets and memory addresses differ."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def equal_in_another_process(context: EnvironmentContext) -> Violation | None:
     """The same task and the same actions lead to the same observations in another process."""
     kind = type(context.environment)
     if "<locals>" in kind.__qualname__ or kind.__module__ == "__main__":
-        return None  # another process can't import what a function or a script defines
+        return None  # another process can't import classes that a function or a script defines
     tasks = context.tasks()
     request = {
         "class": [kind.__module__, kind.__qualname__],
@@ -36,7 +36,7 @@ def equal_in_another_process(context: EnvironmentContext) -> Violation | None:
     rule = rule_of(equal_in_another_process)
     if other.returncode:
         last_line = (other.stderr.strip().splitlines() or [f"exit status {other.returncode}"])[-1]
-        fix = "An environment has to be built again from its settings alone."
+        fix = "It must be possible to build the environment from its settings alone."
         return Violation(rule, "", "the environment works there", quoted(last_line), fix)
     for task, played in zip(tasks, json.loads(other.stdout), strict=True):
         if found := _divergence(context, task, played):
@@ -46,7 +46,7 @@ def equal_in_another_process(context: EnvironmentContext) -> Violation | None:
                 f"task {task.id!r}, state {state}",
                 f"{name} {quoted(expected)}",
                 f"{name} {quoted(actual)}",
-                "Sort sets before use, and use no hash() or id(): both differ between processes.",
+                "Sort sets, and don't use hash() and id(), which differ between processes.",
             )
     return None
 
@@ -65,7 +65,7 @@ def _divergence(
 
 
 def _ask(request: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    # Another hash seed than this process's, so that sets of strings come in another order.
+    # Another hash seed than in this process, so that sets of strings have another order.
     seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
     path = os.pathsep.join(folder for folder in sys.path if folder)
     return subprocess.run(
@@ -81,7 +81,7 @@ def _ask(request: dict[str, Any]) -> subprocess.CompletedProcess[str]:
 
 
 def _answer() -> None:
-    """Play the episodes asked for on standard input, and write what happened to standard output."""
+    """Play the episodes requested on standard input, and write their steps to standard output."""
     request = json.load(sys.stdin)
     module, qualname = request["class"]
     try:

@@ -1,4 +1,4 @@
-"""What a policy is asked in its checks."""
+"""Prompts for the checks of policies."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Prompt:
         return f"{where}{', constrained' if self.sampling.constrain else ''}"
 
     def sampled(self, **sampling: float) -> Prompt:
-        """Return the same prompt, to be sampled in another way."""
+        """Return the same prompt with other sampling settings."""
         return replace(self, sampling=self.sampling.changed(**sampling))
 
     def seeded(self, seed: int) -> Prompt:
@@ -48,7 +48,7 @@ def prompts(seed: int = 0) -> list[Prompt]:
 
 
 def ask(policy: Policy, asked: Sequence[Prompt]) -> list[Response]:
-    """Ask everything at once, and return the answers in the order of the prompts."""
+    """Send all prompts at once, and return the answers in order."""
 
     async def gather() -> list[Response]:
         answers = (policy.act(each.conversation, each.observation, each.sampling, each.seed) for each in asked)
@@ -57,6 +57,6 @@ def ask(policy: Policy, asked: Sequence[Prompt]) -> list[Response]:
     return run_coroutine(gather())
 
 
-def said(response: Response) -> tuple[str, tuple[int, ...] | None]:
-    """Return what of an answer depends on the prompt: not what it cost, which caches may lower."""
+def content_of(response: Response) -> tuple[str, tuple[int, ...] | None]:
+    """Return the content of an answer, without its cost, which depends on caches."""
     return response.text, response.token_ids

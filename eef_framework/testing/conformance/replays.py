@@ -1,4 +1,4 @@
-"""Checks of an environment that take steps again: replays, forks, many sessions at once."""
+"""Checks of an environment that repeat steps: replays, forks, concurrent sessions."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from eef_framework.testing.conformance.divergence import (
 from eef_framework.testing.conformance.violation import Violation, quoted, rule_of
 
 THREADS = 8
-"""In how many threads sessions are stepped at once."""
+"""Number of threads that step sessions concurrently."""
 
 
 def prefixes_reach_their_state(context: EnvironmentContext) -> Violation | None:
-    """Replaying a prefix of actions reaches an equal state, whatever was played in between."""
+    """Replaying a prefix of actions leads to an equal state, regardless of episodes played in between."""
     tasks = context.tasks()
     for task in tasks:
         steps = context.walk(task)
@@ -34,7 +34,7 @@ def prefixes_reach_their_state(context: EnvironmentContext) -> Violation | None:
 
 
 def sessions_are_independent(context: EnvironmentContext) -> Violation | None:
-    """Sessions that are open at once don't disturb one another."""
+    """Sessions that are open at the same time don't affect each other."""
     tasks = context.tasks() * 2  # of the same task, too
     walks = [context.walk(task) for task in tasks]
     sessions = [context.environment.open(task) for task in tasks]
@@ -50,7 +50,7 @@ def sessions_are_independent(context: EnvironmentContext) -> Violation | None:
 
 
 def sessions_are_independent_in_threads(context: EnvironmentContext) -> Violation | None:
-    """Sessions that threads step at once (where the environment is blocking) don't disturb one another."""
+    """Sessions of a blocking environment can be stepped in parallel threads without affecting each other."""
     if not context.environment.blocking:
         return None
 
@@ -64,13 +64,13 @@ def sessions_are_independent_in_threads(context: EnvironmentContext) -> Violatio
     with ThreadPoolExecutor(THREADS) as pool:
         for task, found in zip(tasks * 2, pool.map(play, tasks * 2), strict=True):
             if found:
-                fix = f"{ISOLATION} Guard what sessions share with a lock."
+                fix = f"{ISOLATION} Protect shared objects with a lock."
                 return divergence_violation(rule_of(sessions_are_independent_in_threads), task, found, fix)
     return None
 
 
 def forks_equal_replays(context: EnvironmentContext) -> Violation | None:
-    """A fork is in the state that its parent is in, and goes on as a replay would."""
+    """A fork has the same state as its parent, and the same actions lead to the same observations as in a replay."""
     for task in context.tasks():
         steps = context.walk(task)
         cut = len(steps) // 2
@@ -85,13 +85,13 @@ def forks_equal_replays(context: EnvironmentContext) -> Violation | None:
                 )
             parent.close()  # a fork outlives its parent
             if found := divergence(fork, steps[cut:], cut):
-                fix = "Let duplicate() copy everything that changes during an episode, or return None from it."
+                fix = "Copy everything that changes during an episode in duplicate(), or return None from it."
                 return divergence_violation(rule_of(forks_equal_replays), task, found, fix)
     return None
 
 
 def forks_leave_their_parent_alone(context: EnvironmentContext) -> Violation | None:
-    """What happens in a fork doesn't change its parent."""
+    """Actions in a fork don't change its parent."""
     for task in context.tasks():
         steps = context.walk(task)
         cut = len(steps) // 2
@@ -100,29 +100,29 @@ def forks_leave_their_parent_alone(context: EnvironmentContext) -> Violation | N
                 for step in steps[cut:]:
                     fork.step(step.action)
             if found := divergence(parent, steps[cut:], cut):
-                fix = "Let duplicate() copy lists, sets and dicts, not just refer to them."
+                fix = "Copy lists, sets and dicts in duplicate(), instead of sharing them."
                 return divergence_violation(rule_of(forks_leave_their_parent_alone), task, found, fix)
     return None
 
 
 def listed_actions_are_valid(context: EnvironmentContext) -> Violation | None:
-    """An action that an observation lists is understood."""
+    """The actions that an observation lists are valid."""
     until = time.monotonic() + context.patience_s
     for task in context.tasks():
         with context.environment.open(task) as session:
             for expected in context.walk(task):
-                for action in context.some(session.observation.actions or ()):
+                for action in context.sample(session.observation.actions or ()):
                     with session.fork() as fork:
                         if not fork.step(action).valid:
                             return Violation(
                                 rule_of(listed_actions_are_valid),
                                 f"task {task.id!r}, state {len(session.steps)}",
-                                f"{quoted(action)} is understood",
+                                f"{quoted(action)} is valid",
                                 "valid=False",
-                                "List only actions that can be carried out, spelt as step() takes them.",
+                                "List only actions that step() accepts, with the same spelling.",
                             )
                     if time.monotonic() > until:
-                        return None  # where sessions are expensive, a sample has to do
+                        return None  # sessions are expensive: a sample is enough
                 session.step(expected.action)
     return None
 
@@ -135,4 +135,4 @@ REPLAY_CHECKS = (
     forks_leave_their_parent_alone,
     listed_actions_are_valid,
 )
-"""These rest on determinism: without it, they would all tell the same story."""
+"""Checks that assume determinism: without it, they would all report the same violation."""

@@ -22,7 +22,7 @@ def tasks_exist(context: EnvironmentContext) -> Violation | None:
         f"split {context.split!r}",
         "at least one task",
         "none",
-        "Return the split's tasks from tasks(split), or check another split.",
+        "Return the tasks of the split from tasks(split), or check another split.",
     )
 
 
@@ -51,13 +51,13 @@ def splits_are_stable(context: EnvironmentContext) -> Violation | None:
         rule_of(splits_are_stable),
         f"split {context.split!r}",
         f"{len(first)} tasks, the same at the second call",
-        f"{len(second)} tasks, {'with other contents' if same_ids else 'other ones or in another order'}",
-        "Sort files and sets before use, seed generators with a constant, or make the list once.",
+        f"{len(second)} tasks, {'with other contents' if same_ids else 'other tasks or another order'}",
+        "Sort files and sets, seed random generators with a constant, or make the list once.",
     )
 
 
 def ids_are_unique(context: EnvironmentContext) -> Violation | None:
-    """A task's id is unique within its environment, so splits are disjoint."""
+    """Task ids are unique within an environment, so splits are disjoint."""
     places: dict[str, list[str]] = {}
     for split in SPLITS:
         for task in _tasks_if_any(context, split):
@@ -70,13 +70,13 @@ def ids_are_unique(context: EnvironmentContext) -> Violation | None:
                 f"task {task_id!r}",
                 "one task with this id",
                 counts,
-                "Give every task an id of its own, and every task to one split.",
+                "Give every task its own id, and put it in one split only.",
             )
     return None
 
 
 def unknown_splits_are_refused(context: EnvironmentContext) -> Violation | None:
-    """A split that doesn't exist is refused with ConfigError."""
+    """tasks() raises ConfigError for a split that doesn't exist."""
     try:
         tasks = context.environment.tasks(NO_SPLIT)
     except ConfigError:
@@ -90,12 +90,12 @@ def unknown_splits_are_refused(context: EnvironmentContext) -> Violation | None:
         f"split {NO_SPLIT!r}",
         "ConfigError",
         actual,
-        "Raise eef_framework.errors.ConfigError and name the splits there are.",
+        "Raise eef_framework.errors.ConfigError, and list the existing splits in its message.",
     )
 
 
 def tasks_survive_the_disk(context: EnvironmentContext) -> Violation | None:
-    """A task that was written and read back opens the same episode."""
+    """A task opens the same episode after it was written and read back."""
     for task in context.tasks():
         read = Task.model_validate_json(task.model_dump_json())
         with context.environment.open(task) as session, context.environment.open(read) as other:
@@ -105,7 +105,7 @@ def tasks_survive_the_disk(context: EnvironmentContext) -> Violation | None:
                     f"task {task.id!r}",
                     quoted(session.observation.text),
                     quoted(other.observation.text),
-                    "Open a task by its id and `info` alone, and keep only JSON values in `info`.",
+                    "Open a task using only its id and `info`, and keep only JSON values in `info`.",
                 )
     return None
 
@@ -123,4 +123,4 @@ def _tasks_if_any(context: EnvironmentContext, split: str) -> list[Task]:
     try:
         return list(context.environment.tasks(split))
     except ConfigError:
-        return []  # an environment need not have all three
+        return []  # an environment needn't have all splits

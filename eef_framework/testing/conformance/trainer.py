@@ -1,4 +1,4 @@
-"""Does a trainer keep its contract?"""
+"""Checks of trainers."""
 
 from __future__ import annotations
 
@@ -21,46 +21,46 @@ from eef_framework.testing.conformance.prompts import ask, prompts
 from eef_framework.testing.conformance.violation import Violation, quoted, require, rule_of, run_checks
 from eef_framework.training.run import run_trainer
 
-Said = tuple[int, int, str]
-"""What `progress` was called with."""
+Report = tuple[int, int, str]
+"""Arguments of a call of `progress`."""
 
 
 class Interrupted(BaseException):
-    """What ends a training from outside; no handler of exceptions stops it."""
+    """Interrupts a training. As a BaseException, it isn't caught by `except Exception`."""
 
 
 @dataclass(frozen=True)
 class TrainerContext:
-    """What the checks of a trainer look at.
+    """Input of the checks of a trainer.
 
     Attributes:
         trainer: the trainer under test.
-        policy: whose weights it trains, without weights of its own.
+        policy: the policy to train, not loaded.
         folder: for checkpoints.
-        seed: of the model to start from and of the training.
+        seed: of the initial checkpoint and of the training.
     """
 
     trainer: Trainer
     policy: TrainablePolicy
     folder: Path
     seed: int = 0
-    said: list[Said] = field(default_factory=list)
+    reported: list[Report] = field(default_factory=list)
 
     @cached_property
     def start(self) -> Checkpoint:
-        """Where training starts."""
+        """The initial checkpoint."""
         return self.policy.initial_checkpoint(conversations(), self.folder / "initial", self.seed)
 
     @cached_property
     def trained(self) -> Checkpoint:
-        """What a training makes of the examples; `said` is how it went."""
+        """The checkpoint of a training, whose calls of `progress` are in `reported`."""
         return self.train("first", examples(), self._listen)
 
-    def train(self, name: str, learnt: Sequence[Example], progress: ProgressCallback = lambda *_: None) -> Checkpoint:
-        """Train, and write to a folder of this name."""
+    def train(self, name: str, given: Sequence[Example], progress: ProgressCallback = lambda *_: None) -> Checkpoint:
+        """Train, and write to the folder with this name."""
         output = self.folder / name
         try:
-            run_trainer(self.trainer, learnt, self.start, output, self.seed, progress)
+            run_trainer(self.trainer, given, self.start, output, self.seed, progress)
         except TrainerFailure as failure:
             if failure.__cause__ is None:
                 raise
@@ -68,32 +68,32 @@ class TrainerContext:
         return Checkpoint(path=output)
 
     def weights(self, checkpoint: Checkpoint) -> dict[str, str]:
-        """Return a hash of every file with weights: those in safetensors, or of all files but logs where none is."""
+        """Return a hash of each file with weights: the safetensors files, or else all files except logs."""
         files = sorted(path for path in checkpoint.path.rglob("*") if path.is_file())
         tensors = [path for path in files if path.suffix == ".safetensors"]
         weights = tensors or [path for path in files if path.suffix != ".jsonl"]
         return {str(path.relative_to(checkpoint.path)): _hash(path) for path in weights}
 
     def _listen(self, done: int, total: int, text: str) -> None:
-        self.said.append((done, total, text))
+        self.reported.append((done, total, text))
 
 
 def check_trainer(trainer: Trainer, policy: TrainablePolicy, seed: int = 0) -> None:
     """Check that a trainer keeps its contract. It takes about eight short trainings.
 
     Args:
-        trainer: what to check; give it settings with which a few examples are learned quickly.
-        policy: whose weights it trains, one of the tiny ones at best; it makes the model to start from.
-        seed: of that model and of the trainings.
+        trainer: the component to check, with settings for short trainings.
+        policy: the policy to train, preferably a tiny one. It makes the initial checkpoint.
+        seed: of the initial checkpoint and of the trainings.
 
     Raises:
-        Nonconformance: it doesn't; the message is a report of all violations.
+        Nonconformance: it doesn't. The message lists all violations.
     """
     require(f"trainer {trainer.component_name()!r}", trainer_violations(trainer, policy, seed))
 
 
 def trainer_violations(trainer: Trainer, policy: TrainablePolicy, seed: int = 0) -> list[Violation]:
-    """Return in which ways a trainer doesn't keep its contract; see `check_trainer`."""
+    """Return the violations of a trainer's contract; see `check_trainer`."""
     with tempfile.TemporaryDirectory() as folder:
         context = TrainerContext(trainer, policy, Path(folder), seed)
         violations = run_checks([checkpoints_appear_in_the_output], context)
@@ -101,7 +101,7 @@ def trainer_violations(trainer: Trainer, policy: TrainablePolicy, seed: int = 0)
 
 
 def checkpoints_appear_in_the_output(context: TrainerContext) -> Violation | None:
-    """A training writes a checkpoint to its output folder, and returns a TrainResult."""
+    """train() writes a checkpoint to its output folder, and returns a TrainResult."""
     rule, expected = rule_of(checkpoints_appear_in_the_output), "a TrainResult, and files with weights in the output"
     try:
         checkpoint = context.trained
@@ -113,14 +113,14 @@ def checkpoints_appear_in_the_output(context: TrainerContext) -> Violation | Non
 
 
 def checkpoints_can_be_loaded(context: TrainerContext) -> Violation | None:
-    """The policy answers with the checkpoint."""
+    """The policy can load the checkpoint and answer."""
     with context.policy.load(context.trained) as policy:
         ask(policy, prompts(context.seed))
     return None
 
 
 def trainings_are_logged(context: TrainerContext) -> Violation | None:
-    """The log of a training, training.jsonl, is a JSON object per line, if there is one."""
+    """The log of a training, training.jsonl, has a JSON object on each line, if there is one."""
     path = context.trained.path / TRAINING_LOG
     rows = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     bad = next((row for row in rows if not _is_object(row)), None)
@@ -128,83 +128,83 @@ def trainings_are_logged(context: TrainerContext) -> Violation | None:
         return None
     fix = "Return TrainResult(losses=...), or write json.dumps({'step': ..., 'loss': ...}) for each step."
     actual = f"the line {quoted(bad)}"
-    return Violation(rule_of(trainings_are_logged), TRAINING_LOG, "a JSON object per line", actual, fix)
+    return Violation(rule_of(trainings_are_logged), TRAINING_LOG, "a JSON object on each line", actual, fix)
 
 
-def progress_is_told(context: TrainerContext) -> Violation | None:
-    """A training says how far it is, and never goes back."""
-    context.trained  # noqa: B018 - it is trained once
-    done = [each[0] for each in context.said]
-    if context.said and done == sorted(done) and all(0 <= each[0] <= each[1] for each in context.said):
+def progress_is_reported(context: TrainerContext) -> Violation | None:
+    """train() reports its progress, which never decreases."""
+    context.trained  # noqa: B018 - trains, once
+    done = [each[0] for each in context.reported]
+    if context.reported and done == sorted(done) and all(0 <= each[0] <= each[1] for each in context.reported):
         return None
     return Violation(
-        rule_of(progress_is_told),
+        rule_of(progress_is_reported),
         "",
         "progress(done, total, text) with done rising up to total",
-        quoted(context.said) if context.said else "it was never called",
+        quoted(context.reported) if context.reported else "it was never called",
         "Call progress(step, steps, f'loss {loss:.4f}') after each step.",
     )
 
 
 def the_start_stays_as_it_is(context: TrainerContext) -> Violation | None:
-    """The checkpoint that training starts from stays as it is."""
+    """train() doesn't change the initial checkpoint."""
     before = {path: _hash(path) for path in sorted(context.start.path.rglob("*")) if path.is_file()}
     context.train("from the same start", examples())
     after = {path: _hash(path) for path in sorted(context.start.path.rglob("*")) if path.is_file()}
     if after == before:
         return None
     changed = sorted(path.name for path in before.keys() | after.keys() if before.get(path) != after.get(path))
-    fix = "Write to `output` alone."
+    fix = "Write only to `output`."
     return Violation(rule_of(the_start_stays_as_it_is), "", "no file changed", f"changed: {quoted(changed)}", fix)
 
 
 def trainings_depend_on_their_arguments(context: TrainerContext) -> Violation | None:
-    """The same examples, start and seed give the same weights."""
+    """The weights depend only on the examples, the initial checkpoint and the seed."""
     again = context.train("again", examples())
     return _compared(
         trainings_depend_on_their_arguments,
         context,
         again,
-        "Draw the order of examples and all else from the seed, and use deterministic algorithms.",
+        "Derive the order of examples and all other randomness from the seed, and use deterministic algorithms.",
     )
 
 
 def masked_examples_contribute_nothing(context: TrainerContext) -> Violation | None:
-    """Examples without a weight contribute nothing."""
+    """Examples whose turns have no weight don't change the result."""
     masked = [example.changed(id=f"{example.id}/masked") for example in examples(weight=0.0)]
     among = context.train("among masked ones", [*masked[:4], *examples(), *masked[4:]])
     return _compared(
         masked_examples_contribute_nothing,
         context,
         among,
-        "Drop them before batches are made, so that they have no share in the order, the loss or the steps.",
+        "Drop them before making batches, so that they don't affect the order, the loss or the number of steps.",
     )
 
 
 def nothing_to_train_is_an_error(context: TrainerContext) -> Violation | None:
-    """Without a single weight there is nothing to train, which is an error."""
-    for what, learnt in {"no examples": [], "examples without a weight": examples(weight=0.0)}.items():
+    """train() raises NothingToTrain if no turn has a weight."""
+    for what, given in {"no examples": [], "examples without a weight": examples(weight=0.0)}.items():
         try:
-            result: object = context.train(f"nothing: {what}", learnt)
+            result: object = context.train(f"nothing: {what}", given)
             actual = quoted(result)
         except NothingToTrain:
             continue
         except Exception as error:
             actual = f"{type(error).__name__}: {error}"
-        fix = "Raise eef_framework.errors.NothingToTrain before anything is trained."
+        fix = "Raise eef_framework.errors.NothingToTrain before training."
         return Violation(rule_of(nothing_to_train_is_an_error), what, "NothingToTrain", actual, fix)
     return None
 
 
 def interrupted_trainings_can_be_repeated(context: TrainerContext) -> Violation | None:
-    """A training that was interrupted gives, when it is repeated in the same folder, the result of one that wasn't."""
-    context.trained  # noqa: B018 - says how often progress is told
+    """An interrupted training, repeated in the same folder, gives the same result as an uninterrupted one."""
+    context.trained  # noqa: B018 - records how often progress is reported
     calls = 0
 
     def interrupt(*_: object) -> None:
         nonlocal calls
         calls += 1
-        if calls > len(context.said) // 2:
+        if calls > len(context.reported) // 2:
             raise Interrupted
 
     with suppress(Interrupted):
@@ -214,14 +214,14 @@ def interrupted_trainings_can_be_repeated(context: TrainerContext) -> Violation 
         interrupted_trainings_can_be_repeated,
         context,
         repeated,
-        "Go on from a state that was written whole, generators and optimiser included; or start again from scratch.",
+        "Resume from a complete state, including random generators and optimizer, or start from scratch.",
     )
 
 
 CHECKS = (
     checkpoints_can_be_loaded,
     trainings_are_logged,
-    progress_is_told,
+    progress_is_reported,
     the_start_stays_as_it_is,
     trainings_depend_on_their_arguments,
     masked_examples_contribute_nothing,
@@ -231,13 +231,13 @@ CHECKS = (
 
 
 def _compared(rule: Callable[..., object], context: TrainerContext, other: Checkpoint, fix: str) -> Violation | None:
-    """Compare a checkpoint with that of the first training."""
+    """Compare the weights of a checkpoint with those of the first training."""
     first, second = context.weights(context.trained), context.weights(other)
     if first == second:
         return None
     differing = sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
-    expected = f"the files {quoted(sorted(first))} as before"
-    return Violation(rule_of(rule), "", expected, f"others: {quoted(differing)}", fix)
+    expected = f"equal files {quoted(sorted(first))}"
+    return Violation(rule_of(rule), "", expected, f"different: {quoted(differing)}", fix)
 
 
 def _is_object(row: str) -> bool:

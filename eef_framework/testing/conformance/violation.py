@@ -1,4 +1,4 @@
-"""What a check finds, and the report of it."""
+"""Violations of a contract, and their report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from eef_framework.errors import EefError
 Context = TypeVar("Context")
 
 SHOWN = 120
-"""Longest quotation in a report, in characters."""
+"""Maximum length of a value in a report, in characters."""
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,12 @@ class Violation:
     """One way in which a component doesn't keep its contract.
 
     Attributes:
-        rule: the sentence of the contract.
-        where: the task, action or trajectory concerned.
-        expected: what should be.
-        actual: what is.
+        rule: the rule of the contract.
+        where: the task, action or trajectory.
+        expected: the expected behaviour.
+        actual: the actual behaviour.
         fix: how to fix it.
-        code: which check found it, for programs, such as `plans-are-kept`.
+        code: identifies the check, such as `plans-are-kept`.
     """
 
     rule: str
@@ -44,7 +44,7 @@ class Nonconformance(EefError):
     """A component doesn't keep its contract.
 
     Attributes:
-        violations: all that were found.
+        violations: all violations.
     """
 
     default_code = "nonconformance"
@@ -52,24 +52,25 @@ class Nonconformance(EefError):
     def __init__(self, who: str, violations: list[Violation]) -> None:
         self.violations = violations
         report = "\n".join(f"{number}. {violation}" for number, violation in enumerate(violations, 1))
-        super().__init__(f"{who} breaks {len(violations)} of the rules of its contract\n{report}")
+        rules = f"{len(violations)} rule{'s' * (len(violations) > 1)}"
+        super().__init__(f"{who} breaks {rules} of its contract\n{report}")
 
 
 Check = Callable[[Context], Violation | None]
-"""A check looks at its context and returns the first violation it sees. Its docstring is the rule."""
+"""Returns the first violation of a rule in its context. The docstring of the check is the rule."""
 
 
 def run_checks(checks: Iterable[Check[Context]], context: Context, known: Iterable[Violation] = ()) -> list[Violation]:
-    """Run checks one after the other, and return what they find.
+    """Run checks in order, and return their violations.
 
-    An exception in a check is a violation too; the same one is reported once, and not at all if it is already known.
+    An exception in a check is a violation, too. The same violation is reported only once, and known ones aren't.
     """
     violations: list[Violation] = []
-    told = {(violation.where, violation.actual) for violation in known}
+    reported = {(violation.where, violation.actual) for violation in known}
     for check in checks:
         violation = _guarded(check, context)
-        if violation and (violation.where, violation.actual) not in told:
-            told.add((violation.where, violation.actual))
+        if violation and (violation.where, violation.actual) not in reported:
+            reported.add((violation.where, violation.actual))
             violations.append(replace(violation, code=check.__name__.replace("_", "-")))
     return violations
 
@@ -85,7 +86,7 @@ def require(who: str, violations: list[Violation]) -> None:
 
 
 def rule_of(check: Callable[..., object]) -> str:
-    """Return the rule that a check stands for."""
+    """Return the rule of a check."""
     return (check.__doc__ or check.__name__).strip().split("\n")[0].rstrip(".")
 
 
@@ -105,7 +106,7 @@ def _guarded(check: Check[Context], context: Context) -> Violation | None:
             where=f"{frame.filename}, line {frame.lineno}",
             expected="no exception",
             actual=f"{type(error).__name__}: {error}",
-            fix="See the line named above; errors of the world itself are raised as EnvironmentFailure.",
+            fix="Fix this line; failures of the environment itself should be raised as EnvironmentFailure.",
         )
 
 

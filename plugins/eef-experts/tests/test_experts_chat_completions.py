@@ -165,7 +165,7 @@ def test_turns_whose_cost_is_unknown_and_contexts_that_were_shortened_are_counte
 
 def test_a_lost_answer_costs_its_episode_alone(server):
     poisoned = CORRIDOR.open(TASKS[2]).observation.text
-    server.fault = lambda request: "garbage" if request.said == poisoned else ""
+    server.fault = lambda request: "garbage" if request.last_message == poisoned else ""
     played = demonstrations(expert(server))
     assert played[TASKS[2].id].ending == "error"
     assert played[TASKS[2].id].info["error_code"] == "unreadable-answer"

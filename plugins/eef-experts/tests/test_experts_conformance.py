@@ -89,7 +89,7 @@ def test_demonstrations_lost_to_a_server_are_asked_for_again_when_the_command_is
     poisoned = [Corridor().open(task).observation.text for task in Corridor().tasks("train")[2:4]]
     with ChatServer() as server:
         (tmp_path / "own.yaml").write_text(CONFIG.format(url=server.url))
-        server.fault = lambda request: "die" if request.said in poisoned else ""
+        server.fault = lambda request: "die" if request.last_message in poisoned else ""
         code, err = command("eef-run", "own.yaml", "--out", "x")
         assert code == 1
         assert "[episodes-lost]" in err
