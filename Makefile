@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
-PLUGINS := $(addprefix plugins/eef-,attribution experts sciworld textworld webshop)
+PLUGINS := $(addprefix plugins/eef-,attribution experts sciworld serve textworld webshop)
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 BENCHMARKS := $(filter-out benchmarks/common.py,$(wildcard benchmarks/*.py))
 PIP := $(BIN)/python -m pip --disable-pip-version-check

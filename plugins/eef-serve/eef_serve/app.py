@@ -1,0 +1,156 @@
+"""The server: sessions of one environment over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from eef_framework.errors import ConfigError, EefError
+from eef_framework.interfaces import Environment
+from eef_serve.access import OPEN_PATH, TOO_LARGE, Access
+from eef_serve.sessions import Limits, Sessions, fingerprints
+from eef_serve.wire import PROTOCOL, Opened, OpenRequest, Problem, Stepped, StepRequest, TaskPage, World
+
+ROOT = f"/v{PROTOCOL}"
+LARGEST_PAGE = 1000
+"""Maximum number of tasks in one answer."""
+
+
+def create_app(environment: Environment, tokens: Mapping[str, str], limits: Limits | None = None) -> FastAPI:
+    """Return the application that serves an environment. It doesn't close the environment.
+
+    Args:
+        environment: the environment.
+        tokens: name of a client -> its token. Each client sees its own sessions only.
+        limits: the limits.
+    """
+    limits = limits or Limits()
+    sessions = Sessions(environment, limits)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        task = asyncio.create_task(_close_idle(sessions))
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            sessions.close_all()
+
+    app = FastAPI(title=f"eef serve {environment.component_name()}", docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.state.sessions = sessions
+    app.add_middleware(Access, tokens=tokens, body=limits.body)
+    _add_errors(app)
+    _add_routes(app, environment, sessions)
+    return app
+
+
+def _add_routes(app: FastAPI, environment: Environment, sessions: Sessions) -> None:
+    @app.get(OPEN_PATH)
+    async def health() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get(f"{ROOT}/environment")
+    async def world() -> Response:
+        return _json(
+            World(
+                environment=environment.component_name(),
+                instructions=environment.instructions,
+                longest_episode=environment.longest_episode,
+                max_sessions=min(sessions.maximum, sessions.limits.per_client or sessions.maximum),
+            )
+        )
+
+    @app.get(f"{ROOT}/tasks")
+    async def tasks(split: str = "train", offset: int = 0, limit: int = LARGEST_PAGE) -> Response:
+        found = list((await sessions.tasks(split)).values())
+        first = max(0, offset)
+        return _json(TaskPage(tasks=tuple(found[first : first + min(max(0, limit), LARGEST_PAGE)]), total=len(found)))
+
+    @app.post(f"{ROOT}/sessions")
+    async def open(body: OpenRequest, request: Request) -> Response:
+        id, session = await sessions.open(_client(request), body.split, body.task, body.actions)
+        return _json(
+            Opened(
+                session=id,
+                observation=session.observation,
+                observations=fingerprints(session),
+                reward=session.reward,
+                done=session.done,
+                steps=len(session.steps),
+            )
+        )
+
+    @app.post(ROOT + "/sessions/{id}/step")
+    async def step(id: str, body: StepRequest, request: Request) -> Response:
+        result, session = await sessions.step(_client(request), id, body.at, body.action)
+        return _json(Stepped(step=result, reward=session.reward, done=session.done))
+
+    @app.post(ROOT + "/sessions/{id}/fork")
+    async def fork(id: str, request: Request) -> Response:
+        new, session = await sessions.fork(_client(request), id)
+        state = {"reward": session.reward, "done": session.done, "steps": len(session.steps)}
+        return _json(Opened(session=new, observation=session.observation, **state))
+
+    @app.delete(ROOT + "/sessions/{id}")
+    async def close(id: str, request: Request) -> Response:
+        await sessions.close(_client(request), id)
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(EefError)
+    async def explained(_: Request, error: EefError) -> Response:
+        status = HTTPStatus.BAD_REQUEST if isinstance(error, ConfigError) else HTTPStatus.INTERNAL_SERVER_ERROR
+        return _problem(getattr(error, "status", status), error.code, error.message, error.fix)
+
+    @app.exception_handler(TimeoutError)
+    async def late(_: Request, error: TimeoutError) -> Response:
+        message = "the environment took too long; the session is lost"
+        return _problem(HTTPStatus.GATEWAY_TIMEOUT, "step-timeout", message, "Restore it.")
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(_: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, "malformed-request", f"{place}: {first['msg']}")
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> Response:
+        if request.scope.get(TOO_LARGE):
+            return _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "the request is too large")
+        code = "malformed-request" if error.status_code == HTTPStatus.BAD_REQUEST else "unknown-address"
+        return _problem(error.status_code, code, str(error.detail))
+
+    @app.exception_handler(Exception)
+    async def failed(_: Request, error: Exception) -> Response:
+        message = f"the environment failed: {type(error).__name__}: {error}"
+        return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "environment-failed", message)
+
+
+async def _close_idle(sessions: Sessions) -> None:
+    while True:
+        await asyncio.sleep(min(5.0, sessions.limits.idle_s / 2))
+        await sessions.close_idle()
+
+
+def _client(request: Request) -> str:
+    return str(request.scope["eef_client"])
+
+
+def _json(content: BaseModel) -> Response:
+    return Response(content.model_dump_json(), media_type="application/json")
+
+
+def _problem(status: HTTPStatus | int, code: str, message: str, fix: str = "") -> Response:
+    headers = {"Retry-After": "1"} if status == HTTPStatus.TOO_MANY_REQUESTS else {}
+    content = Problem(code=code, message=message, fix=fix).model_dump_json()
+    return Response(content, int(status), headers, media_type="application/json")
