@@ -8,18 +8,24 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from eef_framework.errors import ConfigError, EefError, PluginError, UnknownName
+from eef_framework.errors import ConfigError, EefError, PluginError, UnknownName, WorkerLost
 from eef_framework.interfaces import (
     Attributor,
     Component,
     Environment,
+    EpisodeSetup,
+    EpisodeSpec,
+    Executor,
     Expert,
     Filter,
+    PlayEpisode,
     Policy,
     ProgressCallback,
     Sampling,
     Session,
     Simulate,
+    TrackedRun,
+    Tracker,
     TrainablePolicy,
     Trainer,
     replay,
@@ -58,7 +64,7 @@ if TYPE_CHECKING:
     from eef_framework.evaluation.run_results import RunResults, load_run
     from eef_framework.pipeline import run
     from eef_framework.plugins import Registry, hookimpl, load_plugins
-    from eef_framework.rollout import ScriptedExpert, expert_id
+    from eef_framework.rollout import ScriptedExpert, expert_id, open_portable, portable
     from eef_framework.training.collate import TokenizedExample, TrainingBatch
     from eef_framework.training.dataset import TokenizedDataset
 
@@ -75,6 +81,8 @@ _LAZY = {
     "load_config": "eef_framework.config.loading",
     "load_plugins": "eef_framework.plugins",
     "load_run": "eef_framework.evaluation.run_results",
+    "open_portable": "eef_framework.rollout",
+    "portable": "eef_framework.rollout",
     "run": "eef_framework.pipeline",
 }
 # Imported on first access: these modules depend on the contracts, and plugins import the contracts.
@@ -89,14 +97,18 @@ __all__ = [
     "Cost",
     "EefError",
     "Environment",
+    "EpisodeSetup",
+    "EpisodeSpec",
     "Evidence",
     "Example",
+    "Executor",
     "Expert",
     "Filter",
     "FreeText",
     "Message",
     "Observation",
     "Origin",
+    "PlayEpisode",
     "PluginError",
     "Policy",
     "Probe",
@@ -118,6 +130,8 @@ __all__ = [
     "Task",
     "TokenizedDataset",
     "TokenizedExample",
+    "TrackedRun",
+    "Tracker",
     "TrainResult",
     "TrainablePolicy",
     "Trainer",
@@ -127,6 +141,7 @@ __all__ = [
     "UserPath",
     "UserPathOrName",
     "Verdict",
+    "WorkerLost",
     "derive",
     "expert_id",
     "fingerprint",
@@ -134,6 +149,8 @@ __all__ = [
     "load_config",
     "load_plugins",
     "load_run",
+    "open_portable",
+    "portable",
     "replay",
     "run",
 ]

@@ -47,8 +47,8 @@ class Tracking:
         self._run = run
         self._logs: dict[str, TrainingLog] = {}
         self._journal = RunLayout(run.folder).tracked if run else Path()
-        known = _read_journal(self._journal) if run else {}
-        self._connections = [_Connection(tracker, run, known) for tracker in trackers if run]
+        self._known = _read_journal(self._journal) if run else {}
+        self._connections = [_Connection(tracker, run, self._known) for tracker in trackers if run]
 
     def watching(self, progress: ProgressCallback, stage: Stage | None, log: Path | None) -> ProgressCallback:
         """Return a progress function that also sends the rows of a training's log while they are written.
@@ -129,7 +129,8 @@ class Tracking:
         for connection in self._connections:
             connection.check()
         if before != [connection.sent for connection in self._connections]:
-            write_json(self._journal, {connection.key: sorted(connection.sent) for connection in self._connections})
+            self._known |= {connection.key: sorted(connection.sent) for connection in self._connections}
+            write_json(self._journal, self._known)
 
 
 class TrainingLog:
@@ -175,7 +176,8 @@ class _Connection:
         self.sent = set(known.get(self.key, ()))
         self._thread = WorkerThread("eef-tracker")
         self._calls: deque[tuple[Future[None], str]] = deque()
-        self._failed = False
+        self._failed = False  # set by the thread
+        self._complete = True  # whether all calls that were looked at succeeded
         self.call(partial(tracker.start, run))
 
     def call(self, function: Callable[[], None], stage: str = "") -> None:
@@ -192,11 +194,11 @@ class _Connection:
         """Note what was sent, and warn if a call failed."""
         while self._calls and self._calls[0][0].done():
             future, stage = self._calls.popleft()
-            error = future.exception()
-            if error is None:
+            if error := future.exception():
+                self._complete = False
+                self._warn_of(error)
+            elif self._complete:
                 self.sent |= {stage} - {""}
-            elif not self._failed:
-                self._fail(error)
 
     def wait(self, seconds: float) -> None:
         """Wait until all calls are done, but not longer than this."""
@@ -219,11 +221,15 @@ class _Connection:
             )
 
     def _guarded(self, function: Callable[[], None]) -> None:
-        if not self._failed:  # calls that were waiting when one failed
+        if self._failed:  # while this call waited for its turn
+            return
+        try:
             function()
+        except BaseException:
+            self._failed = True
+            raise
 
-    def _fail(self, error: BaseException) -> None:
-        self._failed = True
+    def _warn_of(self, error: BaseException) -> None:
         name, where = self.tracker.component_name(), author_line(error)
         warnings.warn(
             EefWarning(

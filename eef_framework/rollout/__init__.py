@@ -4,6 +4,7 @@ from eef_framework.rollout.attribution import attribute
 from eef_framework.rollout.demonstrations import demonstrations
 from eef_framework.rollout.episode import EpisodeRunner
 from eef_framework.rollout.ids import expert_id, simulation_id
+from eef_framework.rollout.portable_components import portable
 from eef_framework.rollout.recorded import RecordedSimulations
 from eef_framework.rollout.scripted import ScriptedExpert
 from eef_framework.rollout.simulate import Simulations, Simulator
@@ -21,5 +22,6 @@ __all__ = [
     "demonstrations",
     "expert_id",
     "open_portable",
+    "portable",
     "simulation_id",
 ]

@@ -25,7 +25,7 @@ from eef_framework.interfaces import (
     replay,
 )
 from eef_framework.records import Checkpoint, Ending, Info, Observation, Origin, Step, Trajectory
-from eef_framework.rollout.portable import portable
+from eef_framework.rollout.portable_components import portable
 from eef_framework.rollout.threads import AT_ONCE, StepThreads
 from eef_framework.seeds import derive
 

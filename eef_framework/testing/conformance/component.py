@@ -9,17 +9,21 @@ from eef_framework.interfaces import (
     Attributor,
     Component,
     Environment,
+    Executor,
     Expert,
     Filter,
     Policy,
+    Tracker,
     TrainablePolicy,
     Trainer,
 )
 from eef_framework.testing.conformance.attributor import check_attributor
 from eef_framework.testing.conformance.environment import check_environment
+from eef_framework.testing.conformance.executor import check_executor
 from eef_framework.testing.conformance.expert import check_expert
 from eef_framework.testing.conformance.filter import check_filter
 from eef_framework.testing.conformance.policy import check_policy
+from eef_framework.testing.conformance.tracker import check_tracker
 from eef_framework.testing.conformance.trainer import check_trainer
 
 
@@ -77,5 +81,7 @@ CHECKS: dict[type[Component], Any] = {
     TrainablePolicy: check_policy,
     Attributor: check_attributor,
     Filter: check_filter,
+    Executor: check_executor,
+    Tracker: check_tracker,
 }
 """Checks that need only the component."""

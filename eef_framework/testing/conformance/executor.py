@@ -1,0 +1,231 @@
+"""Does an executor keep its contract? Above all: a result doesn't depend on where an episode was played."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from eef_framework.chat.format import ChatFormat
+from eef_framework.errors import PolicyFailure
+from eef_framework.event_loop import run_coroutine
+from eef_framework.interfaces import EpisodeSpec, Executor, PlayEpisode, Policy, Sampling
+from eef_framework.records import State, Trajectory
+from eef_framework.rollout import EpisodeRunner, ThreadExecutor
+from eef_framework.seeds import derive
+from eef_framework.testing.conformance.examples import demonstrations
+from eef_framework.testing.conformance.violation import Violation, quoted, require, rule_of, run_checks
+from eef_framework.testing.corridor import Corridor
+from eef_framework.testing.corridor_expert import CorridorExpert
+from eef_framework.testing.lookup import LookupPolicy, write_table
+from eef_framework.testing.queue_policy import QueuePolicy, ScriptedPolicy
+
+MANY = 60
+"""Number of episodes that are awaited at once."""
+
+
+@dataclass(frozen=True)
+class ExecutorContext:
+    """What the checks of an executor look at.
+
+    Attributes:
+        executor: the executor under test.
+        folder: folder for a checkpoint.
+    """
+
+    executor: Executor
+    folder: Path
+
+    def setup(self, policy: Policy | None = None, **changes: Any) -> EpisodeRunner:
+        """Return a setup for episodes in the corridor."""
+        policy = policy or ScriptedPolicy(skill=0.8)
+        runner = EpisodeRunner(Corridor(), policy, "agent/check", ChatFormat(), Sampling(), concurrency=8)
+        return replace(runner, **changes)
+
+    @cached_property
+    def specs(self) -> list[EpisodeSpec]:
+        """Episodes from initial states, and from states of demonstrations."""
+        starts = [State(task=task) for task in Corridor().tasks("train")[:6]]
+        starts += [each.at(min(2, len(each.steps) - 1)) for each in demonstrations()]
+        return [EpisodeSpec(id=f"check/{n}", start=start, seed=derive(n, "check")) for n, start in enumerate(starts)]
+
+    def play(self, setup: EpisodeRunner, specs: Sequence[EpisodeSpec], executor: Executor | None = None) -> list[Any]:
+        """Return the results of episodes that are awaited at once."""
+        with (executor or self.executor).start(setup) as play:
+            return run_coroutine(_all(play, specs))
+
+
+def check_executor(executor: Executor) -> None:
+    """Check that an executor keeps its contract, with episodes in the corridor of `eef_framework.testing`.
+
+    Args:
+        executor: what to check.
+
+    Raises:
+        Nonconformance: it doesn't; the message is a report of all violations.
+    """
+    require(f"executor {executor.component_name()!r}", executor_violations(executor))
+
+
+def executor_violations(executor: Executor) -> list[Violation]:
+    """Return in which ways an executor doesn't keep its contract; see `check_executor`."""
+    with tempfile.TemporaryDirectory() as folder:
+        context = ExecutorContext(executor, Path(folder))
+        violations = run_checks([results_are_those_of_local_threads], context)
+        return violations or run_checks(CHECKS, context)
+
+
+def results_are_those_of_local_threads(context: ExecutorContext) -> Violation | None:
+    """An episode has the same result wherever it is played."""
+    setup = context.setup()
+    expected = context.play(setup, context.specs, ThreadExecutor())
+    return _compared(results_are_those_of_local_threads, expected, context.play(setup, context.specs))
+
+
+def weights_are_loaded(context: ExecutorContext) -> Violation | None:
+    """The policy plays with the weights of the checkpoint."""
+    # An action that the policy doesn't take without these weights.
+    seen = {spec.start.initial or Corridor().open(spec.task).observation for spec in context.specs}
+    table = {observation.text: {"Action: jump": 1.0} for observation in seen}
+    setup = context.setup(LookupPolicy(epsilon=0.0), checkpoint=write_table(table, context.folder / "checkpoint"))
+    specs = [spec for spec in context.specs if not spec.start.length]
+    expected = context.play(setup, specs, ThreadExecutor())
+    return _compared(weights_are_loaded, expected, context.play(setup, specs))
+
+
+def many_episodes_are_told_apart(context: ExecutorContext) -> Violation | None:
+    """Any number of calls may wait at once, and each gets its own episode."""
+    tasks = Corridor(tasks_per_split=MANY).tasks("train")
+    specs = [EpisodeSpec(id=f"many/{n}", start=State(task=task), seed=n) for n, task in enumerate(tasks)]
+    setup = context.setup(environment=Corridor(tasks_per_split=MANY))
+    for spec, found in zip(specs, context.play(setup, specs), strict=True):
+        if found.id != spec.id or found.task.id != spec.task.id:
+            return Violation(
+                rule_of(many_episodes_are_told_apart),
+                f"{MANY} episodes at once",
+                f"episode {spec.id!r} of task {spec.task.id!r}",
+                f"episode {found.id!r} of task {found.task.id!r}",
+                "Return the result of the call that the spec was passed to.",
+            )
+    return None
+
+
+def lost_episodes_are_recorded(context: ExecutorContext) -> Violation | None:
+    """An environment that fails ends the episode with an error; the executor passes it on as a result."""
+    (found,) = context.play(context.setup(environment=Corridor(fault="raise")), context.specs[:1])
+    if isinstance(found, Trajectory) and found.ending == "error":
+        return None
+    return Violation(
+        rule_of(lost_episodes_are_recorded),
+        "an environment that raises",
+        "a trajectory with the ending 'error'",
+        quoted(found),
+        "Return what the setup's play function returns, unchanged.",
+    )
+
+
+def failures_of_the_policy_arrive(context: ExecutorContext) -> Violation | None:
+    """A policy that can't answer at all raises PolicyFailure, with its code."""
+    try:
+        found: object = context.play(context.setup(QueuePolicy()), context.specs[:1])
+    except PolicyFailure:
+        return None
+    except Exception as error:
+        found = f"{type(error).__name__}: {error}"
+    return Violation(
+        rule_of(failures_of_the_policy_arrive),
+        "a policy without answers",
+        "PolicyFailure",
+        quoted(found),
+        "Raise in the calling process what was raised in the worker; errors of the framework can be pickled.",
+    )
+
+
+def episodes_can_be_cancelled(context: ExecutorContext) -> Violation | None:
+    """A call that is cancelled doesn't disturb the others."""
+    setup, specs = context.setup(), context.specs
+
+    async def some_cancelled(play: PlayEpisode) -> list[Any]:
+        calls = [asyncio.ensure_future(play(spec)) for spec in specs]
+        await asyncio.sleep(0)
+        for call in calls[::2]:
+            call.cancel()
+        await asyncio.gather(*calls[::2], return_exceptions=True)
+        return list(await asyncio.gather(*calls[1::2]))
+
+    with context.executor.start(setup) as play:
+        found = run_coroutine(some_cancelled(play))
+    return _compared(episodes_can_be_cancelled, context.play(setup, specs[1::2], ThreadExecutor()), found)
+
+
+def it_can_be_started_again(context: ExecutorContext) -> Violation | None:
+    """Each phase starts the executor again, also after one that failed."""
+    setup, specs = context.setup(), context.specs[:3]
+    expected = context.play(setup, specs, ThreadExecutor())
+    try:
+        with context.executor.start(setup):
+            raise ZeroDivisionError
+    except ZeroDivisionError:
+        pass
+    for _ in range(2):
+        if found := _compared(it_can_be_started_again, expected, context.play(setup, specs)):
+            return found
+    return None
+
+
+def every_task_is_demonstrated(context: ExecutorContext) -> Violation | None:
+    """An expert's demonstrations are those that it gives in this process, one for each task."""
+    environment, expert = Corridor(), CorridorExpert()
+    tasks = environment.tasks("train")[:8]
+
+    async def gather(executor: Executor) -> dict[str, Trajectory]:
+        found = [each async for each in executor.demonstrate(expert, environment, tasks, 3)]
+        return {each.task.id: each for each in found} if len(found) == len(tasks) else {}
+
+    expected, found = run_coroutine(gather(ThreadExecutor())), run_coroutine(gather(context.executor))
+    if found.keys() != expected.keys():
+        return Violation(
+            rule_of(every_task_is_demonstrated),
+            f"{len(tasks)} tasks",
+            "each of them once",
+            quoted(sorted(found)),
+            "Yield what the expert yields for each task.",
+        )
+    return _compared(every_task_is_demonstrated, [*expected.values()], [found[task] for task in expected])
+
+
+CHECKS = (
+    weights_are_loaded,
+    many_episodes_are_told_apart,
+    lost_episodes_are_recorded,
+    failures_of_the_policy_arrive,
+    episodes_can_be_cancelled,
+    it_can_be_started_again,
+    every_task_is_demonstrated,
+)
+
+
+async def _all(play: PlayEpisode, specs: Sequence[EpisodeSpec]) -> list[Any]:
+    return list(await asyncio.gather(*(play(spec) for spec in specs)))
+
+
+def _compared(check: Any, expected: Sequence[Any], found: Sequence[Any]) -> Violation | None:
+    for one, other in zip(expected, found, strict=True):
+        if not isinstance(other, Trajectory):
+            actual = quoted(other)
+        elif one.changed(seconds=0.0) == other.changed(seconds=0.0):
+            continue
+        else:
+            actual = f"episode {other.id!r}, actions {quoted(other.actions)}, ending {other.ending!r}"
+        return Violation(
+            rule_of(check),
+            f"task {one.task.id!r}",
+            f"episode {one.id!r}, actions {quoted(one.actions)}, ending {one.ending!r}",
+            actual,
+            "In a worker, play with `open_portable(setup.portable())`, and return the trajectory unchanged.",
+        )
+    return None

@@ -1,0 +1,109 @@
+"""Does a tracker keep its contract?"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from eef_framework.interfaces import TrackedRun, Tracker
+from eef_framework.testing.conformance.violation import Violation, require, rule_of, run_checks
+
+NAMES = ("collect/success", "eef/explore/cost/usd", "rft+1 a.b=c-d/tune/2/loss", "naïve 猫/evaluate/reward")
+"""Names that methods and phases may give to figures."""
+
+
+@dataclass(frozen=True)
+class TrackerContext:
+    """What the checks of a tracker look at.
+
+    Attributes:
+        tracker: the tracker under test.
+        folder: folder for run directories.
+    """
+
+    tracker: Tracker
+    folder: Path
+
+    def run(self, name: str = "check") -> TrackedRun:
+        """Return a run with a folder and a report."""
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        (folder / "report.html").write_text("<p>report</p>", encoding="utf-8")
+        config = {"seed": 0, "environment": {"name": "corridor"}, "filters": [], "expert": None}
+        return TrackedRun(id=f"id-of-{name}", name=name, group="checks", folder=folder, config=config)
+
+
+def check_tracker(tracker: Tracker) -> None:
+    """Check that a tracker keeps its contract: it takes whatever a run sends, and a run that is resumed.
+
+    A tracker's own page or file shows whether the figures are right.
+
+    Args:
+        tracker: what to check. It is sent a few figures of runs named `check...`.
+
+    Raises:
+        Nonconformance: it doesn't; the message is a report of all violations.
+    """
+    require(f"tracker {tracker.component_name()!r}", tracker_violations(tracker))
+
+
+def tracker_violations(tracker: Tracker) -> list[Violation]:
+    """Return in which ways a tracker doesn't keep its contract; see `check_tracker`."""
+    with tempfile.TemporaryDirectory() as folder:
+        return run_checks(CHECKS, TrackerContext(tracker, Path(folder)))
+
+
+def any_figures_are_taken(context: TrackerContext) -> Violation | None:
+    """Figures of any name and finite value are taken, at steps that ascend for each name only."""
+    context.tracker.start(context.run())
+    for step in (0, 1, 2, 1000):
+        context.tracker.log(dict.fromkeys(NAMES[:2], step * 0.5), step)
+    for step in (1, 2):
+        context.tracker.log({NAMES[2]: -1e-30, NAMES[3]: 1e30}, step)
+    context.tracker.log({}, 3)
+    context.tracker.finish()
+    return None
+
+
+def files_are_taken(context: TrackerContext) -> Violation | None:
+    """A file is taken more than once, and isn't changed."""
+    run = context.run("check-files")
+    report = run.folder / "report.html"
+    before = report.read_bytes()
+    context.tracker.start(run)
+    context.tracker.add_file(report)
+    context.tracker.add_file(report)
+    context.tracker.finish()
+    if report.is_file() and report.read_bytes() == before:
+        return None
+    return Violation(
+        rule_of(files_are_taken),
+        str(report),
+        "the file as it was",
+        "another file, or none",
+        "Copy or send the file; it belongs to the run.",
+    )
+
+
+def a_run_is_continued(context: TrackerContext) -> Violation | None:
+    """A run with the same id is continued, also one whose process was killed, and a step may come again."""
+    run = context.run("check-resumed")
+    context.tracker.start(run)
+    context.tracker.log({NAMES[0]: 0.5}, 1)
+    for _ in range(2):
+        context.tracker.start(run)  # without finish(): the process was killed
+        context.tracker.log({NAMES[0]: 0.5}, 1)
+        context.tracker.log({NAMES[0]: 0.75}, 2)
+        context.tracker.finish()
+    return None
+
+
+def an_empty_run_is_taken(context: TrackerContext) -> Violation | None:
+    """A run that ends before any figure is taken."""
+    context.tracker.start(context.run("check-empty"))
+    context.tracker.finish()
+    return None
+
+
+CHECKS = (any_figures_are_taken, files_are_taken, a_run_is_continued, an_empty_run_is_taken)
