@@ -13,7 +13,7 @@ from typing import Any
 from eef_framework.chat.format import ChatFormat
 from eef_framework.errors import PolicyFailure
 from eef_framework.event_loop import run_coroutine
-from eef_framework.interfaces import EpisodeSpec, Executor, PlayEpisode, Policy, Sampling
+from eef_framework.interfaces import EpisodeSpec, Executor, PlayEpisode, Policy, Sampling, TrainablePolicy
 from eef_framework.records import State, Trajectory
 from eef_framework.rollout import EpisodeRunner, ThreadExecutor
 from eef_framework.seeds import derive
@@ -40,7 +40,7 @@ class ExecutorContext:
     executor: Executor
     folder: Path
 
-    def setup(self, policy: Policy | None = None, **changes: Any) -> EpisodeRunner:
+    def setup(self, policy: Policy | TrainablePolicy | None = None, **changes: Any) -> EpisodeRunner:
         """Return a setup for episodes in the corridor."""
         policy = policy or ScriptedPolicy(skill=0.8)
         runner = EpisodeRunner(Corridor(), policy, "agent/check", ChatFormat(), Sampling(), concurrency=8)
