@@ -71,7 +71,9 @@ def _section(model: type[BaseModel], place: Place) -> Iterator[str]:
 
 def _settings(model: type[BaseModel], place: Place) -> Iterator[tuple[str, ...]]:
     # A section's defaults depend on where it stands: an evaluation isn't sampled as exploration is.
-    standing: Any = functools.reduce(lambda data, key: data[key], place, cast("Any", defaults()))
+    standing: Any = functools.reduce(lambda data, key: (data or {}).get(key), place, cast("Any", defaults()))
+    if standing is None:  # a section that is null by default
+        standing = model().model_dump(mode="json")
     for name, type_, default, meaning in settings_of(model):
         here = (*place, name)
         kind, several = COMPONENTS.get(here), COMPONENTS.get((*here, "*"))

@@ -100,6 +100,39 @@ class Clone(Section):
     trainer: ComponentSpec = ComponentSpec(name="sft")
 
 
+class Budget(Section):
+    """What an exploration may spend, on average per training task. It ends when the first limit is reached.
+
+    With a limit on seconds, a repeated run may play other episodes; with the others, it plays the same ones.
+    """
+
+    simulations: float | None = Field(default=None, gt=0)
+    """Episodes of the agent, from any state."""
+    tokens: float | None = Field(default=None, gt=0)
+    """Tokens processed by the model while acting."""
+    steps: float | None = Field(default=None, gt=0)
+    """Environment steps, excluding replayed ones."""
+    seconds: float | None = Field(default=None, gt=0)
+    """Sum of the times of the episodes, which are played concurrently."""
+
+
+class Schedule(Section):
+    """Exploration that adapts (not part of arXiv 2504.13145).
+
+    First `explore.simulations` episodes from every initial state; then attribution of failed demonstrations of tasks
+    that nobody has solved; then further episodes where a solution is likely and its task has few.
+    """
+
+    budget: Budget = Budget(simulations=6.0)
+    """What it may spend, on average per training task: 6 simulations by default."""
+    attribution: float = Field(default=0.75, ge=0.0, le=1.0)
+    """Maximum share of the budget for attribution, of what is left after the first episodes."""
+    solutions: int = Field(default=3, gt=0)
+    """Number of known solutions, the expert's included, from which on a task gets no further episodes."""
+    tries: int = Field(default=8, gt=0)
+    """Number of episodes from which on a state gets no further ones."""
+
+
 class Explore(Section):
     """Phase 2, exploration by the current agent."""
 
@@ -109,7 +142,10 @@ class Explore(Section):
     """Which demonstrations are attributed, if there is an attributor. The paper: all."""
     matched: bool = False
     """Give every task as many episodes from its initial state as the main method spent on it, from any states: a fair
-    baseline. A main method gets as many as its attributor plans. Use with `attribute: none`."""
+    baseline. A main method gets as many as its attributor plans. Use with `attribute: none`. With a schedule, what the
+    main method spent in all is the budget instead; a main method keeps its own."""
+    schedule: Schedule | None = None
+    """Adapt the exploration to what was played; null for the same number of episodes for every task (the paper)."""
     sampling: Sampling = Sampling(temperature=1.0)
 
 

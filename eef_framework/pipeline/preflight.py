@@ -92,7 +92,8 @@ def needs_demonstrations(context: RunContext, variants: Sequence[RunConfig]) -> 
 def _check_match(context: RunContext, main: RunConfig) -> None:
     """A baseline gets the budget that the main method spent; a main method can only get what an attributor plans."""
     attributor = context.attributor(main)
-    if main.explore.matched and main.iterations and (attributor is None or plan_of(attributor, 1) is None):
+    by_plan = main.explore.matched and main.explore.schedule is None  # a schedule has a budget of its own
+    if by_plan and main.iterations and (attributor is None or plan_of(attributor, 1) is None):
         name = attributor.component_name() if attributor else None
         raise ConfigError(
             f"method {main.method!r} matches the simulations that an attributor plans, and attributor {name!r} has no "

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
 
 from eef_framework.config.loading import read_recipe
-from eef_framework.config.schema import RunConfig
+from eef_framework.config.schema import RunConfig, Section
 from eef_framework.errors import ConfigError
 from eef_framework.plugins import Registry
 
@@ -50,8 +51,17 @@ def _baseline(config: RunConfig, name: str, registry: Registry) -> RunConfig:
     # Without conversion to plain data: components that were passed as objects stay unchanged.
     data = _fields(config) | {"baselines": ()}
     for key, value in laid_over.items():
-        data[key] = _fields(data[key]) | value if key in SECTIONS else value
+        data[key] = _merged(data[key], value) if key in SECTIONS else value
     return RunConfig.model_validate(data)
+
+
+def _merged(section: BaseModel, value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a section with some replaced; sections within it are merged as well."""
+    fields = _fields(section)
+    for name, new in value.items():
+        old = fields.get(name)
+        fields[name] = _merged(old, new) if isinstance(old, Section) and isinstance(new, Mapping) else new
+    return fields
 
 
 def _fields(section: BaseModel) -> dict[str, Any]:

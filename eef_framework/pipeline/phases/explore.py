@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from eef_framework.config.schema import RunConfig, TaskList
+from eef_framework.config.schema import Budget, RunConfig, TaskList
 from eef_framework.errors import AttributorFailure
 from eef_framework.evaluation.spending import spending_by_task
 from eef_framework.interfaces import Attributor, Component, ProgressCallback
+from eef_framework.pipeline.adaptive import AdaptiveExploration
 from eef_framework.pipeline.attribution import (
     check_attributions,
     plan_of,
@@ -24,6 +25,7 @@ from eef_framework.pipeline.episodes import check_errors, gather, in_order, lost
 from eef_framework.pipeline.phase import Outcome, Phase, Planned, Weights
 from eef_framework.pipeline.progress import Counter
 from eef_framework.pipeline.rows import Rows
+from eef_framework.pipeline.schedule import per_task
 from eef_framework.pipeline.solutions import Exploration
 from eef_framework.records import Attribution, Spending, Task, Trajectory
 from eef_framework.rollout import Simulator
@@ -116,7 +118,10 @@ class Explore(Phase):
                     demonstrations=demonstrations,
                     initial_simulations=settings.simulations,
                 )
-                exploration = self._explore(simulator, tasks, counts, demonstrations, attributor)
+                adaptive = self._adaptive(simulator, tasks, demonstrations, attributor, seed)
+                exploration = (
+                    adaptive.play() if adaptive else self._explore(simulator, tasks, counts, demonstrations, attributor)
+                )
                 attributions = context.wait_for(simulator.until(exploration))
             check_errors(rows.rows)
             found = in_order(without_replaced(rows.rows))
@@ -124,13 +129,16 @@ class Explore(Phase):
         if attributions or self.files.attributions.path.exists():
             self.files.attributions.write(attributions)
         cost, figures = cost_of(found, by_agent=True), mean_results(found, rule)
-        return Outcome(cost, {path.name: len(found)}, lost_workers(play), figures)
+        info = lost_workers(play) | ({"exploration": adaptive.info()} if adaptive else {})
+        return Outcome(cost, {path.name: len(found)}, info, figures)
 
     def planned(self, context: RunContext) -> Planned:
         """Return the maximum number of episodes: exact if the demonstrations exist already."""
         settings, attributor = self.variant.explore, context.attributor(self.variant)
         if settings.matched and self.matches is not None:
             return self.matches.planned(context)
+        if settings.schedule is not None:
+            return self._planned_by_budget(context, settings.schedule.budget)
         demonstrations = self._known_demonstrations(context)
         if demonstrations is not None:
             tasks = self._tasks(context, demonstrations)
@@ -142,6 +150,31 @@ class Explore(Phase):
             return Planned(len(tasks) * settings.simulations)
         further = _most_simulations(attributor, context.longest_episode, settings.simulations)
         return Planned(None if further is None else len(tasks) * (settings.simulations + further), at_most=True)
+
+    def _planned_by_budget(self, context: RunContext, budget: Budget) -> Planned:
+        if budget.simulations is None:
+            return Planned(None)
+        known = () if self.tasks else self.demonstrations.read_if_there()
+        return Planned(int(budget.simulations * len(self._tasks(context, known))), at_most=True)
+
+    def _adaptive(
+        self,
+        simulator: Simulator,
+        tasks: Sequence[Task],
+        demonstrations: Sequence[Trajectory],
+        attributor: Attributor | None,
+        seed: int,
+    ) -> AdaptiveExploration | None:
+        """Return the exploration that adapts, if there is a schedule."""
+        settings = self.variant.explore
+        if settings.schedule is None:
+            return None
+        budget = settings.schedule.budget
+        if settings.matched and self.matches is not None:
+            budget = per_task(self.matches.spent(), len(tasks), budget)
+        return AdaptiveExploration(
+            simulator, tasks, demonstrations, attributor, settings, settings.schedule, budget, derive(seed, "schedule")
+        )
 
     def _known_demonstrations(self, context: RunContext) -> Sequence[Trajectory] | None:
         """Return the demonstrations if they are known before the run starts."""
@@ -164,6 +197,8 @@ class Explore(Phase):
     def _expected(self, context: RunContext, demonstrations: Sequence[Trajectory], tasks: Sequence[Task]) -> int:
         """Return the number of episodes, without those not known in advance."""
         settings, attributor = self.variant.explore, context.attributor(self.variant)
+        if settings.schedule is not None:
+            return round((settings.schedule.budget.simulations or settings.simulations) * len(tasks))
         initial = sum(self._from_start(context, demonstrations, tasks).values())
         if attributor is None or settings.attribute == "none" or plan_of(attributor, 1) is None:
             return initial
@@ -176,7 +211,7 @@ class Explore(Phase):
         """Return task id -> number of episodes from its initial state."""
         settings = self.variant.explore
         plain = {task.id: settings.simulations for task in tasks}
-        if not settings.matched:
+        if not settings.matched or settings.schedule is not None:
             return plain
         if self.matches is not None:
             spent = self.matches.spent()

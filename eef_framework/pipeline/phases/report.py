@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from eef_framework.evaluation.formatting import count
+from eef_framework.evaluation.formatting import count, plural
 from eef_framework.evaluation.spending import total
 from eef_framework.interfaces import ProgressCallback
 from eef_framework.pipeline.context import RunContext
@@ -50,6 +51,8 @@ def _notes_of(context: RunContext, phases: Sequence[Phase]) -> Iterator[str]:
         manifest = phase.stage.manifest if phase.stage else None
         notes = manifest.info.get("notes") if manifest else None
         yield from map(str, notes if isinstance(notes, list) else ())
+        if manifest:
+            yield from _adaptive(phase.title, manifest.info)
     matched: dict[str, list[Explore]] = {}
     for phase in phases:
         if isinstance(phase, Explore) and phase.variant.explore.matched:
@@ -58,16 +61,38 @@ def _notes_of(context: RunContext, phases: Sequence[Phase]) -> Iterator[str]:
         yield _what_was_matched(context, method, explorations)
 
 
+def _adaptive(title: str, info: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a phase recorded about tasks that were explored adaptively, and about shortened solutions."""
+    name = title.partition(":")[0]
+    if exploration := info.get("exploration"):
+        tasks, rounds = exploration["tasks"], exploration["rounds"]
+        spent = ", ".join(f"{each['simulations']:,} for {each['for']} episodes" for each in rounds)
+        yield (
+            f"{name}: of {sum(tasks.values()):,} tasks the agent solved {tasks['solved']:,} always, "
+            f"{tasks['sometimes']:,} sometimes, {tasks['from-expert']:,} only from states of the expert's trajectory, "
+            f"and {tasks['hopeless']:,} never; {tasks['untried']:,} weren't tried. Simulations: {spent}."
+        )
+    if shortening := info.get("shortening"):
+        yield (
+            f"{name}: {shortening['actions']:,} actions that made no difference were left out of "
+            f"{plural(shortening['shortened'], 'solution')}, with {plural(shortening['replays'], 'replay')}."
+        )
+
+
 def _what_was_matched(context: RunContext, method: str, explorations: Sequence[Explore]) -> str:
     spent = total(each for phase in explorations for each in phase.spent().values())
     others = [phase.matches for phase in explorations if phase.matches is not None]
+    adapts = explorations[0].variant.explore.schedule is not None
+    if adapts and not others:
+        return f"{method} kept to the budget of its schedule: {spent.simulations:,} simulations."
     if not others:
         attributor = context.attributor(explorations[0].variant)
         name = attributor.component_name() if attributor else ""
         return f"{method} played as many simulations for each task as attributor {name!r} plans: {spent.simulations:,}."
+    how = "had as its budget what" if adapts else "played as many simulations for each task as"
     other = total(each for phase in others for each in phase.spent().values())
     return (
-        f"{method} played as many simulations for each task as {others[0].variant.method} had played: "
+        f"{method} {how} {others[0].variant.method} had played: "
         f"{spent.simulations:,} of {other.simulations:,}; these took {count(spent.tokens)} tokens, those "
         f"{count(other.tokens)}."
     )
