@@ -90,7 +90,6 @@ def cycles(graph):
 
 
 KNOWN_CYCLES = {
-    frozenset({"eef_framework.comparison.compare", "eef_framework.comparison.tables"}),
     frozenset({"eef_framework.gym.environment", "eef_framework.gym.session"}),
     frozenset({"eef_framework.interfaces.environment", "eef_framework.interfaces.session"}),
 }

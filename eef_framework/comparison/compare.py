@@ -2,100 +2,22 @@
 
 from __future__ import annotations
 
-import html
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
-
-from pydantic import Field
 
 from eef_framework.comparison.protocol import check_protocols, flattened, protocol_of, within
+from eef_framework.comparison.result import ComparedDifference, ComparedRow, Comparison
 from eef_framework.comparison.statistics import TaskKey, as_share, difference_over_tasks, rate_over_tasks
 from eef_framework.errors import EefError, UnknownName
 from eef_framework.evaluation.intervals import over_seeds
-from eef_framework.evaluation.run_results import RunResults, frame
-from eef_framework.records import Estimate, ResultRow, SuccessRule
-from eef_framework.records.base import Record
-
-if TYPE_CHECKING:
-    import pandas
+from eef_framework.evaluation.run_results import RunResults
+from eef_framework.records import ResultRow, SuccessRule
 
 NOT_THE_EXPERIMENT = ("seed", "plugins", "limits.concurrency")
 """Settings in which two runs of one experiment may differ."""
-
-
-class ComparedRow(Record):
-    """One actor, over all seeds."""
-
-    label: str
-    """The row's label in the runs; where several experiments are compared, `EXPERIMENT: LABEL`."""
-    experiment: str
-    """Name of the experiment: runs whose configurations differ in the seed only."""
-    seeds: tuple[int, ...]
-    success_over_seeds: Estimate
-    """Mean success rate, with its interval over seeds; without bounds for a single seed."""
-    success_over_tasks: Estimate
-    """The same mean, with its interval over tasks."""
-    reward: Estimate
-    """Mean reward, with its interval over seeds."""
-    simulations: float
-    """Mean number of the agent's training episodes."""
-    tokens: float
-    """Mean number of tokens, in acting and training."""
-    usd: float
-    """Mean price of answers, in US dollars."""
-    per_seed: tuple[float, ...]
-    """Success rate of each seed."""
-
-
-class ComparedDifference(Record):
-    """Success rate of one actor minus that of another, paired by seed and task."""
-
-    first: str
-    second: str
-    seeds: tuple[int, ...]
-    """The seeds that both have."""
-    over_seeds: Estimate
-    """Mean difference, with its interval over seeds; without bounds for a single seed."""
-    over_tasks: Estimate
-    """The same difference, with its interval over tasks."""
-    per_seed: tuple[float, ...]
-
-
-class Comparison(Record):
-    """Several runs side by side."""
-
-    protocol: dict[str, Any] = Field(default_factory=dict)
-    """How all of them were measured: world, tasks, step limit, success rule."""
-    rows: tuple[ComparedRow, ...] = ()
-    differences: tuple[ComparedDifference, ...] = ()
-    notes: tuple[str, ...] = ()
-    """Notes for readers of the numbers."""
-
-    def rows_frame(self) -> pandas.DataFrame:
-        """Return the rows as a data frame.
-
-        Raises:
-            EefError: pandas isn't installed.
-        """
-        return frame(_flat(row) for row in self.rows)
-
-    def differences_frame(self) -> pandas.DataFrame:
-        """Return the differences as a data frame.
-
-        Raises:
-            EefError: pandas isn't installed.
-        """
-        return frame(_flat(difference) for difference in self.differences)
-
-    def _repr_html_(self) -> str:
-        """Show the tables in a notebook."""
-        from eef_framework.comparison.tables import as_text
-
-        return f"<pre>{html.escape(as_text(self))}</pre>"
 
 
 def compare_runs(paths: Iterable[str | Path], reference: str | None = None, allow: Sequence[str] = ()) -> Comparison:
@@ -333,7 +255,3 @@ def _notes(runs: Sequence[_Run]) -> tuple[str, ...]:
 
 def _listed(seeds: Iterable[int]) -> str:
     return ", ".join(map(str, seeds))
-
-
-def _flat(record: Record) -> dict[str, Any]:
-    return {key.replace(".", "_"): value for key, value in flattened(record.model_dump())}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from eef_framework.comparison.compare import Comparison
+from eef_framework.comparison.result import Comparison
 from eef_framework.comparison.tables import title
 from eef_framework.errors import EefError, storage
 from eef_framework.records import Estimate

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
-from eef_framework.comparison.compare import Comparison
+from eef_framework.comparison.result import Comparison, interval
 from eef_framework.records import Estimate
 
 TableFormat = Literal["text", "markdown", "latex", "csv"]
@@ -79,8 +79,8 @@ def _with_both(comparison: Comparison, table: Callable[[Cells, Sequence[Cells]],
         (
             row.label,
             f"{100 * row.success_over_tasks.mean:.1f}",
-            _interval(row.success_over_seeds),
-            _interval(row.success_over_tasks),
+            interval(row.success_over_seeds),
+            interval(row.success_over_tasks),
             f"{row.reward.mean:.3f}",
             f"{row.simulations:,.0f}",
             f"{row.tokens:,.0f}",
@@ -92,8 +92,8 @@ def _with_both(comparison: Comparison, table: Callable[[Cells, Sequence[Cells]],
         (
             f"{each.first} - {each.second}",
             f"{100 * each.over_tasks.mean:+.1f}",
-            _interval(each.over_seeds, "+"),
-            _interval(each.over_tasks, "+"),
+            interval(each.over_seeds, "+"),
+            interval(each.over_tasks, "+"),
             ", ".join(f"{100 * value:+.1f}" for value in each.per_seed),
         )
         for each in comparison.differences
@@ -132,13 +132,6 @@ def _tabular(heads: Cells, rows: Sequence[Cells]) -> str:
 def _escaped(text: str) -> str:
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     return "".join(special.get(char, f"\\{char}" if char in "&%$#_{}" else char) for char in text)
-
-
-def _interval(estimate: Estimate, sign: str = "") -> str:
-    """Write the bounds in percent; `-` where a single seed has none."""
-    if not math.isfinite(estimate.low):
-        return "-"
-    return f"[{100 * estimate.low:{sign}.1f}, {100 * estimate.high:{sign}.1f}]"
 
 
 def _numbers(estimate: Estimate) -> list[float | str]:
