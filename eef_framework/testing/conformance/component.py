@@ -67,9 +67,10 @@ def check_component(
     else:
         check = next((CHECKS[kind] for kind in CHECKS if isinstance(component, kind)), None)
         if check is None:
+            kinds: list[type[Component]] = [Expert, Trainer, *CHECKS]
             raise ConfigError(
                 f"there is no check for components of type {type(component).__name__}",
-                f"Checked are: {', '.join(kind.__name__ for kind in (Expert, Trainer, *CHECKS))}.",
+                f"Checked are: {', '.join(kind.__name__ for kind in kinds)}.",
                 code="no-such-check",
             )
         check(component, **options)
