@@ -1,11 +1,11 @@
-"""Gymnasium both ways. Its library is loaded where one of its environments is made, not before.
+"""Gymnasium, both ways. Its library is imported when one of its environments is created.
 
-`GymnasiumEnvironment` makes an `Environment` of any Gymnasium environment with text, or what can be put into words.
-`eef_framework.gym.env.EefEnv` makes a Gymnasium environment of any `Environment`; importing `eef_framework.gym.envs`
-registers those that are installed: `gymnasium.make("eef_framework.gym.envs:eef/Shop-v0")`.
+- `from_gymnasium`: `GymnasiumEnvironment`, an `Environment` that wraps a Gymnasium environment.
+- `to_gymnasium`: `EefEnv`, a Gymnasium environment that wraps an `Environment`.
+- `registration`: registers every installed environment with Gymnasium when it is imported, so that
+  `gymnasium.make("eef_framework.gym.registration:eef/Shop-v0")` works.
 """
 
-from eef_framework.gym.environment import GymnasiumEnvironment
-from eef_framework.gym.session import GymnasiumSession
+from eef_framework.gym.from_gymnasium import GymnasiumEnvironment, GymnasiumSession
 
 __all__ = ["GymnasiumEnvironment", "GymnasiumSession"]

@@ -2,12 +2,11 @@
 
 from eef_framework.interfaces.attributor import Attributor, Simulate
 from eef_framework.interfaces.component import Component
-from eef_framework.interfaces.environment import Environment
+from eef_framework.interfaces.environment import Environment, Session, replay
 from eef_framework.interfaces.executor import EpisodeSetup, EpisodeSpec, Executor, PlayEpisode
 from eef_framework.interfaces.expert import Expert
 from eef_framework.interfaces.filter import Filter
 from eef_framework.interfaces.policy import Policy, Sampling, TrainablePolicy
-from eef_framework.interfaces.session import Session, replay
 from eef_framework.interfaces.tracker import TrackedRun, Tracker
 from eef_framework.interfaces.trainer import ProgressCallback, Trainer
 

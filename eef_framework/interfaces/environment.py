@@ -1,14 +1,14 @@
-"""Environment: a world with tasks."""
+"""Environment and Session: an environment opens sessions, and each session is an episode of one task."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Self, final
 
+from eef_framework.errors import EnvironmentFailure, ReplayDivergence
 from eef_framework.interfaces.component import Component
-from eef_framework.interfaces.session import Session
-from eef_framework.records import Task
+from eef_framework.records import Observation, Step, Task
 
 
 class Environment(Component):
@@ -60,3 +60,137 @@ class Environment(Component):
         Raises:
             EnvironmentFailure: the task doesn't belong to this environment, or can't be started.
         """
+
+
+class Session(ABC):
+    """Session: one episode of one task. Lightweight, and independent of all other sessions.
+
+    Subclasses call `super().__init__` with the first observation and implement `perform`. They may override `duplicate`
+    (where copying a state is faster than replay), `release` and `reward`.
+
+    Attributes:
+        environment: the environment that opened it.
+        task: the task that is played.
+        initial: the first observation.
+        observation: the latest one.
+        steps: the steps so far.
+    """
+
+    def __init__(self, environment: Environment, task: Task, observation: Observation) -> None:
+        self.environment = environment
+        self.task = task
+        self.initial = observation
+        self.observation = observation
+        self.steps: list[Step] = []
+        self.closed = False
+
+    @property
+    def done(self) -> bool:
+        """Whether the episode has ended."""
+        return bool(self.steps) and self.steps[-1].done
+
+    @property
+    def reward(self) -> float:
+        """The episode's reward so far. By default the last step's; environments with another rule override it."""
+        return self.steps[-1].reward if self.steps else 0.0
+
+    @abstractmethod
+    def perform(self, action: str) -> Step:
+        """Carry out an action, which may be any string. The step of an invalid action has `valid=False`."""
+
+    def duplicate(self) -> Self | None:
+        """Return an independent session in the same state, or None if only replay can create one.
+
+        Start from `copy.copy(self)` and give the copy its own version of everything that a step changes in place.
+        `fork` fills in `steps`, `initial` and `observation`.
+        """
+        return None
+
+    def release(self) -> None:  # noqa: B027 - most sessions hold nothing
+        """Release this session's resources."""
+
+    @final
+    def step(self, action: str) -> Step:
+        """Carry out an action.
+
+        Raises:
+            EnvironmentFailure: the episode has ended, or the session is closed.
+        """
+        if self.closed or self.done:
+            state = "closed" if self.closed else "over"
+            raise EnvironmentFailure(
+                f"step({action!r}) in an episode of task {self.task.id!r} that is {state}",
+                "Open a new session, or fork one before its last step.",
+            )
+        step = self.perform(action)
+        self.steps.append(step)
+        self.observation = step.observation
+        return step
+
+    @final
+    def fork(self) -> Session:
+        """Return an independent session in the same state, by copying if supported, otherwise by replay.
+
+        Raises:
+            ReplayDivergence: the replay led to a different observation.
+        """
+        if self.closed:
+            raise EnvironmentFailure(f"fork of a closed session of task {self.task.id!r}", "Fork before closing.")
+        copy = self.duplicate()
+        if copy is None:
+            return replay(self.environment, self.task, self.initial, self.steps)
+        copy.initial, copy.observation, copy.steps = self.initial, self.observation, list(self.steps)
+        return copy
+
+    @final
+    def close(self) -> None:
+        """End the episode and release its resources. May be called more than once."""
+        if not self.closed:
+            self.closed = True
+            self.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def replay(environment: Environment, task: Task, initial: Observation | None, steps: Sequence[Step]) -> Session:
+    """Open a task and replay some recorded steps, comparing every observation on the way.
+
+    Args:
+        environment: where to open the task.
+        task: the task to open.
+        initial: the first observation, if known.
+        steps: the recorded steps.
+
+    Raises:
+        ReplayDivergence: an observation differs from the recorded one; the message says at which step.
+    """
+    session = environment.open(task)
+    try:
+        if initial is not None:
+            _compare(task, 0, "", initial, session.observation)
+        for index, step in enumerate(steps):
+            if session.done:
+                raise ReplayDivergence(
+                    f"replay of task {task.id!r} ended after {index} of {len(steps)} actions",
+                    "The environment is not deterministic, or its version or data changed since the recording.",
+                )
+            _compare(task, index + 1, step.action, step.observation, session.step(step.action).observation)
+    except BaseException:
+        session.close()
+        raise
+    return session
+
+
+def _compare(task: Task, state: int, action: str, expected: Observation, actual: Observation) -> None:
+    if actual.text != expected.text:
+        place = next((i for i, (a, b) in enumerate(zip(actual.text, expected.text, strict=False)) if a != b), None)
+        start = max(0, (place if place is not None else min(len(actual.text), len(expected.text))) - 40)
+        raise ReplayDivergence(
+            f"replay of task {task.id!r} diverged in state {state}{f' (after {action!r})' if action else ''}: "
+            f"expected ...{expected.text[start : start + 120]!r}..., got ...{actual.text[start : start + 120]!r}...",
+            "The environment is not deterministic, or its version or data changed since the recording.",
+        )

@@ -176,7 +176,7 @@ def test_gymnasium_finds_nothing_to_complain_about(store):
     gymnasium = pytest.importorskip("gymnasium")
     from gymnasium.utils.env_checker import check_env
 
-    env = gymnasium.make("eef_framework.gym.envs:eef/WebShop-v0", data=str(store), split="test")
+    env = gymnasium.make("eef_framework.gym.registration:eef/WebShop-v0", data=str(store), split="test")
     check_env(env.unwrapped, skip_render_check=True)
     observation, info = env.reset(seed=1, options={"task": "synthetic-3"})
     assert observation.startswith("WebShop [SEP] Instruction: [SEP] Find me ")

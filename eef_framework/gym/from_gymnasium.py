@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, JsonValue, PrivateAttr
 
 from eef_framework.errors import ConfigError, EnvironmentFailure, UnknownName
-from eef_framework.gym.session import LONGEST_EPISODE, GymnasiumSession
-from eef_framework.interfaces import Environment
-from eef_framework.records import Task, fingerprint
+from eef_framework.gym.action_words import Actions, words_of
+from eef_framework.interfaces import Environment, Session
+from eef_framework.records import Observation, Step, Task, fingerprint
 
 if TYPE_CHECKING:
     import gymnasium
@@ -20,7 +21,8 @@ SPLITS = ("train", "dev", "test")
 LARGEST_SPLIT = 1_000_000
 """Maximum number of tasks in a split: the seeds of the next split begin after them."""
 
-Actions: TypeAlias = tuple[str, ...] | dict[str, JsonValue]
+LONGEST_EPISODE = 100
+"""Maximum episode length in actions, if neither Gymnasium's registry nor a setting has one."""
 
 
 class GymnasiumEnvironment(Environment):
@@ -33,7 +35,7 @@ class GymnasiumEnvironment(Environment):
     name: ClassVar[str] = "gymnasium"
 
     id: str
-    """What `gymnasium.make` takes: `FrozenLake-v1`, or with the module to import, `my_module:MyWorld-v0`."""
+    """The id for `gymnasium.make`: `FrozenLake-v1`, or with the module to import, `my_module:MyEnvironment-v0`."""
     kwargs: dict[str, JsonValue] = Field(default_factory=dict)
     """Further arguments of `gymnasium.make`."""
     actions: Actions = ()
@@ -61,10 +63,10 @@ class GymnasiumEnvironment(Environment):
         return self.max_steps or self._spec().max_episode_steps or LONGEST_EPISODE
 
     def preflight(self) -> None:
-        """Look for the environment in Gymnasium's registry.
+        """Check that the environment is in Gymnasium's registry.
 
         Raises:
-            ConfigError: it isn't there, or the module that registers it can't be imported.
+            ConfigError: it isn't, or the module that registers it can't be imported.
         """
         self._spec()
 
@@ -77,7 +79,7 @@ class GymnasiumEnvironment(Environment):
             raise ConfigError(
                 f"Gymnasium has no environment {self.id!r}: {cause}",
                 "Check `id`; `python -c 'import gymnasium; gymnasium.pprint_registry()'` lists all of them. One that a "
-                "module of yours registers is called my_module:MyWorld-v0.",
+                "module of yours registers is called my_module:MyEnvironment-v0.",
                 code="unknown-gymnasium-id",
                 id=self.id,
             ) from cause
@@ -108,10 +110,10 @@ class GymnasiumEnvironment(Environment):
         )
 
     def admissible(self, info: Mapping[str, Any]) -> tuple[str, ...] | None:
-        """Return the words for the actions that make sense in a state, or None where any text is an action.
+        """Return the words of the admissible actions in a state; None if they are unknown.
 
-        By default all of them, but for those that an `action_mask` (Gymnasium's habit) rules out; for text actions,
-        what `admissible_actions` lists.
+        By default all actions, without those that the `action_mask` in `info` (a Gymnasium convention) excludes; for
+        text actions, those that `admissible_actions` in `info` lists.
         """
         words = self.vocabulary
         if not words:
@@ -135,10 +137,10 @@ class GymnasiumEnvironment(Environment):
         return [self._task(split, seed) for seed in range(first, first + int(getattr(self, split)))]
 
     def open(self, task: Task) -> GymnasiumSession:
-        """Make a Gymnasium environment and reset it with the task's seed.
+        """Create a Gymnasium environment and reset it with the task's seed.
 
         Raises:
-            EnvironmentFailure: the task is another environment's, or of other settings.
+            EnvironmentFailure: the task belongs to another environment, or to other settings.
         """
         seed = task.info.get("seed")
         if not isinstance(seed, int) or task.fingerprint != self._fingerprint(seed):
@@ -151,10 +153,10 @@ class GymnasiumEnvironment(Environment):
         return GymnasiumSession(self, task, self.make(), seed)
 
     def make(self) -> gymnasium.Env[Any, Any]:
-        """Make the Gymnasium environment.
+        """Create the Gymnasium environment.
 
         Raises:
-            ConfigError: Gymnasium knows no such environment, or can't make it.
+            ConfigError: Gymnasium doesn't have it, or can't create it.
         """
         import gymnasium
 
@@ -171,7 +173,7 @@ class GymnasiumEnvironment(Environment):
 
     @property
     def vocabulary(self) -> dict[str, Any]:
-        """Words -> actions; empty where any text is an action.
+        """Words -> actions; empty if any text is an action.
 
         Raises:
             ConfigError: the space of actions is neither discrete nor text and has no words, or not enough of them.
@@ -179,40 +181,10 @@ class GymnasiumEnvironment(Environment):
         if self._vocabulary is None:
             env = self.make()
             try:
-                self._vocabulary = self._words(env.action_space)
+                self._vocabulary = words_of(env.action_space, self.actions, self.id)
             finally:
                 env.close()
         return self._vocabulary
-
-    def _words(self, space: Any) -> dict[str, Any]:
-        import numpy
-        from gymnasium import spaces
-
-        if isinstance(self.actions, dict):
-            return {
-                word: numpy.asarray(action, space.dtype) if isinstance(action, list) else action
-                for word, action in self.actions.items()
-            }
-        if isinstance(space, spaces.Discrete):
-            numbers = [int(space.start) + index for index in range(int(space.n))]
-            words = self.actions or tuple(map(str, numbers))
-            if len(set(words)) != len(numbers):
-                raise ConfigError(
-                    f"{self.id!r} has {len(numbers)} actions, `actions` has {len(set(words))} different words",
-                    "Give one word for each action, in their order, or a mapping from words to actions.",
-                    code="wrong-number-of-words",
-                    actions=len(numbers),
-                    words=len(set(words)),
-                )
-            return dict(zip(words, numbers, strict=True))
-        if isinstance(space, spaces.Text) and not self.actions:
-            return {}
-        raise ConfigError(
-            f"actions of {self.id!r} are {space}, which have no words",
-            "Set `actions` to a mapping from words to actions, in a subclass or in the configuration.",
-            code="actions-without-words",
-            id=self.id,
-        )
 
     def _task(self, split: str, seed: int) -> Task:
         return Task(
@@ -225,3 +197,69 @@ class GymnasiumEnvironment(Environment):
 
     def _fingerprint(self, seed: int) -> str:
         return fingerprint(f"{self.id} {json.dumps(self.kwargs, sort_keys=True)} {seed}")
+
+
+class GymnasiumSession(Session):
+    """An episode of a Gymnasium environment. A fork replays it in another Gymnasium environment with the same seed.
+
+    An invalid action isn't passed to the Gymnasium environment. It counts as a step, so that an agent with only invalid
+    actions reaches the step limit.
+
+    Attributes:
+        env: the Gymnasium environment, used by this session only.
+    """
+
+    environment: GymnasiumEnvironment
+
+    def __init__(self, environment: GymnasiumEnvironment, task: Task, env: gymnasium.Env[Any, Any], seed: int) -> None:
+        self.env = env
+        self._words = environment.vocabulary
+        self._limit = environment.max_steps or (env.spec and env.spec.max_episode_steps)
+        try:
+            seen, info = env.reset(seed=seed)
+            super().__init__(environment, task, self._put(environment, seen, info))
+        except BaseException:
+            env.close()
+            raise
+
+    @property
+    def reward(self) -> float:
+        """The sum of the rewards so far, or the last one."""
+        if self.environment.reward == "last":
+            return super().reward
+        return math.fsum(step.reward for step in self.steps)
+
+    def perform(self, action: str) -> Step:
+        """Carry out an action."""
+        if not self._understood(action):
+            return Step(action=action, observation=self.observation, truncated=self._at_limit(), valid=False)
+        seen, reward, terminated, truncated, info = self.env.step(self._words.get(action, action))
+        if not math.isfinite(float(reward)):
+            raise EnvironmentFailure(
+                f"{self.environment.id!r} returned the reward {reward} for {action!r} in task {self.task.id!r}",
+                "Rewards must be finite: wrap the environment in gymnasium.wrappers.TransformReward.",
+                code="bad-reward",
+                reward=reward,
+                action=action,
+                task=self.task.id,
+            )
+        return Step(
+            action=action,
+            observation=self._put(self.environment, seen, info),
+            reward=float(reward),
+            terminated=bool(terminated),
+            truncated=not terminated and (bool(truncated) or self._at_limit()),
+        )
+
+    def _understood(self, action: str) -> bool:
+        return action in self._words if self._words else action in self.env.action_space
+
+    def _at_limit(self) -> bool:
+        return len(self.steps) + 1 >= (self._limit or LONGEST_EPISODE)
+
+    def _put(self, environment: GymnasiumEnvironment, seen: Any, info: dict[str, Any]) -> Observation:
+        return Observation(text=environment.observe(seen, info), actions=environment.admissible(info))
+
+    def release(self) -> None:
+        """Release what the session holds."""
+        self.env.close()

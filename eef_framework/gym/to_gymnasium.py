@@ -1,4 +1,4 @@
-"""Any environment as a Gymnasium environment."""
+"""Wraps an environment as a Gymnasium environment."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from eef_framework.plugins import Registry, current_registry
 from eef_framework.records import Task
 
 LONGEST_OBSERVATION, LONGEST_ACTION = 100_000, 1_000
-"""In characters: what the spaces hold. A longer action is carried out like any other."""
+"""Maximum lengths in the spaces, in characters. A longer action is carried out, too."""
 
 CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))
-"""What samples are drawn from."""
+"""Characters in samples."""
 
 
 class AnyText(spaces.Text):
-    """All texts up to a length, whatever characters they have. Samples consist of ASCII characters.
+    """All texts up to a length, with any characters. Samples consist of ASCII characters.
 
-    A `spaces.Text` with every character of Unicode in its charset takes seconds and more than 200 MB to make.
+    Creating a `spaces.Text` with all Unicode characters takes seconds and more than 200 MB.
     """
 
     def __init__(self, max_length: int = LONGEST_OBSERVATION) -> None:
         super().__init__(max_length, min_length=0, charset=CHARACTERS)
 
     def contains(self, x: Any) -> bool:
-        """Return whether it is a text that isn't too long."""
+        """Return whether a value is a text of at most the maximum length."""
         return isinstance(x, str) and len(x) <= self.max_length
 
     def __repr__(self) -> str:
@@ -42,26 +42,26 @@ class AnyText(spaces.Text):
 
 
 class EefEnv(gymnasium.Env[str, str]):
-    """An environment of this framework, played through Gymnasium's interface.
+    """An environment of this framework with Gymnasium's interface.
 
-    Observations and actions are texts. `reset(seed=...)` draws a task of the split; `reset(options={"task": id})`
-    takes a certain one. `info` has the keys
+    Observations and actions are texts. `reset(seed=...)` selects a random task of the split;
+    `reset(options={"task": id})` selects a specific one. `info` has the keys
 
     * `task`: the task's id;
-    * `instructions`: instructions for the agent, shown once, and `instruction`: the goal in words; both may be empty;
-    * `admissible_actions`: the list of admissible actions, None where they aren't known;
-    * `free_actions`: those with a part to be worded, such as `search[...]`;
-    * `valid`: whether the action was understood;
+    * `instructions`: instructions for the agent; `instruction`: the goal of the task; both may be empty;
+    * `admissible_actions`: the list of admissible actions; None if unknown;
+    * `free_actions`: admissible actions with a free-text part, such as `search[...]`;
+    * `valid`: whether the last action was valid;
     * `score`: the episode's reward so far under the environment's own rule.
 
-    With `AsyncVectorEnv`, give `shared_memory=False`: its shared memory knows the characters of the charset only.
+    Use `AsyncVectorEnv` with `shared_memory=False`: its shared memory supports only the characters of the charset.
 
     Args:
-        environment: an environment, which stays open, or the name of a registered one.
-        split: the split to play tasks from.
-        render_mode: `ansi` lets `render()` return the latest observation.
-        registry: where the environment is found by name; the installed plugins by default.
-        settings: of the environment, where it is given by name.
+        environment: an environment, which this class doesn't close, or the name of a registered one.
+        split: the split of the tasks.
+        render_mode: with `ansi`, `render()` returns the latest observation.
+        registry: registry for looking up the name; by default the installed plugins.
+        settings: settings of the environment, if it is given by name.
 
     Raises:
         ConfigError: the environment, split or setting doesn't exist.
@@ -88,7 +88,7 @@ class EefEnv(gymnasium.Env[str, str]):
         self._tasks: Sequence[Task] = self.environment.tasks(split)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
-        """Start an episode of the task that the options name, or of one that is drawn.
+        """Start an episode of the task in the options, or of a random one.
 
         Raises:
             UnknownName: the split has no such task.
@@ -106,8 +106,8 @@ class EefEnv(gymnasium.Env[str, str]):
         """Carry out an action.
 
         Raises:
-            gymnasium.error.ResetNeeded: no episode was started.
-            EnvironmentFailure: the episode is over.
+            gymnasium.error.ResetNeeded: no episode has been started.
+            EnvironmentFailure: the episode has ended.
         """
         if self.session is None:
             raise gymnasium.error.ResetNeeded("call reset() before step()")
@@ -115,11 +115,11 @@ class EefEnv(gymnasium.Env[str, str]):
         return step.observation.text, step.reward, step.terminated, step.truncated, self._info(self.session)
 
     def render(self) -> str | None:
-        """Return the latest observation, where the render mode is `ansi`."""
+        """Return the latest observation if the render mode is `ansi`."""
         return self.session.observation.text if self.render_mode == "ansi" and self.session else None
 
     def close(self) -> None:
-        """End the episode, and close the environment if it was made here."""
+        """End the episode, and close the environment if it was created here."""
         self._end()
         if self._owned:
             self.environment.close()

@@ -1,7 +1,7 @@
 """Importing this registers every installed environment with Gymnasium, as `eef/<class name>-v0`.
 
-Gymnasium imports a module that is named before the id: `gymnasium.make("eef_framework.gym.envs:eef/Shop-v0")`. Up to
-its version 0.29 it found environments by entry points; from 1.0 on it doesn't.
+Gymnasium imports the module named before the id: `gymnasium.make("eef_framework.gym.registration:eef/Shop-v0")`. Since
+version 1.0 it doesn't use entry points any more.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from typing import Any
 
 import gymnasium
 
-from eef_framework.gym.env import EefEnv
-from eef_framework.gym.environment import GymnasiumEnvironment
+from eef_framework.gym.from_gymnasium import GymnasiumEnvironment
+from eef_framework.gym.to_gymnasium import EefEnv
 from eef_framework.plugins import Registry, load_plugins
 
-ENTRY_POINT = "eef_framework.gym.env:EefEnv"
+ENTRY_POINT = "eef_framework.gym.to_gymnasium:EefEnv"
 
 
 def register_envs(registry: Registry | None = None) -> list[str]:
-    """Register environments with Gymnasium; those it knows already are left as they are.
+    """Register environments with Gymnasium. Existing registrations are kept.
 
-    Settings are arguments of `gymnasium.make`: `gymnasium.make("eef/Shop-v0", split="test", products=500)`.
+    Settings are passed to `gymnasium.make`: `gymnasium.make("eef/Shop-v0", split="test", products=500)`.
 
     Args:
-        registry: source of the environments; the installed ones by default.
+        registry: registry with the environments; by default the installed plugins.
 
     Returns:
         The ids, in the order of the environments' names.
@@ -36,7 +36,7 @@ def register_envs(registry: Registry | None = None) -> list[str]:
     for name in registry.names("environment"):
         cls = registry.get("environment", name)
         if issubclass(cls, GymnasiumEnvironment):
-            continue  # Gymnasium's own
+            continue  # wraps a Gymnasium environment
         env_id, arguments = f"eef/{cls.__name__}-v0", {"environment": name}
         known = gymnasium.registry.get(env_id)
         if known is None:
@@ -49,7 +49,7 @@ def register_envs(registry: Registry | None = None) -> list[str]:
 
 
 def _made_with(registry: Registry) -> Callable[..., EefEnv]:
-    """Return an entry point for environments that only this registry may know. Gymnasium copies a function as it is."""
+    """Return an entry point that looks environments up in this registry. Gymnasium stores a function unchanged."""
 
     def make(**arguments: Any) -> EefEnv:
         return EefEnv(registry=registry, **arguments)

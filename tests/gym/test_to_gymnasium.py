@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from eef_framework.errors import ConfigError, EnvironmentFailure
 from eef_framework.gym import GymnasiumEnvironment
-from eef_framework.gym.env import LONGEST_ACTION, LONGEST_OBSERVATION, AnyText, EefEnv
-from eef_framework.gym.envs import register_envs
+from eef_framework.gym.registration import register_envs
+from eef_framework.gym.to_gymnasium import LONGEST_ACTION, LONGEST_OBSERVATION, AnyText, EefEnv
 from eef_framework.plugins import load_plugins
 from eef_framework.testing.corridor import Corridor, best_action
 
@@ -191,7 +191,7 @@ def test_environments_of_a_registry_of_ones_own_are_made_with_it(ids):
 
 def test_gymnasium_finds_them_by_the_module_before_the_id():
     code = (
-        "import gymnasium, json; env = gymnasium.make('eef_framework.gym.envs:eef/Shop-v0', split='dev');"
+        "import gymnasium, json; env = gymnasium.make('eef_framework.gym.registration:eef/Shop-v0', split='dev');"
         "print(json.dumps(env.reset(seed=0)[1]['task']))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
