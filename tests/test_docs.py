@@ -61,6 +61,11 @@ def test_the_tutorial_shows_the_code_that_the_tests_install(name):
     assert f"# eef_thirdparty/{name}.py\n{source}" in blocks(ROOT / "docs" / "plugins.md", "python")
 
 
+def test_the_page_on_training_shows_the_trainer_that_the_tests_install():
+    source = (THIRD_PARTY / "eef_thirdparty" / "trainer.py").read_text(encoding="utf-8")
+    assert f"# my_trainer.py\n{source}" in blocks(ROOT / "docs" / "training.md", "python")
+
+
 def test_the_tutorial_shows_the_project_file_that_the_tests_install():
     source = (THIRD_PARTY / "pyproject.toml").read_text(encoding="utf-8")
     assert f"# pyproject.toml\n{source}" in blocks(ROOT / "docs" / "plugins.md", "toml")

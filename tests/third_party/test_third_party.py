@@ -114,6 +114,18 @@ def test_its_parts_keep_their_contracts(python):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
+def test_its_trainer_keeps_its_contract(python):
+    done = python(
+        "from eef_framework.policies import TinyModel, TransformersPolicy\n"
+        "from eef_framework.testing.conformance import check_trainer\n"
+        "from eef_thirdparty.trainer import PlainTrainer\n"
+        "tiny = TinyModel(hidden=32, layers=1, heads=2, feed_forward=32)\n"
+        "check_trainer(PlainTrainer(steps=4, batch_size=4), TransformersPolicy(tiny=tiny))\n"
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_its_expert_fails_now_and_then_and_knows_better(python):
     done = python(
         "import asyncio\n"
