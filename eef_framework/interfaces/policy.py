@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pydantic import ConfigDict, Field
 
+from eef_framework.errors import PolicyFailure
 from eef_framework.interfaces.component import Component
 from eef_framework.records import Checkpoint, Conversation, Observation, Record, Response
 
@@ -52,6 +53,36 @@ class Policy(Component):
                 details `computed_tokens` and `usd` are added to its costs.
             PolicyFailure: no request can be answered; the run stops, and can be resumed.
         """
+
+    async def score(
+        self, conversation: Conversation, observation: Observation, sampling: Sampling, answers: Sequence[Response]
+    ) -> Sequence[Response]:
+        """Return possible answers to the last message with their log-probabilities. Optional.
+
+        The log-probability of an answer is the one that `act` reports when it samples this answer. Its last digits may
+        depend on concurrent requests.
+
+        Args:
+            conversation: as for `act`.
+            observation: as for `act`.
+            sampling: as for `act`. The limit of tokens has no effect on answers that exceed it.
+            answers: what to score. If an answer has tokens of this policy's tokenizer, these are scored; otherwise the
+                usual tokens of its text, stop token included.
+
+        Returns:
+            The answers in the same order, with `logprob`, `logprobs` and the costs of this request. The log-probability
+            of an answer that can't be sampled is minus infinity.
+
+        Raises:
+            PolicyFailure: the policy has no log-probabilities of given answers (`scoring-unsupported`), or it failed.
+        """
+        name = self.component_name()
+        raise PolicyFailure(
+            f"policy {name!r} has no log-probabilities of given answers",
+            "Use a policy that has them, such as `transformers`, or another attributor.",
+            code="scoring-unsupported",
+            policy=name,
+        )
 
 
 class TrainablePolicy(Component):

@@ -96,6 +96,21 @@ class Constraints:
             return None
         return self._cached_trie(observation.actions, observation.free)
 
+    def answer_ids(self, text: str, observation: Observation | None) -> list[int]:
+        """Return the tokens of an answer as they would be sampled, stop token included.
+
+        Args:
+            text: the answer.
+            observation: the state that a constrained answer is for; None if it is unconstrained.
+        """
+        forms = () if observation is None or text in (observation.actions or ()) else observation.free
+        for form in forms:
+            if form.matches(text):
+                inner = text[len(form.prefix) : len(text) - len(form.suffix)]
+                parts = (self._chat.answer_ids(form.prefix), self._chat.tokens(inner), self._chat.tokens(form.suffix))
+                return [*(token for part in parts for token in part), *self._chat.stop_ids]
+        return [*self._chat.answer_ids(text), *self._chat.stop_ids]
+
     @cached_property
     def known_tokens(self) -> Tensor | None:
         """Mask of the logits that represent a token, `(vocabulary,)`; None if all do."""

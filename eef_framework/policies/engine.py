@@ -1,4 +1,4 @@
-"""Batched decoding with results that don't depend on the batch.
+"""Batched decoding with results that don't depend on the batch; batched scoring of given answers.
 
 The sequences of a batch are padded on the left, share a KV cache, and leave it when they are finished. Padding and
 batch size change the last digits of logits. If that could change a sample, the logits are recomputed for that sequence
@@ -8,9 +8,9 @@ alone, without padding, which gives the same result in every batch.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from eef_framework.errors import PolicyFailure
 from eef_framework.policies.capabilities import Capabilities, capabilities
@@ -19,6 +19,7 @@ from eef_framework.policies.kv_cache import empty_cache, merged
 from eef_framework.policies.logits_cache import LogitsCache
 from eef_framework.policies.prefix_cache import PrefixCache, PrefixMatch, assembled
 from eef_framework.policies.sampling import Sample, SamplingRequest, sample
+from eef_framework.policies.scoring_state import ScoringState
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,6 +30,10 @@ _PADDING = 0.125
 """Maximum share of padding in a row when prompts of several lengths are computed at once..."""
 _PADDING_TOKENS = 16
 """...unless the padding is at most this many tokens."""
+_LOGITS_BYTES = 1 << 26
+"""Maximum size of the logits that are held at once when answers are scored."""
+
+State = TypeVar("State", DecodingState, ScoringState)
 
 
 @dataclass
@@ -76,7 +81,7 @@ class Engine:
         """Cancellation flag, checked before each decoding step."""
         parameters = inspect.signature(model.forward).parameters
         self.able = able or capabilities(model)
-        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
+        self._takes_logits_to_keep = "logits_to_keep" in parameters
 
     def complete(self, states: Sequence[DecodingState]) -> None:
         """Complete all answers in one batch.
@@ -89,14 +94,27 @@ class Engine:
         with torch.inference_mode():
             uncached = self._decode_from_cache([state for state in states if not state.done])
             if uncached:
-                self._decode_within_memory(uncached)
+                self._within_memory(self._decode, uncached)
 
-    def _decode_within_memory(self, states: list[DecodingState]) -> None:
-        """Decode in one batch, or in smaller ones if the device's memory isn't sufficient."""
+    def score(self, states: Sequence[ScoringState]) -> None:
+        """Score all answers in one batch.
+
+        Raises:
+            PolicyFailure: the model's logits aren't numbers, its device is out of memory, or the engine was stopped.
+        """
+        import torch
+
+        with torch.inference_mode():
+            wanted = [state for state in states if not state.done]
+            if wanted:
+                self._within_memory(self._score, wanted)
+
+    def _within_memory(self, work: Callable[[list[State]], None], states: list[State]) -> None:
+        """Work in one batch, or in smaller ones if the device's memory isn't sufficient."""
         import torch
 
         try:
-            self._decode(states)
+            work(states)
         except torch.OutOfMemoryError as cause:
             if len(states) == 1:
                 raise PolicyFailure(
@@ -109,7 +127,7 @@ class Engine:
         else:
             return
         for part in (states[:half], states[half:]):
-            self._decode_within_memory([state for state in part if not state.done])
+            self._within_memory(work, [state for state in part if not state.done])
 
     def _decode_from_cache(self, states: list[DecodingState]) -> list[DecodingState]:
         """Decode as far as cached logits allow. Returns the answers that need the model."""
@@ -155,6 +173,8 @@ class Engine:
     def _decode_batch(self, states: list[DecodingState]) -> list[DecodingState]:
         """Complete answers in one batch. Returns those that have to be restarted, because they would have gaps."""
         logits, cache, mask = self._prefill(states)  # (states, vocabulary); mask: (rows, positions)
+        for state in states:
+            state.processed = len(state.new)
         postponed: list[DecodingState] = []
         rows = list(range(len(states)))  # the cache's row of each state
         while True:
@@ -176,7 +196,49 @@ class Engine:
                 mask, rows = self._select(cache, mask, rows), list(range(len(states)))
             logits, mask = self._extend(states, rows, cache, mask)
 
-    def _prefill(self, states: list[DecodingState]) -> tuple[Tensor, Any, Tensor]:
+    def _score(self, states: list[ScoringState]) -> None:
+        self.statistics.batches += 1
+        if self.able.gaps:
+            self._score_batch(states)
+        else:
+            for group in [states] if self.able.padding else [[state] for state in states]:
+                self._score_uncached(group)
+        for state in states:
+            if any(logprob != logprob for logprob in state.logprobs):
+                raise _not_a_number()
+            state.done = True
+
+    def _score_batch(self, states: list[ScoringState]) -> None:
+        """Score answers in one batch. Each distinct prompt is processed once."""
+        import torch
+
+        logits, cache, mask = self._prefill(states)  # (states, vocabulary); mask: (states, positions)
+        for state, first in zip(states, logits, strict=True):
+            state.add(0, first)
+        for prompt, row in {state.ids: row for row, state in enumerate(states)}.items():
+            self.prefix_cache.keep(prompt, prompt, cache, row, mask[row])
+        width = max(1, _LOGITS_BYTES // (4 * logits.numel()))  # tokens of each answer at once
+        longest = max(len(state.answer) for state in states)
+        # The last token of an answer isn't processed: nothing follows it.
+        for start in range(0, longest - 1, width):
+            new = [state.answer[start : min(start + width, len(state.answer) - 1)] for state in states]
+            ids, real = self._padded(new)
+            mask = torch.cat([mask, real], dim=1)
+            logits = self._forward(ids, mask, cache, real, keep=ids.shape[1])  # (states, new, vocabulary)
+            for state, tokens, row_logits in zip(states, new, logits, strict=True):
+                for index, each in enumerate(row_logits[len(row_logits) - len(tokens) :], start + 1):
+                    state.add(index, each)
+
+    def _score_uncached(self, states: list[ScoringState]) -> None:
+        """Score answers from one pass over prompts and answers, padded on the left, without a cache."""
+        longest = max(len(state.answer) for state in states)
+        ids, mask = self._padded([(*state.request.prompt, *state.answer[:-1]) for state in states])
+        logits = self._forward(ids, mask, None, mask, keep=longest)  # (states, longest, vocabulary)
+        for state, row_logits in zip(states, logits, strict=True):
+            for position, each in enumerate(row_logits[longest - len(state.answer) :]):
+                state.add(position, each)
+
+    def _prefill(self, states: Sequence[DecodingState] | Sequence[ScoringState]) -> tuple[Tensor, Any, Tensor]:
         """Run the uncached parts of the prompts through the model, each distinct prompt once.
 
         Returns:
@@ -192,8 +254,6 @@ class Engine:
             _, cache, _ = self._prefill_group([shared], [self.prefix_cache.find(shared, ())])
             self.prefix_cache.keep_shared(shared, cache)
             matches = [self.prefix_cache.find(ids, starts[ids]) for ids in sequences]
-        for state in states:
-            state.processed = len(state.new)
         groups = self._groups([len(ids) - match.length for ids, match in zip(sequences, matches, strict=True)])
         done = [self._prefill_group([sequences[i] for i in group], [matches[i] for i in group]) for group in groups]
         cache, mask = merged([each[1] for each in done], [each[2] for each in done], self.model.config)
@@ -267,7 +327,7 @@ class Engine:
         logits = self._forward(ids, mask, cache, real)
         return (logits if len(states) == len(mask) else logits[rows]), mask
 
-    def _forward(self, ids: Tensor, mask: Tensor, cache: Any, real: Tensor) -> Tensor:
+    def _forward(self, ids: Tensor, mask: Tensor, cache: Any, real: Tensor, keep: int | None = None) -> Tensor:
         """Return the logits after the last position, `(rows, vocabulary)`.
 
         Args:
@@ -275,12 +335,21 @@ class Engine:
             mask: which positions of cache and new tokens are not padding, `(rows, cached + new)`.
             cache: extended in place; None for no cache.
             real: which of the new tokens are not padding, `(rows, new)`.
+            keep: return the logits after so many last positions instead, `(rows, keep, vocabulary)`.
         """
         # Positions count tokens, not padding; (rows, new).
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-        return self._run(ids, positions, cache, attention_mask=mask, tokens=int(real.sum()))
+        return self._run(ids, positions, cache, int(real.sum()), keep, attention_mask=mask)
 
-    def _run(self, ids: Tensor, positions: Tensor, cache: Any, tokens: int | None = None, **mask: Any) -> Tensor:
+    def _run(
+        self,
+        ids: Tensor,
+        positions: Tensor,
+        cache: Any,
+        tokens: int | None = None,
+        keep: int | None = None,
+        **mask: Any,
+    ) -> Tensor:
         """Return the logits after the last position, `(rows, vocabulary)`.
 
         Args:
@@ -288,6 +357,7 @@ class Engine:
             positions: of the new tokens, `(rows, new)`.
             cache: extended in place; None for no cache.
             tokens: number of new tokens that aren't padding; None for all.
+            keep: return the logits after so many last positions instead, `(rows, keep, vocabulary)`.
             mask: `attention_mask`, if there is padding.
         """
         if self.stopped:
@@ -295,11 +365,11 @@ class Engine:
         self.statistics.tokens += ids.numel() if tokens is None else tokens
         if cache is not None:
             mask[self.able.cache] = cache
-        output = self.model(
-            input_ids=ids, position_ids=positions, use_cache=cache is not None, **mask, **self._last_only
-        )
-        logits: Tensor = output.logits[:, -1].float()  # without `logits_to_keep` there are (rows, new, vocabulary)
-        return logits
+        shorter = {"logits_to_keep": keep or 1} if self._takes_logits_to_keep else {}
+        output = self.model(input_ids=ids, position_ids=positions, use_cache=cache is not None, **mask, **shorter)
+        # A model without `logits_to_keep` returns (rows, new, vocabulary).
+        logits: Tensor = output.logits[:, -1] if keep is None else output.logits[:, -keep:]
+        return logits.float()
 
     def _sample(self, states: list[DecodingState], logits: Tensor) -> None:
         """Append a sample to each answer, from logits `(states, vocabulary)`."""
@@ -309,11 +379,7 @@ class Engine:
             if sampled.margin < self.tie_margin:
                 sampled = self._sample_unbatched(state, request)
             if sampled.margin != sampled.margin:
-                raise PolicyFailure(
-                    "the model's logits aren't numbers",
-                    "Its training diverged: lower the learning rate.",
-                    code="not-a-number",
-                )
+                raise _not_a_number()
             state.append(sampled)
 
     def _sample_unbatched(self, state: DecodingState, request: SamplingRequest) -> Sample:
@@ -341,3 +407,9 @@ class Engine:
         rows = torch.tensor(index, device=mask.device)
         cache.batch_select_indices(rows)
         return mask[rows]
+
+
+def _not_a_number() -> PolicyFailure:
+    return PolicyFailure(
+        "the model's logits aren't numbers", "Its training diverged: lower the learning rate.", code="not-a-number"
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from pydantic import PrivateAttr
@@ -14,6 +16,7 @@ from eef_framework.policies.constraint import Constraints
 from eef_framework.policies.decoding_state import DecodingState, GenerationRequest
 from eef_framework.policies.engine import Engine, Statistics
 from eef_framework.policies.limits import free_memory
+from eef_framework.policies.scoring_state import ScoringState
 from eef_framework.policies.truncation import truncate_oldest
 from eef_framework.records import Conversation, Observation, Response
 
@@ -38,11 +41,11 @@ class LoadedTransformersPolicy(Policy):
     min_free_bytes: int = 0
     """If less memory is free, caches are reduced before a batch."""
 
-    _batcher: Batcher[DecodingState] = PrivateAttr()
+    _batcher: Batcher[DecodingState | ScoringState] = PrivateAttr()
 
     def model_post_init(self, context: Any) -> None:
         """Start the thread that runs the model."""
-        self._batcher = Batcher(self._complete, self._split)
+        self._batcher = Batcher(self._process, self._split)
 
     async def act(
         self, conversation: Conversation, observation: Observation, sampling: Sampling, seed: int
@@ -55,14 +58,7 @@ class LoadedTransformersPolicy(Policy):
             PolicyFailure: the last observation is too long, the model failed, or the policy is closed.
         """
         prompt, dropped = self._prompt(conversation, sampling.max_tokens)
-        request = GenerationRequest(
-            prompt=prompt.ids,
-            earlier=tuple(start for start, _ in prompt.turns),
-            start=self.constraints.start(observation) if sampling.constrain else None,
-            temperature=sampling.temperature,
-            max_tokens=sampling.max_tokens,
-            seed=seed,
-        )
+        request = self._request(prompt, observation, sampling, seed)
         state = DecodingState(request, self.chat.end_ids, self.constraints.known_tokens)
         if not state.done:
             await self._batcher.do(state)
@@ -76,6 +72,33 @@ class LoadedTransformersPolicy(Policy):
             computed_tokens=state.computed_tokens,
         )
 
+    async def score(
+        self, conversation: Conversation, observation: Observation, sampling: Sampling, answers: Sequence[Response]
+    ) -> Sequence[Response]:
+        """Return possible answers to the last message with their log-probabilities.
+
+        Raises:
+            PolicyFailure: the last observation is too long, the model failed, or the policy is closed.
+        """
+        prompt, dropped = self._prompt(conversation, sampling.max_tokens)
+        states = [
+            ScoringState(self._request(prompt, observation, sampling), ids, self.constraints.known_tokens)
+            for ids in (self._answer_ids(answer, observation, sampling) for answer in answers)
+        ]
+        await asyncio.gather(*(self._batcher.do(state) for state in states if not state.done))
+        return [
+            answer.changed(
+                token_ids=state.answer,
+                tokenizer=self.chat.fingerprint,
+                logprob=round(sum(state.logprobs), 6),
+                logprobs=tuple(round(logprob, 6) for logprob in state.logprobs),
+                dropped=dropped,
+                prompt_tokens=len(prompt.ids),
+                computed_tokens=state.computed_tokens,
+            )
+            for answer, state in zip(answers, states, strict=True)
+        ]
+
     @property
     def statistics(self) -> Statistics:
         """Statistics of the model since it was loaded; empty once the policy is closed."""
@@ -88,6 +111,23 @@ class LoadedTransformersPolicy(Policy):
         self._batcher.close()
         self.engine = None
         release_memory()
+
+    def _request(
+        self, prompt: Prompt, observation: Observation, sampling: Sampling, seed: int = 0
+    ) -> GenerationRequest:
+        return GenerationRequest(
+            prompt=prompt.ids,
+            earlier=tuple(start for start, _ in prompt.turns),
+            start=self.constraints.start(observation) if sampling.constrain else None,
+            temperature=sampling.temperature,
+            max_tokens=sampling.max_tokens,
+            seed=seed,
+        )
+
+    def _answer_ids(self, answer: Response, observation: Observation, sampling: Sampling) -> Sequence[int]:
+        if answer.token_ids and answer.tokenizer == self.chat.fingerprint:
+            return answer.token_ids
+        return self.constraints.answer_ids(answer.text, observation if sampling.constrain else None)
 
     def _prompt(self, conversation: Conversation, answer: int) -> tuple[Prompt, int]:
         """Return the prompt for a conversation, and the number of observations that had to be dropped.
@@ -103,19 +143,20 @@ class LoadedTransformersPolicy(Policy):
         shown, dropped = truncate_oldest(conversation, longest, lambda messages: len(self.chat.prompt(messages).ids))
         return self.chat.prompt(shown), dropped
 
-    def _complete(self, states: list[DecodingState]) -> None:
-        """Complete a batch. If memory has become scarce, release unused memory first, and then part of the KV cache."""
+    def _process(self, states: list[DecodingState | ScoringState]) -> None:
+        """Process a batch. If memory has become scarce, release unused memory first, and then part of the KV cache."""
         engine = self.engine
         assert engine is not None  # closing waits for the batch
         if self.min_free_bytes and free_memory("cpu") < self.min_free_bytes:
             release_memory()
             if free_memory("cpu") < self.min_free_bytes:
                 engine.prefix_cache.shrink()
-        engine.complete(states)
+        engine.complete([state for state in states if isinstance(state, DecodingState)])
+        engine.score([state for state in states if isinstance(state, ScoringState)])
 
-    def _split(self, states: list[DecodingState]) -> list[list[DecodingState]]:
+    def _split(self, states: list[DecodingState | ScoringState]) -> list[list[DecodingState | ScoringState]]:
         """Split requests into batches of similar length that fit into memory."""
-        batches: list[list[DecodingState]] = []
+        batches: list[list[DecodingState | ScoringState]] = []
         longest = 0
         for state in sorted(states, key=lambda state: (state.new_tokens, len(state.request.prompt))):
             longest = max([longest, len(state.request.prompt) + state.request.max_tokens])

@@ -149,6 +149,23 @@ def test_actions_of_several_tokens_do_not_depend_on_the_batch(model, questions, 
 
 
 @pytest.mark.slow
+def test_scores_are_the_logprobs_of_sampled_answers(model, questions, shop):
+    checkpoint, _ = model
+    asked = questions[:8]
+
+    async def both(policy, sampling):
+        answers = await asyncio.gather(*(policy.act(each, shop, sampling, seed) for seed, each in enumerate(asked)))
+        pairs = zip(asked, answers, strict=True)
+        scores = await asyncio.gather(*(policy.score(each, shop, sampling, [answer]) for each, answer in pairs))
+        return [each.logprob for each in answers], [score.logprob for (score,) in scores]
+
+    with TransformersPolicy(device="cpu").load(checkpoint) as policy:
+        for constrain in (False, True):
+            sampled, scored = asyncio.run(both(policy, Sampling(max_tokens=6, constrain=constrain)))
+            assert scored == pytest.approx(sampled, abs=2e-3)
+
+
+@pytest.mark.slow
 def test_losses_are_those_of_transformers(model, questions, tmp_path):
     checkpoint, able = model
     examples = [
