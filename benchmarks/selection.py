@@ -4,7 +4,8 @@ A small design in the generated shop (`configs/selection.yaml`): one iteration, 
 number of episodes that EEF spends. Each seed has a shop of its own. Compared are, each pair by seed and task:
 
 * the shortest of matched RFT's solutions with a random one, and the same for EEF;
-* `eef-adaptive` with `rft-adaptive`, with EEF, and with the shortest of matched RFT's solutions.
+* `eef-adaptive` with `rft-adaptive`, with EEF, with the shortest of matched RFT's solutions, and with an EEF whose mask
+  is the same (`prefix_loss: not-harmful`).
 
     python benchmarks/selection.py
 
@@ -28,6 +29,7 @@ PAIRS = (
     ("eef-adaptive", "rft-adaptive"),
     ("eef-adaptive", "eef"),
     ("eef-adaptive", "rft-matched-shortest"),
+    ("eef-adaptive", "eef-not-harmful"),
 )
 
 
@@ -38,7 +40,7 @@ def main() -> None:
         seed=(300, "the first seed"),
         seeds=(4, "one run each"),
         tasks=(200, "training tasks"),
-        steps=(200, "steps of each training"),
+        steps=(250, "steps of each training"),
         goals=(200, "held-out goals of each seed"),
         jobs=(1, "seeds at a time, each with its share of the cores"),
         set=([], "settings, as for eef-run", str),
