@@ -38,7 +38,7 @@ async def step(id: str, body: StepRequest) -> Response:
 class Server(uvicorn.Server):
     async def startup(self, sockets=None):
         await super().startup(sockets)
-        print(f"on http://127.0.0.1:{self.servers[0].sockets[0].getsockname()[1]}", flush=True)
+        print(f"nothing on http://127.0.0.1:{self.servers[0].sockets[0].getsockname()[1]}", flush=True)
 config = uvicorn.Config(app, "127.0.0.1", 0, log_level="warning", access_log=False, ws="none", timeout_keep_alive=60)
 Server(config).run()
 """

@@ -4,6 +4,7 @@ import asyncio
 import random
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -207,7 +208,13 @@ def test_an_answer_costs_what_the_prices_say(server):
 
 
 def test_no_more_requests_are_under_way_than_allowed(server):
-    server.fault, server.slow_s = lambda request: "slow", 0.02
+    three = threading.Barrier(3)  # each is answered once two others are under way, too
+
+    def wait(request):
+        three.wait(timeout=60)
+        return ""
+
+    server.fault = wait
 
     async def many():
         asked = policy(server, requests=3)
