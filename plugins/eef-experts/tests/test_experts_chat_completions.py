@@ -1,7 +1,9 @@
 """The expert behind a server, against a real one on a socket."""
 
 import asyncio
+import itertools
 import json
+import threading
 import tempfile
 from pathlib import Path
 
@@ -192,7 +194,14 @@ def test_a_server_that_is_not_there_stops_the_demonstrations():
 
 
 def test_no_more_episodes_are_in_flight_than_allowed(server):
-    server.fault, server.slow_s = lambda request: "slow", 0.01
+    requests, two = itertools.count(), threading.Barrier(2)
+
+    def wait(request):
+        if next(requests) < 2:  # each is answered once the other is under way, too
+            two.wait(timeout=60)
+        return ""
+
+    server.fault = wait
     demonstrations(expert(server, episodes=2))
     assert server.most_at_once == 2
 
