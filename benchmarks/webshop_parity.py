@@ -92,13 +92,13 @@ def pairs(shop: WebShop, episode: dict, column: str) -> Iterator[tuple[str, str,
 
 def compare_goals(shop: WebShop, reference: dict) -> dict:
     """Compare goals, their weights and the prices of products with the reference's."""
-    goals = [as_recorded(shop.book.goal(index)) for index in range(len(shop.book))]
+    goals = [as_recorded(shop.all_goals.goal(index)) for index in range(len(shop.all_goals))]
     recorded = [{k: v for k, v in goal.items() if k != "weight"} for goal in reference["goals"]]
-    weights = shop.book.weights()
+    weights = shop.all_goals.weights()
     prices = {}
     for index in range(len(shop.catalogue)):
         product = shop.catalogue.product(index)
-        prices[product.asin] = shop.book.price(index, product)
+        prices[product.asin] = shop.all_goals.price(index, product)
     equal = {
         "goals": sum(a == b for a, b in zip(goals, recorded, strict=False)),
         "weights": sum(a == b["weight"] for a, b in zip(weights, reference["goals"], strict=False)),

@@ -101,11 +101,11 @@ def measure(data: Path, episodes: list[dict], repetitions: int) -> dict[str, lis
     """Return all repetitions of all figures. Every repetition starts with a new shop, so with empty caches."""
     figures: dict[str, list[Pair]] = {}
     shop = WebShop(data=data, max_steps=None)  # prepares the products, where that is still to be done
-    assert len(shop.book)
+    assert len(shop.all_goals)
     for _ in range(repetitions):
         for mode in MODES:
             shop = WebShop(data=data, mode=mode, max_steps=None)
-            assert len(shop.book)
+            assert len(shop.all_goals)
             figures.setdefault(f"steps/s, {mode}, from nothing", []).append(steps_per_second(shop, episodes))
             figures.setdefault(f"steps/s, {mode}, all remembered", []).append(steps_per_second(shop, episodes))
             shop.pages.catalogue = Forgetful(shop.catalogue)
@@ -185,7 +185,7 @@ def microseconds(count: int, began: Pair) -> Pair:
 def resident_after(data: Path, episodes: list[dict], sessions: int) -> dict[str, float]:
     """Play sessions, and return the resident memory in MiB after each tenth of them."""
     shop, resident = WebShop(data=data, max_steps=None), {}
-    count = len(shop.book)
+    count = len(shop.all_goals)
     for number in range(sessions):
         with shop.open(shop.task(number % count)) as session:
             for recorded in episodes[number % len(episodes)]["steps"]:

@@ -92,11 +92,11 @@ def test_a_run_and_a_store_need_no_names_of_other_systems(system, tmp_path):
 import os
 from pathlib import Path
 from eef_webshop.data.reading import read_at
-from eef_webshop.data.scratch import scratch_beside
+from eef_webshop.data.staging import staging_folder
 from eef_webshop.data.workers import default_jobs
 os.truncate("file", 30_000_000)
 assert default_jobs(Path("file")) >= 1
-with scratch_beside(Path("store")) as folder, open("file", "rb") as file:
+with staging_folder(Path("store")) as folder, open("file", "rb") as file:
     assert read_at(file.fileno(), 3, 2) == b"cde"
 assert not folder.exists()
 """

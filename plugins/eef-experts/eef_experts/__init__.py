@@ -1,1 +1,1 @@
-"""Experts: models on servers, local models, recordings."""
+"""Experts for eef-framework: models on servers, local models, recordings."""

@@ -1,7 +1,8 @@
-"""Expert with GPT-4 or any other model on a server with a chat-completions API."""
+"""Expert with a model on a server with a chat-completions API."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from eef_experts.policy_expert import PolicyExpert
@@ -13,6 +14,7 @@ class OpenAIExpert(ServerSettings, PolicyExpert):
     """A model on a server: OpenAI, vLLM, llama.cpp, or any other chat-completions API."""
 
     name: ClassVar[str] = "openai"
+    renamed: ClassVar[Mapping[str, str]] = {**ServerSettings.renamed, **PolicyExpert.renamed}
 
     stop: tuple[str, ...] = ("\nObservation:",)
     """Stop sequences: an answer ends before any of these texts. Otherwise the model would make up the environment's
@@ -27,6 +29,6 @@ class OpenAIExpert(ServerSettings, PolicyExpert):
         PolicyExpert.preflight(self, environment)
         ServerSettings.preflight(self)
 
-    def player(self) -> OpenAIPolicy:
-        """Return the policy with this expert's settings."""
+    def open_policy(self) -> OpenAIPolicy:
+        """Return a policy with this expert's settings."""
         return OpenAIPolicy(**self.model_dump(include=set(ServerSettings.model_fields)))

@@ -1,4 +1,4 @@
-"""Any installed policy as an expert: a large local model teaches a small one."""
+"""Any installed policy as an expert."""
 
 from __future__ import annotations
 
@@ -43,24 +43,24 @@ class LocalExpert(PolicyExpert):
         return self
 
     def preflight(self, environment: Environment | None = None) -> None:
-        """Check that the policy can work here, and that the folder of its weights exists.
+        """Check that the policy can run here, and that the folder of its weights exists.
 
         Raises:
-            ConfigError: it can't, or the folder doesn't exist.
+            ConfigError: it can't run, or the folder doesn't exist.
         """
         super().preflight(environment)
         if self.checkpoint and not Path(self.checkpoint).is_dir():
             raise ConfigError(
                 f"expert 'local' has checkpoint {self.checkpoint!r}, and there is no such folder",
-                "Name the folder of a model's weights, or leave it empty to take what the policy's settings name.",
+                "Name the folder of a model's weights, or leave it empty to use the policy's own.",
                 code="no-such-checkpoint",
                 path=self.checkpoint,
             )
         self._built.preflight()
 
     @contextmanager
-    def player(self) -> Iterator[Policy]:
-        """Return the policy, with its weights loaded if it has any."""
+    def open_policy(self) -> Iterator[Policy]:
+        """Provide the policy, with its weights loaded if it has any."""
         policy = self._built
         if isinstance(policy, Policy):
             yield policy

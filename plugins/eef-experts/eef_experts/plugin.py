@@ -13,7 +13,7 @@ from eef_framework.plugins import hookimpl
 
 @hookimpl
 def register_experts(register: Callable[[type[Expert]], None]) -> None:
-    """Register the experts of this distribution."""
+    """Register the experts."""
     register(OpenAIExpert)
     register(LocalExpert)
     register(RecordingExpert)

@@ -1,11 +1,11 @@
-"""Experts that are language models: they play under the same rules as the agent."""
+"""Experts that are policies, such as language models. They play under the same rules as the agent."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -19,45 +19,47 @@ from eef_framework.seeds import derive
 
 
 class PolicyExpert(Expert):
-    """An expert whose demonstrations are the episodes of a policy. Subclasses define the policy.
+    """An expert whose demonstrations are episodes of a policy. Subclasses provide the policy.
 
-    If an answer is lost, its episode is recorded as an error and requested again when the command is repeated. A policy
-    that can't answer at all ends the run, which can be resumed.
+    If a response is lost, its episode is recorded as an error and played again when the run is resumed. If the policy
+    can't respond at all, the run ends, and can be resumed.
     """
 
+    renamed: ClassVar[Mapping[str, str]] = {"episodes": "concurrency"}
+
     style: Literal["react", "action"] = "react"
-    """`react`: it writes a thought before each action (arXiv 2210.03629). `action`: it writes only the action."""
+    """`react`: a thought before each action (arXiv 2210.03629). `action`: only the action."""
     guidance: str | None = None
-    """Prompt after the environment's instructions; null for the format of answers."""
+    """Prompt after the environment's instructions; by default (null) it describes the format of responses."""
     examples: UserPathOrName = ""
-    """A file of worked examples for the prompt: conversations or trajectories, one per line (.jsonl)."""
+    """A file of example episodes for the prompt: conversations or trajectories, one per line (.jsonl)."""
     history: int | None = Field(default=None, gt=0)
-    """Number of latest observations that it is shown; null for the whole episode."""
+    """Number of latest observations in its prompt; null for all."""
     temperature: float = Field(default=0.0, ge=0)
-    """How its answers are sampled."""
+    """Sampling temperature of its responses."""
     max_tokens: int = Field(default=512, gt=0)
-    """Maximum length of its answers, in tokens, thought included."""
+    """Maximum length of its responses, in tokens, thoughts included."""
     max_steps: int | None = Field(default=None, gt=0)
-    """Maximum length of its episodes, in actions, if the environment's own limit isn't short enough."""
-    episodes: int = Field(default=32, gt=0)
-    """Number of concurrent episodes. Never changes a result that depends only on its seed."""
+    """Maximum length of its episodes, in actions, in addition to the environment's limit."""
+    concurrency: int = Field(default=32, gt=0)
+    """Number of concurrent episodes. Doesn't change results that depend only on their seeds."""
     step_timeout_s: float = Field(default=120.0, gt=0)
-    """Maximum time for one environment step."""
+    """Time limit for an environment step, in seconds."""
     episode_timeout_s: float = Field(default=3600.0, gt=0)
-    """Maximum time for one episode, including waiting."""
+    """Time limit for an episode, in seconds, including waiting."""
 
     def preflight(self, environment: Environment | None = None) -> None:
-        """Check that the file of worked examples can be read.
+        """Check that the file of examples can be read.
 
         Raises:
-            ConfigError: it doesn't.
-            StorageError: it isn't there.
+            ConfigError: a line isn't an example.
+            StorageError: the file can't be read.
         """
         self.format()
 
     @abstractmethod
-    def player(self) -> AbstractContextManager[Policy]:
-        """Provide the policy, ready to answer, for the duration of the demonstrations."""
+    def open_policy(self) -> AbstractContextManager[Policy]:
+        """Provide the policy, ready to respond, for the duration of the context."""
 
     async def demonstrate(
         self, environment: Environment, tasks: Sequence[Task], seed: int
@@ -66,18 +68,18 @@ class PolicyExpert(Expert):
 
         Raises:
             ConfigError: the examples can't be read.
-            PolicyFailure: the policy can't answer at all.
+            PolicyFailure: the policy can't respond at all.
         """
         format = self.format()
         name = self.component_name()
-        with self.player() as policy:
-            player = EpisodeRunner(
+        with self.open_policy() as policy:
+            runner = EpisodeRunner(
                 environment=environment,
                 policy=policy,
                 actor=f"expert/{name}",
                 format=format,
                 sampling=Sampling(temperature=self.temperature, max_tokens=self.max_tokens),
-                concurrency=self.episodes,
+                concurrency=self.concurrency,
                 max_steps=self.max_steps,
                 step_timeout_s=self.step_timeout_s,
                 episode_timeout_s=self.episode_timeout_s,
@@ -86,36 +88,38 @@ class PolicyExpert(Expert):
                 EpisodeSpec(id=expert_id(name, task), start=State(task=task), seed=derive(seed, name, task.id))
                 for task in tasks
             )
-            playing = (player.play(spec) for spec in specs)
-            async for trajectory in as_they_end(playing):
-                yield trajectory.changed(info={**trajectory.info, **account(trajectory)})
+            episodes = (runner.play(spec) for spec in specs)
+            async for trajectory in as_they_end(episodes):
+                yield trajectory.changed(info={**trajectory.info, **usage(trajectory)})
 
     def format(self) -> ExpertFormat:
-        """Return the format in which episodes are presented to it.
+        """Return the format of its prompts.
 
         Raises:
             ConfigError: the examples can't be read.
         """
         format = ExpertFormat(style=self.style, history=self.history, guidance=self.guidance)
-        return format.model_copy(update={"worked": read_examples(self.examples, format) if self.examples else ()})
+        return format.model_copy(
+            update={"example_episodes": read_examples(self.examples, format) if self.examples else ()}
+        )
 
 
-def account(trajectory: Trajectory) -> Info:
-    """Return what an episode consumed, lost answers included, as far as it is known."""
-    said = [step.response for step in trajectory.steps if step.response is not None]
+def usage(trajectory: Trajectory) -> Info:
+    """Return the tokens and dollars that an episode used, lost responses included, as far as they are known."""
+    responses = [step.response for step in trajectory.steps if step.response is not None]
     total: Info = {
-        "turns": len(said),
-        "prompt_tokens": sum(response.prompt_tokens for response in said),
-        "computed_tokens": sum(response.computed_tokens for response in said) + trajectory.lost_tokens,
-        "usd": round(sum(response.usd for response in said) + trajectory.lost_usd, 6),
+        "turns": len(responses),
+        "prompt_tokens": sum(response.prompt_tokens for response in responses),
+        "computed_tokens": sum(response.computed_tokens for response in responses) + trajectory.lost_tokens,
+        "usd": round(sum(response.usd for response in responses) + trajectory.lost_usd, 6),
     }
-    unknown = sum(response.info.get("usage") == "unknown" for response in said)
-    shortened = sum(response.dropped > 0 for response in said)
-    silent = sum("without_text" in response.info for response in said)
+    unknown = sum(response.info.get("usage") == "unknown" for response in responses)
+    shortened = sum(response.dropped > 0 for response in responses)
+    without_text = sum("without_text" in response.info for response in responses)
     if unknown:
         total["turns_of_unknown_cost"] = unknown
-    if silent:
-        total["turns_without_text"] = silent
+    if without_text:
+        total["turns_without_text"] = without_text
     if shortened:
         total["turns_with_shortened_context"] = shortened
     return total

@@ -1,4 +1,4 @@
-"""The expert's prompt: how to answer, and worked examples."""
+"""The expert's prompt: the format of responses, and examples."""
 
 from __future__ import annotations
 
@@ -21,49 +21,49 @@ GUIDANCE = {
     ),
     "action": "In every turn, answer with one action and nothing else.",
 }
-"""How to word an answer, by style."""
+"""Description of the format of responses, by style."""
 
 
 class ExpertFormat(ChatFormat):
-    """The core's format, with guidance and worked examples in the system message.
+    """A chat format with guidance and examples in the system message.
 
-    They are there, and not among the turns, so that no model mistakes an example for a part of its own episode.
+    Examples aren't turns of the conversation, so that models don't mistake them for a part of the current episode.
     """
 
     guidance: str | None = None
-    """Prompt after the environment's instructions; null for the format of answers."""
-    worked: tuple[Conversation, ...] = ()
-    """Worked examples: whole episodes, each ending with a turn of the agent."""
+    """Prompt after the environment's instructions; by default (null) it describes the format of responses."""
+    example_episodes: tuple[Conversation, ...] = ()
+    """Whole episodes, each ending with a turn of the agent."""
 
     def conversation(self, instructions: str, initial: Observation, steps: Sequence[Step]) -> Conversation:
         """Return the prompt for the state after some steps; it ends with a user message."""
-        return super().conversation(self.told(instructions), initial, steps)
+        return super().conversation(self.system_message(instructions), initial, steps)
 
-    def told(self, instructions: str) -> str:
-        """Return the system message."""
+    def system_message(self, instructions: str) -> str:
+        """Return the system message, given the environment's instructions."""
         guidance = GUIDANCE[self.style] if self.guidance is None else self.guidance
-        shown = [f"Example {n}:\n\n{_as_text(example)}" for n, example in enumerate(self.worked, start=1)]
+        shown = [f"Example {n}:\n\n{_as_text(example)}" for n, example in enumerate(self.example_episodes, start=1)]
         return "\n\n".join(part for part in (instructions.strip(), guidance.strip(), *shown) if part)
 
 
 def read_examples(path: str, format: ExpertFormat) -> tuple[Conversation, ...]:
-    """Read worked examples.
+    """Read examples.
 
     Args:
         path: a file whose lines are conversations (`{"messages": [{"role": ..., "content": ...}, ...]}`, or the list
             alone) or trajectories, as runs record them.
-        format: how trajectories are worded.
+        format: the format to which trajectories are converted.
 
     Raises:
-        ConfigError: a line is neither.
+        ConfigError: a line isn't one of these.
         StorageError: the file can't be read.
     """
     with storage(path, "reading examples from"):
         lines = Path(path).expanduser().read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines()
-    return tuple(_example(line, format, path, number) for number, line in _filled(lines))
+    return tuple(_example(line, format, path, number) for number, line in _not_empty(lines))
 
 
-def _filled(lines: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:
+def _not_empty(lines: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:
     return ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
 
 
@@ -73,12 +73,12 @@ def _example(line: bytes, format: ExpertFormat, path: str, number: int) -> Conve
         if isinstance(data, dict) and "steps" in data:
             trajectory = Trajectory.model_validate_json(line)
             turns = zip(cycle(("user", "assistant")), format.shot(trajectory), strict=False)
-            return _answered(tuple(Message(role=role, content=text) for role, text in turns))
+            return _checked(tuple(Message(role=role, content=text) for role, text in turns))
         messages = data["messages"] if isinstance(data, dict) else data
-        return _answered(tuple(Message(role=each["role"], content=each["content"]) for each in messages))
+        return _checked(tuple(Message(role=each["role"], content=each["content"]) for each in messages))
     except (ValueError, KeyError, TypeError, ValidationError, EefError) as cause:
         raise ConfigError(
-            f"{path}, line {number}, is no worked example: {type(cause).__name__}: {str(cause).splitlines()[0]}",
+            f"{path}, line {number}, isn't an example: {type(cause).__name__}: {str(cause).splitlines()[0]}",
             'Write {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}, or a '
             "trajectory as runs record them.",
             code="not-an-example",
@@ -87,9 +87,9 @@ def _example(line: bytes, format: ExpertFormat, path: str, number: int) -> Conve
         ) from cause
 
 
-def _answered(found: Conversation) -> Conversation:
+def _checked(found: Conversation) -> Conversation:
     if not any(message.role == "assistant" for message in found):
-        raise ValueError("nobody answers in it")
+        raise ValueError("it has no message of the assistant")
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,24 +18,26 @@ from eef_framework.runs import read_rows
 
 
 class RecordingExpert(Expert):
-    """Plays back a file of trajectories: of another run, of another expert, imported from elsewhere."""
+    """Yields recorded trajectories: of another run, of another expert, or imported."""
 
     name: ClassVar[str] = "recording"
+    renamed: ClassVar[Mapping[str, str]] = {"at_once": "concurrency"}
 
     file: Path
-    """A file of trajectories, as runs record them (.jsonl, or .jsonl.gz). Of several for one task, the last
-    counts; those that ended in an error don't."""
+    """A file of trajectories, as recorded by runs (.jsonl or .jsonl.gz). If a task has several, the last one without an
+    error is used."""
     replay: bool = False
-    """Replay every recording and compare observations and rewards. A recording that differs is recorded as an error."""
-    at_once: int = Field(default=8, gt=0)
-    """Number of recordings replayed concurrently, if the environment's steps are slow."""
+    """Whether to replay every recording and compare observations and rewards. A recording that differs becomes an
+    error."""
+    concurrency: int = Field(default=8, gt=0)
+    """Number of concurrent replays, if the environment's steps are slow."""
 
     def preflight(self, environment: Environment | None = None) -> None:
-        """Check whether the file is there, and begins with a trajectory.
+        """Check that the file exists and begins with a trajectory.
 
         Raises:
-            ConfigError: it isn't there.
-            CorruptFile: it holds something else.
+            ConfigError: the file doesn't exist.
+            CorruptFile: it begins with something else.
         """
         if not self.file.is_file():
             raise ConfigError(
@@ -52,22 +54,22 @@ class RecordingExpert(Expert):
         """Yield the recordings of the tasks.
 
         Raises:
-            ExpertFailure: a task has no recording, or means something else there.
+            ExpertFailure: a task has no recording, or had another fingerprint when it was recorded.
             CorruptFile: a line of the file isn't a trajectory.
         """
         recorded = self._recordings(tasks)
-        slots = asyncio.Semaphore(self.at_once)
+        limit = asyncio.Semaphore(self.concurrency)
 
-        async def play_back(task: Task) -> Trajectory:
-            async with slots:
+        async def demonstration(task: Task) -> Trajectory:
+            async with limit:
                 trajectory = self._as_demonstration(recorded[task.id], task)
                 if not self.replay:
                     return trajectory
                 if environment.blocking:
-                    return await asyncio.to_thread(_compared, environment, trajectory)
-                return _compared(environment, trajectory)
+                    return await asyncio.to_thread(_replayed, environment, trajectory)
+                return _replayed(environment, trajectory)
 
-        async for trajectory in as_they_end(play_back(task) for task in tasks):
+        async for trajectory in as_they_end(demonstration(task) for task in tasks):
             yield trajectory
 
     def _recordings(self, tasks: Sequence[Task]) -> dict[str, Trajectory]:
@@ -80,14 +82,14 @@ class RecordingExpert(Expert):
             raise ExpertFailure(
                 f"{self.file} has no demonstration of {len(missing)} of {len(tasks)} tasks, such as {missing[0]!r}",
                 "Ask for tasks that were recorded (collect.tasks, evaluate.expert: false), or use the file as "
-                "collect.trajectories, which takes what it has.",
+                "collect.trajectories, which uses those that it has.",
                 code="tasks-missing",
                 missing=missing,
             )
         changed = [task for task in wanted if found[task].task.fingerprint != wanted[task].fingerprint]
         if changed:
             raise ExpertFailure(
-                f"task {changed[0]!r} means something else in {self.file} ({len(changed)} of {len(tasks)} tasks do)",
+                f"task {changed[0]!r} has another fingerprint in {self.file} ({len(changed)} of {len(tasks)} tasks do)",
                 "Set the environment up as it was when the trajectories were recorded.",
                 code="other-world",
                 tasks=changed,
@@ -99,24 +101,24 @@ class RecordingExpert(Expert):
         demonstration: Trajectory = recorded.changed(
             id=expert_id(name, task),
             actor=f"expert/{name}",
-            origin=None,  # regardless of who took its first steps, they are demonstrated now
+            origin=None,  # its first steps may have been taken by another actor, but all belong to the demonstration
             info={**recorded.info, "recording": recorded.id, "actor": recorded.actor},
         )
         return demonstration
 
 
-def _compared(environment: Environment, trajectory: Trajectory) -> Trajectory:
-    """Return a trajectory as it is if the environment agrees, else as an error."""
+def _replayed(environment: Environment, trajectory: Trajectory) -> Trajectory:
+    """Return a trajectory unchanged if its replay is the same, otherwise as an error."""
     try:
         who = f"environment {environment.component_name()!r}"
         with (
             boundary(EnvironmentFailure, who, f"replaying {trajectory.id!r}"),
             replay(environment, trajectory.task, trajectory.initial, trajectory.steps) as session,
         ):
-            ended = trajectory.ending in ("terminated", "truncated")  # else what counts isn't the environment's reward
+            ended = trajectory.ending in ("terminated", "truncated")  # otherwise the reward isn't the environment's
             if ended and abs(session.reward - trajectory.reward) > 1e-9:
                 raise ReplayDivergence(
-                    f"replay of task {trajectory.task.id!r} was rewarded with {session.reward:g}, the recording with "
+                    f"the replay of task {trajectory.task.id!r} has reward {session.reward:g}, the recording "
                     f"{trajectory.reward:g}",
                     "The environment's version or data changed since the recording.",
                 )

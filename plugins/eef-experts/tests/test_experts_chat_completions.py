@@ -154,7 +154,7 @@ def test_turns_whose_cost_is_unknown_and_contexts_that_were_shortened_are_counte
         server.fault = lambda request: "no-usage" if request.number < 3 else ""
         far = Corridor(rooms=40, max_steps=8)
         with pytest.warns(EefWarning) as told:
-            played = demonstrations(expert(server, max_tokens=60, episodes=1), far.tasks("train")[1:2], far)
+            played = demonstrations(expert(server, max_tokens=60, concurrency=1), far.tasks("train")[1:2], far)
     assert [each.message.code for each in told if isinstance(each.message, EefWarning)] == ["unknown-costs"]
     (trajectory,) = played.values()
     assert trajectory.info["turns_of_unknown_cost"] == 3
@@ -202,7 +202,7 @@ def test_no_more_episodes_are_in_flight_than_allowed(server):
         return ""
 
     server.fault = wait
-    demonstrations(expert(server, episodes=2))
+    demonstrations(expert(server, concurrency=2))
     assert server.most_at_once == 2
 
 

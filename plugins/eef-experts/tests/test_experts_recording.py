@@ -4,9 +4,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from eef_experts.chat_completions import OpenAIExpert
 from eef_experts.recording import RecordingExpert
 
-from eef_framework.errors import ConfigError, CorruptFile, ExpertFailure, StorageError
+from eef_framework.errors import ConfigError, CorruptFile, EefWarning, ExpertFailure, StorageError
 from eef_framework.records import Origin
 from eef_framework.rollout import demonstrations as stamped
 from eef_framework.runs import write_rows
@@ -15,6 +16,16 @@ from eef_framework.testing.corridor_expert import CorridorExpert
 
 CORRIDOR = Corridor()
 TASKS = CORRIDOR.tasks("train")[:5]
+
+
+@pytest.mark.parametrize(
+    ("expert", "settings"),
+    [(RecordingExpert, {"file": "x.jsonl", "at_once": 3}), (OpenAIExpert, {"model": "x", "episodes": 3})],
+)
+def test_the_old_name_of_a_setting_is_read_with_a_warning(expert, settings):
+    with pytest.warns(EefWarning) as caught:
+        assert expert.model_validate(settings).concurrency == 3
+    assert caught[0].message.code == "renamed"
 
 
 def demonstrations(expert, environment=CORRIDOR, tasks=TASKS):
@@ -124,7 +135,7 @@ def test_a_recording_that_an_environment_contradicts_is_an_error(recorded, recor
     found = demonstrations(RecordingExpert(file=record(ours), replay=True), environment, tasks)
     assert [found[task.id].ending == "error" for task in tasks] == [True, True, False, False, False]
     assert "diverged in state 1" in found[tasks[0].id].error
-    assert "the recording with 0.75" in found[tasks[1].id].error
+    assert "the recording 0.75" in found[tasks[1].id].error
 
 
 def test_rewards_of_episodes_that_others_ended_are_not_compared(recorded, record):

@@ -7,7 +7,7 @@ import pytest
 from eef_textworld.environment import TextWorld
 from eef_textworld.experts import TextWorldWalkthrough
 
-from eef_framework.errors import ConfigError, EnvironmentFailure
+from eef_framework.errors import ConfigError, EefWarning, EnvironmentFailure
 from eef_framework.interfaces import replay
 from eef_framework.testing.conformance import check_environment
 
@@ -139,6 +139,13 @@ def test_a_task_of_another_version_or_environment_is_refused(small):
         with pytest.raises(EnvironmentFailure) as caught:
             small.open(other)
         assert caught.value.code == "foreign-task"
+
+
+def test_old_names_of_settings_are_read_with_a_warning():
+    with pytest.warns(EefWarning) as caught:
+        environment = TextWorld.model_validate({"kept": 5, "limit_s": 3.0})
+    assert (environment.cached_games, environment.timeout_s) == (5, 3.0)
+    assert {warning.message.code for warning in caught} == {"renamed"}
 
 
 def test_contradictory_settings_are_refused():

@@ -1,1 +1,1 @@
-"""WebShop for eef-framework: a generated shop that needs no download, and experts for it."""
+"""WebShop for eef-framework: the real shop, a generated shop that needs no download, and experts for both."""

@@ -1,4 +1,4 @@
-"""What this distribution registers."""
+"""Registers the shops, their experts, recipes and commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""WebShop's reward: how much of what was asked for was bought (Yao et al. 2022, `web_agent_site/engine/goal.py`)."""
+"""WebShop's reward: how well a purchase meets a goal (Yao et al. 2022, `web_agent_site/engine/goal.py`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from rapidfuzz import fuzz, utils
 
 FUZZY_THRESHOLD = 85
-"""Two phrases are the same if their token-set ratio, rounded to a whole number, is above this."""
+"""Two phrases are similar if their token-set ratio, rounded to an integer, is above this."""
 
 _COLOR_WORDS: Final = """
 alabaster apricot aqua ash asphalt azure banana beige black blue blush bordeaux bronze brown burgundy camel camo caramel
@@ -20,14 +20,14 @@ natural navy nude olive orange peach pewter pink plum purple rainbow red rose ro
 skull slate steel stone stonewash sunflower tan taupe teal tiger turquoise violet walnut wheat white wine yellow
 """
 _COLORS: Final = tuple(_COLOR_WORDS.split())
-"""Words that stand for a whole option, the first one found counting (`web_agent_site/engine/normalize.py`)."""
+"""Words that replace the whole option they occur in; the first one counts (`web_agent_site/engine/normalize.py`)."""
 _BEYOND_ASCII: Final = dict.fromkeys(range(128, 256))
-"""Characters that don't count when phrases are compared (`thefuzz.utils`)."""
+"""Characters that are ignored when phrases are compared (`thefuzz.utils`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProductType:
-    """What kind of thing a product is. Prepared once, as finding the nouns of a name may need a language model."""
+    """The type of a product. Prepared once, because finding the nouns of a name may need a language model."""
 
     query: str
     """The catalogue's name for the group of products."""
@@ -36,49 +36,56 @@ class ProductType:
     nouns: frozenset[str]
     """The nouns of the product's name, in lower case."""
     noun_count: int = 0
-    """How many nouns the name has, repetitions included; 0 where that is as many as `nouns` holds."""
+    """Number of nouns in the name, with repetitions; 0 if that is the size of `nouns`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the instruction asks for."""
+    """A goal, as the reward sees it."""
 
     type: ProductType
+    """Type of the product that the goal was made from."""
     attributes: tuple[str, ...]
+    """Wanted attributes."""
     options: tuple[str, ...]
-    """Values of options, such as `red`."""
+    """Wanted values of options, such as `red`."""
     price_upper: float
+    """Price limit in dollars."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bought:
-    """What was bought."""
+    """A purchase, as the reward sees it."""
 
     type: ProductType
+    """Type of the product."""
     attributes: tuple[str, ...]
+    """Attributes of the product."""
     text: str
-    """Title, bullet points and description in lower case; attributes are looked up here too."""
+    """Title, bullet points and description in lower case, in which wanted attributes are also searched."""
     options: tuple[str, ...]
-    """The values of the options chosen."""
+    """Values of the chosen options."""
     price: float
+    """Price in dollars."""
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A reward, and what it comes from."""
+    """A reward and its parts."""
 
     total: float
     """The reward, in [0, 1]."""
     type: TypeMatch
+    """How well the type of product matches."""
     attributes: int
-    """Wanted attributes that were met."""
+    """Number of wanted attributes that the purchase has."""
     options: int
-    """Wanted options that were met."""
+    """Number of wanted options that were chosen."""
     price: bool
     """Whether the price is within the limit."""
 
     def breakdown(self, wanted: Wanted) -> dict[str, float | bool]:
-        """Return the parts under the names that the reference gives them; options only where some were wanted."""
+        """Return the parts under the reference's names; options only if the goal has any."""
         parts = len(wanted.attributes) + len(wanted.options) + 1
         shares: dict[str, float | bool] = {
             "r_type": self.type.factor,
@@ -96,18 +103,18 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class TypeMatch:
-    """How alike two kinds of things are."""
+    """Similarity of two types of products."""
 
     query: bool
-    """Whether the catalogue has them in one group."""
+    """Whether they are in the same group of the catalogue."""
     category: bool
-    """Whether their category paths share two steps."""
+    """Whether their category paths have two steps in common."""
     title: float
-    """Share of the wanted product's nouns that the other one's name has, too; 0.2 where it has none."""
+    """Share of the wanted product's nouns that are also in the other product's name; 0.2 if it has no nouns."""
 
     @property
     def factor(self) -> float:
-        """1 for the right kind of product, 0.5 for a doubtful one, 0.1 or 0 for another."""
+        """1 for the right type of product, 0.5 for a doubtful one, 0.1 or 0 for a wrong one."""
         if self.title == 0.0:
             return 0.0
         if self.title < 0.1:
@@ -123,16 +130,16 @@ def reward(bought: Bought, wanted: Wanted) -> float:
 def score(bought: Bought, wanted: Wanted) -> Score:
     """Return the reward with its parts."""
     attributes = sum(has_attribute(bought, attribute) for attribute in wanted.attributes)
-    options = sum(any(same(chosen, option) for chosen in bought.options) for option in wanted.options)
+    options = sum(any(is_similar(chosen, option) for chosen in bought.options) for option in wanted.options)
     price = bought.price <= wanted.price_upper
     match = type_match(bought.type, wanted.type)
-    # The division comes first: so does the reference's, and the last digit depends on it.
+    # The reference divides first, too; the order affects the last digit.
     total = (attributes + options + price) / (len(wanted.attributes) + len(wanted.options) + 1) * match.factor
     return Score(total, match, attributes, options, price)
 
 
 def type_match(bought: ProductType, wanted: ProductType) -> TypeMatch:
-    """Compare two kinds of things."""
+    """Compare two types of products."""
     nouns = wanted.noun_count or len(wanted.nouns)
     return TypeMatch(
         query=bought.query == wanted.query,
@@ -142,29 +149,29 @@ def type_match(bought: ProductType, wanted: ProductType) -> TypeMatch:
 
 
 def type_factor(bought: ProductType, wanted: ProductType) -> float:
-    """Return r_type: 1 for the right kind of product, 0.5 for a doubtful one, 0.1 or 0 for another."""
+    """Return r_type: 1 for the right type of product, 0.5 for a doubtful one, 0.1 or 0 for a wrong one."""
     return type_match(bought, wanted).factor
 
 
 def has_attribute(bought: Bought, attribute: str) -> bool:
-    """Return whether a product has a wanted attribute: by its own attributes, or somewhere in its text."""
-    return any(same(own, attribute) for own in bought.attributes) or attribute in bought.text
+    """Return whether a product has a wanted attribute, among its attributes or in its text."""
+    return any(is_similar(own, attribute) for own in bought.attributes) or attribute in bought.text
 
 
-def of_color(option: str | tuple[str, str]) -> str:
-    """Return the color word in an option's value, or the value as it is.
+def normalize_color(option: str | tuple[str, str]) -> str:
+    """Return the first color word in an option's value, or the value itself if it contains none.
 
-    An option may also be a pair of name and value, as the reference's synthetic goals give them. Of a pair, color words
-    count only where they are all of the name or value; else the phrase is the pair as Python writes it. So a chosen
-    `navy stripes` (`navy`) meets `("color", "navy stripes")`, and a chosen `228black` (`black`) doesn't meet itself.
+    An option may also be a pair of name and value, as in the reference's synthetic goals. In a pair, a color word is
+    found only if it is the whole name or value; otherwise the result is the pair's repr. As a consequence, a chosen
+    `navy stripes` (`navy`) matches `("color", "navy stripes")`, but a chosen `228black` (`black`) doesn't match itself.
     """
     found = next((color for color in _COLORS if color in option), None)
     return found if found is not None else str(option)
 
 
 @lru_cache(maxsize=1 << 16)
-def same(phrase: str, other: str) -> bool:
-    """Return whether two phrases mean the same: fuzzy, without regard to case, punctuation and word order."""
+def is_similar(phrase: str, other: str) -> bool:
+    """Return whether two phrases are similar, ignoring case, punctuation and word order."""
     ratio = fuzz.token_set_ratio(
         phrase.translate(_BEYOND_ASCII), other.translate(_BEYOND_ASCII), processor=utils.default_process
     )

@@ -1,7 +1,17 @@
 from __future__ import annotations
 
 import pytest
-from eef_webshop.reward import Bought, ProductType, Wanted, of_color, reward, same, score, type_factor, type_match
+from eef_webshop.reward import (
+    Bought,
+    ProductType,
+    Wanted,
+    is_similar,
+    normalize_color,
+    reward,
+    score,
+    type_factor,
+    type_match,
+)
 
 
 def kind(query: str = "lamps", categories: str = "home lighting", nouns: str = "lamp") -> ProductType:
@@ -73,12 +83,12 @@ def test_the_type_factor_follows_nouns_then_query_and_category(mine, theirs, fac
 
 
 def test_phrases_are_the_same_above_a_ratio_of_85():
-    assert same("easy to clean", "clean easy to")
-    assert same("water resistant", "water resistance")  # 2 * 14 common letters of 31: 90
-    assert not same("a" * 20 + "bbb", "a" * 20 + "cccc")  # 40 of 47: 85.1, which rounds to 85
-    assert same("red", "red plaid")  # a subset of words has 100
-    assert not same("small", "smart")  # 60
-    assert not same("", "red")
+    assert is_similar("easy to clean", "clean easy to")
+    assert is_similar("water resistant", "water resistance")  # 2 * 14 common letters of 31: 90
+    assert not is_similar("a" * 20 + "bbb", "a" * 20 + "cccc")  # 40 of 47: 85.1, which rounds to 85
+    assert is_similar("red", "red plaid")  # a subset of words has 100
+    assert not is_similar("small", "smart")  # 60
+    assert not is_similar("", "red")
 
 
 def test_repeated_nouns_of_the_wanted_name_count_repeatedly():
@@ -101,7 +111,7 @@ def test_repeated_nouns_of_the_wanted_name_count_repeatedly():
     ],
 )
 def test_an_option_is_compared_by_its_color_word(option, phrase):
-    assert of_color(option) == phrase
+    assert normalize_color(option) == phrase
 
 
 @pytest.mark.parametrize(
@@ -115,12 +125,12 @@ def test_an_option_is_compared_by_its_color_word(option, phrase):
     ],
 )
 def test_a_chosen_value_meets_the_pair_of_a_synthetic_goal_as_in_the_reference(chosen, value, hit):
-    assert same(of_color(chosen), of_color(("size", value))) is hit
+    assert is_similar(normalize_color(chosen), normalize_color(("size", value))) is hit
 
 
 def test_characters_beyond_ascii_vanish_before_phrases_are_compared():
-    assert same("caféé noir", "caf noir")
-    assert not same("猫", "犬")
+    assert is_similar("caféé noir", "caf noir")
+    assert not is_similar("猫", "犬")
 
 
 def test_a_score_is_told_part_by_part_under_the_reference_s_names():

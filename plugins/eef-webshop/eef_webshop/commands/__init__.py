@@ -1,4 +1,4 @@
-"""`eef webshop`: getting the real WebShop's products, and preparing them."""
+"""`eef webshop`: downloads the real WebShop's products, and prepares them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import typer
 from eef_webshop.commands.download import download
 from eef_webshop.commands.prepare import prepare
 
-webshop = typer.Typer(name="webshop", help="The real WebShop's products: fetch and prepare them.", no_args_is_help=True)
+webshop = typer.Typer(name="webshop", help="Download and prepare the real WebShop's products.", no_args_is_help=True)
 webshop.command("prepare")(prepare)
 webshop.command("download")(download)
 

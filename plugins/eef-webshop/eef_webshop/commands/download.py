@@ -1,4 +1,4 @@
-"""`eef webshop download`: the official files, from where they can be had."""
+"""`eef webshop download`: downloads the official files."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from eef_webshop.commands.bars import bars
+from eef_webshop.commands.progress_bars import progress_bars
 
 
 class Variant(StrEnum):
-    """How many products."""
+    """The size of the shop."""
 
     SMALL = "small"
     FULL = "full"
@@ -32,17 +32,17 @@ def download(
         ),
     ] = None,
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="FOLDER", help="Where they go; default: webshop-small or -full.")
+        Path | None, typer.Option("--to", metavar="FOLDER", help="Target folder; default: webshop-small or -full.")
     ] = None,
 ) -> None:
-    """Fetch the official files from Google Drive, or from a folder or mirror."""
+    """Download the official files from Google Drive, or get them from a folder or mirror."""
     from eef_webshop.data.download import download as work
 
     folder = to or Path(f"webshop-{variant.value}")
-    with bars() as progress:
+    with progress_bars() as progress:
         fetched = work(variant.value, folder, origin, progress)
     console = Console(highlight=False)
     for file in fetched:
-        state = "" if file.new else "  (was there already)"
+        state = "" if file.new else "  (already there)"
         console.print(f"{file.sha256}  {file.path}  {file.size:,} bytes{state}", soft_wrap=True, markup=False)
     console.print(f"Now: eef webshop prepare {shlex.quote(str(folder))}", soft_wrap=True, markup=False)

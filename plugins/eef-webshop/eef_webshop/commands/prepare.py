@@ -1,4 +1,4 @@
-"""`eef webshop prepare`: from the official files to a store."""
+"""`eef webshop prepare`: converts the official files to a store."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from eef_webshop.commands.bars import bars
+from eef_webshop.commands.progress_bars import progress_bars
 from eef_webshop.data.manifest import Manifest
 
 
 class Tagger(StrEnum):
-    """What finds the nouns of names."""
+    """Tagger that finds the nouns of names."""
 
     SPACY = "spacy"
     NONE = "none"
@@ -32,13 +32,13 @@ def prepare(
         Tagger, typer.Option("--nouns", help="`none` needs no spaCy, but rewards then differ from the reference's.")
     ] = Tagger.SPACY,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; default: one for each core.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a store that is there already.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing store.")] = False,
 ) -> None:
-    """Turn the official files into a store, once. Seconds for 1,000 products, long for all 1.18 million."""
+    """Convert the official files to a store. Takes seconds for 1,000 products, and long for all 1.18 million."""
     from eef_webshop.data.prepare import prepare as work
 
     store = out or (source if source.is_dir() else source.parent) / "store"
-    with bars() as progress:
+    with progress_bars() as progress:
         summary = work(source, store, progress, nouns=nouns.value, jobs=jobs, overwrite=overwrite)
     console = Console(highlight=False)
     for line in described(summary.manifest):
@@ -49,7 +49,7 @@ def prepare(
 
 
 def described(manifest: Manifest) -> list[str]:
-    """Return what a store holds and what was left out, line by line."""
+    """Return the lines that describe a store and the records that were skipped."""
     lines = [
         f"{manifest.products:,} products, {manifest.human_instructions:,} human instructions, nouns: {manifest.tagger}"
     ]

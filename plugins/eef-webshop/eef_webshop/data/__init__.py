@@ -1,4 +1,4 @@
-"""The real WebShop's products: reading the official files, and the store they are prepared into."""
+"""The real WebShop's products: the official files, and the store that they are converted to."""
 
 from eef_webshop.data.catalogue import Catalogue
 from eef_webshop.data.prepare import Summary, prepare

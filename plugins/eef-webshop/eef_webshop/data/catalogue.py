@@ -1,4 +1,4 @@
-"""A prepared WebShop: products by number or ASIN, and the search."""
+"""A prepared WebShop: its products, by index or ASIN, and its search engine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eef_framework.errors import CorruptFile, storage
-from eef_webshop.data.manifest import AGAIN, Manifest, read_manifest
+from eef_webshop.data.manifest import PREPARE_AGAIN, Manifest, read_manifest
 from eef_webshop.data.product import Product, decode
 from eef_webshop.data.reading import read_at
 
@@ -20,17 +20,23 @@ if TYPE_CHECKING:
 RESULTS = 50
 """Maximum number of results of a query (`SEARCH_RETURN_N` of the reference)."""
 CACHED_PRODUCTS = 4096
+"""Number of cached products."""
 CACHED_RANKINGS = 4096
+"""Number of queries with cached results."""
 LONGEST_CACHED_QUERY = 1000
-"""In characters: longer queries aren't real words, and would fill the memory."""
+"""In characters. Longer queries aren't natural text, and would take too much memory."""
 
 
 class Catalogue:
-    """Products and search of a store; use `Catalogue.open`.
+    """The products and the search engine of a store. Open it with `Catalogue.open`.
 
-    Arrays are memory-mapped and records are read where they lie, so that all processes on a host share one copy in the
-    system's cache, and memory does not grow with the size of the catalogue. Safe to use from several threads, and after
-    a fork; pickled, it becomes its folder's name and is opened again.
+    Arrays are memory-mapped and records are read from disk, so all processes on a host share one copy in the system's
+    cache, and memory doesn't grow with the size of the catalogue. Thread-safe, and safe to use after a fork. Pickling
+    stores the folder only; unpickling opens it again.
+
+    Args:
+        folder: the store.
+        manifest: its manifest.
     """
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
@@ -40,9 +46,9 @@ class Catalogue:
         self.folder, self.manifest = folder, manifest
         self.index: Index = Index(folder / "index", load(folder, "asins_rank"))
         self.pricing: np.ndarray[Any, Any] = load(folder, "pricing")
-        """(products, 2) float64: prices in dollars: both ends of a range, or one and NaN."""
+        """(products, 2) float64: both ends of the price range in dollars, or a price and NaN."""
         self.instructed: np.ndarray[Any, Any] = load(folder, "instructed")
-        """(n,) int32: the products that people wrote instructions for, ascending."""
+        """(n,) int32: the products with human instructions, ascending."""
         self.synthetic: np.ndarray[Any, Any] = load(folder, "synthetic")
         """(n,) int32: the products with a synthetic instruction, ascending."""
         self._asins, self._sorted = load(folder, "asins"), load(folder, "asins_sorted")
@@ -59,7 +65,7 @@ class Catalogue:
             folder: what `prepare` wrote.
 
         Raises:
-            StoreError: there is none, it is incomplete, or of another version.
+            StoreError: there is no store, or it is incomplete or of another version.
             CorruptFile: one of its files is damaged.
         """
         folder = Path(folder).absolute()
@@ -68,10 +74,12 @@ class Catalogue:
             with storage(folder, "opening"):
                 return cls(folder, manifest)
         except (ValueError, EOFError) as cause:
-            raise CorruptFile(f"the store {str(folder)!r} is damaged: {cause}", AGAIN) from cause
+            raise CorruptFile(
+                f"the store {str(folder)!r} is damaged: {cause}", PREPARE_AGAIN, code="damaged-store", path=str(folder)
+            ) from cause
 
     def close(self) -> None:
-        """Close the file of records; the catalogue is of no use afterwards."""
+        """Close the file of records. The catalogue can't be used afterwards."""
         self._records.close()
 
     def __len__(self) -> int:
@@ -82,17 +90,17 @@ class Catalogue:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A short hash of what the products were made of."""
+        """A short hash of the files that the products were made from."""
         return self.manifest.fingerprint
 
     def product(self, index: int) -> Product:
         """Return a product.
 
         Args:
-            index: its number, from 0, in the order of the official file.
+            index: its index, from 0, in the order of the official file.
 
         Raises:
-            IndexError: there is no such number.
+            IndexError: there is no such product.
             CorruptFile: its record is damaged.
         """
         return self._read(index)
@@ -102,7 +110,7 @@ class Catalogue:
         return bytes(self._asins[index]).decode("ascii")
 
     def index_of(self, asin: str) -> int | None:
-        """Return the number of the product with an ASIN, or None."""
+        """Return the index of the product with an ASIN, or None."""
         if not asin.isascii() or "\0" in asin:
             return None
         wanted = asin.encode("ascii")
@@ -111,11 +119,11 @@ class Catalogue:
         return int(self._order[place]) if found else None
 
     def search(self, query: str) -> tuple[int, ...]:
-        """Return the numbers of the best products for a query, in the reference's order; 50 at most."""
+        """Return the indices of the best products for a query, at most 50, in the reference's order."""
         return self._ranked(query)[0]
 
     def ranked(self, query: str) -> tuple[tuple[int, float], ...]:
-        """Return the same with their scores."""
+        """Return the best products for a query with their scores."""
         return tuple(zip(*self._ranked(query), strict=True))
 
     def _ranked(self, query: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
@@ -123,11 +131,11 @@ class Catalogue:
 
 
 class Records:
-    """The file of products. It is read, not mapped: pages around what is mapped would count as this process's memory.
+    """The file of products. It is read, not mapped: mapped pages would count as this process's memory.
 
     Args:
         path: the file.
-        ends: (products,) int64, where each record ends.
+        ends: (products,) int64, exclusive end of each record in bytes.
     """
 
     def __init__(self, path: Path, ends: np.ndarray[Any, Any]) -> None:
@@ -135,10 +143,10 @@ class Records:
         self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
 
     def read(self, index: int) -> Product:
-        """Return a product.
+        """Return a product, given its index.
 
         Raises:
-            IndexError: there is no such number.
+            IndexError: there is no such product.
             CorruptFile: its record is damaged.
         """
         if not 0 <= index < len(self._ends):
@@ -148,7 +156,13 @@ class Records:
         try:
             return decode(record)
         except (ValueError, TypeError) as cause:
-            raise CorruptFile(f"record {index} of {str(self._path)!r} is damaged: {cause}", AGAIN) from cause
+            raise CorruptFile(
+                f"record {index} of {str(self._path)!r} is damaged: {cause}",
+                PREPARE_AGAIN,
+                code="damaged-record",
+                path=str(self._path),
+                record=index,
+            ) from cause
 
     def close(self) -> None:
         """Close the file."""
@@ -163,11 +177,11 @@ class Records:
 
 def _ranking(index: Index, query: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
     docs, scores = index.top(query, RESULTS)
-    return tuple(docs.tolist()), tuple(untied(scores.tolist()))
+    return tuple(docs.tolist()), tuple(break_ties(scores.tolist()))
 
 
-def untied(scores: list[float]) -> list[float]:
-    """Return scores as Anserini reports them: rounded to 4 decimals, and of equal ones each 1e-6 below the one before.
+def break_ties(scores: list[float]) -> list[float]:
+    """Return scores as Anserini reports them: rounded to 4 decimals, each equal score 1e-6 below the previous one.
 
     Args:
         scores: in descending order.

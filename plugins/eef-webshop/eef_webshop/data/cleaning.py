@@ -1,4 +1,4 @@
-"""From an official record to a product, by the rules of the reference (`load_products` in its `engine.py`)."""
+"""Converts official records to products by the rules of the reference (`load_products` in its `engine.py`)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 from eef_webshop.data.product import DEFAULT_PRICE, Product
 
-ABSURD_PRICE = 1_000_000.0
-"""A price in dollars above this is treated as a corrupt record."""
+MAX_PRICE = 1_000_000.0
+"""Highest plausible price in dollars. A record with a higher price is considered corrupt."""
 NO_ATTRIBUTES = ("DUMMY_ATTR",)
-"""What the reference gives a product without an entry in `items_ins_v2`."""
+"""Attributes that the reference gives to a product without an entry in `items_ins_v2`."""
 
 _REQUIRED = ("asin", "category", "query", "product_category", "name", "full_description")
 _NOT_IN_PRICES = re.compile(r"[^\d.]")
@@ -21,10 +21,10 @@ _PLAIN_ASIN = re.compile(r"[!-~]+")
 
 
 class Unusable(Exception):
-    """A record that can't become a product.
+    """A record that can't be converted to a product.
 
     Args:
-        reason: why, in the same words for all records with the same problem.
+        reason: the reason, in the same words for all records with the same problem.
     """
 
     def __init__(self, reason: str) -> None:
@@ -41,7 +41,7 @@ def clean(record: Any, extras: Mapping[str, Any] | None, human: Sequence[Mapping
         human: the product's entries in `items_human_ins.json`.
 
     Raises:
-        Unusable: a key is missing or holds something else than expected.
+        Unusable: a key is missing or has an unexpected value.
     """
     _check(record)
     extras = extras if isinstance(extras, Mapping) else {}
@@ -88,7 +88,7 @@ def _strings(values: Any, key: str) -> tuple[str, ...]:
 
 
 def _pricing(given: Any) -> tuple[float, ...]:
-    """Read `$a` or `$a to $b`: every dollar sign begins a price, of which the first two count."""
+    """Parse `$a` or `$a to $b`: every dollar sign begins a price, and the first two are used."""
     if not given:
         return (DEFAULT_PRICE,)
     if not isinstance(given, str):
@@ -99,8 +99,8 @@ def _pricing(given: Any) -> tuple[float, ...]:
         raise Unusable("'pricing' is no price") from None
     if not prices:
         raise Unusable("'pricing' is no price")
-    if not all(math.isfinite(price) and price <= ABSURD_PRICE for price in prices):
-        raise Unusable(f"absurd price: over {ABSURD_PRICE:,.0f} dollars")
+    if not all(math.isfinite(price) and price <= MAX_PRICE for price in prices):
+        raise Unusable(f"absurd price: over {MAX_PRICE:,.0f} dollars")
     return tuple(prices[:2])
 
 

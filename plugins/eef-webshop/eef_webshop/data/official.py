@@ -1,4 +1,4 @@
-"""The official files: which there are, and where people with internet access find them."""
+"""The official files, and where they are published."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ class OfficialFile:
     """One of the files that the authors of WebShop publish."""
 
     name: str
+    """Its file name."""
     drive_id: str
     """Its id on Google Drive."""
 
     @property
     def page(self) -> str:
-        """Address of its page, for a browser."""
+        """URL of its page on Google Drive."""
         return f"https://drive.google.com/file/d/{self.drive_id}/view"
 
 
@@ -34,6 +35,6 @@ VARIANTS: Final = {
         _HUMAN,
     ),
 }
-"""The files of the small shop of 1,000 products, and of the full one of 1.18 million, whose products take 5.2 GB.
+"""The files of the small shop with 1,000 products, and of the full shop with 1.18 million products (5.2 GB).
 
-Exact sizes and checksums were never published."""
+No sizes or checksums were published."""

@@ -1,4 +1,4 @@
-"""From the official files to a store, once: products cleaned, nouns tagged, texts indexed, in bounded memory."""
+"""Converts the official files to a store in bounded memory: cleans products, tags nouns, indexes texts."""
 
 from __future__ import annotations
 
@@ -13,41 +13,47 @@ from eef_webshop.data.cleaning import Unusable, clean
 from eef_webshop.data.manifest import FILE, Manifest, Skipped, write_manifest
 from eef_webshop.data.nouns import NONE, nouns_of, tagger_name
 from eef_webshop.data.product import Product, encode, search_text
-from eef_webshop.data.scratch import scratch_beside
 from eef_webshop.data.sources import Extras, Sources, read_human, source_of
+from eef_webshop.data.staging import staging_folder
 from eef_webshop.data.stream import JsonStream
-from eef_webshop.data.workers import default_jobs, in_order
+from eef_webshop.data.workers import default_jobs, map_in_order
 
 if TYPE_CHECKING:
     from eef_webshop.search.build import Counted
 
 Progress = Callable[[str, int, int], None]
-"""Called with the progress of reading a file: its name, bytes so far, bytes in all."""
+"""Called with the progress of reading a file: its name, bytes so far, total bytes."""
 
 BATCH = 500
-"""Products that are worked on together."""
+"""Number of products per batch."""
 EXAMPLES = 5
-"""Skipped records that are named for every reason."""
-LONGEST_ASIN = 10
+"""Number of skipped records that are named for each reason."""
+MAX_ASIN_LENGTH = 10
+"""Maximum length of an ASIN, by the reference's rule."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What `prepare` did."""
+    """Result of `prepare`."""
 
     folder: Path
     """The store."""
     manifest: Manifest
+    """Its manifest."""
     seconds: float
+    """Duration in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
-class Digest:
+class ProcessedBatch:
     """A batch of products, ready to be written."""
 
     products: Sequence[Product]
+    """The products."""
     records: Sequence[bytes]
+    """Their records in the store."""
     terms: Counted
+    """The terms of their texts."""
 
 
 def prepare(
@@ -59,20 +65,20 @@ def prepare(
     jobs: int | None = None,
     overwrite: bool = False,
 ) -> Summary:
-    """Turn the official files into a store for `Catalogue.open`. It appears whole or not at all.
+    """Convert the official files to a store for `Catalogue.open`. The store is written atomically.
 
     Args:
         source: a folder with `items_shuffle*.json`, `items_ins_v2*.json` and `items_human_ins.json`, plain or `.gz`;
-            or the first of these files, where a folder has several.
-        output: the store to be written.
+            or the first of these files, if a folder has several.
+        output: where the store is written.
         progress: called with the progress of each file.
-        nouns: `none` leaves out the nouns of names, and needs no spaCy.
-        jobs: processes that tag and index; as many as there are cores if not given, one for a small catalogue.
+        nouns: `none` omits the nouns of names, and needs no spaCy.
+        jobs: number of processes that tag and index; by default the number of cores, or one for a small catalogue.
         overwrite: whether an existing store is replaced.
 
     Raises:
-        ConfigError: files are missing, spaCy is not installed, or the output is taken.
-        CorruptFile: a file is damaged; says where.
+        ConfigError: files are missing, spaCy isn't installed, or the output exists.
+        CorruptFile: a file is damaged; the message has the position.
         StorageError: reading or writing failed.
     """
     began = time.monotonic()
@@ -81,12 +87,12 @@ def prepare(
     _check_free(output, overwrite)
     tagger = tagger_name() if nouns == "spacy" else NONE
     jobs = default_jobs(files.products) if jobs is None else jobs
-    with storage(output, "writing"), scratch_beside(output) as scratch:
-        (scratch / "store").mkdir()
-        manifest = _write(files, scratch / "store", tagger, jobs, progress or _silent)
+    with storage(output, "writing"), staging_folder(output) as staging:
+        (staging / "store").mkdir()
+        manifest = _write(files, staging / "store", tagger, jobs, progress or _silent)
         if output.exists():
-            output.rename(scratch / "old")
-        (scratch / "store").rename(output)
+            output.rename(staging / "old")
+        (staging / "store").rename(output)
     return Summary(output, manifest, time.monotonic() - began)
 
 
@@ -97,12 +103,17 @@ def _write(files: Sources, folder: Path, tagger: str, jobs: int, progress: Progr
     extras = Extras(files.extras, folder, _counter(files.extras, progress))
     reader = _Reader(files.products, extras, human, progress)
     writer = StoreWriter(folder)
-    digest = digest_with_nouns if tagger != NONE else digest_without_nouns
+    digest = process_with_nouns if tagger != NONE else process_without_nouns
     try:
-        for batch in in_order(digest, _batches(reader.products()), jobs):
+        for batch in map_in_order(digest, _batches(reader.products()), jobs):
             writer.add(batch.products, batch.records, batch.terms)
         if not len(writer):
-            raise CorruptFile(f"{str(files.products)!r} holds no usable product: {_counts(reader.skipped)}")
+            raise CorruptFile(
+                f"{str(files.products)!r} has no usable product: {_counts(reader.skipped)}",
+                "Check that it is one of the official files.",
+                code="no-usable-product",
+                path=str(files.products),
+            )
     finally:
         extras.close()
         writer.close()
@@ -120,7 +131,7 @@ def _write(files: Sources, folder: Path, tagger: str, jobs: int, progress: Progr
 
 @dataclass
 class _Reader:
-    """Reads products in order and keeps account of those left out."""
+    """Reads products in order and records those that are skipped."""
 
     path: Path
     extras: Extras
@@ -134,7 +145,7 @@ class _Reader:
         self._seen: set[str] = set()
 
     def products(self) -> Iterator[Product]:
-        """Yield the usable products, each ASIN once, as the reference does."""
+        """Yield the usable products, each ASIN once, as in the reference."""
         for record in self.stream.items():
             try:
                 product = self._product(record)
@@ -148,8 +159,8 @@ class _Reader:
     def _product(self, record: Any) -> Product:
         asin = record.get("asin") if isinstance(record, dict) else None
         if isinstance(asin, str):
-            if asin == "nan" or len(asin) > LONGEST_ASIN:
-                raise Unusable(f"the ASIN is nan or longer than {LONGEST_ASIN} characters (the reference's rule)")
+            if asin == "nan" or len(asin) > MAX_ASIN_LENGTH:
+                raise Unusable(f"the ASIN is nan or longer than {MAX_ASIN_LENGTH} characters (the reference's rule)")
             if asin in self._seen:
                 raise Unusable("an earlier product has the same ASIN (the reference's rule)")
         return clean(record, self.extras.get(asin or ""), self.human.get(asin or "", ()))
@@ -166,20 +177,20 @@ class _Reader:
             entry.examples.append(" ".join((f"entry {self.stream.entries + 1}:", *names))[:100])
 
 
-def digest_with_nouns(products: Sequence[Product]) -> Digest:
-    """Tag, encode and count a batch."""
+def process_with_nouns(products: Sequence[Product]) -> ProcessedBatch:
+    """Tag, encode and index a batch."""
     tagged = [
         replace(product, nouns=frozenset(nouns), noun_count=len(nouns))
         for product, nouns in zip(products, nouns_of(product.name for product in products), strict=True)
     ]
-    return digest_without_nouns(tagged)
+    return process_without_nouns(tagged)
 
 
-def digest_without_nouns(products: Sequence[Product]) -> Digest:
-    """Encode and count a batch."""
+def process_without_nouns(products: Sequence[Product]) -> ProcessedBatch:
+    """Encode and index a batch."""
     from eef_webshop.search.build import count
 
-    return Digest(products, [encode(product) for product in products], count(map(search_text, products)))
+    return ProcessedBatch(products, [encode(product) for product in products], count(map(search_text, products)))
 
 
 def _batches(products: Iterator[Product]) -> Iterator[list[Product]]:
@@ -196,14 +207,14 @@ def _batches(products: Iterator[Product]) -> Iterator[list[Product]]:
 def _check_free(output: Path, overwrite: bool) -> None:
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
-    strangers = _strangers(output) if output.is_dir() else [output.name]
-    if strangers:
+    foreign = _foreign_files(output) if output.is_dir() else [output.name]
+    if foreign:
         raise ConfigError(
-            f"{str(output)!r} holds what isn't part of a store: {', '.join(strangers[:5])}",
+            f"{str(output)!r} has files that aren't part of a store: {', '.join(foreign[:5])}",
             "Choose another place with --out.",
             code="not-ours",
             path=str(output),
-            found=strangers,
+            found=foreign,
         )
     if not overwrite:
         raise ConfigError(
@@ -214,8 +225,8 @@ def _check_free(output: Path, overwrite: bool) -> None:
         )
 
 
-def _strangers(folder: Path) -> list[str]:
-    """Return the files of a folder that aren't a store's."""
+def _foreign_files(folder: Path) -> list[str]:
+    """Return the files of a folder that don't belong to a store."""
     try:
         own = {FILE, *Manifest.model_validate_json((folder / FILE).read_bytes()).files}
     except (OSError, ValueError):
@@ -225,7 +236,7 @@ def _strangers(folder: Path) -> list[str]:
 
 
 def _counter(path: Path, progress: Progress) -> Callable[[int], None]:
-    """Return a function that adds up bytes and reports them."""
+    """Return a function that sums up bytes and reports the sum."""
     total, done = path.stat().st_size, 0
 
     def advance(count: int) -> None:

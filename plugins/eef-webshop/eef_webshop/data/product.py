@@ -1,4 +1,4 @@
-"""A product of the real WebShop, as the reference shows, searches and scores it."""
+"""A product of the real WebShop."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 DEFAULT_PRICE = 100.0
-"""Price in dollars of a product whose record gives none (`load_products` of the reference)."""
+"""Price in dollars of a product whose record has none (`load_products` of the reference)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One product. Texts are as in the official files, except where a field says otherwise."""
+    """A product. Texts are those of the official files unless stated otherwise."""
 
     asin: str
-    """Its number: at most ten characters."""
+    """Its id, of at most ten characters."""
     query: str
-    """The search phrase it was found by when the data were collected; lower case, stripped."""
+    """The search phrase with which it was collected; lower case, stripped."""
     category: str
-    """One of the catalogue's few departments, such as `garden`."""
+    """Its department, such as `garden`."""
     product_category: str
-    """Its path in the shop, such as `Home & Kitchen › Furniture › Tables`."""
+    """Its category path, such as `Home & Kitchen › Furniture › Tables`."""
     name: str
     """Its title."""
     description: str
@@ -29,32 +29,32 @@ class Product:
     bullets: tuple[str, ...]
     """The bullet points of the features page."""
     pricing: tuple[float, ...]
-    """In dollars: one price, or the two ends of a range."""
+    """In dollars: one price, or both ends of a range."""
     options: dict[str, tuple[str, ...]]
-    """Values to choose from by name of the option, in the official order; lower case, `/` spelt ` | `."""
+    """Values by name of the option, in the official order; lower case, with ` | ` for `/`."""
     attributes: tuple[str, ...]
-    """What the reward compares with the wanted attributes; `("DUMMY_ATTR",)` where the files give none."""
+    """Attributes that the reward compares with the wanted ones; `("DUMMY_ATTR",)` if the files have none."""
     instruction: str | None
     """The synthetic instruction, or None."""
     instruction_attributes: tuple[str, ...]
     """The attributes that the synthetic instruction asks for."""
     human_instructions: tuple[dict[str, Any], ...]
-    """The instructions people wrote for it: records of `items_human_ins.json`, unchanged."""
+    """Human instructions: records of `items_human_ins.json`, unchanged."""
     nouns: frozenset[str]
     """The nouns and proper nouns of its name, in lower case; empty where the store was prepared without a tagger."""
     noun_count: int
-    """How many nouns its name has, repetitions included: what the reference divides the overlap of types by."""
+    """Number of nouns in its name, with repetitions, by which the reference divides the overlap of types."""
     main_image: str
-    """Address of its first image, or an empty string."""
+    """URL of its first image, or an empty string."""
 
     @property
     def price_tag(self) -> str:
-        """The price as shown on pages."""
+        """The price or price range, as shown on pages."""
         return " to ".join(f"${price}" for price in self.pricing)
 
 
 def search_text(product: Product) -> str:
-    """Return the text that searches look at (`convert_product_file_format.py` of the reference), in lower case."""
+    """Return the text that is indexed (`convert_product_file_format.py` of the reference), in lower case."""
     options = ", and ".join(f"{name}: {', '.join(values)}" for name, values in product.options.items())
     first = product.bullets[0] if product.bullets else ""
     return " ".join((product.name, product.description, first, options)).lower()
@@ -75,7 +75,7 @@ _TUPLES = ("bullets", "pricing", "attributes", "instruction_attributes", "human_
 
 
 def encode(product: Product) -> bytes:
-    """Return the record of a product in the store: a JSON list."""
+    """Return a product's record in the store: a JSON list."""
     fields = [getattr(product, name) for name in (*_PLAIN, *_TUPLES)]
     return json.dumps([*fields, product.options, sorted(product.nouns)], separators=(",", ":")).encode("ascii")
 

@@ -1,4 +1,4 @@
-"""Reading a part of a file by its place, from any thread."""
+"""Thread-safe reading at a position of a file."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ def read_at(file: int, size: int, start: int) -> bytes:
 
     Args:
         file: descriptor of an open file.
-        size: how many bytes.
-        start: where they begin.
+        size: number of bytes.
+        start: position of the first byte.
     """
     if hasattr(os, "pread"):
         return os.pread(file, size, start)
-    with _LOCK:  # on Windows, where a place belongs to the descriptor
+    with _LOCK:  # on Windows, where the position is part of the descriptor
         os.lseek(file, start, os.SEEK_SET)
         return os.read(file, size)

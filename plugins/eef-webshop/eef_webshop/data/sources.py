@@ -1,4 +1,4 @@
-"""The official files of a WebShop folder, and what they say about a product besides its own record."""
+"""Finds and reads the official files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,13 @@ Advance = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where the three official files are."""
+    """Paths of the three official files.
+
+    Attributes:
+        products: `items_shuffle*.json`.
+        extras: `items_ins_v2*.json`.
+        human: `items_human_ins.json`.
+    """
 
     products: Path
     extras: Path
@@ -37,16 +43,18 @@ class Sources:
             given: a folder with one file `items_shuffle*.json` or `.json.gz`, or that file itself.
 
         Raises:
-            ConfigError: a file is missing, or it isn't clear which is meant.
+            ConfigError: a file is missing, or the folder has several that match.
         """
         products = _only(given) if given.is_dir() else given
         if not products.is_file():
             raise ConfigError(
                 f"there is no {str(given)!r}",
                 "Name the folder with the official files, or get them: eef webshop download.",
+                code="no-such-file",
+                path=str(given),
             )
         variant = products.name.removesuffix(".gz").removesuffix(".json").removeprefix(PRODUCTS)
-        return cls(products, _beside(products, EXTRAS + variant), _beside(products, HUMAN))
+        return cls(products, _companion(products, EXTRAS + variant), _companion(products, HUMAN))
 
 
 def _only(folder: Path) -> Path:
@@ -56,30 +64,48 @@ def _only(folder: Path) -> Path:
     if found:
         names = ", ".join(path.name for path in found)
         raise ConfigError(
-            f"{str(folder)!r} holds several files of products: {names}",
+            f"{str(folder)!r} has several files of products: {names}",
             "Name the one to prepare instead of the folder.",
+            code="ambiguous-products",
+            path=str(folder),
+            found=[path.name for path in found],
         )
     raise ConfigError(
-        f"{str(folder)!r} holds no {PRODUCTS}*.json or {PRODUCTS}*.json.gz",
+        f"{str(folder)!r} has no {PRODUCTS}*.json or {PRODUCTS}*.json.gz",
         "Get the official files: eef webshop download.",
+        code="no-official-file",
+        path=str(folder),
+        file=PRODUCTS,
     )
 
 
-def _beside(products: Path, name: str) -> Path:
+def _companion(products: Path, name: str) -> Path:
     for ending in (".json", ".json.gz"):
         if (path := products.parent / (name + ending)).is_file():
             return path
     raise ConfigError(
-        f"{products.name} needs {name}.json or {name}.json.gz beside it, and {str(products.parent)!r} has neither",
+        f"{products.name} needs {name}.json or {name}.json.gz in the same folder; {str(products.parent)!r} has neither",
         "Get the official files: eef webshop download.",
+        code="no-official-file",
+        path=str(products.parent),
+        file=name,
     )
 
 
 class Extras:
-    """The entries of `items_ins_v2*.json` by ASIN, kept in a temporary file: there are over a million."""
+    """The entries of `items_ins_v2*.json` by ASIN, stored in a temporary file because there are over a million.
 
-    def __init__(self, path: Path, scratch: Path, progress: Advance) -> None:
-        self._file = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115 (open for as long as this object)
+    Args:
+        path: the official file.
+        staging: folder for the temporary file.
+        progress: called with the number of bytes read since the last call.
+
+    Raises:
+        CorruptFile: the file is damaged.
+    """
+
+    def __init__(self, path: Path, staging: Path, progress: Advance) -> None:
+        self._file = tempfile.TemporaryFile(dir=staging)  # noqa: SIM115 (open for as long as this object)
         self._places: dict[str, tuple[int, int]] = {}
         stream = JsonStream(path, progress)
         at = 0
@@ -106,19 +132,26 @@ class Extras:
 
 
 def read_human(path: Path, progress: Advance) -> tuple[dict[str, Sequence[Mapping[str, Any]]], Source]:
-    """Read `items_human_ins.json`: the instructions people wrote, by ASIN.
+    """Read `items_human_ins.json`: human instructions by ASIN.
+
+    Args:
+        path: the file.
+        progress: called with the number of bytes read since the last call.
 
     Raises:
-        CorruptFile: it holds something else.
+        CorruptFile: the file is damaged, or an entry has another format.
     """
     stream = JsonStream(path, progress)
     found = dict(stream.members())
     for asin, entries in found.items():
         if not isinstance(entries, list) or not all(_is_instruction(entry) for entry in entries):
             raise CorruptFile(
-                f"{str(path)!r}: the entry {asin!r} is no list of records with instruction, instruction_attributes and "
-                "instruction_options",
-                "Fetch the file again: eef webshop download.",
+                f"{str(path)!r}: the entry {asin!r} isn't a list of records with instruction, "
+                "instruction_attributes and instruction_options",
+                "Download the file again: eef webshop download.",
+                code="bad-instructions",
+                path=str(path),
+                asin=asin,
             )
     return found, source_of(stream)
 
@@ -133,5 +166,5 @@ def _is_instruction(entry: Any) -> bool:
 
 
 def source_of(stream: JsonStream) -> Source:
-    """Describe a file that was read to its end."""
+    """Return the description of a file that was read to its end."""
     return Source(name=stream.path.name, size=stream.size, sha256=stream.sha256)

@@ -1,4 +1,4 @@
-"""Reading a JSON file of any size one entry at a time: the official files hold one array or object of up to 5 GB."""
+"""Reads large JSON files entry by entry: the official files contain one array or object of up to 5 GB."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from typing import Any
 from eef_framework.errors import CorruptFile, storage
 
 CHUNK = 1 << 22
-"""Bytes read at a time."""
-LARGEST = 1 << 26
-"""Characters that one entry may have: a longer one is a broken file, not a product."""
+"""Number of bytes read at a time."""
+MAX_ENTRY_LENGTH = 1 << 26
+"""Maximum length of an entry in characters. A longer entry means that the file is broken."""
 
 _SPACE = " \t\r\n"
 _NUMBER_TAIL = len("e+")
@@ -34,9 +34,9 @@ class JsonStream:
     def __init__(self, path: Path, progress: Callable[[int], None] = lambda count: None) -> None:
         self.path = path
         self.entries = 0
-        """Entries read so far."""
+        """Number of entries read so far."""
         self.size = 0
-        """Bytes read so far, decompressed."""
+        """Number of decompressed bytes read so far."""
         self._progress = progress
         self._digest = hashlib.sha256()
         self._chunks = self._read()
@@ -44,20 +44,25 @@ class JsonStream:
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 of the decompressed content; that of the whole file once all entries were read."""
+        """SHA-256 of the decompressed content that was read so far."""
         return self._digest.hexdigest()
 
     def items(self) -> Iterator[Any]:
-        """Read a file that holds an array, one item after another.
+        """Yield the items of a file that contains an array.
 
         Raises:
-            CorruptFile: the file isn't a JSON array, or ends too early; the message says where.
+            CorruptFile: the file isn't a JSON array, or is truncated; the message has the position.
             StorageError: it can't be read.
         """
         yield from self._between("[", "]", self._value)
 
     def members(self) -> Iterator[tuple[str, Any]]:
-        """Read a file that holds an object, one pair of key and value after another; raises as `items`."""
+        """Yield the keys and values of a file that contains an object.
+
+        Raises:
+            CorruptFile: the file isn't a JSON object, or is truncated; the message has the position.
+            StorageError: it can't be read.
+        """
         yield from self._between("{", "}", self._member)
 
     def _between(self, start: str, end: str, entry: Callable[[], Any]) -> Iterator[Any]:
@@ -87,7 +92,7 @@ class JsonStream:
         self._at += 1
 
     def _peek(self) -> str:
-        """Return the next character that isn't white space, without consuming it; nothing at the end of the file."""
+        """Return the next character that isn't white space, without consuming it; empty at the end of the file."""
         while True:
             while self._at < len(self._text) and self._text[self._at] in _SPACE:
                 self._at += 1
@@ -95,7 +100,7 @@ class JsonStream:
                 return self._text[self._at : self._at + 1]
 
     def _value(self) -> Any:
-        """Decode the next value, reading on until it is complete."""
+        """Decode the next value, reading more text until it is complete."""
         self._peek()
         while True:
             try:
@@ -105,16 +110,16 @@ class JsonStream:
             except RecursionError:
                 problem = "it is nested too deeply"
             else:
-                # A number near the end of the text may go on in the next chunk: `1.5e+` reads as 1.5 so far.
+                # A number near the end of the text may continue in the next chunk: `1.5e+` would be decoded as 1.5.
                 if end + _NUMBER_TAIL < len(self._text) or not self._more():
                     self._at = end
                     return value
                 continue
-            if len(self._text) - self._at > LARGEST or not self._more():
+            if len(self._text) - self._at > MAX_ENTRY_LENGTH or not self._more():
                 raise self._broken(problem)
 
     def _more(self) -> bool:
-        """Append the next chunk, dropping what was passed; tell whether there was one."""
+        """Replace the consumed text by the next chunk; return whether there was one."""
         chunk = next(self._chunks, "")
         if not chunk:
             return False
@@ -127,7 +132,7 @@ class JsonStream:
             try:
                 yield from self._decoded(file, decoder)
             except (EOFError, zlib.error, gzip.BadGzipFile) as cause:
-                raise self._broken(f"the compressed data are damaged or cut off: {cause}") from cause
+                raise self._broken(f"the compressed data are damaged or truncated: {cause}") from cause
             except UnicodeDecodeError as cause:
                 raise self._broken(f"it is not UTF-8: {cause.reason}") from cause
 
@@ -146,7 +151,12 @@ class JsonStream:
     def _broken(self, problem: str) -> CorruptFile:
         return CorruptFile(
             f"{str(self.path)!r} is broken at entry {self.entries + 1:,} (first {self.size:,} bytes): {problem}",
-            "Fetch the file again (`eef webshop download`), and compare its size with the original's.",
+            "Download the file again (`eef webshop download`), and compare its size with the original's.",
+            code="broken-json",
+            path=str(self.path),
+            entry=self.entries + 1,
+            bytes=self.size,
+            problem=problem,
         )
 
 

@@ -1,4 +1,4 @@
-"""Work on batches in several processes, in order and with a bounded number of batches in memory."""
+"""Processes batches in parallel, in order and with a bounded number of batches in memory."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ Batch = TypeVar("Batch")
 Result = TypeVar("Result")
 
 SMALL_FILE = 20_000_000
-"""Bytes of a file that is not worth starting processes for."""
+"""Size in bytes below which processes aren't worth their start-up time."""
 WORKER_BYTES = 400 << 20
-"""Memory to reckon with for a process that tags: spaCy with its model, and the batches in flight."""
-AHEAD = 3
-"""Batches in flight for every process."""
+"""Memory budget of a worker, in bytes: spaCy with its model, and pending batches."""
+MAX_PENDING = 3
+"""Maximum number of pending batches per process."""
 
 
 def default_jobs(path: Path) -> int:
-    """Return how many processes a file is worth: one if it is small, else as many as cores and memory suffice for."""
+    """Return the number of processes for a file: one if it is small, otherwise as many as cores and memory allow."""
     if path.stat().st_size < SMALL_FILE:
         return 1
     return max(1, min(available_cores(), available_memory() // WORKER_BYTES))
 
 
-def in_order(work: Callable[[Batch], Result], batches: Iterable[Batch], jobs: int) -> Iterator[Result]:
+def map_in_order(work: Callable[[Batch], Result], batches: Iterable[Batch], jobs: int) -> Iterator[Result]:
     """Yield the result of every batch, in the batches' order.
 
     Args:
-        work: a function of a module, so that other processes can import it.
-        batches: read only as fast as results are taken.
-        jobs: processes; with 1, the work is done in this one.
+        work: a module-level function, which other processes can import.
+        batches: read only as fast as results are consumed.
+        jobs: number of processes; with 1, the work is done in this process.
     """
     if jobs <= 1:
         yield from map(work, batches)
@@ -45,7 +45,7 @@ def in_order(work: Callable[[Batch], Result], batches: Iterable[Batch], jobs: in
         try:
             for batch in batches:
                 waiting.append(pool.submit(work, batch))
-                if len(waiting) >= AHEAD * jobs:
+                if len(waiting) >= MAX_PENDING * jobs:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

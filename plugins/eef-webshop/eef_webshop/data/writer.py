@@ -1,10 +1,11 @@
-"""Writing a store: records and the arrays beside them.
+"""Writes a store: records and arrays.
 
 records.bin     the products, one JSON list after another
-record_ends     (N,)    int64       where each ends
+record_ends     (N,)    int64       exclusive end of each, in bytes
 asins           (N,)    bytes       ASINs by product
 asins_sorted    (N,)    bytes       ASINs in order
-asins_order     (N,)    int32       whose they are
+asins_order     (N,)    int32       the product of each
+asins_rank      (N,)    int32       position of each product's ASIN in that order
 pricing         (N, 2)  float64     both ends of the price range; NaN for the second of a single price
 instructed      (n,)    int32       products with human instructions
 synthetic       (n,)    int32       products with a synthetic instruction
@@ -27,7 +28,7 @@ from eef_webshop.search.build import Counted, IndexBuilder
 
 
 class StoreWriter:
-    """Collects products in order.
+    """Collects products in order and writes the store.
 
     Args:
         folder: an empty folder.
@@ -48,15 +49,21 @@ class StoreWriter:
         return len(self._asins)
 
     def add(self, products: Sequence[Product], records: Sequence[bytes], terms: Counted) -> None:
-        """Add products, their records, and the terms of their texts."""
+        """Add a batch of products.
+
+        Args:
+            products: the products.
+            records: their records.
+            terms: the terms of their texts.
+        """
         for product, record in zip(products, records, strict=True):
-            self._note(product)
+            self._register(product)
             self._ends.append(self._records.tell() + len(record))
             self._records.write(record)
         self._index.add(terms)
 
     def finish(self) -> dict[str, int]:
-        """Write what is left; return the sizes of all files by their names."""
+        """Write the remaining files; return the sizes of all files in bytes, by name."""
         self._records.close()
         asins = np.array(self._asins, dtype="S10")
         order = np.argsort(asins, kind="stable").astype(np.int32)
@@ -73,10 +80,10 @@ class StoreWriter:
         return {path.relative_to(self.folder).as_posix(): path.stat().st_size for path in sorted(files)}
 
     def close(self) -> None:
-        """Close the file of records, finished or not."""
+        """Close the file of records."""
         self._records.close()
 
-    def _note(self, product: Product) -> None:
+    def _register(self, product: Product) -> None:
         number = len(self._asins)
         self._asins.append(product.asin.encode("ascii"))
         self._pricing.extend((*product.pricing, math.nan)[:2])

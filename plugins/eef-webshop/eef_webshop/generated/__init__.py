@@ -1,1 +1,1 @@
-"""A generated shop: no download, and pages short enough for a model that trains on a laptop."""
+"""A generated shop, which needs no download, with short pages for models that train on a laptop."""

@@ -1,4 +1,4 @@
-"""The products of the generated shop, and the words it is made of."""
+"""The products of the generated shop, and its vocabulary."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from eef_webshop.reward import ProductType
 
 CATEGORIES: Final = ("lamp", "chair", "shirt", "mug", "bag", "rug", "clock", "towel", "pillow", "hat")
 STYLES: Final = ("soft", "modern", "light", "round", "classic", "bright")
-"""Visible attributes: one is in each product's title, and so in the result pages and in the search index."""
+"""Visible attributes: each product's title contains one, so result pages and the search index do, too."""
 FEATURES: Final = ("washable", "waterproof", "handmade", "recycled", "durable", "foldable")
-"""Hidden attributes: only the product's own page tells them."""
+"""Hidden attributes: they are shown on the product's own page only."""
 COLORS: Final = ("red", "blue", "green", "black", "white", "pink", "brown", "gold")
 SIZES: Final = ("small", "medium", "large", "huge")
 PRICES: Final = (10, 20, 30, 40)
@@ -25,18 +25,22 @@ COLORS_PER_PRODUCT: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """Something to buy. It comes in all sizes."""
+    """A product. It is available in all sizes."""
 
     asin: str
-    """Its ten-character number, as on the pages of `text` mode."""
+    """Its ten-character id, as shown in `text` mode."""
     category: str
+    """Its category."""
     style: str
+    """Its visible attribute."""
     features: tuple[str, ...]
+    """Its hidden attributes."""
     colors: tuple[str, ...]
+    """The colors in which it is available."""
     price: int
-    """In dollars."""
+    """Its price in dollars."""
     popularity: float
-    """In [0, 1): what the shop ranks by beside the match with the query."""
+    """In [0, 1): its influence on the ranking, besides the match with the query."""
 
     @property
     def title(self) -> str:
@@ -50,11 +54,11 @@ class Product:
 
 
 def generate(count: int, seed: int) -> tuple[Product, ...]:
-    """Return the products of a catalogue, spread evenly over the categories.
+    """Return the products of a catalogue, distributed evenly over the categories.
 
     Args:
-        count: how many.
-        seed: the same seed gives the same catalogue; a larger one begins with the products of a smaller one.
+        count: number of products.
+        seed: seed of the catalogue. A larger catalogue begins with the products of a smaller one.
     """
     return tuple(_product(index, random.Random(derive(seed, "product", index))) for index in range(count))
 
@@ -77,6 +81,6 @@ def _product(index: int, rng: random.Random) -> Product:
 
 
 def _some(words: tuple[str, ...], count: int, rng: random.Random) -> tuple[str, ...]:
-    """Return some of the words, in the order of the vocabulary."""
+    """Return randomly chosen words, in the order of the vocabulary."""
     chosen = set(rng.sample(words, count))
     return tuple(word for word in words if word in chosen)

@@ -1,4 +1,4 @@
-"""What tasks ask for, how hard that is, and how goals are drawn."""
+"""Goals, their difficulty, and the goals of each split."""
 
 from __future__ import annotations
 
@@ -17,26 +17,32 @@ from eef_webshop.reward import Wanted
 
 KINDS: Final = ("easy", "paging", "back", "both")
 SPLITS: Final = {"train": (0, 4), "dev": (4, 5), "test": (5, 7)}
-"""Which sevenths of all goals, in random order, a split draws from."""
+"""Start and exclusive end of each split in the shuffled list of all goals, in sevenths."""
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What an instruction asks for."""
+    """The product that an instruction asks for."""
 
     category: str
+    """Its category."""
     style: str
+    """Its visible attribute."""
     feature: str
+    """One of its hidden attributes."""
     color: str
+    """The color to choose."""
     size: str
+    """The size to choose."""
     price_upper: int
+    """Price limit in dollars."""
 
     @classmethod
     def of(cls, info: dict[str, Any]) -> Goal:
-        """Make a goal of what `info` returned.
+        """Return the goal in plain data that `info` returned.
 
         Raises:
-            TypeError: it isn't that.
+            TypeError: the data have other keys.
         """
         return cls(**info)
 
@@ -47,12 +53,12 @@ class Goal:
 
     @property
     def query(self) -> str:
-        """The words that a careful shopper searches for."""
+        """The query that finds the product."""
         return f"{self.category} {self.style}"
 
     @cached_property
     def instruction(self) -> str:
-        """The goal in WebShop's words."""
+        """The text of the goal, in WebShop's format."""
         return (
             f"Find me {self.style}, {self.feature} {self.category} with color: {self.color}, and size: {self.size}, "
             f"and price lower than {self.price_upper:.2f} dollars"
@@ -69,7 +75,7 @@ class Goal:
         )
 
     def looks_right(self, product: Product) -> bool:
-        """Return whether a product is what is asked for, as far as a result page shows."""
+        """Return whether a product meets the goal as far as a result page shows."""
         return product.style == self.style and product.price <= self.price_upper and product.category == self.category
 
     def met_by(self, product: Product) -> bool:
@@ -79,12 +85,12 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Difficulty:
-    """What a careful shopper goes through to meet a goal."""
+    """What a mistake-free shopper has to do to meet a goal."""
 
     page: int
-    """The result page with the first product that meets it, from 1."""
+    """The number of the result page with the first product that meets the goal, from 1."""
     decoys: int
-    """How many products before it look right and are not."""
+    """Number of earlier products that meet the goal only as far as the result page shows."""
 
     @property
     def kind(self) -> str:
@@ -93,12 +99,12 @@ class Difficulty:
 
     @property
     def steps(self) -> int:
-        """Actions: search, page on, open and leave each decoy, open the product, two options, buy."""
+        """Number of actions: search, turn pages, open and leave decoys, open the product, choose two options, buy."""
         return 1 + (self.page - 1) + 2 * self.decoys + 1 + 2 + 1
 
 
 def difficulty(goal: Goal, engine: SearchEngine) -> Difficulty | None:
-    """Return how hard a goal is with its own query, or None if no product found meets it."""
+    """Return the difficulty of a goal, or None if none of the products found meets it."""
     decoys = 0
     for place, index in enumerate(engine.search(goal.query)):
         product = engine.products[index]
@@ -109,16 +115,16 @@ def difficulty(goal: Goal, engine: SearchEngine) -> Difficulty | None:
 
 
 def draw_goals(engine: SearchEngine, split: str, seed: int, easy: float, max_steps: int) -> Iterator[tuple[Goal, str]]:
-    """Yield goals of a split with their kinds, each once, until none of a wanted kind is left.
+    """Yield each goal of a split once, with its kind, until there are no more of any wanted kind.
 
-    Kinds alternate so that the first n goals have the same mix for every n.
+    Kinds alternate, so that the first n goals have the same distribution for every n.
 
     Args:
         engine: the shop's search engine.
         split: name of the split, a key of `SPLITS`.
-        seed: the same seed gives the same goals in the same order, and splits that share none.
-        easy: share of easy goals; the other kinds share the rest equally while there are any of each.
-        max_steps: goals that take a careful shopper longer are left out.
+        seed: determines the goals and their order. Splits of the same seed have no goals in common.
+        easy: share of easy goals; the other kinds share the rest equally, as long as there are goals of each.
+        max_steps: goals that need more actions are omitted.
     """
     shares = {kind: share for kind, share in zip(KINDS, (easy, *[(1 - easy) / 3] * 3), strict=True) if share}
     waiting: dict[str, deque[Goal]] = {kind: deque() for kind in KINDS}
@@ -136,7 +142,7 @@ def draw_goals(engine: SearchEngine, split: str, seed: int, easy: float, max_ste
 
 
 def _goals_of(split: str, seed: int) -> Iterator[Goal]:
-    """Yield everything that can be asked for in a split, in random order."""
+    """Return all possible goals of a split, in random order."""
     everything = list(itertools.product(CATEGORIES, STYLES, FEATURES, COLORS, SIZES, PRICES))
     random.Random(derive(seed, "goals")).shuffle(everything)
     first, last = (len(everything) * sevenths // 7 for sevenths in SPLITS[split])

@@ -1,4 +1,4 @@
-"""The pages of the shop, the clicks between them, and how they read in either mode."""
+"""The pages of the shop, their links, and their text in both modes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SEARCH: Final = FreeText(prefix="search[", suffix="]")
 
 
 def click(target: str) -> str:
-    """Return the action that clicks something."""
+    """Return the action that clicks a target."""
     return f"click[{target}]"
 
 
 class Start(NamedTuple):
-    """The page with the search field."""
+    """The first page, with the search field."""
 
 
 class Results(NamedTuple):
@@ -33,11 +33,11 @@ class Results(NamedTuple):
     found: tuple[int, ...]
     """Indices of all products found, best first."""
     number: int = 1
-    """Of this page, from 1."""
+    """Number of this page, from 1."""
 
     @property
     def pages(self) -> int:
-        """How many pages the results fill; one if there are none."""
+        """Number of result pages; one if there are no results."""
         return max(1, -(-len(self.found) // PER_PAGE))
 
     @property
@@ -50,24 +50,31 @@ class Item(NamedTuple):
     """The page of a product."""
 
     product: int
+    """Index of the product."""
     results: Results
-    """Where it was opened from."""
+    """The page on which it was opened."""
     color: str = ""
-    """The option chosen, if any."""
+    """The chosen color; empty if none."""
     size: str = ""
+    """The chosen size; empty if none."""
 
 
 class Receipt(NamedTuple):
     """The last page, after a purchase."""
 
     item: Item
+    """The page on which the purchase was made."""
 
 
 Page = Start | Results | Item | Receipt
 
 
 class Pages(ABC):
-    """Links and looks of the pages. One object serves all sessions of a shop."""
+    """Links and text of the pages. One object serves all sessions of a shop.
+
+    Args:
+        products: the products of the shop.
+    """
 
     instructions: str = ""
     """The rules, for the agent's system prompt."""
@@ -76,7 +83,7 @@ class Pages(ABC):
         self.products = products
 
     def links(self, page: Page) -> dict[str, Page]:
-        """Return the clicks that a page admits, and where they lead."""
+        """Return the links of a page: target pages by action."""
         if isinstance(page, Results):
             return self._links_of_results(page)
         if isinstance(page, Item):
@@ -84,20 +91,20 @@ class Pages(ABC):
         return {}
 
     def observe(self, page: Page, links: dict[str, Page], goal: Goal, visited: frozenset[int]) -> Observation:
-        """Return what the agent sees.
+        """Return the observation of a page.
 
         Args:
-            page: where the agent is.
-            links: of this page.
-            goal: what it is to buy.
-            visited: the products whose pages it has opened.
+            page: the page.
+            links: its links.
+            goal: what the agent has to buy.
+            visited: the products whose pages were opened.
         """
         free = (SEARCH,) if self._can_search(page) else ()
         return Observation(text=self._text(page, goal, visited), actions=tuple(links), free=free)
 
     @abstractmethod
     def label(self, place: int, product: int) -> str:
-        """Return what is clicked to open a product, given its place on the page (from 1) and its index."""
+        """Return the target to click to open a product, given its position on the page (from 1) and its index."""
 
     @abstractmethod
     def _can_search(self, page: Page) -> bool: ...
@@ -127,13 +134,13 @@ class Pages(ABC):
 
 
 class CompactPages(Pages):
-    """About fifty words from a vocabulary of under a hundred: for models so small that they train on a laptop.
+    """About fifty words from a vocabulary of less than a hundred, for models that train on a laptop.
 
-    An item's words come before the click that opens it, so that a model can look up a match and copy what follows.
+    The words of a product precede the click that opens it, so that a model can find a match and copy what follows.
     """
 
     def label(self, place: int, product: int) -> str:
-        """Return the place on the page."""
+        """Return the position on the page."""
         return str(place)
 
     def _can_search(self, page: Page) -> bool:
@@ -162,7 +169,7 @@ class CompactPages(Pages):
 
 
 class TextPages(Pages):
-    """WebShop's own look in its mode `text`: for large models."""
+    """The format of WebShop's mode `text`, for large models."""
 
     instructions = (
         "You are shopping on a web site. Find and buy the product that the instruction asks for: the right kind, "

@@ -1,4 +1,4 @@
-"""The shop's search engine: which products a query finds, and in which order."""
+"""The search engine of the generated shop."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from eef_webshop.generated.catalogue import CATEGORIES, STYLES, Product
 RESULTS = 50
 """Maximum number of results of a query, as in WebShop."""
 PER_PAGE = 10
-"""Results on a page, as in WebShop."""
-NOISE = 6.0
-"""Weight of popularity against one matching word: so large that the requested product is often after page 1."""
+"""Number of results on a page, as in WebShop."""
+POPULARITY_WEIGHT = 6.0
+"""Weight of popularity relative to a matching word: so high that the wanted product is often after page 1."""
 
 _WORD = re.compile(r"[a-z]+")
 
 
 class SearchEngine:
-    """Ranks products by the words of their titles that a query names, plus their popularity.
+    """Ranks products by the number of matching words in their titles, and by popularity.
 
-    Words in no title are ignored. A query that names categories finds products of those only.
+    Words that are in no title are ignored. A query with categories finds products of these categories only.
+
+    Args:
+        products: the products of the shop.
     """
 
     def __init__(self, products: Sequence[Product]) -> None:
@@ -41,5 +44,5 @@ class SearchEngine:
                 continue
             hits = (product.style in words) + (product.category in words)
             if hits:
-                scored.append((-hits - NOISE * product.popularity, index))
+                scored.append((-hits - POPULARITY_WEIGHT * product.popularity, index))
         return tuple(index for _, index in sorted(scored)[:RESULTS])

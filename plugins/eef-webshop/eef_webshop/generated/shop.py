@@ -20,7 +20,7 @@ from eef_webshop.generated.tasks import LazyTasks
 
 
 class Shop(Environment):
-    """A generated shop with WebShop's actions, pages and reward: no download, and fit for models of any size."""
+    """A generated shop with WebShop's actions, pages and reward. Needs no download, and suits models of any size."""
 
     name: ClassVar[str] = "shop"
 
@@ -29,11 +29,11 @@ class Shop(Environment):
     catalogue_seed: int = 233
     """Determines products and goals."""
     mode: Literal["compact", "text"] = "compact"
-    """How pages read: `compact` for tiny models (a vocabulary of under 100 words), `text` as in WebShop."""
+    """Format of pages: `compact` for tiny models (a vocabulary of less than 100 words), `text` as in WebShop."""
     max_steps: int = Field(default=15, ge=5)
     """Maximum episode length, in actions. An unfinished episode has reward 0."""
     easy: float = Field(default=1 / 3, ge=0.0, le=1.0)
-    """Share of goals that need neither paging on nor leaving a product again."""
+    """Share of goals that can be met on the first result page, with the first product that looks right."""
     train: int = Field(default=4000, ge=0)
     """Number of goals in the split `train`."""
     dev: int = Field(default=1000, ge=0)
@@ -55,7 +55,7 @@ class Shop(Environment):
 
     @cached_property
     def pages(self) -> Pages:
-        """The pages, in the look of the chosen mode."""
+        """The pages, in the format of the chosen mode."""
         return CompactPages(self.catalogue) if self.mode == "compact" else TextPages(self.catalogue)
 
     @property
@@ -64,7 +64,7 @@ class Shop(Environment):
         return self.pages.instructions
 
     def tasks(self, split: str) -> Sequence[Task]:
-        """Return the tasks of a split, each made when it is first looked at.
+        """Return the tasks of a split, created on access.
 
         Raises:
             UnknownName: the split doesn't exist.
@@ -79,12 +79,12 @@ class Shop(Environment):
         """Start an episode.
 
         Raises:
-            EnvironmentFailure: the task is another environment's, or of a shop with other products.
+            EnvironmentFailure: the task belongs to another environment, or to other products.
         """
         goal = self._goal(task)
         if goal is None:
             raise EnvironmentFailure(
-                f"task {task.id!r} of environment {task.environment!r} is not one of this shop's "
+                f"task {task.id!r} of environment {task.environment!r} doesn't belong to this shop "
                 f"({self.products} products, catalogue seed {self.catalogue_seed})",
                 "Take tasks from `tasks(split)` of a shop with the same settings.",
                 code="foreign-task",
@@ -93,7 +93,7 @@ class Shop(Environment):
         return ShopSession(self, task, goal, self.pages, self.engine, self.max_steps)
 
     def _goal(self, task: Task) -> Goal | None:
-        """Return a task's goal, or None if the task isn't one of this shop's."""
+        """Return a task's goal, or None if the task doesn't belong to this shop."""
         try:
             goal = Goal.of(task.info)
             mine = task.environment == self.name and task.fingerprint == self._fingerprint(goal)

@@ -1,4 +1,4 @@
-"""Tasks of a split, made when they are asked for."""
+"""The tasks of a split, created on access."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from eef_framework.records import Task
 
 
 class LazyTasks(Sequence[Task]):
-    """A list of tasks of known length that is drawn from an iterator as far as it is read.
+    """A sequence of tasks of known length, taken from an iterator on access.
 
     Args:
-        source: where tasks come from.
-        length: how many there are to be.
-        setting: the environment's setting for this, to name in errors.
+        source: the iterator.
+        length: number of tasks.
+        setting: the environment's setting for this number, for error messages.
     """
 
     def __init__(self, source: Iterator[Task], length: int, setting: str) -> None:
         self._source = source
         self._setting = setting
         self._length = length
-        self._drawn: list[Task] = []
+        self._created: list[Task] = []
 
     def __len__(self) -> int:
         return self._length
@@ -35,18 +35,18 @@ class LazyTasks(Sequence[Task]):
     def __getitem__(self, index: int | slice) -> Task | Sequence[Task]:
         wanted = range(self._length)[index]
         if isinstance(wanted, int):
-            self._draw(wanted + 1)
-            return self._drawn[wanted]
-        self._draw(max(wanted, default=-1) + 1)
-        return [self._drawn[i] for i in wanted]
+            self._create(wanted + 1)
+            return self._created[wanted]
+        self._create(max(wanted, default=-1) + 1)
+        return [self._created[i] for i in wanted]
 
-    def _draw(self, count: int) -> None:
-        self._drawn.extend(islice(self._source, max(0, count - len(self._drawn))))
-        if len(self._drawn) < count:
+    def _create(self, count: int) -> None:
+        self._created.extend(islice(self._source, max(0, count - len(self._created))))
+        if len(self._created) < count:
             raise ConfigError(
-                f"the shop has only {len(self._drawn)} goals for the split {self._setting!r}, not {self._length}",
+                f"the shop has only {len(self._created)} goals for the split {self._setting!r}, not {self._length}",
                 f"Ask for fewer ({self._setting}), or for more products.",
                 code="too-few-goals",
                 split=self._setting,
-                goals=len(self._drawn),
+                goals=len(self._created),
             )

@@ -1,1 +1,1 @@
-"""WebShop's search without Lucene: the same analysis, the same BM25, the same order of results."""
+"""WebShop's search engine without Lucene: the same text analysis, the same BM25, the same order of results."""

@@ -1,4 +1,4 @@
-"""Lucene's English analyzer: from a text to the terms that the index counts."""
+"""Lucene's English analyzer: converts a text to the terms that are indexed."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ STOP_WORDS = frozenset(
 """Lucene's English stop words."""
 
 _APOSTROPHES = "'\u2019\uff07"
-_WORTH_KEEPING = 40
-"""Characters up to which stretches of text are common enough for their terms to be remembered."""
+_MAX_CACHED_LENGTH = 40
+"""Maximum length in characters of strings whose terms are cached; longer ones are rarely repeated."""
 
 
 def analyse(text: str) -> list[str]:
-    """Return the terms of a text, in order and with repetitions: tokens without `'s`, stop words and endings."""
+    """Return the terms of a text, in order and with repetitions: stemmed tokens without `'s`, and no stop words."""
     terms: list[str] = []
-    # No token spans a space, and stretches between spaces repeat: most are looked up.
-    for stretch in text.lower().split(" "):
-        terms += _remembered(stretch) if len(stretch) <= _WORTH_KEEPING else _terms(stretch)
+    # No token contains a space, and the strings between spaces repeat: most are found in the cache.
+    for part in text.lower().split(" "):
+        terms += _cached_terms(part) if len(part) <= _MAX_CACHED_LENGTH else _terms(part)
     return terms
 
 
-def _terms(stretch: str) -> tuple[str, ...]:
-    return tuple(stem(token) for token in map(_without_possessive, tokenize(stretch)) if token not in STOP_WORDS)
+def _terms(text: str) -> tuple[str, ...]:
+    return tuple(stem(token) for token in map(_without_possessive, tokenize(text)) if token not in STOP_WORDS)
 
 
-_remembered = lru_cache(maxsize=1 << 17)(_terms)
+_cached_terms = lru_cache(maxsize=1 << 17)(_terms)
 
 
 def _without_possessive(token: str) -> str:

@@ -1,4 +1,4 @@
-"""NumPy arrays on disk, opened by memory map."""
+"""Memory-mapped NumPy arrays."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-SMALL = 1 << 12
-"""Files up to this many bytes are read: mapping takes longer, and an empty array can't be mapped."""
+MAX_READ_SIZE = 1 << 12
+"""Files up to this size in bytes are read: mapping takes longer, and an empty array can't be mapped."""
 
 
 def load(folder: Path, name: str) -> np.ndarray[Any, Any]:
@@ -19,5 +19,5 @@ def load(folder: Path, name: str) -> np.ndarray[Any, Any]:
         ValueError: it isn't an array, or is truncated.
     """
     path = folder / f"{name}.npy"
-    small = path.stat().st_size <= SMALL
+    small = path.stat().st_size <= MAX_READ_SIZE
     return np.asarray(np.load(path, mmap_mode=None if small else "r", allow_pickle=False))

@@ -1,4 +1,4 @@
-"""BM25 as Lucene computes it and Anserini sets it, in single precision like theirs.
+"""BM25 as computed by Lucene with Anserini's parameters, in single precision as there.
 
 score = sum over terms of w - w / (1 + s),  w = boost * ln(1 + (N - df + 0.5) / (df + 0.5)),
 s = tf / (k1 * (1 - b + b * length / average length)); `s` is called saturation here.
@@ -26,7 +26,7 @@ def saturation(pairs: Array, statistics: Array) -> Array:
 
     Args:
         pairs: (C, 2) int32, frequencies and encoded lengths.
-        statistics: (3,) documents, documents with any term, terms with repetitions.
+        statistics: (3,) numbers of documents, of non-empty documents, and of terms with repetitions.
 
     Returns:
         (C,) float32.
@@ -42,13 +42,18 @@ def weight(boost: int, documents: int, frequency: int) -> np.float32:
     """Return a term's weight.
 
     Args:
-        boost: how often the query names it.
-        documents: documents with any term.
-        frequency: documents with this term.
+        boost: number of occurrences in the query.
+        documents: number of non-empty documents.
+        frequency: number of documents with this term.
     """
     return np.float32(boost) * np.float32(math.log(1 + (documents - frequency + 0.5) / (frequency + 0.5)))
 
 
 def scores(weight: np.float32, saturations: Any) -> Any:
-    """Return what a term adds to the score of documents where it has the given saturations, float32."""
+    """Return the contributions of a term to the scores of documents, float32.
+
+    Args:
+        weight: the term's weight.
+        saturations: the term's saturation in each document.
+    """
     return weight - weight / (_ONE + saturations)

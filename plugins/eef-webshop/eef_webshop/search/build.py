@@ -1,17 +1,17 @@
-"""Building an index of any number of documents in bounded memory: blocks are sorted, spilled to disk and merged.
+"""Builds an index of any number of documents in bounded memory: blocks are sorted, spilled to disk and merged.
 
-The files of an index, all NumPy arrays that are opened by memory map (D documents, T terms, P postings):
+The files of an index are NumPy arrays, which are memory-mapped (D documents, T terms, P postings):
 
     lengths         (D,)    uint8       length of each document, as Lucene encodes it
     word_text       (bytes) uint8       all terms in UTF-8, in order, without separators
-    word_ends       (T,)    int64       where each ends
-    word_terms      (T,)    int32       its term's number in the arrays below
-    term_starts     (T+1,)  int64       where a term's postings begin
-    term_bounds     (T,)    float32     its largest saturation: what its score can't exceed follows from it
+    word_ends       (T,)    int64       exclusive end of each
+    word_terms      (T,)    int32       number of each term in the arrays below
+    term_starts     (T+1,)  int64       start of each term's postings
+    term_bounds     (T,)    float32     its highest saturation, from which the upper bound of its score follows
     posting_docs    (P,)    int32       documents with the term, in order
-    posting_codes   (P,)    uint16/32   which pair of frequency and length each has there
+    posting_codes   (P,)    uint16/32   index of its pair of frequency and length
     pairs           (C, 2)  int32       those pairs: frequency, encoded length
-    statistics      (3,)    int64       documents, documents with any term, terms with repetitions
+    statistics      (3,)    int64       numbers of documents, of non-empty documents, of terms with repetitions
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ from eef_webshop.search.lengths import encode_length
 Array = np.ndarray[Any, Any]
 
 BLOCK = 6_000_000
-"""Postings sorted at a time: about 250 MB while they are."""
-MOST_REPEATS = 0xFFFF
-"""Repetitions of a term in one document beyond this are not distinguished."""
+"""Number of postings that are sorted at a time, which takes about 250 MB."""
+MAX_FREQUENCY = 0xFFFF
+"""Higher frequencies of a term in a document are reduced to this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """The terms of a batch of documents, counted; numbers are local to the batch."""
+    """The counted terms of a batch of documents. Numbers are local to the batch."""
 
     words: list[str]
     """The distinct terms, by number."""
     docs: Array
     """(n,) int32: the document of each posting, ascending."""
     terms: Array
-    """(n,) int32: its term."""
+    """(n,) int32: the term of each posting."""
     counts: Array
-    """(n,) int32: how often it occurs there."""
+    """(n,) int32: the frequency of each posting."""
     lengths: Array
-    """(documents,) int64: terms of each document, with repetitions."""
+    """(documents,) int64: number of terms of each document, with repetitions."""
 
 
 def count(texts: Iterable[str]) -> Counted:
@@ -76,8 +76,8 @@ class IndexBuilder:
     """Collects counted documents in order and writes the index.
 
     Args:
-        folder: where the index goes; it exists. Blocks are spilled here, too, and removed in the end.
-        block: postings sorted at a time.
+        folder: an existing folder for the index, and for temporary files.
+        block: number of postings that are sorted at a time.
     """
 
     folder: Path
@@ -97,7 +97,7 @@ class IndexBuilder:
         numbers, lengths = self._numbers, batch.lengths
         known = np.array([numbers.setdefault(word, len(numbers)) for word in batch.words], dtype=np.int32)
         encoded = np.array([encode_length(int(length)) for length in lengths], dtype=np.uint8)
-        counts = np.minimum(batch.counts, MOST_REPEATS)
+        counts = np.minimum(batch.counts, MAX_FREQUENCY)
         pairs = counts.astype(np.int64) << 8 | encoded[batch.docs]
         self._pairs = np.union1d(self._pairs, pairs)
         self._pending.append((known[batch.terms], batch.docs + np.int32(self._documents), counts.astype(np.uint16)))
@@ -110,7 +110,7 @@ class IndexBuilder:
             self._spill()
 
     def finish(self) -> None:
-        """Merge what was spilled and write the files."""
+        """Merge the blocks and write the files."""
         self._spill()
         self._numbers, words = {}, list(self._numbers)
         lengths = np.concatenate([np.empty(0, dtype=np.uint8), *self._lengths])
@@ -123,7 +123,7 @@ class IndexBuilder:
         self._merge(len(words), lengths, saturation(pairs, statistics))
 
     def _spill(self) -> None:
-        """Sort the pending postings by term and then document, and put them into a file."""
+        """Sort the pending postings by term and document, and write them to a block."""
         if not self._pending:
             return
         terms, docs, counts = (np.concatenate(parts) for parts in zip(*self._pending, strict=True))
@@ -135,7 +135,7 @@ class IndexBuilder:
         self._runs += 1
 
     def _merge(self, terms: int, lengths: Array, saturations: Array) -> None:
-        """Append every run's section of a term to those of earlier runs: documents stay in order."""
+        """Concatenate the blocks' postings of each term, so that documents stay in order."""
         starts = self._starts(terms)
         bounds = np.zeros(terms, dtype=np.float32)
         code_type = np.uint16 if len(self._pairs) <= 1 << 16 else np.uint32
@@ -144,7 +144,7 @@ class IndexBuilder:
         filled = starts[:-1].copy()
         for run in range(self._runs):
             found, sizes, docs, counts = (
-                self._take(f"run{run}_{name}") for name in ("terms", "sizes", "docs", "counts")
+                self._pop(f"run{run}_{name}") for name in ("terms", "sizes", "docs", "counts")
             )
             codes = np.searchsorted(self._pairs, counts.astype(np.int64) << 8 | lengths[docs])
             begins = np.cumsum(sizes) - sizes
@@ -177,12 +177,12 @@ class IndexBuilder:
     def _save(self, name: str, values: Array) -> None:
         np.save(self._path(name), values)
 
-    def _take(self, name: str) -> Array:
+    def _pop(self, name: str) -> Array:
         """Load an array and remove its file."""
         values: Array = np.load(self._path(name))
         self._path(name).unlink()
         return values
 
     def _create(self, name: str, size: int, kind: Any) -> Any:
-        """Return a writable map of a new file. NumPy can't map an empty array, so that gets one unused element."""
+        """Return a writable memory map of a new file. NumPy can't map empty arrays, so they get one unused element."""
         return np.lib.format.open_memmap(self._path(name), mode="w+", dtype=kind, shape=(max(size, 1),))

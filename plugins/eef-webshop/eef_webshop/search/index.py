@@ -1,4 +1,4 @@
-"""Searching an index: the best documents for a query, exactly as an exhaustive BM25 would rank them."""
+"""Searches an index: returns the same results as exhaustive BM25."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ Array = np.ndarray[Any, Any]
 
 
 class Index:
-    """An index on disk. Everything is mapped, nothing is changed: any number of threads may search at once.
+    """A memory-mapped, read-only index. Thread-safe.
 
     Args:
-        folder: what `IndexBuilder` wrote.
-        precedence: (documents,) int32; of equally good documents, those with lower numbers come first.
+        folder: the index, as written by `IndexBuilder`.
+        precedence: (documents,) int32; documents with equal scores are sorted by it, ascending.
 
     Raises:
-        OSError, ValueError: a file is missing or no array.
+        OSError: a file is missing.
+        ValueError: a file isn't an array.
     """
 
     def __init__(self, folder: Path, precedence: Array) -> None:
@@ -43,40 +44,40 @@ class Index:
         """Return the best documents for a query.
 
         Args:
-            query: any text; repeated words count repeatedly.
-            count: how many at most.
+            query: any text; repeated words count more.
+            count: maximum number of documents.
 
         Returns:
-            (n,) the documents, best first; and (n,) float32, their scores.
+            (n,) the documents, best first; (n,) float32, their scores.
         """
         return Accumulator(self.documents, count, self._precedence).best(self.postings(query))
 
     def scores(self, query: str) -> Array:
-        """Return (documents,) float32: the scores of all documents, by plain addition; 0 where no word occurs."""
+        """Return (documents,) float32: the scores of all documents; 0 if no term of the query occurs."""
         total = np.zeros(self.documents)
         for term in self.postings(query):
             total[term.docs] += term.scores()
         return total.astype(np.float32)
 
     def postings(self, query: str) -> list[TermPostings]:
-        """Return the terms of a query that occur in any document."""
+        """Return the postings of the query's terms that occur in any document."""
         boosts = Counter(analyse(query))
         found = [(self._number(word), boost) for word, boost in boosts.items()]
         return [self._postings(number, boost) for number, boost in found if number is not None]
 
     def _postings(self, number: int, boost: int) -> TermPostings:
         start, end = int(self._starts[number]), int(self._starts[number + 1])
-        heft = weight(boost, self._filled, end - start)
+        term_weight = weight(boost, self._filled, end - start)
         return TermPostings(
             docs=self._docs[start:end],
             codes=self._codes[start:end],
-            table=scores(heft, self._saturations),
-            bound=float(scores(heft, self._bounds[number])),
+            table=scores(term_weight, self._saturations),
+            bound=float(scores(term_weight, self._bounds[number])),
         )
 
 
 class _Words(Sequence[bytes]):
-    """The terms, sorted, each cut from the map when it is looked at."""
+    """The sorted terms, each read from the memory map on access."""
 
     def __init__(self, text: Array, ends: Array) -> None:
         self._text, self._ends = memoryview(text.data), ends
@@ -90,7 +91,7 @@ class _Words(Sequence[bytes]):
 
 
 def _find(words: _Words, terms: Array, word: str) -> int | None:
-    """Return a word's term, or None."""
+    """Return the number of a word's term, or None."""
     wanted = word.encode("utf-8", "surrogatepass")
     place = bisect_left(words, wanted)
     return int(terms[place]) if place < len(words) and words[place] == wanted else None

@@ -1,23 +1,23 @@
 """Lucene's encoding of a document's length in one byte (`SmallFloat.intToByte4`).
 
-Lengths below 40 are exact; above that, only the four highest bits of what exceeds 24 are kept. BM25 sees the decoded
-length, so that documents of nearly the same length count as equally long.
+Lengths below 40 are exact; of higher ones, only the four highest bits of the excess over 24 are kept. BM25 uses the
+decoded length, so documents of similar length count as equally long.
 """
 
 from __future__ import annotations
 
 _EXACT = 24
-"""Lengths that get a byte each, ahead of the floating point part."""
+"""Number of lengths that are encoded as themselves, before the floating-point part."""
 
 
 def encode_length(length: int) -> int:
-    """Return the byte, 0 to 255, of a length.
+    """Return the encoding of a length, 0 to 255.
 
     Raises:
         ValueError: the length is negative, or above Java's largest int.
     """
     if not 0 <= length < 1 << 31:
-        raise ValueError(f"a length is expected to be from 0 to {(1 << 31) - 1}, not {length}")
+        raise ValueError(f"expected a length from 0 to {(1 << 31) - 1}, got {length}")
     if length < _EXACT:
         return length
     rest = length - _EXACT
@@ -28,7 +28,7 @@ def encode_length(length: int) -> int:
 
 
 def decode_length(byte: int) -> int:
-    """Return the smallest length that the byte stands for."""
+    """Return the lowest length with an encoding."""
     if byte < _EXACT:
         return byte
     rest = byte - _EXACT

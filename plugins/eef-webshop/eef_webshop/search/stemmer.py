@@ -1,7 +1,7 @@
-"""Porter's stemmer as Lucene has it: with Martin Porter's own extensions to the published algorithm.
+"""Porter's stemmer as implemented in Lucene, with Martin Porter's own extensions to the published algorithm.
 
 The rules are those of Porter, "An algorithm for suffix stripping" (1980), with `bli` for `abli` and the additional
-`logi` in step 2, and words of one or two letters left alone.
+`logi` in step 2; words of one or two letters aren't changed.
 """
 
 from __future__ import annotations
@@ -29,32 +29,32 @@ def stem(word: str) -> str:
     """Return the stem of a word in lower case."""
     if len(word) <= 2:
         return word
-    word = _past_and_gerund(_plural(word))
+    word = _step_1b(_step_1a(word))
     if word.endswith("y") and _has_vowel(word[:-1]):
         word = word[:-1] + "i"
-    word = _replaced(_replaced(word, _STEP_2), _STEP_3)
-    return _tidied(_without_ending(word))
+    word = _replace_suffix(_replace_suffix(word, _STEP_2), _STEP_3)
+    return _step_5(_step_4(word))
 
 
-def _plural(word: str) -> str:
-    """Step 1a."""
+def _step_1a(word: str) -> str:
+    """Remove plural endings."""
     if not word.endswith("s") or word.endswith("ss"):
         return word
     return word[:-2] if word.endswith(("sses", "ies")) else word[:-1]
 
 
-def _past_and_gerund(word: str) -> str:
-    """Step 1b."""
+def _step_1b(word: str) -> str:
+    """Remove `ed` and `ing`."""
     if word.endswith("eed"):
         return word[:-1] if _measure(word[:-3]) > 0 else word
     for ending in ("ed", "ing"):
         if word.endswith(ending) and _has_vowel(word[: -len(ending)]):
-            return _mended(word[: -len(ending)])
+            return _step_1b_ending(word[: -len(ending)])
     return word
 
 
-def _mended(word: str) -> str:
-    """Fix the stem after the removal of `ed` or `ing`."""
+def _step_1b_ending(word: str) -> str:
+    """Restore the end of a stem after the removal of `ed` or `ing`."""
     if word.endswith(("at", "bl", "iz")):
         return word + "e"
     if _double_consonant(word):
@@ -62,8 +62,8 @@ def _mended(word: str) -> str:
     return word + "e" if _measure(word) == 1 and _short(word) else word
 
 
-def _replaced(word: str, rules: tuple[tuple[str, str], ...]) -> str:
-    """Steps 2 and 3: replace the longest suffix in the list if something with a measure above 0 is left."""
+def _replace_suffix(word: str, rules: tuple[tuple[str, str], ...]) -> str:
+    """Replace the longest suffix of the list if the measure of the rest is above 0 (steps 2 and 3)."""
     fitting = [(suffix, by) for suffix, by in rules if word.endswith(suffix)]
     if not fitting:
         return word
@@ -72,8 +72,8 @@ def _replaced(word: str, rules: tuple[tuple[str, str], ...]) -> str:
     return rest + by if _measure(rest) > 0 else word
 
 
-def _without_ending(word: str) -> str:
-    """Step 4."""
+def _step_4(word: str) -> str:
+    """Remove suffixes such as `ance`."""
     fitting = [suffix for suffix in _STEP_4 if word.endswith(suffix)]
     if not fitting:
         return word
@@ -84,8 +84,8 @@ def _without_ending(word: str) -> str:
     return rest if _measure(rest) > 1 else word
 
 
-def _tidied(word: str) -> str:
-    """Step 5."""
+def _step_5(word: str) -> str:
+    """Remove a final `e`, and one of two final `l`."""
     if word.endswith("e"):
         measure = _measure(word[:-1])
         if measure > 1 or (measure == 1 and not _short(word[:-1])):
@@ -94,7 +94,7 @@ def _tidied(word: str) -> str:
 
 
 def _consonants(word: str) -> list[bool]:
-    """Return for each letter whether it is a consonant; anything other than an English letter counts as one."""
+    """Return for each letter whether it is a consonant. Characters that aren't English letters count as consonants."""
     found: list[bool] = []
     for letter in word:
         found.append(not found or not found[-1] if letter == "y" else letter not in _VOWELS)
@@ -102,7 +102,7 @@ def _consonants(word: str) -> list[bool]:
 
 
 def _measure(word: str) -> int:
-    """Count how often a vowel is followed by a consonant."""
+    """Return how often a vowel is followed by a consonant."""
     consonants = _consonants(word)
     return sum(after and not before for before, after in pairwise(consonants))
 
@@ -116,5 +116,5 @@ def _double_consonant(word: str) -> bool:
 
 
 def _short(word: str) -> bool:
-    """Return whether a word ends in consonant, vowel, consonant, the last not w, x or y."""
+    """Return whether a word ends in consonant, vowel, consonant, and the last one isn't w, x or y."""
     return len(word) >= 3 and _consonants(word)[-3:] == [True, False, True] and word[-1] not in "wxy"

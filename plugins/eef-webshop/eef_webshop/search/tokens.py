@@ -1,7 +1,7 @@
-"""Lucene's standard tokenizer: Unicode's word boundaries (UAX #29), emoji and symbols kept, other signs dropped.
+"""Lucene's standard tokenizer: Unicode word boundaries (UAX #29), with emoji and symbols, without punctuation.
 
-The grammar follows the description in Lucene's `StandardTokenizerImpl.jflex`. What matters for products: `finish:wood`
-and `3.5` are one token each, `don't` too; `a/b` and `a-b` are two; a heart, a check mark, © and ™ are tokens.
+The grammar follows Lucene's `StandardTokenizerImpl.jflex`. Relevant for products: `finish:wood`, `3.5` and `don't` are
+one token; `a/b` and `a-b` are two; hearts, check marks, © and ™ are tokens.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import re
 from functools import cache
 from typing import Any
 
-LONGEST = 255
-"""Characters a token may have; a longer one is cut into pieces."""
+MAX_LENGTH = 255
+"""Maximum length of a token in characters; longer ones are split."""
 
 _PICTOGRAPHS = (
     "\u00a9\u00ae\u203c\u2049\u2122\u2139\u2194-\u2199\u21a9-\u21aa\u231a-\u231b\u2328\u2388\u23cf\u23e9-\u23f3"
@@ -24,7 +24,7 @@ _PICTOGRAPHS = (
     "\U0001f80c-\U0001f80f\U0001f848-\U0001f84f\U0001f85a-\U0001f85f\U0001f888-\U0001f88f\U0001f8ae-\U0001f8ff"
     "\U0001f90c-\U0001f93a\U0001f93c-\U0001f945\U0001f947-\U0001faff\U0001fc00-\U0001fffd"
 )
-"""`Extended_Pictographic` of Unicode 14, and the skin tones: later versions have a smaller set, without ★."""
+"""`Extended_Pictographic` of Unicode 14, and skin tones. Later versions have a smaller set, without ★."""
 
 _ASCII = re.compile(
     r"(?:(?<!_)_++)?[a-zA-Z0-9](?:\w|(?<=[a-zA-Z])[:.'](?=[a-zA-Z])|(?<=[0-9])[.,;'](?=[0-9]))*", re.ASCII
@@ -34,19 +34,19 @@ _ASCII = re.compile(
 def tokenize(text: str) -> list[str]:
     """Return the tokens of a text, in order."""
     tokens = (_ASCII if text.isascii() else unicode_pattern()).findall(text)
-    return tokens if len(text) <= LONGEST or max(map(len, tokens), default=0) <= LONGEST else _cut(tokens)
+    return tokens if len(text) <= MAX_LENGTH or max(map(len, tokens), default=0) <= MAX_LENGTH else _split(tokens)
 
 
-def _cut(tokens: list[str]) -> list[str]:
-    return [token[start : start + LONGEST] for token in tokens for start in range(0, len(token), LONGEST)]
+def _split(tokens: list[str]) -> list[str]:
+    return [token[start : start + MAX_LENGTH] for token in tokens for start in range(0, len(token), MAX_LENGTH)]
 
 
 @cache
 def unicode_pattern() -> Any:
-    """Return the pattern for texts with any characters; on ASCII texts it finds the same as the fast one."""
+    """Return the pattern for arbitrary texts. On ASCII texts it finds the same tokens as the fast one."""
     import regex
 
-    # The colon is written out because newer versions of Unicode no longer let it join letters.
+    # The colon is explicit because in newer versions of Unicode it no longer joins letters.
     extend = r"[\p{WB=Extend}\p{WB=Format}\p{WB=ZWJ}]*"
     letter = rf"[\p{{WB=ALetter}}\p{{WB=Hebrew_Letter}}]{extend}"
     number = rf"[\p{{WB=Numeric}}０-９]{extend}"

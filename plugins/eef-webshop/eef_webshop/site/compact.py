@@ -1,8 +1,8 @@
-"""Short pages for models so small that they train on a laptop. Results on them don't compare with published ones.
+"""Mode `compact`: short pages for models that train on a laptop. Results can't be compared with published ones.
 
-The instruction shrinks to its parts. Titles shrink to words that are asked for, options to those most like the wanted
-ones, and everything to be clicked has one of a few dozen names, so that a model can have a token for each. What a page
-says stands before the click that it is about.
+Instructions are reduced to their parts, titles to the wanted words, and options to the values most similar to the
+wanted ones. Clicks have a few dozen names, so that a model can have a token for each. The text about a link precedes
+its click.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eef_framework.records import Observation
 from eef_webshop.reward import has_attribute
-from eef_webshop.site.browser import follow, search
 from eef_webshop.site.goals import NO_LIMIT, Goal
-from eef_webshop.site.pages import REMEMBERED, Pages
+from eef_webshop.site.navigation import follow, search
+from eef_webshop.site.pages import CACHE_SIZE, Pages
 from eef_webshop.site.scoring import COMMON, bought, words_in, words_of
 from eef_webshop.site.state import BACK, BUY, NEXT, PER_PAGE, PREV, State, click, parse
 
@@ -24,31 +24,33 @@ if TYPE_CHECKING:
     from eef_webshop.data.product import Product
 
 TITLE_WORDS: Final = 5
-"""Most words of a title that are shown."""
+"""Maximum number of words of a title that are shown."""
 VALUES: Final = 6
-"""Most values of an option that are shown and can be clicked."""
+"""Maximum number of values of an option that are shown and can be clicked."""
 VALUE_WORDS: Final = 4
-"""Most words of a value that are shown."""
+"""Maximum number of words of a value that are shown."""
 OPTIONS: Final = "abcdefgh"
-"""Letters of options; further ones aren't shown."""
+"""Letters of options; further options aren't shown."""
 FIND_KIND, FIND_DETAILS, FIND_ALL = "find kind", "find details", "find all"
-"""Searches made up beforehand: for the kind of product, with the attributes, with the options as well."""
+"""Predefined searches: for the type of product, also with the attributes, also with the options."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """A goal in short."""
+class CompactGoal:
+    """A goal in compact form."""
 
     text: str
+    """Its text, at the top of every page."""
     words: frozenset[str]
-    """All words that are asked for."""
+    """All wanted words."""
     option_words: frozenset[str]
+    """The words of wanted options."""
     queries: dict[str, str]
-    """Search words by what is clicked for them."""
+    """Queries of the predefined searches, by the names of their clicks."""
 
     @classmethod
-    def of(cls, goal: Goal) -> Wish:
-        """Shorten a goal."""
+    def of(cls, goal: Goal) -> CompactGoal:
+        """Return the compact form of a goal."""
         kind, attributes, values = goal.query, " ".join(goal.attributes), " ".join(goal.values)
         options = goal.options.items() if isinstance(goal.options, dict) else (("option", v) for v in goal.options)
         lines = [f"want {kind}", f"with {' , '.join(goal.attributes)}"]
@@ -67,7 +69,7 @@ class Wish:
 
 
 class CompactPages(Pages):
-    """Pages of some sixty words.
+    """Pages of about sixty words.
 
     Args:
         catalogue: the products.
@@ -77,22 +79,22 @@ class CompactPages(Pages):
 
     def __init__(self, catalogue: Catalogue) -> None:
         super().__init__(catalogue)
-        self._wishes = lru_cache(maxsize=REMEMBERED)(lambda key: Wish.of(key.goal))
-        self._lines = lru_cache(maxsize=4 * REMEMBERED)(self._new_line)
-        self._abouts = lru_cache(maxsize=REMEMBERED)(self._new_about)
-        self._values = lru_cache(maxsize=REMEMBERED)(self._new_values)
+        self._compact_goals = lru_cache(maxsize=CACHE_SIZE)(lambda key: CompactGoal.of(key.goal))
+        self._lines = lru_cache(maxsize=4 * CACHE_SIZE)(self._new_line)
+        self._headers = lru_cache(maxsize=CACHE_SIZE)(self._new_header)
+        self._values = lru_cache(maxsize=CACHE_SIZE)(self._new_values)
 
-    def wish(self, goal: Goal) -> Wish:
-        """Return a goal in short."""
-        return self._wishes(_Key(goal))
+    def compact_goal(self, goal: Goal) -> CompactGoal:
+        """Return the compact form of a goal."""
+        return self._compact_goals(_GoalKey(goal))
 
     def observe(self, state: State, goal: Goal, reward: float) -> Observation:
-        """Return what the agent sees."""
-        text = f"{self.wish(goal).text}\n{self._body(state, goal)}"
+        """Return the observation of a state."""
+        text = f"{self.compact_goal(goal).text}\n{self._body(state, goal)}"
         return Observation(text=text, actions=tuple(map(click, self.targets(state, goal))))
 
     def follow(self, state: State, goal: Goal, action: str) -> State | None:
-        """Return where an action leads, or None. `search[...]` works on every page, though none lists it."""
+        """Return the state after an action, or None. `search[...]` works on every page, but isn't listed."""
         name, argument = parse(action)
         if argument is None:
             return None
@@ -103,24 +105,24 @@ class CompactPages(Pages):
         return None if target is None else self._enter(state, goal, *target)
 
     def searching(self, goal: Goal, details: bool, options: bool) -> str:
-        """Return the click that searches for the goal's kind of product, if wanted with attributes and options."""
+        """Return the click of a predefined search; see `Pages.searching`."""
         return click(FIND_ALL if options else FIND_DETAILS if details else FIND_KIND)
 
     def opening(self, state: State, index: int) -> str:
-        """Return the click that opens a product of a page of results."""
+        """Return the click that opens a product of a result page."""
         return click(str(state.shown.index(index) + 1))
 
     def choosing(self, state: State, goal: Goal, name: str, value: str) -> str | None:
-        """Return the click that chooses an option's value on a product's page, or None if there is none."""
+        """Return the click that chooses a value of an option, or None if there is none."""
         labels = {shown: label for label, shown in self.values(state.product, goal).items()}
         label = labels.get((name, value))
         return None if label is None else click(label)
 
     def targets(self, state: State, goal: Goal) -> dict[str, tuple[str, int | str | None]]:
-        """Return what can be clicked: its name here, and for each its name and link in the reference's pages."""
+        """Return the possible clicks, with the name and the link of each on the reference's pages."""
         buttons: dict[str, tuple[str, int | str | None]] = {BACK: (BACK, None)}
         if state.kind == "start":
-            return {name: (name, None) for name in self.wish(goal).queries}
+            return {name: (name, None) for name in self.compact_goal(goal).queries}
         if state.kind == "results":
             pages = {PREV: state.has_prev, NEXT: state.number * PER_PAGE < len(state.found)}
             items = {str(place): (str(place), index) for place, index in enumerate(state.shown, 1)}
@@ -135,47 +137,47 @@ class CompactPages(Pages):
         return {}
 
     def values(self, index: int, goal: Goal) -> dict[str, tuple[str, str]]:
-        """Return the options that are shown: name and value by what is clicked to choose it."""
-        return self._values(_Key(goal), index)
+        """Return the options that are shown: name and value, by the names of their clicks."""
+        return self._values(_GoalKey(goal), index)
 
-    def _new_values(self, key: _Key, index: int) -> dict[str, tuple[str, str]]:
+    def _new_values(self, key: _GoalKey, index: int) -> dict[str, tuple[str, str]]:
         goal = key.goal
-        words, shown = self.wish(goal).option_words, {}
+        words, shown = self.compact_goal(goal).option_words, {}
         for letter, (name, values) in zip(OPTIONS, self._product(index).options.items(), strict=False):
-            for number, value in enumerate(_likeliest(values, goal.values, words), 1):
+            for number, value in enumerate(_most_similar(values, goal.values, words), 1):
                 shown[f"{letter}{number}"] = (name, value)
         return shown
 
     def _enter(self, state: State, goal: Goal, name: str, link: int | str | None) -> State:
-        queries = self.wish(goal).queries
+        queries = self.compact_goal(goal).queries
         if state.kind == "start":
             return search(self.catalogue, state, queries[name])
-        if isinstance(link, str):  # an option, even where it is called as a button is
+        if isinstance(link, str):  # an option, even if it has the name of a button
             return state._replace(options=tuple((dict(state.options) | {link: name}).items()))
         return follow(state, name, link)
 
     def _body(self, state: State, goal: Goal) -> str:
         if state.kind == "start":
-            return f"start {' '.join(map(click, self.wish(goal).queries))}"
+            return f"start {' '.join(map(click, self.compact_goal(goal).queries))}"
         if state.kind == "results":
             return self._results(state, goal)
         return self._item(state, goal) if state.kind == "item" else "bought"
 
     def _results(self, state: State, goal: Goal) -> str:
-        shown = [self._lines(_Key(goal), index) for index in state.shown]
-        new = [-1 if index in state.seen else line.promise for index, line in zip(state.shown, shown, strict=True)]
+        shown = [self._lines(_GoalKey(goal), index) for index in state.shown]
+        new = [-1 if index in state.seen else line.matches for index, line in zip(state.shown, shown, strict=True)]
         best = new.index(max(new)) if max(new, default=0) > 0 else -1
         lines = [
             f"{line.text}{' seen' if new[place] < 0 else ' best' if place == best else ''} {click(str(place + 1))}"
             for place, line in enumerate(shown)
         ]
-        how = next((name for name, query in self.wish(goal).queries.items() if query == state.query), "find")
+        how = next((name for name, query in self.compact_goal(goal).queries.items() if query == state.query), "find")
         pages = max(1, -(-len(state.found) // PER_PAGE))
         return "\n".join([f"{how} page {state.number} of {pages}", *lines])
 
     def _item(self, state: State, goal: Goal) -> str:
         chosen, wanted, last = dict(state.options), goal.values, ""
-        lines = [self._abouts(_Key(goal), state.product)]
+        lines = [self._headers(_GoalKey(goal), state.product)]
         for label, (name, value) in self.values(state.product, goal).items():
             lines += [name] if name != last else []
             mark = "chosen " if chosen.get(name) == value else "wanted " if value in wanted else ""
@@ -183,20 +185,20 @@ class CompactPages(Pages):
             last = name
         return "\n".join(lines)
 
-    def _new_line(self, key: _Key, index: int) -> Line:
-        return _line(self._product(index), key.goal, self.wish(key.goal))
+    def _new_line(self, key: _GoalKey, index: int) -> ResultLine:
+        return _line(self._product(index), key.goal, self.compact_goal(key.goal))
 
-    def _new_about(self, key: _Key, index: int) -> str:
+    def _new_header(self, key: _GoalKey, index: int) -> str:
         has, lacks = _attributes(self._product(index), key.goal)
         lines = [f"item {self._lines(key, index).text}", f"has {' , '.join(has) or 'none'}"]
         return "\n".join([*lines, *[f"lacks {' , '.join(lacks)}"] * bool(lacks)])
 
     def _product(self, index: int) -> Product:
-        return self.sheet(index).product
+        return self.product_page(index).product
 
 
-class _Key:
-    """A goal as a key of a cache."""
+class _GoalKey:
+    """A goal as the key of a cache."""
 
     __slots__ = ("goal",)
 
@@ -207,25 +209,25 @@ class _Key:
         return hash(self.goal.fingerprint)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and self.goal.fingerprint == other.goal.fingerprint
+        return isinstance(other, _GoalKey) and self.goal.fingerprint == other.goal.fingerprint
 
 
-class Line(NamedTuple):
-    """A product in a list of results."""
+class ResultLine(NamedTuple):
+    """A product on a result page."""
 
     text: str
-    """The asked-for words of its title, how many there are, and whether the price will do."""
-    promise: int
-    """How many asked-for words its title has; 0 where the price is too high."""
+    """The wanted words of its title, their number, and a judgement of the price."""
+    matches: int
+    """Number of wanted words in its title; 0 if the price is too high."""
 
 
-def _line(product: Product, goal: Goal, wish: Wish) -> Line:
+def _line(product: Product, goal: Goal, compact_goal: CompactGoal) -> ResultLine:
     title = dict.fromkeys(words_in(product.name))
-    hits = [word for word in title if word in wish.words]
+    hits = [word for word in title if word in compact_goal.words]
     shown = hits[:TITLE_WORDS] or [word for word in title if word not in COMMON][:2]
     low, high = product.pricing[0], product.pricing[:2][-1]
     price = "cheap" if max(low, high) <= goal.price_upper else "maybe" if min(low, high) <= goal.price_upper else "dear"
-    return Line(f"{' '.join(shown)} {len(hits)} {price}", 0 if price == "dear" else len(hits))
+    return ResultLine(f"{' '.join(shown)} {len(hits)} {price}", 0 if price == "dear" else len(hits))
 
 
 def _attributes(product: Product, goal: Goal) -> tuple[list[str], list[str]]:
@@ -237,8 +239,8 @@ def _attributes(product: Product, goal: Goal) -> tuple[list[str], list[str]]:
     return has, [attribute for attribute in goal.attributes if attribute not in has] + absent
 
 
-def _likeliest(values: tuple[str, ...], wanted: tuple[str, ...], words: frozenset[str]) -> list[str]:
-    """Return the values that share most words with the wanted ones, in the order of the page."""
+def _most_similar(values: tuple[str, ...], wanted: tuple[str, ...], words: frozenset[str]) -> list[str]:
+    """Return the values that share most words with the wanted ones, in the page's order."""
     known = list(dict.fromkeys(value for value in values if value))
     likely = sorted(known, key=lambda value: (value not in wanted, -len(words & words_of(value))))[:VALUES]
     return [value for value in known if value in likely]

@@ -30,24 +30,24 @@ class WebShop(Environment):
     data: Path | None = None
     """A store made by `eef webshop prepare`, or a folder with the official files, which is then prepared once."""
     mode: Literal["text", "text_rich", "compact"] = "text"
-    """How pages read: `text` and `text_rich` as in the reference; `compact` for tiny models with words of their own."""
+    """Format of pages: `text` and `text_rich` as in the reference; `compact` for tiny models."""
     goals: Literal["synthetic", "human"] | Path = "synthetic"
-    """`human` for the instructions people wrote, which published comparisons on the full catalogue use; `synthetic` for
+    """`human` for instructions written by people, as in published comparisons on the full catalogue; `synthetic` for
     generated ones; or a JSON file with goals and prices of the reference."""
     price_seed: int = 0
-    """Seed of the prices that are given as a range, and of price limits. With 0 they are what the reference draws if
+    """Seed of prices that are given as a range, and of price limits. With 0 they are those that the reference draws if
     Python's generator is seeded with 0 before it loads."""
     max_steps: int | None = Field(default=10, ge=1)
-    """Maximum episode length, in actions; an unfinished episode has reward 0. ETO's protocol has 10, others 15, the
-    reference no limit."""
+    """Maximum episode length, in actions; an unfinished episode has reward 0. ETO's protocol uses 10, others
+    15, and the reference has no limit."""
     show_attributes: bool = False
     """Whether product pages have a button for the product's attributes (the reference's `show_attrs`)."""
 
     def preflight(self) -> None:
-        """Look for the products and the goals.
+        """Check that the products and the goals are available.
 
         Raises:
-            ConfigError: they aren't there, or what prepares them is missing.
+            ConfigError: they aren't, or spaCy is needed to prepare them and missing.
             StoreError: the store is incomplete, or of another version.
         """
         check_products(self.data)
@@ -61,15 +61,15 @@ class WebShop(Environment):
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        """The products and the search, opened when they are first used.
+        """The products and the search engine, opened when first used.
 
         Raises:
-            ConfigError: there are none.
+            ConfigError: there are no products.
         """
         return open_catalogue(self.data)
 
     @cached_property
-    def book(self) -> Goals:
+    def all_goals(self) -> Goals:
         """All goals in the reference's order, and all prices."""
         if isinstance(self.goals, Path):
             return GivenGoals(self.goals, self.catalogue)
@@ -77,7 +77,7 @@ class WebShop(Environment):
 
     @cached_property
     def pages(self) -> Pages:
-        """The pages, in the look of the chosen mode."""
+        """The pages, in the format of the chosen mode."""
         if self.mode == "compact":
             return CompactPages(self.catalogue)
         return TextPages(self.catalogue, self.show_attributes, rich=self.mode == "text_rich")
@@ -97,22 +97,22 @@ class WebShop(Environment):
         if split not in SPLITS:
             raise UnknownName.of("split of the environment 'webshop'", split, SPLITS)
         start, end = SPLITS[split]
-        indices = range(len(self.book))[start:end]
+        indices = range(len(self.all_goals))[start:end]
         if not indices:
             raise ConfigError(
-                f"the products in {str(self.data)!r} have {len(self.book)} goals ({self.goals}); split {split!r} "
+                f"the products in {str(self.data)!r} have {len(self.all_goals)} goals ({self.goals}); split {split!r} "
                 f"starts at goal {start}",
                 "Choose other goals (`--set environment.goals=synthetic`), or more products.",
                 code="too-few-goals",
                 split=split,
-                goals=len(self.book),
+                goals=len(self.all_goals),
                 start=start,
             )
         return GoalTasks(indices, self.task)
 
     def task(self, index: int) -> Task:
-        """Return the task of a goal, by its place in the reference's order."""
-        goal = self.book.goal(index)
+        """Return the task of a goal, given its index in the reference's order."""
+        goal = self.all_goals.goal(index)
         kind = "given" if isinstance(self.goals, Path) else self.goals
         return Task(
             id=f"{kind}-{index}",
@@ -128,15 +128,15 @@ class WebShop(Environment):
         """Start an episode.
 
         Raises:
-            EnvironmentFailure: the task is another environment's, or of a shop with other products, goals or prices.
+            EnvironmentFailure: the task belongs to another environment, or to other products, goals or prices.
         """
         index = task.info.get("goal")
-        if task.environment == self.name and isinstance(index, int) and 0 <= index < len(self.book):
-            goal = self.book.goal(index)
+        if task.environment == self.name and isinstance(index, int) and 0 <= index < len(self.all_goals):
+            goal = self.all_goals.goal(index)
             if task.fingerprint == self._fingerprint(goal):
-                return WebShopSession(self, task, goal, self.pages, self.book, self.max_steps)
+                return WebShopSession(self, task, goal, self.pages, self.all_goals, self.max_steps)
         raise EnvironmentFailure(
-            f"task {task.id!r} of environment {task.environment!r} is not one of this shop's (products "
+            f"task {task.id!r} of environment {task.environment!r} doesn't belong to this shop (products "
             f"{str(self.data)!r}, goals {str(self.goals)!r}, price seed {self.price_seed})",
             "Take tasks from `tasks(split)` of a shop with the same settings and products.",
             code="foreign-task",
@@ -147,7 +147,7 @@ class WebShop(Environment):
         """Close the store. The next use opens it again."""
         if catalogue := self.__dict__.get("catalogue"):
             catalogue.close()
-        for name in ("pages", "book", "catalogue"):
+        for name in ("pages", "all_goals", "catalogue"):
             self.__dict__.pop(name, None)
 
     def _fingerprint(self, goal: Goal) -> str:

@@ -1,8 +1,8 @@
-"""What is to be bought: the goals of the reference, in its order, with the price limits it draws.
+"""The goals of the reference, in its order, with its price limits.
 
-Facts are those of `web_agent_site/engine/goal.py` and `web_agent_text_env.py` (princeton-nlp/WebShop): goals follow the
-products; prices of products with a range, then price limits, are drawn from one generator; goals are shuffled with
-seed 233.
+This follows `web_agent_site/engine/goal.py` and `web_agent_text_env.py` (princeton-nlp/WebShop): goals are created in
+the order of the products; prices of products with a range, then price limits, are drawn from one generator; goals are
+shuffled with seed 233.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from eef_framework.errors import ConfigError, EnvironmentFailure
 from eef_framework.records import fingerprint
 from eef_framework.runs.lines import read_whole
 from eef_webshop.data.product import Product
-from eef_webshop.reward import ProductType, Wanted, of_color
+from eef_webshop.reward import ProductType, Wanted, normalize_color
 from eef_webshop.site.index import GoalIndex, Kind
 
 if TYPE_CHECKING:
@@ -32,30 +32,35 @@ if TYPE_CHECKING:
 NO_LIMIT: Final = 1_000_000.0
 """Price limit of goals that name none."""
 PRICE_LIMITS: Final = tuple(10.0 * i for i in range(1, 100))
-"""What price limits are drawn from: two of the first four above the price, of which the higher counts."""
-REMEMBERED: Final = 8192
-"""How many goals are kept."""
+"""Candidates of price limits: two of the first four above the price are drawn, and the higher one is used."""
+CACHE_SIZE: Final = 8192
+"""Number of cached goals."""
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """One thing to buy."""
+    """A goal."""
 
     asin: str
-    """The product it was made from. Others may do as well."""
+    """The product that it was made from. Other products may meet it, too."""
     category: str
+    """Department of that product."""
     query: str
+    """Search phrase of that product."""
     name: str
     """Title of that product."""
     product_category: str
+    """Category path of that product."""
     instruction: str
+    """The text of the goal."""
     attributes: tuple[str, ...]
+    """Wanted attributes."""
     price_upper: float
-    """In dollars; `NO_LIMIT` where none is given."""
+    """Price limit in dollars; `NO_LIMIT` if there is none."""
     options: dict[str, str] | tuple[str, ...]
-    """Wanted options: value by name in synthetic goals, values alone in those of people."""
+    """Wanted options: value by name in synthetic goals, only values in human ones."""
     fingerprint: str = field(default="", compare=False)
-    """Hash of all the above."""
+    """Hash of all other fields."""
 
     @property
     def values(self) -> tuple[str, ...]:
@@ -66,19 +71,25 @@ class Goal:
         """Return the goal as the reward sees it.
 
         Args:
-            product: the one it was made from.
+            product: the product that it was made from.
         """
         options = self.options.items() if isinstance(self.options, dict) else self.options
         return Wanted(
             type=product_type(product, self.query, self.product_category),
             attributes=self.attributes,
-            options=tuple(of_color(option) for option in options),
+            options=tuple(normalize_color(option) for option in options),
             price_upper=self.price_upper,
         )
 
 
 def product_type(product: Product, query: str = "", path: str = "") -> ProductType:
-    """Return the type of a product, as the reward compares it."""
+    """Return the type of a product, as the reward compares it.
+
+    Args:
+        product: the product.
+        query: replaces the product's search phrase.
+        path: replaces the product's category path.
+    """
     categories = frozenset(step.strip() for step in (path or product.product_category).split("›"))
     return ProductType(query or product.query, categories, product.nouns, product.noun_count)
 
@@ -89,11 +100,11 @@ class Goals(Protocol):
     def __len__(self) -> int: ...
 
     def goal(self, index: int) -> Goal:
-        """Return a goal by its place in the reference's order."""
+        """Return a goal, given its index in the reference's order."""
         ...
 
     def price(self, index: int, product: Product) -> float:
-        """Return what a product costs, in dollars."""
+        """Return the price of a product in dollars."""
         ...
 
     def wanted(self, goal: Goal) -> Wanted:
@@ -102,25 +113,25 @@ class Goals(Protocol):
 
 
 class DrawnGoals:
-    """The goals of a catalogue, each made when it is asked for.
+    """The goals of a catalogue, created on access.
 
     Args:
         catalogue: the products.
         kind: `synthetic` or `human`.
-        seed: of the prices and price limits; the recordings of the reference were made with 0.
+        seed: seed of the prices and price limits; 0 in the recordings of the reference.
     """
 
     def __init__(self, catalogue: Catalogue, kind: Kind, seed: int) -> None:
         self._catalogue, self._kind = catalogue, kind
         self._index = GoalIndex(catalogue, kind)
         self._prices, self._limits = _draw(self._index, random.Random(seed))
-        self.goal = lru_cache(maxsize=REMEMBERED)(self._new_goal)
+        self.goal = lru_cache(maxsize=CACHE_SIZE)(self._new_goal)
 
     def __len__(self) -> int:
         return len(self._index)
 
     def price(self, index: int, product: Product) -> float:
-        """Return what a product costs, in dollars."""
+        """Return the price of a product in dollars."""
         return self._prices.get(index, product.pricing[0])
 
     def wanted(self, goal: Goal) -> Wanted:
@@ -128,35 +139,37 @@ class DrawnGoals:
         return goal.wanted(_product_of(self._catalogue, goal))
 
     def _new_goal(self, index: int) -> Goal:
-        place, number = self._index.find(index)
-        product = self._catalogue.product(int(self._index.owners[place]))
+        source, number = self._index.find(index)
+        product = self._catalogue.product(int(self._index.owners[source]))
         if self._kind == "human":
-            return stamped(human_goal(product, int(self._index.records[place]), self._limits[place]))
-        return stamped(synthetic_goal(product, number, self._limits[place]))
+            return with_fingerprint(human_goal(product, int(self._index.records[source]), self._limits[source]))
+        return with_fingerprint(synthetic_goal(product, number, self._limits[source]))
 
     def weights(self) -> list[float]:
-        """Return the chance that the reference gives each goal when it draws one: rare attributes count more."""
+        """Return the weight with which the reference draws each goal: rare attributes count more."""
         if self._kind == "human":
             return [1.0] * len(self)
         goals = [self.goal(index).attributes for index in range(len(self))]
         counts = Counter(itertools.chain.from_iterable(goals))
-        # Not sum(), whose rounding differs from Python 3.12 on: the reference adds one after the other.
+        # Not sum(): from Python 3.12 on its rounding differs from the reference, which adds one after the other.
         return [
             functools.reduce(operator.add, (1.0 / counts[name] for name in goal), 0.0) / len(goal) for goal in goals
         ]
 
 
 class GivenGoals:
-    """Goals from a file, as they are: a JSON object with `goals` and `prices` (plain or .gz), in the reference's words.
+    """Goals from a file: a JSON object with `goals` and `prices` (plain or .gz), in the reference's format.
 
     Args:
         path: the file.
         catalogue: the products.
+
+    Raises:
+        ConfigError: the file can't be read, or has another format.
     """
 
     def __init__(self, path: Path, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-
         try:
             content = json.loads(read_whole(path))
             self._goals = [_given(record) for record in content["goals"]]
@@ -173,29 +186,29 @@ class GivenGoals:
         return len(self._goals)
 
     def goal(self, index: int) -> Goal:
-        """Return a goal by its place in the file."""
+        """Return a goal, given its index in the file."""
         return self._goals[index]
 
     def price(self, index: int, product: Product) -> float:
-        """Return what a product costs, in dollars."""
+        """Return the price of a product in dollars."""
         return self._prices.get(product.asin, product.pricing[0])
 
     def wanted(self, goal: Goal) -> Wanted:
         """Return a goal as the reward sees it.
 
         Raises:
-            EnvironmentFailure: the catalogue lacks the product that the goal was made from.
+            EnvironmentFailure: the catalogue doesn't have the product that the goal was made from.
         """
         return goal.wanted(_product_of(self._catalogue, goal))
 
 
 def synthetic_goal(product: Product, number: int, limit: float) -> Goal:
-    """Return one of a product's synthetic goals: its instruction with one combination of its options.
+    """Return a synthetic goal of a product: its instruction with one combination of its options.
 
     Args:
-        product: what is to be bought, or its like.
-        number: of the combination; the last option's value changes fastest.
-        limit: of the price.
+        product: the product.
+        number: number of the combination; the value of the last option changes fastest.
+        limit: price limit in dollars.
     """
     chosen: dict[str, str] = {}
     for name in sorted(product.options, reverse=True):
@@ -208,13 +221,19 @@ def synthetic_goal(product: Product, number: int, limit: float) -> Goal:
 
 
 def human_goal(product: Product, number: int, limit: float) -> Goal:
-    """Return the goal of one of the instructions that people wrote for a product."""
+    """Return the goal of a human instruction of a product.
+
+    Args:
+        product: the product.
+        number: number of the instruction.
+        limit: price limit in dollars.
+    """
     record = product.human_instructions[number]
     text = f"{record.get('instruction', '').strip('.')}{_limit_in_words(limit)}"
     return _goal(product, text, record["instruction_attributes"], limit, tuple(record.get("instruction_options", ())))
 
 
-def stamped(goal: Goal) -> Goal:
+def with_fingerprint(goal: Goal) -> Goal:
     """Return a goal with its fingerprint."""
     texts = [goal.asin, goal.category, goal.query, goal.name, goal.product_category, goal.instruction]
     content = json.dumps([*texts, goal.attributes, goal.price_upper, goal.options], sort_keys=True)
@@ -259,7 +278,7 @@ def _given(record: dict[str, Any]) -> Goal:
         price_upper=float(record["price_upper"]),
         options=dict(options) if isinstance(options, dict) else tuple(options),
     )
-    return stamped(goal)
+    return with_fingerprint(goal)
 
 
 def _limit_in_words(limit: float) -> str:
@@ -267,7 +286,7 @@ def _limit_in_words(limit: float) -> str:
 
 
 def _draw(index: GoalIndex, generator: random.Random) -> tuple[dict[int, float], list[float]]:
-    """Return the prices of products that have a range, and the price limits of all places goals come from."""
+    """Return the prices of products that have a range, and the price limits of all sources of goals."""
     low, high = index.pricing[:, 0], index.pricing[:, 1]
     ranges = (high == high).nonzero()[0].tolist()  # NaN, where there is no range, differs from itself
     prices = {product: generator.uniform(float(low[product]), float(high[product])) for product in ranges}

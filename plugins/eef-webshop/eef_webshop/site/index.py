@@ -1,4 +1,4 @@
-"""Which products have how many goals: what has to be known of the catalogue before the first goal can be drawn."""
+"""Number of goals of each product, which has to be known before the first goal can be drawn."""
 
 from __future__ import annotations
 
@@ -16,32 +16,36 @@ if TYPE_CHECKING:
 
 Kind = Literal["synthetic", "human"]
 SHUFFLE_SEED = 233
-"""With which the reference shuffles its goals."""
+"""Seed with which the reference shuffles its goals."""
 
 
 class GoalIndex:
-    """The goals of a catalogue as numbers. A *place* is a product, or one of the instructions people wrote for it.
+    """The goals of a catalogue as numbers. A *source* is an instruction of a product; it has one or more goals.
+
+    Args:
+        catalogue: the products.
+        kind: the kind of instructions.
 
     Attributes:
-        pricing: (products, 2) ends of each product's price range in dollars, NaN for the second of a single price.
-        owners: (places,) the product of every place, ascending.
-        records: (places,) which of the product's instructions it is; 0 for synthetic ones.
+        pricing: (products, 2) price range of each product in dollars; NaN for the upper end of a single price.
+        owners: (sources,) product of each source, ascending.
+        records: (sources,) number of the source among the product's instructions; 0 for synthetic ones.
     """
 
     def __init__(self, catalogue: Catalogue, kind: Kind) -> None:
         import numpy as np
 
         owners: NDArray[np.int32] = catalogue.synthetic if kind == "synthetic" else catalogue.instructed
-        places = [
+        sources = [
             (owner, record, count)
             for owner in owners.tolist()
-            for record, count in _places(catalogue.product(owner), kind)
+            for record, count in _sources(catalogue.product(owner), kind)
         ]
-        table = np.array(places, dtype=np.int64).reshape(-1, 3)
+        table = np.array(sources, dtype=np.int64).reshape(-1, 3)
         self.pricing = catalogue.pricing
         self.owners, self.records = table[:, 0], table[:, 1]
         self._ends = table[:, 2].cumsum()
-        order = list(range(int(self._ends[-1]) if places else 0))
+        order = list(range(int(self._ends[-1]) if sources else 0))
         random.Random(SHUFFLE_SEED).shuffle(order)
         self._order = np.array(order, dtype=np.int64)
 
@@ -49,18 +53,18 @@ class GoalIndex:
         return len(self._order)
 
     def find(self, index: int) -> tuple[int, int]:
-        """Return the place that a goal comes from, and which of the place's goals it is.
+        """Return the source of a goal, and the number of the goal among the source's goals.
 
         Args:
-            index: of the goal in the reference's order.
+            index: index of the goal in the reference's order.
         """
         number = int(self._order[index])
-        place = int(self._ends.searchsorted(number, side="right"))
-        return place, number - (int(self._ends[place - 1]) if place else 0)
+        source = int(self._ends.searchsorted(number, side="right"))
+        return source, number - (int(self._ends[source - 1]) if source else 0)
 
 
-def _places(product: Product, kind: Kind) -> list[tuple[int, int]]:
-    """Return the places of a product: number of the instruction, and how many goals it makes."""
+def _sources(product: Product, kind: Kind) -> list[tuple[int, int]]:
+    """Return the sources of a product: number of the instruction, and number of its goals."""
     if kind == "human":
         records = enumerate(product.human_instructions)
         return [(number, 1) for number, record in records if record.get("instruction_attributes")]

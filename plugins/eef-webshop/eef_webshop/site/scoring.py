@@ -1,4 +1,4 @@
-"""A product as the reward sees it, and a text as words."""
+"""Converts products for the reward, and texts to words."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from functools import lru_cache
 from typing import Final
 
 from eef_webshop.data.product import Product
-from eef_webshop.reward import Bought, of_color
+from eef_webshop.reward import Bought, normalize_color
 from eef_webshop.site.goals import product_type
 
 COMMON: Final = frozenset(("a", "an", "and", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with"))
-"""Words that say nothing about a product."""
+"""Words without information about a product."""
 _WORD = re.compile(r"\w+")
 
 
 def bought(product: Product, options: tuple[tuple[str, str], ...], price: float) -> Bought:
-    """Return a product as the reward sees it.
+    """Return a purchase as the reward sees it.
 
     Args:
-        product: what is bought.
-        options: chosen ones, name and value.
-        price: in dollars.
+        product: the product.
+        options: the chosen options, name and value.
+        price: its price in dollars.
     """
     text = (product.name, " ".join(product.bullets), product.description)
     return Bought(
         type=product_type(product),
         attributes=product.attributes,
         text="\n".join(text).lower(),
-        options=tuple(of_color(value) for _, value in options),
+        options=tuple(normalize_color(value) for _, value in options),
         price=price,
     )
 
@@ -40,5 +40,5 @@ def words_in(text: str) -> list[str]:
 
 @lru_cache(maxsize=1 << 14)
 def words_of(text: str) -> frozenset[str]:
-    """Return the different words of a text that say something."""
+    """Return the distinct words of a text, without common ones."""
     return frozenset(words_in(text)) - COMMON

@@ -49,15 +49,15 @@ class WebShopSession(Session):
 
     @property
     def product(self) -> Product | None:
-        """The product that is open, if any."""
+        """The open product, if any."""
         return self.catalogue.product(self.state.product) if self.state.product >= 0 else None
 
     @property
     def available(self) -> dict[str, Any]:
-        """What can be done here, as the reference's `get_available_actions` says it.
+        """The available actions, in the format of the reference's `get_available_actions`.
 
-        This includes a button `search`, which does nothing when clicked, and options that can't be spelt in an action;
-        `observation.actions` lists what is understood.
+        They include a button `search` without effect, and options that no action can name. `observation.actions` has
+        only actions that are understood.
         """
         return {
             "has_search_bar": self.state.kind == "start",

@@ -1,4 +1,4 @@
-"""Experts for the real WebShop: one that fails as people do, and one that knows what to look for."""
+"""Experts for the real WebShop: one that makes mistakes, and one that knows the right product."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from pydantic import Field
 
 from eef_framework.interfaces import Environment, Session
 from eef_framework.rollout import ScriptedExpert
-from eef_webshop.reward import has_attribute, of_color, same
+from eef_webshop.reward import has_attribute, is_similar, normalize_color
 from eef_webshop.site.environment import WebShop
 from eef_webshop.site.scoring import bought, words_of
 from eef_webshop.site.session import WebShopSession
 from eef_webshop.site.state import BACK, BUY, NEXT, PER_PAGE, PREV, click
 
-SLIPS: Final = {"forgets an option": 5, "settles for a near miss": 4, "trusts the title": 3, "gives up paging": 3}
-"""What a tired shopper does wrong, and how often in fifteen cases."""
+MISTAKES: Final = {"forgets an option": 5, "settles for a near miss": 4, "trusts the title": 3, "gives up paging": 3}
+"""Kinds of mistakes, and their relative frequencies."""
 PAGES: Final = 3
-"""Number of result pages that a shopper looks through before searching again with fewer words."""
+"""Number of result pages that the expert reads before it searches again with fewer words."""
 
 
 class _WebShopExpert(ScriptedExpert):
-    """Plays tasks of a `WebShop`, in any of its modes."""
+    """Plays tasks of `WebShop`, in any mode."""
 
     plays: ClassVar[type[Environment]] = WebShop
 
 
 class WebShopPerfect(_WebShopExpert):
-    """Looks for the product that the goal was made from, chooses the wanted options and buys it. For checks only.
+    """Buys the product that the goal was made from, with the wanted options. For checks only.
 
-    It has privileged information, so its demonstrations don't belong in comparisons. It fails where the product is
-    not among the results, where the steps don't suffice, and where the goal doesn't accept even its own product.
+    It has privileged information, so its demonstrations must not be used in comparisons. It fails if the product is
+    not among the results, if the step limit is too low, and if the reward of even this product is less than 1.
     """
 
     name: ClassVar[str] = "webshop-perfect"
 
     def script(self, session: Session, draw: random.Random) -> Iterator[str]:
-        """Search, page on to the product, choose, buy."""
+        """Search for the product, go to its result page, choose the options and buy it."""
         assert isinstance(session, WebShopSession)
         target = session.catalogue.index_of(session.goal.asin)
         for options in (True, False):
@@ -58,75 +58,76 @@ class WebShopPerfect(_WebShopExpert):
 
 
 class WebShopShopper(_WebShopExpert):
-    """Competent until its first `next >` or `< prev`, and then mostly tired.
+    """Competent until its first `next >` or `< prev`; after that it mostly makes mistakes.
 
-    It searches for all that is wanted, opens the most promising title of a page, buys what has all of it, and otherwise
-    goes back, pages on, and in the end searches for the kind alone. So its failures begin as hard goals have to begin,
-    and slip late: an option is forgotten, a near miss or a title has to do, the best title of the page is bought.
+    It searches for everything that is wanted, opens the most promising title of a page, and buys a product that has
+    everything. Otherwise it goes back, turns the page, and finally searches for the type of product alone. So its
+    failures begin correctly, and its mistakes come late: it forgets an option, accepts a near miss, trusts a title,
+    or buys the best title of the page.
     """
 
     name: ClassVar[str] = "webshop-shopper"
 
     easy_skill: float = Field(default=0.9, ge=0.0, le=1.0)
-    """Chance of making no mistake before the first `next >` or `< prev`."""
+    """Probability of no mistake before the first `next >` or `< prev`."""
     hard_skill: float = Field(default=0.1, ge=0.0, le=1.0)
-    """Chance of making no mistake after it."""
+    """Probability of no mistake after it."""
 
     def script(self, session: Session, draw: random.Random) -> Iterator[str]:
         """Shop until the episode ends."""
         assert isinstance(session, WebShopSession)
-        slips = draw.choices(list(SLIPS), list(SLIPS.values()), k=2)
-        fresh = "" if draw.random() < self.easy_skill else slips[0]
-        tired = "" if draw.random() < self.hard_skill else slips[1]
-        trip = _Trip(session)
+        mistakes = draw.choices(list(MISTAKES), list(MISTAKES.values()), k=2)
+        early = "" if draw.random() < self.easy_skill else mistakes[0]
+        late = "" if draw.random() < self.hard_skill else mistakes[1]
+        shopping = _Shopping(session)
         while True:
             later = any(step.action in (click(NEXT), click(PREV)) for step in session.steps)
-            yield from trip.go_on(tired if later else fresh)
+            yield from shopping.next_actions(late if later else early)
 
 
 @dataclass(frozen=True)
-class _Trip:
-    """A way through one episode, that looks at nothing but what pages show."""
+class _Shopping:
+    """Chooses actions in one episode, using only what pages show."""
 
     session: WebShopSession
 
-    def go_on(self, slip: str) -> Iterator[str]:
-        """Yield the next action, or the last few."""
+    def next_actions(self, mistake: str) -> Iterator[str]:
+        """Yield the next action, or the actions of the purchase."""
         kind = self.session.state.kind
         if kind == "results":
-            yield self._on_results(slip)
+            yield self._on_results(mistake)
         elif kind == "item":
-            yield from self._on_item(slip)
+            yield from self._on_item(mistake)
         else:
             first = all(step.action != click(BACK) for step in self.session.steps)
             yield self.session.pages.searching(self.session.goal, first, first)
 
-    def _on_results(self, slip: str) -> str:
+    def _on_results(self, mistake: str) -> str:
         state, pages = self.session.state, self.session.pages
-        promise = {index: self._promise(index) for index in state.shown if index not in state.seen}
-        best = max(promise, key=lambda index: promise[index], default=None)
-        if best is not None and (promise[best] >= 2 or slip == "gives up paging"):
+        matches = {index: self._matching_words(index) for index in state.shown if index not in state.seen}
+        best = max(matches, key=lambda index: matches[index], default=None)
+        if best is not None and (matches[best] >= 2 or mistake == "gives up paging"):
             return pages.opening(state, best)
         last = state.number >= PAGES or state.number * PER_PAGE >= len(state.found)
         return click(BACK if last else NEXT)
 
-    def _on_item(self, slip: str) -> Iterator[str]:
-        wrong = self._wrong()
-        tolerated = {"settles for a near miss": 1, "trusts the title": 99, "gives up paging": 99}.get(slip, 0)
-        if wrong > tolerated:
+    def _on_item(self, mistake: str) -> Iterator[str]:
+        missing = self._missing()
+        tolerated = {"settles for a near miss": 1, "trusts the title": 99, "gives up paging": 99}.get(mistake, 0)
+        if missing > tolerated:
             yield click(PREV)
             return
-        yield from _choose(self.session, slip)
+        yield from _choose(self.session, mistake)
         yield click(BUY)
 
-    def _promise(self, index: int) -> int:
-        """Return how many words of a title are asked for; none where the price is too high."""
+    def _matching_words(self, index: int) -> int:
+        """Return the number of wanted words in a title; 0 if the price is too high."""
         product, goal = self.session.catalogue.product(index), self.session.goal
         wanted = words_of(" ".join((goal.query, *goal.attributes, *goal.values)))
         return len(words_of(product.name) & wanted) if product.pricing[0] <= goal.price_upper else 0
 
-    def _wrong(self) -> int:
-        """Return how many attributes and options the open product lacks; any number if it is too expensive."""
+    def _missing(self) -> int:
+        """Return the number of attributes and options that the open product lacks; 99 if it is too expensive."""
         product, goal = self.session.product, self.session.goal
         assert product is not None
         if product.pricing[0] > goal.price_upper:
@@ -135,24 +136,28 @@ class _Trip:
         return lacking + len(goal.values) - len(_matching(self.session))
 
 
-def _choose(session: WebShopSession, slip: str) -> Iterator[str]:
-    """Yield the clicks that choose the wanted options; one less if an option is forgotten."""
+def _choose(session: WebShopSession, mistake: str) -> Iterator[str]:
+    """Yield the clicks that choose the wanted options, without the last one if an option is forgotten."""
     choices = list(_matching(session).items())
-    for name, value in choices[: -1 if slip == "forgets an option" else None]:
+    for name, value in choices[: -1 if mistake == "forgets an option" else None]:
         action = session.pages.choosing(session.state, session.goal, name, value)
         if action is not None:
             yield action
 
 
 def _matching(session: WebShopSession) -> dict[str, str]:
-    """Return the options of the open product that are wanted, in the page's order: value by name."""
+    """Return the wanted options of the open product, in the page's order: value by name."""
     product, goal = session.product, session.goal
     assert product is not None
     if isinstance(goal.options, dict):
         wanted = {name: goal.options[name] for name in product.options if name in goal.options}
         return {name: value for name, value in wanted.items() if value in product.options[name]}
-    alike = {
-        name: next((v for wanted in goal.options for v in values if same(of_color(v), of_color(wanted))), None)
+    similar = {
+        name: next((value for option in goal.options for value in values if _matches(value, option)), None)
         for name, values in product.options.items()
     }
-    return {name: value for name, value in alike.items() if value is not None}
+    return {name: value for name, value in similar.items() if value is not None}
+
+
+def _matches(value: str, option: str) -> bool:
+    return is_similar(normalize_color(value), normalize_color(option))

@@ -1,6 +1,6 @@
-"""Where a shopper is, and how actions are spelt.
+"""The state of an episode, and the syntax of actions.
 
-Facts are those of the reference's `web_agent_text_env.py` and `engine.py` (princeton-nlp/WebShop).
+Both follow the reference's `web_agent_text_env.py` and `engine.py` (princeton-nlp/WebShop).
 """
 
 from __future__ import annotations
@@ -11,59 +11,59 @@ from typing import Final, Literal, NamedTuple
 from eef_framework.records import FreeText
 
 PER_PAGE: Final = 10
-"""Results on a page."""
+"""Number of results on a page."""
 SEARCH: Final = FreeText(prefix="search[", suffix="]")
 BACK: Final = "back to search"
 NEXT: Final = "next >"
 PREV: Final = "< prev"
 BUY: Final = "buy now"
 TABS: Final = ("description", "features", "reviews", "attributes")
-"""The subpages of a product's page."""
+"""Names of the subpages of a product's page."""
 
 
 class State(NamedTuple):
-    """Everything that an episode changes, except for its steps. Small and immutable, so that copies cost nothing."""
+    """The state of an episode, without its steps. Small and immutable, so that copies are free."""
 
     kind: Literal["start", "results", "item", "tab", "done"] = "start"
     """The kind of page."""
     query: str = ""
     """The latest search, in lower case."""
     found: tuple[int, ...] = ()
-    """Indices of all products it found, best first."""
+    """Indices of all products found, best first."""
     number: int = 1
-    """Of the page of results, from 1."""
+    """Number of the result page, from 1."""
     product: int = -1
     """Index of the open product."""
     options: tuple[tuple[str, str], ...] = ()
-    """The options chosen: name and value."""
+    """The chosen options: name and value."""
     tab: str = ""
     """The open subpage of the product's page."""
     seen: frozenset[int] = frozenset()
-    """Products opened since the first page was left."""
+    """Products that were opened since the first page."""
 
     @property
     def shown(self) -> tuple[int, ...]:
-        """The products on this page of results."""
+        """The products on this result page."""
         return self.found[(self.number - 1) * PER_PAGE : self.number * PER_PAGE]
 
     @property
     def has_prev(self) -> bool:
-        """Whether there is a page of results before this one."""
+        """Whether there is a previous result page."""
         return self.number > 1
 
     @property
     def address(self) -> str:
-        """The end of the page's address: the reference looks into it for words and for options."""
+        """The end of the page's URL, in which the reference searches for words and options."""
         query = self.query.replace(" ", "+")
         if self.kind == "tab":
             return f"{query}/{self.number}/{self.tab}/{dict(self.options)}"
         return f"{query}/{self.number}/{json.dumps(dict(self.options))}"
 
     @property
-    def taken_for(self) -> str:
-        """The kind of page that the reference takes this one for when it goes on or back.
+    def reference_kind(self) -> str:
+        """The kind of page that the reference identifies for `next >` and `< prev`.
 
-        It looks for the first of these names in the address, where the words of the query stand, too.
+        It searches the URL for names of kinds, and the URL contains the query's words, too.
         """
         if self.kind == "item":
             return "results" if "search_results" in self.address else "item"
@@ -74,12 +74,12 @@ class State(NamedTuple):
 
 
 def parse(action: str) -> tuple[str, str | None]:
-    """Split `name[argument]`, as the reference does: the last `[` that something stands in counts.
+    """Parse `name[argument]` as the reference does: the last `[` with a non-empty argument counts.
 
-    Takes linear time, and looks at the first line only.
+    Takes linear time, and considers the first line only.
 
     Returns:
-        Name and argument; the whole action and None where it isn't of this form.
+        Name and argument; the whole action and None if it doesn't have this form.
     """
     line = action.partition("\n")[0]
     end = line.rfind("]")
@@ -90,11 +90,11 @@ def parse(action: str) -> tuple[str, str | None]:
 
 
 def click(target: str) -> str:
-    """Return the action that clicks something."""
+    """Return the action that clicks a target."""
     return f"click[{target}]"
 
 
 def can_be_clicked(target: str) -> bool:
-    """Return whether the action that clicks it is read as such: a value with a `[` in it, for one, is not."""
+    """Return whether the action that clicks a target is parsed as that; it isn't if the target contains a `[`."""
     name, argument = parse(click(target))
     return name == "click" and argument is not None and argument.lower() == target

@@ -1,4 +1,4 @@
-"""Finding the products: a prepared store, or a folder with the official files that is prepared once."""
+"""Finds the products: a prepared store, or a folder with the official files, which is prepared once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from eef_webshop.data.prepare import prepare
 from eef_webshop.data.sources import Sources
 
 OFFICIAL: Final = ("items_shuffle*.json*", "items_ins_v2*.json*", "items_human_ins*.json*")
-HOW: Final = (
+HOW_TO_PREPARE: Final = (
     "Get the products with `eef webshop download small`, prepare them with `eef webshop prepare FOLDER --out STORE`, "
     "and name the store (`--set environment.data=STORE`). The environment `shop` needs no data at all."
 )
@@ -26,22 +26,22 @@ def open_catalogue(data: Path | None) -> Catalogue:
     """Open the store in a folder, or one prepared from the official files there.
 
     Raises:
-        ConfigError: there are neither.
+        ConfigError: the folder has neither.
     """
     data, store, files = _find(data)
     return Catalogue.open(store or _prepared(data, files))
 
 
 def check_products(data: Path | None) -> None:
-    """Check whether `open_catalogue` can work, without opening or preparing anything.
+    """Check that `open_catalogue` will work, without opening or preparing anything.
 
     Raises:
-        ConfigError: there is neither a store nor a whole set of official files, or what prepares them is missing.
+        ConfigError: there is neither a store nor a complete set of official files, or spaCy is missing.
         StoreError: the store is incomplete, or of another version.
-        CorruptFile: its manifest can't be understood.
+        CorruptFile: its manifest can't be parsed.
     """
     data, store, files = _find(data)
-    if store := store or _made_before(_cached(data, files)):
+    if store := store or _existing_store(_cached(data, files)):
         read_manifest(store)
     else:
         Sources.find(data)
@@ -49,33 +49,33 @@ def check_products(data: Path | None) -> None:
 
 
 def _find(data: Path | None) -> tuple[Path, Path | None, list[Path]]:
-    """Return the folder, the store in it if there is one, else the official files."""
+    """Return the folder, the store in it if there is one, and otherwise the official files."""
     if data is None:
         raise ConfigError(
-            "the environment 'webshop' has no products: its setting `data` is not given", HOW, code="no-data"
+            "the environment 'webshop' has no products: its setting `data` is not given", HOW_TO_PREPARE, code="no-data"
         )
     data = data.expanduser()
     for store in (data, data / "store"):  # the latter is where `eef webshop prepare` puts it
-        if found := _made_before(store):
+        if found := _existing_store(store):
             return data, found, []
     files = _official_files(data)
     if not files:
         state = "neither a prepared store nor the official files" if data.is_dir() else "no such folder"
         raise ConfigError(
-            f"the environment 'webshop' looks for products in {str(data)!r}: {state}",
-            HOW,
+            f"the environment 'webshop' needs products in {str(data)!r}: {state}",
+            HOW_TO_PREPARE,
             code="no-products" if data.is_dir() else "no-such-folder",
             path=str(data),
         )
     return data, None, files
 
 
-def _made_before(store: Path) -> Path | None:
+def _existing_store(store: Path) -> Path | None:
     return store if (store / FILE).is_file() else None
 
 
 def _cached(data: Path, files: list[Path]) -> Path:
-    """Return where the store that belongs to these files is kept."""
+    """Return the path of the cached store of these files."""
     sizes = [f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in (data, *files)]
     return cache_folder() / "eef-webshop" / fingerprint("\n".join((f"format {FORMAT}", *sizes)))
 
@@ -87,7 +87,7 @@ def _official_files(data: Path) -> list[Path]:
 
 
 def _prepared(data: Path, files: list[Path]) -> Path:
-    """Return the store that belongs to these files, making it first where it isn't there."""
+    """Return the cached store of these files, which is prepared if it doesn't exist."""
     store = _cached(data, files)
     if (store / FILE).is_file():
         return store
@@ -95,6 +95,6 @@ def _prepared(data: Path, files: list[Path]) -> Path:
     try:
         prepare(data, store)
     except ConfigError:
-        if not (store / FILE).is_file():  # else another process was faster
+        if not (store / FILE).is_file():  # otherwise another process was faster
             raise
     return store

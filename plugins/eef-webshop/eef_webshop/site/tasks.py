@@ -1,4 +1,4 @@
-"""Tasks of a split, made when they are looked at."""
+"""The tasks of a split, created on access."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ SPLITS: Final = {"test": (0, 500), "dev": (500, 1500), "train": (1500, None)}
 
 
 class GoalTasks(Sequence[Task]):
-    """The tasks of some goals.
+    """A sequence of tasks.
 
     Args:
-        indices: of the goals.
-        make: makes the task of a goal.
+        indices: indices of the goals.
+        make: returns the task of a goal, given its index.
     """
 
     def __init__(self, indices: range, make: Callable[[int], Task]) -> None:
@@ -36,5 +36,5 @@ class GoalTasks(Sequence[Task]):
 
 
 def split_of(index: int) -> str:
-    """Return the split that a goal is in."""
+    """Return the split of a goal, given its index."""
     return next(split for split, (_, end) in SPLITS.items() if end is None or index < end)

@@ -7,27 +7,28 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from eef_framework.records import Observation
 from eef_webshop.site.goals import Goal
-from eef_webshop.site.markup import node
-from eef_webshop.site.pages import REMEMBERED, Pages
+from eef_webshop.site.html_text import as_rendered
+from eef_webshop.site.pages import CACHE_SIZE, Pages
+from eef_webshop.site.renderers import PlainRenderer, RichRenderer
 from eef_webshop.site.state import BACK, NEXT, PREV, SEARCH, State, can_be_clicked, click
-from eef_webshop.site.writers import Plain, Rich
 
 if TYPE_CHECKING:
     from eef_webshop.data.catalogue import Catalogue
 
 
-class Line(NamedTuple):
-    """A product in a list of results."""
+class ResultLine(NamedTuple):
+    """A product on a result page."""
 
     text: str
+    """Its text while the product hasn't been opened."""
     seen: str
-    """The same, once the product was opened."""
+    """Its text after the product was opened."""
     action: str
-    """The click that opens it; empty where its number can't be spelt in an action."""
+    """The click that opens it; empty if no action can name its ASIN."""
 
 
 class TextPages(Pages):
-    """The reference's modes `text` and `text_rich`. The latter marks buttons, and what was clicked.
+    """The reference's modes `text` and `text_rich`. The latter marks buttons and chosen options.
 
     Args:
         catalogue: the products.
@@ -37,46 +38,50 @@ class TextPages(Pages):
 
     def __init__(self, catalogue: Catalogue, show_attributes: bool = False, rich: bool = False) -> None:
         super().__init__(catalogue, show_attributes)
-        self._write: type[Plain] | type[Rich] = Rich if rich else Plain
-        self._line = lru_cache(maxsize=4 * REMEMBERED)(self._new_line)
-        self._item = lru_cache(maxsize=REMEMBERED)(lambda index: self._write.item(self.sheet(index), ""))
-        self._tab = lru_cache(maxsize=REMEMBERED)(lambda index, name: self._write.tab(self.sheet(index).tab(name)))
+        self._renderer: type[PlainRenderer] | type[RichRenderer] = RichRenderer if rich else PlainRenderer
+        self._line = lru_cache(maxsize=4 * CACHE_SIZE)(self._new_line)
+        self._item = lru_cache(maxsize=CACHE_SIZE)(lambda index: self._renderer.product(self.product_page(index), ""))
+        self._tab = lru_cache(maxsize=CACHE_SIZE)(
+            lambda index, name: self._renderer.tab(self.product_page(index).tab(name))
+        )
 
     def observe(self, state: State, goal: Goal, reward: float) -> Observation:
-        """Return what the agent sees."""
-        write, instruction = self._write, node(goal.instruction)
+        """Return the observation of a state."""
+        renderer, instruction = self._renderer, as_rendered(goal.instruction)
         if state.kind == "results":
             return self._results(state, instruction)
         if state.kind == "item":
             return self._product(state, instruction)
         if state.kind == "tab":
-            text = write.under(instruction, self._tab(state.product, state.tab))
+            text = renderer.with_instruction(instruction, self._tab(state.product, state.tab))
             return Observation(text=text, actions=(click(BACK), click(PREV)))
         if state.kind == "done":
-            return Observation(text=write.done(self.sheet(state.product), state, reward), actions=())
-        return Observation(text=write.start(instruction), actions=(), free=(SEARCH,))
+            return Observation(text=renderer.receipt(self.product_page(state.product), state, reward), actions=())
+        return Observation(text=renderer.start_page(instruction), actions=(), free=(SEARCH,))
 
     def _product(self, state: State, instruction: str) -> Observation:
-        sheet, write = self.sheet(state.product), self._write
-        if write is Plain or not (state.options or '"' in state.query):  # nothing to be marked
-            text = write.under(instruction, self._item(state.product))
+        page, renderer = self.product_page(state.product), self._renderer
+        if renderer is PlainRenderer or not (state.options or '"' in state.query):  # no option is marked
+            text = renderer.with_instruction(instruction, self._item(state.product))
         else:
             address = state.address
-            text = Rich.clicked(sheet, address) + Rich.under(instruction, Rich.item(sheet, address))
-        return Observation(text=text, actions=sheet.actions)
+            text = RichRenderer.clicked(page, address) + RichRenderer.with_instruction(
+                instruction, RichRenderer.product(page, address)
+            )
+        return Observation(text=text, actions=page.actions)
 
     def _results(self, state: State, instruction: str) -> Observation:
         lines = [(self._line(index), index in state.seen) for index in state.shown]
         buttons = (click(BACK), *[click(PREV)] * state.has_prev, click(NEXT))
-        head = self._write.head(state)
-        body = self._write.between.join([head, *(line.seen if seen else line.text for line, seen in lines)])
+        head = self._renderer.results_header(state)
+        body = self._renderer.separator.join([head, *(line.seen if seen else line.text for line, seen in lines)])
         return Observation(
-            text=self._write.under(instruction, body),
+            text=self._renderer.with_instruction(instruction, body),
             actions=(*buttons, *(line.action for line, _ in lines if line.action)),
         )
 
-    def _new_line(self, index: int) -> Line:
-        sheet = self.sheet(index)
-        asin = sheet.product.asin.lower()
+    def _new_line(self, index: int) -> ResultLine:
+        page = self.product_page(index)
+        asin = page.product.asin.lower()
         action = click(asin) if can_be_clicked(asin) else ""
-        return Line(self._write.line(sheet, False), self._write.line(sheet, True), action)
+        return ResultLine(self._renderer.result(page, False), self._renderer.result(page, True), action)

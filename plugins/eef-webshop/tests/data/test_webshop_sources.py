@@ -21,8 +21,10 @@ def test_files_of_the_same_variant_are_found_together(tmp_path):
 def test_the_file_of_products_can_be_named_where_there_are_several(tmp_path):
     for name in ("items_shuffle.json", "items_shuffle_1000.json", "items_ins_v2_1000.json", "items_human_ins.json"):
         (tmp_path / name).touch()
-    with pytest.raises(ConfigError, match=r"items_shuffle.json, items_shuffle_1000.json"):
+    with pytest.raises(ConfigError) as caught:
         Sources.find(tmp_path)
+    assert caught.value.code == "ambiguous-products"
+    assert caught.value.details["found"] == ["items_shuffle.json", "items_shuffle_1000.json"]
     assert Sources.find(tmp_path / "items_shuffle_1000.json").extras.name == "items_ins_v2_1000.json"
 
 
@@ -30,13 +32,15 @@ def test_the_file_of_products_can_be_named_where_there_are_several(tmp_path):
 def test_a_missing_file_is_named(tmp_path, missing):
     for name in {"items_shuffle.json", "items_ins_v2.json", "items_human_ins.json"} - {missing}:
         (tmp_path / name).touch()
-    with pytest.raises(ConfigError, match=missing.removesuffix(".json")):
+    with pytest.raises(ConfigError) as caught:
         Sources.find(tmp_path)
+    assert (caught.value.code, caught.value.details["file"]) == ("no-official-file", missing.removesuffix(".json"))
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(ConfigError, match="nowhere"):
+    with pytest.raises(ConfigError) as caught:
         Sources.find(tmp_path / "nowhere")
+    assert (caught.value.code, caught.value.details["path"]) == ("no-such-file", str(tmp_path / "nowhere"))
 
 
 def test_extras_are_looked_up_by_asin_and_the_last_of_equal_keys_counts(tmp_path):
@@ -55,5 +59,6 @@ def test_extras_are_looked_up_by_asin_and_the_last_of_equal_keys_counts(tmp_path
 def test_human_instructions_of_another_shape_are_refused(tmp_path, entries):
     with gzip.open(tmp_path / "h.json.gz", "wt") as file:
         json.dump({"A": entries}, file)
-    with pytest.raises(CorruptFile, match="'A' is no list of records"):
+    with pytest.raises(CorruptFile) as caught:
         read_human(tmp_path / "h.json.gz", lambda count: None)
+    assert (caught.value.code, caught.value.details["asin"]) == ("bad-instructions", "A")

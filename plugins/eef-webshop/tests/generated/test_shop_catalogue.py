@@ -4,7 +4,7 @@ import itertools
 
 from eef_webshop.generated.catalogue import CATEGORIES, COLORS, FEATURES, PRICES, SIZES, STYLES, generate
 from eef_webshop.generated.search import RESULTS, SearchEngine
-from eef_webshop.reward import same
+from eef_webshop.reward import is_similar
 
 
 def test_the_same_seed_gives_the_same_products_and_another_one_others():
@@ -25,7 +25,7 @@ def test_products_spread_evenly_over_categories_and_have_numbers_of_their_own():
 def test_no_two_words_pass_for_one_another_in_the_reward():
     words = (*CATEGORIES, *STYLES, *FEATURES, *COLORS, *SIZES)
     assert len(set(words)) == len(words)
-    assert not [pair for pair in itertools.combinations(words, 2) if same(*pair)]
+    assert not [pair for pair in itertools.combinations(words, 2) if is_similar(*pair)]
 
 
 def test_prices_ascend():

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from eef_webshop.search import tokens
 from eef_webshop.search.analysis import analyse
-from eef_webshop.search.tokens import LONGEST, tokenize, unicode_pattern
+from eef_webshop.search.tokens import MAX_LENGTH, tokenize, unicode_pattern
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,7 +43,7 @@ def test_the_fast_pattern_for_ascii_finds_what_the_general_one_finds(text):
 def test_no_token_is_empty_and_all_stand_in_the_text_in_their_order(text):
     at = 0
     for token in tokenize(text):
-        assert 0 < len(token) <= LONGEST
+        assert 0 < len(token) <= MAX_LENGTH
         at = text.index(token, at) + len(token)
 
 

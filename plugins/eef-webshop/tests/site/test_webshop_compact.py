@@ -7,7 +7,9 @@ import pytest
 def session(webshop):
     shop = webshop(mode="compact")
     index = next(
-        i for i in range(len(shop.book)) if shop.book.goal(i).options == {"color": "light blue", "size": "7 inch"}
+        i
+        for i in range(len(shop.all_goals))
+        if shop.all_goals.goal(i).options == {"color": "light blue", "size": "7 inch"}
     )
     return shop.open(shop.task(index))
 

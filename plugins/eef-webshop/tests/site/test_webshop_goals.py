@@ -30,13 +30,13 @@ def expected_synthetic(seed: int) -> list[tuple[str, float, dict[str, str], str]
 
 @pytest.mark.parametrize("seed", [0, 5])
 def test_synthetic_goals_are_all_combinations_in_the_order_of_seed_233(webshop, seed):
-    book = webshop(price_seed=seed).book
+    book = webshop(price_seed=seed).all_goals
     goals = [book.goal(index) for index in range(len(book))]
     assert [(g.asin, g.price_upper, g.options, g.instruction) for g in goals] == expected_synthetic(seed)
 
 
 def test_prices_of_a_range_and_limits_are_drawn_by_the_seed(webshop):
-    prices = {seed: webshop(price_seed=seed).book for seed in range(8)}
+    prices = {seed: webshop(price_seed=seed).all_goals for seed in range(8)}
     drawn = set()
     for seed, book in prices.items():
         catalogue = webshop().catalogue
@@ -48,7 +48,7 @@ def test_prices_of_a_range_and_limits_are_drawn_by_the_seed(webshop):
 
 
 def test_human_goals_skip_instructions_without_attributes(webshop):
-    book = webshop(goals="human").book
+    book = webshop(goals="human").all_goals
     goals = [book.goal(index) for index in range(len(book))]
     assert sorted((g.asin, g.instruction.split(", and price")[0], g.options) for g in goals) == [
         ("B000000002", "any pillow", ()),
@@ -58,7 +58,7 @@ def test_human_goals_skip_instructions_without_attributes(webshop):
 
 
 def test_rare_attributes_weigh_more(webshop):
-    book = webshop().book
+    book = webshop().all_goals
     weights = dict(zip((book.goal(i).asin for i in range(len(book))), book.weights(), strict=True))
     assert weights == {"B000000001": 1 / 1600, "B100000007": 1.0}
 
@@ -82,7 +82,7 @@ def test_a_task_of_other_price_limits_is_refused(webshop):
 def test_the_agent_is_not_told_which_product_a_goal_was_made_from(webshop):
     task = webshop().task(0)
     assert task.info == {"goal": 0}
-    assert webshop().book.goal(0).asin not in task.model_dump_json()
+    assert webshop().all_goals.goal(0).asin not in task.model_dump_json()
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"goals": [{}]}', '{"goals": 5}', '{"prices": {}}'])

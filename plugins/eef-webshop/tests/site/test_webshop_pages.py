@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from eef_webshop.site.markup import joined, node, script_safe_json
+from eef_webshop.site.html_text import as_rendered, join_parts, script_safe_json
 from eef_webshop.site.state import State
 
 PILLOWS = "Instruction:\nFind me"
@@ -11,11 +11,11 @@ PILLOWS = "Instruction:\nFind me"
     ("text", "shown"), [("red", "red"), (" red ", " red "), ("", ""), ("  ", " "), ("\t\n ", ""), ("\xa0", "\xa0")]
 )
 def test_a_text_of_white_space_shrinks_to_a_blank_or_vanishes(text, shown):
-    assert node(text) == shown
+    assert as_rendered(text) == shown
 
 
 def test_parts_are_stripped_and_joined():
-    assert joined(["a ", "", " ", "b"]) == "a [SEP]  [SEP] b"
+    assert join_parts(["a ", "", " ", "b"]) == "a [SEP]  [SEP] b"
 
 
 def test_json_in_a_page_is_sorted_and_safe_in_scripts():

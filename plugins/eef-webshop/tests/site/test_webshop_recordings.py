@@ -42,31 +42,31 @@ def test_every_recorded_step_is_shown_and_scored_as_in_the_reference(recorded_st
 
 def test_goals_come_in_the_reference_s_order_with_its_limits_and_prices(recorded_store, reference):
     shop = WebShop(data=recorded_store)
-    assert len(shop.book) == len(reference["goals"]) == 6910
+    assert len(shop.all_goals) == len(reference["goals"]) == 6910
     for index, expected in enumerate(reference["goals"]):
-        goal = shop.book.goal(index)
+        goal = shop.all_goals.goal(index)
         assert (goal.asin, goal.query, goal.name) == (expected["asin"], expected["query"], expected["name"])
         assert (goal.instruction, goal.price_upper) == (expected["instruction_text"], expected["price_upper"])
         assert (list(goal.attributes), goal.options) == (expected["attributes"], expected["goal_options"])
     for index in range(len(shop.catalogue)):
         product = shop.catalogue.product(index)
-        assert shop.book.price(index, product) == reference["prices"][product.asin]
+        assert shop.all_goals.price(index, product) == reference["prices"][product.asin]
 
 
 def test_goals_weigh_what_they_weigh_in_the_reference(recorded_store, reference):
-    weights = WebShop(data=recorded_store).book.weights()
+    weights = WebShop(data=recorded_store).all_goals.weights()
     assert weights == [goal["weight"] for goal in reference["goals"]]
 
 
 def test_goals_of_a_file_are_taken_as_they_are(recorded_store, recordings, reference):
     drawn = WebShop(data=recorded_store)
     given = WebShop(data=recorded_store, goals=recordings / "reference_goals.json.gz")
-    assert len(given.book) == len(drawn.book)
+    assert len(given.all_goals) == len(drawn.all_goals)
     for index in range(0, 6910, 97):
-        assert given.book.goal(index) == drawn.book.goal(index)
+        assert given.all_goals.goal(index) == drawn.all_goals.goal(index)
         assert given.task(index).fingerprint == drawn.task(index).fingerprint
     product = drawn.catalogue.product(5)
-    assert given.book.price(5, product) == reference["prices"][product.asin]
+    assert given.all_goals.price(5, product) == reference["prices"][product.asin]
 
 
 def test_human_goals_of_the_small_catalogue_are_its_thirteen(recorded_store):
@@ -76,4 +76,4 @@ def test_human_goals_of_the_small_catalogue_are_its_thirteen(recorded_store):
     assert (
         sum(text.startswith("i need a 120 ml hair mask treatment, and price lower than ") for text in instructions) == 1
     )
-    assert shop.book.weights() == [1.0] * 13
+    assert shop.all_goals.weights() == [1.0] * 13

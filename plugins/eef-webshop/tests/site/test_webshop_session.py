@@ -81,8 +81,8 @@ def test_searching_works_on_every_page_but_only_the_first_lists_it(webshop):
 
 def test_a_purchase_tells_its_reward_part_by_part(webshop):
     shop = webshop()
-    index = next(i for i in range(len(shop.book)) if shop.book.goal(i).asin == "B000000001")
-    goal = shop.book.goal(index)
+    index = next(i for i in range(len(shop.all_goals)) if shop.all_goals.goal(i).asin == "B000000001")
+    goal = shop.all_goals.goal(index)
     session = shop.open(shop.task(index))
     size, color = goal.options["size"], goal.options["color"]
     for action in ("search[soft cotton]", "click[b000000001]", f"click[{size}]", f"click[{color}]", "click[buy now]"):

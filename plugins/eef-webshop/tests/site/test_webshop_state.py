@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from eef_webshop.site.browser import follow
+from eef_webshop.site.navigation import follow
 from eef_webshop.site.state import State, can_be_clicked, parse
 from hypothesis import example, given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Where clicks and searches lead."""
+"""Effects of clicks and searches on the state."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ if TYPE_CHECKING:
     from eef_webshop.data.catalogue import Catalogue
 
 Link = int | str | None
-"""What a click stands for: a product's index, an option's name, or a button (None)."""
+"""The target of a click: a product's index, an option's name, or None for a button."""
 
 
 def search(catalogue: Catalogue, state: State, query: str) -> State:
-    """Return the first page of results; products opened before stay marked."""
+    """Return the first result page of a query. Products that were opened before remain marked."""
     return State("results", query, catalogue.search(query), seen=state.seen)
 
 
 def follow(state: State, name: str, link: Link) -> State:
-    """Return where a click leads.
+    """Return the state after a click.
 
     Args:
-        state: where the shopper is.
-        name: what is clicked. Buttons win over options of the same name.
-        link: what it stands for.
+        state: the state before it.
+        name: the name that is clicked. Buttons take precedence over options of the same name.
+        link: the target of the click.
     """
     if name == BUY:
         return state._replace(kind="done")
     if name == BACK:
         return State()
-    place = state.taken_for
+    place = state.reference_kind
     if name == NEXT and place == "results":
         return _results(state, state.number + 1)
     if name == PREV and place in ("results", "item"):

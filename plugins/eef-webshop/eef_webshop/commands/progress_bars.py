@@ -10,8 +10,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 
 
 @contextmanager
-def bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Show a bar for every file; yields a function that takes a file's name, its bytes so far, and all its bytes."""
+def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar for every file; yields a function that takes a file's name, its bytes so far, and its total bytes."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     known: dict[str, TaskID] = {}
     with Progress(*columns, console=Console(stderr=True)) as progress:

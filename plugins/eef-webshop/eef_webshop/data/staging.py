@@ -1,4 +1,4 @@
-"""A folder to prepare a store in, beside the place where it will be."""
+"""A staging folder, in which a store is prepared before it is moved to its place."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from filelock import FileLock
 
 
 @contextmanager
-def scratch_beside(output: Path) -> Iterator[Path]:
-    """Make a hidden folder beside a path, and remove it in the end unless it was moved away.
+def staging_folder(output: Path) -> Iterator[Path]:
+    """Create a hidden folder next to a path, and remove it when the context ends.
 
-    Folders that were left here by processes that were killed are removed, too. A lock on each, which ends with the
-    process that holds it, tells them from those in use.
+    Staging folders of killed processes are removed, too. Those in use are recognized by a lock, which the system
+    releases when a process ends.
+
+    Args:
+        output: the path where the store will be.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{output.name}.preparing-"
@@ -35,5 +38,5 @@ def scratch_beside(output: Path) -> Iterator[Path]:
 
 
 def _lock(folder: Path) -> FileLock:
-    """Return a folder's lock; entering it fails with `OSError` if another process holds it."""
+    """Return a folder's lock. Acquiring it raises `OSError` if another process holds it."""
     return FileLock(folder / ".lock", blocking=False)
