@@ -90,7 +90,7 @@ def test_skill_is_a_setting(shop, demonstrate):
 
 def test_the_experts_decline_other_environments(demonstrate):
     with pytest.raises(ConfigError) as caught:
-        demonstrate(Shopper(), Corridor(), [])
+        demonstrate(Shopper(), Corridor(), Corridor().tasks("train")[:1])
     assert caught.value.code == "expert-misfit"
 
 
