@@ -79,8 +79,8 @@ def test_the_readme_shows_the_attributor_that_the_tests_install():
     assert len([line for line in body if line.strip()]) == 8
 
 
-def test_every_recipe_is_in_the_readme():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_every_recipe_is_documented():
+    text = (ROOT / "docs" / "running.md").read_text(encoding="utf-8")
     for path in (ROOT / "eef_framework" / "recipes").glob("*.yaml"):
         assert f"| `{path.stem}` |" in text
 
