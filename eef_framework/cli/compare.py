@@ -16,7 +16,7 @@ def compare(
     reference: Annotated[
         str | None,
         typer.Option(
-            "--reference", metavar="LABEL", help="Compare all rows with this one. [default: the main method's last row]"
+            "--reference", metavar="LABEL", help="Compare all rows with this one. Default: the main method's last row."
         ),
     ] = None,
     allow: Annotated[

@@ -32,7 +32,7 @@ def play(
     task: Annotated[
         str | None,
         typer.Option(
-            "--task", metavar="ID", help="The task. [default: the first of the split that isn't in the file of --save]"
+            "--task", metavar="ID", help="The task. Default: the first of the split that isn't in the file of --save."
         ),
     ] = None,
     split: Annotated[str, typer.Option("--split", metavar="SPLIT", help="Split of the task.")] = "train",

@@ -28,7 +28,7 @@ def run(
     assignments: Assignments = None,
     seed: Seed = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="RUN", help="The run directory. [default: runs/RECIPE]")
+        Path | None, typer.Option("--out", metavar="RUN", help="The run directory. Default: runs/RECIPE.")
     ] = None,
     seeds: Annotated[
         int | None,

@@ -207,7 +207,7 @@ class Evaluate(Section):
     tasks: TaskList = TaskList(split="test")
     sampling: Sampling = Sampling(temperature=0.0)
     expert: bool = True
-    """Also let the expert play these tasks."""
+    """Also let the expert play these tasks, if there is one."""
 
 
 class Limits(Section):
@@ -233,7 +233,7 @@ class RunConfig(Section):
     """Limit the run to these plugins; null for all installed ones."""
     environment: ComponentSpec
     expert: ComponentSpec | None = None
-    """The expert. Required unless `collect.trajectories` names demonstrations and `evaluate.expert` is off."""
+    """The expert. Required unless `collect.trajectories` names demonstrations, or none are needed."""
     policy: ComponentSpec = ComponentSpec(name="transformers")
     format: ChatFormat = ChatFormat()
     success: SuccessRule = SuccessRule()

@@ -7,7 +7,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from eef_framework.models.inspection import check_gguf_contents
+from eef_framework.models.inspection import check_gguf
 from eef_framework.models.progress_bars import without_progress_bars
 from eef_framework.models.saving import new_checkpoint
 
@@ -41,7 +41,7 @@ def load_gguf_model(file: Path, dtype: str) -> Any:
     """
     import transformers
 
-    check_gguf_contents(file)
+    check_gguf(file)
     # From 5.2x on, weights are left packed otherwise; before, they never were.
     packing = getattr(transformers, "GgufConfig", None)
     unpacked = {} if packing is None else {"quantization_config": packing(dequantize=True)}

@@ -17,6 +17,7 @@ from typing import Any
 
 from eef_framework.errors import ConfigError, storage
 from eef_framework.models.adapter import base_of, is_adapter
+from eef_framework.models.gguf_header import required_size
 
 _LFS = b"version https://git-lfs.github.com/spec/"
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -295,8 +296,8 @@ def safetensors_header(path: Path) -> dict[str, Any]:
     return dict(header)
 
 
-def _cut(path: Path, what: str) -> ConfigError:
-    return ConfigError(f"{str(path)!r} is cut off: {what}", _WHOLE, code="model-incomplete", path=str(path))
+def _cut(path: Path, what: str, **details: int) -> ConfigError:
+    return ConfigError(f"{str(path)!r} is cut off: {what}", _WHOLE, code="model-incomplete", path=str(path), **details)
 
 
 def check_gguf(path: Path) -> None:
@@ -345,6 +346,7 @@ def check_gguf(path: Path) -> None:
                 path=str(path),
                 architecture=architecture,
             )
+    _check_gguf_size(path)
 
 
 def _gguf_architecture(path: Path) -> str:
@@ -357,21 +359,14 @@ def _gguf_architecture(path: Path) -> str:
     return value.decode(errors="replace") if (key, kind) == (b"general.architecture", 8) else ""
 
 
-def check_gguf_contents(path: Path) -> None:
-    """Check whether a GGUF file has all its weights. Takes seconds where the vocabulary is large.
-
-    Raises:
-        ConfigError: it is truncated.
-    """
-    from gguf import GGUFReader
-
+def _check_gguf_size(path: Path) -> None:
     try:
-        reader = GGUFReader(path)
-        wanted = max((int(t.data_offset + t.n_bytes) for t in reader.tensors), default=0)
-    except Exception as cause:  # numpy may raise any exception when it reads past the end
-        raise _cut(path, f"{type(cause).__name__}: {cause}") from cause
-    if path.stat().st_size < wanted:
-        raise _cut(path, f"it has {path.stat().st_size} bytes of {wanted}")
+        with storage(path, "reading"):
+            size, required = path.stat().st_size, required_size(path)
+    except EOFError as cause:
+        raise _cut(path, str(cause)) from cause
+    if size < required:
+        raise _cut(path, f"it has {size:,} bytes of {required:,}", size=size, required=required)
 
 
 def check_adapter(folder: Path) -> None:

@@ -78,8 +78,8 @@ def _check_weights(context: RunContext, variant: RunConfig) -> None:
 def _check_expert(context: RunContext, variants: Sequence[RunConfig]) -> None:
     config = context.config
     demonstrations = needs_demonstrations(context, variants) and config.collect.trajectories is None
-    if config.expert is None and (demonstrations or config.evaluate.expert):
-        advice = " Or have it demonstrated already (collect.trajectories), and set evaluate.expert to false."
+    if config.expert is None and demonstrations:
+        advice = " Or give its demonstrations (collect.trajectories)."
         fix = how_to_name("expert", context.registry) + advice
         raise ConfigError("expert is missing", fix, code="expert-missing")
 

@@ -59,7 +59,7 @@ class _Sequence:
     def all(self, variants: Sequence[RunConfig]) -> tuple[list[Phase], Report]:
         """Return the phases of all methods."""
         collected = [self._collect()] if needs_demonstrations(self.context, variants) else []
-        if self.config.evaluate.expert:
+        if self.config.evaluate.expert and self.config.expert is not None:
             self._evaluate_expert(collected)
         base = self._initial_checkpoint() if self.trains else None
         clone = self._clone(self.config, base, StageKey("clone"), "clone the expert")

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from eef_framework.errors import ConfigError
 from eef_framework.models.finding import find_model
+from eef_framework.models.gguf_header import required_size
 from eef_framework.models.inspection import check_model
 from eef_framework.paths import expand
 from eef_framework.policies import TransformersPolicy
@@ -314,18 +315,48 @@ def test_files_that_are_no_gguf_or_another_kind_of_it_are_told_apart(tmp_path, n
     assert (error.code, error.details["path"]) == (code, str(tmp_path / name))
 
 
-def test_a_gguf_file_that_is_cut_off_is_incomplete(tmp_path):
-    from gguf import GGUFWriter
+@pytest.fixture(params=["LITTLE", "BIG"])
+def gguf_file(request, tmp_path):
+    """A GGUF file with values of several types and two tensors."""
+    from gguf import GGMLQuantizationType, GGUFEndian, GGUFWriter, quants
 
-    writer = GGUFWriter(tmp_path / "model.gguf", "llama")
+    writer = GGUFWriter(tmp_path / "model.gguf", "llama", endianess=GGUFEndian[request.param])
+    writer.add_custom_alignment(64)
+    writer.add_token_list(["a", "bc", "def"])
+    writer.add_array("numbers", [1.5, 2.5])
+    writer.add_bool("flag", True)
     writer.add_tensor("token_embd.weight", torch.ones(64, 32).numpy())
+    packed = quants.quantize(torch.ones(3, 32).numpy(), GGMLQuantizationType.Q8_0)
+    writer.add_tensor("output.weight", packed, raw_dtype=GGMLQuantizationType.Q8_0)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    with (tmp_path / "model.gguf").open("r+b") as file:
-        file.truncate((tmp_path / "model.gguf").stat().st_size - 100)
-    assert found_when_loaded(tmp_path / "model.gguf").code == "model-incomplete"
+    return tmp_path / "model.gguf"
+
+
+def test_the_size_that_a_gguf_file_must_have_is_where_its_last_tensor_ends(gguf_file):
+    from gguf import GGUFReader
+
+    ends = [int(tensor.data_offset + tensor.n_bytes) for tensor in GGUFReader(gguf_file).tensors]
+    assert required_size(gguf_file) == max(ends) <= gguf_file.stat().st_size
+
+
+def test_a_gguf_file_that_is_cut_off_is_incomplete(gguf_file):
+    required = required_size(gguf_file)
+    with gguf_file.open("r+b") as file:
+        file.truncate(required - 1)
+    error = found_before_a_run(gguf_file)
+    assert error.code == "model-incomplete"
+    assert error.details == {"path": str(gguf_file), "size": required - 1, "required": required}
+
+
+@pytest.mark.parametrize("size", [4, 24, 30, 60, 150, 250])
+def test_a_gguf_file_that_is_cut_off_within_its_header_is_incomplete(gguf_file, size):
+    with gguf_file.open("r+b") as file:
+        file.truncate(size)
+    error = found_before_a_run(gguf_file)
+    assert (error.code, error.details) == ("model-incomplete", {"path": str(gguf_file)})
 
 
 def test_a_folder_of_gguf_files_names_one(tmp_path):
