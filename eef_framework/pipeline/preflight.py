@@ -85,8 +85,15 @@ def _check_expert(context: RunContext, variants: Sequence[RunConfig]) -> None:
 
 
 def needs_demonstrations(context: RunContext, variants: Sequence[RunConfig]) -> bool:
-    """Return whether demonstrations are used for training or exploration, not only evaluated."""
-    return isinstance(context.policy, TrainablePolicy) or any(variant.iterations for variant in variants)
+    """Return whether demonstrations are used for training or exploration, not only evaluated.
+
+    A policy that isn't trained may still get its vocabulary from them, if there are any.
+    """
+    if any(variant.iterations for variant in variants):
+        return True
+    config, trainable = context.config, isinstance(context.policy, TrainablePolicy)
+    given = config.expert is not None or config.collect.trajectories is not None
+    return trainable and (given or any(variant.clone.on != "none" for variant in variants))
 
 
 def _check_match(context: RunContext, main: RunConfig) -> None:

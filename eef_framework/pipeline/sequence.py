@@ -61,7 +61,7 @@ class _Sequence:
         collected = [self._collect()] if needs_demonstrations(self.context, variants) else []
         if self.config.evaluate.expert and self.config.expert is not None:
             self._evaluate_expert(collected)
-        base = self._initial_checkpoint() if self.trains else None
+        base = self._initial_checkpoint(self.demonstrations if collected else None) if self.trains else None
         clone = self._clone(self.config, base, StageKey("clone"), "clone the expert")
         if clone is not None:
             self._evaluate(("sft",), StageKey("evaluate"), clone, [clone])
@@ -112,10 +112,10 @@ class _Sequence:
         self._add(CollectForEvaluation(title=title, stage=self._stage(key), tasks=tasks, demonstrations=played))
         self.rows.append(TableRow("expert", key, tasks.split, played, collected))
 
-    def _initial_checkpoint(self) -> InitialCheckpoint:
+    def _initial_checkpoint(self, demonstrations: Rows[Trajectory] | None) -> InitialCheckpoint:
         key = StageKey("base")
         folder = self.layout.checkpoint(key)
-        return self._add(InitialCheckpoint(stage=self._stage(key), demonstrations=self.demonstrations, folder=folder))
+        return self._add(InitialCheckpoint(stage=self._stage(key), demonstrations=demonstrations, folder=folder))
 
     def _clone(self, variant: RunConfig, base: Weights | None, key: StageKey, title: str) -> Clone | None:
         if base is None or variant.clone.on == "none":

@@ -132,6 +132,22 @@ def test_an_agent_is_evaluated_as_it_is_and_called_untrained(registry: Registry,
     assert "imitated the expert" not in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.parametrize("policy", ["scripted", "lookup"])
+def test_an_untrained_agent_is_evaluated_without_an_expert(registry: Registry, tmp_path: Path, policy: str) -> None:
+    settings = {key: SETTINGS[key] for key in ("environment", "format", "evaluate")}
+    done = run(settings | {"extends": "untrained", "policy": policy}, registry, tmp_path)
+    assert [row.label for row in done.rows] == ["untrained"]
+    assert not (tmp_path / "collect").exists()
+    assert (tmp_path / "report.html").exists()
+
+
+def test_an_agent_that_is_trained_needs_an_expert(registry: Registry, tmp_path: Path) -> None:
+    settings = {key: value for key, value in SETTINGS.items() if key != "expert"}
+    with pytest.raises(ConfigError) as refused:
+        run(settings, registry, tmp_path / "run")
+    assert refused.value.code == "expert-missing"
+
+
 def test_an_untrained_agent_can_stand_beside_a_trained_one(registry: Registry, tmp_path: Path) -> None:
     done = run(SETTINGS | {"iterations": 1, "baselines": ["untrained"]}, registry, tmp_path)
     assert [row.label for row in done.rows] == ["expert", "sft", "eef 1", "untrained"]

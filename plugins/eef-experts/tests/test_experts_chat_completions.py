@@ -3,8 +3,8 @@
 import asyncio
 import itertools
 import json
-import threading
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
