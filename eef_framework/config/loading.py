@@ -184,12 +184,15 @@ def checked(settings: LayeredSettings, registry: Registry) -> RunConfig:
         ConfigError: as `load_config`.
     """
     _read_shots(settings)
+    _complete_components(settings.data)
     try:
         config = RunConfig.model_validate(settings.data)
     except ValidationError as cause:
         message = validation_messages(cause, RunConfig, lambda place: _described(settings, place))
         wrong = [dotted(tuple(each["loc"])) for each in cause.errors()]
-        raise ConfigError(message, _advice(settings, registry), code="wrong-settings", settings=wrong) from cause
+        types = [each["type"] for each in cause.errors()]
+        fix = _advice(settings, registry)
+        raise ConfigError(message, fix, code="wrong-settings", settings=wrong, reasons=types) from cause
     for place, kind, spec in components(config):
         try:
             if spec.component is None:
@@ -200,6 +203,24 @@ def checked(settings: LayeredSettings, registry: Registry) -> RunConfig:
     for baseline in config.baselines:
         read_recipe(baseline, registry)
     return config
+
+
+def _complete_components(data: dict[str, Any]) -> None:
+    """Add name and settings to components that are null by default, if only some of their settings were given.
+
+    `tune.trainer.steps` alone then means the trainer of `clone` with another number of steps.
+    """
+    clone, tune = data.get("clone"), data.get("tune")
+    if isinstance(clone, dict) and isinstance(tune, dict):
+        tune["trainer"] = _completed(tune.get("trainer"), clone.get("trainer"))
+    data["executor"] = _completed(data.get("executor"), "threads")
+
+
+def _completed(spec: Any, base: Any) -> Any:
+    if not isinstance(spec, dict) or "name" in spec or isinstance(spec, ComponentSpec):
+        return spec
+    named = {"name": base} if isinstance(base, str) else base
+    return {**named, **spec} if isinstance(named, dict) and "name" in named else spec
 
 
 def _advice(settings: LayeredSettings, registry: Registry) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ HINTS = {
     "found undefined alias": "Put a value that begins with `*` in quotes.",
     "cannot start any token": "Put a value that begins with a special character in quotes.",
     "quoted scalar": "Close the quotes.",
-    "could not determine a constructor": "Remove the tag that begins with `!`; plain values are all that is read.",
+    "could not determine a constructor": "Remove the tag that begins with `!`: only plain values are read.",
 }
 """Part of PyYAML's message -> how to fix it."""
 
@@ -57,14 +58,33 @@ def read_yaml(path: Path) -> YamlSource:
 
     Raises:
         StorageError: the file can't be read.
-        ConfigError: it isn't YAML, isn't a mapping, or has a duplicate key; the message gives line and column.
+        ConfigError: it isn't text in UTF-8 (`not-utf8`), isn't YAML (`yaml-tab`, `yaml-syntax`, `yaml-too-deep`), isn't
+            a mapping (`not-settings`), or has a duplicate key (`duplicate-key`) or one that isn't text
+            (`key-not-text`). The details have `path`, and where known, `line` and `column`, counted from 1.
     """
     with storage(path, "reading"):
         content = path.read_bytes()
+    encoding = _other_encoding(content)
+    if encoding:
+        raise ConfigError(
+            f"{path} isn't text in UTF-8 but in {encoding}",
+            f"Save it as UTF-8, for example with: iconv -f {encoding} -t UTF-8 {path} > NEW.yaml",
+            code="not-utf8",
+            path=str(path),
+            encoding=encoding,
+        )
     try:
         return parse_yaml(content.decode("utf-8-sig"), str(path))
     except UnicodeDecodeError as cause:
-        raise ConfigError(f"{path} is not text in UTF-8: {cause}", "Save it as UTF-8.") from cause
+        line = content.count(b"\n", 0, cause.start) + 1
+        raise ConfigError(
+            f"{path}, line {line} isn't text in UTF-8: {cause.reason} (byte 0x{content[cause.start]:02x})",
+            "Save the file as UTF-8, if it is a text file.",
+            code="not-utf8",
+            path=str(path),
+            line=line,
+            column=cause.start - content.rfind(b"\n", 0, cause.start),
+        ) from cause
 
 
 def parse_yaml(text: str, source: str) -> YamlSource:
@@ -77,12 +97,17 @@ def parse_yaml(text: str, source: str) -> YamlSource:
     Raises:
         ConfigError: as `read_yaml`.
     """
-    document = YamlSource()
-    data = _read(text, source, document.origins)
+    result = YamlSource()
+    data = _read(text, source, result.origins)
     if data is not None and not isinstance(data, dict):
-        raise ConfigError(f"{source} holds {data!r:.60}, expected settings", "Write `key: value` lines.")
-    document.data = data or {}
-    return document
+        raise ConfigError(
+            f"{source} holds {data!r:.60}, expected settings",
+            "Write `key: value` lines.",
+            code="not-settings",
+            path=source,
+        )
+    result.data = data or {}
+    return result
 
 
 def parse_value(text: str, source: str) -> Any:
@@ -100,13 +125,51 @@ def _read(text: str, source: str, origins: dict[Place, str]) -> Any:
         node = loader.get_single_node()
         return None if node is None else _Reader(loader, source, origins).value(node, ())
     except yaml.MarkedYAMLError as cause:
-        mark = cause.problem_mark or cause.context_mark
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError(f"{source}{where}: not YAML: {_problem(cause)}", _hint(cause)) from cause
+        raise _syntax_error(cause, source) from cause
     except yaml.reader.ReaderError as cause:
-        raise ConfigError(f"{source}: not YAML: {cause.reason} ({cause.character!r})", "Save it as UTF-8.") from cause
+        line = text.count("\n", 0, cause.position) + 1
+        raise ConfigError(
+            f"{source}, line {line}: not YAML: {cause.reason} ({cause.character!r})",
+            "Remove the character; if there are many, save the file as UTF-8.",
+            code="yaml-syntax",
+            path=source,
+            line=line,
+            column=cause.position - text.rfind("\n", 0, cause.position),
+        ) from cause
     except RecursionError as cause:
-        raise ConfigError(f"{source} is nested too deeply, or refers to itself") from cause
+        raise ConfigError(
+            f"{source} is nested too deeply, or refers to itself",
+            "Remove the alias (`*name`) that refers to what contains it, or some levels.",
+            code="yaml-too-deep",
+            path=source,
+        ) from cause
+
+
+def _syntax_error(cause: yaml.MarkedYAMLError, source: str) -> ConfigError:
+    mark, problem = cause.problem_mark or cause.context_mark, _problem(cause)
+    where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    return ConfigError(
+        f"{source}{where}: not YAML: {problem}",
+        _hint(cause),
+        code="yaml-tab" if "'\\t'" in problem else "yaml-syntax",
+        path=source,
+        line=mark.line + 1 if mark else None,
+        column=mark.column + 1 if mark else None,
+    )
+
+
+def _other_encoding(content: bytes) -> str:
+    """Return UTF-16 or UTF-32 if a text is in one of them, with or without a byte order mark; empty otherwise."""
+    if content.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "UTF-32"
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "UTF-16"
+    # Without the mark: every second byte of a text that is mostly ASCII is 0.
+    start = content[:64]
+    for encoding, zeros in (("UTF-16LE", start[1::2]), ("UTF-16BE", start[::2])):
+        if zeros and not any(zeros):
+            return encoding
+    return ""
 
 
 @dataclass
@@ -130,13 +193,30 @@ class _Reader:
             key = self.value(key_node, place)
             origin = f"{self.source}, line {key_node.start_mark.line + 1}"
             if not isinstance(key, str):
-                raise ConfigError(f"{origin}: the key {key!r} is no word", "Put it in quotes if it is meant.")
+                raise ConfigError(
+                    f"{origin}: the key {key!r} isn't text",
+                    "Put it in quotes, if it is a key.",
+                    code="key-not-text",
+                    path=self.source,
+                    **_position(key_node),
+                )
             if key in data:
                 first = self.origins[(*place, key)]
-                raise ConfigError(f"{origin}: {key!r} stands twice; first in {first}", "Remove one of them.")
+                raise ConfigError(
+                    f"{origin}: {key!r} is there twice; first in {first}",
+                    "Remove one of them.",
+                    code="duplicate-key",
+                    path=self.source,
+                    key=key,
+                    **_position(key_node),
+                )
             self.origins[(*place, key)] = origin
             data[key] = self.value(value_node, (*place, key))
         return data
+
+
+def _position(node: yaml.Node) -> dict[str, int]:
+    return {"line": node.start_mark.line + 1, "column": node.start_mark.column + 1}
 
 
 def _problem(error: yaml.MarkedYAMLError) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from pydantic import ValidationError
 
 from eef_framework.errors import CorruptFile, EefError, StorageError, storage
@@ -15,6 +14,7 @@ from eef_framework.evaluation.formatting import ONE_TRAINING, count, describe, d
 from eef_framework.evaluation.spending import spending_by_task
 from eef_framework.records import Attribution, Difference, ResultRow, RunMetrics, Spending, SuccessRule, Trajectory
 from eef_framework.runs import PhaseName, RunLayout, StageKey, read_rows
+from eef_framework.runs.settings_files import read_settings_file
 
 if TYPE_CHECKING:
     import pandas
@@ -257,12 +257,7 @@ def _line(cells: Iterable[str], tag: str = "td") -> str:
 
 
 def _read_config(layout: RunLayout) -> dict[str, Any]:
-    try:
-        with storage(layout.config, "reading"):
-            config = yaml.safe_load(layout.config.read_text(encoding="utf-8"))
-    except (ValueError, yaml.YAMLError) as cause:
-        raise CorruptFile(f"{layout.config} doesn't read: {cause}", path=str(layout.config)) from cause
-    return config if isinstance(config, dict) else {}
+    return read_settings_file(layout.config)
 
 
 def _read_metrics(layout: RunLayout, config: dict[str, Any]) -> RunMetrics:

@@ -39,6 +39,7 @@ from eef_framework.pipeline.pairs import require_whole_episodes
 from eef_framework.pipeline.progress import ProgressDisplay
 from eef_framework.pipeline.tracking import Tracking
 from eef_framework.plugins import Kind, Registry
+from eef_framework.plugins.validation_messages import dotted
 from eef_framework.records import Checkpoint, Task
 from eef_framework.rollout import EpisodeRunner, ThreadExecutor
 from eef_framework.rollout.resubmission import Resubmission
@@ -193,6 +194,14 @@ class RunContext:
             *above, last = place
             functools.reduce(lambda part, key: part[key], above, cast("Any", data))[last] = settings
         return data
+
+    def renamed(self) -> dict[str, str]:
+        """Return current path of each setting of a component that has another name in records of earlier versions."""
+        found = {}
+        for place, kind, spec in components(self.config):
+            for old, new in self._component(kind, spec).renamed.items():
+                found[dotted((*place, old))] = dotted((*place, new))
+        return found
 
     def recorded(self, *parts: str) -> dict[str, Any]:
         """Return the settings recorded next to a file of episodes that depend on these parts of the configuration."""

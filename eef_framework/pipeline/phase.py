@@ -123,7 +123,7 @@ class Phase(ABC):
         """
         if self.stage is not None:  # a run directory records its configuration
             return JsonlFile(path, record)
-        return open_checked(path, record, context.recorded(*parts) | given)
+        return open_checked(path, record, context.recorded(*parts) | given, renamed=context.renamed())
 
 
 class Weights(Protocol):

@@ -57,7 +57,7 @@ def run(
         directory = RunDirectory(Path(out).expanduser() if out is not None else Path("runs") / config.method)
         phases, report = phases_of(context, methods, directory.layout)
         report.notes = preflight(context, methods, phases)
-        directory.prepare(context.resolved(), _plugin_versions(registry))
+        directory.prepare(context.resolved(), _plugin_versions(registry), context.renamed())
         with directory.locked():
             context.tracking = Tracking(trackers, directory.tracked_run())
             for phase in (*phases, report):

@@ -232,9 +232,12 @@ def _build(kind: Kind, name: str, cls: type[Component], settings: dict[str, Any]
     except ValidationError as cause:
         reasons = validation_messages(cause, cls, lambda place: _setting(kind, name, place))
         wrong = [dotted(tuple(each["loc"])) for each in cause.errors()]
+        types = [each["type"] for each in cause.errors()]
         own = "Its settings are the fields of its class."
         fix = own if ":" in name else f"`eef plugins {name}` lists its settings."
-        raise ConfigError(reasons, fix, code="wrong-settings", settings=wrong, kind=kind, name=name) from cause
+        raise ConfigError(
+            reasons, fix, code="wrong-settings", settings=wrong, reasons=types, kind=kind, name=name
+        ) from cause
     except EefError:
         raise
     except Exception as cause:

@@ -40,6 +40,10 @@ def _line(details: Any, model: type[BaseModel], at: Callable[[Place], str]) -> s
         return f"{at(place)} is unknown; {nearest(str(place[-1]), known)}"
     if details["type"] == "missing":
         return f"{at(place)} is missing"
+    if details["type"] == "string_pattern_mismatch" and parent and (field := parent.model_fields.get(str(place[-1]))):
+        # A regular expression isn't readable: the help text says what is allowed.
+        allowed = f": {' '.join(field.description.split())}" if field.description else ""
+        return f"{at(place)} can't be {given!r}{allowed}"
     reason = details["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     hint = ""
     if details["type"] == "literal_error" and isinstance(given, str):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import StringConstraints
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
 
 from eef_framework.errors import ConfigError, EefError, EefWarning
 from eef_framework.models.adapter import base_of, is_adapter, with_adapters
@@ -22,7 +24,16 @@ from eef_framework.models.progress_bars import (
 from eef_framework.models.store import resolve
 from eef_framework.paths import expand
 
-Device = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
+
+def _known_device(device: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        raise PydanticCustomError(
+            "unknown-device", "must be 'auto', 'cpu', 'mps', 'cuda' (a GPU), or one of several GPUs, such as 'cuda:1'"
+        )
+    return device
+
+
+Device = Annotated[str, AfterValidator(_known_device)]
 """Device: `auto`, `cpu`, `mps`, `cuda`, or one of several GPUs, such as `cuda:3`."""
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 

@@ -11,24 +11,28 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
-from eef_framework.errors import CorruptFile, RunConflict, storage
+from eef_framework.errors import CorruptFile, RunConflict, StorageError, storage
 from eef_framework.paths import expand
 from eef_framework.records.base import VersionedRecord
-from eef_framework.runs.atomic import write_text
-from eef_framework.runs.directory import differences
 from eef_framework.runs.jsonl import JsonlFile, check_not_input
 from eef_framework.runs.places import settings_file
+from eef_framework.runs.settings_files import differences, listed, read_settings_file, write_settings_file
 
 R = TypeVar("R", bound=VersionedRecord)
 
-HEADER = "# Written by eef-framework: what the rows of the file beside it were made with.\n"
+HEADER = "# Written by eef-framework: the settings that the rows of the file next to it were made with.\n"
+HEADER_START = b"# Written by eef-framework: "
 _FORMER = {"seed", "environment"}
 """Keys that identify settings written by an earlier version, without the header."""
 
 
-def open_checked(path: Path, record: type[R], settings: Mapping[str, Any], *inputs: Path | None) -> JsonlFile[R]:
+def open_checked(
+    path: Path,
+    record: type[R],
+    settings: Mapping[str, Any],
+    *inputs: Path | None,
+    renamed: Mapping[str, str] | None = None,
+) -> JsonlFile[R]:
     """Open a file of rows to continue it.
 
     Args:
@@ -37,6 +41,7 @@ def open_checked(path: Path, record: type[R], settings: Mapping[str, Any], *inpu
         settings: plain data; everything that the rows depend on. A file without settings is assumed to have been made
             with these.
         inputs: files that are read at the same time, in addition to those named in the settings.
+        renamed: current path of each setting that an earlier version recorded under another path.
 
     Raises:
         RunConflict: it has rows that were made with other settings (`other-settings`; says which), or another process
@@ -51,9 +56,9 @@ def open_checked(path: Path, record: type[R], settings: Mapping[str, Any], *inpu
     rows = JsonlFile(path, record)
     try:
         if rows.rows and written is not None:
-            _check(path, written, settings)
+            _check(path, written, settings, renamed or {})
         if written != settings:
-            write_text(beside, HEADER + yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True))
+            write_settings_file(beside, settings, HEADER)
     except BaseException:
         rows.close()
         raise
@@ -82,38 +87,32 @@ def _written(path: Path, beside: Path) -> dict[str, Any] | None:
     if not beside.exists():
         former = path.with_suffix(".settings.yaml")  # their location before version 0.2
         return _former(former) if former.exists() else None
-    try:
-        with storage(beside, "reading"):
-            text = beside.read_bytes().decode()
-        known = yaml.safe_load(text)
-        if not isinstance(known, dict) or not (text.startswith(HEADER) or _FORMER <= known.keys()):
-            raise ValueError("eef-framework didn't write it")
-    except (ValueError, yaml.YAMLError) as cause:
+    known = read_settings_file(beside)
+    if not (beside.read_bytes().startswith(HEADER_START) or _FORMER <= known.keys()):
         raise CorruptFile(
-            f"{beside} doesn't read: {cause}",
-            f"It would say what {path.name} was made with: restore it, or move it away.",
+            f"{beside} isn't a file of settings that eef-framework wrote",
+            f"It must contain the settings that {path.name} was made with: restore it, or move it away.",
             code="corrupt-settings",
             path=str(beside),
-        ) from cause
+        )
     return known
 
 
 def _former(path: Path) -> dict[str, Any] | None:
-    """Read settings under their former name; a file with this name that isn't ours is left alone."""
+    """Read settings under their former name; None if the file with this name isn't ours."""
     try:
-        known = yaml.safe_load(path.read_bytes().decode())
-    except (OSError, ValueError, yaml.YAMLError):
+        known = read_settings_file(path)
+    except StorageError:
         return None
-    return known if isinstance(known, dict) and _FORMER <= known.keys() else None
+    return known if _FORMER <= known.keys() else None
 
 
-def _check(path: Path, written: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    changes = list(differences(written, settings))
+def _check(path: Path, written: Mapping[str, Any], settings: Mapping[str, Any], renamed: Mapping[str, str]) -> None:
+    changes = list(differences(written, settings, renamed))
     if changes:
-        listed = "".join(f"\n    {change}" for change in changes[:12])
         raise RunConflict(
-            f"{str(path)!r} holds episodes that were made with other settings:{listed}",
-            "Choose another --out, undo these changes, or delete the file to start afresh.",
+            f"{str(path)!r} contains episodes that were made with other settings:{listed(changes)}",
+            "Choose another --out, undo these changes, or delete the file to start again.",
             code="other-settings",
             path=str(path),
             changes=changes,

@@ -14,24 +14,17 @@ from pathlib import Path
 from platform import platform, python_version
 from typing import Any
 
-import yaml
-
-from eef_framework.errors import ConfigError, CorruptFile, RunConflict, storage
+from eef_framework.errors import ConfigError, CorruptFile, RunConflict, StorageError, storage
 from eef_framework.interfaces import TrackedRun
-from eef_framework.paths import expand_text
 from eef_framework.records import fingerprint
-from eef_framework.runs.atomic import SUFFIX, write_json, write_text
+from eef_framework.runs.atomic import SUFFIX, write_json
 from eef_framework.runs.layout import RunLayout
 from eef_framework.runs.lock import locked
 from eef_framework.runs.places import is_run
+from eef_framework.runs.settings_files import differences, listed, read_settings_file, write_settings_file
 
 RUN_FORMAT = 1
 
-# Settings that don't change existing results, so that a run may be resumed with different ones.
-FREE_SETTINGS = ("limits.concurrency", "baselines", "executor", "trackers")
-
-
-CONFIG = "config.yaml"
 HEADER = "# Written by eef-framework: the resolved configuration of this run.\n"
 
 
@@ -46,18 +39,21 @@ class RunDirectory:
         self.path = path
         self.layout = RunLayout(path)
 
-    def prepare(self, config: Mapping[str, Any], plugins: Mapping[str, str]) -> None:
+    def prepare(
+        self, config: Mapping[str, Any], plugins: Mapping[str, str], renamed: Mapping[str, str] | None = None
+    ) -> None:
         """Create the record of a run with this configuration, or check that the folder is one.
 
         Args:
             config: the resolved configuration as plain data.
             plugins: versions of the distributions in use, by name.
+            renamed: current path of each setting that an earlier version recorded under another path.
 
         Raises:
             RunConflict: it is the record of a run with another configuration; the message names the keys that differ.
             StorageError: it can't be written to.
         """
-        self.check(config)
+        self.check(config, renamed)
         with storage(self.path, "making the run directory"):
             self.path.mkdir(parents=True, exist_ok=True)
         taken_up = self._is_there()
@@ -77,15 +73,19 @@ class RunDirectory:
             },
         )
 
-    def check(self, config: Mapping[str, Any]) -> None:
+    def check(self, config: Mapping[str, Any], renamed: Mapping[str, str] | None = None) -> None:
         """Check that the folder is empty or the record of a run with this configuration. Nothing is written.
+
+        Args:
+            config: the resolved configuration as plain data.
+            renamed: see `prepare`.
 
         Raises:
             RunConflict: it is the record of a run with another configuration; the message names the keys that differ.
             ConfigError: it contains something else.
         """
         if self._is_there():
-            self._check(config)
+            self._check(config, renamed or {})
             return
         with storage(self.path, "looking into"):
             entries = sorted(self.path.iterdir()) if self.path.exists() else []
@@ -105,15 +105,14 @@ class RunDirectory:
         # Runs of earlier versions have no id.
         id = manifest.get("id") or fingerprint(f"{manifest.get('created')} {manifest['config_digest']}")
         folder = self.path.resolve()
-        config = yaml.safe_load(self.layout.config.read_text(encoding="utf-8"))
+        config = read_settings_file(self.layout.config)
         return TrackedRun(id=id, name=folder.name, group=folder.parent.name, folder=folder, config=config)
 
     def _is_there(self) -> bool:
         return is_run(self.path) or (self.layout.manifest.exists() and self.layout.config.exists())
 
     def _write_config(self, config: Mapping[str, Any]) -> None:
-        text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-        write_text(self.layout.config, HEADER + text)
+        write_settings_file(self.layout.config, config, HEADER)
 
     def _is_own(self, path: Path) -> bool:
         """Return whether a file is a leftover of an interrupted start, before the folder was a run."""
@@ -122,26 +121,30 @@ class RunDirectory:
         own = path == self.layout.config and path.is_file()
         return own and path.read_bytes().startswith(HEADER.encode())
 
-    def _check(self, config: Mapping[str, Any]) -> None:
+    def _check(self, config: Mapping[str, Any], renamed: Mapping[str, str]) -> None:
         manifest = self.layout.manifest
         try:
             known = json.loads(manifest.read_text(encoding="utf-8"))
-            written = yaml.safe_load(self.layout.config.read_text(encoding="utf-8"))
-        except (ValueError, OSError, yaml.YAMLError) as cause:
+            written = read_settings_file(self.layout.config)
+        except (ValueError, OSError, StorageError) as cause:
             raise CorruptFile(
-                f"{self.path} holds a run whose {manifest.name} or {self.layout.config.name} doesn't read: {cause}",
+                f"{manifest.name} or {self.layout.config.name} of the run in {self.path} can't be read: {cause}",
                 "Choose another folder with --out, or restore these two files.",
                 code="corrupt-run",
                 path=str(self.path),
             ) from cause
         if known.get("format", 0) > RUN_FORMAT:
-            raise RunConflict(f"{self.path} was written by a newer eef-framework", "Upgrade eef-framework.")
-        changes = list(differences(written, config))
-        if changes:
-            listed = "".join(f"\n    {change}" for change in changes[:12])
             raise RunConflict(
-                f"{str(self.path)!r} is the record of a run with another configuration:{listed}",
-                "Choose another folder with --out, undo these changes, or delete the folder to start afresh.",
+                f"{self.path} was written by a newer eef-framework",
+                "Upgrade eef-framework.",
+                code="newer-format",
+                path=str(self.path),
+            )
+        changes = list(differences(written, config, renamed))
+        if changes:
+            raise RunConflict(
+                f"{str(self.path)!r} contains a run with another configuration:{listed(changes)}",
+                "Choose another folder with --out, undo these changes, or delete the folder to start again.",
                 code="other-configuration",
                 path=str(self.path),
                 changes=changes,
@@ -156,23 +159,6 @@ class RunDirectory:
         """
         with locked(self.layout.lock, self.path):
             yield
-
-
-def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
-    """Yield a line for every setting in which two configurations differ: `key: old -> new`."""
-    if path in FREE_SETTINGS:
-        return
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in [*old, *(k for k in new if k not in old)]:
-            yield from differences(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))
-    elif _plain(old) != _plain(new):
-        yield f"{path}: {old!r} -> {new!r}"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, str):
-        return expand_text(value)  # earlier versions recorded paths as given
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _digest(config: Mapping[str, Any]) -> str:

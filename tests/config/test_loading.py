@@ -292,3 +292,39 @@ def test_a_file_of_shots_that_holds_none_is_refused_with_its_source(load, tmp_pa
 def test_a_file_of_shots_that_is_not_there_is_named(load, tmp_path):
     with pytest.raises(EefError, match=r"nowhere\.jsonl"):
         load("base", f"format.shots={tmp_path / 'nowhere.jsonl'}")
+
+
+def test_settings_of_a_trainer_that_is_null_are_those_of_cloning_with_changes(load):
+    settings = {"environment": "corridor", "policy": "lookup", "clone": {"trainer": {"name": "lookup", "decay": 0.5}}}
+    assert load(settings).tune.trainer is None
+    config = load(settings, EEF__tune__trainer__decay="0.25")
+    assert config.tune.trainer == {"name": "lookup", "decay": 0.25}
+    assert config.clone.trainer == {"name": "lookup", "decay": 0.5}
+    assert load({**settings, "tune": {"trainer": {}}}).tune.trainer == {"name": "lookup", "decay": 0.5}
+    assert load({**settings, "tune": {"trainer": {"name": "lookup"}}}).tune.trainer == {"name": "lookup"}
+
+
+def test_a_setting_of_the_executor_that_is_null_is_one_of_threads(load):
+    config = load("base", "executor.threads=2")
+    assert config.executor == {"name": "threads", "threads": 2}
+
+
+def test_an_unknown_device_is_told_with_the_devices(load):
+    with pytest.raises(ConfigError) as caught:
+        load("base", "policy={name: transformers, model: tiny, device: gpu}")
+    details = caught.value.details
+    assert (caught.value.code, details["settings"], details["reasons"]) == (
+        "wrong-settings",
+        ["device"],
+        ["unknown-device"],
+    )
+    assert "'cuda'" in caught.value.message
+    assert "\\d" not in caught.value.message
+
+
+def test_a_name_that_does_not_match_a_pattern_is_explained_by_its_help(load):
+    with pytest.raises(ConfigError) as caught:
+        load("base", "method=a/b")
+    assert caught.value.details["settings"] == ["method"]
+    assert caught.value.details["reasons"] == ["string_pattern_mismatch"]
+    assert "pattern" not in caught.value.message

@@ -1,3 +1,4 @@
+import codecs
 import json
 import math
 
@@ -71,31 +72,50 @@ def test_an_empty_file_holds_no_settings():
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "words", "fix"),
+    ("text", "code", "line", "column", "fix"),
     [
-        ("a: 1\nb: 2\na: 3\n", "line 3", "'a' stands twice; first in x, line 1", "Remove"),
-        ("a:\n  b: 1\n  b: 2\n", "line 3", "'b' stands twice; first in x, line 2", "Remove"),
-        ("a:\n\tb: 1\n", "line 2, column 1", "not YAML", "spaces, not tabs"),
-        ("a: b: c\n", "line 1, column 5", "not YAML", "in quotes"),
-        ("a: 'open\n", "line 2", "not YAML", "Close the quotes"),
-        ("a: *b\n", "line 1, column 4", "undefined alias", "begins with `*`"),
-        ("a: @b\n", "line 1, column 4", "not YAML", "special character in quotes"),
-        ("a: !python/name:os.system\n", "line 1, column 4", "not YAML", "Remove the tag"),
-        ("a: !thing {b: 1}\n", "line 1, column 4", "not YAML", "Remove the tag"),
-        ("a: [1, 2\nb: 3\n", "line 2", "not YAML", ""),
-        ("3: a\n", "line 1", "key 3 is no word", "quotes"),
-        ("- a\n", "x holds ['a']", "expected settings", "key: value"),
-        ("just words\n", "x holds 'just words'", "expected settings", "key: value"),
-        ("a: &x [*x]\n", "x", "refers to itself", ""),
-        ("a: \x00\n", "x", "not YAML", "UTF-8"),
+        ("a: 1\nb: 2\na: 3\n", "duplicate-key", 3, 1, "Remove"),
+        ("a:\n  b: 1\n  b: 2\n", "duplicate-key", 3, 3, "Remove"),
+        ("a:\n\tb: 1\n", "yaml-tab", 2, 1, "spaces, not tabs"),
+        ("a:\n  b: 1\n\tc: 2\n", "yaml-tab", 3, 1, "spaces, not tabs"),
+        ("a: b: c\n", "yaml-syntax", 1, 5, "in quotes"),
+        ("a: 'open\n", "yaml-syntax", 2, 1, "Close the quotes"),
+        ("a: *b\n", "yaml-syntax", 1, 4, "begins with `*`"),
+        ("a: @b\n", "yaml-syntax", 1, 4, "special character in quotes"),
+        ("a: !python/name:os.system\n", "yaml-syntax", 1, 4, "Remove the tag"),
+        ("a: !thing {b: 1}\n", "yaml-syntax", 1, 4, "Remove the tag"),
+        ("a: [1, 2\nb: 3\n", "yaml-syntax", 2, 2, ""),
+        ("3: a\n", "key-not-text", 1, 1, "quotes"),
+        ("- a\n", "not-settings", None, None, "key: value"),
+        ("just words\n", "not-settings", None, None, "key: value"),
+        ("a: &x [*x]\n", "yaml-too-deep", None, None, ""),
+        ("a: 1\nb: \x00\n", "yaml-syntax", 2, 4, "UTF-8"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_place_and_a_hint(text, place, words, fix):
+def test_an_error_has_a_code_a_place_and_a_fix(text, code, line, column, fix):
     with pytest.raises(ConfigError) as caught:
         parse_yaml(text, "x")
-    assert place in caught.value.message
-    assert words in caught.value.message
+    details = caught.value.details
+    assert (caught.value.code, details["path"], details.get("line"), details.get("column")) == (code, "x", line, column)
     assert fix in caught.value.fix
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_file_in_another_unicode_encoding_is_named_with_the_command_that_converts_it(tmp_path, encoding):
+    path = tmp_path / "notepad.yaml"
+    path.write_bytes("seed: 1\niterations: 2\n".encode(encoding))
+    with pytest.raises(ConfigError) as caught:
+        read_yaml(path)
+    assert (caught.value.code, caught.value.details["path"]) == ("not-utf8", str(path))
+    assert codecs.lookup(caught.value.details["encoding"]).name == encoding
+    assert "iconv -f" in caught.value.fix
+
+
+def test_a_file_in_an_older_encoding_is_named_with_the_line(tmp_path):
+    (tmp_path / "old.yaml").write_bytes("seed: 1\n# für\n".encode("latin-1"))
+    with pytest.raises(ConfigError) as caught:
+        read_yaml(tmp_path / "old.yaml")
+    assert (caught.value.code, caught.value.details["line"], caught.value.details["column"]) == ("not-utf8", 2, 4)
 
 
 def test_a_missing_file_is_told_by_its_path(tmp_path):
@@ -104,9 +124,10 @@ def test_a_missing_file_is_told_by_its_path(tmp_path):
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path):
-    (tmp_path / "weights.yaml").write_bytes(b"\xff\xfe\x00\x01")
-    with pytest.raises(ConfigError, match="not text in UTF-8"):
+    (tmp_path / "weights.yaml").write_bytes(b"\x00\x9f\x92\x96")
+    with pytest.raises(ConfigError) as caught:
         read_yaml(tmp_path / "weights.yaml")
+    assert caught.value.code == "not-utf8"
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path):

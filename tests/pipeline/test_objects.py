@@ -10,6 +10,7 @@ from pydantic import ConfigDict, PrivateAttr, ValidationError
 from eef_framework import load_run, run
 from eef_framework.config.loading import load_config
 from eef_framework.config.schema import RunConfig
+from eef_framework.errors import EefWarning
 from eef_framework.interfaces import Attributor, Filter, Simulate
 from eef_framework.plugins import Registry, load_plugins
 from eef_framework.records import Example, Segment, Trajectory
@@ -162,3 +163,27 @@ def test_a_run_works_where_an_event_loop_runs(registry: Registry, tmp_path: Path
 
     in_notebook, in_script = asyncio.run(cell()), run(SETTINGS, registry, tmp_path / "script")
     assert [row.evaluation for row in in_notebook.rows] == [row.evaluation for row in in_script.rows]
+
+
+class Relabelled(CountedFilter):
+    """Has a setting with another name than before."""
+
+    name: ClassVar[str] = "relabelled"
+    renamed: ClassVar[dict[str, str]] = {"step": "stride"}
+
+    stride: int = 1
+
+
+def test_a_run_of_an_earlier_version_is_resumed_with_the_old_name_of_a_setting(
+    registry: Registry, tmp_path: Path
+) -> None:
+    registry.register(Relabelled)
+    settings = SETTINGS | {"filters": [{"name": "relabelled", "stride": 2}]}
+    run(load_config(settings, registry=registry), registry, tmp_path)
+    recorded = tmp_path / "config.yaml"
+    recorded.write_text(recorded.read_text().replace("stride:", "step:"))
+    old = SETTINGS | {"filters": [{"name": "relabelled", "step": 2}]}
+    with pytest.warns(EefWarning) as said:
+        run(load_config(old, registry=registry), registry, tmp_path)
+    assert {each.message.code for each in said} == {"renamed"}
+    assert load_run(tmp_path).config["filters"] == [{"name": "relabelled", "stride": 2}]

@@ -9,7 +9,7 @@ import yaml
 from eef_framework.errors import ConfigError, CorruptFile, RunConflict, StorageError
 from eef_framework.records import Cost
 from eef_framework.runs import RunDirectory, RunLayout, StageKey, new_folder, write_text
-from eef_framework.runs.directory import differences
+from eef_framework.runs.settings_files import differences, read_settings_file
 
 CONFIG = {"seed": 1, "explore": {"simulations": 2}, "limits": {"concurrency": 8}}
 
@@ -141,3 +141,22 @@ def test_the_manifest_tells_the_state_of_the_users_checkout(tmp_path: Path, monk
     (mine / "new.py").write_text("")
     RunDirectory(tmp_path / "inside").prepare({}, {})
     assert json.loads((tmp_path / "inside/run.json").read_text())["git"] == {"commit": commit, "dirty": True}
+
+
+def test_a_setting_recorded_under_its_old_name_is_no_difference(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path / "run")
+    directory.prepare({"policy": {"name": "x", "cache_mb": 1}}, {})
+    renamed = {"policy.cache_mb": "policy.kv_cache_mb"}
+    directory.prepare({"policy": {"name": "x", "kv_cache_mb": 1}}, {}, renamed)
+    with pytest.raises(RunConflict) as caught:
+        directory.prepare({"policy": {"name": "x", "kv_cache_mb": 2}}, {}, renamed)
+    assert caught.value.details["changes"] == ["policy.kv_cache_mb: 1 -> 2"]
+
+
+def test_settings_that_cannot_be_parsed_are_named_with_their_line(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    for text, line in ((b"a: 1\nb: [\n", 3), (b"\xff\xfea", None), (b"- a\n", None)):
+        path.write_bytes(text)
+        with pytest.raises(CorruptFile) as caught:
+            read_settings_file(path)
+        assert (caught.value.code, caught.value.details) == ("corrupt-settings", {"path": str(path), "line": line})

@@ -1,0 +1,103 @@
+"""Settings in YAML files that the framework wrote: those of a run, and those of a file of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from eef_framework.errors import CorruptFile, storage
+from eef_framework.paths import expand_text
+from eef_framework.runs.atomic import write_text
+
+# Settings that don't change existing results, so that a run may be resumed with different ones.
+FREE_SETTINGS = ("limits.concurrency", "baselines", "executor", "trackers")
+
+
+def write_settings_file(path: Path, settings: Mapping[str, Any], header: str) -> None:
+    """Write settings, atomically.
+
+    Args:
+        path: the file.
+        settings: plain data.
+        header: first line, a comment that says what they are. It identifies the file as ours.
+    """
+    write_text(path, header + yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True))
+
+
+def read_settings_file(path: Path) -> dict[str, Any]:
+    """Read settings that the framework wrote.
+
+    Raises:
+        CorruptFile: the file isn't YAML in UTF-8 with a mapping (`corrupt-settings`); with `path`, and `line` if it is
+            known.
+        StorageError: it can't be read.
+    """
+    with storage(path, "reading"):
+        data = path.read_bytes()
+    line = None
+    try:
+        found = yaml.safe_load(data.decode("utf-8"))
+    except yaml.MarkedYAMLError as cause:
+        reason: str | None = cause.problem
+        line = cause.problem_mark.line + 1 if cause.problem_mark else None
+    except (ValueError, yaml.YAMLError, RecursionError) as cause:
+        reason = str(cause)
+    else:
+        if isinstance(found, dict):
+            return found
+        reason = f"it contains {found!r:.60}, expected settings"
+    raise CorruptFile(
+        f"{path}{f', line {line}' if line else ''} can't be parsed: {reason}",
+        "Restore the file.",
+        code="corrupt-settings",
+        path=str(path),
+        line=line,
+    )
+
+
+def differences(old: Any, new: Any, renamed: Mapping[str, str] | None = None, path: str = "") -> Iterator[str]:
+    """Yield a line for every setting in which two configurations differ: `key: old -> new`.
+
+    Args:
+        old: the settings as recorded.
+        new: the settings now.
+        renamed: current path of each setting that was recorded under another path, such as `policy.cache_mb`.
+        path: path of these settings, such as `policy`.
+    """
+    if path in FREE_SETTINGS:
+        return
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        old = {_new_key(key, path, renamed or {}): value for key, value in old.items()}
+        for key in [*old, *(k for k in new if k not in old)]:
+            yield from differences(old.get(key), new.get(key), renamed, _joined(path, key))
+    elif _holds_sections(old) and _holds_sections(new) and len(old) == len(new):
+        for index, (one, other) in enumerate(zip(old, new, strict=True)):
+            yield from differences(one, other, renamed, _joined(path, str(index)))
+    elif _plain(old) != _plain(new):
+        yield f"{path}: {old!r} -> {new!r}"
+
+
+def listed(changes: list[str]) -> str:
+    """Return the first differences as lines of a message."""
+    return "".join(f"\n    {change}" for change in changes[:12])
+
+
+def _holds_sections(value: Any) -> bool:
+    return isinstance(value, list | tuple) and any(isinstance(each, Mapping) for each in value)
+
+
+def _new_key(key: str, path: str, renamed: Mapping[str, str]) -> str:
+    return renamed.get(_joined(path, key), key).rpartition(".")[2]
+
+
+def _joined(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else str(key)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return expand_text(value)  # earlier versions recorded paths as given
+    return list(value) if isinstance(value, tuple) else value
