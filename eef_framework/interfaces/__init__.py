@@ -3,7 +3,7 @@
 from eef_framework.interfaces.attributor import Attributor, Simulate
 from eef_framework.interfaces.component import Component
 from eef_framework.interfaces.environment import Environment, Session, replay
-from eef_framework.interfaces.executor import EpisodeSetup, EpisodeSpec, Executor, PlayEpisode
+from eef_framework.interfaces.executor import EpisodeSetup, EpisodeSpec, Executor, PlayEpisode, ScoreActions
 from eef_framework.interfaces.expert import Expert
 from eef_framework.interfaces.filter import Filter
 from eef_framework.interfaces.policy import Policy, Sampling, TrainablePolicy
@@ -23,6 +23,7 @@ __all__ = [
     "Policy",
     "ProgressCallback",
     "Sampling",
+    "ScoreActions",
     "Session",
     "Simulate",
     "TrackedRun",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from eef_framework.interfaces.component import Component
-from eef_framework.records import Segment, State, StateValue, Trajectory
+from eef_framework.records import Response, Segment, State, StateValue, Trajectory
 
 
 class Simulate(Protocol):
@@ -27,6 +27,27 @@ class Simulate(Protocol):
 
         Raises:
             IndexError: the trajectory has no such state, or it is its last one.
+        """
+
+    async def score(self, state: int | State, actions: Sequence[str], thought: str = "") -> Sequence[Response]:
+        """Return the answers by which the current agent would take some actions, with their log-probabilities.
+
+        No episode is played. `response.logprob` is under the distribution that simulations are sampled from; its last
+        digits may differ from call to call. `response.logprobs` has one number for each token.
+
+        Args:
+            state: as for a simulation.
+            actions: actions in this state, such as `trajectory.actions[3]`.
+            thought: the thought before each action, in formats with thoughts.
+
+        Returns:
+            One answer per action, in order. The log-probability of one that can't be sampled is minus infinity.
+
+        Raises:
+            IndexError: the trajectory has no such state, or it is its last one.
+            PolicyFailure: the policy, or the executor, can't score answers (`scoring-unsupported`).
+            AttributorFailure: the score was lost (`score-lost`), or there is no agent, because simulations are read
+                from a recording (`scoring-needs-agent`).
         """
 
     def succeeded(self, trajectory: Trajectory) -> bool:

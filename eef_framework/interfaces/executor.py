@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from eef_framework.interfaces.component import Component
 from eef_framework.interfaces.environment import Environment
 from eef_framework.interfaces.expert import Expert
 from eef_framework.interfaces.policy import Policy, TrainablePolicy
-from eef_framework.records import Checkpoint, Record, State, Task, Trajectory
+from eef_framework.records import Checkpoint, Record, Response, State, Task, Trajectory
 
 
 class EpisodeSpec(Record):
@@ -40,6 +40,20 @@ class PlayEpisode(Protocol):
             WorkerLost: the process that played it ended. The framework submits the episode again.
             PolicyFailure: the policy can't answer any request: the run stops, and can be resumed.
             ConfigError: a setting is wrong, which affects all episodes.
+        """
+
+
+@runtime_checkable
+class ScoreActions(Protocol):
+    """Scores actions of the policy that plays. `PlayEpisode` may offer it, too; `EpisodeSetup.open()` does."""
+
+    async def score(self, state: State, actions: Sequence[str], thought: str) -> Sequence[Response]:
+        """Return the answers that take actions in a state, with their log-probabilities; see `Policy.score`.
+
+        Args:
+            state: the state.
+            actions: the actions.
+            thought: the thought before each action, in formats with thoughts.
         """
 
 

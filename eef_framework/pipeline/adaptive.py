@@ -13,7 +13,7 @@ from eef_framework.interfaces import Attributor
 from eef_framework.pipeline.attribution import check_attributions, plan_of, to_attribute, try_to_attribute
 from eef_framework.pipeline.episodes import gather
 from eef_framework.pipeline.schedule import Progress, affordable, next_tries, to_attribute_first
-from eef_framework.records import Attribution, State, Task, Trajectory
+from eef_framework.records import Attribution, Response, State, Task, Trajectory
 from eef_framework.rollout import Simulator
 
 ROUNDS = 8
@@ -159,6 +159,10 @@ class _Recording:
         if n >= self._found.get(key, (state, 0, ()))[1]:
             self._found[key] = (state, n, found)
         return found
+
+    async def score(self, state: State, actions: Sequence[str], thought: str) -> Sequence[Response]:
+        """Return the answers by which the agent would take actions in a state, with their log-probabilities."""
+        return await self._simulator.score(state, actions, thought)
 
     async def episodes(self, task: Task) -> Sequence[Trajectory]:
         """Return the recorded episodes of a task."""

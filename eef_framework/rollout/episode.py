@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -24,7 +24,7 @@ from eef_framework.interfaces import (
     TrainablePolicy,
     replay,
 )
-from eef_framework.records import Checkpoint, Ending, Info, Observation, Origin, Step, Trajectory
+from eef_framework.records import Checkpoint, Ending, Info, Observation, Origin, Response, State, Step, Trajectory
 from eef_framework.rollout.portable_components import portable
 from eef_framework.rollout.threads import AT_ONCE, StepThreads
 from eef_framework.seeds import derive
@@ -79,13 +79,13 @@ class EpisodeRunner:
         """
         runner = replace(self, checkpoint=None, threads=StepThreads(threads or AT_ONCE))
         if isinstance(self.policy, Policy) or self.checkpoint is None:
-            yield replace(runner, policy=self.loaded).play
+            yield replace(runner, policy=self.loaded)
             return
         name = self.policy.component_name()
         with boundary(PolicyFailure, f"policy {name!r}", f"loading {str(self.checkpoint.path)!r}"):
             policy = self.policy.load(self.checkpoint)
         with policy as loaded:
-            yield replace(runner, policy=loaded).play
+            yield replace(runner, policy=loaded)
 
     def portable(self) -> dict[str, Any]:
         """Return this runner as JSON data, for `open_portable` in another process.
@@ -101,6 +101,10 @@ class EpisodeRunner:
             "sampling": self.sampling.model_dump(mode="json"),
             **{name: getattr(self, name) for name in PLAIN},
         }
+
+    async def __call__(self, episode: EpisodeSpec) -> Trajectory:
+        """Play one episode; see `play`."""
+        return await self.play(episode)
 
     async def play(self, episode: EpisodeSpec) -> Trajectory:
         """Play one episode.
@@ -136,6 +140,30 @@ class EpisodeRunner:
                 seconds=round(time.monotonic() - began, 3),
                 info=play.info,
             )
+
+    async def score(self, state: State, actions: Sequence[str], thought: str) -> Sequence[Response]:
+        """Return the answers that take actions in a state, with their log-probabilities.
+
+        Args:
+            state: the state. If observations on the way to it are unknown, its actions are replayed.
+            actions: the actions.
+            thought: the thought before each action, in formats with thoughts.
+
+        Raises:
+            EnvironmentFailure: the replay failed.
+            AnswerFailure: the answers were lost.
+            PolicyFailure: the policy has no log-probabilities of given answers (`scoring-unsupported`), or it failed.
+        """
+        policy = self.loaded
+        initial, steps = state.initial, tuple(state.steps)
+        if initial is None or state.inserted:
+            async with self._slots:
+                initial, steps = await _Play(self, EpisodeSpec(id="", start=state, seed=0)).replayed()
+        conversation = self.format.conversation(self.environment.instructions, initial, steps)
+        observation = steps[-1].observation if steps else initial
+        answers = [Response(text=self.format.answer(action, thought)) for action in actions]
+        with boundary(PolicyFailure, f"policy {policy.component_name()!r}", f"scoring answers in {state.task.id!r}"):
+            return await policy.score(conversation, observation, self.sampling, answers)
 
     @property
     def loaded(self) -> Policy:
@@ -188,12 +216,7 @@ class _Play:
     async def run(self) -> None:
         try:
             async with asyncio.timeout(self.runner.episode_timeout_s):
-                self.session = await self._call(self._open)
-                self.initial = self.session.initial
-                for action in self.start.inserted:
-                    if not self.session.done:
-                        self.steps.append(await self._call(self._step, self.session, action))
-                await self._play(self.session)
+                await self._play(await self._replay())
         except TimeoutError:
             self.ending = "time-limit"
         except EefError as failure:
@@ -207,6 +230,25 @@ class _Play:
         finally:
             if self.session is not None:
                 self.session.close()
+
+    async def replayed(self) -> tuple[Observation, tuple[Step, ...]]:
+        """Return the first observation and the steps up to the start of the episode."""
+        try:
+            async with asyncio.timeout(self.runner.episode_timeout_s):
+                await self._replay()
+        finally:
+            if self.session is not None:
+                self.session.close()
+        return self.initial, tuple(self.steps)
+
+    async def _replay(self) -> Session:
+        """Open the session, and go to the state to start from."""
+        session = self.session = await self._call(self._open)
+        self.initial = session.initial
+        for action in self.start.inserted:
+            if not session.done:
+                self.steps.append(await self._call(self._step, session, action))
+        return session
 
     def _open(self) -> Session:
         environment = self.runner.environment

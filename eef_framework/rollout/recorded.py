@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from eef_framework.errors import AttributorFailure
-from eef_framework.records import State, SuccessRule, Task, Trajectory
+from eef_framework.records import Response, State, SuccessRule, Task, Trajectory
 from eef_framework.rollout.simulate import by_task
 
 Start = tuple[str, int, tuple[str, ...]]
@@ -50,6 +50,19 @@ class RecordedSimulations:
                 recorded=len(found),
             )
         return [simulation for simulation in found[:n] if simulation.ending != "error"]
+
+    async def score(self, state: State, actions: Sequence[str], thought: str) -> Sequence[Response]:
+        """Refuse.
+
+        Raises:
+            AttributorFailure: there is no agent (`scoring-needs-agent`).
+        """
+        raise AttributorFailure(
+            "actions can't be scored without an agent: simulations are read from a recording",
+            "Explore again with this attributor.",
+            code="scoring-needs-agent",
+            task=state.task.id,
+        )
 
     async def episodes(self, task: Task) -> Sequence[Trajectory]:
         """Return a task's demonstrations, and the recorded episodes from its initial state."""

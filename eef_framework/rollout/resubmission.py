@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from eef_framework.errors import ExecutorFailure, WorkerLost, boundary
 from eef_framework.interfaces import EpisodeSpec, PlayEpisode
-from eef_framework.records import Trajectory
+from eef_framework.records import Response, State, Trajectory
+from eef_framework.rollout.scoring import score_actions
 
 ATTEMPTS = 5
 """Maximum number of times that an episode is submitted. One that ends its worker each time would do so for ever."""
@@ -52,6 +55,16 @@ class Resubmission:
             self._check(found, episode)
             return found
         raise AssertionError
+
+    async def score(self, state: State, actions: Sequence[str], thought: str) -> Sequence[Response]:
+        """Return the answers that take actions in a state, with their log-probabilities.
+
+        Raises:
+            PolicyFailure: the executor, or the policy, can't score actions (`scoring-unsupported`).
+            ExecutorFailure: the executor raised.
+        """
+        with boundary(ExecutorFailure, f"executor {self._executor!r}", f"scoring actions in {state.task.id!r}"):
+            return await score_actions(self._play, state, actions, thought)
 
     def _check(self, found: object, episode: EpisodeSpec) -> None:
         if isinstance(found, Trajectory) and found.id == episode.id and found.task.id == episode.task.id:

@@ -7,9 +7,11 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
+from eef_framework.errors import AnswerFailure, AttributorFailure
 from eef_framework.interfaces import EpisodeSpec, PlayEpisode
-from eef_framework.records import Probe, State, SuccessRule, Task, Trajectory
+from eef_framework.records import Probe, Response, State, SuccessRule, Task, Trajectory
 from eef_framework.rollout.ids import simulation_id
+from eef_framework.rollout.scoring import score_actions
 from eef_framework.runs import JsonlFile
 from eef_framework.seeds import derive
 
@@ -23,6 +25,9 @@ class Simulations(Protocol):
 
     async def simulate(self, state: State, n: int) -> Sequence[Trajectory]:
         """Return n simulations from a state, without those lost to infrastructure failures."""
+
+    async def score(self, state: State, actions: Sequence[str], thought: str) -> Sequence[Response]:
+        """Return the answers by which the agent would take actions in a state, with their log-probabilities."""
 
     async def episodes(self, task: Task) -> Sequence[Trajectory]:
         """Return the recorded episodes of a task, always the same ones in the same order."""
@@ -73,6 +78,18 @@ class Simulator:
         """Return n episodes from a state, without those lost to infrastructure failures."""
         found = await asyncio.gather(*(self._one(state, index) for index in range(n)))
         return tuple(trajectory for trajectory in found if trajectory.ending != "error")
+
+    async def score(self, state: State, actions: Sequence[str], thought: str) -> Sequence[Response]:
+        """Return the answers by which the agent would take actions in a state, with their log-probabilities.
+
+        Raises:
+            PolicyFailure: the policy, or the executor, can't score answers (`scoring-unsupported`).
+            AttributorFailure: the policy lost these answers.
+        """
+        try:
+            return await score_actions(self._play_episode, state, actions, thought)
+        except AnswerFailure as failure:  # affects one trajectory, not all of them
+            raise AttributorFailure(failure.message, failure.fix, code="score-lost", task=state.task.id) from failure
 
     async def until(self, waiting: Awaitable[T]) -> T:
         """Await the callers that request simulations; then cancel requested simulations that nobody awaits any more."""
@@ -131,6 +148,10 @@ class TrajectorySimulate:
         if len(found) >= len(self._asked.get(key, ())):
             self._asked[key] = found
         return found
+
+    async def score(self, state: int | State, actions: Sequence[str], thought: str = "") -> Sequence[Response]:
+        """Return the answers by which the agent would take actions in a state, with their log-probabilities."""
+        return await self._simulations.score(self._start(state), actions, thought)
 
     def succeeded(self, trajectory: Trajectory) -> bool:
         """Return whether a trajectory is a success."""

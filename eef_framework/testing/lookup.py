@@ -66,6 +66,21 @@ class LoadedLookup(Policy):
             return answer(conversation, max(sorted(known), key=lambda text: known[text]))
         return answer(conversation, draw.choices(list(known), list(known.values()))[0])
 
+    async def score(
+        self, conversation: Conversation, observation: Observation, sampling: Sampling, answers: Sequence[Response]
+    ) -> Sequence[Response]:
+        """Return answers with their log-probabilities; at temperature 0, those of temperature 1."""
+        known = self.table.get(conversation[-1].content)
+        random_share = self.epsilon * (sampling.temperature or 1.0) if known else 1.0
+        at_random = [self.template.format(action=action) for action in observation.actions or ("look",)]
+
+        def logprob(text: str) -> float:
+            learned = known.get(text, 0.0) / sum(known.values()) if known else 0.0
+            share = (1 - random_share) * learned + random_share * at_random.count(text) / len(at_random)
+            return math.log(share) if share > 0 else -math.inf
+
+        return [each.changed(logprob=logprob(each.text)) for each in answers]
+
 
 class LookupTrainer(Trainer):
     """Adds the weighted turns of its examples to the table."""

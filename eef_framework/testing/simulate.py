@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 
-from eef_framework.records import Observation, State, Step, Task, Trajectory
+from eef_framework.records import Observation, Response, State, Step, Task, Trajectory
 from eef_framework.rollout.ids import simulation_id
 
 Outcome = Callable[[int, int], bool | None]
@@ -33,31 +33,40 @@ class ScriptedSimulate:
         outcome: outcome of each simulation.
         seed: of the delays of calls, on which results must not depend.
         episodes: recorded episodes of the task; by default the trajectory itself.
+        logprob: (number of actions, action) -> log-probability of the action in that state.
 
     Attributes:
         asked: (state, n) of every call, in order.
     """
 
     def __init__(
-        self, trajectory: Trajectory, outcome: Outcome, seed: int = 0, episodes: Sequence[Trajectory] = ()
+        self,
+        trajectory: Trajectory,
+        outcome: Outcome,
+        seed: int = 0,
+        episodes: Sequence[Trajectory] = (),
+        logprob: Callable[[int, str], float] = lambda state, action: -float(len(action)),
     ) -> None:
         self.trajectory = trajectory
         self._episodes = tuple(episodes) or (trajectory,)
         self.asked: list[tuple[int, int]] = []
         self._outcome = outcome
+        self._logprob = logprob
         self._draw = random.Random(seed)
 
     async def __call__(self, state: int | State, n: int = 1) -> Sequence[Trajectory]:
         """Return simulations from a state, after a delay."""
-        length = len(self.trajectory.steps)
-        if isinstance(state, int) and not 0 <= state < max(length, 1):
-            raise IndexError(f"this trajectory has states 0 to {length - 1} to simulate from, not {state}")
-        start = self.trajectory.at(state) if isinstance(state, int) else state
+        start = self._start(state)
         self.asked.append((start.length, n))
         for _ in range(self._draw.randrange(6)):
             await asyncio.sleep(0)
         outcomes = ((index, self._outcome(start.length, index)) for index in range(n))
         return [self._simulation(start, index, won) for index, won in outcomes if won is not None]
+
+    async def score(self, state: int | State, actions: Sequence[str], thought: str = "") -> Sequence[Response]:
+        """Return the actions as answers, with their log-probabilities."""
+        start = self._start(state)
+        return [Response(text=action, logprob=self._logprob(start.length, action)) for action in actions]
 
     def succeeded(self, trajectory: Trajectory) -> bool:
         """Return whether the outcome of a simulation is a success."""
@@ -66,6 +75,12 @@ class ScriptedSimulate:
     async def episodes(self) -> Sequence[Trajectory]:
         """Return what was recorded of the task."""
         return self._episodes
+
+    def _start(self, state: int | State) -> State:
+        length = len(self.trajectory.steps)
+        if isinstance(state, int) and not 0 <= state < max(length, 1):
+            raise IndexError(f"this trajectory has states 0 to {length - 1} to simulate from, not {state}")
+        return self.trajectory.at(state) if isinstance(state, int) else state
 
     def _simulation(self, start: State, index: int, won: bool) -> Trajectory:
         inserted = tuple(Step(action=action, observation=Observation(text="")) for action in start.inserted)

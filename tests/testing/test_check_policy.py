@@ -243,3 +243,20 @@ def test_a_violation_is_raised_with_the_policys_name():
     with pytest.raises(Nonconformance, match=r"^policy 'scripted'") as caught:
         check_policy(answering(lambda answer, *_: None))
     assert [found.code for found in caught.value.violations] == ["answers-are-responses"]
+
+
+def test_scores_other_than_the_reported_logprobs_are_told():
+    class Scoring(ScriptedPolicy):
+        async def act(self, conversation, observation, sampling, seed):
+            answer = await super().act(conversation, observation, sampling, seed)
+            return answer.changed(logprob=-1.5)
+
+        async def score(self, conversation, observation, sampling, answers):
+            return [answer.changed(logprob=self.logprob) for answer in answers]
+
+        logprob: float | None = -1.5
+
+    check_policy(Scoring())
+    for wrong in (-1.0, None):
+        found = violation("scores-are-the-logprobs-of-answers", Scoring(logprob=wrong))
+        assert found.expected == "-1.5000"

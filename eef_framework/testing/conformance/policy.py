@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from eef_framework.chat.parse import parse_answer
+from eef_framework.errors import PolicyFailure
+from eef_framework.event_loop import run_coroutine
 from eef_framework.interfaces import Policy, TrainablePolicy
 from eef_framework.records import Checkpoint, Response
 from eef_framework.testing.conformance.checkpoints import CHECKPOINT_CHECKS, CheckpointContext, loaded
@@ -156,6 +159,27 @@ def constrained_answers_are_admissible(context: PolicyContext) -> Violation | No
     return None
 
 
+def scores_are_the_logprobs_of_answers(context: PolicyContext) -> Violation | None:
+    """The score of an answer, if the policy has scores, is the log-probability that was reported with it."""
+    asked = context.prompts()
+    for prompt, answer in zip(asked, ask(context.policy, asked), strict=True):
+        scoring = context.policy.score(prompt.conversation, prompt.observation, prompt.sampling, [answer])
+        try:
+            scores = run_coroutine(scoring)
+        except PolicyFailure as failure:
+            if failure.code == "scoring-unsupported":
+                return None
+            raise
+        found = [score.logprob for score in scores]
+        at_most = 1e-6 if answer.logprob is None else answer.logprob + 1e-2
+        at_least = -math.inf if answer.logprob is None else answer.logprob - 1e-2
+        if len(found) != 1 or found[0] is None or not at_least <= found[0] <= at_most:
+            expected = "one log-probability" if answer.logprob is None else f"{answer.logprob:.4f}"
+            fix = "Return the given answers with `logprob`, under the distribution that act() samples from."
+            return Violation(rule_of(scores_are_the_logprobs_of_answers), str(prompt), expected, quoted(found), fix)
+    return None
+
+
 def states_without_actions_are_answered(context: PolicyContext) -> Violation | None:
     """act() accepts observations without admissible actions, also with sampling.constrain."""
     for prompt in context.prompts()[:2]:
@@ -171,6 +195,7 @@ CHECKS = (
     seeds_matter,
     answers_keep_to_their_length,
     constrained_answers_are_admissible,
+    scores_are_the_logprobs_of_answers,
     states_without_actions_are_answered,
 )
 

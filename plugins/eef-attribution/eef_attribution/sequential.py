@@ -11,7 +11,7 @@ from eef_attribution.comparing import ComparingAttributor
 from eef_attribution.evidence import Outcome, outcome_of
 from eef_framework.interfaces import Attributor, Simulate
 from eef_framework.plugins import current_registry
-from eef_framework.records import Segment, State, StateValue, Trajectory, Verdict
+from eef_framework.records import Response, Segment, State, StateValue, Trajectory, Verdict
 
 Key = tuple[str, int, tuple[str, ...]]
 
@@ -117,6 +117,10 @@ class _RationedSimulate:
     def outcome(self, key: Key) -> Outcome:
         """Return the outcomes from a state so far."""
         return outcome_of(self.requested[key], self._played.get(key, ()), self._simulate)
+
+    async def score(self, state: int | State, actions: Sequence[str], thought: str = "") -> Sequence[Response]:
+        """Return the answers by which the agent would take actions in a state, with their log-probabilities."""
+        return await self._simulate.score(state, actions, thought)
 
     def succeeded(self, trajectory: Trajectory) -> bool:
         """Return whether a trajectory is a success."""
