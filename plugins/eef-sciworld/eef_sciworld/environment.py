@@ -14,7 +14,7 @@ from eef_framework.paths import UserPathOrName
 from eef_framework.records import Task, fingerprint
 from eef_framework.resources import available_memory
 from eef_framework.seeds import derive
-from eef_sciworld._compat_scienceworld import simulator_jar, simulator_version
+from eef_sciworld._compat.scienceworld import simulator_jar, simulator_version
 from eef_sciworld.jvm import Jvm
 from eef_sciworld.launch import find_java
 from eef_sciworld.protocol import SPLITS, VARIATIONS, Protocol, step_limit, task_name, variations

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from eef_framework.errors import storage
-from eef_sciworld._compat_py4j import JavaGateway, connect
-from eef_sciworld._compat_scienceworld import INTERFACE, NOT_SHARED, SHARED, simulator_jar
+from eef_sciworld._compat.py4j import JavaGateway, connect
+from eef_sciworld._compat.scienceworld import INTERFACE, NOT_SHARED, SHARED, simulator_jar
 from eef_sciworld.launch import JvmProcess, start, stop
 
 

@@ -12,7 +12,7 @@ from functools import cache
 from typing import IO
 
 from eef_framework.errors import ConfigError, EnvironmentFailure
-from eef_sciworld._compat_py4j import gateway_jar
+from eef_sciworld._compat.py4j import gateway_jar
 
 OLDEST_JAVA = 11
 """First Java version with `OutputStream.nullOutputStream`, which `Jvm` uses."""

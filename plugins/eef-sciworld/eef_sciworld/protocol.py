@@ -13,7 +13,7 @@ from importlib import resources
 from typing import Final, Literal
 
 from eef_framework.errors import UnknownName
-from eef_sciworld._compat_scienceworld import current_task_name
+from eef_sciworld._compat.scienceworld import current_task_name
 
 Protocol = Literal["package", "eto"]
 SPLITS: Final = ("train", "dev", "test")

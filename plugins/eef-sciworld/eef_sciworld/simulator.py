@@ -6,8 +6,8 @@ import json
 from typing import Any, NamedTuple
 
 from eef_framework.errors import EnvironmentFailure
-from eef_sciworld._compat_py4j import Py4JError, longer_timeout
-from eef_sciworld._compat_scienceworld import NOT_UNDERSTOOD
+from eef_sciworld._compat.py4j import Py4JError, longer_timeout
+from eef_sciworld._compat.scienceworld import NOT_UNDERSTOOD
 from eef_sciworld.jvm import Jvm
 from eef_sciworld.unreachable_objects import unreachable_objects
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from eef_framework.errors import EnvironmentFailure
-from eef_sciworld._compat_py4j import JvmHung, JvmLost
+from eef_sciworld._compat.py4j import JvmHung, JvmLost
 from eef_sciworld.jvm import Jvm
 from eef_sciworld.simulator import Simulator
 from eef_sciworld.state import EpisodeState

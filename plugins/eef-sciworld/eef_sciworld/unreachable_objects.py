@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from eef_sciworld._compat_scienceworld import SEWER
+from eef_sciworld._compat.scienceworld import SEWER
 
 
 def unreachable_objects(tree: Mapping[str, Any]) -> frozenset[str]:

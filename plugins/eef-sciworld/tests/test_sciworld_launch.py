@@ -74,7 +74,7 @@ def test_a_java_of_the_wheel_that_cannot_be_started_is_found_before_a_run(tmp_pa
 
 
 def test_a_simulator_that_is_not_installed_is_found_before_a_run(monkeypatch):
-    monkeypatch.setattr("eef_sciworld._compat_scienceworld.find_spec", lambda _: None)
+    monkeypatch.setattr("eef_sciworld._compat.scienceworld.find_spec", lambda _: None)
     with pytest.raises(ConfigError) as caught:
         SciWorld().preflight()
     assert caught.value.code == "simulator-missing"

@@ -3,7 +3,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from eef_sciworld._compat_py4j import JvmHung, JvmLost
+from eef_sciworld._compat.py4j import JvmHung, JvmLost
 from eef_sciworld.simulator import Setup, Simulator
 from eef_sciworld.simulator_pool import MAX_ATTEMPTS, SimulatorPool
 from eef_sciworld.state import EpisodeState, ViewOptions

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
-from eef_textworld._compat_textworld import Game
+from eef_textworld._compat.textworld import Game
 from eef_textworld.game_state import GameState
 from eef_textworld.games import make_game
 from eef_textworld.messages import PrivilegedInfo, View, ViewOptions

@@ -14,7 +14,7 @@ from pydantic import Field, JsonValue, PrivateAttr
 from eef_framework.errors import ConfigError, EnvironmentFailure, UnknownName
 from eef_framework.interfaces import Environment
 from eef_framework.records import Task, fingerprint
-from eef_textworld._compat_jericho import library_path
+from eef_textworld._compat.jericho import library_path
 from eef_textworld.engine_process import EngineProcess
 from eef_textworld.messages import Mode, Part, ViewOptions
 from eef_textworld.session import TextWorldSession

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Sequence
 from typing import Self
 
-from eef_textworld._compat_textworld import Action, Game, GameProgression, Proposition, copy_progression
+from eef_textworld._compat.textworld import Action, Game, GameProgression, Proposition, copy_progression
 
 
 class GameState:

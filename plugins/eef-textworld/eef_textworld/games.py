@@ -15,8 +15,8 @@ from numpy.random import RandomState
 
 from eef_framework.errors import EnvironmentFailure
 from eef_framework.records import fingerprint
-from eef_textworld import _compat_textworld
-from eef_textworld._compat_textworld import CHALLENGES, Game, GameOptions
+from eef_textworld._compat import textworld
+from eef_textworld._compat.textworld import CHALLENGES, Game, GameOptions
 from eef_textworld.game_state import GameState
 from eef_textworld.patches import apply_patches
 from eef_textworld.spec import SEEDS, SPLITS, GameSpec
@@ -99,18 +99,18 @@ def _renamed(game: Game, spec: GameSpec, seed: int) -> Game:
         quest.desc = None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about names to which a number is appended
-        grammar = _compat_textworld.make_grammar(_options(spec, seed).grammar, rng=RandomState(seed))
+        grammar = textworld.make_grammar(_options(spec, seed).grammar, rng=RandomState(seed))
         return Game(game.world, grammar, game.quests)
 
 
 def _candidate(spec: GameSpec, seed: int) -> Game:
     apply_patches()
-    _compat_textworld.set_global_seed(seed)  # the game must not depend on earlier ones
+    textworld.set_global_seed(seed)  # the game must not depend on earlier ones
     options = _options(spec, seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about names to which a number is appended
         if spec.challenge == "custom":
-            return _compat_textworld.make_game(options)
+            return textworld.make_game(options)
         _, make, _ = CHALLENGES[spec.challenge]
         return make(dict(_settings(spec, seed)), options)
 
@@ -121,7 +121,7 @@ def _options(spec: GameSpec, seed: int) -> GameOptions:
     options.grammar.only_last_action = spec.goal == "last"
     options.grammar.allowed_variables_numbering = True
     if spec.challenge == "custom":
-        options.kb = _compat_textworld.default_knowledge_base()
+        options.kb = textworld.default_knowledge_base()
         options.grammar.theme = _plain_theme() if spec.theme == "plain" else spec.theme
         options.nb_rooms, options.nb_objects = spec.rooms, spec.objects
         options.quest_length, options.nb_parallel_quests = spec.length, spec.quests

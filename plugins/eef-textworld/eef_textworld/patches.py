@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from eef_textworld._compat_textworld import Action, GameMaker, GameProgression, Inform7Game, KnowledgeBase
+from eef_textworld._compat.textworld import Action, GameMaker, GameProgression, Inform7Game, KnowledgeBase
 
 
 def apply_patches() -> None:

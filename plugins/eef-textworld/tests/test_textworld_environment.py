@@ -160,7 +160,7 @@ def test_contradictory_settings_are_refused():
 def test_what_textworld_lacks_is_found_before_a_run(monkeypatch, tmp_path):
     TextWorld().preflight()
     assert TextWorld(max_steps=9).longest_episode == 9
-    monkeypatch.setattr("eef_textworld._compat_jericho.find_spec", lambda _: SimpleNamespace(origin=tmp_path / "x.py"))
+    monkeypatch.setattr("eef_textworld._compat.jericho.find_spec", lambda _: SimpleNamespace(origin=tmp_path / "x.py"))
     with pytest.raises(ConfigError) as caught:
         TextWorld().preflight()
     assert (caught.value.code, caught.value.details["path"]) == ("textworld-missing", str(tmp_path / "libfrotz.so"))

@@ -1,7 +1,4 @@
-"""Jericho: the C library that TextWorld loads when it is imported.
-
-`tests/test_textworld_compat.py` checks that it is where this module looks for it.
-"""
+"""A part of Jericho that isn't public: the C library that is loaded when TextWorld is imported."""
 
 from __future__ import annotations
 

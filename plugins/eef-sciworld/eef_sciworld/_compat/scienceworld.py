@@ -1,7 +1,4 @@
-"""ScienceWorld: its jar, and names inside it that are not part of its Python interface.
-
-`tests/test_sciworld_compat.py` checks everything that is used here, item by item.
-"""
+"""Parts of ScienceWorld that aren't public: its jar, and names in it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""TextWorld: everything that is used of it, most of which is internal. Importing it takes a second.
-
-`tests/test_textworld_compat.py` checks it item by item.
-"""
+"""Everything that is used of TextWorld; most of it is internal. Importing this module takes a second."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""py4j: the connection to a JVM. `GatewayClient` is subclassed and one of its private methods is called.
-
-`tests/test_sciworld_compat.py` checks everything that is used here, item by item.
-"""
+"""Parts of py4j that aren't public: how a client creates its connection and sends commands."""
 
 from __future__ import annotations
 

@@ -1,11 +1,10 @@
-"""Canaries: each item that the compatibility modules use of TextWorld and Jericho, under the item's name."""
+"""Each test names a part of TextWorld. If it fails, adapt `eef_textworld/_compat/textworld.py`."""
 
 import inspect
 
 import pytest
-from eef_textworld import _compat_textworld
-from eef_textworld._compat_jericho import library_path
-from eef_textworld._compat_textworld import GameMaker, GameProgression, Inform7Game, KnowledgeBase
+from eef_textworld._compat import textworld
+from eef_textworld._compat.textworld import GameMaker, GameProgression, Inform7Game, KnowledgeBase
 from eef_textworld.games import make_game
 from eef_textworld.spec import GameSpec
 
@@ -24,24 +23,20 @@ def parameters(function):
     return set(inspect.signature(function).parameters)
 
 
-@pytest.mark.parametrize("name", _compat_textworld.__all__)
-def test_textworld_has_what_the_compatibility_module_exports(name):
-    assert getattr(_compat_textworld, name) is not None
+@pytest.mark.parametrize("name", textworld.__all__)
+def test_has_what_the_compatibility_module_exports(name):
+    assert getattr(textworld, name) is not None
 
 
-def test_jericho_has_its_library_beside_its_package():
-    assert library_path().is_file()
-
-
-def test_textworld_knowledge_base_is_loaded_by_the_function_that_is_patched():
+def test_knowledge_base_is_loaded_by_the_function_that_is_patched():
     assert {"logic_path", "grammar_path"} <= parameters(KnowledgeBase.load)
 
 
-def test_textworld_game_maker_sets_the_walkthrough_by_the_method_that_is_patched():
+def test_game_maker_sets_the_walkthrough_by_the_method_that_is_patched():
     assert list(inspect.signature(GameMaker.set_walkthrough).parameters)[1:] == ["commands"]
 
 
-def test_textworld_translates_actions_to_commands(game, progression):
+def test_translates_actions_to_commands(game, progression):
     actions = progression.valid_actions
     assert len(Inform7Game(game).gen_commands_from_actions(actions)) == len(actions) > 0
 
@@ -60,27 +55,27 @@ def test_textworld_translates_actions_to_commands(game, progression):
         "copy",
     ],
 )
-def test_textworld_progression_has_the_attribute(progression, attribute):
+def test_progression_has_the_attribute(progression, attribute):
     assert hasattr(progression, attribute)
 
 
-def test_textworld_progression_has_no_further_attributes_that_a_copy_might_have_to_copy(progression):
+def test_progression_has_no_further_attributes_that_a_copy_might_have_to_copy(progression):
     # An update replaces `_valid_actions`, and nothing changes `game`: copies may share these.
     assert set(vars(progression)) == {"game", "state", "quest_progressions", "_valid_actions"}
 
 
 @pytest.mark.parametrize("attribute", ["event", "triggered"])
-def test_textworld_winning_events_have_the_attribute(progression, attribute):
+def test_winning_events_have_the_attribute(progression, attribute):
     (quest, *_) = progression.quest_progressions
     assert all(hasattr(event, attribute) for event in quest.win_events)
 
 
 @pytest.mark.parametrize("attribute", ["infos", "walkthrough", "world", "quests", "objective", "max_score", "metadata"])
-def test_textworld_game_has_the_attribute(game, attribute):
+def test_game_has_the_attribute(game, attribute):
     assert hasattr(game, attribute)
 
 
 @pytest.mark.parametrize("challenge", ["tw-simple", "tw-cooking", "tw-coin_collector", "tw-treasure_hunter"])
-def test_textworld_makes_the_challenge_by_the_second_entry_of_its_registration(challenge):
-    _, make, _ = _compat_textworld.CHALLENGES[challenge]
+def test_makes_the_challenge_by_the_second_entry_of_its_registration(challenge):
+    _, make, _ = textworld.CHALLENGES[challenge]
     assert list(inspect.signature(make).parameters)[:2] == ["settings", "options"]

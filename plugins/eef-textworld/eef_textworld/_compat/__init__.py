@@ -1,0 +1,1 @@
+"""Private and fast-moving parts of libraries, one module per library. `tests/_compat` checks them item by item."""
