@@ -6,6 +6,7 @@ import typer
 
 from eef_framework.cli.check import check
 from eef_framework.cli.compare import compare
+from eef_framework.cli.convert import convert
 from eef_framework.cli.errors import EPILOG, run_app
 from eef_framework.cli.models import models
 from eef_framework.cli.options import Version
@@ -30,7 +31,7 @@ def eef(version: Version = False) -> None:
     """Inspect plugins and runs, check components and files, and run single phases. `eef-run` does whole runs."""
 
 
-for command in (plugins, report, compare, play, check, repair):
+for command in (plugins, report, compare, play, check, convert, repair):
     app.command()(command)
 app.add_typer(models)
 for phase in COMMANDS:

@@ -1,0 +1,111 @@
+"""`eef convert`: files of trajectories and examples, from and to other people's formats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eef_framework.cli.options import PluginList, assignment, say, selected
+from eef_framework.errors import ConfigError, EefError
+from eef_framework.evaluation.formatting import plural
+from eef_framework.formats import FORMATS, OWN, is_imported, own_kind, verified
+from eef_framework.formats import convert as convert_file
+from eef_framework.interfaces import Environment
+from eef_framework.plugins import load_plugins
+from eef_framework.records import Task, Trajectory
+
+NAMES = ", ".join([*OWN, *FORMATS])
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="A file or folder of trajectories or examples.")],
+    out: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="A new file (.jsonl, .json, .parquet, .eval) or a folder (a dataset)."),
+    ],
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="FORMAT", help=f"{NAMES}. Default: trajectories, from any other format."),
+    ] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="FORMAT", help="The format of FILE; default: recognise it.")
+    ] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Leave out the key `eef`, with which a file can be read back unchanged.")
+    ] = False,
+    env: Annotated[
+        str | None,
+        typer.Option("--env", metavar="ENV", help="Match trajectories to this environment's tasks, and replay them."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", "-s", metavar="KEY=VALUE", help="A setting of the environment. Repeatable."),
+    ] = None,
+    plugins: PluginList = None,
+) -> None:
+    """Convert trajectories and examples from and to other formats, and say what can't be kept."""
+    target = to or _default(source, out)
+    if env is None:
+        _convert(source, out, target, from_, plain)
+        return
+    if target != "trajectories":
+        raise ConfigError(
+            "--env verifies trajectories, and these are converted to another format",
+            "Convert with --env and --to trajectories first, then to the other format.",
+            code="nothing-to-verify",
+            format=target,
+        )
+    registry = load_plugins(selected(plugins))
+    with registry.build("environment", {"name": env, **dict(map(assignment, settings or ()))}) as environment:
+        tasks = _tasks(environment)
+        _convert(source, out, target, from_, plain, lambda trajectory: verified(trajectory, environment, tasks))
+
+
+def _convert(
+    source: Path,
+    out: Path,
+    to: str,
+    from_: str | None,
+    plain: bool,
+    verify: Callable[[Trajectory], Trajectory] | None = None,
+) -> None:
+    confirmed = 0
+
+    def counted(trajectory: Trajectory) -> Trajectory:
+        nonlocal confirmed
+        found = verify(trajectory) if verify else trajectory
+        confirmed += not is_imported(found)
+        return found
+
+    done = convert_file(source, out, to, from_, plain, counted if verify else None)
+    formats = ", ".join(f"{count} {name}" for name, count in done.sources.items())
+    left = f"; {len(done.bad)} left out" if done.bad else ""
+    replayed = f"; {confirmed} verified by replay" if verify else ""
+    say(f"{out}: {plural(done.written, 'row')} of {to}, from {formats}{left}{replayed}")
+
+
+def _default(source: Path, out: Path) -> str:
+    if out.name.endswith(".eval"):
+        return "inspect"
+    if source.exists() and own_kind(source) is not None:
+        raise ConfigError(
+            f"{source} has our own format: into which is it to be converted?",
+            f"Add --to: {NAMES}.",
+            code="format-needed",
+            path=str(source),
+        )
+    return "trajectories"
+
+
+def _tasks(environment: Environment) -> dict[str, Task]:
+    """Return the environment's tasks of all its usual splits, by id."""
+    found: dict[str, Task] = {}
+    for split in ("train", "dev", "test"):
+        try:
+            found |= {task.id: task for task in environment.tasks(split)}
+        except EefError:  # it has no such split
+            continue
+    return found

@@ -1,0 +1,94 @@
+"""Dialogues as training examples, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from eef_framework.formats.dialogue import Dialogue, MalformedRow, Turn, reason_of
+from eef_framework.formats.episodes import without_answers_cut
+from eef_framework.records import Conversation, Example, Message
+
+KIND = "example"
+_MASK = ("weight", "unweighted_prefix_chars", "unweighted_suffix_chars")
+
+
+def dialogue_of(example: Example, with_record: bool = True) -> Dialogue:
+    """Return an example as a dialogue.
+
+    Args:
+        example: the example.
+        with_record: keep what a conversation doesn't show, so that the example can be read back unchanged.
+    """
+    reward = example.info.get("reward")
+    return Dialogue(
+        turns=tuple(map(_turn, example.messages)),
+        rejected=tuple(map(_turn, example.rejected)),
+        id=example.id,
+        task=example.task,
+        reward=float(reward) if isinstance(reward, int | float) and not isinstance(reward, bool) else None,
+        record=_record(example) if with_record else {},
+    )
+
+
+def example_of(dialogue: Dialogue) -> Example:
+    """Return a dialogue as a training example. Without weights in its format, all answers have the weight 1.
+
+    Raises:
+        MalformedRow: it can't be one.
+    """
+    record = dialogue.record if dialogue.record.get("kind") == KIND else {}
+    dialogue = without_answers_cut(dialogue.ordered())
+    data = {key: value for key, value in record.items() if key not in ("kind", "messages", "rejected")}
+    sides = {"messages": dialogue.turns, "rejected": dialogue.rejected}
+    for name, turns in sides.items():
+        own = record.get(name)
+        data[name] = [
+            _message(turn, own[place] if isinstance(own, list) and len(own) == len(turns) else None)
+            for place, turn in enumerate(turns)
+        ]
+    if not record:
+        data |= {"id": dialogue.id, "task": dialogue.task, "source": "imported"}
+        data["info"] = {} if dialogue.reward is None else {"reward": dialogue.reward}
+        if dialogue.record.get("id"):
+            data["trajectory"] = dialogue.record["id"]
+    try:
+        return Example.model_validate(data)
+    except ValidationError as cause:
+        raise MalformedRow(reason_of(cause)) from cause
+
+
+def _turn(message: Message) -> Turn:
+    return Turn(
+        role=message.role,
+        content=message.content,
+        weight=message.weight if message.role == "assistant" else None,
+        unweighted_prefix_chars=message.unweighted_prefix_chars,
+        unweighted_suffix_chars=message.unweighted_suffix_chars,
+        token_ids=message.token_ids,
+    )
+
+
+def _record(example: Example) -> dict[str, Any]:
+    """Return an example without its texts."""
+    data = example.model_dump(mode="json", exclude_defaults=True, exclude={"version", "messages", "rejected"})
+    data |= {"kind": KIND, "id": example.id, "messages": _masks(example.messages)}
+    if example.rejected:
+        data["rejected"] = _masks(example.rejected)
+    return data
+
+
+def _masks(messages: Conversation) -> list[dict[str, Any]]:
+    return [message.model_dump(mode="json", exclude_defaults=True, exclude={"role", "content"}) for message in messages]
+
+
+def _message(turn: Turn, recorded: Any) -> dict[str, Any]:
+    data: dict[str, Any] = {"role": turn.role, "content": turn.content}
+    if isinstance(recorded, dict):
+        return {**recorded, **data}
+    if turn.role == "assistant":
+        data["weight"] = 1.0 if turn.weight is None else turn.weight
+        data["unweighted_prefix_chars"] = turn.unweighted_prefix_chars
+        data["unweighted_suffix_chars"] = turn.unweighted_suffix_chars
+    return data
