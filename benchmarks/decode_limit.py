@@ -120,7 +120,7 @@ class Step:
     def __init__(self, model, rows: int, context: int) -> None:
         import torch
 
-        from eef_framework.policies.kv_cache import empty_cache
+        from eef_framework._compat.transformers import empty_cache
 
         self.model = model
         self.cache = empty_cache(model.config)

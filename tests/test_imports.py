@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -127,6 +128,67 @@ def test_no_module_of_the_core_imports_the_root_or_a_plugin_distribution():
         if target == "eef_framework" or target.partition(".")[0] in distributions
     ]
     assert wrong == []
+
+
+PUBLIC = re.findall(
+    r"^\| `(eef_framework[a-z_.]*)` \|", (ROOT / "docs" / "plugins.md").read_text("utf-8"), re.MULTILINE
+)
+"""The public modules, as documented."""
+
+
+def is_public(module, name):
+    """Return whether a plugin may import a name from a module of the core."""
+    if module not in PUBLIC or name.startswith("_"):
+        return False
+    names = getattr(importlib.import_module(module), "__all__", None)
+    if names is not None:
+        return name in names
+    return name in defined_in(module)  # and not imported there
+
+
+def defined_in(module):
+    """Return the functions, classes and constants that a module defines."""
+    body = ast.parse(MODULES[module].read_text()).body
+    targets = [target for node in body if isinstance(node, ast.Assign) for target in node.targets]
+    targets += [node.target for node in body if isinstance(node, ast.AnnAssign)]
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return {target.id for target in targets} | {node.name for node in body if isinstance(node, functions)}
+
+
+def imported_from_core(tree):
+    """Yield module and name of everything that is imported from the core; an empty name for a whole module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names if alias.name.partition(".")[0] == "eef_framework")
+        elif isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] == "eef_framework":
+            yield from ((node.module, alias.name) for alias in node.names)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in MODULES if name.partition(".")[0] != "eef_framework"))
+def test_plugins_import_public_names_of_the_core_only(name):
+    found = set(imported_from_core(ast.parse(MODULES[name].read_text())))
+    assert {(module, each) for module, each in found if not each or not is_public(module, each)} == set()
+    assert not any(module == "eef_framework.testing" for module, _ in found)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("eef_framework.rollout.concurrency", "as_they_end"),  # not documented
+        ("eef_framework.rollout", "concurrency"),  # not exported
+        ("eef_framework.errors", "contextmanager"),  # imported there itself
+        ("eef_framework", "_LAZY"),
+    ],
+)
+def test_names_that_plugins_must_not_import_are_recognized(module, name):
+    assert hasattr(importlib.import_module(module), name)
+    assert not is_public(module, name)
+
+
+def test_public_modules_exist():
+    assert len(PUBLIC) > 10
+    assert sorted(PUBLIC) == PUBLIC
+    assert [module for module in PUBLIC if module not in MODULES and module != "eef_framework"] == []
 
 
 def fresh(code):

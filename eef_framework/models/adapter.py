@@ -7,9 +7,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from eef_framework._compat.peft import SETTINGS_FILE, load_adapters
 from eef_framework.errors import ConfigError
-
-_SETTINGS = "adapter_config.json"
+from eef_framework.models.libraries import PEFT, require_installed
 
 
 def is_adapter(path: Path) -> bool:
@@ -18,7 +18,7 @@ def is_adapter(path: Path) -> bool:
     It may still have a config.json: some tools write that of the base model.
     """
     weights = (*path.glob("model*.safetensors"), *path.glob("pytorch_model*.bin"))
-    return (path / _SETTINGS).is_file() and not weights
+    return (path / SETTINGS_FILE).is_file() and not weights
 
 
 def base_of(path: Path) -> str:
@@ -28,17 +28,17 @@ def base_of(path: Path) -> str:
         ConfigError: the adapters don't say.
     """
     try:
-        base = json.loads((path / _SETTINGS).read_text(encoding="utf-8")).get("base_model_name_or_path")
+        base = json.loads((path / SETTINGS_FILE).read_text(encoding="utf-8")).get("base_model_name_or_path")
     except (OSError, ValueError, AttributeError) as cause:
         raise ConfigError(
-            f"can't read the adapters' settings {str(path / _SETTINGS)!r}: {cause}",
+            f"can't read the adapters' settings {str(path / SETTINGS_FILE)!r}: {cause}",
             code="model-unreadable",
-            path=str(path / _SETTINGS),
+            path=str(path / SETTINGS_FILE),
         ) from cause
     if not base:
         raise ConfigError(
             f"the adapters in {str(path)!r} don't say which model they belong to",
-            f"Put its folder or name into {_SETTINGS} as base_model_name_or_path.",
+            f"Put its folder or name into {SETTINGS_FILE} as base_model_name_or_path.",
             code="no-adapter-base",
             adapters=str(path),
         )
@@ -51,21 +51,11 @@ def with_adapters(model: Any, path: Path) -> Any:
     Raises:
         ConfigError: peft isn't installed, or the adapters don't fit the model.
     """
-    try:
-        from peft import PeftModel, get_peft_model_state_dict
-        from peft.utils import load_peft_weights
-    except ImportError as cause:
-        raise ConfigError(
-            "adapters need the library peft",
-            "pip install 'eef-framework[lora]'",
-            code="missing-extra",
-            packages=["peft"],
-        ) from cause
+    require_installed("peft", PEFT, f"the adapter {str(path)!r}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about weights that don't fit, which are checked below
-            adapted = PeftModel.from_pretrained(model, str(path))
-        saved, loaded = set(load_peft_weights(str(path), device="cpu")), set(get_peft_model_state_dict(adapted))
+            adapted, saved, loaded = load_adapters(model, path)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as cause:
         first = next(iter(str(cause).strip().splitlines()), "")
         raise _differ(path, f"{type(cause).__name__}: {first}") from cause

@@ -7,6 +7,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from eef_framework._compat.gguf import setting
 from eef_framework.models.inspection import check_gguf
 from eef_framework.models.progress_bars import without_progress_bars
 from eef_framework.models.saving import new_checkpoint
@@ -57,13 +58,11 @@ def load_gguf_model(file: Path, dtype: str) -> Any:
 
 def load_gguf_tokenizer(file: Path) -> Any:
     """Load the tokenizer of a GGUF file."""
-    from gguf import GGUFReader
     from tokenizers import pre_tokenizers
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
-    kind = GGUFReader(file).get_field("tokenizer.ggml.pre")
-    if kind is not None and kind.contents() in _SPLITS_DIGITS:
+    if setting(file, "tokenizer.ggml.pre") in _SPLITS_DIGITS:
         digits = pre_tokenizers.Digits(individual_digits=True)
         words = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
         tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, words])

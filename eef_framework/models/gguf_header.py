@@ -7,6 +7,8 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
+from eef_framework._compat.gguf import block_sizes
+
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 """Type of a metadata value -> its size in bytes."""
 _STRING, _ARRAY = 8, 9
@@ -47,10 +49,7 @@ class _Header:
 
     def _ends_of_tensors(self, count: int) -> list[int]:
         """Return where the data of each tensor ends, relative to the start of all data."""
-        from gguf import GGML_QUANT_SIZES
-
-        sizes = {int(each): size for each, size in GGML_QUANT_SIZES.items()}
-        ends = []
+        sizes, ends = block_sizes(), []
         for _ in range(count):
             self._string()
             (dimensions,) = self._integers("I")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from eef_framework._compat.safetensors import os_error_number
 from eef_framework.errors import EefError, storage
 
 _LAST = "config.json"
@@ -73,9 +73,9 @@ def writing(folder: Path) -> Iterator[None]:
 
 def _number(cause: Exception, folder: Path) -> int | None:
     """Return the operating system's error number passed on by a library; None if it is another error."""
-    if said := re.search(r"os error (\d+)", str(cause)):  # libraries in Rust: safetensors, tokenizers
-        return int(said[1])
+    if (number := os_error_number(cause)) is not None:  # of safetensors and tokenizers
+        return number
     if isinstance(cause, RuntimeError) and "PytorchStreamWriter" in str(cause):
-        there = next(path for path in (folder, *folder.parents) if path.exists())
-        return errno.ENOSPC if shutil.disk_usage(there).free < _SPARE else errno.EIO
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        return errno.ENOSPC if shutil.disk_usage(existing).free < _SPARE else errno.EIO
     return None

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from eef_framework._compat.transformers import attention_of, sdpa_attention, use_attention
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -24,17 +26,9 @@ def without_copies(model: Any) -> Any:
     config = model.config
     heads = getattr(config, "num_attention_heads", 1)
     shared = (getattr(config, "num_key_value_heads", None) or heads) < heads
-    if shared and model.device.type == "cpu" and config._attn_implementation == "sdpa":
-        _register()
-        model.set_attn_implementation(_NAME)
+    if shared and model.device.type == "cpu" and attention_of(model) == "sdpa":
+        use_attention(model, _NAME, _attend)
     return model
-
-
-def _register() -> None:
-    from transformers import AttentionInterface, AttentionMaskInterface
-
-    AttentionInterface.register(_NAME, _attend)
-    AttentionMaskInterface.register(_NAME, AttentionMaskInterface()["sdpa"])
 
 
 def _attend(
@@ -63,14 +57,10 @@ def _attend(
         `(rows, new, heads, channels)`, and None for the attention weights.
     """
     from torch.nn.functional import scaled_dot_product_attention
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     several = query.shape[2] > 1 and query.shape[1] > key.shape[1] and attention_mask is not None
     if not several or others.get("position_bias") is not None or others.get("softcap") is not None:
-        found: tuple[Tensor, None] = sdpa_attention_forward(
-            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
-        )
-        return found
+        return sdpa_attention(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others)
     # (rows, heads, new, channels)
     attended = scaled_dot_product_attention(
         query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling, enable_gqa=True

@@ -7,20 +7,23 @@ the cache they are given.
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from eef_framework.policies.kv_cache import empty_cache, is_attention, is_plain
+from eef_framework._compat.transformers import (
+    ATTENTION_CACHE_ARGUMENTS,
+    LIMITED_ATTENTION,
+    cache_arguments,
+    empty_cache,
+    is_attention,
+    is_plain,
+    text_config,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _LENGTH, _GAP = 8, 4
 """Length of the test sequence and of its padding, in tokens."""
-_ATTENTION_CACHES = ("cache", "past_key_values")
-"""Names of the argument for keys and values: that of transformers 5.24 on, and the one before."""
-_WINDOWS = ("sliding_window", "window_size", "attention_window_size", "attention_chunk_size")
-"""Settings of models with limited attention span. The test sequence is too short to detect it."""
 
 
 class Capabilities(NamedTuple):
@@ -42,7 +45,7 @@ def capabilities(model: Any) -> Capabilities:
     """
     import torch
 
-    ids = torch.arange(_LENGTH, device=model.device)[None] % model.config.get_text_config(decoder=True).vocab_size
+    ids = torch.arange(_LENGTH, device=model.device)[None] % text_config(model).vocab_size
     # ids and one: (1, _LENGTH); pad and zero: (1, _GAP); logits: (1, positions, vocabulary).
     pad, zero = ids[:, :1].expand(1, _GAP), torch.zeros(1, _GAP, dtype=torch.long, device=model.device)
     one, middle = torch.ones_like(ids), _LENGTH // 2
@@ -54,18 +57,16 @@ def capabilities(model: Any) -> Capabilities:
             torch.cat([ids[:, :middle], pad, ids[:, middle:]], 1),
             torch.cat([one[:, :middle], zero, one[:, middle:]], 1),
         )
-        names = [name for name in (*_ATTENTION_CACHES, "cache_params") if name in _parameters(model)]
+        names = cache_arguments(model)
         precise = model.dtype == torch.float32
         cache = next((name for name in names if _agree(whole, _stepwise(model, ids, name), precise)), "")
     layers = _layers(model) if cache else []
-    padding = cache in _ATTENTION_CACHES and all(map(is_attention, layers)) and _agree(whole, left, precise)
-    reaches_all = all(map(is_plain, layers)) and not any(getattr(model.config, name, None) for name in _WINDOWS)
+    padding = cache in ATTENTION_CACHE_ARGUMENTS and all(map(is_attention, layers)) and _agree(whole, left, precise)
+    # The test sequence is too short to show a limited attention span.
+    limited = any(getattr(model.config, name, None) for name in LIMITED_ATTENTION)
+    reaches_all = all(map(is_plain, layers)) and not limited
     without_gap = torch.cat([gap[:, :middle], gap[:, middle + _GAP :]], 1)
     return Capabilities(cache, padding, padding and reaches_all and _agree(whole, without_gap, precise))
-
-
-def _parameters(model: Any) -> Any:
-    return inspect.signature(model.forward).parameters
 
 
 def _layers(model: Any) -> list[Any]:

@@ -7,15 +7,15 @@ alone, without padding, which gives the same result in every batch.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from eef_framework._compat.transformers import empty_cache, limits_logits
 from eef_framework.errors import PolicyFailure
 from eef_framework.policies.capabilities import Capabilities, capabilities
 from eef_framework.policies.decoding_state import DecodingState
-from eef_framework.policies.kv_cache import empty_cache, merged
+from eef_framework.policies.kv_cache import merged
 from eef_framework.policies.logits_cache import LogitsCache
 from eef_framework.policies.prefix_cache import PrefixCache, PrefixMatch, assembled
 from eef_framework.policies.sampling import Sample, SamplingRequest, sample
@@ -79,9 +79,8 @@ class Engine:
         self.statistics = Statistics()
         self.stopped = False
         """Cancellation flag, checked before each decoding step."""
-        parameters = inspect.signature(model.forward).parameters
         self.able = able or capabilities(model)
-        self._takes_logits_to_keep = "logits_to_keep" in parameters
+        self._limits_logits = limits_logits(model)
 
     def complete(self, states: Sequence[DecodingState]) -> None:
         """Complete all answers in one batch.
@@ -365,9 +364,9 @@ class Engine:
         self.statistics.tokens += ids.numel() if tokens is None else tokens
         if cache is not None:
             mask[self.able.cache] = cache
-        shorter = {"logits_to_keep": keep or 1} if self._takes_logits_to_keep else {}
+        shorter = {"logits_to_keep": keep or 1} if self._limits_logits else {}
         output = self.model(input_ids=ids, position_ids=positions, use_cache=cache is not None, **mask, **shorter)
-        # A model without `logits_to_keep` returns (rows, new, vocabulary).
+        # Models without `logits_to_keep` return (rows, new, vocabulary).
         logits: Tensor = output.logits[:, -1] if keep is None else output.logits[:, -keep:]
         return logits.float()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from eef_framework._compat.transformers import text_config
 from eef_framework.resources import available_memory
 
 
@@ -18,7 +19,7 @@ def free_memory(device: str) -> int:
 
 def kv_bytes_per_token(model: Any) -> int:
     """Return the size of a model's keys and values per token, in bytes (an upper bound if layers share them)."""
-    config = model.config.get_text_config(decoder=True)
+    config = text_config(model)
     query_heads = getattr(config, "num_attention_heads", None) or 1  # state-space models have none
     heads = getattr(config, "num_key_value_heads", None) or query_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // query_heads
@@ -27,5 +28,5 @@ def kv_bytes_per_token(model: Any) -> int:
 
 def context_window(model: Any) -> int | None:
     """Return a model's context window, in tokens; None if its configuration doesn't say."""
-    longest = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+    longest = getattr(text_config(model), "max_position_embeddings", None)
     return int(longest) if longest else None

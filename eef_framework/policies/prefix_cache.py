@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from eef_framework.policies.kv_cache import SPARE_TOKENS, empty_cache, is_plain
+from eef_framework._compat.transformers import SPARE_TOKENS, empty_cache, is_plain
 
 if TYPE_CHECKING:
     from torch import Tensor

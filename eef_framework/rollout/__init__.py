@@ -1,6 +1,7 @@
 """Playing: one episode, many episodes, simulations from intermediate states."""
 
 from eef_framework.rollout.attribution import attribute
+from eef_framework.rollout.concurrency import as_they_end
 from eef_framework.rollout.demonstrations import demonstrations
 from eef_framework.rollout.episode import EpisodeRunner
 from eef_framework.rollout.ids import expert_id, simulation_id
@@ -18,6 +19,7 @@ __all__ = [
     "Simulations",
     "Simulator",
     "ThreadExecutor",
+    "as_they_end",
     "attribute",
     "demonstrations",
     "expert_id",

@@ -155,7 +155,7 @@ class EpisodeRunner:
             PolicyFailure: the policy has no log-probabilities of given answers (`scoring-unsupported`), or it failed.
         """
         policy = self.loaded
-        initial, steps = state.initial, tuple(state.steps)
+        initial, steps = state.initial, state.steps
         if initial is None or state.inserted:
             async with self._slots:
                 initial, steps = await _Play(self, EpisodeSpec(id="", start=state, seed=0)).replayed()

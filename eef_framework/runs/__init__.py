@@ -7,6 +7,7 @@ from eef_framework.runs.directory import RunDirectory
 from eef_framework.runs.folders import claim_folder
 from eef_framework.runs.jsonl import JsonlFile, check_not_input, check_output, read_rows, write_rows
 from eef_framework.runs.layout import TRAINING_LOG, PhaseName, RunLayout, StageKey
+from eef_framework.runs.lines import read_whole
 from eef_framework.runs.lock import locked
 from eef_framework.runs.matching import read_matching, warn_of_part
 from eef_framework.runs.places import is_run, run_of
@@ -35,6 +36,7 @@ __all__ = [
     "open_checked",
     "read_matching",
     "read_rows",
+    "read_whole",
     "repair",
     "replacing",
     "run_of",

@@ -9,7 +9,7 @@ import yaml
 from pydantic import PrivateAttr
 
 from eef_framework.interfaces import TrackedRun, Tracker
-from eef_framework.models.inspection import require_installed
+from eef_framework.models.libraries import require_installed
 from eef_framework.runs import RunLayout
 
 if TYPE_CHECKING:

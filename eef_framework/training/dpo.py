@@ -14,7 +14,7 @@ from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.errors import TrainerFailure, storage
 from eef_framework.interfaces import ProgressCallback
 from eef_framework.memory import release_memory
-from eef_framework.models.inspection import require_installed
+from eef_framework.models.libraries import require_installed
 from eef_framework.models.progress_bars import without_progress_bars
 from eef_framework.models.saving import new_checkpoint
 from eef_framework.policies.loading import load_model, load_tokenizer

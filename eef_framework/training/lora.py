@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from eef_framework.errors import ConfigError
-from eef_framework.models.inspection import PEFT, require_installed
+from eef_framework.models.libraries import PEFT, require_installed
 
 
 class Lora(BaseModel):

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from eef_framework.errors import ConfigError
 from eef_framework.interfaces import Trainer
-from eef_framework.models.inspection import PEFT, installed, require_installed
+from eef_framework.models.libraries import PEFT, installed, require_installed
 from eef_framework.policies.loading import Device, check_device, require_devices, warn_of_slow_type
 from eef_framework.training.lora import Lora
 

@@ -3,8 +3,8 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 from transformers.integrations import sdpa_attention
 
+from eef_framework._compat.transformers import empty_cache
 from eef_framework.policies.attention import without_copies
-from eef_framework.policies.kv_cache import empty_cache
 
 
 def llama(attention="sdpa"):

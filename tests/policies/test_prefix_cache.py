@@ -1,5 +1,4 @@
 import random
-import weakref
 
 import pytest
 import torch
@@ -7,7 +6,6 @@ import transformers as hf
 
 from eef_framework.policies.decoding_state import DecodingState, GenerationRequest
 from eef_framework.policies.engine import Engine
-from eef_framework.policies.kv_cache import empty_cache, merged
 from eef_framework.policies.logits_cache import LogitsCache
 from eef_framework.policies.prefix_cache import PrefixCache, PrefixMatch, assembled
 
@@ -200,56 +198,3 @@ def test_prompts_of_similar_length_are_computed_together():
     assert (
         len(engine(model("mistral"), PrefixCache(0))._groups([3, 200, 60])) == 1
     )  # windows of one batch stay together
-
-
-def test_reserved_memory_holds_what_was_put_there():
-    plain, reserving = hf.DynamicCache(), empty_cache(hf.LlamaConfig(**SMALL))
-    for length in (5, 1, 1, 40, 1):
-        keys, values = torch.randn(3, 2, length, 8), torch.randn(3, 2, length, 8)
-        for cache in (plain, reserving):
-            got = cache.update(keys, values, 0)
-    assert got[0].equal(plain.layers[0].keys)
-    for cache in (plain, reserving):
-        cache.batch_select_indices(torch.tensor([2, 0]))
-        got = cache.update(keys[:2], values[:2], 0)
-    assert got[0].equal(plain.layers[0].keys)
-    assert got[1].equal(plain.layers[0].values)
-
-
-def test_rows_that_are_kept_need_no_new_memory_for_their_next_token():
-    cache = empty_cache(hf.LlamaConfig(**SMALL))
-    values = torch.rand(3, 2, 4, 8)
-    cache.update(values, values, 0)
-    cache.batch_select_indices(torch.tensor([2, 0]))
-    before = cache.layers[0].keys.data_ptr()
-    keys, _ = cache.update(values[:2, :, :1], values[:2, :, :1], 0)
-    assert keys.data_ptr() == before
-    assert keys.equal(torch.cat([values[[2, 0]], values[:2, :, :1]], dim=2))
-
-
-def two_caches():
-    """Return caches of two rows with three positions and of one row with five, and their masks."""
-    caches, masks = [], []
-    for rows, length in ((2, 3), (1, 5)):
-        cache = empty_cache(hf.LlamaConfig(**SMALL))
-        values = torch.arange(1.0, rows * length + 1).reshape(rows, 1, length, 1)
-        for layer in range(2):
-            cache.update(values, values, layer)
-        caches.append(cache)
-        masks.append(torch.ones(rows, length, dtype=torch.long))
-    return caches, masks
-
-
-def test_merged_caches_give_their_memory_back():
-    caches, masks = two_caches()
-    reserved = [weakref.ref(tensor) for cache in caches for layer in cache.layers for tensor in layer._buffers]
-    assert len(reserved) == 8
-    merged(caches, masks, hf.LlamaConfig(**SMALL))
-    assert not any(tensor() is not None for tensor in reserved)
-
-
-def test_caches_are_merged_with_padding_on_the_left():
-    caches, masks = two_caches()
-    whole, mask = merged(caches, masks, hf.LlamaConfig(**SMALL))
-    assert mask.tolist() == [[0, 0, 1, 1, 1], [0, 0, 1, 1, 1], [1, 1, 1, 1, 1]]
-    assert whole.layers[1].keys[:, 0, :, 0].tolist() == [[0, 0, 1, 2, 3], [0, 0, 4, 5, 6], [1, 2, 3, 4, 5]]

@@ -13,8 +13,7 @@ from eef_experts.prompt import ExpertFormat, read_examples
 from eef_framework.interfaces import Environment, EpisodeSpec, Expert, Policy, Sampling
 from eef_framework.paths import UserPathOrName
 from eef_framework.records import Info, State, Task, Trajectory
-from eef_framework.rollout import EpisodeRunner, expert_id
-from eef_framework.rollout.concurrency import as_they_end
+from eef_framework.rollout import EpisodeRunner, as_they_end, expert_id
 from eef_framework.seeds import derive
 
 

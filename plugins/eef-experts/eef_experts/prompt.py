@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from eef_framework.chat.format import ChatFormat
+from eef_framework.chat import ChatFormat
 from eef_framework.errors import ConfigError, EefError, storage
 from eef_framework.records import Conversation, Message, Observation, Step, Trajectory
 

@@ -12,8 +12,7 @@ from pydantic import Field
 from eef_framework.errors import ConfigError, EefError, EnvironmentFailure, ExpertFailure, ReplayDivergence, boundary
 from eef_framework.interfaces import Environment, Expert, replay
 from eef_framework.records import Task, Trajectory
-from eef_framework.rollout import expert_id
-from eef_framework.rollout.concurrency import as_they_end
+from eef_framework.rollout import as_they_end, expert_id
 from eef_framework.runs import read_rows
 
 

@@ -15,7 +15,7 @@ from eef_sciworld.launch import JvmProcess, start, stop
 
 
 class Jvm:
-    """A process that holds simulators.
+    """A JVM process with simulators.
 
     Every simulator has its own class loader for ScienceWorld's classes, because the simulator keeps state in Scala
     objects, which exist once per class loader. Scala's library is loaded once, which halves the time until a simulator

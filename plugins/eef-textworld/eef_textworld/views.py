@@ -20,7 +20,7 @@ CONDITIONS: Final = (
 )
 """Visible facts about an object."""
 INVISIBLE_TYPES: Final = ("P", "I", "r", "d", "slot", "ingredient", "RECIPE")
-"""Types of TextWorld's entities that are no objects in a room."""
+"""Types of entities that aren't objects in a room."""
 WITHOUT_EFFECT: Final = ("look", "inventory", "examine ")
 """Commands that change nothing. In compact mode they reveal nothing either, with the exceptions below."""
 READING: Final = ("examine cookbook", "examine note")

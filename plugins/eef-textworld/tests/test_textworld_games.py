@@ -123,7 +123,7 @@ def test_games_are_those_of_an_unpatched_textworld():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("challenge", ["custom", "tw-cooking"])
-def test_a_play_goes_as_textworlds_own_environment_does(challenge, tmp_path):
+def test_a_game_proceeds_as_in_textworlds_own_environment(challenge, tmp_path):
     import textworld
 
     game = make_game(spec(challenge, seed=2))
@@ -145,7 +145,7 @@ def test_a_play_goes_as_textworlds_own_environment_does(challenge, tmp_path):
                 break
 
 
-def test_a_copy_is_where_textworlds_own_copy_is_and_goes_on_alone():
+def test_a_copy_equals_textworlds_own_copy_and_is_independent():
     state, draw = GameState(make_game(spec("tw-simple"))), random.Random(0)
     for _ in range(8):
         theirs, copy = state._progression.copy(), state.copy()

@@ -12,7 +12,7 @@ from eef_framework.errors import ConfigError
 INTERFACE: Final = "scienceworld.runtime.pythonapi.PythonInterface"
 """The Java class that ScienceWorld's Python package calls. It is called directly here."""
 SHARED: Final = ("scala/", "py4j/")
-"""Packages of the jar that all simulators share, because they hold no state."""
+"""Packages of the jar that all simulators share, because they have no state."""
 NOT_SHARED: Final = "scala/util/Random"
 """The exception: the random number generator, which the simulator seeds and draws from."""
 NOT_UNDERSTOOD: Final = ("No known action matches that input.", "Unknown action.")

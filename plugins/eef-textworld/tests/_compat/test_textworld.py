@@ -79,3 +79,31 @@ def test_game_has_the_attribute(game, attribute):
 def test_makes_the_challenge_by_the_second_entry_of_its_registration(challenge):
     _, make, _ = textworld.CHALLENGES[challenge]
     assert list(inspect.signature(make).parameters)[:2] == ["settings", "options"]
+
+
+@pytest.mark.parametrize(
+    "setting", ["grammar", "kb", "nb_objects", "nb_parallel_quests", "nb_rooms", "quest_length", "seeds"]
+)
+def test_game_options_have_the_setting(setting):
+    # An assignment to a setting that doesn't exist would have no effect.
+    assert setting in dir(textworld.GameOptions())
+
+
+@pytest.mark.parametrize("setting", ["allowed_variables_numbering", "only_last_action", "theme"])
+def test_grammar_options_have_the_setting(setting):
+    assert setting in dir(textworld.GameOptions().grammar)
+
+
+@pytest.mark.parametrize("attribute", ["format_command", "name", "variables"])
+def test_actions_have_the_attribute(progression, attribute):
+    assert all(hasattr(action, attribute) for action in progression.valid_actions)
+
+
+@pytest.mark.parametrize("attribute", ["arguments", "name"])
+def test_facts_have_the_attribute(progression, attribute):
+    assert all(hasattr(fact, attribute) for fact in progression.state.facts)
+
+
+@pytest.mark.parametrize("attribute", ["desc", "name", "type"])
+def test_infos_of_entities_have_the_attribute(game, attribute):
+    assert all(hasattr(info, attribute) for info in game.infos.values())

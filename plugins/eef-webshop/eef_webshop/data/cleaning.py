@@ -76,14 +76,14 @@ def _check(record: Any) -> None:
             raise Unusable(f"key {key!r} is missing")
     for key in _REQUIRED:
         if not isinstance(record[key], str):
-            raise Unusable(f"{key!r} is no text")
+            raise Unusable(f"{key!r} isn't a string")
     if not _PLAIN_ASIN.fullmatch(record["asin"]):
-        raise Unusable("the ASIN is empty or holds other than printable ASCII characters")
+        raise Unusable("the ASIN is empty or has characters other than printable ASCII")
 
 
 def _strings(values: Any, key: str) -> tuple[str, ...]:
     if not isinstance(values, list | tuple) or not all(isinstance(value, str) for value in values):
-        raise Unusable(f"{key!r} is no list of texts")
+        raise Unusable(f"{key!r} isn't a list of strings")
     return tuple(values)
 
 
@@ -92,13 +92,13 @@ def _pricing(given: Any) -> tuple[float, ...]:
     if not given:
         return (DEFAULT_PRICE,)
     if not isinstance(given, str):
-        raise Unusable("'pricing' is no text")
+        raise Unusable("'pricing' isn't a string")
     try:
         prices = [float(Decimal(_NOT_IN_PRICES.sub("", part))) for part in given.split("$")[1:]]
     except InvalidOperation:
-        raise Unusable("'pricing' is no price") from None
+        raise Unusable("'pricing' isn't a price") from None
     if not prices:
-        raise Unusable("'pricing' is no price")
+        raise Unusable("'pricing' isn't a price")
     if not all(math.isfinite(price) and price <= MAX_PRICE for price in prices):
         raise Unusable(f"absurd price: over {MAX_PRICE:,.0f} dollars")
     return tuple(prices[:2])
@@ -108,7 +108,7 @@ def _options(given: Any) -> dict[str, tuple[str, ...]]:
     if not given:
         return {}
     if not isinstance(given, Mapping):
-        raise Unusable("'customization_options' is no JSON object")
+        raise Unusable("'customization_options' isn't a JSON object")
     return {name.lower(): _values(contents) for name, contents in given.items() if contents is not None}
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from eef_framework.errors import ConfigError, EnvironmentFailure
 from eef_framework.records import fingerprint
-from eef_framework.runs.lines import read_whole
+from eef_framework.runs import read_whole
 from eef_webshop.data.product import Product
 from eef_webshop.reward import ProductType, Wanted, normalize_color
 from eef_webshop.site.index import GoalIndex, Kind

@@ -43,20 +43,20 @@ def test_prices_are_read_as_the_reference_reads_them(record, given_price, prices
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"pricing": "19.99"}, "'pricing' is no price"),
-        ({"pricing": "$"}, "'pricing' is no price"),
-        ({"pricing": "$1.2.3"}, "'pricing' is no price"),
-        ({"pricing": 19.99}, "'pricing' is no text"),
+        ({"pricing": "19.99"}, "'pricing' isn't a price"),
+        ({"pricing": "$"}, "'pricing' isn't a price"),
+        ({"pricing": "$1.2.3"}, "'pricing' isn't a price"),
+        ({"pricing": 19.99}, "'pricing' isn't a string"),
         ({"pricing": "$99999999"}, "absurd price"),
         ({"pricing": "$" + "9" * 400}, "absurd price"),
-        ({"name": None}, "'name' is no text"),
+        ({"name": None}, "'name' isn't a string"),
         ({"asin": "B00 000001"}, "ASIN"),
         ({"asin": ""}, "ASIN"),
         ({"asin": "Bé00000001"}, "ASIN"),
-        ({"customization_options": "red"}, "'customization_options' is no JSON object"),
+        ({"customization_options": "red"}, "'customization_options' isn't a JSON object"),
         ({"customization_options": {"color": [{"name": "red"}]}}, "no list of values"),
         ({"customization_options": {"color": [{"value": 3}]}}, "no list of values"),
-        ({"small_description": [1]}, "'small_description' is no list of texts"),
+        ({"small_description": [1]}, "'small_description' isn't a list of strings"),
     ],
 )
 def test_a_broken_record_says_what_is_wrong(record, changes, reason):
