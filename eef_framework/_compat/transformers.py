@@ -1,10 +1,12 @@
-"""Parts of transformers that aren't public or change often: cache layers, attention functions, arguments of models."""
+"""Parts of transformers that aren't public or change often: caches, attention functions, arguments and types of models."""
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -156,3 +158,61 @@ def sdpa_attention(
 
     found: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **others)
     return found
+
+
+def enable_activation_checkpointing(model: Any) -> None:
+    """Let a model recompute activations in the backward pass, which saves memory."""
+    # Its name since transformers 5, or before.
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable()
+
+
+def unpacked_gguf() -> dict[str, Any]:
+    """Return the arguments of `from_pretrained` with which the weights of a GGUF file are unpacked."""
+    import transformers
+
+    # From 5.2x on, weights are left packed otherwise; before, they never were.
+    config = getattr(transformers, "GgufConfig", None)
+    return {} if config is None else {"quantization_config": config(dequantize=True)}
+
+
+def knows_type(model_type: str) -> bool:
+    """Return whether there is a model for the `model_type` of a config.json."""
+    if _mentioned(model_type, "models/auto/configuration_auto.py", "models/auto/auto_mappings.py"):
+        return True
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    return model_type in CONFIG_MAPPING
+
+
+def is_causal(model_type: str, architectures: Sequence[str]) -> bool:
+    """Return whether weights are those of a causal language model.
+
+    Args:
+        model_type: the value in config.json.
+        architectures: classes that the weights were saved from. A model that names none is judged by its type.
+    """
+    if any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in architectures):
+        return True
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL
+
+    found = CAUSAL.get(model_type)
+    classes = {found} if isinstance(found, str) else set(found or ())
+    return bool(classes) if not architectures else not classes.isdisjoint(architectures)
+
+
+def reads_gguf(architecture: str) -> bool:
+    """Return whether GGUF files of an architecture can be read."""
+    if _mentioned(architecture, "integrations/ggml.py"):
+        return True
+    from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
+
+    return architecture in GGUF_SUPPORTED_ARCHITECTURES
+
+
+def _mentioned(word: str, *files: str) -> bool:
+    """Return whether a word occurs, in quotes, in files of transformers: importing the library takes seconds."""
+    spec = importlib.util.find_spec("transformers")
+    folder = Path(spec.origin).parent if spec and spec.origin else Path()
+    present = [folder / name for name in files if (folder / name).is_file()]
+    return any(f'"{word}"' in file.read_text(encoding="utf-8") for file in present)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from eef_framework._compat.gguf import setting
+from eef_framework._compat.transformers import unpacked_gguf
 from eef_framework.models.inspection import check_gguf
 from eef_framework.models.progress_bars import without_progress_bars
 from eef_framework.models.saving import new_checkpoint
@@ -40,17 +41,14 @@ def load_gguf_model(file: Path, dtype: str) -> Any:
         file: the GGUF file.
         dtype: name of a type of torch; `auto` is bfloat16.
     """
-    import transformers
+    from transformers import AutoModelForCausalLM
 
     check_gguf(file)
-    # From 5.2x on, weights are left packed otherwise; before, they never were.
-    packing = getattr(transformers, "GgufConfig", None)
-    unpacked = {} if packing is None else {"quantization_config": packing(dequantize=True)}
     wanted = "bfloat16" if dtype == "auto" else dtype
     # One of its progress bars can't be disabled, so its output is suppressed while it reads.
     with without_progress_bars(), redirect_stderr(StringIO()):
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            str(file.parent), gguf_file=file.name, dtype=wanted, **unpacked
+        model = AutoModelForCausalLM.from_pretrained(
+            str(file.parent), gguf_file=file.name, dtype=wanted, **unpacked_gguf()
         )
     model.hf_quantizer = None  # an unpacked model may be trained and saved like any other
     return model

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import random
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eef_framework._compat.accelerate import no_warnings_of_tied_weights, reset_settings
+from eef_framework._compat.transformers import enable_activation_checkpointing, limits_logits
 from eef_framework.errors import TrainerFailure
 from eef_framework.models.progress_bars import without_progress_bars
 from eef_framework.models.saving import new_checkpoint
@@ -70,9 +70,7 @@ class Training:
             check_packing(model)
         model = _trainable(model, settings)
         # Models wrapped by peft pass unknown arguments on.
-        self._selects_logits = (
-            "logits_to_keep" in inspect.signature(model.forward).parameters or settings.lora is not None
-        )
+        self._selects_logits = limits_logits(model) or settings.lora is not None
         self._model, self._optimizer = self._accelerator.prepare(model, _optimizer(model, settings))
         warmup = round(settings.warmup * self.steps)
         self._schedule = get_cosine_schedule_with_warmup(self._optimizer, warmup, self.steps)
@@ -193,8 +191,7 @@ def _plain(settings: SupervisedSettings) -> dict[str, Any]:
 def _trainable(model: Any, settings: SupervisedSettings) -> Any:
     """Return the model ready for training: in float32, or, with adapters, with only the adapters trainable."""
     if settings.gradient_checkpointing:
-        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
-        enable()  # its name since transformers 5, or before
+        enable_activation_checkpointing(model)
     if settings.lora is not None:
         return adapted(model, settings.lora).train()
     # In bfloat16, updates at usual learning rates would be lost to rounding.

@@ -11,15 +11,21 @@ from eef_framework._compat.transformers import (
     ATTENTION_CACHE_ARGUMENTS,
     LIMITED_ATTENTION,
     STATE_CACHE_ARGUMENT,
+    _mentioned,
     attention_of,
     cache_arguments,
     empty_cache,
+    enable_activation_checkpointing,
     is_attention,
+    is_causal,
     is_plain,
+    knows_type,
     limits_logits,
     preallocated_layer,
+    reads_gguf,
     sdpa_attention,
     text_config,
+    unpacked_gguf,
     use_attention,
 )
 
@@ -163,3 +169,43 @@ def test_rows_that_are_kept_have_memory_for_their_next_token():
     keys, _ = cache.update(values[:2, :, :1], values[:2, :, :1], 0)
     assert keys.data_ptr() == before
     assert keys.equal(torch.cat([values[[2, 0]], values[:2, :, :1]], dim=2))
+
+
+@pytest.mark.parametrize("known", ["llama", "qwen3", "mixtral"])
+def test_types_of_models_are_found_in_the_source_and_in_the_mapping(known):
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    assert _mentioned(known, "models/auto/configuration_auto.py", "models/auto/auto_mappings.py")
+    assert known in CONFIG_MAPPING
+    assert knows_type(known)
+
+
+def test_an_unknown_type_of_model_is_found_in_neither():
+    assert not knows_type("no-such-type")
+
+
+@pytest.mark.parametrize(
+    ("model_type", "architectures", "causal"),
+    [("llama", [], True), ("t5", [], False), ("bert", ["BertForMaskedLM"], False), ("gpt2", ["GPT2LMHeadModel"], True)],
+)
+def test_causal_models_are_told_by_the_mapping_of_classes(model_type, architectures, causal):
+    assert is_causal(model_type, architectures) is causal
+
+
+def test_architectures_of_gguf_files_are_found_in_the_source_and_in_the_list():
+    from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
+
+    assert _mentioned("llama", "integrations/ggml.py")
+    assert "llama" in GGUF_SUPPORTED_ARCHITECTURES
+    assert reads_gguf("llama")
+    assert not reads_gguf("no-such-architecture")
+
+
+def test_gguf_files_are_unpacked_where_transformers_can_leave_them_packed():
+    assert list(unpacked_gguf()) == (["quantization_config"] if hasattr(hf, "GgufConfig") else [])
+
+
+def test_activations_can_be_recomputed():
+    model = llama()
+    enable_activation_checkpointing(model)
+    assert model.is_gradient_checkpointing

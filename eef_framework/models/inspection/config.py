@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from eef_framework._compat.transformers import is_causal, knows_type
 from eef_framework.errors import ConfigError
-from eef_framework.models.kinds import is_causal, knows_type
 from eef_framework.models.libraries import require_quantization_libraries
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from eef_framework._compat.transformers import reads_gguf
 from eef_framework.errors import ConfigError, storage
 from eef_framework.models.gguf_header import required_size
 from eef_framework.models.inspection.files import cut_off
 from eef_framework.models.inspection.git_lfs import check_pointer
-from eef_framework.models.kinds import reads_gguf
 from eef_framework.models.libraries import installed
 
 
