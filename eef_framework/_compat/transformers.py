@@ -1,4 +1,4 @@
-"""Parts of transformers that aren't public or change often: caches, attention functions, arguments and types of models."""
+"""Parts of transformers that aren't public or change often: caches, attention, arguments and types of models."""
 
 from __future__ import annotations
 
