@@ -6,6 +6,7 @@ with the same name plus `.settings.yaml`. Without it, another model's episodes c
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -58,7 +59,11 @@ def open_checked(
         if rows.rows and written is not None:
             _check(path, written, settings, renamed or {})
         if written != settings:
-            write_settings_file(beside, settings, HEADER)
+            record_settings = functools.partial(write_settings_file, beside, settings, HEADER)
+            if rows.rows:
+                record_settings()
+            else:  # a phase that fails before its first row leaves nothing
+                rows.before_first_row = record_settings
     except BaseException:
         rows.close()
         raise

@@ -8,8 +8,8 @@ be ours. A line that can't be parsed is reported with its position and never ski
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from io import FileIO
 from pathlib import Path
 from typing import Generic, Self, TypeVar
@@ -138,12 +138,15 @@ class JsonlFile(Generic[R]):
 
     A complete last row without a line end is kept. A torn last row has to be redone: in a run directory its bytes are
     cut off; elsewhere they are moved to `NAME.bad`. Either happens when the first row is appended, so that opening a
-    file doesn't change it.
+    file doesn't change it. If it is closed before any row was written, no file and no new folder is left.
 
     Args:
         path: the file; continued if it exists, otherwise created with its first row.
-        record: what its lines are. Attributes:
+        record: what its lines are.
+
+    Attributes:
         rows: the rows read when it was opened, and those appended since.
+        before_first_row: called once, before the first row is written; None if there is nothing to do.
 
     Raises:
         ConfigError, CorruptFile, StorageError: as for `check_output`; the file is untouched.
@@ -154,6 +157,7 @@ class JsonlFile(Generic[R]):
         self.path = path
         self.record = record
         self.rows: list[R] = []
+        self.before_first_row: Callable[[], None] | None = None
         self._target = Path(os.path.realpath(path))
         self._own_by_place = run_of(path) is not None
         self._size = 0
@@ -165,7 +169,10 @@ class JsonlFile(Generic[R]):
         with ExitStack() as stack:
             lock, owner = self._lock()
             if not is_held(lock):
+                stack.callback(_remove_if_empty, [each for each in lock.parents if not each.exists()])
                 stack.enter_context(locked(lock, owner))
+                if owner == path:  # the lock of a run stays
+                    stack.callback(self._remove_lock, lock)
             if read != self._state():  # another process wrote in between
                 self._read()
             self._stack = stack.pop_all()
@@ -177,6 +184,7 @@ class JsonlFile(Generic[R]):
             StorageError: the disk is full; earlier rows are kept, and nothing of this one is.
         """
         data = row.model_dump_json().encode() + b"\n"
+        self._prepare()
         with storage(self.path, "writing to"):
             file = self._file = self._file or self._open()
             if os.fstat(file.fileno()).st_size > self._size:
@@ -198,6 +206,7 @@ class JsonlFile(Generic[R]):
         Raises:
             StorageError: the disk is full; the file is unchanged.
         """
+        self._prepare()
         self._close()  # Windows can't replace an open file; and afterwards it is another file
         _write(self._target, rows)
         self.rows = list(rows)
@@ -223,6 +232,17 @@ class JsonlFile(Generic[R]):
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def _prepare(self) -> None:
+        before, self.before_first_row = self.before_first_row, None
+        if before is not None:
+            before()
+
+    def _remove_lock(self, lock: Path) -> None:
+        """Remove the lock file, while it is held, if there is no file that it protects."""
+        if not self._target.exists():
+            with suppress(OSError):  # Windows doesn't remove an open file
+                lock.unlink(missing_ok=True)
 
     def _lock(self) -> tuple[Path, Path]:
         """Return the lock file and what it protects: for a file of a run, the whole run."""
@@ -264,6 +284,13 @@ class JsonlFile(Generic[R]):
                 file.seek(self._size)
                 set_aside(self._target, file.read())
         own.truncate(self._size)
+
+
+def _remove_if_empty(folders: Iterable[Path]) -> None:
+    """Remove folders, the innermost first, as far as they are empty."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def _write_all(file: FileIO, data: bytes) -> None:

@@ -114,3 +114,20 @@ def test_a_model_that_was_trained_further_has_another_name(tmp_path: Path) -> No
 def test_a_model_on_a_hub_goes_by_its_name() -> None:
     assert content_id(Path("someone/model")) == "someone/model"
     assert content_id(None) is None
+
+
+def test_a_file_that_gets_no_row_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "rows.jsonl"
+    with pytest.raises(ZeroDivisionError), open_checked(path, Attribution, {"seed": 1}):
+        assert path.parent.exists()
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+    fill(path, {"seed": 1})
+    assert settings_file(path).exists()
+
+
+def test_a_folder_that_was_there_stays(tmp_path: Path) -> None:
+    path = tmp_path / "there" / "rows.jsonl"
+    path.parent.mkdir()
+    open_checked(path, Attribution, {"seed": 1}).close()
+    assert list(tmp_path.rglob("*")) == [path.parent]
