@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal
 
-from eef_framework.records import Difference, Estimate, ResultRow, RunMetrics
+from eef_framework.records import Cost, Difference, Estimate, ResultRow, RunMetrics
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -80,6 +80,19 @@ def plural(number: int, thing: str) -> str:
     return f"{number:,} {several}"
 
 
+def tokens_of(cost: Cost) -> str:
+    """Format the tokens of a cost, with `>=` if it has answers with an unknown number of tokens."""
+    found = count(cost.computed_tokens + cost.trained_tokens)
+    return f">= {found}" if cost.answers_of_unknown_cost else found
+
+
+def unknown_costs(answers: int) -> str:
+    """Return a sentence on answers of unknown cost; empty if there are none."""
+    if not answers:
+        return ""
+    return f"{plural(answers, 'answer')} of unknown cost: tokens and price are lower bounds."
+
+
 def duration(seconds: float) -> str:
     """Format a time in at most ten characters: `0.4 s`, `3 min 20 s`, `14 min`, `5 h 12 min`, `31 h`."""
     if seconds < 59.95:
@@ -106,7 +119,8 @@ def results(metrics: RunMetrics) -> Group:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in metrics.rows:
         table.add_row(*_cells(row))
-    sentences = [Text(note, style="yellow") for note in metrics.notes]
+    unknown = unknown_costs(sum(cost.answers_of_unknown_cost for cost in metrics.stages.values()))
+    sentences = [Text(note, style="yellow") for note in (*metrics.notes, *([unknown] if unknown else []))]
     sentences += [Text(describe(difference)) for difference in metrics.differences]
     if metrics.differences:
         sentences.append(Text(ONE_TRAINING, style="dim"))
@@ -133,7 +147,7 @@ def _cells(row: ResultRow) -> tuple[str, ...]:
         plus_minus(evaluation.reward),
         f"{evaluation.steps.mean:.1f}",
         count(cost.simulations),
-        count(cost.computed_tokens + cost.trained_tokens),
+        tokens_of(cost),
         duration(cost.seconds),
     )
 

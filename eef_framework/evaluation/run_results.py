@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from eef_framework.errors import CorruptFile, EefError, StorageError, storage
-from eef_framework.evaluation.formatting import ONE_TRAINING, count, describe, duration, percent, plus_minus
+from eef_framework.evaluation.formatting import (
+    ONE_TRAINING,
+    count,
+    describe,
+    duration,
+    percent,
+    plus_minus,
+    tokens_of,
+    unknown_costs,
+)
 from eef_framework.evaluation.spending import spending_by_task
 from eef_framework.records import Attribution, Difference, ResultRow, RunMetrics, Spending, SuccessRule, Trajectory
 from eef_framework.runs import PhaseName, RunLayout, StageKey, read_rows
@@ -226,13 +235,19 @@ class RunResults:
                 plus_minus(row.evaluation.reward),
                 f"{row.evaluation.steps.mean:.1f}",
                 count(row.cost.simulations),
-                count(row.cost.computed_tokens + row.cost.trained_tokens),
+                tokens_of(row.cost),
                 duration(row.cost.seconds),
             )
             for row in self.rows
         ]
         sentences = [describe(each) for each in self.differences]
-        sentences += [*self.metrics.notes, *([ONE_TRAINING] if sentences else []), f"Report: {self.report}"]
+        unknown = unknown_costs(sum(cost.answers_of_unknown_cost for cost in self.metrics.stages.values()))
+        sentences += [
+            *([unknown] if unknown else []),
+            *self.metrics.notes,
+            *([ONE_TRAINING] if sentences else []),
+            f"Report: {self.report}",
+        ]
         if not self.finished:
             sentences.insert(0, "This run isn't finished.")
         table = f"<table><thead>{_line(heads, 'th')}</thead><tbody>{''.join(map(_line, rows))}</tbody></table>"

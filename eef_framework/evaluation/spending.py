@@ -10,7 +10,7 @@ from eef_framework.records import Spending, Trajectory
 def spending_of(trajectory: Trajectory) -> Spending:
     """Return the spending of one episode. Replayed steps cost nothing."""
     own = trajectory.steps[trajectory.prefix_length :]
-    tokens = sum(step.response.computed_tokens for step in own if step.response is not None)
+    tokens = trajectory.lost_tokens + sum(step.response.computed_tokens for step in own if step.response is not None)
     return Spending(simulations=1, tokens=tokens, steps=len(own), seconds=trajectory.seconds)
 
 

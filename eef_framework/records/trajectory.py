@@ -158,9 +158,10 @@ class Trajectory(VersionedRecord):
     """What went wrong, if the ending is `error`. Such episodes count as infrastructure failures: they are never
     evidence for an attribution."""
     lost_tokens: int = 0
-    """Tokens of lost answers, which ended the episode, if known."""
+    """Tokens that aren't in the steps, if known: those of a lost answer, which ended the episode, and those of earlier
+    attempts at this episode that were lost."""
     lost_usd: float = 0.0
-    """Price of these answers, in US dollars."""
+    """Price of these tokens, in US dollars."""
     seconds: float = 0.0
     """Wall-clock time from opening to closing, including waiting for the model."""
     info: Info = Field(default_factory=dict)

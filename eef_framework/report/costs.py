@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from eef_framework.evaluation.formatting import count, duration
+from eef_framework.evaluation.formatting import count, duration, unknown_costs
 from eef_framework.records import Cost
 from eef_framework.report.charts import loss_chart, share_bar
 from eef_framework.report.glossary import term
@@ -42,7 +42,7 @@ def _costs(source: Source) -> Iterator[Element]:
         tag("tbody", rows),
         tag("tfoot", _cost_row("all", total, 0, paid)),
     )
-    lead: list[Child] = ["What each stage of the run used."]
+    lead: list[Child] = ["What each stage of the run used. ", unknown_costs(total.answers_of_unknown_cost)]
     yield section("costs", "Costs", lead, tag("div", table, class_="scroll costs"))
 
 

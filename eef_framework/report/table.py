@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from eef_framework.evaluation.formatting import count, duration, plural, plus_minus
+from eef_framework.evaluation.formatting import count, duration, plural, plus_minus, tokens_of
 from eef_framework.records import Estimate, ResultRow
 from eef_framework.report.charts import interval_bar
 from eef_framework.report.counts import RunCounts
@@ -75,7 +75,7 @@ def _row(row: ResultRow, look: str, clone: str) -> Element:
         tag("td", plus_minus(evaluation.reward), data_label="reward"),
         tag("td", plus_minus(evaluation.steps, 1), data_label="steps"),
         tag("td", _or_dash(cost.simulations, count), data_label="attempts"),
-        tag("td", _or_dash(cost.computed_tokens + cost.trained_tokens, count), data_label="tokens"),
+        tag("td", tokens_of(cost) if cost.computed_tokens + cost.trained_tokens else "–", data_label="tokens"),
         tag("td", _or_dash(cost.seconds, duration), data_label="time"),
         tag("td", _errors(row), data_label="errors"),
     )

@@ -11,6 +11,7 @@ from eef_framework.errors import AnswerFailure, AttributorFailure
 from eef_framework.interfaces import EpisodeSpec, PlayEpisode
 from eef_framework.records import Probe, Response, State, SuccessRule, Task, Trajectory
 from eef_framework.rollout.ids import simulation_id
+from eef_framework.rollout.lost_attempts import with_lost_costs
 from eef_framework.rollout.scoring import score_actions
 from eef_framework.runs import JsonlFile
 from eef_framework.seeds import derive
@@ -68,6 +69,7 @@ class Simulator:
         self._initial_simulations = initial_simulations
         # Episodes lost to infrastructure failures are played again.
         self._known = {row.id: row for row in rows.rows if row.ending != "error"}
+        self._lost = {row.id: row for row in rows.rows if row.ending == "error"}
         self._under_way: dict[str, asyncio.Task[Trajectory]] = {}
 
     async def initial(self, task: Task, n: int) -> Sequence[Trajectory]:
@@ -120,6 +122,8 @@ class Simulator:
 
     async def _play(self, key: str, state: State, seed: int) -> Trajectory:
         trajectory = await self._play_episode(EpisodeSpec(id=key, start=state, seed=seed))
+        if key in self._lost:
+            trajectory = with_lost_costs(trajectory, [self._lost[key]])
         self._rows.append(trajectory)
         self._known[key] = trajectory
         self._played(trajectory)

@@ -241,3 +241,26 @@ def test_no_name_of_a_method_leads_out_of_the_run(command, folder, method):
     assert done.code == 2
     assert "\x1b" not in done.err
     assert set(folder.iterdir()) == before
+
+
+def test_an_exploration_that_fails_on_its_model_leaves_nothing(command, folder, collected):
+    before = sorted(folder.rglob("*"))
+    done = command(
+        "eef", "explore", "own.yaml", "--demonstrations", collected, "--model", "nowhere", "--out", "explored"
+    )
+    assert done.code == 1
+    assert done.error.code == "policy-failed"
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("explored", ["nowhere", "own.yaml", "empty"])
+def test_explorations_that_are_missing_are_an_error_not_an_empty_choice(command, folder, collected, explored):
+    (folder / "empty").mkdir()
+    given = ("--demonstrations", collected, "--out", "examples.jsonl")
+    done = command("eef", "select", "own.yaml", *given, "--explored", explored)
+    assert done.code != 0
+    assert done.error.code in ("no-such-file", "not-a-folder")
+    assert done.error.details["path"] == str(folder / explored / "simulations.jsonl") or (
+        done.error.details["path"] == f"{explored}/simulations.jsonl"
+    )
+    assert not (folder / "examples.jsonl").exists()

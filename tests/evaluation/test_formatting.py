@@ -7,7 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from eef_framework.evaluation.formatting import count, describe, duration, outcome, percent, plural, plus_minus, results
+from eef_framework.evaluation.formatting import (
+    count,
+    describe,
+    duration,
+    outcome,
+    percent,
+    plural,
+    plus_minus,
+    results,
+    tokens_of,
+    unknown_costs,
+)
 from eef_framework.records import Cost, Difference, Estimate, Evaluation, ResultRow, RunMetrics
 
 
@@ -113,3 +124,17 @@ def test_a_run_without_rows_still_has_a_heading():
 )  # fmt: skip
 def test_one_thing_is_not_things(number, thing, told):
     assert plural(number, thing) == told
+
+
+def test_answers_of_unknown_cost_make_the_tokens_a_lower_bound():
+    known = Cost(computed_tokens=1_000_000, trained_tokens=500_000)
+    unknown = known.changed(answers_of_unknown_cost=3)
+    assert tokens_of(unknown) == f">= {tokens_of(known)}"
+    assert unknown_costs(0) == ""
+    assert unknown_costs(3).startswith("3 answers of unknown cost")
+    metrics = _metrics()
+    row = metrics.rows[0].changed(cost=unknown)
+    shown = io.StringIO()
+    Console(file=shown, width=80).print(results(metrics.changed(rows=(row,), stages={"collect": unknown})))
+    assert ">= 1.5M" in shown.getvalue()
+    assert unknown_costs(3) in " ".join(shown.getvalue().split())

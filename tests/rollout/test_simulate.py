@@ -9,8 +9,11 @@ import pytest
 from eef_framework.chat.format import ChatFormat
 from eef_framework.errors import PolicyFailure
 from eef_framework.interfaces import Sampling
+from eef_framework.pipeline.costs import cost_of
+from eef_framework.pipeline.episodes import without_replaced
 from eef_framework.records import SuccessRule, Trajectory
 from eef_framework.rollout import EpisodeRunner, Simulator, demonstrations
+from eef_framework.rollout.lost_attempts import with_lost_costs
 from eef_framework.rollout.simulate import TrajectorySimulate
 from eef_framework.runs import JsonlFile
 from eef_framework.testing.corridor import Corridor
@@ -190,3 +193,28 @@ def test_a_failure_that_nobody_waited_for_is_not_left_behind(tmp_path: Path, cap
         asyncio.run(played.until(leave(played)))
     gc.collect()
     assert caplog.records == []  # such as "Task exception was never retrieved"
+
+
+def test_the_costs_of_attempts_that_were_lost_stay_with_the_episode_that_replaces_them(tmp_path: Path) -> None:
+    corridor = Corridor()
+    task = corridor.tasks("train")[0]
+
+    async def play(source: Simulator) -> None:
+        await source.initial(task, 1)
+
+    with JsonlFile(tmp_path / "s.jsonl", Trajectory) as rows:
+        asyncio.run(play(simulator(rows, corridor)))
+        (first,) = rows.rows
+    spent = cost_of([first], by_agent=True)
+    assert spent.computed_tokens > 0
+    for lost_tokens, attempts in ((7, 1), (0, 2)):
+        lost = first.changed(ending="error", error="gone", lost_tokens=lost_tokens, lost_usd=0.5)
+        with JsonlFile(tmp_path / f"{attempts}.jsonl", Trajectory) as rows:
+            for _ in range(attempts):
+                again = with_lost_costs(lost, rows.rows)
+                rows.append(again)
+            asyncio.run(play(simulator(rows, corridor)))
+            cost = cost_of(without_replaced(rows.rows), by_agent=True)
+        assert cost.computed_tokens == (attempts + 1) * spent.computed_tokens + attempts * lost_tokens
+        assert cost.usd == attempts * 0.5
+        assert (cost.episodes, cost.simulations) == (1, 1)

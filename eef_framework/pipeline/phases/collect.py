@@ -19,6 +19,7 @@ from eef_framework.pipeline.rows import Rows
 from eef_framework.records import Task, Trajectory
 from eef_framework.records.base import Info
 from eef_framework.rollout import demonstrations
+from eef_framework.rollout.lost_attempts import with_lost_costs
 from eef_framework.runs import JsonlFile, check_not_input, read_matching
 from eef_framework.seeds import derive
 
@@ -148,6 +149,7 @@ async def _demonstrate(
         with boundary(ExpertFailure, who, f"demonstrating {len(owed)} tasks"):
             async for trajectory in demonstrations(expert, context.environment, owed, seed, context.executor):
                 cut = _cut(trajectory, context.config.limits.steps)
+                cut = with_lost_costs(cut, [row for row in rows.rows if row.task.id == cut.task.id])
                 rows.append(cut)
                 counter.add(rule.holds(cut))
     found = latest(rows.rows, key=lambda row: row.task.id)
