@@ -149,7 +149,7 @@ function verdictHead(judged, choice, redraw) {
     error ? el("p", { class: "remarks" }, `Attribution failed: ${error}`) : "",
     el("ul", { class: "legend" }, VERDICTS.map(({ key, icon }) =>
       el("li", {}, el("span", { class: `swatch v-${key}` }, icon), term(key))),
-    el("li", {}, el("span", { class: "probe-dot" }, "1/2"), term("probe"), ": 1 of 2 attempts succeeded")));
+    el("li", {}, el("span", { class: "probe-dot" }, "1/2"), el("span", {}, term("probe"), ": 1 of 2 attempts succeeded"))));
 }
 
 const segmentAt = (attribution, step) =>
