@@ -63,7 +63,10 @@ class LayeredSettings:
         keys: Place = tuple(int(key) if key.isdecimal() else key for key in path.split("."))
         if not all(part for part in path.split(".")):
             raise ConfigError(
-                f"{origin}: {path!r} is no path", "Write key.key=value, for example explore.simulations=2."
+                f"{origin}: {path!r} isn't the path of a setting",
+                "Use key.key=value, for example explore.simulations=2.",
+                code="invalid-path",
+                given=path,
             )
         nested = _nest(keys, value, self.data, (), origin)
         self.add(YamlSource(nested, {keys[: n + 1]: origin for n in range(len(keys))}))
@@ -96,6 +99,12 @@ def _nest(keys: Sequence[str | int], value: Any, old: Any, place: Place, origin:
         inner = old.get(key) if isinstance(old, dict) else None
         return {str(key): _nest(rest, value, inner, (*place, key), origin)}
     if not isinstance(key, int) or key >= len(old):
-        raise ConfigError(f"{origin}: {key!r} is no index of a list of {len(old)}", "Indices start at 0.")
+        raise ConfigError(
+            f"{origin}: {key!r} isn't an index of a list of length {len(old)}",
+            "Indices start at 0.",
+            code="no-such-index",
+            given=key,
+            length=len(old),
+        )
     new = _nest(rest, value, old[key], (*place, key), origin)
     return [*old[:key], _merge(old[key], new, (*place, key)), *old[key + 1 :]]

@@ -12,6 +12,7 @@ from typing import Any
 
 import gymnasium
 
+from eef_framework.errors import EefWarning
 from eef_framework.gym.from_gymnasium import GymnasiumEnvironment
 from eef_framework.gym.to_gymnasium import EefEnv
 from eef_framework.plugins import Registry, load_plugins
@@ -42,7 +43,16 @@ def register_envs(registry: Registry | None = None) -> list[str]:
         if known is None:
             gymnasium.register(env_id, entry_point=entry_point, kwargs=arguments)
         elif known.kwargs != arguments:
-            warnings.warn(f"{env_id} is environment {known.kwargs.get('environment')!r}, not {name!r}", stacklevel=2)
+            other = known.kwargs.get("environment")
+            warnings.warn(
+                EefWarning(
+                    f"{env_id} is environment {other!r}, not {name!r}",
+                    code="gymnasium-id-taken",
+                    id=env_id,
+                    environment=name,
+                ),
+                stacklevel=2,
+            )
             continue
         ids.append(env_id)
     return ids

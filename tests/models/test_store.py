@@ -16,8 +16,10 @@ def test_models_lie_in_the_folder_that_the_user_set(monkeypatch, tmp_path):
 def test_a_known_model_that_is_not_here_says_how_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setenv("EEF_HOME", str(tmp_path))
     assert folder_of("smollm2-135m") is None
-    with pytest.raises(ConfigError, match="eef models get smollm2-135m"):
+    with pytest.raises(ConfigError) as caught:
         resolve("smollm2-135m")
+    assert (caught.value.code, caught.value.details) == ("model-not-installed", {"model": "smollm2-135m"})
+    assert "eef models get smollm2-135m" in caught.value.fix
 
 
 def test_a_known_model_is_found_by_its_name(monkeypatch, tmp_path):
