@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import exp, lgamma
+from math import erf, exp, lgamma, sqrt
 
 from eef_framework.config.schema import Select
 from eef_framework.records import Attribution, Segment, Verdict
@@ -59,6 +59,9 @@ def _weight(segment: Segment, evidence: Mapping[int, Outcomes], settings: Select
             return max(0.0, after.mean - before.mean)
         case "confidence" if before and after:
             return max(0.0, 2.0 * probability_higher(after, before) - 1.0)
+        case "confidence" if segment.credit is not None and segment.evidence:
+            width = (segment.evidence.high - segment.evidence.low) / (2 * 1.96)
+            return max(0.0, erf(segment.credit / (width * sqrt(2)))) if width > 0 else float(segment.credit > 0)
         case "none":
             return 0.0
     return float(verdict is Verdict.BENEFICIAL)  # strategies without simulations have nothing but verdicts

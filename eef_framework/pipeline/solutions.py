@@ -170,7 +170,7 @@ class _Choice:
             return list(candidates)
         longest = {task: limit * length for task, length in self.shortest.items()}
         longer = [each for each in candidates if len(each.trajectory.steps) > longest[each.trajectory.task.id]]
-        self._leave_out(longer, "longer than select.length_ratio allows")
+        self._leave_out(longer, "it is longer than select.length_ratio allows")
         return [each for each in candidates if len(each.trajectory.steps) <= longest[each.trajectory.task.id]]
 
     def _leave_out(self, solutions: Iterable[Solution], why: str) -> None:

@@ -5,6 +5,7 @@ from eef_framework.records.base import SCHEMA_VERSION, Info, Record, VersionedRe
 from eef_framework.records.checkpoint import Checkpoint
 from eef_framework.records.example import Conversation, Example, Message, Role
 from eef_framework.records.metrics import Cost, Difference, Estimate, Evaluation, ResultRow, RunMetrics
+from eef_framework.records.selected import Selected
 from eef_framework.records.spending import Spending
 from eef_framework.records.task import Task
 from eef_framework.records.train_result import TrainResult
@@ -44,6 +45,7 @@ __all__ = [
     "Role",
     "RunMetrics",
     "Segment",
+    "Selected",
     "Spending",
     "State",
     "StateValue",

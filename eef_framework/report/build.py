@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from eef_framework.errors import storage
-from eef_framework.records import Attribution, Example, SuccessRule, Trajectory, fingerprint
+from eef_framework.records import Attribution, Example, Selected, SuccessRule, Trajectory, fingerprint
 from eef_framework.report.chunks import TEXT_LIMIT, Chunks
 from eef_framework.report.costs import cost_sections
 from eef_framework.report.counts import ExplorationCounts, RunCounts, sources_of
@@ -22,6 +22,7 @@ from eef_framework.report.sections import sections
 from eef_framework.report.source import Group, Source
 from eef_framework.report.summary import name_of, summary
 from eef_framework.report.trajectory_index import TrajectoryIndex
+from eef_framework.runs import FILES
 
 MOST_TRAJECTORIES = 40_000
 """Browsers are slow with more trajectories than this. Reports of longer runs show a sample of the tasks."""
@@ -132,6 +133,9 @@ def _read_links(source: Source, index: TrajectoryIndex, counts: RunCounts) -> No
             task = counts.demonstrated.get(attribution.trajectory)
             counts.explorations.setdefault(training.label, ExplorationCounts()).attribute(attribution, task)
             index.attribute(attribution, training.label)
+        selected = training.examples.with_name(FILES.selected)
+        for row in source.rows(selected, Selected) if selected.exists() else ():
+            index.select(row, training.label)
         if training.examples.exists():
             sources: dict[str, set[str]] = {}
             for example in source.rows(training.examples, Example):

@@ -97,6 +97,7 @@ function draw(number, found, linked, judged, choice) {
     own ? "" : verdictHead(judged, choice, redraw),
     attribution && !own ? strip(found, attribution) : "",
     linked.learned.length ? learnedLegend(linked.learned) : "",
+    ...linked.selected.map(selectionNote),
     steps(found, attribution, linked.learned, own),
     others(number),
   );
@@ -180,6 +181,14 @@ function learnedLegend(learned) {
     " by ", el("b", {}, learned.filter(([, other]) => other === source).map(([training]) => training).join(", "))));
   return el("div", { class: "learned-legend" }, el("p", {}, "This trajectory was used in training. Steps marked ",
     el("span", { class: "chip learned" }, "● learned"), " below were ", term("learned"), ":"), el("ul", {}, parts));
+}
+
+// Say why a training didn't use a success, or which of its actions it left out.
+function selectionNote([training, outcome, reason, leftOut]) {
+  const numbers = leftOut.map((action) => action + 1).join(", ");
+  return el("p", {}, el("b", {}, training), outcome === "learned"
+    ? ` left out ${leftOut.length === 1 ? "action" : "actions"} ${numbers}, without which the episode goes the same way.`
+    : `: not learned from, ${outcome === "filtered" ? `dropped by the filter ${reason}` : `because ${reason}`}.`);
 }
 
 function steps(found, attribution, learned, own) {

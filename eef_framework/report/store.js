@@ -99,5 +99,5 @@ async function trajectory(number) {
 // Return {attributions, learned} of a trajectory.
 async function links(number) {
   const found = await chunk(`links-${chunkNumber(number)}`);
-  return found[number] || { attributions: [], learned: [] };
+  return found[number] || { attributions: [], learned: [], selected: [] };
 }

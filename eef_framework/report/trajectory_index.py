@@ -7,7 +7,16 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
-from eef_framework.records import Attribution, Example, Observation, Step, SuccessRule, Trajectory, fingerprint
+from eef_framework.records import (
+    Attribution,
+    Example,
+    Observation,
+    Selected,
+    Step,
+    SuccessRule,
+    Trajectory,
+    fingerprint,
+)
 from eef_framework.report.chunks import Chunks
 
 VERDICT_BITS = {"beneficial": 1, "harmful": 2, "neutral": 4, "unknown": 8}
@@ -34,7 +43,9 @@ class TrajectoryIndex:
             name: [] for name in ("id", "group", "task", "outcome", "reward", "steps", "origin", "state", "learned")
         }
         self._verdicts: dict[int, dict[str, int]] = defaultdict(dict)
-        self._links: dict[int, dict[str, list[Any]]] = defaultdict(lambda: {"attributions": [], "learned": []})
+        self._links: dict[int, dict[str, list[Any]]] = defaultdict(
+            lambda: {"attributions": [], "learned": [], "selected": []}
+        )
 
     def __len__(self) -> int:
         return len(self._columns["id"])
@@ -108,6 +119,12 @@ class TrajectoryIndex:
                 entry[2] = sorted({*entry[2], *example.states})
                 return
         learned.append([training, example.source, sorted(set(example.states))])
+
+    def select(self, row: Selected, training: str) -> None:
+        """Add why a training didn't use a trajectory, or which of its actions it left out."""
+        number = self._numbers.get(row.trajectory)
+        if number is not None and (row.outcome != "learned" or row.left_out):
+            self._links[number]["selected"].append([training, row.outcome, row.reason, list(row.left_out)])
 
     def finish(self) -> dict[str, Any]:
         """Write the remaining chunks and return the index."""

@@ -214,6 +214,7 @@ class StageFiles(Record):
     simulations: str = "simulations.jsonl"
     attributions: str = "attributions.jsonl"
     examples: str = "examples.jsonl"
+    selected: str = "selected.jsonl"
 
 
 FILES = StageFiles()

@@ -1,5 +1,6 @@
 """The phases one by one, from files to files."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from eef_attribution.interval import IntervalAttributor
 
 from eef_framework.config.schema import RunConfig
 from eef_framework.errors import AttributorFailure, ConfigError
-from eef_framework.pipeline import RunContext
+from eef_framework.pipeline import RunContext, run
 from eef_framework.pipeline.phases import (
     Attribute,
     Collect,
@@ -21,9 +22,9 @@ from eef_framework.pipeline.phases import (
     Train,
 )
 from eef_framework.pipeline.rows import Rows
-from eef_framework.plugins import Registry
-from eef_framework.records import Attribution, Example, Trajectory
-from eef_framework.runs import read_rows
+from eef_framework.plugins import Registry, load_plugins
+from eef_framework.records import Attribution, Example, Selected, Trajectory
+from eef_framework.runs import RunDirectory, StageKey, read_rows
 from eef_framework.testing.corridor import Corridor
 from eef_framework.testing.corridor_expert import CorridorExpert
 from eef_framework.testing.lookup import LookupPolicy, LookupTrainer
@@ -154,3 +155,44 @@ def test_actions_that_made_no_difference_are_left_out_of_what_is_learned(
         assert example.states == whole[example.id].states
         assert not set(example.states) & set(example.info.get("left_out", ()))  # type: ignore[arg-type]
         assert example.info["steps"] <= whole[example.id].info["steps"]  # type: ignore[operator]
+
+
+def test_a_run_records_what_became_of_every_success(tmp_path: Path) -> None:
+    settings = config(
+        iterations=1,
+        select={"shorten": "all"},
+        filters=[{"name": "cap-per-task", "trajectories": 1}, "weigh-trajectories"],
+    )
+    run(settings, load_plugins(), tmp_path / "run")
+    layout = RunDirectory(tmp_path / "run").layout
+    demonstrations = Rows(layout.trajectories(StageKey("collect")), Trajectory).read()
+    simulations = Rows(layout.trajectories(StageKey("explore", "eef", 1)), Trajectory).read()
+    examples = Rows(layout.examples("eef", 1), Example).read()
+    stage = layout.stage(StageKey("select", "eef", 1))
+    found = Rows(stage.path / "selected.jsonl", Selected).read()
+    successes = {row.id: row for row in (*demonstrations, *simulations) if settings.success.holds(row)}
+    assert [row.trajectory for row in found] == list(successes)
+    assert {row.outcome for row in found} == {"learned", "filtered", "not-selected"}
+    assert {row.trajectory for row in found if row.outcome == "learned"} == {each.trajectory for each in examples}
+    for row in found:
+        steps = range(len(successes[row.trajectory].steps))
+        trained = sorted(state for each in examples if each.trajectory == row.trajectory for state in each.states)
+        assert list(row.trained) == trained
+        if row.outcome == "not-selected":
+            assert row.reason
+            assert not row.source
+        else:
+            assert sorted([*row.trained, *row.masked, *row.left_out]) == list(steps)
+            assert row.reason == ("" if row.outcome == "learned" else "cap-per-task")
+            assert row.weight == pytest.approx(1.0 if row.outcome == "learned" else 0.0)
+    assert any(row.left_out for row in found)
+    manifest = stage.manifest
+    assert manifest is not None
+    assert manifest.rows["selected.jsonl"] == len(found)
+    table = layout.stage(StageKey("explore", "eef", 1)).manifest
+    assert table is not None
+    # The replays are steps of the method.
+    metrics = json.loads(layout.metrics.read_text())
+    assert metrics["rows"][-1]["cost"]["steps"] == table.cost.steps + manifest.cost.steps
+    assert manifest.cost.steps > 0
+    assert "made no difference" in layout.metrics.read_text()

@@ -86,7 +86,7 @@ class Page(HTMLParser):
 
     def links(self, number: int) -> dict:
         chunk = max(k for k, start in enumerate(self.data["chunks"]) if start <= number)
-        return self.piece(f"links-{chunk}").get(str(number), {"attributions": [], "learned": []})
+        return self.piece(f"links-{chunk}").get(str(number), {"attributions": [], "learned": [], "selected": []})
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import yaml
 
 from eef_framework.errors import EefWarning, StorageError
 from eef_framework.evaluation.formatting import ONE_TRAINING
-from eef_framework.records import RunMetrics, Trajectory
+from eef_framework.records import RunMetrics, Selected, Trajectory
 from eef_framework.report.build import build_report
 from eef_framework.report.glossary import GLOSSARY
 
@@ -86,6 +86,15 @@ def test_demonstrations_carry_their_verdicts_and_what_was_learned(run, built):
     example = json.loads((run / "methods/eef/1/select/examples.jsonl").read_text().splitlines()[-1])
     learned = built.links(built.number(example["trajectory"]))["learned"]
     assert ["eef 1", example["source"], example["states"]] in learned
+
+
+def test_successes_that_were_not_learned_carry_the_reason(run, page_class):
+    example = json.loads((run / "methods/eef/1/select/examples.jsonl").read_text().splitlines()[-1])
+    name, reason = example["trajectory"], "another solution is preferred"
+    row = Selected(trajectory=name, task=example["task"], outcome="not-selected", reason=reason)
+    (run / "methods/eef/2/select/selected.jsonl").write_text(row.model_dump_json() + "\n")
+    built = page_class(build_report(run).read_text(encoding="utf-8"))
+    assert built.links(built.number(name))["selected"] == [["eef 2", "not-selected", reason, []]]
 
 
 def test_the_page_needs_no_network_and_allows_none(built):

@@ -15,6 +15,7 @@ from eef_framework.records import (
     Origin,
     Probe,
     Segment,
+    Selected,
     Step,
     SuccessRule,
     Task,
@@ -116,6 +117,19 @@ def test_learned_steps_of_one_training_and_source_are_joined(page_class):
     read = page_class(shelf.html())
     assert read.links(0)["learned"] == [["eef 1", "agent", [0, 2]], ["eef 1", "recovery", [1]], ["eef 2", "agent", [1]]]
     assert read.data["rows"]["learned"] == [1]
+
+
+def test_why_a_training_did_not_use_a_trajectory_lies_beside_it(page_class):
+    shelf = Shelf([_episode("t"), _episode("u")])
+    given = {"task": "a", "outcome": "not-selected", "reason": "another is preferred"}
+    shelf.index.select(Selected(trajectory="t", **given), "eef 1")
+    shelf.index.select(Selected(trajectory="t", task="a", outcome="learned", left_out=(1,)), "eef 2")
+    shelf.index.select(Selected(trajectory="u", task="a", outcome="learned"), "eef 2")
+    shelf.index.select(Selected(trajectory="unknown", **given), "eef 2")
+    read = page_class(shelf.html())
+    expected = [["eef 1", "not-selected", "another is preferred", []], ["eef 2", "learned", "", [1]]]
+    assert read.links(0)["selected"] == expected
+    assert read.links(1)["selected"] == []
 
 
 def test_verdicts_are_in_the_index_and_actions_without_a_segment_are_unknown(page_class):

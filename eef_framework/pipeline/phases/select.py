@@ -8,17 +8,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eef_framework.config.schema import RunConfig
-from eef_framework.errors import EefError, FilterFailure, NothingToTrain, boundary
-from eef_framework.interfaces import Component, Filter, ProgressCallback
+from eef_framework.config.schema import Select as Settings
+from eef_framework.errors import EefError, NothingToTrain
+from eef_framework.interfaces import Component, ProgressCallback
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.examples import examples_of, tries_by_task
+from eef_framework.pipeline.filtering import filtered
 from eef_framework.pipeline.pairs import pair_examples, pairs
 from eef_framework.pipeline.phase import Outcome, Phase
 from eef_framework.pipeline.phases.explore import ExplorationFiles
+from eef_framework.pipeline.preference import Solution
 from eef_framework.pipeline.rows import Rows
+from eef_framework.pipeline.selection_record import selected_rows
 from eef_framework.pipeline.shortening import shorten_all
-from eef_framework.pipeline.solutions import Exploration, demonstrated, selection
-from eef_framework.records import Cost, Example, Trajectory
+from eef_framework.pipeline.solutions import Exploration, Selection, demonstrated, selection
+from eef_framework.records import Cost, Example, Selected, Trajectory
+from eef_framework.runs import FILES
 from eef_framework.seeds import derive
 
 
@@ -52,7 +57,7 @@ class Select(Phase):
         if not demonstrations:
             path = self.demonstrations.path
             raise EefError(f"{path} holds no demonstration", code="no-demonstrations", path=str(path))
-        cost, info = Cost(), dict[str, Any]()
+        chosen: _Chosen | None = None
         if not self.explorations:
             examples = cloning_examples(context, self.variant, demonstrations)
         else:
@@ -61,39 +66,69 @@ class Select(Phase):
             if self.variant.select.pairs:
                 examples = _pair_examples(context, self.variant, demonstrations, explored, seed)
             else:
-                examples, cost, info = self._solution_examples(context, demonstrations, explored, seed)
-        kept, dropped = filtered(examples, context.filters(self.variant), seed)
-        if not kept:
+                chosen = _choose(context, self.variant.select, demonstrations, explored, seed)
+                examples = chosen.examples
+        found = filtered(examples, context.filters(self.variant), seed)
+        if not found.kept:
             raise _nothing_to_learn(
                 context,
                 len(demonstrations),
                 len(examples),
-                dropped,
+                found.dropped,
                 bool(self.explorations) and self.variant.select.pairs,
             )
-        self.examples.write(kept)
-        return Outcome(cost, {self.examples.path.name: len(kept)}, {"dropped": dict(dropped), **info})
+        self.examples.write(found.kept)
+        rows = {self.examples.path.name: len(found.kept)}
+        info: dict[str, Any] = {"dropped": found.dropped}
+        if chosen is None:
+            return Outcome(rows=rows, info=info)
+        if self.stage is not None:
+            successes = (*demonstrations, *(played for each in explored for played in each.simulations))
+            done = [*selected_rows(successes, chosen.solutions, chosen.found.left_out, found.kept, found.dropped_by)]
+            Rows(self.stage.path / FILES.selected, Selected).write(done)
+            rows[FILES.selected] = len(done)
+        return Outcome(chosen.cost, rows, {**info, **chosen.counts})
 
-    def _solution_examples(
-        self,
-        context: RunContext,
-        demonstrations: Sequence[Trajectory],
-        explorations: Sequence[Exploration],
-        seed: int,
-    ) -> tuple[list[Example], Cost, dict[str, Any]]:
-        """Return the examples of the selected solutions, the cost of shortening them, and counts."""
-        settings, rule = self.variant.select, context.config.success
-        found = selection(demonstrations, explorations, settings, rule, seed)
-        counts = {
-            "selected": count(each.source for each in found.solutions),
-            "left_out": count(found.left_out.values()),
-        }
-        chosen, cost, shortened = found.solutions, Cost(), dict[str, Any]()
-        if settings.shorten != "none":
-            chosen, cost, shortened = context.wait_for(shorten_all(context, found.solutions, settings))
-        tries = tries_by_task(explorations, rule)
-        examples = examples_of(chosen, context.config.format, context.environment.instructions, tries)
-        return examples, cost, {**counts, **shortened}
+
+@dataclass(frozen=True)
+class _Chosen:
+    """What was selected, before filters.
+
+    Attributes:
+        found: the solutions as they were recorded, and what was left out.
+        solutions: the same solutions, shortened if configured.
+        examples: made from them.
+        cost: of shortening.
+        counts: for the stage's manifest.
+    """
+
+    found: Selection
+    solutions: Sequence[Solution]
+    examples: list[Example]
+    cost: Cost
+    counts: dict[str, Any]
+
+
+def _choose(
+    context: RunContext,
+    settings: Settings,
+    demonstrations: Sequence[Trajectory],
+    explorations: Sequence[Exploration],
+    seed: int,
+) -> _Chosen:
+    rule = context.config.success
+    found = selection(demonstrations, explorations, settings, rule, seed)
+    counts: dict[str, Any] = {
+        "selected": count(each.source for each in found.solutions),
+        "left_out": count(found.left_out.values()),
+    }
+    solutions, cost = found.solutions, Cost()
+    if settings.shorten != "none":
+        solutions, cost, shortened = context.wait_for(shorten_all(context, found.solutions, settings))
+        counts |= shortened
+    tries = tries_by_task(explorations, rule)
+    examples = examples_of(solutions, context.config.format, context.environment.instructions, tries)
+    return _Chosen(found, solutions, examples, cost, counts)
 
 
 def cloning_examples(context: RunContext, variant: RunConfig, demonstrations: Sequence[Trajectory]) -> list[Example]:
@@ -164,32 +199,3 @@ def _pair_examples(
 def count(names: Iterable[str]) -> dict[str, int]:
     """Return how often each name occurs, sorted by name."""
     return dict(sorted(Counter(names).items()))
-
-
-def filtered(examples: Sequence[Example], filters: Sequence[Filter], seed: int) -> tuple[list[Example], dict[str, int]]:
-    """Apply filters one after the other.
-
-    Returns:
-        What they kept, and how many each dropped, by name.
-
-    Raises:
-        FilterFailure: one raised, or made an example up.
-    """
-    kept = list(examples)
-    dropped: dict[str, int] = {}
-    for number, filter_ in enumerate(filters):
-        name = filter_.component_name()
-        with boundary(FilterFailure, f"filter {name!r}", f"choosing among {len(kept)} examples"):
-            chosen = list(filter_.apply(kept, derive(seed, "filter", number)))
-        known = {example.id for example in kept}
-        strangers = [example.id for example in chosen if example.id not in known]
-        if strangers:
-            raise FilterFailure(
-                f"filter {name!r} returned an example it wasn't given: {strangers[0]!r}",
-                "Filters choose and reweight; they don't make examples up.",
-                code="made-up-example",
-                example=strangers[0],
-            )
-        dropped[name] = dropped.get(name, 0) + len(kept) - len(chosen)
-        kept = chosen
-    return kept, dropped
