@@ -1,76 +1,152 @@
-"""How well does a strategy find the actions that helped or harmed, and what does it cost? In a world where it is known.
+"""How well does a strategy find the actions that helped or harmed, and what does it cost? In worlds where it is known.
 
-A made-up trajectory has a chance of success for each of its states, `noise` or `1 - noise`: an action is beneficial
-where the chance rises, harmful where it falls, and neutral elsewhere. How many such flips a trajectory has is drawn
-from `--flips` (chances of 0, 1, 2, ...; the default is assumed, not measured); each place is equally likely.
-Simulations succeed with the chance of their state. Every strategy gets the same trajectories and outcomes.
+An action is beneficial where it raises the agent's chance of success by at least `--least`, harmful where it lowers it
+by as much, and neutral elsewhere. Three worlds:
 
-An action counts as found if its verdict is the true one; precision is over all actions called beneficial or harmful,
-recall over all that are; the last action, after which no state can be simulated, isn't counted. `false_harm` is the
-share of trajectories without a harmful action in which some action is called harmful. Means with 95 % t-intervals over
-groups of trajectories. The JSON file holds a row for each strategy, n and length: the points of a plot.
+* `planted`: made-up trajectories. The chance of success is `noise` or `1 - noise` in each state. How many such flips a
+  trajectory has is drawn from `--flips` (chances of 0, 1, 2, ...); each place is equally likely. The default is what
+  `recorded` counts in failed demonstrations of the generated shop.
+* `corridor`: the test world of `eef_framework.testing`, with demonstrations of a fallible expert, and a scripted agent
+  whose chance of success is worked out exactly for every state. Values change gradually here, and rise and fall.
+* `recorded`: demonstrations and simulations of a real run, from `--recorded`, a folder of `eef explore`. Strategies get
+  the first half of the simulations from each state, the others say what is true.
+
+Simulations from initial states that are played anyway (`--initial`, for the last two worlds) aren't counted. Every
+strategy gets the same trajectories and outcomes. An action counts as found if its verdict is the true one; precision
+is over all actions called beneficial or harmful, recall over all that are; the last action, after which no state can
+be simulated, isn't counted. `abstained` is the share of actions whose verdict is unknown. `false_harm` is the share of
+segments called harmful among those after which the agent's chance isn't lower. Means with 95 % t-intervals over groups
+of trajectories. The JSON file holds a row for each strategy, n and length: the points of a plot.
 
     python benchmarks/attribution.py
     python benchmarks/attribution.py --strategies '{name: interval, probes: 8, simulations: $n}' '{name: my_ideas:Mine}'
+    python benchmarks/attribution.py --worlds recorded --recorded explored --demonstrations demonstrations.jsonl
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import tempfile
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from string import Template
 from typing import Any
 
 import yaml
 from common import arguments, finish, interval, table
 
-from eef_framework import Attributor, Segment, Verdict, derive, load_plugins
+from eef_framework import Attributor, Expert, Policy, Segment, SuccessRule, Task, Trajectory, Verdict, derive
+from eef_framework.chat.format import ChatFormat
 from eef_framework.evaluation.intervals import over_seeds
+from eef_framework.interfaces import Sampling
+from eef_framework.plugins import Registry, load_plugins
+from eef_framework.records import Conversation, Observation, Response, State
+from eef_framework.rollout import EpisodeRunner, RecordedSimulations, Simulator, attribute, demonstrations
+from eef_framework.runs import JsonlFile, read_rows
+from eef_framework.testing.corridor import Corridor, success_chance
+from eef_framework.testing.corridor_expert import CorridorExpert
+from eef_framework.testing.queue_policy import ScriptedPolicy
 from eef_framework.testing.simulate import ScriptedSimulate, demonstration
 
 CLAIMS = (Verdict.BENEFICIAL, Verdict.HARMFUL)
-STRATEGIES = ["{name: interval, simulations: $n}", "{name: interval, simulations: $n, decide: majority}"]
-MEASURES = ("simulations", "precision", "recall", "f1", "false_harm")
+MEASURES = ("simulations", "precision", "recall", "f1", "abstained", "false_harm")
+RULE = SuccessRule()
+STRATEGIES = [
+    "{name: all}",
+    "{name: random}",
+    "{name: interval, simulations: $n, decide: any}",
+    "{name: interval, simulations: $n}",
+    "{name: interval, simulations: $n, decide: gap, gap: 0.25}",
+    "{name: bisect, simulations: $n}",
+    "{name: bisect, simulations: $n, decide: gap, gap: 0.25}",
+    "{name: sequential, strategy: {name: interval, simulations: $n}}",
+    "{name: sequential, strategy: {name: bisect, simulations: $n}}",
+    "{name: sequential}",
+    "{name: montecarlo, simulations: $n, gap: 0.25, baseline: state}",
+    "{name: montecarlo, simulations: $n, gap: 0.25}",
+    "{name: judge, judge: '__main__:NoisyJudge'}",
+    "{name: propose-verify, simulations: $n, proposer: {name: judge, judge: '__main__:NoisyJudge'}}",
+    "{name: first-error, simulations: $n, judge: '__main__:NoisyJudge'}",
+    "{name: anchor}",
+    "{name: bisect, simulations: $n, prior: anchor}",
+    "{name: bisect, simulations: $n, decide: gap, gap: 0.25, prior: anchor}",
+    "{name: sequential, strategy: {name: bisect, simulations: $n, prior: anchor}}",
+    "{name: propose-verify, simulations: $n, proposer: anchor}",
+    "{name: substitute, simulations: $n}",
+]
 
 
-def main() -> None:
-    args = arguments(
-        __doc__,
-        {"n": [1, 4], "lengths": [6, 24], "trajectories": 10, "groups": 3},
-        strategies=(STRATEGIES, "attributors with settings, as YAML; $n is filled in"),
-        n=([1, 2, 4, 8], "simulations from a state"),
-        lengths=([6, 12, 24, 40, 60], "actions of a trajectory"),
-        trajectories=(50, "in each group"),
-        groups=(10, "intervals are over these"),
-        noise=(0.1, "chance that a simulation ends otherwise than is usual from its state"),
-        flips=([0.2, 0.6, 0.2], "chances of 0, 1, 2, ... flips"),
-    )
-    registry = load_plugins()
+@dataclass
+class Case:
+    """A trajectory whose truth is known.
 
-    def built(spec: str, n: int) -> Attributor:
-        return registry.build("attributor", yaml.safe_load(Template(spec).safe_substitute(n=n)))
+    Attributes:
+        trajectory: what is attributed.
+        chances: the agent's chance of success from each state that can be simulated from.
+        least: smallest change that counts.
+    """
 
-    rows = [
-        {"strategy": spec, "n": n, "length": length} | measured(built(spec, n), length, args)
-        for spec in args.strategies
-        for n in args.n
-        for length in args.lengths
-    ]
-    header = ["strategy", "n", "length", *MEASURES]
-    digits = {"simulations": 1}
-    text = table(
-        header,
-        [[*map(row.get, header[:3]), *(interval(row[m], digits.get(m, 2)) for m in MEASURES)] for row in rows],
-    )
-    certain = [false_claims(built(spec, 1), length, args) for spec in args.strategies for length in args.lengths]
-    complete = registry.build("attributor", {"name": "interval", "probes": max(args.lengths)})
-    perfect = measured(complete, max(args.lengths), args, noise=0.0)
-    checks = {
-        "without noise, no segment is called what it isn't": sum(certain) == 0,
-        "without noise, all states probed, every verdict is right": perfect["f1"]["mean"] == 1.0,
-    }
-    finish(args, {"noise": args.noise, "flips": args.flips, "rows": rows}, text, checks)
+    trajectory: Trajectory
+    chances: Sequence[float]
+    least: float
+
+    def truth(self, start: int, end: int) -> Verdict:
+        """Return the true verdict on the actions between two states."""
+        change = self.chances[end] - self.chances[start]
+        if abs(change) < self.least - 1e-9:
+            return Verdict.NEUTRAL
+        return Verdict.BENEFICIAL if change > 0 else Verdict.HARMFUL
+
+    def attributed(self, attributor: Attributor) -> tuple[Sequence[Segment], int]:
+        """Return the segments that a strategy finds, and how many simulations it took."""
+        raise NotImplementedError
+
+
+@dataclass
+class Planted(Case):
+    """A made-up trajectory."""
+
+    seed: int
+
+    def attributed(self, attributor: Attributor) -> tuple[Sequence[Segment], int]:
+        """Simulate with made-up outcomes."""
+        played = set()
+
+        def outcome(state: int, index: int) -> bool:
+            played.add((state, index))
+            return random.Random(derive(self.seed, state, index)).random() < self.chances[state]
+
+        found = asyncio.run(attributor.attribute(self.trajectory, ScriptedSimulate(self.trajectory, outcome)))
+        return [part for part in found if isinstance(part, Segment)], len(played)
+
+
+@dataclass
+class Real(Case):
+    """A trajectory of a world that is played, or was."""
+
+    simulations: Simulator | RecordedSimulations
+    initial: int
+
+    def attributed(self, attributor: Attributor) -> tuple[Sequence[Segment], int]:
+        """Play, or look up, the simulations."""
+        found = asyncio.run(attribute(attributor, self.trajectory, self.simulations))
+        asked = [(probe.state == 0 and not probe.inserted, len(probe.simulations)) for probe in found.probes]
+        return found.segments, sum(max(0, n - self.initial) if start else n for start, n in asked)
+
+
+def planted(length: int, group: int, args: Any, noise: float | None = None) -> Iterator[Case]:
+    """Yield made-up trajectories."""
+    for number in range(args.trajectories):
+        seed = derive(0, "attribution", length, group, number)
+        chances = world(length, args.noise if noise is None else noise, args.flips, random.Random(seed))
+        trajectory = demonstration(length)
+        task = trajectory.task.changed(instruction=f"made up {seed}")  # judges are asked once for each trajectory
+        yield Planted(trajectory.changed(id=f"{trajectory.id}/{seed}", task=task), chances, args.least, seed)
 
 
 def world(length: int, noise: float, flips: list[float], draw: random.Random) -> list[float]:
@@ -84,60 +160,240 @@ def world(length: int, noise: float, flips: list[float], draw: random.Random) ->
     return chances
 
 
-def attributed(attributor: Attributor, chances: list[float], seed: int) -> tuple[list[Segment], int]:
-    """Return the segments that a strategy finds, and how many simulations it took."""
-    trajectory = demonstration(len(chances))
-    played = set()
+@contextmanager
+def corridors(args: Any) -> Iterator[list[list[Case]]]:
+    """Provide groups of demonstrations in the corridor."""
+    corridor = Corridor(tasks_per_split=args.groups * args.trajectories * 3 // 2)
+    tasks = [task for task in corridor.tasks("train") if task.kind != "short"]  # two of three
+    agent = ScriptedPolicy(skill=args.skill)
 
-    def outcome(state: int, index: int) -> bool:
-        played.add((state, index))
-        return random.Random(derive(seed, state, index)).random() < chances[state]
+    async def demonstrated() -> list[Trajectory]:
+        return [each async for each in demonstrations(CorridorExpert(), corridor, tasks, 0)]
 
-    found = asyncio.run(attributor.attribute(trajectory, ScriptedSimulate(trajectory, outcome)))
-    return [part for part in found if isinstance(part, Segment)], len(played)
+    found = asyncio.run(demonstrated())
+    runner = EpisodeRunner(corridor, agent, "agent/corridor", ChatFormat(), Sampling())
+    with tempfile.TemporaryDirectory() as folder, JsonlFile(Path(folder) / "simulations.jsonl", Trajectory) as rows:
+        simulator = Simulator(
+            runner.play, rows, "eef/1", 0, RULE, demonstrations=found, initial_simulations=args.initial
+        )
+        cases = []
+        for trajectory in found:
+            with corridor.open(trajectory.task) as session:
+                chances = [success_chance(session, args.skill)]
+                for step in trajectory.steps[:-1]:
+                    session.step(step.action)
+                    chances.append(success_chance(session, args.skill))
+            cases.append(Real(trajectory, chances, args.least, simulator, args.initial))
+        yield grouped(cases, args.groups)
 
 
-def truth(chances: list[float], start: int, end: int) -> Verdict:
-    if chances[end] == chances[start]:
-        return Verdict.NEUTRAL
-    return Verdict.BENEFICIAL if chances[end] > chances[start] else Verdict.HARMFUL
+def recorded(args: Any) -> list[list[Case]]:
+    """Return groups of demonstrations of a real run, with simulations from each of their states."""
+    of_state: dict[tuple[str, int], list[Trajectory]] = defaultdict(list)
+    for row in read_rows(Path(args.recorded) / "simulations.jsonl", Trajectory):
+        start = (row.origin.trajectory, row.origin.state) if row.origin else (row.task.id, 0)
+        of_state[start].append(row)
+    halves = {start: len(rows) // 2 for start, rows in of_state.items()}
+    shown = [row for start, rows in of_state.items() for row in rows[: halves[start]]]
+    chances = {s: sum(map(RULE.holds, rows[halves[s] :])) / (len(rows) - halves[s]) for s, rows in of_state.items()}
+    found = list(read_rows(Path(args.demonstrations), Trajectory))
+    cases: list[Case] = []
+    for each in found:
+        states = [(each.id, state) if state else (each.task.id, 0) for state in range(len(each.steps))]
+        if all(state in chances for state in states):
+            simulations = FewEpisodes(shown, found, args.initial)
+            cases.append(Real(each, [chances[state] for state in states], args.least, simulations, args.initial))
+    return grouped(cases, args.groups)
 
 
-def measured(attributor: Attributor, length: int, args: Any, noise: float | None = None) -> dict[str, dict[str, float]]:
+class FewEpisodes(RecordedSimulations):
+    """Recorded simulations, of which attributors see as many episodes from initial states as are played anyway."""
+
+    def __init__(self, rows: Sequence[Trajectory], demonstrations: Sequence[Trajectory], initial: int) -> None:
+        super().__init__(rows, RULE, demonstrations)
+        self._demonstrated = demonstrations
+        self._count = initial
+
+    async def episodes(self, task: Task) -> Sequence[Trajectory]:
+        """Return a task's demonstrations, and some of the agent's episodes."""
+        own = await self.simulate(State(task=task), self._count)
+        return [*(each for each in self._demonstrated if each.task.id == task.id), *own]
+
+
+def grouped(cases: Sequence[Case], groups: int) -> list[list[Case]]:
+    return [list(cases[number::groups]) for number in range(groups)]
+
+
+class NoisyJudge(Expert):
+    """A judge that is right about a step with the chance `--judge`, and otherwise gives any label."""
+
+    name = "noisy-judge"
+
+    async def demonstrate(self, environment: Any, tasks: Sequence[Task], seed: int) -> AsyncIterator[Trajectory]:
+        """Demonstrate nothing."""
+        for none in ():
+            yield none
+
+    @contextmanager
+    def player(self) -> Iterator[Policy]:
+        """Provide the model."""
+        yield NoisyPolicy()
+
+
+class NoisyPolicy(Policy):
+    """The judge's model. It knows the case that is being attributed."""
+
+    async def act(
+        self, conversation: Conversation, observation: Observation, sampling: Sampling, seed: int
+    ) -> Response:
+        """Label all steps, or name the first mistake."""
+        case, right = SHOWN[-1]
+        labels = []
+        for k in range(len(case.chances) - 1):
+            draw = random.Random(derive(0, "judge", case.trajectory.id, *map(str, case.chances), k))
+            true = {"beneficial": "good", "harmful": "mistake", "neutral": "unnecessary"}[case.truth(k, k + 1)]
+            labels.append(true if draw.random() < right else draw.choice(["good", "mistake", "unnecessary"]))
+        first = labels.index("mistake") + 1 if "mistake" in labels else "none"
+        lines = [f"{k}: {label}" for k, label in enumerate(labels, start=1)]
+        asked = conversation[-1].content
+        return Response(text=f"First mistake: {first}" if "First mistake" in asked else "\n".join(lines))
+
+
+SHOWN: list[tuple[Case, float]] = []
+
+
+def measured(attributor: Attributor, groups: Sequence[Sequence[Case]], right: float) -> dict[str, dict[str, float]]:
     """Return means over groups, with intervals."""
-    groups = []
-    for group in range(args.groups):
-        spent = claimed = true = right = harmless = accused = 0
-        for number in range(args.trajectories):
-            seed = derive(0, "attribution", length, group, number)
-            chances = world(length, args.noise if noise is None else noise, args.flips, random.Random(seed))
-            segments, simulations = attributed(attributor, chances, seed)
+    found = []
+    for cases in groups:
+        spent = claimed = true = correct = silent = actions = accused = innocent = 0
+        for case in cases:
+            SHOWN[:] = [(case, right)]
+            segments, simulations = case.attributed(attributor)
+            last = len(case.chances) - 1
             verdicts = {k: segment.verdict for segment in segments for k in range(segment.start, segment.end)}
-            actual = [truth(chances, *pair) for pair in pairwise(range(length))]
+            actual = [case.truth(*pair) for pair in pairwise(range(len(case.chances)))]
             spent += simulations
-            claimed += sum(verdicts.get(k) in CLAIMS for k in range(length - 1))
+            actions += last
+            silent += sum(verdicts.get(k, Verdict.UNKNOWN) is Verdict.UNKNOWN for k in range(last))
+            claimed += sum(verdicts.get(k) in CLAIMS for k in range(last))
             true += sum(verdict in CLAIMS for verdict in actual)
-            right += sum(verdict in CLAIMS and verdicts.get(k) == verdict for k, verdict in enumerate(actual))
-            if Verdict.HARMFUL not in actual:
-                harmless += 1
-                accused += Verdict.HARMFUL in verdicts.values()
-        precision, recall = right / max(1, claimed), right / max(1, true)
-        f1 = 2 * right / max(1, claimed + true)
-        values = (spent / args.trajectories, precision, recall, f1, accused / max(1, harmless))
-        groups.append(dict(zip(MEASURES, values, strict=True)))
-    return {name: over_seeds([each[name] for each in groups]).model_dump() for name in MEASURES}
+            correct += sum(verdict in CLAIMS and verdicts.get(k) == verdict for k, verdict in enumerate(actual))
+            fair = [s for s in segments if s.end <= last and case.chances[s.end] >= case.chances[s.start]]
+            innocent += len(fair)
+            accused += sum(segment.verdict is Verdict.HARMFUL for segment in fair)
+        values = (
+            spent / max(1, len(cases)),
+            correct / max(1, claimed),
+            correct / max(1, true),
+            2 * correct / max(1, claimed + true),
+            silent / max(1, actions),
+            accused / max(1, innocent),
+        )
+        found.append(dict(zip(MEASURES, values, strict=True)))
+    return {name: over_seeds([each[name] for each in found]).model_dump() for name in MEASURES}
 
 
 def false_claims(attributor: Attributor, length: int, args: Any) -> int:
     """Count the segments that are called beneficial or harmful and aren't, where simulations can't err."""
     found = 0
-    for number in range(args.trajectories):
-        seed = derive(0, "certain", length, number)
-        chances = world(length, 0.0, args.flips, random.Random(seed))
-        for segment in attributed(attributor, chances, seed)[0]:
+    for case in planted(length, 0, args, noise=0.0):
+        for segment in case.attributed(attributor)[0]:
             inside = segment.end < length and segment.verdict in CLAIMS
-            found += inside and truth(chances, segment.start, segment.end) != segment.verdict
+            found += inside and case.truth(segment.start, segment.end) != segment.verdict
     return found
+
+
+def rows_of(name: str, groups: Sequence[Sequence[Case]], length: int | str, args: Any, registry: Registry) -> list[Any]:
+    """Measure all strategies in one world."""
+    rows = []
+    for spec in args.strategies:
+        if not possible(name, spec):
+            continue
+        for n in args.n if "$n" in spec else args.n[:1]:
+            attributor = built(registry, spec, n)
+            row = {"world": name, "strategy": spec, "n": n if "$n" in spec else "", "length": length}
+            rows.append(row | measured(attributor, groups, args.judge))
+            print(".", end="", flush=True)
+    return rows
+
+
+def possible(name: str, spec: str) -> bool:
+    """Return whether a strategy can be tried in a world."""
+    if name == "planted" and any(word in spec for word in ("anchor", "substitute")):
+        return False  # made-up trajectories have no other episodes
+    own_actions = "montecarlo" in spec and "baseline: state" not in spec
+    return not (name != "corridor" and (own_actions or "substitute" in spec))  # nobody acted elsewhere
+
+
+def built(registry: Registry, spec: str, n: int) -> Attributor:
+    return registry.build("attributor", yaml.safe_load(Template(spec).safe_substitute(n=n)))
+
+
+def main() -> None:
+    args = arguments(
+        __doc__,
+        {"n": [1, 4], "lengths": [6, 24], "trajectories": 8, "groups": 3},
+        strategies=(STRATEGIES, "attributors with settings, as YAML; $n is filled in"),
+        worlds=(["planted", "corridor"], "planted, corridor, recorded"),
+        n=([1, 2, 4, 8], "simulations from a state"),
+        lengths=([6, 24, 60], "actions of a planted trajectory"),
+        trajectories=(25, "in each group"),
+        groups=(8, "intervals are over these"),
+        noise=(0.1, "chance that a simulation of a planted trajectory ends otherwise than is usual from its state"),
+        flips=([0.23, 0.29, 0.27, 0.06, 0.11, 0.04], "chances of 0, 1, 2, ... flips"),
+        least=(0.2, "smallest change of the chance of success that counts"),
+        skill=(0.5, "the agent's in the corridor"),
+        initial=(4, "episodes from initial states that are played anyway"),
+        judge=(0.7, "chance that the judge is right about a step"),
+        recorded=("", "folder of eef explore, for the world recorded"),
+        demonstrations=("", "file that it explored"),
+    )
+    registry = load_plugins()
+    rows = []
+    if "planted" in args.worlds:
+        for length in args.lengths:
+            groups = [list(planted(length, group, args)) for group in range(args.groups)]
+            rows += rows_of("planted", groups, length, args, registry)
+    if "corridor" in args.worlds:
+        with corridors(args) as groups:
+            rows += rows_of("corridor", groups, "", args, registry)
+            print(kinds("corridor", groups))
+    if "recorded" in args.worlds:
+        groups = recorded(args)
+        rows += rows_of("recorded", groups, "", args, registry)
+        print(kinds("recorded", groups))
+    header = ["world", "strategy", "n", "length", *MEASURES]
+    digits = {"simulations": 1}
+    text = table(
+        header,
+        [[*map(row.get, header[:4]), *(interval(row[m], digits.get(m, 2)) for m in MEASURES)] for row in rows],
+    )
+    simulating = [spec for spec in args.strategies if "Noisy" not in spec and "$n" in spec]
+    certain = [
+        false_claims(built(registry, spec, 1), length, args)
+        for spec in simulating
+        for length in args.lengths
+        if possible("planted", spec)
+    ]
+    longest = max(args.lengths)
+    complete = registry.build("attributor", {"name": "interval", "probes": longest})
+    perfect = measured(complete, [list(planted(longest, g, args, noise=0.0)) for g in range(args.groups)], args.judge)
+    checks = {
+        "without noise, no segment is called what it isn't": sum(certain) == 0,
+        "without noise, all states probed, every verdict is right": perfect["f1"]["mean"] == 1.0,
+    }
+    finish(args, {"noise": args.noise, "flips": args.flips, "rows": rows}, text, checks)
+
+
+def kinds(name: str, groups: Sequence[Sequence[Case]]) -> str:
+    """Say how many actions of a world helped or harmed."""
+    cases = [case for cases in groups for case in cases]
+    verdicts = [case.truth(*pair) for case in cases for pair in pairwise(range(len(case.chances)))]
+    flips = [sum(case.truth(*p) in CLAIMS for p in pairwise(range(len(case.chances)))) for case in cases]
+    shares = {verdict.value: verdicts.count(verdict) for verdict in (*CLAIMS, Verdict.NEUTRAL)}
+    counts = [flips.count(n) for n in range(max(flips, default=0) + 1)]
+    return f"\n{name}: {len(cases)} trajectories, {shares} actions; with 0, 1, 2, ... changes: {counts}"
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ class BisectAttributor(SimulatingAttributor):
 
     simulations: int = Field(default=4, gt=0)
     """Number of simulations from each state; with `decide: sprt`, the most that are used."""
-    audits: int = Field(default=2, ge=0)
+    audits: int = Field(default=4, ge=0)
     """Number of states that are always simulated from besides the first and the last: a random one of each of as many
     equal parts."""
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -77,6 +77,9 @@ class SimulatingAttributor(ComparingAttributor):
     a verdict that it could change is unknown.
     """
 
+    one_state: ClassVar[bool] = False
+    """Whether the strategy decides single states, so that rules that compare two of them can't be used."""
+
     simulations: int = Field(default=1, gt=0)
     """Number of simulations from each state; with `decide: sprt`, the most that are used."""
     prior: Literal["none", "anchor"] = "none"
@@ -86,6 +89,8 @@ class SimulatingAttributor(ComparingAttributor):
     @model_validator(mode="after")
     def _can_decide(self) -> Self:
         n = self.simulations
+        if self.one_state and self.decide in ("significant", "gap"):
+            raise ValueError(f"decide is {self.decide!r}, which compares two states; expected any, majority or sprt")
         if self.decide == "significant" and (p := fisher(0, n, n, n)) > self.alpha:
             raise ValueError(
                 f"no difference is significant at alpha {self.alpha} with {n} simulations from each state: 0 against "

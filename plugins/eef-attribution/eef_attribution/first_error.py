@@ -31,6 +31,7 @@ class FirstErrorAttributor(AskingAttributor, SimulatingAttributor):
     """
 
     name: ClassVar[str] = "first-error"
+    one_state: ClassVar[bool] = True
 
     judge: dict[str, Any]
     """Name and settings of an expert that is a language model: `{name: openai, model: gpt-4o}`."""

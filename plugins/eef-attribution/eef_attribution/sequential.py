@@ -34,7 +34,7 @@ class SequentialAttributor(Attributor):
 
     strategy: dict[str, Any] = Field(default_factory=lambda: dict(DEFAULT))
     """Name and settings of the strategy. Its `simulations` limit those from one state."""
-    budget: int = Field(default=40, gt=0)
+    budget: int = Field(default=80, gt=0)
     """Number of simulations for a trajectory, those from its initial state included."""
     first: int = Field(default=1, gt=0)
     """Number of simulations from a state when it is first looked at."""

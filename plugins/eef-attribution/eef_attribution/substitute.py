@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from eef_attribution.asking import AskingAttributor
 from eef_attribution.comparing import SimulatingAttributor
@@ -40,6 +40,7 @@ class SubstituteAttributor(AskingAttributor, SimulatingAttributor):
     """
 
     name: ClassVar[str] = "substitute"
+    one_state: ClassVar[bool] = True
 
     judge: dict[str, Any] | None = None
     """Name and settings of an expert that is a language model. It proposes another action at every step of a failed
@@ -48,12 +49,6 @@ class SubstituteAttributor(AskingAttributor, SimulatingAttributor):
     """1: states are the same if their observations are equal. Below: the least share of matching characters."""
     tries: int = Field(default=3, gt=0)
     """Most episodes that one action is tried in."""
-
-    @model_validator(mode="after")
-    def _decides_states(self) -> Self:
-        if self.decide in ("significant", "gap"):
-            raise ValueError(f"decide is {self.decide!r}, which compares two states; expected any, majority or sprt")
-        return self
 
     async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Iterable[Segment | StateValue]:
         """Try all exchanges at once."""

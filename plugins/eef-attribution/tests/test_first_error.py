@@ -2,6 +2,7 @@ import pytest
 from eef_attribution.first_error import FirstErrorAttributor, read_first_mistake
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 
 @pytest.mark.parametrize(
@@ -62,3 +63,9 @@ def test_in_the_corridor_successes_are_not_asked_about(corridor, judge, answers)
     failed = [source.reward < 1.0 for source in corridor.demonstrations]
     assert len(asked) == sum(failed)
     assert [bool(attribution.segments) for attribution in attributions] == failed
+
+
+@pytest.mark.parametrize("decide", ["significant", "gap"])
+def test_rules_that_compare_two_states_are_refused(judge, decide):
+    with pytest.raises(ValidationError):
+        FirstErrorAttributor(judge=judge, simulations=9, decide=decide)
