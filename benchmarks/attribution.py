@@ -235,7 +235,7 @@ class NoisyJudge(Expert):
             yield none
 
     @contextmanager
-    def player(self) -> Iterator[Policy]:
+    def open_policy(self) -> Iterator[Policy]:
         """Provide the model."""
         yield NoisyPolicy()
 

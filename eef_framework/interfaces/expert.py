@@ -39,7 +39,7 @@ class Expert(Component):
             One trajectory per task, failures included. The framework fills in its id and actor.
         """
 
-    def player(self) -> AbstractContextManager[Policy]:
+    def open_policy(self) -> AbstractContextManager[Policy]:
         """Provide the language model that this expert is, so that it can be asked other things, as a judge for example.
 
         Optional: scripts and recordings can't answer.

@@ -49,8 +49,8 @@ class Judge:
 
     def __init__(self, spec: dict[str, Any], sampling: Sampling, seed: int) -> None:
         self.expert: Expert = current_registry().build("expert", spec)
-        if type(self.expert).player is Expert.player:
-            self.expert.player()  # raises: found now, before anything starts
+        if type(self.expert).open_policy is Expert.open_policy:
+            self.expert.open_policy()  # raises: found now, before anything starts
         self.spec = {**self.expert.settings(), "name": spec["name"]}
         self._sampling = sampling
         self._seed = seed
@@ -80,7 +80,7 @@ class Judge:
 
     async def _ask(self, question: str) -> Answer:
         if self._policy is None:
-            self._policy = self._open.enter_context(self.expert.player())
+            self._policy = self._open.enter_context(self.expert.open_policy())
         conversation = (Message(role="system", content=ROLE), Message(role="user", content=question))
         seed = derive(self._seed, "judge", question)
         try:

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from eef_attribution.anchor import AnchorAttributor
 from eef_attribution.bisect import BisectAttributor
 from eef_attribution.controls import AllAttributor, NoneAttributor, RandomAttributor
+from eef_attribution.entropy import EntropyAttributor
 from eef_attribution.first_error import FirstErrorAttributor
 from eef_attribution.interval import IntervalAttributor
 from eef_attribution.judge import JudgeAttributor
+from eef_attribution.likelihood import LikelihoodAttributor
 from eef_attribution.montecarlo import MonteCarloAttributor
 from eef_attribution.propose_verify import ProposeVerifyAttributor
 from eef_attribution.score import ScoreAttributor
@@ -28,6 +30,8 @@ STRATEGIES: tuple[type[Attributor], ...] = (
     ProposeVerifyAttributor,
     JudgeAttributor,
     FirstErrorAttributor,
+    LikelihoodAttributor,
+    EntropyAttributor,
     ScoreAttributor,
     NoneAttributor,
     AllAttributor,

@@ -1,6 +1,7 @@
 """Worlds in which it is known what a strategy should find."""
 
 import asyncio
+import math
 import random
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from eef_framework.records import Attribution, Conversation, Observation, Respon
 from eef_framework.rollout import EpisodeRunner, Simulator, attribute, demonstrations
 from eef_framework.rollout.attribution import attribution_of
 from eef_framework.runs import JsonlFile
-from eef_framework.testing.corridor import Corridor, success_chance
+from eef_framework.testing.corridor import Corridor, best_action, success_chance
 from eef_framework.testing.corridor_expert import CorridorExpert
 from eef_framework.testing.queue_policy import ScriptedPolicy
 from eef_framework.testing.simulate import ScriptedSimulate, demonstration
@@ -59,18 +60,37 @@ class Chances:
         return most
 
 
+class ScoringPolicy(ScriptedPolicy):
+    """The scripted policy, with the probabilities of its actions in the corridor."""
+
+    async def score(
+        self, conversation: Conversation, observation: Observation, sampling: Sampling, answers: Sequence[Response]
+    ) -> Sequence[Response]:
+        actions = [answer.text.rpartition("Action: ")[2] for answer in answers]
+        listed = observation.actions or ()
+        shares = [
+            (action in listed) * (1 - self.skill) / len(listed) + (action == best_action(observation.text)) * self.skill
+            for action in actions
+        ]
+        return [
+            answer.changed(logprob=math.log(share) if share else -math.inf)
+            for answer, share in zip(answers, shares, strict=True)
+        ]
+
+
 class CorridorWorld:
     """The corridor, demonstrations of its tasks, and an agent that can be simulated."""
 
-    def __init__(self, rows: JsonlFile[Trajectory], skill: float = 0.8, initial: int = 3) -> None:
+    def __init__(self, rows: JsonlFile[Trajectory], skill: float = 0.8, initial: int = 3, scores: bool = True) -> None:
         self.corridor = Corridor()
         self.tasks = self.corridor.tasks("train")[:20]
         self.rows = rows
         self.skill = skill
         self.demonstrations = asyncio.run(self._demonstrate())
-        player = EpisodeRunner(self.corridor, ScriptedPolicy(skill=skill), "agent/test", ChatFormat(), Sampling())
+        policy = (ScoringPolicy if scores else ScriptedPolicy)(skill=skill)
+        player = EpisodeRunner(self.corridor, policy, "agent/test", ChatFormat(), Sampling())
         self.simulator = Simulator(
-            player.play, rows, "eef/1", 5, RULE, demonstrations=self.demonstrations, initial_simulations=initial
+            player, rows, "eef/1", 5, RULE, demonstrations=self.demonstrations, initial_simulations=initial
         )
 
     async def _demonstrate(self) -> list[Trajectory]:
@@ -91,6 +111,10 @@ class CorridorWorld:
 
         return asyncio.run(played())
 
+    @staticmethod
+    def best(trajectory: Trajectory, state: int) -> str:
+        return best_action(trajectory.observation(state).text)
+
     def chances(self, trajectory: Trajectory) -> list[float]:
         """Return the agent's exact chance of success from each state, the last one included."""
         with self.corridor.open(trajectory.task) as session:
@@ -110,6 +134,12 @@ def tried():
 def corridor(tmp_path):
     with JsonlFile(tmp_path / "simulations.jsonl", Trajectory) as rows:
         yield CorridorWorld(rows)
+
+
+@pytest.fixture
+def corridor_without_scores(tmp_path):
+    with JsonlFile(tmp_path / "simulations.jsonl", Trajectory) as rows:
+        yield CorridorWorld(rows, scores=False)
 
 
 class RulePolicy(Policy):
@@ -138,7 +168,7 @@ class RuleExpert(Expert):
             yield _
 
     @contextmanager
-    def player(self) -> Iterator[Policy]:
+    def open_policy(self) -> Iterator[Policy]:
         yield RulePolicy()
 
 
