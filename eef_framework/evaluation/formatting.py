@@ -17,10 +17,10 @@ ONE_TRAINING = (
 """SmolLM2's lead over matched rejection sampling was 0.0 points in one training run and 12.5 in another that differed
 in rounding only, each with an interval of 12 points either way (`benchmarks/LOG.md`)."""
 
-Outcome = Literal["better", "worse", "undecided"]
+Significance = Literal["better", "worse", "undecided"]
 
 
-def outcome(difference: Difference) -> Outcome:
+def significance(difference: Difference) -> Significance:
     """Return whether the first side of a comparison is better; undecided if the 95 % interval includes 0."""
     if difference.success.low > 0:
         return "better"
@@ -38,7 +38,7 @@ def describe(difference: Difference) -> str:
     estimate = difference.success
     points = f"{abs(estimate.mean) * 100:.1f} points"
     evidence = f"95 % interval {_points(estimate.low)} to {_points(estimate.high)}, {plural(estimate.n, 'task')}"
-    match outcome(difference):
+    match significance(difference):
         case "better":
             return f"{first} is better than {second} by {points} of success ({evidence})."
         case "worse":

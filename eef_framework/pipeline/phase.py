@@ -19,7 +19,7 @@ R = TypeVar("R", bound=VersionedRecord)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PhaseResult:
     """Result of a completed phase.
 
     Attributes:
@@ -87,10 +87,10 @@ class Phase(ABC):
         if self.stage is not None:
             self.stage.begin()
         with context.display.phase(self.title) as progress:
-            outcome = self.work(context, context.tracking.watching(progress, self.stage, self.training_log))
+            result = self.work(context, context.tracking.watching(progress, self.stage, self.training_log))
         if self.stage is not None:
-            info: Info = {"figures": {**outcome.figures}} if outcome.figures else {}
-            self.stage.finish(outcome.cost, dict(outcome.rows), info | outcome.info)
+            info: Info = {"figures": {**result.figures}} if result.figures else {}
+            self.stage.finish(result.cost, dict(result.rows), info | result.info)
             context.tracking.completed(self.stage, self.training_log)
         self._forget()
 
@@ -99,7 +99,7 @@ class Phase(ABC):
             rows.forget()
 
     @abstractmethod
-    def work(self, context: RunContext, progress: ProgressCallback) -> Outcome:
+    def work(self, context: RunContext, progress: ProgressCallback) -> PhaseResult:
         """Do the work. Resumes what an interrupted run left."""
 
     def components(self, context: RunContext) -> Sequence[Component]:

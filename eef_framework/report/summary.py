@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from eef_framework.evaluation.formatting import ONE_TRAINING, describe, outcome
+from eef_framework.evaluation.formatting import ONE_TRAINING, describe, significance
 from eef_framework.records import Difference
 from eef_framework.report.charts import interval_bar
 from eef_framework.report.counts import RunCounts
@@ -145,7 +145,7 @@ def _answers(source: Source) -> Element:
 
 def _answer(difference: Difference, span: float, clone: str) -> Element:
     first, second = difference.sides
-    result = outcome(difference)
+    result = significance(difference)
     points = f"{abs(difference.success.mean) * 100:.1f}"
     headline = {
         "better": f"Yes, by {points} points",

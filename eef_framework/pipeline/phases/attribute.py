@@ -11,7 +11,7 @@ from eef_framework.interfaces import Component, ProgressCallback
 from eef_framework.pipeline.attribution import check_attributions, to_attribute, try_to_attribute
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.episodes import gather
-from eef_framework.pipeline.phase import Outcome, Phase
+from eef_framework.pipeline.phase import Phase, PhaseResult
 from eef_framework.pipeline.rows import Rows
 from eef_framework.records import Attribution, Trajectory
 from eef_framework.rollout import RecordedSimulations
@@ -38,7 +38,7 @@ class Attribute(Phase):
         """Return the attributor, if there is one."""
         return () if (attributor := context.attributor(self.variant)) is None else (attributor,)
 
-    def work(self, context: RunContext, progress: ProgressCallback) -> Outcome:
+    def work(self, context: RunContext, progress: ProgressCallback) -> PhaseResult:
         """Run the attributor on each demonstration."""
         attributor, rule = context.attributor(self.variant), context.config.success
         if attributor is None:
@@ -54,4 +54,4 @@ class Attribute(Phase):
         found = context.wait_for(gather(try_to_attribute(attributor, each, recorded, failed) for each in chosen))
         check_attributions(attributor, len(found), failed)
         self.attributions.write(found)
-        return Outcome(rows={self.attributions.path.name: len(found)})
+        return PhaseResult(rows={self.attributions.path.name: len(found)})

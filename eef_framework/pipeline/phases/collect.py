@@ -13,7 +13,7 @@ from eef_framework.interfaces import Component, ProgressCallback
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.costs import cost_of
 from eef_framework.pipeline.episodes import check_errors, latest, mean_results, with_others
-from eef_framework.pipeline.phase import Outcome, Phase, Planned
+from eef_framework.pipeline.phase import Phase, PhaseResult, Planned
 from eef_framework.pipeline.progress import Counter
 from eef_framework.pipeline.rows import Rows
 from eef_framework.records import Task, Trajectory
@@ -39,7 +39,7 @@ class Collect(Phase):
     demonstrations: Rows[Trajectory]
     seed_names: tuple[str, ...] = ("collect",)
 
-    def work(self, context: RunContext, progress: ProgressCallback) -> Outcome:
+    def work(self, context: RunContext, progress: ProgressCallback) -> PhaseResult:
         """Ask the expert for the demonstrations that are missing."""
         context.expert  # noqa: B018 - refused before a file is made
         tasks, path = context.tasks(self.tasks), self.demonstrations.path
@@ -49,7 +49,7 @@ class Collect(Phase):
             )
             self.demonstrations.rewrite(rows, with_others(found, rows.rows))
         figures = mean_results(found, context.config.success)
-        return Outcome(cost_of(found), {path.name: len(found)}, figures=figures)
+        return PhaseResult(cost_of(found), {path.name: len(found)}, figures=figures)
 
     def collected(self, context: RunContext) -> list[Trajectory]:
         """Return the demonstrations of the tasks, once the phase is done."""
@@ -88,7 +88,7 @@ class ImportDemonstrations(Phase):
     source: Path
     demonstrations: Rows[Trajectory]
 
-    def work(self, context: RunContext, progress: ProgressCallback) -> Outcome:
+    def work(self, context: RunContext, progress: ProgressCallback) -> PhaseResult:
         """Copy the demonstrations of the tasks, and report those left out."""
         check_not_input(self.demonstrations.path, self.source)
         world = f"environment {context.environment.component_name()!r}"
@@ -102,7 +102,7 @@ class ImportDemonstrations(Phase):
         self.demonstrations.write(found)
         info: Info = {"notes": [*notes]} if notes else {}
         figures = mean_results(found, context.config.success)
-        return Outcome(cost_of(found), {self.demonstrations.path.name: len(found)}, info, figures)
+        return PhaseResult(cost_of(found), {self.demonstrations.path.name: len(found)}, info, figures)
 
     def _warn_of_length(self, context: RunContext, found: Sequence[Trajectory]) -> None:
         limit = context.config.limits.steps

@@ -12,7 +12,7 @@ from eef_framework.interfaces import Component, ProgressCallback
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.costs import cost_of
 from eef_framework.pipeline.episodes import check_errors, gather, latest, lost_workers, mean_results, with_others
-from eef_framework.pipeline.phase import Outcome, Phase, Planned, Weights
+from eef_framework.pipeline.phase import Phase, PhaseResult, Planned, Weights
 from eef_framework.pipeline.progress import Counter
 from eef_framework.pipeline.rows import Rows
 from eef_framework.records import Evaluation, Task, Trajectory
@@ -45,7 +45,7 @@ class Evaluate(Phase):
     def __post_init__(self) -> None:
         self.title = self.title or f"agent on {self.tasks.split} tasks"
 
-    def work(self, context: RunContext, progress: ProgressCallback) -> Outcome:
+    def work(self, context: RunContext, progress: ProgressCallback) -> PhaseResult:
         """Play what is missing."""
         settings, tasks, path = context.config.evaluate, context.tasks(self.tasks), self.played.path
         checkpoint = self.weights.checkpoint if self.weights else None
@@ -62,7 +62,7 @@ class Evaluate(Phase):
             found = _of_tasks(rows.rows, tasks)
             self.played.rewrite(rows, with_others(found, rows.rows))
         cost, figures = cost_of(found, by_agent=True), mean_results(found, rule)
-        return Outcome(cost, {path.name: len(found)}, lost_workers(play), figures)
+        return PhaseResult(cost, {path.name: len(found)}, lost_workers(play), figures)
 
     def evaluation(self, context: RunContext) -> Evaluation:
         """Return the agent's results, once the phase is done."""

@@ -22,7 +22,7 @@ from eef_framework.pipeline.attribution import (
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.costs import cost_of
 from eef_framework.pipeline.episodes import check_errors, gather, in_order, lost_workers, mean_results, without_replaced
-from eef_framework.pipeline.phase import Outcome, Phase, Planned, Weights
+from eef_framework.pipeline.phase import Phase, PhaseResult, Planned, Weights
 from eef_framework.pipeline.progress import Counter
 from eef_framework.pipeline.rows import Rows
 from eef_framework.pipeline.schedule import per_task
@@ -92,7 +92,7 @@ class Explore(Phase):
             self._spent = spending_by_task(self.files.simulations.read())
         return self._spent
 
-    def work(self, context: RunContext, progress: ProgressCallback) -> Outcome:
+    def work(self, context: RunContext, progress: ProgressCallback) -> PhaseResult:
         """Play what is missing, and attribute."""
         demonstrations, rule, settings = self.demonstrations.read(), context.config.success, self.variant.explore
         tasks = self._tasks(context, demonstrations)
@@ -130,7 +130,7 @@ class Explore(Phase):
             self.files.attributions.write(attributions)
         cost, figures = cost_of(found, by_agent=True), mean_results(found, rule)
         info = lost_workers(play) | ({"exploration": adaptive.info()} if adaptive else {})
-        return Outcome(cost, {path.name: len(found)}, info, figures)
+        return PhaseResult(cost, {path.name: len(found)}, info, figures)
 
     def planned(self, context: RunContext) -> Planned:
         """Return the maximum number of episodes: exact if the demonstrations exist already."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from eef_framework.errors import ConfigError
 from eef_framework.interfaces import Component, ProgressCallback, TrainablePolicy
 from eef_framework.pipeline.context import RunContext
-from eef_framework.pipeline.phase import Outcome, Phase
+from eef_framework.pipeline.phase import Phase, PhaseResult
 from eef_framework.pipeline.rows import Rows
 from eef_framework.pipeline.vocabulary import vocabulary
 from eef_framework.records import Checkpoint, Trajectory
@@ -46,7 +46,7 @@ class InitialCheckpoint(Phase):
         """Return the policy."""
         return (context.policy,)
 
-    def work(self, context: RunContext, progress: ProgressCallback) -> Outcome:
+    def work(self, context: RunContext, progress: ProgressCallback) -> PhaseResult:
         """Get it from the policy.
 
         Raises:
@@ -65,4 +65,4 @@ class InitialCheckpoint(Phase):
         path = self._made.path
         if self.stage is not None and path.is_relative_to(self.stage.path):  # so that a run directory can be moved
             path = path.relative_to(self.stage.path)
-        return Outcome(info={"path": str(path)})
+        return PhaseResult(info={"path": str(path)})

@@ -10,7 +10,7 @@ from eef_framework.evaluation.formatting import count, plural
 from eef_framework.evaluation.spending import total
 from eef_framework.interfaces import ProgressCallback
 from eef_framework.pipeline.context import RunContext
-from eef_framework.pipeline.phase import Outcome, Phase
+from eef_framework.pipeline.phase import Phase, PhaseResult
 from eef_framework.pipeline.phases.explore import Explore
 from eef_framework.pipeline.results import TableRow, metrics_of
 from eef_framework.report.build import build_report
@@ -36,13 +36,13 @@ class Report(Phase):
 
     charged: bool = False
 
-    def work(self, context: RunContext, progress: ProgressCallback) -> Outcome:
+    def work(self, context: RunContext, progress: ProgressCallback) -> PhaseResult:
         """Compute the metrics, and write both."""
         metrics = metrics_of(context.config.method, self.rows, self.after, context.config.success)
         metrics = metrics.changed(notes=(*self.notes, *_notes_of(context, self.after)))
         write_text(self.layout.metrics, metrics.model_dump_json(indent=2) + "\n")
         build_report(self.layout.path)
-        return Outcome()
+        return PhaseResult()
 
 
 def _notes_of(context: RunContext, phases: Sequence[Phase]) -> Iterator[str]:

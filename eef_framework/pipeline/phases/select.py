@@ -15,7 +15,7 @@ from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.examples import examples_of, tries_by_task
 from eef_framework.pipeline.filtering import filtered
 from eef_framework.pipeline.pairs import pair_examples, pairs
-from eef_framework.pipeline.phase import Outcome, Phase
+from eef_framework.pipeline.phase import Phase, PhaseResult
 from eef_framework.pipeline.phases.explore import ExplorationFiles
 from eef_framework.pipeline.preference import Solution
 from eef_framework.pipeline.rows import Rows
@@ -50,7 +50,7 @@ class Select(Phase):
         """Return the filters."""
         return context.filters(self.variant)
 
-    def work(self, context: RunContext, progress: ProgressCallback) -> Outcome:
+    def work(self, context: RunContext, progress: ProgressCallback) -> PhaseResult:
         """Select, then filter."""
         seed = derive(context.config.seed, "select", len(self.explorations))
         demonstrations = self.demonstrations.read()
@@ -81,13 +81,13 @@ class Select(Phase):
         rows = {self.examples.path.name: len(found.kept)}
         info: dict[str, Any] = {"dropped": found.dropped}
         if chosen is None:
-            return Outcome(rows=rows, info=info)
+            return PhaseResult(rows=rows, info=info)
         if self.stage is not None:
             successes = (*demonstrations, *(played for each in explored for played in each.simulations))
             done = [*selected_rows(successes, chosen.solutions, chosen.found.left_out, found.kept, found.dropped_by)]
             Rows(self.stage.path / FILES.selected, Selected).write(done)
             rows[FILES.selected] = len(done)
-        return Outcome(chosen.cost, rows, {**info, **chosen.counts})
+        return PhaseResult(chosen.cost, rows, {**info, **chosen.counts})
 
 
 @dataclass(frozen=True)

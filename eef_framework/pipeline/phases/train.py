@@ -10,7 +10,7 @@ from eef_framework.config.schema import ComponentSpec, RunConfig
 from eef_framework.errors import NothingToTrain
 from eef_framework.interfaces import Component, ProgressCallback
 from eef_framework.pipeline.context import RunContext
-from eef_framework.pipeline.phase import Outcome, Phase, Weights
+from eef_framework.pipeline.phase import Phase, PhaseResult, Weights
 from eef_framework.pipeline.phases.select import cloning_examples
 from eef_framework.pipeline.rows import Rows
 from eef_framework.records import Checkpoint, Cost, Example, Trajectory
@@ -57,7 +57,7 @@ class Train(Phase):
         """Return the trainer."""
         return (context.trainer(self.trainer),)
 
-    def work(self, context: RunContext, progress: ProgressCallback) -> Outcome:
+    def work(self, context: RunContext, progress: ProgressCallback) -> PhaseResult:
         """Let the trainer train."""
         trainer = context.trainer(self.trainer)
         seed = derive(context.config.seed, *self.seed_names)
@@ -66,7 +66,7 @@ class Train(Phase):
             check_ids(self.examples.path)
             result = run_trainer(trainer, examples, self.start.checkpoint, self.folder, seed, progress, self.name)
         self.cost = Cost(trained_tokens=result.trained_tokens, seconds=result.seconds)
-        return Outcome(self.cost, info={"examples": len(examples), "steps": result.steps})
+        return PhaseResult(self.cost, info={"examples": len(examples), "steps": result.steps})
 
 
 @dataclass(kw_only=True)
@@ -84,7 +84,7 @@ class Clone(Train):
     variant: RunConfig
     demonstrations: Rows[Trajectory]
 
-    def work(self, context: RunContext, progress: ProgressCallback) -> Outcome:
+    def work(self, context: RunContext, progress: ProgressCallback) -> PhaseResult:
         """Write down what is imitated, and train on it."""
         demonstrations = self.demonstrations.read()
         examples = cloning_examples(context, self.variant, demonstrations)
