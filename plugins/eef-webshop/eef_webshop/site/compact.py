@@ -9,19 +9,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from eef_framework.records import Observation
+from eef_webshop.data.catalogue import Catalogue
+from eef_webshop.data.product import Product
 from eef_webshop.reward import has_attribute
 from eef_webshop.site.goals import NO_LIMIT, Goal
 from eef_webshop.site.navigation import follow, search
 from eef_webshop.site.pages import CACHE_SIZE, Pages
 from eef_webshop.site.scoring import COMMON, bought, words_in, words_of
 from eef_webshop.site.state import BACK, BUY, NEXT, PER_PAGE, PREV, State, click, parse
-
-if TYPE_CHECKING:
-    from eef_webshop.data.catalogue import Catalogue
-    from eef_webshop.data.product import Product
 
 TITLE_WORDS: Final = 5
 """Maximum number of words of a title that are shown."""

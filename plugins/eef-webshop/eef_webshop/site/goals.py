@@ -17,17 +17,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 from eef_framework.errors import ConfigError, EnvironmentFailure
 from eef_framework.records import fingerprint
 from eef_framework.runs import read_whole
+from eef_webshop.data.catalogue import Catalogue
 from eef_webshop.data.product import Product
 from eef_webshop.reward import ProductType, Wanted, normalize_color
 from eef_webshop.site.index import GoalIndex, Kind
-
-if TYPE_CHECKING:
-    from eef_webshop.data.catalogue import Catalogue
 
 NO_LIMIT: Final = 1_000_000.0
 """Price limit of goals that name none."""

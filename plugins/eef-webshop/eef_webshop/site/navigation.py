@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from eef_webshop.data.catalogue import Catalogue
 from eef_webshop.site.state import BACK, BUY, NEXT, PREV, TABS, State
-
-if TYPE_CHECKING:
-    from eef_webshop.data.catalogue import Catalogue
 
 Link = int | str | None
 """The target of a click: a product's index, an option's name, or None for a button."""

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from eef_framework.records import Observation
+from eef_webshop.data.catalogue import Catalogue
 from eef_webshop.site.goals import Goal
 from eef_webshop.site.navigation import Link, follow, search
 from eef_webshop.site.product_page import ProductPage
 from eef_webshop.site.state import BACK, NEXT, PREV, SEARCH, State, can_be_clicked, click, parse
-
-if TYPE_CHECKING:
-    from eef_webshop.data.catalogue import Catalogue
 
 CACHE_SIZE: Final = 4096
 """Number of cached product pages."""

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from eef_framework.records import Observation
+from eef_webshop.data.catalogue import Catalogue
 from eef_webshop.site.goals import Goal
 from eef_webshop.site.html_text import as_rendered
 from eef_webshop.site.pages import CACHE_SIZE, Pages
 from eef_webshop.site.renderers import PlainRenderer, RichRenderer
 from eef_webshop.site.state import BACK, NEXT, PREV, SEARCH, State, can_be_clicked, click
-
-if TYPE_CHECKING:
-    from eef_webshop.data.catalogue import Catalogue
 
 
 class ResultLine(NamedTuple):
