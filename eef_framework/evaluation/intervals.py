@@ -94,7 +94,7 @@ def paired_difference(a: Mapping[str, bool], b: Mapping[str, bool]) -> Estimate:
 def t_quantile(degrees: int) -> float:
     """Return the 97.5 % quantile of Student's t distribution.
 
-    From 31 degrees of freedom on by the Cornish-Fisher expansion, whose error is below 1e-6 there.
+    From 31 degrees of freedom on by the Cornish-Fisher expansion, whose error is below 2e-6 there.
     """
     if degrees < 1:
         raise EefError(f"{degrees} degrees of freedom; expected 1 or more, which takes two values")
