@@ -178,7 +178,7 @@ def _accelerator(settings: SupervisedSettings, output: Path) -> Any:
     return Accelerator(
         cpu=device == "cpu",
         mixed_precision="bf16" if in_bfloat16(settings, device) else "no",
-        log_with=list(settings.active_trackers) or None,
+        log_with=list(settings.trackers or ()) or None,
         project_dir=str(output),
     )
 

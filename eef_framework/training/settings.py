@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from eef_framework.errors import ConfigError
+from eef_framework.errors import ConfigError, EefWarning
 from eef_framework.interfaces import Trainer
-from eef_framework.models.libraries import PEFT, installed, require_installed
+from eef_framework.models.libraries import PEFT, require_installed
 from eef_framework.policies.loading import Device, check_device, require_devices, warn_of_slow_type
 from eef_framework.training.lora import Lora
 
@@ -76,8 +77,8 @@ class SupervisedSettings(FineTuning):
     """A file written by `accelerate config`, for settings beyond `processes`: FSDP, several machines. It overrides
     `processes`."""
     trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] | None = None
-    """Trackers for loss and learning rate, in addition to `training.jsonl`. null for TensorBoard, if it is
-    installed."""
+    """Deprecated: use the setting `trackers` of the run, which gets the losses, too. Trackers that the trainer itself
+    sends loss and learning rate to; null for none."""
     save_every_s: float | None = Field(default=600.0, ge=0)
     """How often a long training saves its state. If repeated with the same arguments after an interruption, it resumes
     from there, with the same result. null for never."""
@@ -87,10 +88,21 @@ class SupervisedSettings(FineTuning):
 
         Raises:
             ConfigError: one is missing; see `error.code`.
+
+        Warns:
+            EefWarning: the trainer's own trackers are used (`trainer-trackers`).
         """
         super().preflight()
         for name in self.trackers or ():
             require_installed(name, name, f"the trainer's setting trackers ({name})")
+        if self.trackers:
+            note = EefWarning(
+                f"the trainer's setting trackers ({', '.join(self.trackers)}) is deprecated: name them in the "
+                "setting trackers of the run, which also get success, reward and cost",
+                code="trainer-trackers",
+                trackers=list(self.trackers),
+            )
+            warnings.warn(note, stacklevel=2)
         if self.accelerate_config is not None and not self.accelerate_config.is_file():
             raise ConfigError(
                 f"the trainer's accelerate_config {str(self.accelerate_config)!r} isn't there",
@@ -100,11 +112,6 @@ class SupervisedSettings(FineTuning):
             )
         if self.processes > 1 and self.accelerate_config is None:
             require_devices(self.device, self.processes)
-
-    @property
-    def active_trackers(self) -> tuple[str, ...]:
-        """The trackers to use."""
-        return tuple(filter(installed, ("tensorboard",))) if self.trackers is None else self.trackers
 
 
 class PreferenceSettings(FineTuning):

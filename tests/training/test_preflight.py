@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from eef_framework.errors import ConfigError
+from eef_framework.errors import ConfigError, EefWarning
 from eef_framework.policies import TransformersPolicy
 from eef_framework.training import DpoTrainer, SftTrainer
 
@@ -67,6 +67,15 @@ def test_devices_that_are_not_there_are_found(component, device, monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     error = found(component(device=device))
     assert (error.code, error.details["device"]) == ("no-such-device", device)
+
+
+def test_trackers_of_a_trainer_are_warned_of():
+    with pytest.warns(EefWarning) as said:
+        SftTrainer(device="cpu", trackers=["tensorboard"]).preflight()
+    assert [(each.message.code, each.message.details) for each in said] == [
+        ("trainer-trackers", {"trackers": ["tensorboard"]})
+    ]
+    SftTrainer(device="cpu").preflight()
 
 
 def test_one_gpu_of_several_can_be_named(monkeypatch):
