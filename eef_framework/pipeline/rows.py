@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from eef_framework.formats import read_records
 from eef_framework.records import VersionedRecord
-from eef_framework.runs import JsonlFile, read_rows, write_rows
+from eef_framework.runs import JsonlFile, write_rows
 
 R = TypeVar("R", bound=VersionedRecord)
 
 
 class Rows(Generic[R]):
-    """A file of records: written as a whole, and read on first access.
+    """A file of records: written as a whole, and read on first access. Files of other formats are converted.
 
     Args:
         path: the file.
@@ -33,7 +34,7 @@ class Rows(Generic[R]):
             CorruptFile: a line isn't such a record.
         """
         if self._rows is None:
-            self._rows = list(read_rows(self.path, self.record))
+            self._rows = read_records(self.path, self.record)
         return self._rows
 
     def read_if_there(self) -> list[R]:

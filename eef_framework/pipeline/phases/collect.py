@@ -9,6 +9,7 @@ from pathlib import Path
 
 from eef_framework.config.schema import TaskList
 from eef_framework.errors import EefWarning, ExpertFailure, boundary
+from eef_framework.formats import read_demonstrations
 from eef_framework.interfaces import Component, ProgressCallback
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.costs import cost_of
@@ -89,12 +90,18 @@ class ImportDemonstrations(Phase):
     demonstrations: Rows[Trajectory]
 
     def work(self, context: RunContext, progress: ProgressCallback) -> PhaseResult:
-        """Copy the demonstrations of the tasks, and report those left out."""
+        """Copy the demonstrations of the tasks, and report those left out.
+
+        Those of another format are verified by replay. They are all copied, since they can be trained on anyway.
+        """
         check_not_input(self.demonstrations.path, self.source)
         world = f"environment {context.environment.component_name()!r}"
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            found = read_matching(self.source, context.tasks(self.tasks), world)
+            tasks = context.tasks(self.tasks)
+            found = read_demonstrations(self.source, tasks, context.environment)
+            if found is None:
+                found = read_matching(self.source, tasks, world)
             self._warn_of_length(context, found)
         for each in said:
             warnings.warn(each.message, stacklevel=2)

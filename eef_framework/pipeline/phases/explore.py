@@ -10,6 +10,7 @@ from pathlib import Path
 from eef_framework.config.schema import Budget, RunConfig, TaskList
 from eef_framework.errors import AttributorFailure
 from eef_framework.evaluation.spending import spending_by_task
+from eef_framework.formats import explorable
 from eef_framework.interfaces import Attributor, Component, ProgressCallback
 from eef_framework.pipeline.adaptive import AdaptiveExploration
 from eef_framework.pipeline.attribution import (
@@ -94,7 +95,8 @@ class Explore(Phase):
 
     def work(self, context: RunContext, progress: ProgressCallback) -> PhaseResult:
         """Play what is missing, and attribute."""
-        demonstrations, rule, settings = self.demonstrations.read(), context.config.success, self.variant.explore
+        demonstrations = explorable(self.demonstrations.read(), self.demonstrations.path)
+        rule, settings = context.config.success, self.variant.explore
         tasks = self._tasks(context, demonstrations)
         attributor = context.attributor(self.variant)
         checkpoint = self.weights.checkpoint if self.weights else None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from eef_framework.config.schema import ComponentSpec, RunConfig
 from eef_framework.errors import NothingToTrain
+from eef_framework.formats import own_kind
 from eef_framework.interfaces import Component, ProgressCallback
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.phase import Phase, PhaseResult, Weights
@@ -63,7 +64,8 @@ class Train(Phase):
         seed = derive(context.config.seed, *self.seed_names)
         with rows_named(self.examples.path):
             examples = self.examples.read()
-            check_ids(self.examples.path)
+            if own_kind(self.examples.path) is not None:  # those of other formats got ids of their own
+                check_ids(self.examples.path)
             result = run_trainer(trainer, examples, self.start.checkpoint, self.folder, seed, progress, self.name)
         self.cost = Cost(trained_tokens=result.trained_tokens, seconds=result.seconds)
         return PhaseResult(self.cost, info={"examples": len(examples), "steps": result.steps})
