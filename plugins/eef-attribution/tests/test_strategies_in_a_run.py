@@ -1,0 +1,58 @@
+"""Every strategy in a whole run in the corridor, beside a baseline that gets as many simulations."""
+
+from collections import Counter
+
+import pytest
+from eef_attribution.plugin import STRATEGIES
+
+from eef_framework import run
+from eef_framework.plugins import load_plugins
+
+SETTINGS = {
+    "environment": "corridor",
+    "expert": {"name": "corridor-expert", "skill": 0.5},
+    "policy": "lookup",
+    "format": {"history": 1},
+    "iterations": 1,
+    "explore": {"simulations": 2},
+    "collect": {"tasks": {"count": 8}},
+    "clone": {"trainer": "lookup"},
+    "evaluate": {"tasks": {"count": 4}},
+    "baselines": ["rft-matched"],
+}
+
+
+@pytest.fixture(scope="module")
+def registry():
+    return load_plugins(["eef_framework.testing.plugin", "attribution"], {})
+
+
+def settings_of(strategy, judge):
+    settings = {"name": strategy.name}
+    return settings | ({"judge": judge} if strategy.name in ("judge", "first-error") else {})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: strategy.name)
+def test_a_run_with_any_strategy_finishes_and_its_baseline_gets_what_was_spent(
+    registry, judge, answers, tmp_path, strategy
+):
+    answers("1-2: good\n3: mistake\nFirst mistake: 2")
+    done = run(SETTINGS | {"attributor": settings_of(strategy, judge)}, registry, tmp_path)
+    assert done.finished
+    attributions = done.attributions("eef")
+    assert len(attributions) == 8
+    assert [each.error for each in attributions] == [""] * 8
+    spent = [Counter(row.task.id for row in done.trajectories("explore", method)) for method in ("eef", "rft-matched")]
+    assert spent[0] == spent[1]
+    again = run(SETTINGS | {"attributor": settings_of(strategy, judge)}, registry, tmp_path)
+    assert again.attributions("eef") == attributions
+
+
+def test_a_run_with_simulations_one_by_one_explores_the_same_again(registry, tmp_path):
+    settings = SETTINGS | {"attributor": {"name": "sequential", "budget": 12}, "baselines": []}
+    first, second = (run(settings, registry, tmp_path / name) for name in ("a", "b"))
+    assert first.attributions("eef") == second.attributions("eef")
+    assert {row.id for row in first.trajectories("explore")} == {row.id for row in second.trajectories("explore")}
+    for attribution in first.attributions("eef"):
+        assert sum(len(probe.simulations) for probe in attribution.probes) <= 12
