@@ -4,8 +4,8 @@ An action is beneficial where it raises the agent's chance of success by at leas
 by as much, and neutral elsewhere. Three worlds:
 
 * `planted`: made-up trajectories. The chance of success is `noise` or `1 - noise` in each state. How many such flips a
-  trajectory has is drawn from `--flips` (chances of 0, 1, 2, ...); each place is equally likely. The default is what
-  `recorded` counts in failed demonstrations of the generated shop.
+  trajectory has is drawn from `--flips` (chances of 0, 1, 2, ...), where they are from `--places`. The defaults are
+  what 24 simulations from every state show in 48 failed demonstrations of the generated shop (benchmarks/LOG.md).
 * `corridor`: the test world of `eef_framework.testing`, with demonstrations of a fallible expert, and a scripted agent
   whose chance of success is worked out exactly for every state. Values change gradually here, and rise and fall.
 * `recorded`: demonstrations and simulations of a real run, from `--recorded`, a folder of `eef explore`. Strategies get
@@ -143,16 +143,19 @@ def planted(length: int, group: int, args: Any, noise: float | None = None) -> I
     """Yield made-up trajectories."""
     for number in range(args.trajectories):
         seed = derive(0, "attribution", length, group, number)
-        chances = world(length, args.noise if noise is None else noise, args.flips, random.Random(seed))
+        chances = world(length, args.noise if noise is None else noise, args, random.Random(seed))
         trajectory = demonstration(length)
         task = trajectory.task.changed(instruction=f"made up {seed}")  # judges are asked once for each trajectory
         yield Planted(trajectory.changed(id=f"{trajectory.id}/{seed}", task=task), chances, args.least, seed)
 
 
-def world(length: int, noise: float, flips: list[float], draw: random.Random) -> list[float]:
+def world(length: int, noise: float, args: Any, draw: random.Random) -> list[float]:
     """Return the chance of success from each state that can be simulated from."""
-    count = min(draw.choices(range(len(flips)), flips)[0], length - 1)
-    places = set(draw.sample(range(1, length), count))
+    quarter = [args.places[4 * (state - 1) // (length - 1)] for state in range(1, length)]
+    count = min(draw.choices(range(len(args.flips)), args.flips)[0], sum(share > 0 for share in quarter))
+    places: set[int] = set()
+    while len(places) < count:
+        places |= set(draw.choices(range(1, length), quarter))
     good, chances = draw.random() < 0.5, []
     for state in range(length):
         good ^= state in places
@@ -341,7 +344,8 @@ def main() -> None:
         trajectories=(25, "in each group"),
         groups=(8, "intervals are over these"),
         noise=(0.1, "chance that a simulation of a planted trajectory ends otherwise than is usual from its state"),
-        flips=([0.23, 0.29, 0.27, 0.06, 0.11, 0.04], "chances of 0, 1, 2, ... flips"),
+        flips=([0.31, 0.38, 0.29, 0.02], "chances of 0, 1, 2, ... flips"),
+        places=([0.08, 0.04, 0.52, 0.36], "shares of flips in the quarters of a trajectory"),
         least=(0.2, "smallest change of the chance of success that counts"),
         skill=(0.5, "the agent's in the corridor"),
         initial=(4, "episodes from initial states that are played anyway"),
@@ -383,7 +387,7 @@ def main() -> None:
         "without noise, no segment is called what it isn't": sum(certain) == 0,
         "without noise, all states probed, every verdict is right": perfect["f1"]["mean"] == 1.0,
     }
-    finish(args, {"noise": args.noise, "flips": args.flips, "rows": rows}, text, checks)
+    finish(args, {"noise": args.noise, "flips": args.flips, "places": args.places, "rows": rows}, text, checks)
 
 
 def kinds(name: str, groups: Sequence[Sequence[Case]]) -> str:

@@ -52,6 +52,10 @@ class ComparingAttributor(Attributor):
             return outcome.found >= outcome.asked
         return outcome.solved(self.rule) is not None
 
+    async def known(self, trajectory: Trajectory, simulate: Simulate) -> Mapping[int, Sequence[Trajectory]]:
+        """Return the episodes that count beside simulations, by state; none by default."""
+        return {}
+
     def compared(self, outcomes: Mapping[int, Outcome], length: int) -> Iterable[Segment | StateValue]:
         """Return the values of states, and verdicts on the actions between neighbours.
 
@@ -103,15 +107,23 @@ class SimulatingAttributor(ComparingAttributor):
             )
         return self
 
+    async def known(self, trajectory: Trajectory, simulate: Simulate) -> Mapping[int, Sequence[Trajectory]]:
+        """Return the recorded episodes that count as simulations, by state."""
+        if self.prior == "none":
+            return {}
+        found = await visitors_of(trajectory, simulate)
+        # The episodes that start in state 0 are the simulations from there: they don't count twice.
+        return {state: episodes[: self.simulations] for state, episodes in found.items() if state}
+
     async def outcomes(self, trajectory: Trajectory, states: Sequence[int], simulate: Simulate) -> dict[int, Outcome]:
         """Simulate from several states at once."""
-        recorded = await visitors_of(trajectory, simulate) if self.prior == "anchor" else {}
-        # The episodes that start in state 0 are the simulations from there: they don't count twice.
-        known = {state: recorded.get(state, ())[: self.simulations] if state else () for state in states}
-        missing = {state: self.simulations - len(known[state]) for state in states}
+        known = await self.known(trajectory, simulate)
+        missing = {state: self.simulations - len(known.get(state, ())) for state in states}
         found = await asyncio.gather(*(simulate(state, n) if n else _nothing() for state, n in missing.items()))
         return {
-            state: replace(outcome_of(self.simulations, [*known[state], *runs], simulate), tokens=tokens_of(runs))
+            state: replace(
+                outcome_of(self.simulations, [*known.get(state, ()), *runs], simulate), tokens=tokens_of(runs)
+            )
             for state, runs in zip(missing, found, strict=True)
         }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
@@ -64,15 +64,18 @@ class SequentialAttributor(Attributor):
     async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Iterable[Segment | StateValue]:
         """Ask the strategy again and again, each time with one simulation more."""
         rationed = _RationedSimulate(simulate, self.budget, self.first, trajectory)
+        if isinstance(self._built, ComparingAttributor):
+            rationed.known = await self._built.known(trajectory, simulate)
         while True:
             rationed.requested.clear()
             found = list(await self._built.attribute(trajectory, rationed))
             unknown = [s for s in found if isinstance(s, Segment) and s.verdict is Verdict.UNKNOWN]
-            open_keys = [key for key in rationed.unplayed() if not self._is_decided(rationed.outcome(key))]
+            outcomes = {key: rationed.outcome(key) for key in rationed.unplayed()}
+            open_keys = [key for key, outcome in outcomes.items() if not self._is_decided(outcome)]
             beside = [key for key in open_keys if any(s.start <= key[1] <= s.end for s in unknown)]
             if rationed.left < 1 or not beside:
                 return found
-            await rationed.play_one(max(beside, key=lambda key: _uncertainty(rationed.outcome(key))))
+            await rationed.play_one(max(beside, key=lambda key: _uncertainty(outcomes[key])))
 
     def _is_decided(self, outcome: Outcome) -> bool:
         return isinstance(self._built, ComparingAttributor) and self._built.decided(outcome)
@@ -84,11 +87,13 @@ class _RationedSimulate:
     Attributes:
         left: number of simulations that may still be played.
         requested: how many simulations the strategy asked for, by state, in order.
+        known: episodes that the strategy counts beside simulations, by state of the trajectory.
     """
 
     def __init__(self, simulate: Simulate, budget: int, first: int, trajectory: Trajectory) -> None:
         self.left = budget
         self.requested: dict[Key, int] = {}
+        self.known: Mapping[int, Sequence[Trajectory]] = {}
         self._simulate = simulate
         self._first = first
         self._trajectory = trajectory
@@ -115,8 +120,12 @@ class _RationedSimulate:
         return [key for key, n in self.requested.items() if self._granted[key] < n]
 
     def outcome(self, key: Key) -> Outcome:
-        """Return the outcomes from a state so far."""
-        return outcome_of(self.requested[key], self._played.get(key, ()), self._simulate)
+        """Return the outcomes from a state so far, known episodes included."""
+        episode, state, inserted = key
+        own = not inserted and episode in ("", self._trajectory.id)
+        known = self.known.get(state, ()) if own else ()
+        runs = [*known, *self._played.get(key, ())]
+        return outcome_of(self.requested[key] + len(known), runs, self._simulate)
 
     async def score(self, state: int | State, actions: Sequence[str], thought: str = "") -> Sequence[Response]:
         """Return the answers by which the agent would take actions in a state, with their log-probabilities."""

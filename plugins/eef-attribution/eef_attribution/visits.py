@@ -52,7 +52,7 @@ def _among(text: str, texts: set[str], similarity: float) -> bool:
     return text in texts or (similarity < 1 and any(same(text, other, similarity) for other in texts))
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=10_000)
 def _ratio(text: str, other: str, enough: float) -> float:
     """Return the share of matching characters, or less than `enough` where it can't reach that."""
     matcher = SequenceMatcher(None, text, other, autojunk=False)

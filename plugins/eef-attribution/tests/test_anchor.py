@@ -4,10 +4,12 @@ import pytest
 from eef_attribution.anchor import AnchorAttributor
 from eef_attribution.bisect import BisectAttributor
 from eef_attribution.interval import IntervalAttributor
+from eef_attribution.sequential import SequentialAttributor
 from eef_attribution.visits import same
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eef_framework.plugins import load_plugins
 from eef_framework.records import Observation, Step
 from eef_framework.rollout.attribution import attribution_of
 from eef_framework.testing.simulate import ScriptedSimulate, demonstration
@@ -97,6 +99,14 @@ def test_lost_simulations_are_not_replaced_by_a_prior():
     found, _ = attributed(IntervalAttributor(simulations=5, prior="anchor"), lost=lambda state, index: state == 1)
     # Room 1: three recorded episodes, one of them won; two simulations are lost, and could make it a majority.
     assert found.verdict(0).value == "unknown"
+
+
+@pytest.mark.parametrize("n", [5, 8])
+def test_with_a_prior_one_by_one_gives_the_same_verdicts(corridor, n):
+    settings = {"name": "bisect", "simulations": n, "prior": "anchor"}
+    whole = corridor.attribute(load_plugins().build("attributor", settings))
+    saved = corridor.attribute(SequentialAttributor(strategy=settings, budget=10_000))
+    assert [[s.verdict for s in each.segments] for each in saved] == [[s.verdict for s in e.segments] for e in whole]
 
 
 def values_agree(corridor, attributions, margin):
