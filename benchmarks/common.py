@@ -121,7 +121,7 @@ def interval(estimate: Mapping[str, float], digits: int = 1, sign: str = "", sca
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a Markdown table with aligned columns; floats get three significant digits, or none behind the point."""
+    """Return a Markdown table with aligned columns; floats get three significant digits, or no decimals."""
     cells = [[str(cell) if not isinstance(cell, float) else number(cell) for cell in row] for row in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in cells]

@@ -236,7 +236,7 @@ async def all_of(policy: Policy, environment, demonstrations, args, at_once: int
             for turn, step in enumerate(trajectory.steps):
                 conversation = FORMAT.conversation(environment.instructions, trajectory.initial, steps)
                 seed = derive(0, trajectory.id, turn)
-                # The token behind the action is the one that would end the answer.
+                # The token after the action is the one that would end the answer.
                 length = args.answer_tokens or 1 + len(chat.answer_ids(FORMAT.answer(step.action)))
                 sampling = Sampling(temperature=args.temperature, max_tokens=length)
                 response = await policy.act(conversation, trajectory.observation(turn), sampling, seed)

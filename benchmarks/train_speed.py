@@ -3,7 +3,7 @@
 The data are a scripted shopper's whole episodes on the generated shop, as they fall: of mixed length, with loss on the
 agent's turns. Both train in float32, from the same weights, on the same examples in the same order, so that their
 losses should agree step by step. Each of TRL's rows is one way to cut a step into pieces; ours cuts by length and
-computes logits only where something is learnt. The same with examples packed one behind another, without attention
+computes logits only where something is learned. The same with examples packed into one sequence, without attention
 between neighbours, says whether sorting by length is the better way. Rounds take turns with all of these, so that what
 else the machine does hits them all. Prints a table, writes JSON.
 
@@ -80,7 +80,7 @@ def compare(args: Any, scratch: Path) -> dict:
         "examples": len(order),
         "length": {"shortest": lengths[0], "median": lengths[len(lengths) // 2], "longest": lengths[-1]},
         "tokens": sum(lengths),
-        "learnt": sum(len(example.target_positions) for example in order),
+        "learned": sum(len(example.target_positions) for example in order),
         "padding": padding(order, args),
         "precision": args.precision,
         "ways": {way: summary(runs) for way, runs in rows.items()},
@@ -124,7 +124,7 @@ def small_model(episodes: list, folder: Path, sizes: dict[str, int]) -> Path:
 
 
 def tokens_of(episodes: list, model: Path, max_tokens: int) -> list:
-    """Return the episodes as tokens; the agent's turns are learnt, longer episodes are cut."""
+    """Return the episodes as tokens; the agent's turns are learned, longer episodes are cut."""
     from eef_framework.chat.format import ChatFormat
     from eef_framework.training.dataset import TokenizedDataset
 
@@ -189,8 +189,8 @@ def theirs(model: Path, order: list, args: Any, size: int, scratch: Path) -> dic
     from eef_framework.policies.loading import load_tokenizer
 
     def labels(example: object) -> list[int]:
-        learnt = set(example.target_positions)
-        return [token if place in learnt else -100 for place, token in enumerate(example.token_ids)]
+        learned = set(example.target_positions)
+        return [token if place in learned else -100 for place, token in enumerate(example.token_ids)]
 
     losses = []
 
@@ -266,7 +266,7 @@ def as_text(report: dict) -> str:
     ]
     lines = [
         f"{report['model']}, {report['precision']}: {report['examples']} examples of {length['shortest']} to "
-        f"{length['longest']} tokens (median {length['median']}), {report['learnt']} of {report['tokens']} learned; "
+        f"{length['longest']} tokens (median {length['median']}), {report['learned']} of {report['tokens']} learned; "
         f"{100 * report['padding']:.1f} % padding in our micro-batches\n",
         table(["way", "tokens/s", "range", "per processor second", "loss by step"], rows) + "\n",
     ]

@@ -216,7 +216,7 @@ def _literals(value: ast.expr) -> Iterator[str]:
 
 
 def _text(node: ast.expr) -> str:
-    """Return a string as it stands in the source, with `...` for its values; empty if it is no literal."""
+    """Return a string as it stands in the source, with `...` for its values; empty if it isn't a literal."""
     if isinstance(node, ast.Constant):
         text = str(node.value)
     elif isinstance(node, ast.JoinedStr):

@@ -121,6 +121,6 @@ def test_a_file_that_is_not_there_is_a_storage_error(tmp_path):
     assert caught.value.code == "no-such-file"
 
 
-def test_what_is_no_matter_of_the_disk_passes_through_storage():
+def test_what_is_not_about_the_disk_passes_through_storage():
     with pytest.raises(ValueError, match="not a number"), storage("x", "reading"):
         raise ValueError("not a number")

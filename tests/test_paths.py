@@ -29,11 +29,11 @@ def test_home_is_expanded_as_in_a_shell(home, written):
 
 
 @pytest.mark.parametrize("written", ["a/~/x", "$NO_SUCH_VARIABLE_HERE/x", "owner/model", "a b"])
-def test_what_is_no_home_stays(written):
+def test_what_is_not_a_home_stays(written):
     assert str(expand(written)) == written
 
 
-def test_a_text_that_is_no_path_stays():
+def test_a_text_that_is_not_a_path_stays():
     assert Part(words="~/x").words == "~/x"
 
 

@@ -1,7 +1,7 @@
 """Other people's formats: read wherever trajectories or examples are taken, and written by `eef convert`.
 
 `containers` and `writing` know files (JSON, Parquet, zip), one module for each format knows rows, and `dialogue` is the
-form in between. Formats are a table rather than a kind of plugin: whoever has another one writes our records with ten
+form in between. Formats are a table rather than a kind of plugin: to read another one, write our records with ten
 lines of Python (docs/formats.md).
 """
 

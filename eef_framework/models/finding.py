@@ -129,7 +129,7 @@ def _ask_hub(name: str, files: tuple[str, ...]) -> None:
                 model=name,
             ) from cause
     raise ConfigError(
-        f"{name!r} on the hub is no model in the layout of transformers: it has no {files[0]}",
+        f"{name!r} on the hub isn't a model in the layout of transformers: it has no {files[0]}",
         "Choose another one. For GGUF files: download one and give its path.",
         code="model-incomplete",
         model=name,

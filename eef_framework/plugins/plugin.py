@@ -124,7 +124,7 @@ class Plugin:
     def _register_recipes(self, recipes: Path | Mapping[str, Path]) -> None:
         if not isinstance(recipes, Mapping):
             if not Path(recipes).is_dir():
-                raise PluginError(f"{self} registers recipes in {str(recipes)!r}, which is no folder")
+                raise PluginError(f"{self} registers recipes in {str(recipes)!r}, which isn't a folder")
             recipes = {path.stem: path for path in sorted(Path(recipes).glob("*.yaml"))}
         for name, path in recipes.items():
             if not Path(path).is_file():

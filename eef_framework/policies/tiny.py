@@ -64,7 +64,7 @@ class TinyModel(BaseModel):
         try:
             re.compile(actions)
         except re.error as cause:
-            raise ValueError(f"{actions!r} is no regular expression: {cause}") from cause
+            raise ValueError(f"{actions!r} isn't a regular expression: {cause}") from cause
         return actions
 
     @model_validator(mode="after")

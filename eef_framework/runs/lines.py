@@ -77,7 +77,7 @@ def read_lines(path: Path) -> Iterator[Line]:
             number += 1
             if len(raw) > MAX_LINE:
                 raise CorruptFile(
-                    f"{path}, line {number} is longer than {MAX_LINE >> 20} MB: this is no file of records",
+                    f"{path}, line {number} is longer than {MAX_LINE >> 20} MB: this isn't a file of records",
                     code="line-too-long",
                     path=str(path),
                     line=number,

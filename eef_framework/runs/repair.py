@@ -81,7 +81,7 @@ def _kind(path: Path, found: Contents) -> type[VersionedRecord]:
     if found.kind is None or other:
         likeness = other or looks_like(path)
         raise CorruptFile(
-            f"{path} is no file of records; it looks like {likeness.what}",
+            f"{path} isn't a file of records; it looks like {likeness.what}",
             likeness.advice or "Restore it, or delete it; repairing would leave nothing.",
             code="foreign-file",
             path=str(path),

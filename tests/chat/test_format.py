@@ -96,7 +96,7 @@ def test_a_whole_episode_is_one_example():
     assert (example.task, example.source, example.trajectory) == ("task", "expert", "t")
 
 
-def test_masked_turns_stay_in_the_context_and_what_comes_behind_the_last_weight_is_left_out():
+def test_masked_turns_stay_in_the_context_and_what_comes_after_the_last_weight_is_left_out():
     (example,) = ChatFormat().examples(TRAJECTORY, [0.0, 1.0, 0.0], "", "recovery")
     assert [(message.content, message.weight) for message in example.messages] == [
         ("o0", 0.0),
@@ -153,7 +153,7 @@ def test_thoughts_are_shown_without_loss_if_they_are_not_to_be_trained():
     assert not any(message.unweighted_prefix_chars for message in example.messages)
 
 
-def test_shots_stand_behind_the_instructions_and_are_not_learnt():
+def test_shots_stand_after_the_instructions_and_are_not_learned():
     format = ChatFormat(style="action", shots=(("o", "a"), ("o", "a", "p", "b")))
     conversation = format.conversation("rules", INITIAL, STEPS[:1])
     assert conversation[0].role == "system"

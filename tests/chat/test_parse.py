@@ -130,7 +130,7 @@ def test_what_is_not_certain_is_unparsed(text):
 
 
 @pytest.mark.parametrize("text", ["<tool_call>\nfoo", '{"name": "x"}', "{'action': 'go'}", "<function=go>"])
-def test_markup_is_no_action_in_the_style_action(text):
+def test_markup_is_not_an_action_in_the_style_action(text):
     assert said(text, UNKNOWN, labelled=False) == (text, "", False)
 
 
@@ -299,5 +299,5 @@ def test_a_well_formed_answer_is_read_back_whole(query, thinks, style):
 
 
 @given(st.sampled_from(SHOP.actions), st.text(alphabet="abc .,!\n", max_size=30))
-def test_every_admissible_action_is_read_behind_any_thought(action, thought):
+def test_every_admissible_action_is_read_after_any_thought(action, thought):
     assert said(f"Thought: {thought}\nAction: {action}") == (action, thought.strip(), True)

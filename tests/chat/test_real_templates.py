@@ -80,7 +80,7 @@ turns = st.tuples(st.text(max_size=25).map(lambda text: f"page {text}"), said, s
 
 @st.composite
 def conversations(draw):
-    """Make conversations in which at least one turn is learnt."""
+    """Make conversations in which at least one turn is learned."""
     head = [Message(role="system", content="You are in a shop.")] if draw(st.booleans()) else []
     pairs = draw(st.lists(turns, min_size=1, max_size=4).filter(lambda pairs: any(weight for *_, weight in pairs)))
     for asked, answer, weight in pairs:
@@ -89,19 +89,21 @@ def conversations(draw):
 
 
 def wanted(tokens, examples):
-    """Return how often each token should be learnt, and what the learnt turns say."""
-    learnt = [tokens.escape_special_tokens(m.content) for example in examples for m in example.messages if m.weight > 0]
-    return Counter(token for text in learnt for token in (*tokens.answer_ids(text), *tokens.stop_ids)), learnt
+    """Return how often each token should be learned, and what the learned turns say."""
+    learned = [
+        tokens.escape_special_tokens(m.content) for example in examples for m in example.messages if m.weight > 0
+    ]
+    return Counter(token for text in learned for token in (*tokens.answer_ids(text), *tokens.stop_ids)), learned
 
 
-def learnt(batch):
+def learned(batch):
     return batch.targets[batch.loss_weights > 0].tolist()
 
 
 def said_in(tokens, batch):
-    """Return the texts of the turns that are learnt in a batch. The stop tokens are learnt with every turn."""
+    """Return the texts of the turns that are learned in a batch. The stop tokens are learned with every turn."""
     turns, turn = [], []
-    for token in learnt(batch):
+    for token in learned(batch):
         turn.append(token)
         if turn[-len(tokens.stop_ids) :] == list(tokens.stop_ids):
             turns.append(tokens.text(turn))
@@ -120,7 +122,7 @@ def test_the_trained_tokens_are_those_of_the_wanted_turns(family, examples, room
     padded = map(collate, micro_batches(tokenized, room))
     packed = map(collate_packed, packed_rows(tokenized, room))
     for batches in map(list, (padded, packed)):
-        assert sum((Counter(learnt(batch)) for batch in batches), Counter()) == counted
+        assert sum((Counter(learned(batch)) for batch in batches), Counter()) == counted
         assert sorted(text for batch in batches for text in said_in(tokens, batch)) == sorted(texts)
 
 
@@ -209,8 +211,8 @@ def test_loss_is_where_the_parser_found_the_turn(family, thought, action, made_u
     played = Trajectory(id="t", task=Task(id="a", environment="e"), actor="agent", initial=page, steps=steps)
     (example,) = ChatFormat(train_thoughts=train_thoughts).examples(played, [1.0, 1.0], "rules", "agent")
     ids, weights = tokens.encode(example.messages)
-    learnt = [token for token, weight in zip(ids, weights, strict=True) if weight]
+    learned = [token for token, weight in zip(ids, weights, strict=True) if weight]
     stop = tokens.tokenizer.decode(tokens.stop_ids) if not made_up else ""
-    said = tokens.tokenizer.decode(learnt, clean_up_tokenization_spaces=False)
+    said = tokens.tokenizer.decode(learned, clean_up_tokenization_spaces=False)
     lead = " " if family == "mistral" and train_thoughts and not sampled else ""  # the template's own
     assert said == 2 * (lead + (thought if train_thoughts else "") + action + stop)

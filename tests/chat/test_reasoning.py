@@ -59,7 +59,7 @@ def test_a_labelled_answer_follows_and_need_not_be_known(begin, end):
 @labelled
 @pytest.mark.parametrize("observation", [SHOP, UNKNOWN])
 @pytest.mark.parametrize("inside", ["click[back]", "I could do\nAction: click[back]\nbut", '{"action": "click[back]"}'])
-def test_reasoning_that_never_ends_is_no_answer(begin, end, labelled, observation, inside):
+def test_reasoning_that_never_ends_is_not_an_answer(begin, end, labelled, observation, inside):
     text = begin + inside
     answer = parse_answer(text, observation, labelled=labelled)
     assert (answer.action, answer.parsed, answer.action_span) == (text, False, None)
@@ -96,7 +96,7 @@ def test_marks_within_marks_and_answers_with_marks_of_their_own(text, labelled):
     "text",
     ["analysisThe user wants\nclick[back]", "<think>a</think>", "<think>a</think>\n<think>click[back]", "</think>"],
 )
-def test_nothing_but_reasoning_is_no_answer(text, labelled):
+def test_nothing_but_reasoning_is_not_an_answer(text, labelled):
     assert not parse_answer(text, SHOP, labelled=labelled).parsed
     assert not parse_answer(text, UNKNOWN, labelled=labelled).parsed
 

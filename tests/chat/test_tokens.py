@@ -162,7 +162,7 @@ def test_prompts_are_prefixes_of_what_is_trained(name, messages):
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_tokens_are_those_of_the_whole_text(name):
-    """Joining pieces must not invent tokens: behind special tokens, pieces are tokenised as in the whole text."""
+    """Joining pieces must not invent tokens: after special tokens, pieces are tokenised as in the whole text."""
     messages = (
         user("find a red shirt"),
         agent("Thought: x\nAction: search[red shirt]"),
@@ -194,8 +194,8 @@ def test_sampled_tokens_are_trained_as_they_are(name, first, second, stops):
     assert [token for token, weight in zip(ids, weights, strict=True) if weight == 0.5] == first
     assert [token for token, weight in zip(ids, weights, strict=True) if weight == 1.0] == second + stop
     prompt = tokens.prompt_ids(messages[:1])
-    behind = ids[len(prompt) + len(first) :]
-    assert stops or behind[: len(stop)] == stop  # a turn that was cut off is closed, without loss
+    after = ids[len(prompt) + len(first) :]
+    assert stops or after[: len(stop)] == stop  # a turn that was cut off is closed, without loss
     assert ids[: len(tokens.prompt_ids(messages[:3]))] == tokens.prompt_ids(messages[:3])
 
 
@@ -311,9 +311,9 @@ def test_an_unweighted_prefix_has_no_loss_and_the_rest_has(name, thought):
         agent("Action: y"),
     )
     ids, weights = tokens.encode(messages)
-    learnt = decoded(tokens, [token for token, weight in zip(ids, weights, strict=True) if weight])
+    learned = decoded(tokens, [token for token, weight in zip(ids, weights, strict=True) if weight])
     lead = " " if name == "mistral" else ""
-    assert learnt == f"Action: click[x]{STOPS[name]}{lead}Action: y{STOPS[name]}"
+    assert learned == f"Action: click[x]{STOPS[name]}{lead}Action: y{STOPS[name]}"
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -338,21 +338,21 @@ def test_what_is_made_up_after_the_action_has_no_loss_nor_has_the_stop_token(nam
         content, unweighted_prefix_chars=len(content) - len(action + end), unweighted_suffix_chars=len(end), **known
     )
     ids, weights = tokens.encode((user("a"), turn, user("b"), agent("Action: y")))
-    learnt = decoded(tokens, [token for token, weight in zip(ids, weights, strict=True) if weight])
+    learned = decoded(tokens, [token for token, weight in zip(ids, weights, strict=True) if weight])
     lead = " " if name == "mistral" else ""
-    assert learnt == f"{action}{lead}Action: y{STOPS[name]}"
+    assert learned == f"{action}{lead}Action: y{STOPS[name]}"
 
 
 def test_an_unweighted_suffix_leaves_the_template_s_own_words_and_what_comes_before_alone():
     tokens = chat(THINKING)
     ids, weights = tokens.encode((user("a"), agent("Action: x\nand so on", unweighted_suffix_chars=len("\nand so on"))))
-    learnt = decoded(tokens, [token for token, weight in zip(ids, weights, strict=True) if weight])
-    assert learnt == "<think>\n\n</think>\n\nAction: x"
+    learned = decoded(tokens, [token for token, weight in zip(ids, weights, strict=True) if weight])
+    assert learned == "<think>\n\n</think>\n\nAction: x"
     ids, weights = tokens.encode(
         (user("a"), agent("Thought: a\nAction: x", unweighted_prefix_chars=len("Thought: a\n")))
     )
-    learnt = decoded(tokens, [token for token, weight in zip(ids, weights, strict=True) if weight])
-    assert learnt == "Action: x<|im_end|>"
+    learned = decoded(tokens, [token for token, weight in zip(ids, weights, strict=True) if weight])
+    assert learned == "Action: x<|im_end|>"
 
 
 def test_special_tokens_that_mark_reasoning_are_part_of_an_answer_and_others_are_not():

@@ -71,7 +71,7 @@ def test_a_game_without_input_ends(started):
 
 
 @pytest.mark.parametrize("command", ["plugins", "plugins corridor", "--help", "explore --help"])
-def test_a_reader_that_leaves_early_is_no_error(started, command):
+def test_a_reader_that_leaves_early_is_not_an_error(started, command):
     done = started(EEF, *command.split(), shell="| head -n 1")
     assert (done.returncode, done.stderr) == (0, b"")
 

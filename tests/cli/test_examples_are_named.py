@@ -1,4 +1,4 @@
-"""Of many examples, a malformed one is named by file, line and id, whoever reads the file."""
+"""Every command that reads a file of examples reports file, line and id of a malformed one."""
 
 import json
 

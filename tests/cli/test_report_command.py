@@ -7,7 +7,7 @@ def test_a_run_gets_its_page_anew(command, folder):
     assert "</html>" in page.read_text()
 
 
-def test_a_folder_that_is_no_run_is_refused_and_nothing_is_written_there(command, folder):
+def test_a_folder_that_is_not_a_run_is_refused_and_nothing_is_written_there(command, folder):
     (folder / "own").mkdir()
     (folder / "own" / "run.json").write_text('{"mine": true}')
     for name in ("nowhere", "own", "own.yaml"):

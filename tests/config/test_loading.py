@@ -93,7 +93,7 @@ def test_a_recipe_that_extends_itself_is_refused(load, tmp_path):
     assert "a.yaml -> b.yaml -> a.yaml" in error.message
 
 
-def test_extending_something_that_is_no_name_is_refused_with_its_line(load, tmp_path):
+def test_extending_something_that_is_not_a_name_is_refused_with_its_line(load, tmp_path):
     (tmp_path / "a.yaml").write_text("seed: 1\nextends: [base]\n")
     error = refused(load, tmp_path / "a.yaml")
     assert error.code == "extends-no-name"

@@ -131,6 +131,6 @@ def test_a_file_that_is_not_text_is_refused(tmp_path):
     assert caught.value.code == "not-utf8"
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path):
+def test_a_byte_order_mark_is_not_part_of_the_first_key(tmp_path):
     (tmp_path / "windows.yaml").write_bytes(b"\xef\xbb\xbfseed: 1\n")
     assert read_yaml(tmp_path / "windows.yaml").data == {"seed": 1}

@@ -140,7 +140,7 @@ def test_without_our_record_an_episode_has_the_same_texts_and_reward(trajectory)
 
 
 def lost(source, out, to, **options):
-    """Convert, and return what was said to be lost."""
+    """Convert, and return what was reported as lost."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         convert(source, out, to, **options)

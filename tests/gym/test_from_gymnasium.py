@@ -160,7 +160,7 @@ def test_the_reward_is_the_sum_or_the_last_one(rule, reward):
     assert played(environment, "1", "1", "1").reward == reward
 
 
-def test_a_reward_that_is_no_number_is_a_failure_of_the_environment():
+def test_a_reward_that_is_not_a_number_is_a_failure_of_the_environment():
     with pytest.raises(EnvironmentFailure) as caught:
         played(GymnasiumEnvironment(id="Counter-v0", kwargs={"reward": math.nan}), "1")
     assert (caught.value.code, caught.value.details["action"]) == ("bad-reward", "1")

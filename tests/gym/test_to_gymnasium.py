@@ -146,7 +146,7 @@ def test_every_text_is_in_the_space(text):
     assert text in AnyText()
 
 
-def test_what_is_no_text_or_too_long_is_not_in_the_space():
+def test_what_is_not_a_text_or_too_long_is_not_in_the_space():
     assert 3 not in AnyText()
     assert "x" * (LONGEST_OBSERVATION + 1) not in AnyText()
     assert AnyText(3) == AnyText(3) != AnyText(4)

@@ -38,7 +38,7 @@ def test_a_step_after_the_end_is_refused():
     assert len(session.steps) == taken
 
 
-def test_a_step_behind_close_is_refused():
+def test_a_step_after_close_is_refused():
     session = opened(Corridor())
     session.close()
     with pytest.raises(EnvironmentFailure, match="that is closed"):
@@ -96,7 +96,7 @@ def test_a_fork_takes_the_copy_where_there_is_one():
         opened(Unwilling(copies=False)).fork()
 
 
-def test_a_divergence_says_in_which_state_behind_which_action_and_what_differs():
+def test_a_divergence_says_in_which_state_after_which_action_and_what_differs():
     environment = Corridor(copies=False, fault="diverge", fault_step=2)
     session = opened(environment, "go[east]", "go[west]", "go[east]")
     with pytest.raises(ReplayDivergence) as caught:

@@ -36,7 +36,7 @@ def tokenizer():
 
 
 @pytest.mark.slow
-def test_a_conversation_reads_as_the_model_learnt_it(tokenizer):
+def test_a_conversation_reads_as_the_model_learned_it(tokenizer):
     talk = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
     assert tokenizer.apply_chat_template(talk, tokenize=False, add_generation_prompt=True) == (
         "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"

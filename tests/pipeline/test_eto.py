@@ -92,7 +92,7 @@ def test_a_run_learns_from_pairs_and_can_be_taken_up(tmp_path: Path, registry: R
 
 
 @pytest.mark.slow
-def test_pairs_can_be_chosen_and_learnt_phase_by_phase(tmp_path: Path, registry: Registry) -> None:
+def test_pairs_can_be_chosen_and_learned_phase_by_phase(tmp_path: Path, registry: Registry) -> None:
     config = small(tmp_path, registry)
     expert, chosen = Rows(tmp_path / "expert.jsonl", Trajectory), Rows(tmp_path / "pairs.jsonl", Example)
     explored = ExplorationFiles(tmp_path / "explored")

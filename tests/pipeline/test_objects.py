@@ -114,7 +114,7 @@ def test_objects_and_local_classes_are_used_as_they_are_with_their_live_state(tm
     run(config, Registry(), tmp_path)
     assert len(thinker._seen) == 8
     assert filter_._asked == 1
-    assert (Counted.built, Counted.closed) == (0, 0)  # whoever built it closes it
+    assert (Counted.built, Counted.closed) == (0, 0)  # closed by the code that built it
     recorded = load_run(tmp_path).config["attributor"]
     assert recorded["name"].endswith("<locals>.Thinker")
     assert recorded["callback"] == "<builtins.function>"

@@ -70,7 +70,7 @@ def test_tasks_are_apart_and_in_order() -> None:
 @pytest.mark.parametrize(
     "fields", [{"ending": "error"}, {"origin": Origin(trajectory="expert", state=1)}, {"length": 0}]
 )
-def test_what_was_lost_or_did_not_start_at_the_beginning_is_no_attempt(fields: dict[str, Any]) -> None:
+def test_what_was_lost_or_did_not_start_at_the_beginning_is_not_an_attempt(fields: dict[str, Any]) -> None:
     assert paired([episode("expert", 1.0)], [episode("agent", 0.0, **fields)]) == []
 
 

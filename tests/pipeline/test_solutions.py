@@ -148,13 +148,13 @@ def test_more_solutions_of_a_state_are_kept_where_that_is_set() -> None:
     assert [name for _, name, _ in found] == ["s2", "s4"]
 
 
-def test_a_state_behind_harmful_actions_is_learned_from_what_got_out_of_it_with_loss_on_that_alone() -> None:
+def test_a_state_after_harmful_actions_is_learned_from_what_got_out_of_it_with_loss_on_that_alone() -> None:
     # Solved from state 0 and from state 6; the actions 2 and 3 broke it.
     found = picked([simulated(0, 3), simulated(2, 5), simulated(6, 8)], [N, H, B, U])
     assert found == [("agent", "s0", (1.0,) * 3), ("recovery", "s6", (0.0,) * 6 + (1.0,) * 2)]
 
 
-def test_a_continuation_from_before_the_harm_is_no_recovery() -> None:
+def test_a_continuation_from_before_the_harm_is_not_a_recovery() -> None:
     found = picked([simulated(0, 3), simulated(2, 5)], [N, H, N, U])
     assert [source for source, _, _ in found] == ["agent"]
 

@@ -267,7 +267,7 @@ def test_two_own_classes_of_one_name_are_refused(registry):
     assert registry.get("filter", "own") is Mine
 
 
-def test_an_own_class_that_is_no_component_is_refused(registry):
+def test_an_own_class_that_is_not_a_component_is_refused(registry):
     with pytest.raises(PluginError):
         registry.register(int)
 

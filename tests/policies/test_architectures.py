@@ -179,9 +179,9 @@ def test_losses_are_those_of_transformers(model, questions, tmp_path):
     longest = max(len(each.token_ids) for each in encoded)
     ids = torch.tensor([each.token_ids + [0] * (longest - len(each.token_ids)) for each in encoded])
     mask = torch.tensor([[1] * len(each.token_ids) + [0] * (longest - len(each.token_ids)) for each in encoded])
-    learnt = torch.tensor([each.loss_weights + [0.0] * (longest - len(each.loss_weights)) for each in encoded]) > 0
+    learned = torch.tensor([each.loss_weights + [0.0] * (longest - len(each.loss_weights)) for each in encoded]) > 0
     with torch.inference_mode():
-        wanted = plain(input_ids=ids, attention_mask=mask, labels=ids.masked_fill(~learnt, -100)).loss.item()
+        wanted = plain(input_ids=ids, attention_mask=mask, labels=ids.masked_fill(~learned, -100)).loss.item()
 
     def loss(folder, **settings):
         trainer = SftTrainer(device="cpu", trackers=(), steps=1, batch_size=5, **settings)

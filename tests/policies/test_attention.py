@@ -22,7 +22,7 @@ def llama(attention="sdpa"):
 
 
 def logits(model, new):
-    """Return the logits of some new tokens behind a cache, in rows of which the first is padded."""
+    """Return the logits of some new tokens after a cache, in rows of which the first is padded."""
     ids = torch.randint(0, 50, (2, 9 + new), generator=torch.Generator().manual_seed(new))
     mask = torch.ones_like(ids)
     mask[0, :4] = 0

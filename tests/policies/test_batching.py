@@ -85,7 +85,7 @@ def test_a_failure_reaches_those_of_its_batch_and_nobody_else():
     assert (results[2:], later) == ([4, 6], 10)
 
 
-def test_whoever_gives_up_is_not_computed():
+def test_a_request_that_was_given_up_is_not_computed():
     work = Work()
 
     async def main():
@@ -152,7 +152,7 @@ def test_a_closed_batcher_says_so():
     assert caught.value.code == "closed"
 
 
-def test_closing_waits_for_the_batch_in_the_making():
+def test_closing_waits_for_the_batch_in_progress():
     started, ended = threading.Event(), threading.Event()
 
     def work(batch):

@@ -108,7 +108,7 @@ def test_a_filter_of_the_server_costs_one_answer_and_is_not_asked_again(server):
 
 
 @pytest.mark.parametrize(("fault", "code"), [("quota", "out-of-money"), ("400", "field-refused")])
-def test_what_would_happen_to_all_requests_is_no_matter_of_one_answer_and_not_repeated(server, fault, code):
+def test_what_would_happen_to_all_requests_is_not_about_one_answer_and_not_repeated(server, fault, code):
     server.fault = lambda request: fault
     with pytest.raises(PolicyFailure) as caught:
         act(policy(server))
@@ -117,7 +117,7 @@ def test_what_would_happen_to_all_requests_is_no_matter_of_one_answer_and_not_re
     assert len(server.requests) == 1
 
 
-def test_a_refusal_behind_good_answers_costs_one_answer(server):
+def test_a_refusal_after_good_answers_costs_one_answer(server):
     server.fault = faults("", "400")
     asked = policy(server)
 
@@ -169,7 +169,7 @@ def test_a_wrong_key_concerns_everybody_and_is_not_told(server, monkeypatch):
     assert "sk-secret" not in str(caught.value)
 
 
-def test_the_key_comes_from_the_environment_and_is_no_setting(server, monkeypatch):
+def test_the_key_comes_from_the_environment_and_is_not_a_setting(server, monkeypatch):
     server.key = "sk-secret"
     monkeypatch.setenv("SOME_KEY", "sk-secret")
     asked = policy(server, api_key_env="SOME_KEY")
@@ -224,7 +224,7 @@ def test_no_more_requests_are_under_way_than_allowed(server):
     assert server.most_at_once == 3
 
 
-def test_whoever_waits_for_a_repetition_keeps_nobody_from_asking(server):
+def test_waiting_for_a_repetition_does_not_block_other_requests(server):
     server.fault, server.retry_after_s = faults("429"), 0.4
 
     async def two():

@@ -1,4 +1,4 @@
-"""Whole runs through the real command line, with an agent behind a server that misbehaves."""
+"""Whole runs through the real command line, with an agent on a server that misbehaves."""
 
 import collections
 import json

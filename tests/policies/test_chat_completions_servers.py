@@ -113,7 +113,7 @@ ECHOES = {
     "header": lambda key: repr(f"Bearer {key}\r".encode()),
     "json": lambda key: json.dumps({"headers": {"authorization": f"Bearer {key}"}}),
     "base64": lambda key: base64.b64encode(f"user:{key}".encode()).decode(),
-    "far behind": lambda key: "x" * 290 + key,
+    "far into the text": lambda key: "x" * 290 + key,
     "page": lambda key: f"<html><pre>{key}</pre></html>",
 }
 
@@ -743,7 +743,7 @@ def test_lost_requests_of_unknown_cost_are_counted(server, fault, unknown):
 
 @contextlib.contextmanager
 def closing_socket():
-    """Listen, and hang up on whoever comes before a word was said."""
+    """Listen, and close each connection before anything was received."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def hang_up():

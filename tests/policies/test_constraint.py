@@ -30,15 +30,15 @@ def test_each_listed_action_can_be_said_and_nothing_else(chat, constraints):
     first = {chat.tokenizer.convert_ids_to_tokens(token) for token in start.allowed(9)}
     assert first == {"click[item 1]", "click[item 2]", "buy"}
     assert {said(chat, start, lambda listed, n=n: listed[min(n, len(listed) - 1)]) for n in range(3)} <= set(actions)
-    behind_buy = start.after(chat.tokens("buy")[0])
-    assert set(behind_buy.allowed(9)) == {*chat.tokens("now"), *chat.tokens("word1")}
-    assert behind_buy.after(chat.tokens("now")[0]).allowed(9) == chat.stop_ids
+    after_buy = start.after(chat.tokens("buy")[0])
+    assert set(after_buy.allowed(9)) == {*chat.tokens("now"), *chat.tokens("word1")}
+    assert after_buy.after(chat.tokens("now")[0]).allowed(9) == chat.stop_ids
 
 
 def test_an_action_that_starts_another_can_be_said(chat, constraints):
     start = constraints.start(Observation(text="", actions=("buy", "buy now")))
-    behind_buy = start.after(chat.tokens("buy")[0])
-    assert set(behind_buy.allowed(9)) == {*chat.stop_ids, *chat.tokens("now")}
+    after_buy = start.after(chat.tokens("buy")[0])
+    assert set(after_buy.allowed(9)) == {*chat.stop_ids, *chat.tokens("now")}
 
 
 @given(data=st.data(), left=st.integers(min_value=1, max_value=12))
@@ -75,9 +75,9 @@ def test_a_listed_action_of_a_free_form_is_part_of_it(chat, constraints):
 
 def test_a_free_form_without_marks_allows_any_words(chat, constraints):
     start = constraints.start(Observation(text="", actions=(), free=(FreeText(prefix="", suffix=""),)))
-    behind = start.after(chat.tokens("word1")[0])
-    assert behind.allowed(9)[chat.stop_ids[0]]
-    assert behind.allowed(1) == chat.stop_ids
+    after = start.after(chat.tokens("word1")[0])
+    assert after.allowed(9)[chat.stop_ids[0]]
+    assert after.allowed(1) == chat.stop_ids
 
 
 def test_actions_that_the_vocabulary_has_no_words_for_are_left_out(chat, constraints):
@@ -86,7 +86,7 @@ def test_actions_that_the_vocabulary_has_no_words_for_are_left_out(chat, constra
 
 
 @pytest.mark.parametrize("actions", [None, (), ("click[unheard]",), ("",)])
-def test_nothing_known_is_no_constraint(constraints, actions):
+def test_nothing_known_is_not_a_constraint(constraints, actions):
     assert constraints.start(Observation(text="", actions=actions)) is None
 
 

@@ -27,13 +27,13 @@ def tiny_config(kind):
         "qwen2": lambda: hf.Qwen2Config(**common),
         "mistral, sliding window": lambda: hf.MistralConfig(**common, sliding_window=16),
         "gemma2, capped logits": lambda: hf.Gemma2Config(**common, head_dim=8, sliding_window=16),
-        "gpt2, learnt positions": lambda: hf.GPT2Config(
+        "gpt2, learned positions": lambda: hf.GPT2Config(
             vocab_size=90, n_embd=32, n_layer=2, n_head=4, initializer_range=0.4
         ),
     }[kind]()
 
 
-ARCHITECTURES = ["llama", "qwen2", "mistral, sliding window", "gemma2, capped logits", "gpt2, learnt positions"]
+ARCHITECTURES = ["llama", "qwen2", "mistral, sliding window", "gemma2, capped logits", "gpt2, learned positions"]
 
 
 ABLE = Capabilities()

@@ -105,7 +105,7 @@ def test_a_closed_policy_answers_no_more_and_may_be_closed_again(checkpoint, que
         asyncio.run(policy.act(questions[0], FREE, Sampling(), 0))
 
 
-def test_nothing_of_the_model_stays_behind_a_closed_policy(checkpoint, questions):
+def test_nothing_of_the_model_stays_after_its_policy_is_closed(checkpoint, questions):
     policy = TransformersPolicy().load(checkpoint)
     asyncio.run(ask(policy, questions, FREE, Sampling(max_tokens=4), 4))
     model, prefixes = weakref.ref(policy.engine.model), weakref.ref(policy.engine.prefix_cache)

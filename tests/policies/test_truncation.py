@@ -67,7 +67,7 @@ def test_the_models_context_window_holds_prompt_and_answer(checkpoint):
 
 
 def test_training_leaves_out_what_the_prompts_left_out(checkpoint, chat):
-    """The invariant: what a turn is trained behind is what it was sampled behind."""
+    """The invariant: a turn is trained with the prompt that it was sampled with."""
     task = Task(id="t", environment="e", split="train")
     rows, seen, format = [], [], ChatFormat(style="action")
     initial = Observation(text="word1 word2 word3 word4 word5")

@@ -56,7 +56,7 @@ def test_examples_survive_the_round_trip(example):
 
 
 @pytest.mark.parametrize("reward", [math.inf, -math.inf, math.nan])
-def test_a_reward_that_is_no_number_is_kept_as_it_is(reward):
+def test_a_reward_that_is_not_a_number_is_kept_as_it_is(reward):
     line = Step(action="a", observation=ROOM, reward=reward).model_dump_json()
     assert str(Step.model_validate_json(line).reward) == str(reward)
 

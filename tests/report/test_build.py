@@ -239,7 +239,7 @@ def test_a_failure_leaves_the_page_there_was(run, monkeypatch):
     assert not list(run.glob(".report*"))
 
 
-def test_a_folder_that_is_no_run_is_refused(tmp_path):
+def test_a_folder_that_is_not_a_run_is_refused(tmp_path):
     with pytest.raises(StorageError) as caught:
         build_report(tmp_path / "nowhere")
     assert caught.value.code == "not-a-run"

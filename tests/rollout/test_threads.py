@@ -12,7 +12,7 @@ from eef_framework.rollout.threads import StepThreads
 LONG = 30.0
 
 
-def test_waiting_for_a_thread_is_no_part_of_a_calls_time() -> None:
+def test_waiting_for_a_thread_is_not_part_of_a_calls_time() -> None:
     async def main() -> list[int]:
         threads = StepThreads(at_once=2)
 

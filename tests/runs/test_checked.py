@@ -103,7 +103,7 @@ def test_a_model_that_was_trained_further_has_another_name(tmp_path: Path) -> No
     (model / "training").mkdir(parents=True)
     (model / "weights").write_bytes(b"1")
     before = content_id(model)
-    (model / "training" / "events").write_bytes(b"a log is no part of the model")
+    (model / "training" / "events").write_bytes(b"a log isn't part of the model")
     assert content_id(model) == before
     assert before is not None
     assert before.startswith("model (")

@@ -143,7 +143,7 @@ def test_the_manifest_tells_the_state_of_the_users_checkout(tmp_path: Path, monk
     assert json.loads((tmp_path / "inside/run.json").read_text())["git"] == {"commit": commit, "dirty": True}
 
 
-def test_a_setting_recorded_under_its_old_name_is_no_difference(tmp_path: Path) -> None:
+def test_a_setting_recorded_under_its_old_name_is_not_a_difference(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path / "run")
     directory.prepare({"policy": {"name": "x", "cache_mb": 1}}, {})
     renamed = {"policy.cache_mb": "policy.kv_cache_mb"}

@@ -88,7 +88,7 @@ FOREIGN = st.one_of(
 def test_no_byte_of_a_foreign_file_ever_changes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.mktemp("foreign") / "file.jsonl"
     path.write_bytes(content)
-    if not content.strip():  # blank lines only: whoever made the file, nothing in it can be lost
+    if not content.strip():  # blank lines only: nothing in the file can be lost, even if it isn't ours
         return
     for attempt in (lambda: JsonlFile(path, Example), lambda: write_rows(path, [example(1)])):
         with pytest.raises(EefError):

@@ -159,7 +159,7 @@ def test_a_plan_that_is_not_kept_is_found():
     assert broken(Overbooked()) == ["plans-are-kept"]
 
 
-def test_no_plan_is_no_violation():
+def test_no_plan_is_not_a_violation():
     class Spontaneous(Halves):
         def planned_simulations(self, length: int) -> None:
             return None

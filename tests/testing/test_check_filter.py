@@ -55,7 +55,7 @@ def test_something_else_than_examples_is_reported():
     assert found.actual.startswith("'expert/made-up/")
 
 
-def test_a_weight_that_is_no_weight_is_reported():
+def test_a_weight_that_is_not_a_weight_is_reported():
     def negative(examples, seed):
         first = examples[0] if examples else None
         return (

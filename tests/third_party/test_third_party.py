@@ -29,7 +29,7 @@ evaluate: {tasks: {split: test, count: 6}}
 def site(tmp_path_factory):
     """A folder with both distributions installed in it."""
     folder = tmp_path_factory.mktemp("site")
-    sources = tmp_path_factory.mktemp("sources")  # a build leaves files behind
+    sources = tmp_path_factory.mktemp("sources")  # a build writes files to it
     for name in ("eef-thirdparty", "eef-brokenparty"):
         shutil.copytree(HERE / name, sources / name)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--no-deps", "--no-build-isolation"]

@@ -16,7 +16,7 @@ def turn(text, weight=1.0):
 
 
 def copying(number):
-    """Return an example that asks for the word behind `copy`, in the middle of other words."""
+    """Return an example that asks for the word after `copy`, in the middle of other words."""
     rng = random.Random(number)
     words = rng.choices(WORDS, k=rng.randint(1, 9))
     wanted = rng.choice(WORDS)

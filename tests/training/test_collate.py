@@ -49,7 +49,7 @@ def test_the_loss_is_the_weighted_mean_over_the_targets(examples, seed):
         torch.testing.assert_close(batch.loss(given_logits).item(), mean, rtol=1e-5, atol=1e-5)
 
 
-def test_the_first_token_is_no_target():
+def test_the_first_token_is_not_a_target():
     example = TokenizedExample("e", [5, 6, 7], [1.0, 0.0, 1.0])
     assert example.target_positions == [2]
     assert collate([example]).targets.tolist() == [[6, 7]]

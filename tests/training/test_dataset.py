@@ -36,7 +36,7 @@ def test_a_tokenizer_is_given_in_any_form(start, tokenizer):
     assert all(dataset == datasets[0] for dataset in datasets)
 
 
-def test_what_can_not_be_learnt_from_is_named(tokenizer):
+def test_what_can_not_be_learned_from_is_named(tokenizer):
     long = example("long", 1.0, words="word1 " * 50)
     dataset = TokenizedDataset.from_examples([example("a", 1.0), example("b", 0.0), long], tokenizer, max_tokens=20)
     assert [kept.id for kept in dataset.examples] == ["a"]

@@ -36,7 +36,7 @@ trainer.train([example], Checkpoint(path=Path(start)), Path(output), 0, lambda *
 
 
 def _inside():
-    """Return the variables that libraries see, and leave one behind as they do."""
+    """Return the variables that libraries see, and leave one set as they do."""
     with single_process("cuda:1"):
         seen = {name: value for name, value in os.environ.items() if name.startswith(PREFIXES)}
         os.environ["LOCAL_RANK"] = "7"

@@ -93,7 +93,7 @@ def test_the_better_attempt_becomes_likelier_against_the_worse_one(pairs, start,
 
 @pytest.mark.slow
 def test_the_loss_is_the_published_formula(pairs, start, tmp_path):
-    """-log sigmoid of the margin, before any step and behind one, worked out from the logits of the checkpoints."""
+    """-log sigmoid of the margin, before the first step and after one, computed from the logits of the checkpoints."""
     some = pairs[:4]  # one step sees them all
     train(some, start, tmp_path / "one", steps=1)
     for room in (1, 10000):
@@ -135,7 +135,7 @@ def test_the_same_pairs_and_seed_give_the_same_bits(pairs, start, tmp_path):
     assert not same(weights, train(pairs, start, tmp_path / "c", seed=2**63 - 1)[0])
 
 
-def test_what_is_no_pair_changes_nothing_and_is_on_record(pairs, start, tmp_path):
+def test_what_is_not_a_pair_changes_nothing_and_is_on_record(pairs, start, tmp_path):
     weights, _ = train(pairs, start, tmp_path / "a")
     alone = pairs[0].changed(id="alone", rejected=())
     alike = pairs[0].changed(id="alike", rejected=pairs[0].messages)
@@ -167,7 +167,7 @@ def test_epochs_set_the_number_of_steps(pairs, start, tmp_path):
     assert len(rows) == 2 * len(pairs) / 4
 
 
-def test_a_loss_that_is_no_number_names_the_pairs(pairs, start, tmp_path):
+def test_a_loss_that_is_not_a_number_names_the_pairs(pairs, start, tmp_path):
     model = load_model(start.path, "float32", "cpu")
     with torch.no_grad():
         model.model.norm.weight.fill_(float("nan"))
@@ -215,8 +215,8 @@ def test_adapters_alone_are_trained_and_merged_into_what_is_saved(pairs, start, 
     adapter = load_file(tmp_path / "out/adapter/adapter_model.safetensors")
     assert adapter
     assert all("lora_" in name for name in adapter)
-    learnt = sum(margin(tmp_path / "out", start, example, CPU["beta"]) for example in pairs) / len(pairs)
-    assert learnt > rows[-2]["margin"] * 0.5
+    learned = sum(margin(tmp_path / "out", start, example, CPU["beta"]) for example in pairs) / len(pairs)
+    assert learned > rows[-2]["margin"] * 0.5
 
 
 def test_targets_that_the_model_does_not_have_are_an_error(pairs, start, tmp_path):

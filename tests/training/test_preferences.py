@@ -27,7 +27,7 @@ def pair(name, better, worse):
 GOOD = pair("good", (ASK, said("word1")), (ASK, said("word2")))
 
 
-def test_what_is_no_pair_to_learn_from_is_left_out_and_counted(chat):
+def test_what_is_not_a_pair_to_learn_from_is_left_out_and_counted(chat):
     found = tokenize_pairs(
         [
             GOOD,
@@ -60,7 +60,7 @@ def test_a_weight_between_0_and_1_is_refused(chat):
     assert (caught.value.code, caught.value.details) == ("weight-of-pair", {"id": "half", "weight": 0.5})
 
 
-def test_pairs_are_padded_to_one_length_with_the_rejected_sides_behind(chat):
+def test_pairs_are_padded_to_one_length_with_the_rejected_sides_last(chat):
     long = pair("long", (ASK, said("word1"), ASK, said("word3 word4")), (ASK, said("word2")))
     pairs = tokenize_pairs([GOOD, long], chat, max_tokens=32).pairs
     batch = PairCollator(pairs)([{"index": 1}, {"index": 0}])
@@ -74,13 +74,13 @@ def test_pairs_are_padded_to_one_length_with_the_rejected_sides_behind(chat):
         assert not batch["completion_mask"][row, length:].any()
 
 
-def test_only_the_agents_words_are_learnt(chat):
+def test_only_the_agents_words_are_learned(chat):
     """The tokens under the mask say what the agent said, and nothing else."""
     better = (ASK, said("word1"), Message(role="user", content="word7"), said("word3", 0.0), ASK, said("word4 word5"))
     (only,) = tokenize_pairs([pair("e", better, (ASK, said("word2")))], chat, max_tokens=64).pairs
     batch = PairCollator([only])([{"index": 0}])
-    learnt = batch["input_ids"][0][batch["completion_mask"][0].bool()].tolist()
-    assert chat.tokenizer.decode(learnt) == "word1 <|end|> word4 word5 <|end|>"
+    learned = batch["input_ids"][0][batch["completion_mask"][0].bool()].tolist()
+    assert chat.tokenizer.decode(learned) == "word1 <|end|> word4 word5 <|end|>"
 
 
 def test_sampled_tokens_are_taken_as_they_are(chat):

@@ -163,7 +163,7 @@ def test_nothing_to_train_is_an_error(start, tmp_path):
     assert caught.value.code == "nothing-to-train"
 
 
-def test_a_loss_that_is_no_number_names_the_examples(examples, start, tmp_path):
+def test_a_loss_that_is_not_a_number_names_the_examples(examples, start, tmp_path):
     model = load_model(start.path, "float32", "cpu")
     with torch.no_grad():
         model.model.norm.weight.fill_(float("nan"))
@@ -229,7 +229,7 @@ class Interrupted(Exception):
 
 
 def interrupted(examples, start, output, at, **settings):
-    """Start a training and have it end behind a step."""
+    """Start a training and end it after a step."""
 
     def progress(step, steps, note):
         if step == at:
@@ -314,7 +314,7 @@ def test_targets_that_the_model_does_not_have_are_an_error(examples, start, tmp_
 
 
 @pytest.mark.slow
-def test_a_cut_example_is_learnt_up_to_the_last_turn_that_fits(start, tmp_path):
+def test_a_cut_example_is_learned_up_to_the_last_turn_that_fits(start, tmp_path):
     ask, chat = Message(role="user", content="copy word1"), ChatTokenizer(load_tokenizer(start.path))
     said = Message(role="assistant", content="word1", weight=1.0)
     whole = Example(id="long", messages=(ask, said) * 3)

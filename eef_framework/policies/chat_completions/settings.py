@@ -227,11 +227,11 @@ def address(url: str) -> str:
         if "@" in parts.path:  # a slash within a password ends what is read as the host
             raise ValueError
     except ValueError as cause:
-        raise refused("is no address", example) from cause
+        raise refused("isn't an address", example) from cause
     if parts.scheme not in ("http", "https"):
-        raise refused("is no address: it doesn't begin with http:// or https://", example)
+        raise refused("isn't an address: it doesn't begin with http:// or https://", example)
     if not parts.hostname or re.search(r"\s", url.strip()):
-        raise refused("is no address", example)
+        raise refused("isn't an address", example)
     if "@" in parts.netloc:
         for secret in (parts.username or "", parts.password or ""):
             register_secret(secret)

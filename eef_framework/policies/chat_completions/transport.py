@@ -36,7 +36,7 @@ def check_transport() -> None:
             usable = False
         if not usable:
             raise ConfigError(
-                f"the environment variable {variable} is no address of a proxy",  # which may hold a password
+                f"the environment variable {variable} isn't the address of a proxy",  # which may hold a password
                 f"Write it such as http://proxy:3128, or unset {variable}.",
                 code="bad-proxy",
                 variable=variable,

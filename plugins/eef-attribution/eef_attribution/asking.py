@@ -160,7 +160,7 @@ class AskingAttributor(Attributor):
 def without_reasoning(text: str) -> str:
     """Return an answer without the reasoning that some models write before it in `<think>` tags.
 
-    Reasoning that doesn't end is no answer.
+    Reasoning that doesn't end isn't an answer.
     """
     answer = re.sub(r"<(think|thinking|reasoning)>.*?</\1>", "", text, flags=re.DOTALL | re.IGNORECASE)
     answer = re.sub(r"^.*</(think|thinking|reasoning)>", "", answer, flags=re.DOTALL | re.IGNORECASE)

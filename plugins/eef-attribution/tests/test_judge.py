@@ -73,7 +73,7 @@ def test_no_answer_makes_reading_fail_or_name_steps_that_do_not_exist(text, leng
         ("1: good", "1: good"),
     ],
 )
-def test_reasoning_is_no_answer(text, answer):
+def test_reasoning_is_not_an_answer(text, answer):
     assert without_reasoning(text) == answer
 
 
@@ -85,7 +85,7 @@ def test_labels_become_verdicts(tried, judge, answers):
     assert all(segment.evidence.tokens == 11 for segment in found.attribution.segments)
 
 
-def test_a_lost_answer_is_no_evidence_and_is_asked_for_again(tried, judge, answers):
+def test_a_lost_answer_is_not_evidence_and_is_asked_for_again(tried, judge, answers):
     attributor = JudgeAttributor(judge=judge)
     answers(None)
     found = tried(attributor, [0.5] * 3)
@@ -126,7 +126,7 @@ def test_long_observations_are_cut(tried, judge, answers):
     assert "room ..." in asked[0]
 
 
-def test_an_expert_that_is_no_language_model_is_refused():
+def test_an_expert_that_is_not_a_language_model_is_refused():
     with pytest.raises(ConfigError) as caught:
         JudgeAttributor(judge={"name": "shopper"})
     assert caught.value.code == "expert-cannot-answer"

@@ -85,7 +85,7 @@ def test_the_proposed_action_is_read(text, action):
 
 
 @pytest.mark.parametrize("answer", [None, "", "Action: fly[home]"])
-def test_what_is_no_action_is_not_tried(corridor, judge, answers, answer):
+def test_what_is_not_an_action_is_not_tried(corridor, judge, answers, answer):
     answers(answer)
     failures = corridor.agent_failures()[:3]
     with_judge = corridor.attribute(SubstituteAttributor(judge=judge), failures)

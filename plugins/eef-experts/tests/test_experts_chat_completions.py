@@ -1,4 +1,4 @@
-"""The expert behind a server, against a real one on a socket."""
+"""The expert that uses a server, against a real one on a socket."""
 
 import asyncio
 import itertools
@@ -98,7 +98,7 @@ def test_conversations_and_trajectories_serve_as_worked_examples(server, tmp_pat
 @pytest.mark.parametrize(
     "line", ["{", "[]", '{"messages": 3}', '[{"role": "user", "content": "x"}]', '{"steps": []}', '[{"role": "x"}]']
 )
-def test_a_line_that_is_no_worked_example_is_named(server, tmp_path, line):
+def test_a_line_that_is_not_a_worked_example_is_named(server, tmp_path, line):
     path = tmp_path / "examples.jsonl"
     path.write_text(f'[{{"role": "assistant", "content": "Action: push"}}]\n{line}\n')
     asked = expert(server, examples=str(path))

@@ -42,7 +42,7 @@ def test_the_experts_are_registered():
     assert [cls.component_name() for cls in registered] == ["openai", "local", "recording"]
 
 
-def test_the_expert_behind_a_server_keeps_its_contract():
+def test_the_expert_on_a_server_keeps_its_contract():
     with ChatServer() as server:
         check_expert(OpenAIExpert(model="test", base_url=server.url), Corridor())
 

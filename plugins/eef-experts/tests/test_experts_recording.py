@@ -95,7 +95,7 @@ def test_tasks_that_mean_something_else_are_an_error(recorded, record):
     assert caught.value.code == "other-world"
 
 
-def test_a_file_that_is_no_recording_is_an_error(tmp_path):
+def test_a_file_that_is_not_a_recording_is_an_error(tmp_path):
     (tmp_path / "x.jsonl").write_text('{"id": 3}\n')
     with pytest.raises(CorruptFile) as caught:
         demonstrations(RecordingExpert(file=tmp_path / "x.jsonl"))

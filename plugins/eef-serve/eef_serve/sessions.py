@@ -155,7 +155,7 @@ class Sessions:
         return await self._add(client, entry.session.fork, entry)
 
     async def close(self, client: str, id: str) -> None:
-        """Close a session. One that doesn't exist any more is no error.
+        """Close a session. It isn't an error if it doesn't exist any more.
 
         Raises:
             Refusal: it is busy.

@@ -57,7 +57,7 @@ def test_the_first_observation_shows_goal_room_exits_and_things(textworld):
         assert not {"look", "inventory"} & set(session.observation.actions)
 
 
-def test_a_room_left_behind_is_marked_as_seen(small):
+def test_a_room_that_was_visited_is_marked_as_seen(small):
     for task in small.tasks("train")[:12]:
         with small.open(task) as session:
             way = next((each for each in session.observation.actions if each.startswith("go ")), None)

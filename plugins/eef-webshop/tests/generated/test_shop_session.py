@@ -16,7 +16,7 @@ LITERALS = (NEXT, PREV, BACK, BUY, *map(click, (*COLORS, *SIZES, *map(str, range
 
 
 def walk(shop: Shop, number: int, choices: list[int]):
-    """Return a session behind some admissible actions, short of its end."""
+    """Return a session after some admissible actions, before its end."""
     session = shop.open(shop.tasks("train")[number])
     session.step(f"search[{session.goal.query}]")
     for choice in choices:

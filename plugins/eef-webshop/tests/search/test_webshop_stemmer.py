@@ -35,7 +35,7 @@ def test_martin_porter_s_own_extensions_apply(word, expected):
 
 
 @pytest.mark.parametrize("word", ["3.5", "❤", "日", "b08gfnjn5r", "é"])
-def test_what_is_no_english_word_stays(word):
+def test_what_is_not_an_english_word_stays(word):
     assert stem(word) == word
 
 

@@ -83,7 +83,7 @@ def test_an_option_called_like_a_button_is_the_button(webshop):
     assert (session.state.kind, session.state.options) == ("tab", ())
 
 
-def test_the_pages_behind_a_product_show_what_there_is(webshop):
+def test_the_pages_of_a_product_show_its_details(webshop):
     shop = webshop(mode="text_rich", show_attributes=True)
     head = "[button] Back to Search [button_]\n[button] < Prev [button_]\n"
 
