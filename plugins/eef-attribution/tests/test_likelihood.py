@@ -39,7 +39,7 @@ def test_improbable_actions_are_what_the_agent_has_to_learn():
     assert [s.evidence.tokens for s in found.segments] == [3] * 4
 
 
-def test_a_lost_score_is_no_evidence():
+def test_a_lost_score_is_not_evidence():
     found = attributed(LikelihoodAttributor(), [0.0, 0.0, 0.0], code="score-lost")
     assert [s.verdict.value for s in found.segments] == ["beneficial", "unknown", "beneficial"]
 
