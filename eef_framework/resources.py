@@ -1,7 +1,7 @@
-"""How much memory and how many cores this process may use. A container's limits count, not the machine's size.
+"""Memory and cores that this process may use, limits of containers included.
 
-Limits of control groups (cgroups) are read in both versions, in the process's own group and in all groups above it:
-the lowest one applies. What can't be read on a system (macOS, Windows, a hidden `/proc`) limits nothing.
+Limits of control groups (cgroups, versions 1 and 2) are read for the process's own group and for all groups above it;
+the lowest one applies. Limits that can't be read (on macOS, on Windows, with a hidden `/proc`) are ignored.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from pathlib import Path
 from typing import Any
 
 UNKNOWN_MEMORY = 4 << 30
-"""Assumed memory in bytes if the real amount is unknown."""
+"""Amount of memory to assume if it is unknown, in bytes."""
 
 _SYSTEM = Path("/")
 
 
 def available_memory(system: Path = _SYSTEM) -> int:
-    """Return how much memory this process can still take, in bytes.
+    """Return how much more memory this process may allocate, in bytes.
 
     Args:
         system: root of the file system that the limits are read from.
     """
-    left = [*_machine_memory(), *_group_memory(system), *_address_space()]
-    return max(0, min(left, default=UNKNOWN_MEMORY))
+    limits = [*_machine_memory(), *_group_memory(system), *_address_space()]
+    return max(0, min(limits, default=UNKNOWN_MEMORY))
 
 
 def available_cores(system: Path = _SYSTEM) -> int:
-    """Return how many cores this process may keep busy, at least 1. A share of a core counts as one.
+    """Return how many cores this process may use, at least 1. A fraction of a core counts as one.
 
     Args:
         system: root of the file system that the limits are read from.
@@ -41,7 +41,7 @@ def available_cores(system: Path = _SYSTEM) -> int:
 def limit_threads() -> None:
     """Limit the threads of libraries that are loaded later to the available cores.
 
-    They count the machine's cores, not a container's share of them. A number set by the user is kept.
+    Otherwise they use all cores of the machine, even in a container with fewer. A number set by the user is kept.
     """
     if (cores := available_cores()) < _scheduled_cores():
         os.environ.setdefault("OMP_NUM_THREADS", str(cores))
@@ -63,7 +63,7 @@ def _machine_memory() -> Iterator[int]:
 
 
 def _address_space() -> Iterator[int]:
-    """Yield what `ulimit -v` leaves, in bytes."""
+    """Yield what the limit of `ulimit -v` leaves, in bytes."""
     try:
         import resource
     except ImportError:  # on Windows
@@ -76,36 +76,36 @@ def _address_space() -> Iterator[int]:
 
 
 def _group_memory(system: Path) -> Iterator[int]:
-    """Yield what every memory limit of a control group leaves, in bytes.
+    """Yield what each memory limit of a control group leaves, in bytes.
 
-    The kernel takes pages of files back that weren't used lately, so these count as free.
+    The kernel reclaims file pages that weren't used lately, so they count as free.
     """
     for group in _groups(system, "memory"):
         for limit, used, reclaimable in (
             ("memory.max", "memory.current", "inactive_file"),
-            ("memory.high", "memory.current", "inactive_file"),  # above it a process is throttled until it stops
+            ("memory.high", "memory.current", "inactive_file"),  # above it a process is slowed down
             ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
         ):
-            most, now = _number(group / limit), _number(group / used)
-            if most is not None and now is not None:
-                yield most - now + _statistic(group / "memory.stat", reclaimable)
+            maximum, current = _number(group / limit), _number(group / used)
+            if maximum is not None and current is not None:
+                yield maximum - current + _statistic(group / "memory.stat", reclaimable)
 
 
 def _group_quotas(system: Path) -> Iterator[float]:
-    """Yield how many cores every control group may keep busy."""
+    """Yield how many cores each control group may use."""
     for group in _groups(system, "cpu"):
         quota, _, period = _read(group / "cpu.max").partition(" ")
-        for most, each in (
+        for quota_us, period_us in (
             (_as_number(quota), _as_number(period)),
             (_number(group / "cpu.cfs_quota_us"), _number(group / "cpu.cfs_period_us")),
         ):
-            if most is not None and most > 0 and each:
-                yield most / each
+            if quota_us is not None and quota_us > 0 and period_us:
+                yield quota_us / period_us
 
 
 def _groups(system: Path, controller: str) -> Iterator[Path]:
     """Yield the folders of this process's control groups, each followed by those above it."""
-    paths = {}  # controller, or "" for version 2, -> path of this process's group in that hierarchy
+    paths = {}  # controller ("" for version 2) -> path of this process's group in that hierarchy
     for line in _read(system / "proc/self/cgroup").splitlines():
         _, _, named = line.partition(":")
         controllers, _, path = named.partition(":")

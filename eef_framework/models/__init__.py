@@ -1,4 +1,4 @@
-"""Pretrained models that are known by name, and how they get here."""
+"""Pretrained models that can be fetched by name."""
 
 from eef_framework.models.fetching import fetch
 from eef_framework.models.known import KNOWN, KnownModel

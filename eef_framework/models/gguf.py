@@ -14,13 +14,13 @@ from eef_framework.models.progress_bars import without_progress_bars
 from eef_framework.models.saving import new_checkpoint
 
 _SPLITS_DIGITS = ("smollm",)
-"""GGUF names of tokenizers that split numbers into digits first. transformers (5.23) doesn't."""
+"""Tokenizers, by their names in GGUF files, that split numbers into digits first. transformers (5.23) doesn't."""
 
 
 def convert(file: Path, folder: Path, window: int | None = None) -> None:
     """Write the model of a GGUF file to a folder, in the layout of transformers.
 
-    Weights are written in bfloat16: its rounding is far below that of four or eight bits.
+    Weights are written in bfloat16, whose rounding error is far below that of four or eight bits.
 
     Args:
         file: the GGUF file.
@@ -45,12 +45,12 @@ def load_gguf_model(file: Path, dtype: str) -> Any:
 
     check_gguf(file)
     wanted = "bfloat16" if dtype == "auto" else dtype
-    # One of its progress bars can't be disabled, so its output is suppressed while it reads.
+    # One of the progress bars of transformers can't be disabled, so stderr is suppressed while it reads.
     with without_progress_bars(), redirect_stderr(StringIO()):
         model = AutoModelForCausalLM.from_pretrained(
             str(file.parent), gguf_file=file.name, dtype=wanted, **unpacked_gguf()
         )
-    model.hf_quantizer = None  # an unpacked model may be trained and saved like any other
+    model.hf_quantizer = None  # otherwise transformers refuses to train and to save it
     return model
 
 

@@ -13,9 +13,9 @@ from eef_framework._compat.safetensors import os_error_number
 from eef_framework.errors import EefError, storage
 
 _LAST = "config.json"
-"""File that makes a folder a model: it is moved into place last."""
-_SPARE = 1 << 20
-"""If a library fails to write without a reason, a disk with less free space than this is considered full."""
+"""The file by which libraries recognise a model: it is moved into place last."""
+_FULL_BELOW = 1 << 20
+"""If a library can't write and doesn't say why, a disk with less free space than this, in bytes, is considered full."""
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def new_checkpoint(output: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Explain exceptions of libraries that can't write: many have their own exception types for that.
+    """Turn exceptions of libraries that can't write into storage errors: many have exception types of their own.
 
     Args:
         folder: where they write.
@@ -72,10 +72,10 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 def _number(cause: Exception, folder: Path) -> int | None:
-    """Return the operating system's error number passed on by a library; None if it is another error."""
+    """Return the operating system's error number that a library's exception stands for; None if it is another error."""
     if (number := os_error_number(cause)) is not None:  # of safetensors and tokenizers
         return number
     if isinstance(cause, RuntimeError) and "PytorchStreamWriter" in str(cause):
         existing = next(path for path in (folder, *folder.parents) if path.exists())
-        return errno.ENOSPC if shutil.disk_usage(existing).free < _SPARE else errno.EIO
+        return errno.ENOSPC if shutil.disk_usage(existing).free < _FULL_BELOW else errno.EIO
     return None

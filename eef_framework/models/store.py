@@ -1,4 +1,4 @@
-"""Location of fetched models on this machine."""
+"""Finds fetched models on this machine."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from eef_framework.models.known import KNOWN
 from eef_framework.paths import cache_folder, expand
 
 
-def home() -> Path:
+def models_folder() -> Path:
     """Return the folder of models: `$EEF_HOME/models`, or `eef-framework/models` in the user's cache folder."""
-    if own := os.environ.get("EEF_HOME"):
-        return expand(own) / "models"
+    if folder := os.environ.get("EEF_HOME"):
+        return expand(folder) / "models"
     return cache_folder() / "eef-framework" / "models"
 
 
 def folder_of(name: str) -> Path | None:
     """Return the folder of a known model, None if it hasn't been fetched."""
-    folder = home() / name
+    folder = models_folder() / name
     return folder if (folder / "config.json").is_file() else None
 
 
@@ -34,7 +34,7 @@ def resolve(model: str) -> str:
     folder = folder_of(model)
     if folder is None:
         raise ConfigError(
-            f"the model {model!r} isn't installed: there is no {str(home() / model)!r}",
+            f"the model {model!r} isn't installed: there is no {str(models_folder() / model)!r}",
             f"Run: eef models get {model}",
             code="model-not-installed",
             model=model,

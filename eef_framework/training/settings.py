@@ -37,11 +37,11 @@ class FineTuning(Trainer):
     """Maximum gradient norm; larger gradients are scaled down to it."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Data type of matrix products: on a CPU `auto` is float32, elsewhere bfloat16. CPUs without instructions for
-    bfloat16 take many times longer with it."""
+    bfloat16 are many times slower with it."""
     device: Device = "auto"
     """Device: `cpu`, `cuda`, `cuda:1` (one of several GPUs), `mps`; `auto` is the best available one."""
     trust_remote_code: bool = False
-    """Run Python code that comes with the model, which some models need. It has all of your permissions: read it first.
+    """Run Python code that comes with the model, which some models need. It runs with your permissions: read it first.
     The policy has this setting, too."""
     gradient_checkpointing: bool = False
     """Trade time for memory: recompute activations in the backward pass."""
@@ -80,8 +80,8 @@ class SupervisedSettings(FineTuning):
     """Deprecated: use the setting `trackers` of the run, which gets the losses, too. Trackers that the trainer itself
     sends loss and learning rate to; null for none."""
     save_every_s: float | None = Field(default=600.0, ge=0)
-    """How often a long training saves its state. If repeated with the same arguments after an interruption, it resumes
-    from there, with the same result. null for never."""
+    """Interval in seconds at which the state of a training is saved. After an interruption, training with the same
+    arguments resumes from there, with the same result. null for never."""
 
     def preflight(self) -> None:
         """Check that the devices, files and libraries in the settings are available.
@@ -105,7 +105,7 @@ class SupervisedSettings(FineTuning):
             warnings.warn(note, stacklevel=2)
         if self.accelerate_config is not None and not self.accelerate_config.is_file():
             raise ConfigError(
-                f"the trainer's accelerate_config {str(self.accelerate_config)!r} isn't there",
+                f"the trainer's accelerate_config {str(self.accelerate_config)!r} doesn't exist",
                 "Write it with: accelerate config --config_file FILE",
                 code="no-such-file",
                 path=str(self.accelerate_config),

