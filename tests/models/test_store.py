@@ -2,15 +2,15 @@ import pytest
 
 from eef_framework.errors import ConfigError
 from eef_framework.models import KNOWN, folder_of, resolve
-from eef_framework.models.store import home
+from eef_framework.models.store import models_folder
 
 
 def test_models_lie_in_the_folder_that_the_user_set(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("EEF_HOME", raising=False)
-    assert home() == tmp_path / "cache" / "eef-framework" / "models"
+    assert models_folder() == tmp_path / "cache" / "eef-framework" / "models"
     monkeypatch.setenv("EEF_HOME", str(tmp_path / "own"))
-    assert home() == tmp_path / "own" / "models"
+    assert models_folder() == tmp_path / "own" / "models"
 
 
 def test_a_known_model_that_is_not_here_says_how_to_get_it(monkeypatch, tmp_path):
