@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 ATTENTION_CACHE_ARGUMENTS = ("cache", "past_key_values")
 """Names of the argument for keys and values: that of transformers 5.24 on, and the one before."""
 STATE_CACHE_ARGUMENT = "cache_params"
-"""Name of the argument for the states of a state-space model."""
+"""Name of the argument for the states of a state-space model before transformers 5.24; it is `cache`, too, since."""
 LIMITED_ATTENTION = ("sliding_window", "window_size", "attention_window_size", "attention_chunk_size")
 """Settings of models whose layers attend to a part of the sequence."""
 SPARE_TOKENS = 32
