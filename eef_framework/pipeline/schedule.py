@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import groupby
 
 from eef_framework.config.schema import Budget, Schedule
 from eef_framework.evaluation.spending import spending_of, total
@@ -58,12 +59,14 @@ class TaskProgress:
         expert_solved: whether a demonstration solves it.
         initial: episodes from the initial state.
         others: episodes from states of demonstrations, by trajectory and number of actions.
+        elsewhere: episodes from any other states that an attributor asked for. What they lead to isn't learned from.
     """
 
     task: Task
     expert_solved: bool
     initial: Tried
     others: dict[tuple[str, int], Tried] = field(default_factory=dict)
+    elsewhere: dict[tuple[str, int, tuple[str, ...]], Tried] = field(default_factory=dict)
 
     @property
     def standing(self) -> Standing:
@@ -91,9 +94,10 @@ class Progress:
         rule: the success rule.
     """
 
-    def __init__(self, tasks: Sequence[Task], demonstrations: Iterable[Trajectory], rule: SuccessRule) -> None:
+    def __init__(self, tasks: Sequence[Task], demonstrations: Sequence[Trajectory], rule: SuccessRule) -> None:
         solved = {trajectory.task.id for trajectory in demonstrations if rule.holds(trajectory)}
         self._rule = rule
+        self._demonstrations = {trajectory.id for trajectory in demonstrations}
         self._spent: dict[str, Spending] = {}
         self._asked = 0
         self.tasks = {task.id: TaskProgress(task, task.id in solved, Tried(State(task=task))) for task in tasks}
@@ -123,7 +127,10 @@ class Progress:
             return None
         if not state.length:
             return progress.initial
-        return progress.others.setdefault((f"{state.trajectory}{state.inserted or ''}", state.length), Tried(state))
+        if state.inserted or state.trajectory not in self._demonstrations:
+            key = (state.trajectory, state.length, state.inserted)
+            return progress.elsewhere.setdefault(key, Tried(state))
+        return progress.others.setdefault((state.trajectory, state.length), Tried(state))
 
 
 def affordable(budget: Budget, tasks: int, spent: Spending) -> int:
@@ -191,11 +198,14 @@ def next_tries(progress: Progress, settings: Schedule, limit: int, seed: int) ->
 
 
 def _near_flip(progress: TaskProgress) -> list[Tried]:
-    """Return the earliest state of a demonstration that the agent succeeds from, and the last state before it."""
-    states = sorted(progress.others.values(), key=lambda tried: (tried.state.length, tried.state.trajectory))
-    plain = [tried for tried in states if not tried.state.inserted]
-    flip = next((index for index, tried in enumerate(plain) if tried.successes), None)
-    return [] if flip is None else plain[max(0, flip - 1) : flip + 1]
+    """Return the earliest state that the agent succeeds from, and the last one before it, of each demonstration."""
+    found = []
+    for _, group in groupby(sorted(progress.others), key=lambda key: key[0]):
+        states = [progress.others[key] for key in group]
+        flip = next((index for index, tried in enumerate(states) if tried.successes), None)
+        if flip is not None:
+            found += states[max(0, flip - 1) : flip + 1]
+    return found
 
 
 def _others(progress: Progress) -> Iterable[Tried]:
@@ -217,4 +227,5 @@ def per_task(spent: Mapping[str, Spending], tasks: int, like: Budget) -> Budget:
     """
     whole = total(spent.values())
     limited = [name for name in Budget.model_fields if getattr(like, name) is not None]
-    return Budget(**{name: getattr(whole, name) / max(1, tasks) for name in limited})
+    # The limits of a budget are above 0, also where nothing was spent.
+    return Budget(**{name: max(getattr(whole, name) / max(1, tasks), 1e-9) for name in limited})

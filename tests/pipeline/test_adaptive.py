@@ -142,6 +142,21 @@ def test_a_strategy_without_a_plan_stays_within_its_share_approximately(tmp_path
     assert len(found.simulations) <= 4 * TASKS + 8
 
 
+@pytest.mark.parametrize(("skill", "attributed"), [(0.0, True), (1.0, False)])
+def test_an_expert_that_never_or_always_succeeds_leaves_an_exploration_that_ends(
+    tmp_path: Path, skill: float, attributed: bool
+) -> None:
+    found = Explored(tmp_path, config({"budget": {"simulations": None}}, expert=CorridorExpert(skill=skill)))
+    assert bool(found.attributions) == attributed
+    assert max(Counter(row.id.rpartition("/")[0] for row in found.simulations).values()) <= 8  # the tries of a state
+
+
+def test_demonstrations_of_one_action_are_explored_from_their_start(tmp_path: Path) -> None:
+    found = Explored(tmp_path, config(limits={"steps": 1}, attributor=IntervalAttributor(probes=3)))
+    assert found.simulations
+    assert all(len(row.steps) <= 1 for row in found.simulations)
+
+
 def test_lost_episodes_neither_loop_nor_count_as_failures(tmp_path: Path) -> None:
     broken = Corridor(fault="raise", fault_step=6)  # long episodes are lost
     with pytest.raises(Exception) as refused:  # noqa: PT011 - more than a fifth is lost

@@ -27,7 +27,7 @@ def episode(name: str, of: str, reward: float, length: int = 4) -> Trajectory:
 
 def outcomes(state: State, text: str) -> list[Trajectory]:
     """Return episodes from a state: `+` for a success, `-` for a failure."""
-    start = f"{state.task.id}/{state.trajectory}/{state.length}"
+    start = f"{state.task.id}/{state.trajectory}/{state.length}/{state.inserted}"
     return [episode(f"{start}/{i}", state.task.id, float(c == "+")) for i, c in enumerate(text)]
 
 
@@ -35,7 +35,8 @@ class Exploration:
     """Fills in a progress by hand."""
 
     def __init__(self, *tasks: str, expert: dict[str, float] | None = None) -> None:
-        self.demonstrations = [episode(f"d-{name}", name, reward) for name, reward in (expert or {}).items()]
+        rewards = dict.fromkeys(tasks, 0.0) | (expert or {})
+        self.demonstrations = [episode(f"d-{name}", name, reward) for name, reward in rewards.items()]
         self.progress = Progress([task(name) for name in tasks], self.demonstrations, RULE)
 
     def add(self, of: str, text: str, state: int = 0) -> "Exploration":
@@ -91,6 +92,25 @@ def test_states_near_the_flip_are_tried_again_and_others_are_not() -> None:
         played.add("t", text, state)
     assert {(state, n) for _, state, n in played.tries()} == {(0, 3), (2, 2), (3, 2)}
     assert {state for _, state, _ in played.add("t", "--+", 0).tries()} == {0}  # it can be solved from its start
+
+
+def test_each_demonstration_of_a_task_has_a_flip_of_its_own() -> None:
+    demonstrations = [episode(name, "t", 0.0) for name in ("one", "two")]
+    progress = Progress([task("t")], demonstrations, RULE)
+    for demonstration, texts in zip(demonstrations, (("-", "+", "+"), ("-", "-", "+")), strict=True):
+        for state, text in enumerate(texts, 1):
+            progress.add(demonstration.at(state), 1, outcomes(demonstration.at(state), text))
+    found = {(state.trajectory, state.length) for state, _ in next_tries(progress, Schedule(solutions=9), 99, 0)}
+    assert found == {("", 0), ("one", 1), ("one", 2), ("two", 2), ("two", 3)}
+
+
+def test_states_that_are_not_of_a_demonstration_cost_but_teach_nothing() -> None:
+    played = Exploration("t").add("t", "--")
+    for state in (episode("other", "t", 0.0).at(2), played.demonstrations[0].at(2).after("look")):
+        played.progress.add(state, 2, outcomes(state, "++"))
+    assert played.progress.spent.simulations == 6
+    assert played.progress.tasks["t"].standing is Standing.HOPELESS
+    assert played.tries() == [("t", 0, 3)]
 
 
 def test_tasks_with_enough_solutions_and_states_with_enough_tries_are_left_alone() -> None:
@@ -154,3 +174,4 @@ def test_a_matched_budget_is_what_the_other_spent_in_the_same_units() -> None:
     spent = {"a": Spending(simulations=3, steps=9), "b": Spending(simulations=5, steps=1)}
     assert per_task(spent, 4, Budget(simulations=9.0)) == Budget(simulations=2.0)
     assert per_task(spent, 4, Budget(simulations=9.0, steps=1.0)) == Budget(simulations=2.0, steps=2.5)
+    assert affordable(per_task({}, 4, Budget(simulations=9.0)), 4, Spending()) == 0
