@@ -18,8 +18,8 @@ from eef_framework import redaction
 from eef_framework.errors import AnswerFailure, ConfigError, EefWarning, PolicyFailure
 from eef_framework.interfaces import Sampling
 from eef_framework.policies.chat_completions import OpenAIPolicy, Prices
-from eef_framework.policies.chat_completions.length import is_too_long, sizes
-from eef_framework.policies.chat_completions.refusal import read_refusal
+from eef_framework.policies.chat_completions.context_length import is_too_long, sizes
+from eef_framework.policies.chat_completions.error_response import read_error_response
 from eef_framework.records import Message, Observation
 from eef_framework.testing.server import ChatServer, Reply
 
@@ -370,12 +370,12 @@ def test_a_refused_key_is_not_asked_again(server, status):
     ],
 )
 def test_how_long_to_wait_is_read(headers, seconds):
-    assert read_refusal(429, "", headers).retry_after_s == seconds
+    assert read_error_response(429, "", headers).retry_after_s == seconds
 
 
 def test_how_long_to_wait_is_read_from_a_date():
     date = email.utils.formatdate(time.time() + 100, usegmt=True)
-    assert 60 < read_refusal(429, "", {"retry-after": date}).retry_after_s <= 100
+    assert 60 < read_error_response(429, "", {"retry-after": date}).retry_after_s <= 100
 
 
 # Failures within answers
@@ -597,7 +597,7 @@ def test_a_conversation_that_may_not_be_shortened_is_not_probed(server):
     ],
 )
 def test_other_refusals_are_not_taken_for_lengths(status, message):
-    assert not is_too_long(read_refusal(status, json.dumps({"error": {"message": message}}), {}))
+    assert not is_too_long(read_error_response(status, json.dumps({"error": {"message": message}}), {}))
 
 
 @pytest.mark.parametrize(
@@ -613,7 +613,7 @@ def test_other_refusals_are_not_taken_for_lengths(status, message):
     ],
 )
 def test_a_refusals_numbers_are_read(error, found):
-    assert sizes(read_refusal(400, json.dumps({"error": error}), {})) == found
+    assert sizes(read_error_response(400, json.dumps({"error": error}), {})) == found
 
 
 @pytest.mark.parametrize(
@@ -630,7 +630,7 @@ def test_a_refusals_numbers_are_read(error, found):
     ],
 )
 def test_a_reason_is_found_in_whatever_form_it_comes(body):
-    assert is_too_long(read_refusal(400, body, {}))
+    assert is_too_long(read_error_response(400, body, {}))
 
 
 # Fields

@@ -9,7 +9,12 @@ from typing import Any, Literal, NamedTuple, TypeGuard
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import from_json
 
-from eef_framework.policies.chat_completions.refusal import LONGEST_REASON, Refused, error_within, shortened
+from eef_framework.policies.chat_completions.error_response import (
+    LONGEST_REASON,
+    RequestRejected,
+    error_within,
+    shortened,
+)
 from eef_framework.records import Conversation
 
 BYTES_PER_TOKEN = 256
@@ -60,7 +65,7 @@ class FailedAnswer(UnreadableAnswer):
         self.completion = completion
 
 
-class Said(BaseModel):
+class ChoiceMessage(BaseModel):
     """The message of a choice. Reasoning in a separate field isn't in `content`."""
 
     content: str | None = None
@@ -101,7 +106,7 @@ class Said(BaseModel):
 class Choice(BaseModel):
     """One answer."""
 
-    message: Said
+    message: ChoiceMessage
     finish_reason: str = ""
     native_finish_reason: str = ""
     """The error of a router's upstream provider."""
@@ -155,15 +160,15 @@ def read_completion(data: bytes) -> Completion:
 
     Raises:
         UnreadableAnswer: it contains no answer, or reports a server failure.
-        Refused: it contains an error instead of an answer.
+        RequestRejected: it contains an error instead of an answer.
     """
     # Some servers keep the connection open with comments, as in an event stream, while the model is working.
     body = re.sub(rb"\A(?:\s|\xef\xbb\xbf|:[^\n]*\n)+", b"", data)
     try:
         document = from_json(body)
-        refusal = error_within(document)
-        if refusal is not None:
-            raise Refused(refusal)
+        rejection = error_within(document)
+        if rejection is not None:
+            raise RequestRejected(rejection)
         completion = Completion.model_validate(document)
     except ValidationError as cause:
         first = cause.errors(include_url=False, include_context=False, include_input=False)[0]
@@ -205,7 +210,7 @@ def token_ids(value: Any) -> tuple[int, ...] | None:
 
 
 def logprobs(value: Any) -> tuple[float, ...] | None:
-    """Return the log-probabilities of a choice, or None where there are none, or some are impossible."""
+    """Return the log-probabilities of a choice; None if they are missing or impossible."""
     content = value.get("content") if isinstance(value, dict) else None
     if not isinstance(content, list) or not content:
         return None
@@ -216,12 +221,12 @@ def logprobs(value: Any) -> tuple[float, ...] | None:
 
 
 def usage(completion: Completion, conversation: Conversation, limit: int | None) -> Usage | None:
-    """Return the token counts of an answer, or None where there are none, or they can't be.
+    """Return the token counts of an answer; None if they are missing or impossible.
 
     Args:
-        completion: what the server said.
-        conversation: what it was asked.
-        limit: the longest answer that was allowed; None where none was set.
+        completion: the response.
+        conversation: the conversation that was answered.
+        limit: maximum length of the answer, in tokens; None for no limit.
     """
     choice = completion.choices[0]
     reported = completion.usage if isinstance(completion.usage, dict) else {}
@@ -249,14 +254,14 @@ def _possible(found: Usage, conversation: Conversation, choice: Choice) -> bool:
 
 
 def _reasoning_tokens(reported: Any) -> int:
-    """Return how many tokens were thought; servers differ in whether these count against the limit."""
+    """Return the number of reasoning tokens; servers differ in whether these count against the limit."""
     details = reported.get("completion_tokens_details") if isinstance(reported, dict) else None
     found = details.get("reasoning_tokens") if isinstance(details, dict) else None
     return found if _is_count(found) else 0
 
 
 def _text_of(parts: Sequence[Any]) -> str | None:
-    """Return the texts among the parts of an answer, joined; None where there are none."""
+    """Return the joined texts among the parts of an answer; None if there are none."""
     texts = [part if isinstance(part, str) else str(part.get("text") or "") for part in parts if _is_text(part)]
     return "".join(texts) if texts else None
 

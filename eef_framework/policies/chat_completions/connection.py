@@ -12,19 +12,19 @@ from urllib.parse import urlsplit
 
 from eef_framework.errors import AnswerFailure, EefError
 from eef_framework.policies.chat_completions.answer import Completion, FailedAnswer, UnreadableAnswer, read_completion
+from eef_framework.policies.chat_completions.context_length import is_too_long
+from eef_framework.policies.chat_completions.error_response import ErrorResponse, RequestRejected, read_error_response
 from eef_framework.policies.chat_completions.failures import (
-    FieldRefused,
-    Late,
-    TooLong,
-    Unexplained,
+    AnswerTimeout,
+    ContextExceeded,
+    FieldRejected,
+    RejectedWithoutReason,
     failure_of,
     is_filtered,
-    may_pass,
-    out_of_money,
-    refused_field,
+    is_transient,
+    out_of_credit,
+    rejected_field,
 )
-from eef_framework.policies.chat_completions.length import is_too_long
-from eef_framework.policies.chat_completions.refusal import Refusal, Refused, read_refusal
 from eef_framework.policies.chat_completions.settings import ServerSettings
 from eef_framework.policies.chat_completions.transport import client_arguments
 
@@ -45,7 +45,7 @@ LIST_S = 10.0
 
 
 @dataclass
-class Ledger:
+class RequestLog:
     """Records the requests for one answer.
 
     Attributes:
@@ -62,7 +62,7 @@ class Ledger:
         """Record a lost request. A refused one costs nothing."""
         if isinstance(error, FailedAnswer) and error.completion.usage is not None:
             self.lost.append(error.completion)
-        elif not isinstance(error, Refused) and not _never_arrived(error):
+        elif not isinstance(error, RequestRejected) and not _never_arrived(error):
             self.unknown += 1
 
 
@@ -104,20 +104,24 @@ class Connection:
         self._below_v1 = self._client.with_options(base_url=f"{self.base_url}/v1") if bare else None
 
     async def ask(
-        self, messages: list[dict[str, str]], fields: dict[str, Any], ledger: Ledger, lengthy: Callable[[Refusal], bool]
+        self,
+        messages: list[dict[str, str]],
+        fields: dict[str, Any],
+        log: RequestLog,
+        known_as_too_long: Callable[[ErrorResponse], bool],
     ) -> Completion:
         """Request an answer to a conversation.
 
         Args:
             messages: the conversation, in the API's form.
             fields: the rest of the request's body.
-            ledger: records the requests.
-            lengthy: tells whether a refusal was seen to be one of a conversation's length.
+            log: records the requests.
+            known_as_too_long: whether the wording of a rejection is known to mean that the conversation is too long.
 
         Raises:
-            TooLong: the conversation is longer than the model's context.
-            FieldRefused: the server doesn't take a field of the request.
-            Unexplained: the request is refused, and nothing says that this isn't for its length.
+            ContextExceeded: the conversation is longer than the model's context.
+            FieldRejected: the server doesn't take a field of the request.
+            RejectedWithoutReason: the request is rejected, perhaps for its length.
             AnswerFailure: this answer is lost.
             PolicyFailure: no request will be answered.
         """
@@ -130,20 +134,24 @@ class Connection:
             except UnreadableAnswer as error:
                 moved = _moved_to(response.http_response)
                 if moved:  # followed to something that isn't the API
-                    raise Refused(Refusal(response.http_response.status_code, str(error), moved_to=moved)) from error
+                    raise RequestRejected(
+                        ErrorResponse(response.http_response.status_code, str(error), moved_to=moved)
+                    ) from error
                 raise
 
         try:
-            found = await self._repeated(once, ledger)
+            found = await self._repeated(once, log)
         except EefError:
             raise
         except Exception as error:
-            raise await self._explained(error, fields, ledger, lengthy) from None  # others' errors may hold the key
+            raise await self._explained(
+                error, fields, log, known_as_too_long
+            ) from None  # others' errors may hold the key
         self.answered = True
         return found
 
     async def is_vllm(self) -> bool:
-        """Tell by the server's list of models whether it is vLLM. A server without a list is none.
+        """Return whether the server is vLLM, according to its list of models; false for a server without a list.
 
         Raises:
             PolicyFailure: it can't be reached, or doesn't know the key.
@@ -159,11 +167,11 @@ class Connection:
                     raise
                 return b""
 
-        ledger = Ledger()
+        log = RequestLog()
         try:
-            listed = await self._repeated(once, ledger)
+            listed = await self._repeated(once, log)
         except Exception as error:
-            failure = failure_of(error, self.settings, ledger.requests, self.answered, {})
+            failure = failure_of(error, self.settings, log.requests, self.answered, {})
             # A list that fails, or isn't there, says nothing about answers.
             if isinstance(failure, AnswerFailure) or failure.code in ("no-such-address", "redirected"):
                 return False
@@ -171,96 +179,100 @@ class Connection:
         return any(model.get("owned_by") == "vllm" for model in _models(listed))
 
     async def _explained(
-        self, error: Exception, fields: Mapping[str, Any], ledger: Ledger, lengthy: Callable[[Refusal], bool]
+        self,
+        error: Exception,
+        fields: Mapping[str, Any],
+        log: RequestLog,
+        known_as_too_long: Callable[[ErrorResponse], bool],
     ) -> Exception:
-        """Return what is raised for a request that was lost for good."""
-        refusal = error.refusal if isinstance(error, Refused) else None
-        looked = refusal is not None and refusal.status in (400, 404)
+        """Return the exception for a request that failed for good."""
+        rejection = error.rejection if isinstance(error, RequestRejected) else None
+        looked = rejection is not None and rejection.status in (400, 404)
         models = await self._model_names() if looked and not self.answered else ()
-        failure = failure_of(error, self.settings, ledger.requests, self.answered, fields, models)
-        if refusal is None or refusal.moved_to or is_filtered(refusal) or out_of_money(refusal):
+        failure = failure_of(error, self.settings, log.requests, self.answered, fields, models)
+        if rejection is None or rejection.moved_to or is_filtered(rejection) or out_of_credit(rejection):
             return failure
-        if lengthy(refusal) or is_too_long(refusal):
+        if known_as_too_long(rejection) or is_too_long(rejection):
             long = AnswerFailure(
                 f"the conversation is longer than the context of {self.settings.model!r} at {self.settings.place}: "
-                f"{refusal.reason}",
+                f"{rejection.reason}",
                 "Lower format.history or max_tokens, or serve the model with a longer context.",
                 code="too-long",
                 model=self.settings.model,
                 base_url=self.settings.place,
-                status=refusal.status,
-                reason=refusal.reason,
+                status=rejection.status,
+                reason=rejection.reason,
             )
-            return TooLong(long, refusal)
-        named = refused_field(refusal, fields)
+            return ContextExceeded(long, rejection)
+        named = rejected_field(rejection, fields)
         if named:
-            return FieldRefused(failure, refusal, named)
+            return FieldRejected(failure, rejection, named)
         if failure.code == "request-refused":
-            return Unexplained(failure, refusal)
+            return RejectedWithoutReason(failure, rejection)
         return failure
 
     async def _model_names(self) -> tuple[str, ...]:
-        """Return the names in the server's list of models, as far as there is one."""
+        """Return the names in the server's list of models; empty if it has no such list."""
         try:
             async with asyncio.timeout(min(LIST_S, self.settings.timeout_s)):
                 listed = (await self._client.models.with_raw_response.list()).content
-        except Exception:  # whatever it is, it only makes a message less helpful
+        except Exception:  # any failure only makes a message less helpful
             return ()
         return tuple(str(model["id"]) for model in _models(listed) if model.get("id"))
 
-    async def _repeated(self, once: Callable[[Any], Awaitable[T]], ledger: Ledger) -> T:
-        """Return what a request returns, sent again where that may help."""
+    async def _repeated(self, once: Callable[[Any], Awaitable[T]], log: RequestLog) -> T:
+        """Return what a request returns, with retries after transient failures."""
         from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
 
         retrying = AsyncRetrying(
             stop=stop_after_attempt(self.settings.retries + 1),
             wait=self._wait,
-            retry=retry_if_exception(partial(may_pass, answered=self.answered)),
+            retry=retry_if_exception(partial(is_transient, answered=self.answered)),
             reraise=True,
         )
         async for attempt in retrying:
             with attempt:
                 async with self._slots:
-                    ledger.requests += 1
+                    log.requests += 1
                     try:
                         found = await self._in_time(once)
                     except Exception as error:
-                        ledger.add_lost(error)
+                        log.add_lost(error)
                         raise
         return found
 
     async def _in_time(self, once: Callable[[Any], Awaitable[T]]) -> T:
-        """Return what a request returns; at /v1, where there is nothing at an address without a path."""
+        """Return what a request returns, within the timeout. An address without a path may lack /v1."""
         try:
             # A client's own time begins again with every byte.
             async with asyncio.timeout(self.settings.timeout_s):
                 try:
                     return await _read(once, self._client)
-                except Refused as error:
-                    if self._below_v1 is None or self.answered or not _nothing_there(error.refusal):
+                except RequestRejected as error:
+                    if self._below_v1 is None or self.answered or not _nothing_there(error.rejection):
                         raise
                     try:
                         found = await _read(once, self._below_v1)
-                    except Refused as other:
-                        raise (error if _nothing_there(other.refusal) else other) from None
+                    except RequestRejected as other:
+                        raise (error if _nothing_there(other.rejection) else other) from None
                     self._client, self._below_v1 = self._below_v1, None
                     self.base_url = f"{self.base_url}/v1"
                     return found
         except TimeoutError:
-            raise Late from None
+            raise AnswerTimeout from None
 
     def _wait(self, state: RetryCallState) -> float:
-        """Return how long to wait: as long as the server asks for, else longer each time."""
+        """Return how long to wait before a retry: as long as the server requests, otherwise longer each time."""
         from tenacity import wait_random_exponential
 
         error = state.outcome.exception() if state.outcome else None
-        asked_for = error.refusal.retry_after_s if isinstance(error, Refused) else None
+        asked_for = error.rejection.retry_after_s if isinstance(error, RequestRejected) else None
         usual = wait_random_exponential(multiplier=FIRST_WAIT_S, min=FIRST_WAIT_S)(state)
         return min(usual if asked_for is None else asked_for, self.settings.longest_wait_s)
 
 
 async def _read(once: Callable[[Any], Awaitable[T]], client: Any) -> T:
-    """Send a request, and read its refusal."""
+    """Send a request, and parse an error response."""
     import openai
 
     try:
@@ -268,7 +280,9 @@ async def _read(once: Callable[[Any], Awaitable[T]], client: Any) -> T:
     except openai.APIStatusError as error:
         response = error.response
         headers = {name.lower(): value for name, value in response.headers.items()}
-        raise Refused(read_refusal(response.status_code, response.text, headers, _moved_to(response))) from error
+        raise RequestRejected(
+            read_error_response(response.status_code, response.text, headers, _moved_to(response))
+        ) from error
 
 
 def _moved_to(response: Any) -> str:
@@ -280,13 +294,13 @@ def _moved_to(response: Any) -> str:
     return str(response.headers.get("location") or "") if 300 <= response.status_code < 400 else ""
 
 
-def _nothing_there(refusal: Refusal) -> bool:
-    about = f"{refusal.code} {refusal.kind} {refusal.text[:200]}"
-    return refusal.status in (404, 405) and "model" not in about.lower()
+def _nothing_there(rejection: ErrorResponse) -> bool:
+    about = f"{rejection.code} {rejection.kind} {rejection.text[:200]}"
+    return rejection.status in (404, 405) and "model" not in about.lower()
 
 
 def _never_arrived(error: BaseException) -> bool:
-    """Return whether a request was lost before the server had it."""
+    """Return whether a request failed before it reached the server."""
     return type(error.__cause__).__name__.startswith(("Connect", "ProxyError", "UnsupportedProtocol", "PoolTimeout"))
 
 
@@ -295,5 +309,5 @@ def _models(listed: bytes) -> list[dict[str, Any]]:
         document = json.loads(listed or b"{}")
         models = document if isinstance(document, list) else document.get("data")
         return [model for model in models or () if isinstance(model, dict)]
-    except (ValueError, AttributeError, TypeError):  # whatever it is, it isn't a list of models
+    except (ValueError, AttributeError, TypeError):  # it isn't a list of models
         return []

@@ -1,11 +1,11 @@
-"""Learns the length of the model's context from refused conversations."""
+"""Learns the length of the model's context from rejected conversations."""
 
 from __future__ import annotations
 
 import re
 
-from eef_framework.policies.chat_completions.length import is_too_long, sizes
-from eef_framework.policies.chat_completions.refusal import Refusal
+from eef_framework.policies.chat_completions.context_length import is_too_long, sizes
+from eef_framework.policies.chat_completions.error_response import ErrorResponse
 from eef_framework.records import Conversation
 
 MARGIN = 1.25
@@ -14,9 +14,9 @@ Texts of one environment differ by less in bytes a token."""
 
 
 class ContextLimit:
-    """Learns the longest conversation that a server accepts from its refusals.
+    """Learns the longest conversation that a server accepts from its rejections.
 
-    It saves requests and never changes which observations are dropped: assumed refusals would really be refused.
+    It saves requests and never changes which observations are dropped: assumed rejections would really be refused.
     """
 
     def __init__(self) -> None:
@@ -35,23 +35,23 @@ class ContextLimit:
             return True
         return any((limit, begun) in self._refused for begun in _beginnings(conversation))
 
-    def learn(self, conversation: Conversation, limit: int | None, refusal: Refusal) -> None:
+    def learn(self, conversation: Conversation, limit: int | None, rejection: ErrorResponse) -> None:
         """Record that a conversation was refused for its length."""
         *_, whole = _beginnings(conversation)
         self._refused.add((limit, whole))
-        if not is_too_long(refusal):
-            return  # of an unknown wording only this conversation's refusal is certain
-        used, most = sizes(refusal)
+        if not is_too_long(rejection):
+            return  # the wording is unknown: nothing follows for other conversations
+        used, most = sizes(rejection)
         share = most / used if used and most and most < used else 1.0
         self._bytes[limit] = min(self._bytes.get(limit, float("inf")), _size(conversation) * share)
 
-    def learn_wording(self, refusal: Refusal) -> None:
-        """Remember that a refusal of this wording was one of a conversation's length."""
-        self._wordings.add(_wording(refusal))
+    def learn_wording(self, rejection: ErrorResponse) -> None:
+        """Record that this wording means that a conversation is too long."""
+        self._wordings.add(_wording(rejection))
 
-    def knows(self, refusal: Refusal) -> bool:
-        """Return whether a refusal of this wording was seen to be one of a conversation's length."""
-        return _wording(refusal) in self._wordings
+    def knows(self, rejection: ErrorResponse) -> bool:
+        """Return whether this wording is known to mean that a conversation is too long."""
+        return _wording(rejection) in self._wordings
 
 
 def _beginnings(conversation: Conversation) -> list[int]:
@@ -68,6 +68,6 @@ def _size(conversation: Conversation) -> int:
     return sum(len(message.content.encode("utf-8", "surrogatepass")) for message in conversation)
 
 
-def _wording(refusal: Refusal) -> tuple[int, str]:
+def _wording(rejection: ErrorResponse) -> tuple[int, str]:
     """Return status and text without what differs from one conversation to another."""
-    return refusal.status, re.sub(r"\d+|'[^']*'|\"[^\"]*\"|`[^`]*`", "#", refusal.text)[:200]
+    return rejection.status, re.sub(r"\d+|'[^']*'|\"[^\"]*\"|`[^`]*`", "#", rejection.text)[:200]

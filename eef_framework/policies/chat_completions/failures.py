@@ -11,8 +11,8 @@ from typing import Any
 
 from eef_framework.errors import AnswerFailure, EefError, PolicyFailure, nearest
 from eef_framework.policies.chat_completions.answer import FailedAnswer, UnreadableAnswer
-from eef_framework.policies.chat_completions.length import is_too_long
-from eef_framework.policies.chat_completions.refusal import Refusal, Refused, shortened
+from eef_framework.policies.chat_completions.context_length import is_too_long
+from eef_framework.policies.chat_completions.error_response import ErrorResponse, RequestRejected, shortened
 from eef_framework.policies.chat_completions.settings import LIMITS, ServerSettings
 
 _PASSING = frozenset({408, 409, 425, 429})
@@ -56,53 +56,53 @@ _NOT_KNOWN = re.compile(
 """Matches a server's text about an unknown field or an unsupported value."""
 
 
-class TooLong(Exception):
+class ContextExceeded(Exception):
     """The conversation is longer than the model's context.
 
     Args:
-        failure: what it means where nothing can be left out.
-        refusal: what the server said.
+        failure: the error to raise if no observation can be dropped.
+        rejection: the error response.
     """
 
-    def __init__(self, failure: AnswerFailure, refusal: Refusal) -> None:
+    def __init__(self, failure: AnswerFailure, rejection: ErrorResponse) -> None:
         super().__init__(failure.message)
-        self.failure, self.refusal = failure, refusal
+        self.failure, self.rejection = failure, rejection
 
 
-class Unexplained(Exception):
-    """A refusal that may have any reason, the conversation's length among them.
+class RejectedWithoutReason(Exception):
+    """A rejection for an unknown reason, perhaps the conversation's length.
 
     Args:
-        failure: what it means if it is another one.
-        refusal: what the server said.
+        failure: the error to raise if it is another reason.
+        rejection: the error response.
     """
 
-    def __init__(self, failure: EefError, refusal: Refusal) -> None:
+    def __init__(self, failure: EefError, rejection: ErrorResponse) -> None:
         super().__init__(failure.message)
-        self.failure, self.refusal = failure, refusal
+        self.failure, self.rejection = failure, rejection
 
 
-class FieldRefused(Exception):
-    """A refusal of one field of the request.
+class FieldRejected(Exception):
+    """A rejection of one field of the request.
 
     Args:
-        failure: what it means if the field stays as it is.
-        refusal: what the server said.
-        field: which one.
+        failure: the error to raise if the field can't be changed.
+        rejection: the error response.
+        field: the field.
     """
 
-    def __init__(self, failure: EefError, refusal: Refusal, field: str) -> None:
+    def __init__(self, failure: EefError, rejection: ErrorResponse, field: str) -> None:
         super().__init__(failure.message)
-        self.failure, self.refusal, self.field = failure, refusal, field
+        self.failure, self.rejection, self.field = failure, rejection, field
 
 
-class Late(Exception):
-    """No whole answer within the time for it."""
+class AnswerTimeout(Exception):
+    """There was no complete answer within the timeout."""
 
 
 @dataclass(frozen=True)
-class _Meaning:
-    """What a failure means.
+class _Explanation:
+    """Explanation of a failure.
 
     Attributes:
         what: what the server did.
@@ -119,7 +119,7 @@ class _Meaning:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-def may_pass(error: BaseException, answered: bool) -> bool:
+def is_transient(error: BaseException, answered: bool) -> bool:
     """Return whether a retry of the same request may succeed.
 
     Args:
@@ -128,35 +128,35 @@ def may_pass(error: BaseException, answered: bool) -> bool:
     """
     import openai
 
-    if isinstance(error, Refused):
-        refusal = error.refusal
-        passing = refusal.status in _PASSING or refusal.status >= 500
-        return passing and not (out_of_money(refusal) or is_filtered(refusal) or is_too_long(refusal))
+    if isinstance(error, RequestRejected):
+        rejection = error.rejection
+        passing = rejection.status in _PASSING or rejection.status >= 500
+        return passing and not (out_of_credit(rejection) or is_filtered(rejection) or is_too_long(rejection))
     if isinstance(error, openai.APIConnectionError):
         # Wrong certificates and misspelt names are permanent; names of servers that answered before may recover.
         return not _find(error, ssl.SSLError) and (answered or not _no_such_host(error))
-    return isinstance(error, UnreadableAnswer | Late)
+    return isinstance(error, UnreadableAnswer | AnswerTimeout)
 
 
-def out_of_money(refusal: Refusal) -> bool:
-    """Return whether the account has to be paid before anything is answered again."""
-    return refusal.status == 402 or bool(refusal.names & _OUT_OF_MONEY)
+def out_of_credit(rejection: ErrorResponse) -> bool:
+    """Return whether the account is out of credit, so that no request will be answered."""
+    return rejection.status == 402 or bool(rejection.names & _OUT_OF_MONEY)
 
 
-def is_filtered(refusal: Refusal) -> bool:
+def is_filtered(rejection: ErrorResponse) -> bool:
     """Return whether a content filter rejects this input, while others may pass."""
-    if refusal.names & _FILTERS:
+    if rejection.names & _FILTERS:
         return True
-    return refusal.status in (400, 403, 422) and _FILTER_WORDS.search(refusal.text) is not None
+    return rejection.status in (400, 403, 422) and _FILTER_WORDS.search(rejection.text) is not None
 
 
-def refused_field(refusal: Refusal, fields: Mapping[str, Any]) -> str:
+def rejected_field(rejection: ErrorResponse, fields: Mapping[str, Any]) -> str:
     """Return the refused field of a request; empty if the server doesn't say."""
-    if refusal.status not in (400, 422) or not _NOT_KNOWN.search(refusal.text):
+    if rejection.status not in (400, 422) or not _NOT_KNOWN.search(rejection.text):
         return ""
-    if refusal.field in fields:
-        return refusal.field
-    named = [field for field in fields if re.search(rf"(?<!\w){re.escape(field)}(?!\w)", refusal.text)]
+    if rejection.field in fields:
+        return rejection.field
+    named = [field for field in fields if re.search(rf"(?<!\w){re.escape(field)}(?!\w)", rejection.text)]
     return named[0] if named else ""
 
 
@@ -168,44 +168,44 @@ def failure_of(
     fields: Mapping[str, Any],
     models: Sequence[str] = (),
 ) -> EefError:
-    """Return what a lost answer means.
+    """Return the error for a lost answer.
 
     Args:
-        error: what the last attempt raised.
+        error: the exception of the last attempt.
         settings: the server's.
         attempts: how many there were.
         answered: whether this server has answered anything yet. One that refuses the very first request would refuse
             all of them.
         fields: of the request, without model and messages.
-        models: the names that the server's list of models has, where it was looked at.
+        models: names in the server's list of models, if it was requested.
     """
     if isinstance(error, EefError):
         return error
-    meaning, reason = _meaning(error, settings, answered, fields, models)
+    explanation, reason = _explanation(error, settings, answered, fields, models)
     times = f" {attempts} times" if attempts > 1 else ""
-    kind = PolicyFailure if meaning.everybody else AnswerFailure
+    kind = PolicyFailure if explanation.everybody else AnswerFailure
     details = {"model": settings.model, "base_url": settings.place, "attempts": attempts, "reason": reason}
     return kind(
-        f"{settings.model!r} at {settings.place} {meaning.what}{times}: {reason}",
-        meaning.fix,
-        code=meaning.code,
-        **{**details, **meaning.details},
+        f"{settings.model!r} at {settings.place} {explanation.what}{times}: {reason}",
+        explanation.fix,
+        code=explanation.code,
+        **{**details, **explanation.details},
     )
 
 
-def _meaning(
+def _explanation(
     error: Exception, settings: ServerSettings, answered: bool, fields: Mapping[str, Any], models: Sequence[str]
-) -> tuple[_Meaning, str]:
+) -> tuple[_Explanation, str]:
     import openai
 
-    if isinstance(error, Refused):
-        refusal = error.refusal
-        meaning = _of_refusal(refusal, settings, answered, fields, models)
-        details = {"status": refusal.status, "server_code": refusal.code or refusal.kind, **meaning.details}
-        return replace(meaning, details=details), refusal.reason
-    if isinstance(error, Late) or (isinstance(error, openai.APITimeoutError) and not _connecting(error)):
+    if isinstance(error, RequestRejected):
+        rejection = error.rejection
+        explanation = _of_rejection(rejection, settings, answered, fields, models)
+        details = {"status": rejection.status, "server_code": rejection.code or rejection.kind, **explanation.details}
+        return replace(explanation, details=details), rejection.reason
+    if isinstance(error, AnswerTimeout) or (isinstance(error, openai.APITimeoutError) and not _connecting(error)):
         details = {"timeout_s": settings.timeout_s}
-        return _Meaning(
+        return _Explanation(
             f"didn't answer within {settings.timeout_s:g} s",
             "Raise timeout_s if it needs longer.",
             code="answer-timeout",
@@ -214,33 +214,33 @@ def _meaning(
     if isinstance(error, openai.APIConnectionError):
         return _of_connection(error, settings), shortened(_root_text(error))
     if isinstance(error, FailedAnswer):
-        return _Meaning("failed", code="server-error"), shortened(str(error))
+        return _Explanation("failed", code="server-error"), shortened(str(error))
     if isinstance(error, UnreadableAnswer):
-        return _Meaning(
+        return _Explanation(
             "gave no readable answer", "Check that base_url leads to a chat-completions API.", code="unreadable-answer"
         ), shortened(str(error))
-    return _Meaning(f"couldn't be asked ({type(error).__name__})", code="request-failed", everybody=True), shortened(
-        str(error)
-    )
+    return _Explanation(
+        f"couldn't be asked ({type(error).__name__})", code="request-failed", everybody=True
+    ), shortened(str(error))
 
 
-def _of_refusal(
-    refusal: Refusal, settings: ServerSettings, answered: bool, fields: Mapping[str, Any], models: Sequence[str]
-) -> _Meaning:
-    status = refusal.status
-    if refusal.moved_to:
-        to = re.sub(r"/chat/completions/?$", "", refusal.moved_to)
-        return _Meaning(
+def _of_rejection(
+    rejection: ErrorResponse, settings: ServerSettings, answered: bool, fields: Mapping[str, Any], models: Sequence[str]
+) -> _Explanation:
+    status = rejection.status
+    if rejection.moved_to:
+        to = re.sub(r"/chat/completions/?$", "", rejection.moved_to)
+        return _Explanation(
             "has moved",
             f"Set base_url to where it is: {to}",
             code="redirected",
             everybody=True,
-            details={"location": refusal.moved_to},
+            details={"location": rejection.moved_to},
         )
-    if is_filtered(refusal):
-        return _Meaning("withheld its answer", code="content-filter")
+    if is_filtered(rejection):
+        return _Explanation("withheld its answer", code="content-filter")
     if status in (401, 403):
-        return _Meaning(
+        return _Explanation(
             f"refused ({status})",
             f"Check the key in the environment variable {settings.api_key_env}.",
             code="key-refused",
@@ -248,41 +248,41 @@ def _of_refusal(
             details={"variable": settings.api_key_env},
         )
     if status == 407:
-        return _Meaning(
+        return _Explanation(
             f"refused ({status})",
             "Check the environment variables HTTP_PROXY and HTTPS_PROXY.",
             code="proxy-refused",
             everybody=True,
         )
-    if out_of_money(refusal):
-        return _Meaning(
+    if out_of_credit(rejection):
+        return _Explanation(
             f"refused ({status})",
             "Top up the account and run the command again: it goes on from here.",
             code="out-of-money",
             everybody=True,
         )
-    if refusal.names & _NO_MODEL or status == 404 or (status == 400 and _NO_MODEL_WORDS.search(refusal.text)):
+    if rejection.names & _NO_MODEL or status == 404 or (status == 400 and _NO_MODEL_WORDS.search(rejection.text)):
         if models and settings.model not in models:
             fix = f"Set model to one that the server has; {nearest(settings.model, models)}"
-            return _Meaning(
+            return _Explanation(
                 "has no such model", fix, code="no-such-model", everybody=True, details={"known": tuple(models)}
             )
-        return _Meaning(
+        return _Explanation(
             f"refused ({status})",
             "Check model and base_url; most addresses end with /v1.",
             code="no-such-address",
             everybody=True,
         )
     if status == 405:
-        return _Meaning(
+        return _Explanation(
             f"refused ({status})",
             "Check base_url; most addresses end with /v1.",
             code="no-such-address",
             everybody=True,
         )
-    field = refused_field(refusal, fields)
+    field = rejected_field(rejection, fields)
     if field:
-        return _Meaning(
+        return _Explanation(
             f"refused ({status})",
             _advice(field, fields),
             code="field-refused",
@@ -290,8 +290,8 @@ def _of_refusal(
             details={"field": field},
         )
     if status in _PASSING or status >= 500:
-        return _Meaning(f"refused ({status})", code="server-busy" if status in (429, 503, 529) else "server-error")
-    return _Meaning(
+        return _Explanation(f"refused ({status})", code="server-busy" if status in (429, 503, 529) else "server-error")
+    return _Explanation(
         f"refused ({status})",
         "" if answered else "Check stop, token_limit and extra: the server may not know a field.",
         code="request-refused",
@@ -307,16 +307,16 @@ def _advice(field: str, fields: Mapping[str, Any]) -> str:
     return f"Leave the field out with extra: {{{field}: null}}, or give it another value there."
 
 
-def _of_connection(error: Exception, settings: ServerSettings) -> _Meaning:
+def _of_connection(error: Exception, settings: ServerSettings) -> _Explanation:
     if (cause := _find(error, ssl.SSLError)) is not None:
         if "WRONG_VERSION_NUMBER" in str(cause) or "record layer" in str(cause):
-            return _Meaning(
+            return _Explanation(
                 "doesn't speak https there",
                 "Write http:// in base_url, or give the port at which it speaks https.",
                 code="not-https",
                 everybody=True,
             )
-        return _Meaning(
+        return _Explanation(
             "has a certificate that isn't trusted",
             (
                 "Where the certificate is one of your own, such as a company's, set SSL_CERT_FILE (or "
@@ -327,28 +327,28 @@ def _of_connection(error: Exception, settings: ServerSettings) -> _Meaning:
             everybody=True,
         )
     if _no_such_host(error):
-        return _Meaning(
+        return _Explanation(
             "wasn't found", "Check the name in base_url, and the network.", code="no-such-host", everybody=True
         )
     if any(type(each).__name__ == "ProxyError" for each in _causes(error)):
-        return _Meaning(
+        return _Explanation(
             "couldn't be reached through the proxy",
             "Check HTTP_PROXY and HTTPS_PROXY, or add the server to NO_PROXY.",
             code="proxy-refused",
             everybody=True,
         )
     if _connecting(error):
-        return _Meaning(
+        return _Explanation(
             "couldn't be reached",
             "Start the server, or correct base_url; the same command goes on from here.",
             code="unreachable",
             everybody=True,
         )
-    return _Meaning("broke off", code="connection-lost")
+    return _Explanation("broke off", code="connection-lost")
 
 
 def _connecting(error: BaseException) -> bool:
-    """Return whether no connection came about."""
+    """Return whether the connection failed."""
     return type(error.__cause__).__name__.startswith("Connect")
 
 

@@ -12,11 +12,11 @@ from pydantic import PrivateAttr
 from eef_framework.errors import AnswerFailure, EefWarning, PolicyFailure
 from eef_framework.interfaces import Policy, Sampling
 from eef_framework.policies.chat_completions.answer import Completion, logprobs, token_ids, usage, without_text
-from eef_framework.policies.chat_completions.connection import Connection, Ledger
+from eef_framework.policies.chat_completions.connection import Connection, RequestLog
 from eef_framework.policies.chat_completions.constraint import constraint
 from eef_framework.policies.chat_completions.context_limit import ContextLimit
-from eef_framework.policies.chat_completions.failures import FieldRefused, TooLong, Unexplained
-from eef_framework.policies.chat_completions.refusal import shortened
+from eef_framework.policies.chat_completions.error_response import shortened
+from eef_framework.policies.chat_completions.failures import ContextExceeded, FieldRejected, RejectedWithoutReason
 from eef_framework.policies.chat_completions.settings import ServerSettings, limit_of
 from eef_framework.policies.chat_completions.statistics import AnswerStatistics
 from eef_framework.policies.truncation import droppable_observations, without_oldest
@@ -31,7 +31,7 @@ _Fields = Callable[[], dict[str, Any]]
 """Returns a request's fields, adapted to what was learned about the server."""
 
 
-class _Asked(NamedTuple):
+class _Answered(NamedTuple):
     """An answer with its request.
 
     Attributes:
@@ -82,26 +82,24 @@ class OpenAIPolicy(ServerSettings, Policy):
         connection = self._connect()
         vllm = await self._is_vllm(connection)
         allowed = self._constraint(observation, vllm) if sampling.constrain else {}
-        ledger = Ledger()
+        log = RequestLog()
         try:
-            asked = await self._ask(
-                connection, conversation, lambda: self._fields(sampling, seed, vllm) | allowed, ledger
-            )
+            asked = await self._ask(connection, conversation, lambda: self._fields(sampling, seed, vllm) | allowed, log)
             if asked.completion.choices[0].filtered:
-                raise self._filtered(asked.completion, ledger)
+                raise self._filtered(asked.completion, log)
         except AnswerFailure as failure:
-            failure.details |= self._lost(ledger, conversation)
+            failure.details |= self._lost(log, conversation)
             raise
         response = self._response(asked, without_oldest(conversation, asked.dropped), sampling)
         if sampling.constrain:
             self._check_constraint(response, observation)
-        return self._with_lost(response, asked.dropped, ledger, conversation)
+        return self._with_lost(response, asked.dropped, log, conversation)
 
     def close(self) -> None:
         """Drop the connection, which closes its sockets, and warn of answers without text or costs."""
         self._connection = self._looking = None
         statistics, self._statistics = self._statistics, AnswerStatistics()
-        statistics.tell(self.model, self.place)
+        statistics.warn(self.model, self.place)
 
     def _connect(self) -> Connection:
         # A client belongs to one event loop; a policy may serve several in turn.
@@ -158,8 +156,8 @@ class OpenAIPolicy(ServerSettings, Policy):
         connection: Connection,
         conversation: Conversation,
         fields_now: Callable[[], dict[str, Any]],
-        ledger: Ledger,
-    ) -> _Asked:
+        log: RequestLog,
+    ) -> _Answered:
         """Return an answer to a conversation, or to as much of its end as fits into the model's context."""
         most = droppable_observations(conversation) if self.overflow == "drop-oldest" else 0
         shortest: Completion | None = None
@@ -172,42 +170,46 @@ class OpenAIPolicy(ServerSettings, Policy):
                 dropped = min(2 * dropped + 1, most)
                 continue
             if dropped == most and shortest is not None:
-                return _Asked(shortest, dropped, fields)
+                return _Answered(shortest, dropped, fields)
             try:
-                completion = await connection.ask(_messages(shown), fields, ledger, self._context_limit.knows)
-                return _Asked(completion, dropped, fields)
-            except FieldRefused as refused:
-                self._do_without(refused)
-            except TooLong as refused:
+                completion = await connection.ask(_messages(shown), fields, log, self._context_limit.knows)
+                return _Answered(completion, dropped, fields)
+            except FieldRejected as rejected:
+                self._adapt_requests(rejected)
+            except ContextExceeded as rejected:
                 if dropped >= most:
-                    raise refused.failure from None
-                self._context_limit.learn(shown, limit, refused.refusal)
+                    raise rejected.failure from None
+                self._context_limit.learn(shown, limit, rejected.rejection)
                 # Doubling, so that few requests are refused; at most about twice as much as necessary is dropped.
                 dropped = min(2 * dropped + 1, most)
-            except Unexplained as refused:
+            except RejectedWithoutReason as rejected:
                 if dropped >= most:
-                    raise refused.failure from None
+                    raise rejected.failure from None
                 # The wording of servers varies. A request that is answered without its history was too long.
                 try:
                     messages = _messages(without_oldest(conversation, most))
-                    shortest = await connection.ask(messages, fields, ledger, self._context_limit.knows)
-                except (TooLong, FieldRefused, Unexplained, AnswerFailure):
-                    raise refused.failure from None
-                self._context_limit.learn_wording(refused.refusal)
-                self._context_limit.learn(shown, limit, refused.refusal)
+                    shortest = await connection.ask(messages, fields, log, self._context_limit.knows)
+                except (ContextExceeded, FieldRejected, RejectedWithoutReason, AnswerFailure):
+                    raise rejected.failure from None
+                self._context_limit.learn_wording(rejected.rejection)
+                self._context_limit.learn(shown, limit, rejected.rejection)
                 dropped = min(2 * dropped + 1, most)
 
-    def _do_without(self, refused: FieldRefused) -> None:
+    def _adapt_requests(self, rejected: FieldRejected) -> None:
         """Change the form of later requests, if that doesn't change any answer.
 
         Raises:
             EefError: the field affects answers, so that only the user can decide to remove it.
         """
-        field = refused.field
+        field = rejected.field
         if field in self.extra:
-            raise refused.failure from None
+            raise rejected.failure from None
         other = "max_completion_tokens" if field == "max_tokens" else "max_tokens"
-        if field in ("max_tokens", "max_completion_tokens") and not self._limit_name and other in refused.refusal.text:
+        if (
+            field in ("max_tokens", "max_completion_tokens")
+            and not self._limit_name
+            and other in rejected.rejection.text
+        ):
             self._limit_name = other
             return
         if field == "seed" and not self._seedless:
@@ -221,11 +223,11 @@ class OpenAIPolicy(ServerSettings, Policy):
                 stacklevel=2,
             )
             return
-        raise refused.failure from None
+        raise rejected.failure from None
 
-    def _filtered(self, completion: Completion, ledger: Ledger) -> AnswerFailure:
+    def _filtered(self, completion: Completion, log: RequestLog) -> AnswerFailure:
         """Return the failure for an answer withheld by the server's content filter."""
-        ledger.lost.append(completion)
+        log.lost.append(completion)
         word = completion.choices[0].filtered
         return AnswerFailure(
             f"{self.model!r} at {self.place} withheld its answer ({word})",
@@ -235,20 +237,20 @@ class OpenAIPolicy(ServerSettings, Policy):
             finish_reason=word,
         )
 
-    def _lost(self, ledger: Ledger, conversation: Conversation) -> dict[str, Any]:
+    def _lost(self, log: RequestLog, conversation: Conversation) -> dict[str, Any]:
         """Return the known cost of lost answers."""
-        counted = [usage(each, conversation, None) for each in ledger.lost]
+        counted = [usage(each, conversation, None) for each in log.lost]
         known = [tokens for tokens in counted if tokens is not None]
         return {
             "usd": sum(self.prices.usd(*tokens) for tokens in known),
             "computed_tokens": sum(tokens.prompt - tokens.cached + tokens.completion for tokens in known),
-            "unknown_requests": ledger.unknown + len(counted) - len(known),
+            "unknown_requests": log.unknown + len(counted) - len(known),
         }
 
-    def _with_lost(self, response: Response, dropped: int, ledger: Ledger, conversation: Conversation) -> Response:
+    def _with_lost(self, response: Response, dropped: int, log: RequestLog, conversation: Conversation) -> Response:
         """Return an answer with the cost of lost answers before it added."""
-        notes: Info = {"requests": ledger.requests} if ledger.requests > 1 else {}
-        lost = self._lost(ledger, conversation)
+        notes: Info = {"requests": log.requests} if log.requests > 1 else {}
+        lost = self._lost(log, conversation)
         if lost["unknown_requests"]:
             notes["unknown_requests"] = lost["unknown_requests"]
         changed: Response = response.changed(
@@ -259,7 +261,7 @@ class OpenAIPolicy(ServerSettings, Policy):
         )
         return changed
 
-    def _response(self, asked: _Asked, shown: Conversation, sampling: Sampling) -> Response:
+    def _response(self, asked: _Answered, shown: Conversation, sampling: Sampling) -> Response:
         completion = asked.completion
         choice = completion.choices[0]
         info: Info = {} if choice.finish_reason in ("stop", "") else {"finish": choice.finish_reason}

@@ -41,7 +41,7 @@ class AnswerStatistics:
         if why:
             self._why[why] += 1
 
-    def tell(self, model: str, place: str) -> None:
+    def warn(self, model: str, place: str) -> None:
         """Warn of answers without text (if there are many, with a fix), and of unknown costs."""
         self._tell_without_text(model, place)
         if self._unknown:

@@ -1,10 +1,10 @@
-"""Detects refusals because of a conversation's length: by the refusal's code, its numbers, its words."""
+"""Detects whether a conversation was rejected for its length, by code, numbers and words of the error response."""
 
 from __future__ import annotations
 
 import re
 
-from eef_framework.policies.chat_completions.refusal import Refusal
+from eef_framework.policies.chat_completions.error_response import ErrorResponse
 
 _NAMES = frozenset(
     [
@@ -37,7 +37,7 @@ _LIMIT = re.compile(
     rf"|{_NUMBER}[^\d]{{0,20}}(?:maximum|context)",
     re.IGNORECASE,
 )
-"""Patterns for the limit in a refusal."""
+"""Patterns for the limit in an error message."""
 
 _LONG_THING = r"(?:context|prompt|inputs?|conversation|messages?|history|sequence|tokens?|n_ctx)\b"
 _WORDS = re.compile(
@@ -61,41 +61,41 @@ _WORDS = re.compile(
 _SETTING = re.compile(
     r"(?:completion|output|generated|new|response) tokens|max_(?:completion_|output_|new_)?tokens", re.IGNORECASE
 )
-"""Matches refusals of `max_tokens` itself, which a shorter conversation wouldn't fix."""
+"""Matches rejections of `max_tokens` itself, which a shorter conversation wouldn't fix."""
 _CONVERSATION = re.compile(r"context|prompt|inputs?\b|messages|sequence|conversation|length of|-\d", re.IGNORECASE)
 _RATE = re.compile(r"per (?:minute|hour|day|second)|\b[TR]P[MD]\b|rate limit", re.IGNORECASE)
 
 
-def is_too_long(refusal: Refusal) -> bool:
-    """Return whether a conversation is refused for its length, as far as one refusal shows."""
-    if refusal.status in _NEVER:
+def is_too_long(rejection: ErrorResponse) -> bool:
+    """Return whether a conversation is rejected for its length, as far as one error response shows."""
+    if rejection.status in _NEVER:
         return False
-    if refusal.names & _NAMES or refusal.status == 413:
+    if rejection.names & _NAMES or rejection.status == 413:
         return True
-    used, limit = sizes(refusal)
-    if refusal.status == 429 or _RATE.search(refusal.text):
+    used, limit = sizes(rejection)
+    if rejection.status == 429 or _RATE.search(rejection.text):
         # A single request above the per-minute limit never passes, regardless of the wait.
-        return used is not None and limit is not None and used > limit and _asks_for_more(refusal.text)
-    if _SETTING.search(refusal.text) and not _CONVERSATION.search(refusal.text):
+        return used is not None and limit is not None and used > limit and _asks_for_more(rejection.text)
+    if _SETTING.search(rejection.text) and not _CONVERSATION.search(rejection.text):
         return False
-    if _WORDS.search(refusal.text):
+    if _WORDS.search(rejection.text):
         return True
-    return used is not None and limit is not None and limit >= SMALLEST_WINDOW and "token" in refusal.text.lower()
+    return used is not None and limit is not None and limit >= SMALLEST_WINDOW and "token" in rejection.text.lower()
 
 
-def sizes(refusal: Refusal) -> tuple[int | None, int | None]:
-    """Return the tokens of a request and the most that are allowed, where a refusal tells both.
+def sizes(rejection: ErrorResponse) -> tuple[int | None, int | None]:
+    """Return the tokens of a request and the limit, if an error response contains both; otherwise None for one or both.
 
-    Two numbers at least that can be tokens: the limit is the one named so; the request's is the largest above it.
+    The limit is the number that is called so, and the request's length is the largest number above it.
     """
-    named = dict(refusal.numbers)
+    named = dict(rejection.numbers)
     limit = next((value for key, value in named.items() if re.search(r"n_ctx|limit|max", key)), None)
     asked = (value for key, value in named.items() if re.search(r"prompt_tokens|n_prompt|requested|input", key))
     used = next(asked, None)
     if limit is not None and used is not None:
         return used, limit
-    numbers = [int(re.sub(r"\D", "", found)) for found in re.findall(_NUMBER, refusal.text)]
-    match = _LIMIT.search(refusal.text)
+    numbers = [int(re.sub(r"\D", "", found)) for found in re.findall(_NUMBER, rejection.text)]
+    match = _LIMIT.search(rejection.text)
     if match is None:
         return None, None
     limit = int(re.sub(r"\D", "", next(group for group in match.groups() if group)))
@@ -104,7 +104,7 @@ def sizes(refusal: Refusal) -> tuple[int | None, int | None]:
 
 
 def _asks_for_more(text: str) -> bool:
-    """Tell a request that is too large from one that comes too early: `Limit 6000, Used 5500, Requested 700`."""
+    """Return whether a request alone exceeds the limit, unlike `Limit 6000, Used 5500, Requested 700`."""
     requested = re.search(rf"requested:?[^\d]{{0,12}}{_NUMBER}", text, re.IGNORECASE)
     limit = re.search(rf"limit:?[^\d]{{0,12}}{_NUMBER}", text, re.IGNORECASE)
     if not requested or not limit:

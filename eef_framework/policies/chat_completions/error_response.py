@@ -1,4 +1,4 @@
-"""Parses refusals of requests, in the many formats that servers use."""
+"""Parses error responses, in the many formats that servers use."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECA
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """A refusal.
+class ErrorResponse:
+    """A rejection of a request, or a failure that the server reports.
 
     Attributes:
         status: the HTTP status, or the equivalent of an error within a response.
@@ -49,16 +49,16 @@ class Refusal:
 
     @property
     def names(self) -> frozenset[str]:
-        """The server's code and type of the refusal."""
+        """The server's code and type of the error."""
         return frozenset({self.code, self.kind} - {""})
 
 
-class Refused(Exception):
+class RequestRejected(Exception):
     """A server refused a request, or reports a failure within a response."""
 
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.reason)
-        self.refusal = refusal
+    def __init__(self, rejection: ErrorResponse) -> None:
+        super().__init__(rejection.reason)
+        self.rejection = rejection
 
 
 def shortened(text: str) -> str:
@@ -67,7 +67,7 @@ def shortened(text: str) -> str:
     return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."
 
 
-def read_refusal(status: int, body: str, headers: Mapping[str, str], moved_to: str = "") -> Refusal:
+def read_error_response(status: int, body: str, headers: Mapping[str, str], moved_to: str = "") -> ErrorResponse:
     """Parse a response with a status other than 200.
 
     Args:
@@ -81,11 +81,11 @@ def read_refusal(status: int, body: str, headers: Mapping[str, str], moved_to: s
     except ValueError:
         document = body
     wait = _wait(headers, time.time())
-    return _refusal(document, status, retry_after_s=wait, moved_to=moved_to)
+    return _error_response(document, status, retry_after_s=wait, moved_to=moved_to)
 
 
-def error_within(document: Any) -> Refusal | None:
-    """Return the refusal in a response with status 200, instead of a choice or within one."""
+def error_within(document: Any) -> ErrorResponse | None:
+    """Return the error in a response with status 200, instead of a choice or within one; None if there is none."""
     if not isinstance(document, dict):
         return None
     choices = document.get("choices")
@@ -95,12 +95,12 @@ def error_within(document: Any) -> Refusal | None:
         if error:
             status = error.get("code", error.get("status")) if isinstance(error, dict) else None
             if isinstance(status, int) and not isinstance(status, bool) and 400 <= status <= 599:
-                return _refusal({"error": error}, status)
-            return _refusal({"error": error}, 502)
+                return _error_response({"error": error}, status)
+            return _error_response({"error": error}, 502)
     return None
 
 
-def _refusal(document: Any, status: int, **more: Any) -> Refusal:
+def _error_response(document: Any, status: int, **more: Any) -> ErrorResponse:
     if isinstance(document, list) and document:  # Gemini's
         document = document[0]
     error = document
@@ -109,14 +109,14 @@ def _refusal(document: Any, status: int, **more: Any) -> Refusal:
         if isinstance(error, str | list):
             error = {**document, "message": error}
     if not isinstance(error, dict):
-        return Refusal(status, _text(error), **more)
+        return ErrorResponse(status, _text(error), **more)
     text = next((_text(error[key]) for key in ("message", "msg", "detail", "error", "reason") if error.get(key)), "")
     metadata = error.get("metadata")
     if isinstance(metadata, dict) and metadata.get("raw"):  # the error of a router's upstream provider
         text = f"{text}: {_text(metadata['raw'])}"
     numbers = {key: value for key, value in error.items() if isinstance(value, int) and not isinstance(value, bool)}
     numbers.pop("code", None)
-    return Refusal(
+    return ErrorResponse(
         status=status,
         text=text or _text(error),
         code=_name(error.get("code")),
