@@ -13,14 +13,14 @@
         │   └── ReplayDivergence a replayed prefix of actions led somewhere else
         ├── ExpertFailure
         ├── PolicyFailure        concerns every episode: the run stops, and can be resumed
-        │   └── AnswerFailure    concerns one answer: its episode is lost, the run goes on
+        │   └── AnswerFailure    concerns one answer: its episode is lost, the run continues
         ├── AttributorFailure
         ├── FilterFailure
         ├── TrainerFailure
         └── ExecutorFailure
             └── WorkerLost       a worker process ended: its episodes are submitted again
 
-Every message says what was given, what was expected and how to go on. The command line prints it without a
+Every message says what was given, what was expected and how to fix it. The command line prints it without a
 traceback; anything that is not an `EefError` is a defect of ours and keeps its traceback.
 
 Programs and tests should use `error.code` and `error.details`. The wording may change; a code doesn't.
@@ -287,4 +287,4 @@ STORAGE_CODES = {
     errno.ENAMETOOLONG: ("name-too-long", "Choose a shorter path."),
     errno.EISDIR: ("not-a-file", "The path is a folder: name a file."),
 }
-"""Number of an operating system's error -> code, and how to go on."""
+"""Number of an operating system's error -> code, and how to fix it."""

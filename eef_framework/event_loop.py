@@ -81,7 +81,7 @@ class Slots:
 
 
 def run_coroutine(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a single coroutine to its end, in an event loop of its own."""
+    """Run a single coroutine to its end, in a new event loop."""
     with EventLoop() as loop:
         return loop.run(coroutine)
 
@@ -95,7 +95,7 @@ def _loop_is_running() -> bool:
 
 
 def _in_thread(runner: asyncio.Runner, coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run in a thread; an interrupt of the waiting thread cancels the coroutine before it goes on."""
+    """Run in a thread; an interrupt of the waiting thread cancels the coroutine first."""
     loop, context = runner.get_loop(), copy_context()
     future, thread = _start(lambda: runner.run(coroutine, context=context))
     try:

@@ -1,4 +1,4 @@
-"""Conversations: how an episode is worded, how answers are read, and how both become tokens with a loss mask."""
+"""Conversations: episodes as messages, parsing of answers, and tokens with a loss mask."""
 
 from eef_framework.chat.format import ChatFormat
 from eef_framework.chat.parse import Answer, parse_answer

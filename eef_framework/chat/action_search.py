@@ -48,7 +48,7 @@ class ActionSearch(AnswerText):
         for found in chain.from_iterable(ways):
             return found
         marks = MARKS.match(self.simple)
-        return None if labelled or not marks or self.is_structure(marks.end()) else self.worded(*first)
+        return None if labelled or not marks or self.is_structure(marks.end()) else self.as_action(*first)
 
     # Each strategy yields an action, or None if its match isn't certain and no other strategy may be tried.
 
@@ -57,9 +57,9 @@ class ActionSearch(AnswerText):
         opening = OBJECT.search(self.simple)
         labels = (label.start() for label in self.labels if kind_of(label) == "action" and is_clear(label))
         if opening and opening.start() < next(labels, len(self.simple)):
-            said = json_action(self, opening.end() - 1)
-            if said and (said[0] or not self.simple[: opening.start()].strip()):
-                yield said[0]
+            parsed = json_action(self, opening.end() - 1)
+            if parsed and (parsed[0] or not self.simple[: opening.start()].strip()):
+                yield parsed[0]
 
     def _after_a_label(self) -> Iterator[FoundAction | None]:
         """Read the text after the first label that has text after it."""
@@ -76,7 +76,7 @@ class ActionSearch(AnswerText):
             else:
                 found = self._read(*line)
                 if found is None and is_clear(label) and not self.is_structure(line[0]):
-                    found = self.worded(*line)
+                    found = self.as_action(*line)
             if found or is_clear(label):
                 yield found._replace(start=label.start()) if found else None
 
@@ -85,24 +85,24 @@ class ActionSearch(AnswerText):
         start = self.labels[number].end()
         end = self.labels[number + 1].start() if number + 1 < len(self.labels) else len(self.simple)
         given = next(self.lines(start, end), None)
-        if given and self.simple.startswith("{", given[0]) and (said := json_action(self, given[0])):
-            given = given[0], said[1]
+        if given and self.simple.startswith("{", given[0]) and (parsed := json_action(self, given[0])):
+            given = given[0], parsed[1]
         action = combined(self, tidy(self.text[slice(*line)]), self.text[slice(*given)]) if given else None
         return FoundAction(action, line[0], given[1]) if action and given else None
 
     def _within_a_line(self) -> Iterator[FoundAction]:
         """Read the text after a label that follows other words; of several, only an admissible one."""
         labels = list(islice(WITHIN_LINE.finditer(self.simple), LABELS_TRIED))
-        worded: list[FoundAction] = []
+        candidates: list[FoundAction] = []
         for label in labels:
             line = next(self.lines(label.end(), len(self.simple)), None)
             if line is None:
                 continue
             if found := self._read(*line):
                 yield found._replace(start=label.start())
-            worded.append(self.worded(*line)._replace(start=label.start()))
+            candidates.append(self.as_action(*line)._replace(start=label.start()))
         if len(labels) == 1:
-            yield from worded
+            yield from candidates
 
     def _alone(self, first: tuple[int, int]) -> Iterator[FoundAction]:
         """Read the first line if it is admissible, or the last one if it is and no other line is."""
@@ -115,8 +115,8 @@ class ActionSearch(AnswerText):
 
     def _read(self, start: int, end: int) -> FoundAction | None:
         """Return the action after a label, if it is certain by itself."""
-        if self.simple.startswith("{", start) and (said := json_action(self, start)):
-            return said[0]
+        if self.simple.startswith("{", start) and (parsed := json_action(self, start)):
+            return parsed[0]
         return self.admissible(start, end) or self._in_a_sentence(start, end)
 
     def _in_a_sentence(self, start: int, end: int) -> FoundAction | None:

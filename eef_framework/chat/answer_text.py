@@ -26,7 +26,7 @@ class FoundAction(NamedTuple):
     start: int
     end: int
     thought: str | None = None
-    """The thought given with it rather than before it."""
+    """The thought in the same object, instead of before the action."""
 
 
 class AnswerText:
@@ -99,8 +99,8 @@ class AnswerText:
         listed = found and (found[0] in (self.observation.actions or ()) or found[0].endswith("]"))
         return FoundAction(found[0], start, end) if found and listed and found[1] == end - start else None
 
-    def worded(self, start: int, end: int) -> FoundAction:
-        """Return a line as an action, whatever it says."""
+    def as_action(self, start: int, end: int) -> FoundAction:
+        """Return a line as an action, without any check."""
         return FoundAction(tidy(self.text[start:end]), start, end)
 
     def is_structure(self, start: int) -> bool:

@@ -66,7 +66,7 @@ class ChatFormat(BaseModel):
         shown: list[str] = []
         for state, step in enumerate(trajectory.steps):
             seen = trajectory.observation(state)
-            shown += [seen.text, self._worded(step, self._read(step, seen))]
+            shown += [seen.text, self._rewritten(step, self._read(step, seen))]
         return tuple(shown)
 
     def conversation(self, instructions: str, initial: Observation, steps: Sequence[Step]) -> Conversation:
@@ -152,7 +152,7 @@ class ChatFormat(BaseModel):
         # full window drops the episode's turns, never the examples.
         for number, shot in enumerate(self.shots, 1):
             turns = zip(shot[::2], shot[1::2], strict=True)
-            lines = "\n\n".join(f"Observation:\n{seen}\n\nAnswer:\n{said}" for seen, said in turns)
+            lines = "\n\n".join(f"Observation:\n{seen}\n\nAnswer:\n{answer}" for seen, answer in turns)
             parts.append(f"Example {number}\n\n{lines}")
         return (Message(role="system", content="\n\n".join(parts)),) if parts else ()
 
@@ -171,10 +171,10 @@ class ChatFormat(BaseModel):
     def _turn(self, step: Step, weight: float, seen: Observation) -> Message:
         response, answer = step.response, self._read(step, seen)
         if response is None or answer is None:
-            worded = self._worded(step, answer)
+            written = self._rewritten(step, answer)
             trained_whole = self.train_thoughts or not weight
-            prefix = 0 if trained_whole else len(worded) - len(self.answer(step.action))
-            return Message(role="assistant", content=worded, weight=weight, unweighted_prefix_chars=prefix)
+            prefix = 0 if trained_whole else len(written) - len(self.answer(step.action))
+            return Message(role="assistant", content=written, weight=weight, unweighted_prefix_chars=prefix)
         if answer.action_span and not self._shows_thoughts and (answer.thought_span or answer.reasoning):
             # Tokens that hold a thought can't be shown in a format without thoughts.
             return Message(role="assistant", content=self.answer(step.action), weight=weight)
@@ -212,15 +212,15 @@ class ChatFormat(BaseModel):
         answer = self.parse(response.text, seen)
         return answer if answer.parsed and same(answer.action, step.action) else None
 
-    def _worded(self, step: Step, answer: Answer | None) -> str:
+    def _rewritten(self, step: Step, answer: Answer | None) -> str:
         """Return a turn rewritten in this format."""
         if answer is not None and not answer.parsed:
             return answer.action
         thought = answer.thought if answer else step.response.thought if step.response else ""
-        worded = self.answer(step.action, thought)
+        written = self.answer(step.action, thought)
         # A thought that would be parsed as another action is left out.
-        read = self.parse(worded, Observation(text=""))
-        return worded if same(read.action, step.action) else self.answer(step.action)
+        read = self.parse(written, Observation(text=""))
+        return written if same(read.action, step.action) else self.answer(step.action)
 
 
 @lru_cache(maxsize=1024)  # every prompt shows all turns before it

@@ -14,10 +14,10 @@ from eef_framework.chat.spelling import admissible, tidy
 def json_action(answer: AnswerText, start: int) -> tuple[FoundAction | None, int] | None:
     """Return the action of the JSON object that starts at a position, and the end of the object."""
     try:
-        said, end = json.JSONDecoder(object_pairs_hook=_unique, strict=False).raw_decode(answer.text, start)
+        parsed, end = json.JSONDecoder(object_pairs_hook=_unique, strict=False).raw_decode(answer.text, start)
     except (ValueError, RecursionError):
         return None
-    fields = {key.casefold(): value for key, value in said.items()} if isinstance(said, dict) else {}
+    fields = {key.casefold(): value for key, value in parsed.items()} if isinstance(parsed, dict) else {}
     thoughts = [fields[key] for key in fields if re.fullmatch(THOUGHTS, key)]
     actions = [fields[key] for key in fields if re.fullmatch(ACTIONS, key)]
     inputs = [fields[key] for key in fields if re.fullmatch(INPUTS, key)]

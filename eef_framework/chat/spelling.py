@@ -42,8 +42,8 @@ def admissible(text: str, observation: Observation) -> tuple[str, int] | None:
     found = {action for action in actions if _key(action) == key} if key else set()
     if found:
         return (found.pop(), len(text)) if len(found) == 1 else None
-    worded = (_free(text, form) for form in observation.free)
-    return next((each for each in worded if each), None)
+    candidates = (_free(text, form) for form in observation.free)
+    return next((each for each in candidates if each), None)
 
 
 def same(one: str, other: str) -> bool:

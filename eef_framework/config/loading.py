@@ -245,7 +245,7 @@ def _read_shots(settings: LayeredSettings) -> None:
         if not rows:
             where = _described(settings, ("format", "shots"))
             raise ConfigError(
-                f"{where}: {path!r} holds no trajectory with a step",
+                f"{where}: {path!r} has no trajectory with a step",
                 "Name a file that `eef collect` or `eef play` wrote.",
                 code="no-shots",
                 path=path,

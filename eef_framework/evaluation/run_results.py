@@ -283,7 +283,7 @@ def _read_metrics(layout: RunLayout, config: dict[str, Any]) -> RunMetrics:
             return RunMetrics.model_validate_json(layout.metrics.read_bytes())
     except ValidationError as cause:
         raise CorruptFile(
-            f"{layout.metrics} doesn't read: {cause.errors()[0]['msg']}",
+            f"{layout.metrics} can't be parsed: {cause.errors()[0]['msg']}",
             "Run the command again: it writes this file anew.",
             path=str(layout.metrics),
         ) from cause

@@ -91,15 +91,15 @@ class LineDisplay(ProgressDisplay):
     @contextmanager
     def phase(self, title: str) -> Iterator[ProgressCallback]:
         """Write lines while the phase runs."""
-        began = said = self._clock()
+        began = last = self._clock()
         state = ""
         self._say(f"{title}: begins")
 
         def update(done: int, total: int, detail: str) -> None:
-            nonlocal said, state
+            nonlocal last, state
             state = ", ".join(filter(None, (f"{done}/{total}", detail)))
-            if self._clock() - said >= self._every_s:
-                said = self._clock()
+            if self._clock() - last >= self._every_s:
+                last = self._clock()
                 self._say(f"{title}: {state} after {self._clock() - began:.0f} s")
 
         yield update

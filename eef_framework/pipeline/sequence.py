@@ -44,7 +44,7 @@ def phases_of(context: RunContext, variants: Sequence[RunConfig], layout: RunLay
 
 
 class _Sequence:
-    """Builds the list of phases: all phases are connected here, and nowhere else."""
+    """Builds the list of phases: the only place that connects phases."""
 
     def __init__(self, context: RunContext, layout: RunLayout) -> None:
         self.context = context

@@ -29,7 +29,7 @@ Figures = Mapping[str, float]
 
 
 class Tracking:
-    """The trackers of a run. Each is called in a thread of its own.
+    """The trackers of a run. Each is called in its own thread.
 
     What was sent is recorded in the run directory. When a run is resumed, figures that a tracker doesn't have yet are
     sent, also those of phases that were complete before.
@@ -85,7 +85,7 @@ class Tracking:
         if log is not None:
             self._send_log(stage.name, self._logs.get(stage.name) or TrainingLog(log))
         prefix, step = _series(stage.name)
-        figures = {f"cost/{name}": value for name, value in manifest.cost.model_dump().items()}
+        figures = {f"cost/{name}": value for name, value in manifest.cost.model_dump().items() if value}
         own = manifest.info.get("figures")
         figures |= own if isinstance(own, dict) else {}
         self._log(stage.name, {f"{prefix}/{name}": value for name, value in figures.items()}, step)
@@ -161,7 +161,7 @@ class TrainingLog:
 
 
 class _Connection:
-    """One tracker, and what it has got.
+    """One tracker, and the stages that it has.
 
     Attributes:
         tracker: the tracker.
@@ -255,7 +255,7 @@ def _is_finite(value: object) -> bool:
 
 
 def _read_journal(path: Path) -> dict[str, list[str]]:
-    """Return what each tracker has got; nothing if the file doesn't read, so that everything is sent."""
+    """Return the stages that each tracker has; none if the file can't be parsed, so that everything is sent again."""
     try:
         found = json.loads(path.read_bytes())
         return {str(key): [str(stage) for stage in stages] for key, stages in found.items()}

@@ -24,7 +24,7 @@ def portable(component: Component) -> dict[str, Any]:
     if kind.__module__ == "__main__" or "." in kind.__qualname__:
         raise ConfigError(
             f"component {name!r} can't be built in another process: its class {path!r} can't be imported there",
-            "Move the class into a module of its own, at the top level of the module. Or use the executor `threads`.",
+            "Move the class to the top level of a module that can be imported. Or use the executor `threads`.",
             code="not-portable",
             component=name,
             path=path,

@@ -52,14 +52,14 @@ def open_checked(
         StorageError: they can't be read or written.
     """
     check_not_input(path, *inputs, *_files_in(settings))
-    beside = settings_file(path)
-    written = _written(path, beside)  # before anything is locked or created
+    settings_path = settings_file(path)
+    written = _written(path, settings_path)  # before anything is locked or created
     rows = JsonlFile(path, record)
     try:
         if rows.rows and written is not None:
             _check(path, written, settings, renamed or {})
         if written != settings:
-            record_settings = functools.partial(write_settings_file, beside, settings, HEADER)
+            record_settings = functools.partial(write_settings_file, settings_path, settings, HEADER)
             if rows.rows:
                 record_settings()
             else:  # a phase that fails before its first row leaves nothing
@@ -87,18 +87,18 @@ def content_id(path: Path | None) -> str | None:
     return f"{path.name} ({found.hexdigest()})"
 
 
-def _written(path: Path, beside: Path) -> dict[str, Any] | None:
+def _written(path: Path, settings_path: Path) -> dict[str, Any] | None:
     """Return the settings next to a file, or None if there are none."""
-    if not beside.exists():
+    if not settings_path.exists():
         former = path.with_suffix(".settings.yaml")  # their location before version 0.2
         return _former(former) if former.exists() else None
-    known = read_settings_file(beside)
-    if not (beside.read_bytes().startswith(HEADER_START) or _FORMER <= known.keys()):
+    known = read_settings_file(settings_path)
+    if not (settings_path.read_bytes().startswith(HEADER_START) or _FORMER <= known.keys()):
         raise CorruptFile(
-            f"{beside} isn't a file of settings that eef-framework wrote",
+            f"{settings_path} isn't a file of settings that eef-framework wrote",
             f"It must contain the settings that {path.name} was made with: restore it, or move it away.",
             code="corrupt-settings",
-            path=str(beside),
+            path=str(settings_path),
         )
     return known
 

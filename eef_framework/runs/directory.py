@@ -100,7 +100,7 @@ class RunDirectory:
             )
 
     def tracked_run(self) -> TrackedRun:
-        """Return the run as trackers are told about it. It must have been prepared."""
+        """Return the description of the run for trackers. It must have been prepared."""
         manifest = json.loads(self.layout.manifest.read_bytes())
         # Runs of earlier versions have no id.
         id = manifest.get("id") or fingerprint(f"{manifest.get('created')} {manifest['config_digest']}")

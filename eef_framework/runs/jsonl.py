@@ -371,7 +371,7 @@ def _explained(path: Path, record: type[VersionedRecord], line: Line, cause: Val
         return _corrupt(path, record, line, cause, "Correct it, or write the file anew: no other row reads either.")
     if found.kind is not None:
         return CorruptFile(
-            f"{path} holds {plural(found.kind)}, not {plural(record)}",
+            f"{path} has {plural(found.kind)}, not {plural(record)}",
             "Name another file.",
             code="wrong-kind",
             path=str(path),
@@ -380,7 +380,7 @@ def _explained(path: Path, record: type[VersionedRecord], line: Line, cause: Val
         )
     likeness = looks_like(path)
     return CorruptFile(
-        f"{path} holds no {plural(record)}: it looks like {likeness.what}",
+        f"{path} has no {plural(record)}: it looks like {likeness.what}",
         likeness.advice,
         code="foreign-file",
         path=str(path),

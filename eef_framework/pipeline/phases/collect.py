@@ -96,16 +96,16 @@ class ImportDemonstrations(Phase):
         """
         check_not_input(self.demonstrations.path, self.source)
         world = f"environment {context.environment.component_name()!r}"
-        with warnings.catch_warnings(record=True) as said:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             tasks = context.tasks(self.tasks)
             found = read_demonstrations(self.source, tasks, context.environment)
             if found is None:
                 found = read_matching(self.source, tasks, world)
             self._warn_of_length(context, found)
-        for each in said:
+        for each in caught:
             warnings.warn(each.message, stacklevel=2)
-        notes = [str(each.message) for each in said if isinstance(each.message, EefWarning)]
+        notes = [str(each.message) for each in caught if isinstance(each.message, EefWarning)]
         self.demonstrations.write(found)
         info: Info = {"notes": [*notes]} if notes else {}
         figures = mean_results(found, context.config.success)

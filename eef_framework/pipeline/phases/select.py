@@ -56,7 +56,7 @@ class Select(Phase):
         demonstrations = self.demonstrations.read()
         if not demonstrations:
             path = self.demonstrations.path
-            raise EefError(f"{path} holds no demonstration", code="no-demonstrations", path=str(path))
+            raise EefError(f"{path} has no demonstration", code="no-demonstrations", path=str(path))
         chosen: _Chosen | None = None
         if not self.explorations:
             examples = cloning_examples(context, self.variant, demonstrations)
@@ -150,7 +150,7 @@ def _check_tasks(
         if not any(row.task.id in tasks and row.id not in ids for row in exploration.simulations):
             path = file.simulations.path
             raise EefError(
-                f"{path} holds no simulation of a task that was demonstrated",
+                f"{path} has no simulation of a task that was demonstrated",
                 "Give the folder that `eef explore` wrote for these demonstrations.",
                 code="other-simulations",
                 path=str(path),
