@@ -63,7 +63,7 @@ def test_a_recording_keeps_its_contract(tmp_path, replay):
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_a_configuration_to_start_from_is_in_order(path):
+def test_the_example_configurations_are_valid(path):
     pytest.importorskip("eef_webshop")
     environ = {key: value for key, value in os.environ.items() if not key.startswith("EEF_")}
     assert load_config(path, (), environ, load_plugins(environ={})).expert["name"] == "openai"

@@ -63,20 +63,20 @@ def test_its_settings_build_an_equal_expert():
         ({}, ConfigError, "no-name"),
     ],
 )
-def test_what_is_misspelt_is_found_before_anything_starts(policy, error, code):
+def test_misspelt_settings_are_found_before_anything_starts(policy, error, code):
     with pytest.raises(error) as caught:
         LocalExpert(policy=policy)
     assert caught.value.code == code
 
 
-def test_weights_that_are_not_there_are_found_before_anything_starts(tmp_path):
+def test_missing_weights_are_found_before_anything_starts(tmp_path):
     with pytest.raises(ConfigError) as caught:
         LocalExpert(policy=SCRIPTED, checkpoint=str(tmp_path / "gone")).preflight(CORRIDOR)
     assert caught.value.code == "no-such-checkpoint"
     LocalExpert(policy=SCRIPTED, checkpoint=str(tmp_path)).preflight(CORRIDOR)
 
 
-def test_what_its_policy_misses_is_found_before_anything_starts(monkeypatch):
+def test_a_policy_that_can_not_run_is_found_before_anything_starts(monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(ConfigError) as caught:
         LocalExpert(policy={"name": "openai", "model": "gpt-4o"}).preflight(CORRIDOR)

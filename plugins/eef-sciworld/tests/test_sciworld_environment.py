@@ -107,7 +107,7 @@ def test_the_step_limit_truncates(task):
             assert [session.step("inventory").truncated for _ in range(2)] == [False, True]
 
 
-def test_a_fork_goes_its_own_way_and_a_recording_can_be_replayed(environment, task):
+def test_a_fork_is_independent_and_a_recording_can_be_replayed(environment, task):
     with environment.open(task) as session:
         session.step("teleport to kitchen")
         with session.fork() as fork, session.fork() as third:

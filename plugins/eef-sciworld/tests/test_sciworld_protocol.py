@@ -66,7 +66,7 @@ def test_a_misspelt_task_type_gets_a_suggestion():
         SciWorld(types=("find-plants",))
 
 
-def test_tasks_say_under_which_rules_they_hold():
+def test_tasks_contain_the_rules_that_they_were_made_with():
     task = next(task for task in SciWorld(protocol="eto", score="last").tasks("test") if task.kind == "find-plant")
     assert task.info == {
         "task": "find-plant",

@@ -13,7 +13,7 @@ LOOK = (
 BAG = "In your inventory, you see:\n\tan orange\n"
 
 
-def test_a_compact_view_says_what_is_where():
+def test_a_compact_view_describes_the_room():
     view = View(Outcome("You move to the kitchen.", 8, False), LOOK, BAG)
     assert compact_view(view, TASK, "go to kitchen").split("\n") == [
         "task find plant first focus on thing then move it to orange box in kitchen",
@@ -27,18 +27,18 @@ def test_a_compact_view_says_what_is_where():
     ]
 
 
-def test_a_compact_view_does_not_tell_the_room_twice():
+def test_a_compact_view_does_not_repeat_the_room():
     assert "look around\n" in compact_view(View(Outcome(LOOK, 0, False), LOOK, BAG), TASK, "look around")
 
 
 @given(st.text(), st.text(), st.text(), st.text())
-def test_any_words_of_the_simulator_make_a_view_of_bounded_length(answer, look, bag, action):
+def test_any_text_of_the_simulator_gives_a_view_of_bounded_length(answer, look, bag, action):
     view = View(Outcome(answer, 0, False), "In it, you see:\n\t" + look * 20, bag)
     own = len(action.split()) + sum(min(12, len(line.split())) for line in bag.split("\n"))
     assert len(compact_view(view, TASK, action).split()) <= 160 + own
 
 
-def test_compact_actions_are_those_that_tasks_are_done_with():
+def test_compact_actions_are_those_that_solve_tasks():
     listed = (
         *("focus on soap", "look at soap", "look in cupboard", "mix soap", "go to hallway", "go to door to hallway"),
         *("teleport to workshop", "pick up soap", "move soap to orange box", "move soap to cupboard"),

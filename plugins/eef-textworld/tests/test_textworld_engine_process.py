@@ -87,7 +87,7 @@ def test_an_error_in_the_engine_is_an_environment_failure_and_the_process_goes_o
 
 
 @pytest.mark.slow
-def test_a_killed_process_is_not_noticed_by_the_episodes_in_it():
+def test_episodes_survive_a_killed_process_except_the_one_that_notices_it():
     with TextWorld(**SMALL) as environment:
         sessions = [environment.open(task) for task in environment.tasks("train")[:4]]
         for session in sessions:
@@ -103,7 +103,7 @@ def test_a_killed_process_is_not_noticed_by_the_episodes_in_it():
 
 
 @pytest.mark.slow
-def test_a_game_that_is_played_again_and_differs_is_reported_and_not_continued():
+def test_a_replayed_game_that_differs_is_reported_and_not_continued():
     with TextWorld(**SMALL) as environment:
         session = environment.open(environment.tasks("train")[0])
         session.step("look")
@@ -113,7 +113,7 @@ def test_a_game_that_is_played_again_and_differs_is_reported_and_not_continued()
             session.step("look")
 
 
-def test_a_textworld_that_cannot_be_imported_is_an_error_that_says_why(tmp_path, monkeypatch):
+def test_a_textworld_that_cannot_be_imported_is_an_error_with_the_reason(tmp_path, monkeypatch):
     (tmp_path / "textworld.py").write_text("raise OSError('libfrotz.so: wrong ELF class')")
     monkeypatch.syspath_prepend(str(tmp_path))
     with TextWorld(**SMALL) as environment, pytest.raises(EnvironmentFailure) as caught:

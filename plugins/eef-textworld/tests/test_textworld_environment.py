@@ -121,7 +121,7 @@ def test_a_fork_equals_a_replay_in_every_state(textworld):
                 assert parent.observation == (steps[cut - 1].observation if cut else whole.initial)
 
 
-def test_tasks_say_what_they_take(textworld):
+def test_tasks_have_kinds_versions_and_distinct_fingerprints(textworld):
     tasks = textworld.tasks("train")
     assert [task.kind for task in tasks[:4]] == ["quest-2", "quest-3", "quest-4", "quest-5"]
     assert tasks[0].info["textworld"].startswith("1.7")
@@ -157,7 +157,7 @@ def test_contradictory_settings_are_refused():
     assert (caught.value.code, caught.value.details) == ("no-such-level", {"level": 31})
 
 
-def test_what_textworld_lacks_is_found_before_a_run(monkeypatch, tmp_path):
+def test_an_incomplete_textworld_is_found_before_a_run(monkeypatch, tmp_path):
     TextWorld().preflight()
     assert TextWorld(max_steps=9).longest_episode == 9
     monkeypatch.setattr("eef_textworld._compat.jericho.find_spec", lambda _: SimpleNamespace(origin=tmp_path / "x.py"))
@@ -181,7 +181,7 @@ def test_a_setting_that_textworld_refuses_is_explained():
 
 
 @pytest.mark.slow
-def test_text_mode_tells_the_state_in_sentences_and_only_the_parts_asked_for(demonstrate):
+def test_text_mode_describes_the_state_in_sentences_and_only_the_requested_parts(demonstrate):
     settings = {"rooms": 2, "objects": 3, "shortest": 2, "longest": 3, "mode": "text"}
     with TextWorld(**settings, parts=("room",)) as environment:
         task = environment.tasks("train")[0]
@@ -198,7 +198,7 @@ def test_text_mode_tells_the_state_in_sentences_and_only_the_parts_asked_for(dem
 
 
 @pytest.mark.slow
-def test_a_recipe_that_was_read_stays_in_sight():
+def test_a_recipe_that_was_read_remains_in_observations():
     with TextWorld(challenge="tw-cooking") as environment, environment.open(environment.tasks("train")[0]) as session:
         assert "read " not in session.observation.text
         assert "examine cookbook" in session.observation.actions

@@ -81,7 +81,7 @@ def test_compact_games_have_a_small_vocabulary_and_short_texts(textworld, shown)
     assert max(len(text.split()) for text in texts) <= 60
 
 
-def test_what_experts_may_know_is_in_no_task_and_no_observation(textworld):
+def test_privileged_information_is_in_no_task_and_no_observation(textworld):
     task = textworld.tasks("train")[3]
     with textworld.open(task) as session:
         first = session.privileged_info().walkthrough[0]

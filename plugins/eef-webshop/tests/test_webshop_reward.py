@@ -133,7 +133,7 @@ def test_characters_beyond_ascii_vanish_before_phrases_are_compared():
     assert not is_similar("猫", "犬")
 
 
-def test_a_score_is_told_part_by_part_under_the_reference_s_names():
+def test_the_parts_of_a_score_have_the_reference_s_names():
     earned = score(bought(options=("red",), price=40.0, type=kind(nouns="lamp shade")), WANTED)
     assert earned.total == pytest.approx(3 / 5)
     assert earned.breakdown(WANTED) == {

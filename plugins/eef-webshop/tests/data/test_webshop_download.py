@@ -93,7 +93,7 @@ def test_checksums_of_somebody_elses_files_stay_as_they_are(filled, tmp_path):
     assert len(written.splitlines()) == 2 + len(NAMES)
 
 
-def test_compressed_files_are_as_good(filled, tmp_path):
+def test_compressed_files_are_accepted(filled, tmp_path):
     (filled / NAMES[0]).unlink()
     (filled / f"{NAMES[0]}.gz").write_bytes(gzip.compress(CONTENT[NAMES[0]]))
     fetched = _download.download("small", tmp_path / "to", str(filled))
@@ -107,7 +107,7 @@ def test_files_that_are_there_are_kept(filled, tmp_path):
     assert [file.new for file in _download.download("small", tmp_path / "to", str(filled))] == [False] * 3
 
 
-def test_a_file_that_changed_since_is_found_out(filled, tmp_path):
+def test_a_file_that_was_changed_later_is_recognized(filled, tmp_path):
     _download.download("small", tmp_path / "to", str(filled))
     (tmp_path / "to" / NAMES[1]).write_bytes(b"[]")
     with pytest.raises(_download.DownloadError) as caught:
@@ -115,7 +115,7 @@ def test_a_file_that_changed_since_is_found_out(filled, tmp_path):
     assert (caught.value.code, caught.value.details["file"]) == ("wrong-checksum", NAMES[1])
 
 
-def test_a_folder_with_checksums_is_held_to_them(filled, tmp_path):
+def test_files_of_a_folder_with_checksums_are_checked_against_them(filled, tmp_path):
     (filled / "SHA256SUMS").write_text(f"{'0' * 64}  {NAMES[0]}\n")
     with pytest.raises(_download.DownloadError) as caught:
         _download.download("small", tmp_path / "to", str(filled))

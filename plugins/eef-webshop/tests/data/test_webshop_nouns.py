@@ -50,7 +50,7 @@ def test_the_exceptions_are_those_of_the_model_s_rules(model):
     assert found == PRONOUNS
 
 
-def test_the_store_keeps_the_nouns_and_says_who_found_them(model, official, tmp_path, record):
+def test_the_store_has_the_nouns_and_the_name_of_the_tagger(model, official, tmp_path, record):
     official.write([record(name="A table with table legs")])
     summary = prepare(official.folder, tmp_path / "store")
     product = Catalogue.open(tmp_path / "store").product(0)

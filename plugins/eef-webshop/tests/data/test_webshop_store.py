@@ -218,7 +218,7 @@ def test_another_format_is_refused(store):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}'])
-def test_a_manifest_that_is_none_is_refused(store, text):
+def test_a_broken_manifest_is_refused(store, text):
     (store / FILE).write_text(text)
     with pytest.raises(CorruptFile) as caught:
         Catalogue.open(store)

@@ -111,7 +111,7 @@ def test_a_file_that_is_not_compressed_in_spite_of_its_name_is_an_error(tmp_path
     assert isinstance(caught.value.__cause__, EOFError | gzip.BadGzipFile)
 
 
-def test_bytes_that_are_no_utf8_are_an_error(tmp_path):
+def test_bytes_that_are_not_utf8_are_an_error(tmp_path):
     (tmp_path / "a.json").write_bytes(b'["\xff"]')
     with pytest.raises(CorruptFile) as caught:
         list(JsonStream(tmp_path / "a.json").items())

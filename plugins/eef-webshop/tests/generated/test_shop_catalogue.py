@@ -22,7 +22,7 @@ def test_products_spread_evenly_over_categories_and_have_numbers_of_their_own():
     assert len({p.asin for p in products}) == 300
 
 
-def test_no_two_words_pass_for_one_another_in_the_reward():
+def test_no_two_words_of_the_vocabulary_are_similar_in_the_reward():
     words = (*CATEGORIES, *STYLES, *FEATURES, *COLORS, *SIZES)
     assert len(set(words)) == len(words)
     assert not [pair for pair in itertools.combinations(words, 2) if is_similar(*pair)]

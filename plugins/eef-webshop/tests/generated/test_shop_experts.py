@@ -35,7 +35,7 @@ def test_every_goal_can_be_met_within_the_limit(shop, demonstrate):
             assert all(step.valid for step in shown.steps)
 
 
-def test_the_kind_of_a_goal_says_what_it_takes(shop, demonstrate):
+def test_the_kind_of_a_goal_is_what_a_careful_shopper_has_to_do(shop, demonstrate):
     for shown in demonstrate(PerfectShopper(), shop, shop.tasks("dev")[:300]):
         assert (NEXT in shown.actions) is (shown.task.kind in ("paging", "both"))
         assert (PREV in shown.actions) is (shown.task.kind in ("back", "both"))

@@ -155,7 +155,7 @@ def test_a_purchase_with_the_last_action_counts():
     assert (step.terminated, step.truncated) == (True, False)
 
 
-def test_compact_pages_show_all_there_is_to_know(shop):
+def test_compact_pages_show_everything_that_matters(shop):
     session = shop.open(shop.tasks("train")[0])
     goal = session.goal
     want = f"want {goal.category} {goal.style} {goal.feature} {goal.color} {goal.size} under {goal.price_upper}\n"

@@ -85,7 +85,7 @@ def test_any_text_can_be_analysed(text):
 
 
 @given(st.text(alphabet="abcs' '’S", max_size=120))
-def test_remembered_terms_are_those_of_a_first_look(text):
+def test_cached_terms_equal_computed_ones(text):
     from eef_webshop.search.analysis import _terms
 
     assert analyse(text) == list(_terms(text.lower()))

@@ -80,14 +80,14 @@ def test_odd_products_have_short_pages_too(webshop):
     assert all(len(step.observation.text.split()) <= 120 for step in session.steps)
 
 
-def test_what_a_product_lacks_is_told_options_included(session):
+def test_missing_attributes_and_options_of_a_product_are_listed(session):
     session.step("search[with lines]")
     session.step("click[1]")
     lines = session.observation.text.splitlines()
     assert lines[6:8] == ["has none", "lacks easy clean , color , size"]
 
 
-def test_no_line_is_best_where_all_that_matches_was_seen(session):
+def test_no_result_is_best_if_all_matches_were_seen(session):
     for action in ("click[find all]", "click[1]", "click[< prev]"):
         session.step(action)
     assert " best " not in session.observation.text

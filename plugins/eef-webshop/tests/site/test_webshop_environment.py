@@ -110,14 +110,14 @@ def test_a_store_is_found_in_the_folder_of_the_official_files(official, tmp_path
     "changes",
     [{"environment": "shop"}, {"info": {}}, {"info": {"goal": "0"}}, {"info": {"goal": 10**9}}, {"fingerprint": "x"}],
 )
-def test_a_strange_task_is_refused(webshop, changes):
+def test_a_task_of_another_environment_is_refused(webshop, changes):
     shop = webshop()
     with pytest.raises(EnvironmentFailure) as caught:
         shop.open(Task(**{**shop.task(0).model_dump(), **changes}))
     assert caught.value.code == "foreign-task"
 
 
-def test_closing_lets_go_of_the_store_and_the_next_use_opens_it_again(webshop):
+def test_closing_closes_the_store_and_the_next_use_opens_it_again(webshop):
     shop = webshop()
     task = shop.task(0)
     catalogue = shop.catalogue
@@ -172,7 +172,7 @@ def test_it_is_registered_under_its_name():
     assert built.data == Path("somewhere")
 
 
-def test_gymnasium_finds_nothing_to_complain_about(store):
+def test_gymnasium_s_checks_pass(store):
     gymnasium = pytest.importorskip("gymnasium")
     from gymnasium.utils.env_checker import check_env
 

@@ -55,7 +55,7 @@ def test_any_action_is_survived_and_an_invalid_one_changes_nothing(shops, mode, 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(actions=st.lists(st.integers(0, 30), max_size=10))
-def test_text_and_text_rich_are_two_looks_of_the_same_states(shops, actions):
+def test_text_and_text_rich_show_the_same_states(shops, actions):
     plain, rich = (shops[mode].open(shops[mode].task(3)) for mode in ("text", "text_rich"))
     for each in actions:
         listed = plain.observation.actions
@@ -79,7 +79,7 @@ def test_searching_works_on_every_page_but_only_the_first_lists_it(webshop):
         assert session.fork().step("search[plain]").valid
 
 
-def test_a_purchase_tells_its_reward_part_by_part(webshop):
+def test_the_step_of_a_purchase_has_the_parts_of_the_reward(webshop):
     shop = webshop()
     index = next(i for i in range(len(shop.all_goals)) if shop.all_goals.goal(i).asin == "B000000001")
     goal = shop.all_goals.goal(index)
@@ -110,7 +110,7 @@ def test_a_purchase_in_the_last_step_counts(webshop):
     assert session.reward > 0
 
 
-def test_what_happens_in_a_fork_stays_there(webshop):
+def test_a_fork_is_independent(webshop):
     session = webshop().open(webshop().task(0))
     session.step("search[soft cotton]")
     fork = session.fork()

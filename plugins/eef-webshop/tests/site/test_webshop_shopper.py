@@ -35,7 +35,7 @@ def test_a_careful_shopper_finds_what_a_title_promises(webshop, demonstrate):
             assert parts_of(trajectory)["r_option"] == 1.0
 
 
-def test_what_is_forgotten_is_one_option(webshop, demonstrate, monkeypatch):
+def test_a_forgetful_shopper_forgets_one_option(webshop, demonstrate, monkeypatch):
     monkeypatch.setattr("eef_webshop.site.shopper.MISTAKES", {"forgets an option": 1})
     shop = webshop(mode="compact", max_steps=15)
     for trajectory in demonstrate(WebShopShopper(easy_skill=0, hard_skill=0), shop, promising(shop)):

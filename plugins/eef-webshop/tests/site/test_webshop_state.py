@@ -30,7 +30,7 @@ def test_a_long_action_without_an_end_is_split_too():
     ("target", "possible"),
     [("red", True), ("a [b]", False), ("a]", True), ("", False), ("a\nb", False), ("Red", False)],
 )
-def test_some_values_can_not_be_spelt_in_an_action(target, possible):
+def test_some_values_can_not_be_named_in_an_action(target, possible):
     assert can_be_clicked(target) is possible
 
 
