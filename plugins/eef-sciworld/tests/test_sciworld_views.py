@@ -1,6 +1,6 @@
 from eef_sciworld.simulator import Outcome
+from eef_sciworld.state import View
 from eef_sciworld.views import compact_actions, compact_view
-from eef_sciworld.world import View
 from hypothesis import given
 from hypothesis import strategies as st
 
