@@ -52,6 +52,29 @@ def test_a_baseline_of_ones_own_is_a_file_with_what_differs(tmp_path: Path, regi
     assert bold.select.model_copy(update={"prefix_loss": "beneficial"}) == main.select
 
 
+def adaptive(registry: Registry, *overrides: str) -> list[RunConfig]:
+    given = ["environment=shop", "expert=shopper", *overrides]
+    return variants(load_config("eef-adaptive", given, {}, registry), registry)
+
+
+def test_methods_without_a_schedule_have_none_as_baselines_of_one_with_a_schedule(registry: Registry) -> None:
+    for other in adaptive(registry, "baselines=[eef, rft, rft-matched, eto]")[1:]:
+        assert other.explore.schedule is None
+
+
+def test_the_recipe_eef_follows_the_papers_rules_beside_any_main_method(registry: Registry) -> None:
+    main, eef, matched = adaptive(registry, "baselines=[eef, rft-matched]")
+    assert (eef.select.prefix_loss, eef.select.solution, eef.explore.matched) == ("beneficial", "least-expert", False)
+    assert matched.select.solution == main.select.solution  # the baseline gets the same treatment
+
+
+def test_an_adaptive_baseline_has_the_main_methods_schedule_and_starts_from_initial_states(registry: Registry) -> None:
+    main, baseline = adaptive(registry, "baselines=[rft-adaptive]", "explore.schedule.tries=5")
+    assert main.explore.schedule is not None
+    assert baseline.explore.schedule == main.explore.schedule
+    assert (baseline.explore.attribute, baseline.explore.matched) == ("none", True)
+
+
 def test_an_unknown_baseline_gets_a_suggestion(registry: Registry) -> None:
     with pytest.raises(UnknownName) as caught:
         variants(demo(registry, "baselines=[rft-match]"), registry)
