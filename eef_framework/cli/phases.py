@@ -169,7 +169,10 @@ def train(
     trainer = context.config.tune.trainer or context.config.clone.trainer
     phase = Train(trainer=trainer, examples=Rows(examples, Example), start=GivenWeights(model), folder=out)
     phase.run(context)
-    return f"{out}: {count(phase.cost.trained_tokens)} tokens trained in {duration(phase.cost.seconds)}"
+    result = phase.result
+    tokens = f", {count(result.trained_tokens)} tokens" if result.trained_tokens else ""  # not all trainers count them
+    loss = "" if result.final_loss is None else f", final loss {result.final_loss:.4g}"
+    return f"{out}: {plural(result.steps, 'step')}{tokens} in {duration(result.seconds)}{loss}"
 
 
 @_command

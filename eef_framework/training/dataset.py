@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from eef_framework.chat.tokens import ChatTokenizer
-from eef_framework.errors import EefError, NothingToTrain
+from eef_framework.errors import ConfigError, EefError, NothingToTrain
+from eef_framework.models.finding import find_model
 from eef_framework.policies.loading import load_tokenizer
 from eef_framework.records import Checkpoint, Example
 from eef_framework.training.batches import number_of_steps, shuffled_batches
@@ -51,7 +52,7 @@ class TokenizedDataset:
 
         Args:
             examples: the training examples.
-            tokenizer: a checkpoint, the folder of a model, or a tokenizer of transformers with a chat template.
+            tokenizer: a checkpoint, the folder or name of a model, or a tokenizer of transformers with a chat template.
             max_tokens: maximum length of an example.
             over_long: whether longer ones are left out, or truncated after the last turn that fits. The rest of a
                 conversation is learned as it would be in the whole, since later turns never affect earlier ones.
@@ -95,17 +96,26 @@ class TokenizedDataset:
     def batches(
         self, batch_size: int, seed: int, *, epochs: float = 1.0, steps: int | None = None
     ) -> Iterator[TrainingBatch]:
-        """Yield the batch of each step: all examples in random order, repeatedly, each epoch in another order.
+        """Return the batch of each step: all examples in random order, repeatedly, each epoch in another order.
 
         Args:
             batch_size: examples per step.
             seed: for the order of examples.
             epochs: number of passes over the examples.
             steps: number of steps; overrides `epochs`.
+
+        Raises:
+            NothingToTrain: there is no example.
+            ConfigError: the batch size is below 1 (`batch-size`).
         """
+        if not self.examples:
+            raise NothingToTrain("the data set has no examples", examples=0)
+        if batch_size < 1:
+            raise ConfigError(
+                f"batch_size is {batch_size!r}", "Give 1 or more.", code="batch-size", batch_size=batch_size
+            )
         number = number_of_steps(len(self.examples), batch_size, epochs, steps)
-        for batch in shuffled_batches(self.examples, batch_size, number, seed):
-            yield collate(batch)
+        return map(collate, shuffled_batches(self.examples, batch_size, number, seed))
 
     def summary(self) -> dict[str, Any]:
         """Return counts of the examples, and the ids of those that were left out or changed; it can be JSON."""
@@ -134,10 +144,11 @@ def example_named(id_: str, side: str = "") -> Iterator[None]:
 def _chat_tokenizer(tokenizer: Any, trust_remote_code: bool) -> ChatTokenizer:
     if isinstance(tokenizer, ChatTokenizer):
         return tokenizer
-    folder = tokenizer.path if isinstance(tokenizer, Checkpoint) else tokenizer
-    return ChatTokenizer(
-        load_tokenizer(Path(folder), trust_remote_code) if isinstance(folder, str | Path) else tokenizer
-    )
+    if isinstance(tokenizer, str | Path):
+        tokenizer = load_tokenizer(find_model(str(tokenizer), trust_remote_code), trust_remote_code)
+    elif isinstance(tokenizer, Checkpoint):
+        tokenizer = load_tokenizer(tokenizer.path, trust_remote_code)
+    return ChatTokenizer(tokenizer)
 
 
 def _has_text_only(example: Example) -> bool:

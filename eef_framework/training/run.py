@@ -45,6 +45,8 @@ def run_trainer(
         done = step
         progress(step, steps, note)
 
+    log = output / TRAINING_LOG
+    log_before = _state(log)
     began = time.perf_counter()
     with boundary(TrainerFailure, who, f"training {name!r}" if name else "training"):
         result: object = trainer.train(examples, start, output, seed, count_steps)
@@ -66,8 +68,17 @@ def run_trainer(
             output=str(output),
             checkpoint=str(checkpoint.path),
         )
-    if result.losses and not (output / TRAINING_LOG).exists():
+    if result.losses and _state(log) == log_before:  # missing, or that of an earlier training
         rows = (json.dumps({"step": step, "loss": loss}) for step, loss in enumerate(result.losses, 1))
-        write_text(output / TRAINING_LOG, "".join(f"{row}\n" for row in rows))
+        write_text(log, "".join(f"{row}\n" for row in rows))
     seconds = time.perf_counter() - began
     return result.changed(checkpoint=checkpoint, steps=result.steps or done, seconds=seconds)
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    """Return values that change when a file is written; None if there is no such file."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns

@@ -111,4 +111,4 @@ def test_pairs_can_be_chosen_and_learned_phase_by_phase(tmp_path: Path, registry
     assert chosen.read()
     assert all(example.rejected for example in chosen.read())
     assert (tune.checkpoint.path / "model.safetensors").exists()
-    assert tune.cost.trained_tokens > 0
+    assert tune.result.trained_tokens > 0

@@ -99,7 +99,7 @@ def test_the_phases_make_up_the_method_one_by_one_through_files(context: RunCont
     assert {e.source for e in chosen.read()} > {"expert", "agent"}
     assert len(files.explored.simulations.read()) > len(files.expert.read()) == 20
     assert len(files.explored.attributions.read()) == 20
-    assert tune.cost.trained_tokens > 0
+    assert tune.result.trained_tokens > 0
     assert (evaluation.episodes, evaluation.errors) == (12, 0)
     assert list(read_rows(tmp_path / "eef.jsonl", Example)) == chosen.read()
     assert len(list(read_rows(tmp_path / "evaluation.jsonl", Trajectory))) == 12

@@ -4,7 +4,7 @@ import pytest
 
 from eef_framework import TokenizedDataset
 from eef_framework.chat.tokens import ChatTokenizer
-from eef_framework.errors import NothingToTrain
+from eef_framework.errors import ConfigError, NothingToTrain
 from eef_framework.policies.loading import load_tokenizer
 from eef_framework.records import Example, Message
 
@@ -76,3 +76,22 @@ def test_batches_hold_every_example_equally_often_in_an_order_of_the_seed(tokeni
     assert {rows(0).count(row) for row in rows(0)} == {2}
     assert rows(0) == rows(0) != rows(1)
     assert len(list(dataset.batches(2, 0, steps=7))) == 7
+
+
+def test_batches_of_nothing_are_an_error(tokenizer):
+    with pytest.raises(NothingToTrain):
+        TokenizedDataset().batches(2, 0)
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_batches_without_an_example_are_an_error(tokenizer, size):
+    with pytest.raises(ConfigError) as caught:
+        TokenizedDataset.from_examples([example("a", 1.0)], tokenizer).batches(size, 0)
+    assert (caught.value.code, caught.value.details) == ("batch-size", {"batch_size": size})
+
+
+@pytest.mark.parametrize("folder", ["no-such-folder", ""])
+def test_a_folder_without_a_model_is_an_error(tmp_path, folder):
+    with pytest.raises(ConfigError) as caught:
+        TokenizedDataset.from_examples([example("a", 1.0)], tmp_path / folder)
+    assert caught.value.code in ("no-such-model", "model-incomplete")

@@ -70,6 +70,20 @@ def test_losses_are_logged_unless_the_trainer_wrote_a_log(tmp_path):
     assert json.loads(log.read_text()) == {"step": 1, "loss": 3.0, "lr": 0.1}
 
 
+def test_the_log_of_an_earlier_training_is_replaced(tmp_path):
+    def train(loss):
+        def train(output, progress):
+            output.mkdir(exist_ok=True)
+            (output / "weights").write_text("1")
+            return TrainResult(losses=(loss,))
+
+        return train
+
+    for loss in (2.0, 1.0):
+        run(tmp_path, train(loss))
+    assert json.loads((tmp_path / "out/training.jsonl").read_text()) == {"step": 1, "loss": 1.0}
+
+
 @pytest.mark.parametrize("result", [None, Checkpoint(path="somewhere"), ("a", "b")])
 def test_another_type_of_result_is_an_error(tmp_path, result):
     def train(output, progress):

@@ -14,7 +14,7 @@ from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.phase import Phase, PhaseResult, Weights
 from eef_framework.pipeline.phases.select import cloning_examples
 from eef_framework.pipeline.rows import Rows
-from eef_framework.records import Checkpoint, Cost, Example, Trajectory
+from eef_framework.records import Checkpoint, Cost, Example, TrainResult, Trajectory
 from eef_framework.runs import TRAINING_LOG
 from eef_framework.seeds import derive
 from eef_framework.training.example_files import check_ids, rows_named
@@ -32,7 +32,7 @@ class Train(Phase):
         folder: where the new checkpoint goes.
         name: what the checkpoint is called.
         seed_names: what the seed is derived by.
-        cost: what it took, once it is done.
+        result: what the trainer reports, once the phase is done.
     """
 
     title: str = "train"
@@ -42,7 +42,7 @@ class Train(Phase):
     folder: Path
     name: str = ""
     seed_names: tuple[str | int, ...] = ("tune", 1)
-    cost: Cost = field(default_factory=Cost)
+    result: TrainResult = field(default_factory=TrainResult)
 
     @property
     def training_log(self) -> Path:
@@ -66,9 +66,9 @@ class Train(Phase):
             examples = self.examples.read()
             if own_kind(self.examples.path) is not None:  # those of other formats got ids of their own
                 check_ids(self.examples.path)
-            result = run_trainer(trainer, examples, self.start.checkpoint, self.folder, seed, progress, self.name)
-        self.cost = Cost(trained_tokens=result.trained_tokens, seconds=result.seconds)
-        return PhaseResult(self.cost, info={"examples": len(examples), "steps": result.steps})
+            self.result = run_trainer(trainer, examples, self.start.checkpoint, self.folder, seed, progress, self.name)
+        cost = Cost(trained_tokens=self.result.trained_tokens, seconds=self.result.seconds)
+        return PhaseResult(cost, info={"examples": len(examples), "steps": self.result.steps})
 
 
 @dataclass(kw_only=True)
