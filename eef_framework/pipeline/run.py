@@ -58,8 +58,7 @@ def run(
         phases, report = phases_of(context, methods, directory.layout)
         report.notes = preflight(context, methods, phases)
         directory.prepare(context.resolved(), _plugin_versions(registry), context.renamed())
-        with directory.locked():
-            context.tracking = Tracking(trackers, directory.tracked_run())
+        with directory.locked(), Tracking(trackers, directory.tracked_run()) as context.tracking:
             for phase in (*phases, report):
                 phase.run(context)
             context.tracking.finish([directory.layout.report, directory.layout.metrics])

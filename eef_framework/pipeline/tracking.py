@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from eef_framework.errors import EefWarning, author_line
+from eef_framework.errors import EefWarning, StorageError, author_line
 from eef_framework.interfaces import ProgressCallback, TrackedRun, Tracker
 from eef_framework.records import fingerprint
 from eef_framework.rollout.threads import WorkerThread
@@ -24,6 +24,9 @@ EVERY_S = 2.0
 
 PATIENCE_S = 60.0
 """How long the end of a run waits for trackers, in seconds."""
+
+PATIENCE_AFTER_FAILURE_S = 5.0
+"""How long a run that failed or was interrupted waits for trackers, in seconds."""
 
 Figures = Mapping[str, float]
 
@@ -37,13 +40,9 @@ class Tracking:
     Args:
         trackers: the trackers.
         run: the run.
-
-    Attributes:
-        patience_s: how long `finish` waits for trackers, in seconds.
     """
 
     def __init__(self, trackers: Sequence[Tracker] = (), run: TrackedRun | None = None) -> None:
-        self.patience_s = PATIENCE_S
         self._run = run
         self._logs: dict[str, TrainingLog] = {}
         self._journal = RunLayout(run.folder).tracked if run else Path()
@@ -93,22 +92,35 @@ class Tracking:
             connection.mark(stage.name)
         self._check()
 
-    def finish(self, files: Sequence[Path]) -> None:
-        """Send files of the run, end it, and wait until everything was sent.
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        """End the run in the trackers."""
+        self.finish((), PATIENCE_AFTER_FAILURE_S if kind else None)
+
+    def finish(self, files: Sequence[Path], patience_s: float | None = None) -> None:
+        """Send files of the run, end it, and wait until everything was sent. Further calls have no effect.
+
+        Args:
+            files: the files to send.
+            patience_s: how long to wait, in seconds; by default a minute.
 
         Warns:
             EefWarning: a tracker failed (`tracker-failed`), or didn't end in time (`tracker-unfinished`).
         """
+        patience_s = PATIENCE_S if patience_s is None else patience_s
         for connection in self._connections:
             for path in files:
                 connection.call(partial(connection.tracker.add_file, path))
             connection.call(connection.tracker.finish)
-        until = time.monotonic() + self.patience_s
+        until = time.monotonic() + patience_s
         for connection in self._connections:
             connection.wait(max(0.0, until - time.monotonic()))
         self._check()
         for connection in self._connections:
-            connection.end(self.patience_s)
+            connection.end(patience_s)
+        self._connections = []
 
     def _send_log(self, stage: str, rows: TrainingLog) -> None:
         prefix, iteration = _series(stage)
@@ -130,7 +142,11 @@ class Tracking:
             connection.check()
         if before != [connection.sent for connection in self._connections]:
             self._known |= {connection.key: sorted(connection.sent) for connection in self._connections}
-            write_json(self._journal, self._known)
+            try:
+                write_json(self._journal, self._known)
+            except StorageError as cause:
+                message = f"it wasn't recorded which figures were sent; they may be sent again: {cause.message}"
+                warnings.warn(EefWarning(message, code="tracking-not-recorded", path=str(self._journal)), stacklevel=3)
 
 
 class TrainingLog:
@@ -142,9 +158,11 @@ class TrainingLog:
 
     def new(self) -> Iterator[tuple[int, Figures]]:
         """Yield step and numbers of each complete line that wasn't yielded before."""
-        if not self._path.is_file():
+        try:
+            file = self._path.open("rb")
+        except OSError:  # not written yet
             return
-        with self._path.open("rb") as file:
+        with file:
             if file.seek(0, 2) < self._read:  # written anew
                 self._read = 0
             file.seek(self._read)

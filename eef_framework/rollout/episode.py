@@ -210,9 +210,7 @@ class _Play:
         start = self.start
         if not start.length:
             return None
-        inserted = min(
-            len(start.inserted), len(self.steps) - len(start.steps)
-        )  # fewer if one ended it
+        inserted = min(len(start.inserted), len(self.steps) - len(start.steps))  # fewer if one ended it
         return Origin(trajectory=start.trajectory, state=len(start.steps) + inserted, inserted=inserted)
 
     async def run(self) -> None:

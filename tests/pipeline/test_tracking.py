@@ -11,7 +11,7 @@ from pydantic import PrivateAttr
 
 from eef_framework.config.loading import load_config
 from eef_framework.config.schema import RunConfig
-from eef_framework.errors import EefWarning, UnknownName
+from eef_framework.errors import EefWarning, StorageError, TrainerFailure, UnknownName
 from eef_framework.interfaces import TrackedRun, Tracker
 from eef_framework.pipeline import run, tracking
 from eef_framework.pipeline.tracking import TrainingLog
@@ -270,3 +270,36 @@ def test_the_check_finds_a_tracker_that_cannot_continue_a_run():
         (run.folder / "made").mkdir()
 
     assert violations(start=start) == ["a-run-is-continued"]
+
+
+def test_a_run_that_fails_ends_its_trackers_with_what_was_done(tmp_path):
+    class Broken(LookupTrainer):
+        """Fails."""
+
+        name: ClassVar[str] = "broken"
+
+        def train(self, examples, start, output, seed, progress):
+            """Fail."""
+            raise RuntimeError("no memory")
+
+    notes = Notes()
+    threads = threading.active_count()
+    with pytest.raises(TrainerFailure):
+        run(config(clone={"trainer": Broken()}, trackers=[notes]), Registry(), tmp_path)
+    assert notes._finished == 1
+    assert "collect/success" in {name for name, _, _ in notes._figures}
+    assert notes._files == []
+    sent = json.loads(RunLayout(tmp_path).tracked.read_text())
+    assert [stage for stages in sent.values() for stage in stages] == ["base", "collect", "evaluate/expert"]
+    assert threading.active_count() <= threads + 1  # the ended thread may still be returning
+
+
+def test_a_disk_that_refuses_the_record_of_what_was_sent_does_not_stop_the_run(tmp_path, monkeypatch):
+    def refuse(path, data):
+        raise StorageError("disk full", code="disk-full")
+
+    monkeypatch.setattr(tracking, "write_json", refuse)
+    with pytest.warns(EefWarning) as said:
+        done = run(config(iterations=0), Registry(), tmp_path)
+    assert {each.message.code for each in said} == {"tracking-not-recorded"}
+    assert done.rows
