@@ -44,7 +44,12 @@ def _line(details: Any, model: type[BaseModel], at: Callable[[Place], str]) -> s
         # A regular expression isn't readable: the help text says what is allowed.
         allowed = f": {' '.join(field.description.split())}" if field.description else ""
         return f"{at(place)} can't be {given!r}{allowed}"
-    reason = details["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    reason = (
+        details["msg"]
+        .removeprefix("Value error, ")
+        .replace("Input should be", "must be")
+        .replace("a valid tuple", "a list")
+    )
     hint = ""
     if details["type"] == "literal_error" and isinstance(given, str):
         hint = "".join(f"; did you mean {near!r}?" for near in difflib.get_close_matches(given, reason.split("'"), n=1))

@@ -46,6 +46,7 @@ def reasons(data):
             "inner.mode must be 'fast' or 'exact', not 'exat'; did you mean 'exact'?",
         ),
         ({}, "size is missing"),
+        ({"size": 2, "several": "one"}, "several must be a list, not 'one'"),
         ({"size": 3}, "settings: size has to be even"),
     ],
 )
