@@ -3,9 +3,28 @@
 from __future__ import annotations
 
 DISTRIBUTIONS: dict[str, frozenset[str]] = {
-    "eef-attribution": frozenset({"interval"}),
+    "eef-attribution": frozenset(
+        {
+            "all",
+            "anchor",
+            "bisect",
+            "entropy",
+            "first-error",
+            "interval",
+            "judge",
+            "likelihood",
+            "montecarlo",
+            "none",
+            "propose-verify",
+            "random",
+            "score",
+            "sequential",
+            "substitute",
+        }
+    ),
     "eef-experts": frozenset({"openai", "local", "recording"}),
     "eef-sciworld": frozenset({"sciworld", "sciworld-gold", "sciworld-fallible"}),
+    "eef-serve": frozenset({"remote"}),
     "eef-textworld": frozenset({"textworld", "textworld-walkthrough", "textworld-fallible", "textworld-demo"}),
     "eef-webshop": frozenset(
         {"shop", "webshop", "shopper", "perfect-shopper", "webshop-shopper", "webshop-perfect"},
