@@ -145,8 +145,8 @@ class ChatTokenizer:
         Special tokens that mark reasoning are kept: without them an answer couldn't be separated from the reasoning
         before it.
         """
-        shown = [token for token in ids if token not in self._hidden_ids]
-        return self._decode(shown).removeprefix(self._turn_prefix)
+        visible = [token for token in ids if token not in self._hidden_ids]
+        return self._decode(visible).removeprefix(self._turn_prefix)
 
     def _decode(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
@@ -158,26 +158,26 @@ class ChatTokenizer:
         if last is None:
             return Prompt(text, tuple(self.tokens(text)), ())
         earlier = self._prompt(messages[:last])
-        shown, context = self._split_turn(earlier.text, text)
-        turn = self._turn_ids(messages[last], shown)
+        rendered, context = self._split_turn(earlier.text, text)
+        turn = self._turn_ids(messages[last], rendered)
         start, end = len(earlier.ids), len(earlier.ids) + len(turn)
         stop = () if turn and turn[-1] in self.end_ids else self.stop_ids
         ids = (*earlier.ids, *turn, *stop, *self._continuation_ids(self._stop_text, context))
         return Prompt(text, ids, (*earlier.turns, (start, end)))
 
-    def _turn_ids(self, message: Message, shown: str) -> list[int]:
+    def _turn_ids(self, message: Message, rendered: str) -> list[int]:
         """Return a turn's tokens, given the text that the template makes of it."""
         if (sampled := self._sampled_ids(message)) is not None:
             return list(sampled)
-        if self.escape_special_tokens(message.content).strip() not in shown:
+        if self.escape_special_tokens(message.content).strip() not in rendered:
             raise ConfigError(
-                f"the chat template turns the answer {message.content!r} into {shown!r}",
+                f"the chat template turns the answer {message.content!r} into {rendered!r}",
                 "Train without thoughts (format.thoughts: false), or put another chat template into its folder.",
                 code="template-changes-answer",
                 answer=message.content,
-                shown=shown,
+                rendered=rendered,
             )
-        return [*self._continuation_ids(self._sample_prompt, shown), *self.stop_ids]
+        return [*self._continuation_ids(self._sample_prompt, rendered), *self.stop_ids]
 
     def _weighted_range(self, message: Message, turn: list[int]) -> tuple[int, int]:
         """Return start and exclusive end of the tokens of a turn that have its weight."""

@@ -35,6 +35,8 @@ def packed_rows(batch: Sequence[TokenizedExample], max_tokens: int) -> list[list
 def collate_packed(examples: Sequence[TokenizedExample]) -> TrainingBatch:
     """Concatenate examples to a batch of one row.
 
+    The model has to run with `use_cache=False`: with a cache, transformers doesn't keep the examples separate.
+
     Args:
         examples: at least one; each has a token to learn.
     """

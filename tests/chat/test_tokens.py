@@ -239,7 +239,7 @@ def test_a_template_that_strips_thoughts_from_earlier_turns_is_refused_where_it_
     with pytest.raises(ConfigError) as caught:
         tokens.encode((user("a"), thinking, user("b"), agent("click[y]")))
     assert caught.value.code == "template-changes-answer"
-    assert caught.value.details == {"answer": "<think>hm</think>click[x]", "shown": "click[x]"}
+    assert caught.value.details == {"answer": "<think>hm</think>click[x]", "rendered": "click[x]"}
 
 
 def test_a_template_that_moves_the_instructions_is_refused_with_the_ways_out():
