@@ -2,7 +2,7 @@
 
 The data are a scripted shopper's whole episodes on the generated shop, as they fall: of mixed length, with loss on the
 agent's turns. Both train in float32, from the same weights, on the same examples in the same order, so that their
-losses should agree step by step. Each of TRL's rows is one way to split a step into micro-batches; ours splits by length
+losses should agree step by step. Each of TRL's rows is one way to split a step into micro-batches; ours does by length,
 and computes logits only where something is learned. The same with examples packed into one sequence, without attention
 between neighbours, says whether sorting by length is the better way. Rounds take turns with all of these, so that what
 else the machine does hits them all. Prints a table, writes JSON.
