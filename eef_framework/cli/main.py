@@ -15,6 +15,7 @@ from eef_framework.cli.play import play
 from eef_framework.cli.plugins import plugins
 from eef_framework.cli.repair import repair
 from eef_framework.cli.report import report
+from eef_framework.cli.view import view
 from eef_framework.plugins import load_plugins
 
 app = typer.Typer(
@@ -31,7 +32,7 @@ def eef(version: Version = False) -> None:
     """Inspect plugins and runs, check components and files, and run single phases. `eef-run` does whole runs."""
 
 
-for command in (plugins, report, compare, play, check, convert, repair):
+for command in (plugins, report, view, compare, play, check, convert, repair):
     app.command()(command)
 app.add_typer(models)
 for phase in COMMANDS:

@@ -6,10 +6,10 @@ import base64
 import hashlib
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from eef_framework.errors import storage
 from eef_framework.records import Attribution, Example, Selected, SuccessRule, Trajectory, fingerprint
@@ -47,19 +47,31 @@ def build_report(run: Path, most: int = MOST_TRAJECTORIES) -> Path:
         StorageError: the directory doesn't exist, or can't be written to.
     """
     source = Source(run)
-    page = source.layout.report
-    draft, chunk_file = page.with_name(".report.html.tmp"), page.with_name(".report.chunks.tmp")
+    write_page(source.layout.report, lambda file: _parts(source, file, most))
+    return source.layout.report
+
+
+def write_page(page: Path, parts_with: Callable[[IO[str]], Mapping[str, str]]) -> None:
+    """Write a page atomically.
+
+    Args:
+        page: its path.
+        parts_with: writes the trajectories to a file, and returns the values of the template's placeholders.
+
+    Raises:
+        StorageError: it can't be written.
+    """
+    draft, chunk_file = page.with_name(f".{page.name}.tmp"), page.with_name(f".{page.name}.chunks.tmp")
     with storage(page, "writing"):
         try:
             with chunk_file.open("w", encoding="ascii") as file:
-                parts = _parts(source, file, most)
+                parts = parts_with(file)
             with draft.open("w", encoding="utf-8", errors="replace") as out:
                 _fill(out, parts, chunk_file)
             draft.replace(page)
         finally:
             draft.unlink(missing_ok=True)
             chunk_file.unlink(missing_ok=True)
-    return page
 
 
 def _parts(source: Source, file: IO[str], most: int) -> dict[str, str]:
@@ -74,17 +86,28 @@ def _parts(source: Source, file: IO[str], most: int) -> dict[str, str]:
     _read_links(source, index, counts)
     listed = index.finish()
     body = [summary(source, counts, _remarks(source, chunks, share)), *sections(source, counts), *cost_sections(source)]
+    return page_parts(_heading(source), body, {**listed, "heldOut": source.held_out})
+
+
+def page_parts(heading: Element, body: Iterable[Element], data: Mapping[str, Any]) -> dict[str, str]:
+    """Return the values of the template's placeholders.
+
+    Args:
+        heading: the title of the page.
+        body: the sections of its first view.
+        data: the index of the trajectories.
+    """
     style = _asset("page.css")
     script = "(() => {\n" + "\n".join(map(_asset, SCRIPTS)) + "\n})();"
     return {
         "policy": f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; base-uri 'none'; "
         "form-action 'none'",
-        "title": render(tag("title", "".join(_heading(source).itertext()))),
-        "heading": render(_heading(source)),
+        "title": render(tag("title", "".join(heading.itertext()))),
+        "heading": render(heading),
         "style": style,
         "results": "\n".join(map(render, body)),
         "glossary": render(glossary_list()),
-        "data": data_script("data", {**listed, "glossary": GLOSSARY, "heldOut": source.held_out}),
+        "data": data_script("data", {**data, "glossary": GLOSSARY}),
         "script": script,
     }
 

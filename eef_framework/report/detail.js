@@ -96,7 +96,7 @@ function draw(number, found, linked, judged, choice) {
     found.error ? el("p", { class: "remarks" }, found.error) : "",
     own ? "" : verdictHead(judged, choice, redraw),
     attribution && !own ? strip(found, attribution) : "",
-    linked.learned.length ? learnedLegend(linked.learned) : "",
+    !linked.learned.length ? "" : groupOf(number).phase === "file" ? fileLegend() : learnedLegend(linked.learned),
     ...linked.selected.map(selectionNote),
     steps(found, attribution, linked.learned, own),
     others(number),
@@ -122,13 +122,14 @@ function facts(number, found) {
     [plural(rows.steps[number], "step")],
     [ENDINGS[found.ending] || found.ending],
     kindOf(number) ? [term("kind"), ` ${kindOf(number)}`] : null,
-    ["actor ", found.actor],
+    found.actor ? ["actor ", found.actor] : null,
   ];
   return el("ul", { class: "pills" }, entries.filter(Boolean).map((entry) => el("li", {}, entry)));
 }
 
 function story(number, found) {
-  const { phase, label } = groupOf(number);
+  const { phase, label, title } = groupOf(number);
+  if (phase === "file") return [`From ${title}.`];
   if (phase === "demonstration") return ["A ", term("demonstration"), " of the ", term("expert"), " on a training task."];
   if (phase === "test") return [`Evaluation of ${label} on a `, data.heldOut ? term("held-out", "held-out task") : "training task", "."];
   if (phase === "start") return [`Exploration for ${label}: an attempt of the `, term("agent"), " at a training task from the start."];
@@ -172,6 +173,11 @@ function strip(found, attribution) {
     parts.push(el("span", { class: `cell v-${key}`, title: `${state + 1}. ${found.steps[state].action} (${key})` }, icon));
   }
   return el("div", { class: "strip", role: "group", "aria-label": "Overview of the demonstration" }, el("span", { class: "end" }, "start"), parts, el("span", { class: "end" }, "end"));
+}
+
+function fileLegend() {
+  return el("p", { class: "learned-legend" }, "Training on this file learns the steps marked ",
+    el("span", { class: "chip learned" }, "● learned"), ".");
 }
 
 function learnedLegend(learned) {

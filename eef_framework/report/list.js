@@ -8,6 +8,7 @@ const PHASES = {
   start: "attempt from the start",
   simulation: "simulation from a probe",
   test: "evaluation",
+  file: "from the file",
 };
 const searched = data.tasks.title.map((title, task) => `${title}\n${data.tasks.id[task]}`.toLowerCase());
 let matching = [];
@@ -25,7 +26,7 @@ function setUpFilters() {
   const phases = Object.keys(PHASES).filter((phase) => data.groups.some((group) => group.phase === phase));
   const kinds = [...new Set(data.tasks.kind)].filter(Boolean).sort();
   const judged = VERDICTS.filter(({ bit }) => Object.values(data.verdicts).some((by) => Object.values(by).some((mask) => mask & bit)));
-  choices("outcome", "any", [["1", "✓ success"], ["0", "✗ failure"], ["2", "! lost to an error"]]);
+  choices("outcome", "any", [["1", "✓ success"], ["0", "✗ failure"], ["2", "! lost to an error"], ...(rows.outcome.includes(3) ? [["3", "? unknown"]] : [])]);
   choices("label", "any", labels.map((label) => [label, label]));
   choices("phase", "any", phases.map((phase) => [phase, PHASES[phase]]));
   choices("kind", "any", kinds.map((kind) => [kind, kind]));
@@ -112,7 +113,8 @@ function show() {
 function row(number) {
   const group = groupOf(number);
   const outcome = OUTCOMES[rows.outcome[number]];
-  const facts = [group.phase === "demonstration" ? PHASES.demonstration : `${group.label}: ${PHASES[group.phase]}`];
+  const named = { demonstration: PHASES.demonstration, file: group.label }[group.phase];
+  const facts = [named === undefined ? `${group.label}: ${PHASES[group.phase]}` : named].filter(Boolean);
   if (kindOf(number)) facts.push(kindOf(number));
   facts.push(`reward ${rewardOf(number)}`, plural(rows.steps[number], "step"));
   const mask = Object.values(data.verdicts[number] || {}).reduce((all, bits) => all | bits, 0);

@@ -28,6 +28,7 @@ const OUTCOMES = [
   { key: "failure", icon: "✗", word: "failure" },
   { key: "success", icon: "✓", word: "success" },
   { key: "lost", icon: "!", word: "lost" },
+  { key: "lost", icon: "?", word: "unknown outcome" },
 ];
 const VERDICTS = [
   { key: "beneficial", icon: "▲", bit: 1 },

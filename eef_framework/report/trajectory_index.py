@@ -20,7 +20,7 @@ from eef_framework.records import (
 from eef_framework.report.chunks import Chunks
 
 VERDICT_BITS = {"beneficial": 1, "harmful": 2, "neutral": 4, "unknown": 8}
-FAILED, SUCCEEDED, LOST = range(3)
+FAILED, SUCCEEDED, LOST, UNKNOWN = range(4)
 
 
 class TrajectoryIndex:
@@ -55,7 +55,7 @@ class TrajectoryIndex:
 
         Args:
             title: shown where trajectories of the group are listed.
-            phase: `demonstration`, `start`, `simulation` or `test`.
+            phase: `demonstration`, `start`, `simulation`, `test`, or `file` if they aren't of a run.
             label: the actor, or the training that the exploration belongs to (`eef 1`).
 
         Returns:
@@ -72,7 +72,7 @@ class TrajectoryIndex:
             "id": trajectory.id,
             "group": group,
             "task": self._task(trajectory),
-            "outcome": LOST if trajectory.ending == "error" else int(self._rule.holds(trajectory)),
+            "outcome": self._outcome(trajectory),
             "reward": trajectory.reward,
             "steps": len(trajectory.steps),
             "origin": self._numbers.get(origin.trajectory, -1) if origin else -1,
@@ -139,6 +139,14 @@ class TrajectoryIndex:
             "verdicts": self._verdicts,
             "chunks": self._chunks.starts,
         }
+
+    def _outcome(self, trajectory: Trajectory) -> int:
+        if trajectory.ending == "error":
+            return LOST
+        imported = trajectory.info.get("imported")
+        if isinstance(imported, dict) and imported.get("reward") is False:  # the file that it is from has none
+            return UNKNOWN
+        return int(self._rule.holds(trajectory))
 
     def _task(self, trajectory: Trajectory) -> int:
         task = trajectory.task

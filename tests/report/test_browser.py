@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from urllib.parse import quote
 
 import pytest
 
+from eef_framework.records import SuccessRule
 from eef_framework.report.build import build_report
+from eef_framework.report.view import build_view
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
@@ -56,3 +59,17 @@ def test_a_link_with_filters_shows_what_fits_them(report, page_class, tmp_path):
     assert complaints == []
     assert shown == expected[:50]
     assert shown
+
+
+def test_a_page_of_a_file_opens_without_a_complaint(page_class, tmp_path):
+    rows = [
+        {"conversations": [{"from": "human", "value": "a page"}, {"from": "gpt", "value": f"Action: click[{name}]"}]}
+        for name in ("a", "b")
+    ]
+    (tmp_path / "logs.json").write_text(json.dumps([{"id": "one", **rows[0]}, {"id": "two", "reward": 1.0, **rows[1]}]))
+    build_view(tmp_path / "logs.json", tmp_path / "page.html", SuccessRule())
+    html, complaints = _opened(tmp_path / "page.html", "trajectory/one", tmp_path / "profile")
+    read = page_class(html)
+    assert complaints == []
+    assert "unknown outcome" in read.text
+    assert "click[a]" in read.text

@@ -1,0 +1,30 @@
+"""`eef view`: a page of any file of trajectories or examples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eef_framework.cli.options import say
+from eef_framework.evaluation.formatting import plural
+from eef_framework.records import SuccessRule
+from eef_framework.report.view import build_view
+
+
+def view(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A file or folder of trajectories or examples, in any format.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="PAGE", help="The page to write; default: FILE.html, here.")
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option("--success", metavar="REWARD", help="Smallest reward that is a success.")
+    ] = 1.0,
+) -> None:
+    """Write a page with all trajectories or examples of a file: filters, steps, thoughts, what is learned."""
+    page = out or Path(f"{file.resolve().name}.html")
+    shown = build_view(file, page, SuccessRule(threshold=threshold))
+    say(f"{page}: {plural(shown, 'row')}")
