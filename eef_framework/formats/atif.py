@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from eef_framework.formats.dialogue import Dialogue, MalformedRow, Turn, messages_of, number, string, text_of
+from eef_framework.formats.dialogue import Dialogue, MalformedRow, Turn, mapping, messages_of, number, string, text_of
 from eef_framework.formats.tool_calls import (
     Call,
     as_result,
@@ -39,12 +39,12 @@ def read(row: dict[str, Any]) -> Dialogue:
     turns: list[Turn] = []
     for place, step in enumerate(messages_of(row, "steps"), 1):
         turns += _turns(step, place, bool(turns))
-    extra = dict(_object(row.get("extra")))
-    record = extra.pop("eef", None) or {}
-    final = _object(_object(row.get("final_metrics")).get("extra"))
+    extra = dict(mapping(row.get("extra")))
+    record = mapping(extra.pop("eef", None))
+    final = mapping(mapping(row.get("final_metrics")).get("extra"))
     id_ = string(row.get("trajectory_id") or row.get("session_id"))
     reward = extra.pop("reward", None)
-    agent = _object(row.get("agent"))
+    agent = mapping(row.get("agent"))
     known = {"schema_version", "session_id", "trajectory_id", "agent", "steps", "extra", "final_metrics"}
     fields = {key: value for key, value in row.items() if key not in known}
     return Dialogue(
@@ -73,7 +73,7 @@ def write(dialogue: Dialogue) -> Iterator[dict[str, Any]]:
             if results is None
             else [{"source_call_id": id_, "content": text} for id_, text in zip(called, results, strict=True)]
         }
-    extra: dict[str, Any] = dict(_object(dialogue.fields.get("extra")))
+    extra: dict[str, Any] = dict(mapping(dialogue.fields.get("extra")))
     if dialogue.task not in ("", dialogue.id):
         extra["task_id"] = dialogue.task
     if dialogue.reward is not None:
@@ -110,7 +110,7 @@ def _turns(step: dict[str, Any], place: int, begun: bool) -> Iterator[Turn]:
             yield Turn(role="user", content=text)
     else:
         raise MalformedRow(f"step {place} has the source {source!r}; expected system, user or agent")
-    results = _object(step.get("observation")).get("results")
+    results = mapping(step.get("observation")).get("results")
     if results:
         yield Turn(role="user", content="\n".join(_result(each, place) for each in results))
 
@@ -122,7 +122,7 @@ def _call(call: Any, place: int) -> Call:
 
 
 def _result(result: Any, place: int) -> str:
-    given = _object(result)
+    given = mapping(result)
     text = text_of(given.get("content"), f"the observation of step {place}")
     return as_result(text) if given.get("source_call_id") else text
 
@@ -149,7 +149,3 @@ def _step(turn: Turn, number: int) -> tuple[dict[str, Any], list[str]]:
     if turn.weight == 0:
         step["is_copied_context"] = True
     return step, ids
-
-
-def _object(given: Any) -> dict[str, Any]:
-    return given if isinstance(given, dict) else {}

@@ -10,7 +10,17 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from eef_framework.formats.dialogue import Dialogue, MalformedRow, Role, Turn, messages_of, number, string, text_of
+from eef_framework.formats.dialogue import (
+    Dialogue,
+    MalformedRow,
+    Role,
+    Turn,
+    mapping,
+    messages_of,
+    number,
+    string,
+    text_of,
+)
 from eef_framework.formats.tool_calls import (
     as_result,
     call_of,
@@ -62,7 +72,7 @@ def facts_of(row: dict[str, Any], known: set[str], **turns: Any) -> Dialogue:
         id=id_,
         task=string(task) if isinstance(task, str | int) else id_,
         reward=number(row.get("reward")),
-        record=row.get("eef") or {},
+        record=mapping(row.get("eef")),
         fields={key: value for key, value in row.items() if key not in known},
         **turns,
     )

@@ -312,7 +312,7 @@ def _objects(file: _Bounded, data: bytes) -> Iterator[bytes | None]:
             elif depth:
                 depth -= 1
                 if depth == 0:
-                    yield None if too_long else buffer[start:position]
+                    yield None if too_long or position - start > MAX_LINE else buffer[start:position]
                     start = -1
         position = max(position, len(buffer))
         keep = start if start >= 0 and not too_long else len(buffer)

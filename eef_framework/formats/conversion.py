@@ -21,6 +21,7 @@ from eef_framework.formats.reading import (
     as_trajectory,
     nothing_read,
     read_any,
+    reasons_told,
     warn_of_failures,
     warn_of_ids,
     warn_of_rows,
@@ -116,7 +117,8 @@ class _Conversion:
         """Yield the rows to write."""
         for row in read_any(self.source, self.bad.append, self.format):
             try:
-                made = list(self._converted(row))
+                with reasons_told():
+                    made = list(self._converted(row))
             except MalformedRow as cause:
                 self.bad.append(BadRow(row.found.path, row.found.row, str(cause)))
                 continue

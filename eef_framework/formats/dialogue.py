@@ -174,6 +174,11 @@ def messages_of(row: dict[str, Any], key: str) -> list[dict[str, Any]]:
     return found
 
 
+def mapping(value: Any) -> dict[str, Any]:
+    """Return an object of JSON; an empty one in place of anything else."""
+    return value if isinstance(value, dict) else {}
+
+
 def string(value: Any) -> str:
     """Return an id as text; empty for None."""
     return "" if value is None else str(value)

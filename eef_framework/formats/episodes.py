@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from eef_framework.chat.format import ChatFormat
-from eef_framework.formats.dialogue import Dialogue, MalformedRow, Turn, reason_of
+from eef_framework.formats.dialogue import Dialogue, MalformedRow, Turn, mapping, reason_of
 from eef_framework.formats.tool_calls import with_calls, without_calls, without_reasoning
 from eef_framework.records import Ending, Info, Observation, Response, Step, Task, Trajectory
 
@@ -31,7 +31,7 @@ def dialogue_of(trajectory: Trajectory, with_record: bool = True) -> Dialogue:
         with_record: keep what a conversation doesn't show, so that the trajectory can be read back unchanged.
     """
     info = dict(trajectory.info)
-    imported = _mapping(info.get("imported"))
+    imported = mapping(info.get("imported"))
     preamble = [
         Turn(role=role, content=text, weight=0.0 if role == "assistant" else None, preamble=True)
         for role, text in _pairs(info.get("preamble"))
@@ -49,7 +49,7 @@ def dialogue_of(trajectory: Trajectory, with_record: bool = True) -> Dialogue:
         ending="" if imported and not imported.get("ending", True) else trajectory.ending,
         actor=trajectory.actor,
         record=_record(trajectory, turns) if with_record else {},
-        fields=dict(_mapping(info.get("fields"))),
+        fields=dict(mapping(info.get("fields"))),
     )
 
 
@@ -145,11 +145,11 @@ def _recorded(record: dict[str, Any], turns: tuple[Turn, ...]) -> Trajectory | N
         said, seen = turns[2 * place + 1], turns[2 * place + 2 : 2 * place + 3]
         action = said.action if said.action is not None else _action(said.content)[0]
         step = {"action": action, **own}
-        step["observation"] = {**_mapping(own.get("observation")), "text": seen[0].content if seen else ""}
+        step["observation"] = {**mapping(own.get("observation")), "text": seen[0].content if seen else ""}
         if own.get("response", {}) is not None:
-            step["response"] = {"text": said.content, **_mapping(own.get("response"))}
+            step["response"] = {"text": said.content, **mapping(own.get("response"))}
         steps.append(step)
-    initial = {**_mapping(data.pop("initial", None)), "text": turns[0].content}
+    initial = {**mapping(data.pop("initial", None)), "text": turns[0].content}
     return _valid({**data, "initial": initial, "steps": steps})
 
 
@@ -166,7 +166,7 @@ def _split(dialogue: Dialogue) -> tuple[tuple[Turn, ...], tuple[Turn, ...]]:
     first = 1 if turns[0].role == "system" else 0
     answers = [turn for turn in turns[first:] if turn.role == "assistant"]
     known = dialogue.record.get("kind") == KIND
-    preamble = _pairs(_mapping(dialogue.record.get("info")).get("preamble")) if known else []
+    preamble = _pairs(mapping(dialogue.record.get("info")).get("preamble")) if known else []
     if known:
         first = len(preamble)
     elif len(answers) > 1 and len(turns) > first + 2 and _acknowledges(answers):
@@ -212,10 +212,6 @@ def _action(text: str) -> tuple[str, bool, str]:
     return (answer.action, True, answer.thought) if answer.parsed else (text.strip() or text, False, "")
 
 
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
 def _pairs(value: Any) -> list[tuple[Any, str]]:
     if not isinstance(value, list):
         return []
@@ -224,7 +220,7 @@ def _pairs(value: Any) -> list[tuple[Any, str]]:
 
 def named(trajectory: Trajectory, id_: str, **imported: Any) -> Trajectory:
     """Return an imported trajectory with an id and with where it comes from."""
-    known = _mapping(trajectory.info.get("imported"))
+    known = mapping(trajectory.info.get("imported"))
     task = trajectory.task if trajectory.task.id else trajectory.task.changed(id=id_)
     changed: Trajectory = trajectory.changed(
         id=id_, task=task, info={**trajectory.info, "imported": {**known, **imported}}

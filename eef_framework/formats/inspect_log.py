@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from eef_framework.formats.chat_messages import messages, turns_of
-from eef_framework.formats.dialogue import Dialogue, MalformedRow, messages_of, number, string
+from eef_framework.formats.dialogue import Dialogue, MalformedRow, mapping, messages_of, number, string
 
 _VALUES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
 """Values of a score: correct, partly correct, incorrect, no answer."""
@@ -25,8 +25,8 @@ def read(row: dict[str, Any]) -> Dialogue:
     Raises:
         MalformedRow: it can't be converted.
     """
-    metadata = dict(row.get("metadata") or {})
-    record = metadata.pop("eef", None) or {}
+    metadata = dict(mapping(row.get("metadata")))
+    record = mapping(metadata.pop("eef", None))
     task = string(row.get("id"))
     ending = _ending(row)
     fields: dict[str, Any] = {"metadata": metadata} if metadata else {}
@@ -36,12 +36,12 @@ def read(row: dict[str, Any]) -> Dialogue:
         error = row["error"]
         fields["error"] = string(error.get("message")) if isinstance(error, dict) else string(error)
     return Dialogue(
-        turns=tuple(turns_of(_resolved(messages_of(row, "messages"), row.get("attachments") or {}))),
+        turns=tuple(turns_of(_resolved(messages_of(row, "messages"), mapping(row.get("attachments"))))),
         id=f"{task}-{row['epoch']}",
         task=task,
         reward=_reward(row.get("scores")),
         ending=ending,
-        actor=string((row.get("output") or {}).get("model")),
+        actor=string(mapping(row.get("output")).get("model")),
         record=record,
         fields=fields,
     )
@@ -49,7 +49,7 @@ def read(row: dict[str, Any]) -> Dialogue:
 
 def write(dialogue: Dialogue) -> Iterator[dict[str, Any]]:
     """Write a sample. Its epoch is set when the log is written."""
-    metadata = dict(dialogue.fields.get("metadata") or {})
+    metadata = dict(mapping(dialogue.fields.get("metadata")))
     if dialogue.record:
         metadata["eef"] = dialogue.record
     written = messages(dialogue.turns, as_text=False)
@@ -71,7 +71,7 @@ def write(dialogue: Dialogue) -> Iterator[dict[str, Any]]:
         },
         "metadata": metadata,
     }
-    scores = dict(dialogue.fields.get("scores") or {})
+    scores = dict(mapping(dialogue.fields.get("scores")))
     if dialogue.reward is not None and _reward(scores) != dialogue.reward:
         scores["reward"] = {"value": dialogue.reward}
     if scores:

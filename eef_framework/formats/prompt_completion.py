@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from eef_framework.formats.chat_messages import facts_of, messages, turns_of, with_facts
-from eef_framework.formats.dialogue import Dialogue, MalformedRow, Turn, messages_of
+from eef_framework.formats.dialogue import Dialogue, MalformedRow, Turn, mapping, messages_of
 from eef_framework.formats.pairs import split_pair
 
 
@@ -25,7 +25,7 @@ def read(row: dict[str, Any]) -> Dialogue | None:
     Raises:
         MalformedRow: it can't be converted.
     """
-    record = dict(row.get("eef") or {})
+    record = dict(mapping(row.get("eef")))
     if "part" in record:
         return None
     row = {**row, "eef": record}

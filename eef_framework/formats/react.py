@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from eef_framework.chat.format import ChatFormat
-from eef_framework.formats.dialogue import Dialogue, MalformedRow, Turn, messages_of, number, string, text_of
+from eef_framework.formats.dialogue import Dialogue, MalformedRow, Turn, mapping, messages_of, number, string, text_of
 from eef_framework.records import Observation
 
 _TEXTS = ("trajectory", "transcript", "traj", "text", "prompt")
@@ -60,7 +60,7 @@ def read(row: dict[str, Any]) -> Dialogue:
         task=string(row.get("task_id", id_)),
         reward=number(row.get("reward")),
         ending="" if finished is None else "terminated" if finished else "step-limit",
-        record=row.get("eef") or {},
+        record=mapping(row.get("eef")),
         fields=fields,
     )
 

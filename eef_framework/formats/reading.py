@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -41,6 +42,21 @@ class ReadRow(NamedTuple):
     """A record for our own formats."""
 
 
+@contextmanager
+def reasons_told() -> Iterator[None]:
+    """Turn what data of an unexpected shape raises into a malformed row, so that the other rows are read.
+
+    Raises:
+        MalformedRow: anything of the kind was raised.
+    """
+    try:
+        yield
+    except MalformedRow:
+        raise
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as cause:
+        raise MalformedRow(f"of an unexpected shape ({type(cause).__name__}: {cause})") from cause
+
+
 def own_kind(path: Path) -> type[VersionedRecord] | None:
     """Return which of our records a file contains; None if it has another format, or can't be read."""
     if path.is_dir():
@@ -68,7 +84,8 @@ def read_any(path: Path, report: Report, format: str | None = None) -> Iterator[
         format_named(format, *OWN)
     for found in read_container(path, report):
         try:
-            row = _understood(found, format)
+            with reasons_told():
+                row = _understood(found, format)
         except MalformedRow as cause:
             report(BadRow(found.path, found.row, str(cause), not isinstance(cause, UnknownFormat)))
             continue
@@ -177,7 +194,8 @@ def read_records(path: Path, record: type[R]) -> list[R]:
     ids, found, failures = Ids(path), [], 0
     for row in read_any(path, bad.append):
         try:
-            made: Any = as_trajectory(row, ids) if record is Trajectory else as_example(row, ids)
+            with reasons_told():
+                made: Any = as_trajectory(row, ids) if record is Trajectory else as_example(row, ids)
         except MalformedRow as cause:
             bad.append(BadRow(row.found.path, row.found.row, str(cause)))
             continue

@@ -9,7 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from eef_framework.formats.dialogue import Dialogue, MalformedRow, Role, Turn, messages_of, number, string, text_of
+from eef_framework.formats.dialogue import (
+    Dialogue,
+    MalformedRow,
+    Role,
+    Turn,
+    mapping,
+    messages_of,
+    number,
+    string,
+    text_of,
+)
 from eef_framework.formats.pairs import split_pair
 from eef_framework.formats.tool_calls import as_result, call_of, with_calls
 
@@ -65,7 +75,7 @@ def read(row: dict[str, Any]) -> Dialogue:
         id=id_,
         task=string(row.get("task_id", row.get("item_id", id_))),
         reward=number(row.get("reward")),
-        record=row.get("eef") or {},
+        record=mapping(row.get("eef")),
         fields=fields,
     )
 
