@@ -87,6 +87,7 @@ class ChatServer:
         key: the required API key; empty for none.
         vllm: whether it supports vLLM's extensions: token ids, structured outputs.
         context: maximum length of a conversation with its answer, in words, which count as tokens; None for no limit.
+        echo: returns the log-probabilities of a prompt's tokens, as vLLM does; None if the server can't.
 
     Attributes:
         requests: all completion requests, in order.
@@ -105,7 +106,9 @@ class ChatServer:
         key: str = "",
         vllm: bool = False,
         context: int | None = None,
+        echo: Callable[[list[int]], list[float | None]] | None = None,
     ) -> None:
+        self.echo = echo
         self.answer, self.fault, self.key, self.vllm, self.context = answer, fault, key, vllm, context
         self.requests: list[Request] = []
         self.most_at_once = 0
@@ -159,6 +162,8 @@ class ChatServer:
 
     def completion(self, request: Request) -> tuple[int, dict[str, Any]]:
         """Return status and body for a request without a fault."""
+        if "messages" not in request.body:
+            return self._echoed(request.body)
         prompt = sum(len(message["content"].split()) for message in request.body["messages"])
         limit = int(request.body.get("max_tokens") or request.body.get("max_completion_tokens") or 16)
         if self.context is not None and prompt + limit > self.context:
@@ -183,6 +188,14 @@ class ChatServer:
             "prompt_tokens_details": {"cached_tokens": prompt // 2},
         }
         return 200, {"id": "x", "object": "chat.completion", "choices": [choice], "usage": usage}
+
+    def _echoed(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Return status and body for a request to echo a prompt of token ids."""
+        if self.echo is None or not body.get("echo"):
+            return 404, _error("Not Found", "NotFoundError")
+        logprobs = [*self.echo(body["prompt"]), -0.5]  # and that of the generated token
+        choice = {"index": 0, "text": "", "logprobs": {"token_logprobs": logprobs}, "finish_reason": "length"}
+        return 200, {"id": "x", "object": "text_completion", "choices": [choice]}
 
     def _allowed(self, text: str, body: dict[str, Any]) -> str:
         """Return the answer, or the first allowed one if structured outputs exclude it."""

@@ -184,6 +184,27 @@ def read_completion(data: bytes) -> Completion:
     return completion
 
 
+def read_echo(data: bytes) -> list[float | None]:
+    """Read the log-probabilities of an echoed prompt from the body of a response.
+
+    Raises:
+        UnreadableAnswer: it contains none.
+        RequestRejected: it contains an error instead.
+    """
+    try:
+        document = from_json(data)
+    except ValueError as cause:
+        raise UnreadableAnswer(f"{cause}, in {_excerpt(data)!r}") from cause
+    rejection = error_within(document)
+    if rejection is not None:
+        raise RequestRejected(rejection)
+    try:
+        found = document["choices"][0]["logprobs"]["token_logprobs"]
+        return [None if each is None else float(each) for each in found]
+    except (LookupError, TypeError, ValueError) as cause:
+        raise UnreadableAnswer(f"no log-probabilities, in {_excerpt(data)!r}") from cause
+
+
 def without_text(choice: Choice, reported: Any, stop: bool) -> WithoutText | None:
     """Return why an answer has no text; None if it has.
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from eef_framework.errors import AnswerFailure, EefError
-from eef_framework.policies.chat_completions.answer import Completion, FailedAnswer, UnreadableAnswer, read_completion
+from eef_framework.policies.chat_completions.answer import (
+    Completion,
+    FailedAnswer,
+    UnreadableAnswer,
+    read_completion,
+    read_echo,
+)
 from eef_framework.policies.chat_completions.context_length import is_too_long
 from eef_framework.policies.chat_completions.error_response import ErrorResponse, RequestRejected, read_error_response
 from eef_framework.policies.chat_completions.failures import (
@@ -129,16 +136,42 @@ class Connection:
         async def once(client: Any) -> Completion:
             create = client.chat.completions.with_raw_response.create
             response = await create(model=self.settings.model, messages=messages, extra_body=fields)
-            try:
+            with _redirections(response.http_response):
                 return read_completion(response.content)
-            except UnreadableAnswer as error:
-                moved = _moved_to(response.http_response)
-                if moved:  # followed to something that isn't the API
-                    raise RequestRejected(
-                        ErrorResponse(response.http_response.status_code, str(error), moved_to=moved)
-                    ) from error
-                raise
 
+        return await self._answer(once, fields, log, known_as_too_long)
+
+    async def echo(self, ids: Sequence[int], fields: dict[str, Any], log: RequestLog) -> list[float | None]:
+        """Request the log-probabilities of tokens as a prompt.
+
+        Args:
+            ids: the tokens.
+            fields: the rest of the request's body.
+            log: records the requests.
+
+        Returns:
+            The log-probability of each token; None for the first. Further ones are those of generated tokens.
+
+        Raises:
+            ContextExceeded, FieldRejected, RejectedWithoutReason, AnswerFailure, PolicyFailure: as for `ask`.
+        """
+
+        async def once(client: Any) -> list[float | None]:
+            create = client.completions.with_raw_response.create
+            response = await create(model=self.settings.model, prompt=list(ids), extra_body=fields)
+            with _redirections(response.http_response):
+                return read_echo(response.content)
+
+        return await self._answer(once, fields, log, lambda response: False)
+
+    async def _answer(
+        self,
+        once: Callable[[Any], Awaitable[T]],
+        fields: Mapping[str, Any],
+        log: RequestLog,
+        known_as_too_long: Callable[[ErrorResponse], bool],
+    ) -> T:
+        """Return what a request returns, with retries; explain why it failed."""
         try:
             found = await self._repeated(once, log)
         except EefError:
@@ -283,6 +316,17 @@ async def _read(once: Callable[[Any], Awaitable[T]], client: Any) -> T:
         raise RequestRejected(
             read_error_response(response.status_code, response.text, headers, _moved_to(response))
         ) from error
+
+
+@contextmanager
+def _redirections(response: Any) -> Iterator[None]:
+    """Explain an unreadable answer by a redirection to something that isn't the API."""
+    try:
+        yield
+    except UnreadableAnswer as error:
+        if moved := _moved_to(response):
+            raise RequestRejected(ErrorResponse(response.status_code, str(error), moved_to=moved)) from error
+        raise
 
 
 def _moved_to(response: Any) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from pydantic import PrivateAttr
 
+from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.errors import AnswerFailure, EefWarning, PolicyFailure
 from eef_framework.interfaces import Policy, Sampling
 from eef_framework.policies.chat_completions.answer import Completion, logprobs, token_ids, usage, without_text
@@ -17,6 +18,7 @@ from eef_framework.policies.chat_completions.constraint import constraint
 from eef_framework.policies.chat_completions.context_limit import ContextLimit
 from eef_framework.policies.chat_completions.error_response import shortened
 from eef_framework.policies.chat_completions.failures import ContextExceeded, FieldRejected, RejectedWithoutReason
+from eef_framework.policies.chat_completions.scoring import require_scores, score_answer
 from eef_framework.policies.chat_completions.settings import ServerSettings, limit_of
 from eef_framework.policies.chat_completions.statistics import AnswerStatistics
 from eef_framework.policies.truncation import droppable_observations, without_oldest
@@ -67,6 +69,7 @@ class OpenAIPolicy(ServerSettings, Policy):
     _limit_name: str = PrivateAttr(default="")
     _seedless: bool = PrivateAttr(default=False)
     _fingerprint: str = PrivateAttr(default="")
+    _loaded_tokenizer: ChatTokenizer | None = PrivateAttr(default=None)
 
     async def act(
         self, conversation: Conversation, observation: Observation, sampling: Sampling, seed: int
@@ -94,6 +97,24 @@ class OpenAIPolicy(ServerSettings, Policy):
         if sampling.constrain:
             self._check_constraint(response, observation)
         return self._with_lost(response, asked.dropped, log, conversation)
+
+    async def score(
+        self, conversation: Conversation, observation: Observation, sampling: Sampling, answers: Sequence[Response]
+    ) -> Sequence[Response]:
+        """Return possible answers with their log-probabilities, from vLLM; needs `tokenizer`.
+
+        A conversation that is longer than the model's context isn't shortened.
+
+        Raises:
+            AnswerFailure: a score is lost.
+            PolicyFailure: answers can't be scored with this server or this sampling (`scoring-unsupported`), or no
+                request can be answered.
+        """
+        connection = self._connect()
+        require_scores(self, sampling, await self._is_vllm(connection))
+        chat = self._chat()
+        scores = (score_answer(connection, self, chat, conversation, answer) for answer in answers)
+        return await asyncio.gather(*scores)
 
     def close(self) -> None:
         """Drop the connection, which closes its sockets, and warn of answers without text or costs."""
@@ -299,11 +320,16 @@ class OpenAIPolicy(ServerSettings, Policy):
         if not self._fingerprint:
             self._fingerprint = f"server:{self.model}"
             if self.tokenizer:
-                from eef_framework.chat.tokens import ChatTokenizer
-                from eef_framework.policies.loading import load_tokenizer
-
-                self._fingerprint = ChatTokenizer(load_tokenizer(self.tokenizer)).fingerprint
+                self._fingerprint = self._chat().fingerprint
         return self._fingerprint
+
+    def _chat(self) -> ChatTokenizer:
+        """Return the server's tokenizer, which the settings name."""
+        if self._loaded_tokenizer is None:
+            from eef_framework.policies.loading import load_tokenizer
+
+            self._loaded_tokenizer = ChatTokenizer(load_tokenizer(self.tokenizer))
+        return self._loaded_tokenizer
 
 
 def _messages(conversation: Conversation) -> list[dict[str, str]]:

@@ -94,8 +94,9 @@ class ServerSettings(Component):
     constraint: Literal["structured_outputs", "guided"] = "structured_outputs"
     """How answers are constrained with vLLM; `guided` for versions before 0.12."""
     tokenizer: str = ""
-    """Folder or hub name of the server's tokenizer, so that the token ids it returns can be used for training directly.
-    Without it they are recorded, but don't belong to a tokenizer that a trainer knows."""
+    """Folder or hub name of the server's tokenizer, so that the token ids it returns can be used for training directly,
+    and so that vLLM can score given answers.
+    Without it, token ids are recorded, but don't belong to a tokenizer that a trainer knows."""
     logprobs: bool = False
     """Request the log-probability of every token of an answer."""
     prices: Prices = Prices()
