@@ -100,7 +100,7 @@ def learned(batch):
     return batch.targets[batch.loss_weights > 0].tolist()
 
 
-def said_in(tokens, batch):
+def texts_in(tokens, batch):
     """Return the texts of the turns that are learned in a batch. The stop tokens are learned with every turn."""
     turns, turn = [], []
     for token in learned(batch):
@@ -123,7 +123,7 @@ def test_the_trained_tokens_are_those_of_the_wanted_turns(family, examples, room
     packed = map(collate_packed, packed_rows(tokenized, room))
     for batches in map(list, (padded, packed)):
         assert sum((Counter(learned(batch)) for batch in batches), Counter()) == counted
-        assert sorted(text for batch in batches for text in said_in(tokens, batch)) == sorted(texts)
+        assert sorted(text for batch in batches for text in texts_in(tokens, batch)) == sorted(texts)
 
 
 @pytest.mark.parametrize("family", SPECIAL)

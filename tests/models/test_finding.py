@@ -97,7 +97,7 @@ def test_a_hub_that_is_switched_off_is_not_asked(hub, tmp_path):
     assert not asked
 
 
-def test_a_hub_that_is_not_there_is_told(tmp_path):
+def test_a_hub_that_cannot_be_reached_is_reported(tmp_path):
     assert ask("mine/model", "http://127.0.0.1:9", tmp_path) == "hub-unreachable"
 
 

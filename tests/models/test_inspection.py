@@ -309,7 +309,7 @@ def gguf(architecture):
         ("model.safetensors", struct.pack("<Q", 2) + b"{}", "model-not-gguf"),
     ],
 )
-def test_files_that_are_no_gguf_or_another_kind_of_it_are_told_apart(tmp_path, name, content, code):
+def test_files_that_are_not_gguf_or_of_another_kind_are_told_apart(tmp_path, name, content, code):
     (tmp_path / name).write_bytes(content)
     error = found_before_a_run(tmp_path / name)
     assert (error.code, error.details["path"]) == (code, str(tmp_path / name))

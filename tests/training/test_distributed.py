@@ -44,14 +44,14 @@ def _inside():
 
 
 @pytest.mark.parametrize("kind", LEFT)
-def test_variables_of_a_launcher_are_hidden_told_and_put_back(kind, monkeypatch):
+def test_variables_of_a_launcher_are_hidden_reported_and_restored(kind, monkeypatch):
     for name, value in LEFT[kind].items():
         monkeypatch.setenv(name, value)
-    with pytest.warns(EefWarning) as told:
+    with pytest.warns(EefWarning) as caught:
         inside = _inside()
     assert inside == {"ACCELERATE_TORCH_DEVICE": "cuda:1"}
-    assert [warning.message.code for warning in told] == ["launcher-variables"]
-    assert set(told[0].message.details["names"]) >= LEFT[kind].keys()
+    assert [warning.message.code for warning in caught] == ["launcher-variables"]
+    assert set(caught[0].message.details["names"]) >= LEFT[kind].keys()
     assert {name: os.environ.get(name) for name in LEFT[kind]} == LEFT[kind]
     assert "ACCELERATE_TORCH_DEVICE" not in os.environ
 

@@ -336,13 +336,13 @@ def test_two_processes_give_the_weights_of_one(examples, start, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_stops_one_of_several_processes_is_told(examples, start, tmp_path):
+def test_an_error_in_one_of_several_processes_is_raised(examples, start, tmp_path):
     with pytest.raises(NothingToTrain) as caught:
         train(examples, start, tmp_path, max_tokens=2, processes=2)
     assert caught.value.code == "nothing-to-train"
 
 
-def test_tensorboard_is_told_loss_and_learning_rate(examples, start, tmp_path):
+def test_tensorboard_gets_loss_and_learning_rate(examples, start, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     _, rows = train(examples, start, tmp_path)
