@@ -6,18 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
+
+from eef_framework.testing.small_run import small_settings
 
 ROOT = Path(__file__).parents[1]
-OWN = """\
-environment: corridor
-expert: corridor-expert
-policy: lookup
-format: {history: 1}
-iterations: 1
-collect: {tasks: {split: train, count: 4}}
-clone: {trainer: lookup}
-evaluate: {tasks: {split: test, count: 2}}
-"""
 PACKAGES = [ROOT / "eef_framework", *(ROOT / "plugins").glob("*/eef_*")]
 
 LINUX_ONLY = """
@@ -83,7 +76,7 @@ def test_every_module_imports_without_names_of_other_systems(system):
 
 @pytest.mark.parametrize("system", [LINUX_ONLY, POSIX_ONLY], ids=["as on macOS", "as on Windows"])
 def test_a_run_and_a_store_need_no_names_of_other_systems(system, tmp_path):
-    (tmp_path / "own.yaml").write_text(OWN)
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(small_settings(4, 2)))
     env = os.environ | {"EEF_PLUGINS": "eef_framework.testing.plugin"}
     run(f"{system}\nfrom eef_framework.cli.run import main\nmain()", "own.yaml", cwd=tmp_path, env=env)
     assert (tmp_path / "runs/own/report.html").exists()

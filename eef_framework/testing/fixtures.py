@@ -14,6 +14,7 @@ from eef_framework.testing.corridor import Corridor
 from eef_framework.testing.corridor_expert import CorridorExpert
 from eef_framework.testing.lookup import LookupPolicy, LookupTrainer
 from eef_framework.testing.queue_policy import QueuePolicy, ScriptedPolicy
+from eef_framework.testing.small_run import small_settings
 
 
 @pytest.fixture
@@ -77,15 +78,4 @@ def tiny_run_config() -> dict[str, Any]:
     It uses the components of `eef_framework.testing.plugin`, which has to be loaded, and the attributor `interval` of
     the distribution eef-attribution.
     """
-    return {
-        "seed": 0,
-        "environment": {"name": "corridor"},
-        "expert": {"name": "corridor-expert"},
-        "policy": {"name": "lookup"},
-        "format": {"history": 1},
-        "iterations": 2,
-        "collect": {"tasks": {"split": "train", "count": 20}},
-        "clone": {"trainer": {"name": "lookup"}},
-        "attributor": {"name": "interval", "probes": 3},
-        "evaluate": {"tasks": {"split": "test", "count": 12}},
-    }
+    return small_settings(20, 12, iterations=2, attributor={"name": "interval", "probes": 3})

@@ -2,20 +2,11 @@ import sys
 from dataclasses import dataclass, field
 
 import pytest
+import yaml
 
 from eef_framework.cli import check, errors, main, run
 from eef_framework.errors import EefError
-
-OWN = """\
-environment: corridor
-expert: corridor-expert
-policy: lookup
-format: {history: 1}
-iterations: 1
-collect: {tasks: {split: train, count: 8}}
-clone: {trainer: lookup}
-evaluate: {tasks: {split: test, count: 6}}
-"""
+from eef_framework.testing.small_run import small_settings
 
 
 @dataclass
@@ -41,7 +32,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("EEF_PLUGINS", "eef_framework.testing.plugin")
-    (tmp_path / "own.yaml").write_text(OWN)
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(small_settings()))
     return tmp_path
 
 

@@ -18,19 +18,13 @@ from eef_framework.errors import EefError, StorageError, UnknownName
 from eef_framework.evaluation.run_results import load_run
 from eef_framework.pipeline import run
 from eef_framework.plugins import load_plugins
+from eef_framework.testing.small_run import small_settings
 
-SETTINGS: dict[str, Any] = {
-    "environment": "corridor",
-    "expert": {"name": "corridor-expert", "skill": 0.8},
-    "policy": "lookup",
-    "format": {"history": 1},
-    "iterations": 1,
-    "collect": {"tasks": {"count": 8}},
-    "clone": {"trainer": "lookup"},
-    "attributor": {"name": "interval", "probes": 2},
-    "evaluate": {"tasks": {"count": 6}},
-    "baselines": ["rft"],
-}
+SETTINGS = small_settings(
+    expert={"name": "corridor-expert", "skill": 0.8},
+    attributor={"name": "interval", "probes": 2},
+    baselines=["rft"],
+)
 
 
 @pytest.fixture(scope="module")

@@ -10,18 +10,11 @@ from eef_framework.errors import CorruptFile, EefError, StorageError
 from eef_framework.evaluation.run_results import RunResults, load_run
 from eef_framework.pipeline import run
 from eef_framework.plugins import load_plugins
+from eef_framework.testing.small_run import small_settings
 
-SETTINGS: dict[str, Any] = {
-    "environment": "corridor",
-    "expert": {"name": "corridor-expert", "skill": 0.5},
-    "policy": "lookup",
-    "format": {"history": 1},
-    "iterations": 1,
-    "collect": {"tasks": {"count": 8}},
-    "clone": {"trainer": "lookup"},
-    "attributor": {"name": "interval", "probes": 2},
-    "evaluate": {"tasks": {"count": 6}},
-}
+SETTINGS = small_settings(
+    expert={"name": "corridor-expert", "skill": 0.5}, attributor={"name": "interval", "probes": 2}
+)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import gymnasium
 import pytest
 from gymnasium import spaces
 
-from eef_framework.config.schema import RunConfig
 from eef_framework.errors import ConfigError, EnvironmentFailure, UnknownName
 from eef_framework.gym import GymnasiumEnvironment
 from eef_framework.interfaces import Session
@@ -15,7 +14,7 @@ from eef_framework.plugins import Registry, load_plugins
 from eef_framework.records import Task
 from eef_framework.rollout import ScriptedExpert, demonstrations
 from eef_framework.testing.conformance import check_environment, check_expert
-from eef_framework.testing.lookup import LookupPolicy, LookupTrainer
+from eef_framework.testing.small_run import small_config
 
 HOLES = ((1, 1), (1, 3), (2, 3), (3, 0))
 
@@ -244,17 +243,9 @@ def test_an_expert_demonstrates_on_it():
 
 
 def test_frozen_lake_goes_through_the_whole_pipeline(tmp_path):
-    config = RunConfig(
-        environment=Lake(kwargs={"is_slippery": False}, max_steps=15),
-        expert=Skater(),
-        policy=LookupPolicy(),
-        format={"history": 1},
-        iterations=1,
-        collect={"tasks": {"split": "train", "count": 20}},
-        clone={"trainer": LookupTrainer()},
-        attributor="eef_attribution.interval:IntervalAttributor",
-        evaluate={"tasks": {"split": "test", "count": 10}},
-    )
+    lake = Lake(kwargs={"is_slippery": False}, max_steps=15)
+    attributor = "eef_attribution.interval:IntervalAttributor"
+    config = small_config(20, 10, environment=lake, expert=Skater(), attributor=attributor)
     metrics = run(config, Registry(), tmp_path / "run")
     success = {row.label: row.evaluation.success.mean for row in metrics.rows}
     assert list(success) == ["expert", "sft", "eef 1"]

@@ -20,25 +20,16 @@ from eef_framework.records import Segment, Trajectory, Verdict
 from eef_framework.runs import RunDirectory, StageKey
 from eef_framework.testing.corridor import Corridor
 from eef_framework.testing.corridor_expert import CorridorExpert
-from eef_framework.testing.lookup import LookupPolicy, LookupTrainer
+from eef_framework.testing.small_run import small_config
 
 TASKS = 20
 
 
 def config(schedule: dict[str, Any] | None = None, **changes: Any) -> RunConfig:
     explore = {"simulations": 2, "attribute": "failures", "schedule": schedule or {"budget": {"simulations": 5}}}
-    settings: dict[str, Any] = {
-        "environment": Corridor(),
-        "expert": CorridorExpert(skill=0.5),
-        "policy": LookupPolicy(),
-        "format": {"history": 1},
-        "collect": {"tasks": {"split": "train", "count": TASKS}},
-        "clone": {"trainer": LookupTrainer()},
-        "attributor": IntervalAttributor(probes=3),
-        "explore": explore | changes.pop("explore", {}),
-        "evaluate": {"tasks": {"split": "test", "count": 12}},
-    }
-    return RunConfig(**settings | changes)
+    usual = {"iterations": 2, "expert": CorridorExpert(skill=0.5), "attributor": IntervalAttributor(probes=3)}
+    usual["explore"] = explore | changes.pop("explore", {})
+    return small_config(TASKS, 12, **usual | changes)
 
 
 class Explored:

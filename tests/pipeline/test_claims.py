@@ -17,17 +17,9 @@ from eef_framework.pipeline.plan import plan
 from eef_framework.plugins import Registry, load_plugins
 from eef_framework.records import Segment, Trajectory, Verdict
 from eef_framework.runs import read_rows, write_rows
+from eef_framework.testing.small_run import small_settings
 
-SETTINGS: dict[str, Any] = {
-    "environment": "corridor",
-    "expert": {"name": "corridor-expert", "skill": 0.5},
-    "policy": "lookup",
-    "format": {"history": 1},
-    "iterations": 2,
-    "collect": {"tasks": {"count": 10}},
-    "clone": {"trainer": "lookup"},
-    "evaluate": {"tasks": {"count": 6}},
-}
+SETTINGS = small_settings(10, iterations=2, expert={"name": "corridor-expert", "skill": 0.5})
 
 
 class LastGood(Attributor):

@@ -15,19 +15,9 @@ from eef_framework.interfaces import Attributor, Filter, Simulate
 from eef_framework.plugins import Registry, load_plugins
 from eef_framework.records import Example, Segment, Trajectory
 from eef_framework.testing.corridor import Corridor
-from eef_framework.testing.corridor_expert import CorridorExpert
-from eef_framework.testing.lookup import LookupPolicy, LookupTrainer
+from eef_framework.testing.small_run import small_config, small_settings
 
-SETTINGS: dict[str, Any] = {
-    "environment": "corridor",
-    "expert": {"name": "corridor-expert", "skill": 0.5},
-    "policy": "lookup",
-    "format": {"history": 1},
-    "iterations": 1,
-    "collect": {"tasks": {"count": 8}},
-    "clone": {"trainer": "lookup"},
-    "evaluate": {"tasks": {"count": 6}},
-}
+SETTINGS = small_settings(expert={"name": "corridor-expert", "skill": 0.5})
 
 
 @pytest.fixture
@@ -99,18 +89,7 @@ def test_objects_and_local_classes_are_used_as_they_are_with_their_live_state(tm
     environment, filter_ = Counted(), CountedFilter()
     thinker = Thinker(callback=lambda: None)
     Counted.built = Counted.closed = 0
-    config = RunConfig(
-        environment=environment,
-        expert=CorridorExpert(),
-        policy=LookupPolicy(),
-        format={"history": 1},
-        iterations=1,
-        collect={"tasks": {"split": "train", "count": 8}},
-        clone={"trainer": LookupTrainer()},
-        attributor=thinker,
-        filters=[filter_],
-        evaluate={"tasks": {"split": "test", "count": 6}},
-    )
+    config = small_config(environment=environment, attributor=thinker, filters=[filter_])
     run(config, Registry(), tmp_path)
     assert len(thinker._seen) == 8
     assert filter_._asked == 1
@@ -125,10 +104,8 @@ def test_objects_stay_themselves_in_baselines(tmp_path: Path) -> None:
     bold = tmp_path / "bold.yaml"
     bold.write_text("method: bold\nselect: {prefix_loss: all}\n")
     filter_ = CountedFilter()
-    settings = SETTINGS | {"environment": Corridor(), "expert": CorridorExpert(), "filters": [filter_]}
-    settings |= {"policy": LookupPolicy(), "clone": {"trainer": LookupTrainer()}, "baselines": [str(bold)]}
     CountedFilter.built = 0
-    run(settings, Registry(), tmp_path / "run")
+    run(small_config(filters=[filter_], baselines=[str(bold)]), Registry(), tmp_path / "run")
     assert (CountedFilter.built, filter_._asked) == (0, 2)
 
 

@@ -5,16 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eef_framework.chat.format import ChatFormat
-from eef_framework.config.schema import RunConfig, Select
+from eef_framework.config.schema import Select
 from eef_framework.errors import ConfigError
 from eef_framework.pipeline import RunContext
 from eef_framework.pipeline.pairs import Pair, pair_examples, pairs
 from eef_framework.pipeline.solutions import Exploration
 from eef_framework.plugins import Registry
 from eef_framework.records import Observation, Origin, Response, Step, Task, Trajectory
-from eef_framework.testing.corridor import Corridor
-from eef_framework.testing.corridor_expert import CorridorExpert
-from eef_framework.testing.lookup import LookupPolicy, LookupTrainer
+from eef_framework.testing.small_run import small_config
 from eef_framework.training import DpoTrainer
 
 
@@ -157,12 +155,7 @@ def test_a_side_ends_where_its_prompts_lost_their_beginning() -> None:
 
 
 def checked(**changes: Any) -> None:
-    config = RunConfig(
-        environment=Corridor(),
-        expert=CorridorExpert(),
-        policy=LookupPolicy(),
-        **{"clone": {"trainer": LookupTrainer()}} | changes,
-    )
+    config = small_config(**{"format": {"history": None}} | changes)
     with RunContext(config, Registry()) as context:
         context.check(config)
 

@@ -25,23 +25,13 @@ from eef_framework.pipeline.rows import Rows
 from eef_framework.plugins import Registry, load_plugins
 from eef_framework.records import Attribution, Example, Selected, Trajectory
 from eef_framework.runs import RunDirectory, StageKey, read_rows
-from eef_framework.testing.corridor import Corridor
 from eef_framework.testing.corridor_expert import CorridorExpert
-from eef_framework.testing.lookup import LookupPolicy, LookupTrainer
+from eef_framework.testing.small_run import small_config
 
 
 def config(**changes: Any) -> RunConfig:
-    settings: dict[str, Any] = {
-        "environment": Corridor(),
-        "expert": CorridorExpert(skill=0.5),
-        "policy": LookupPolicy(),
-        "format": {"history": 1},
-        "collect": {"tasks": {"split": "train", "count": 20}},
-        "clone": {"trainer": LookupTrainer()},
-        "attributor": IntervalAttributor(probes=3),
-        "evaluate": {"tasks": {"split": "test", "count": 12}},
-    }
-    return RunConfig(**settings | changes)
+    usual = {"iterations": 2, "expert": CorridorExpert(skill=0.5), "attributor": IntervalAttributor(probes=3)}
+    return small_config(20, 12, **usual | changes)
 
 
 @pytest.fixture

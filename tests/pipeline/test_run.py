@@ -17,11 +17,12 @@ from eef_framework.errors import (
     UnknownName,
 )
 from eef_framework.evaluation.run_results import RunResults
-from eef_framework.interfaces import Attributor, Sampling, Simulate
+from eef_framework.interfaces import Attributor, Policy, Sampling, Simulate
 from eef_framework.pipeline import run
 from eef_framework.plugins import Registry
 from eef_framework.records import (
     Attribution,
+    Checkpoint,
     Conversation,
     Example,
     Observation,
@@ -34,21 +35,12 @@ from eef_framework.records import (
 from eef_framework.runs import read_rows
 from eef_framework.testing.corridor import Corridor
 from eef_framework.testing.corridor_expert import CorridorExpert
-from eef_framework.testing.lookup import LookupPolicy, LookupTrainer
+from eef_framework.testing.lookup import LoadedLookup, LookupPolicy
+from eef_framework.testing.small_run import small_config
 
 
 def config(**changes: Any) -> RunConfig:
-    settings: dict[str, Any] = {
-        "environment": Corridor(),
-        "expert": CorridorExpert(),
-        "policy": LookupPolicy(),
-        "format": {"history": 1},
-        "collect": {"tasks": {"split": "train", "count": 20}},
-        "clone": {"trainer": LookupTrainer()},
-        "attributor": IntervalAttributor(probes=3),
-        "evaluate": {"tasks": {"split": "test", "count": 12}},
-    }
-    return RunConfig(**settings | changes)
+    return small_config(20, 12, **{"iterations": 2, "attributor": IntervalAttributor(probes=3)} | changes)
 
 
 def rows_of(out: Path) -> dict[str, Any]:
@@ -98,11 +90,16 @@ def test_concurrency_changes_no_row_and_no_number(tmp_path: Path, concurrency: i
 
 
 class Mortal(LookupPolicy):
-    """Raises at the nth question, as a process that is killed."""
+    """Raises at the nth answer, like a process that is killed."""
 
     name: ClassVar[str] = "mortal"
     left: ClassVar[int] = 0
 
+    def load(self, checkpoint: Checkpoint) -> Policy:
+        return LoadedMortal(**super().load(checkpoint).model_dump())
+
+
+class LoadedMortal(LoadedLookup):
     async def act(
         self, conversation: Conversation, observation: Observation, sampling: Sampling, seed: int
     ) -> Response:

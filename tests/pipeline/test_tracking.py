@@ -10,7 +10,6 @@ import pytest
 from pydantic import PrivateAttr
 
 from eef_framework.config.loading import load_config
-from eef_framework.config.schema import RunConfig
 from eef_framework.errors import EefWarning, StorageError, TrainerFailure, UnknownName
 from eef_framework.interfaces import TrackedRun, Tracker
 from eef_framework.pipeline import run, tracking
@@ -18,24 +17,9 @@ from eef_framework.pipeline.tracking import TrainingLog
 from eef_framework.plugins import Registry, load_plugins
 from eef_framework.runs import RunLayout
 from eef_framework.testing.conformance import check_tracker, tracker_violations
-from eef_framework.testing.corridor import Corridor
-from eef_framework.testing.corridor_expert import CorridorExpert
-from eef_framework.testing.lookup import LookupPolicy, LookupTrainer
+from eef_framework.testing.lookup import LookupTrainer
+from eef_framework.testing.small_run import small_config
 from eef_framework.tracking import FileTracker, TensorBoardTracker
-
-
-def config(**changes: Any) -> RunConfig:
-    settings: dict[str, Any] = {
-        "environment": Corridor(),
-        "expert": CorridorExpert(),
-        "policy": LookupPolicy(),
-        "format": {"history": 1},
-        "iterations": 1,
-        "collect": {"tasks": {"split": "train", "count": 8}},
-        "clone": {"trainer": LookupTrainer()},
-        "evaluate": {"tasks": {"split": "test", "count": 6}},
-    }
-    return RunConfig(**settings | changes)
 
 
 class Notes(Tracker):
@@ -81,7 +65,7 @@ def figures_of(folder: Path) -> dict[tuple[str, int], float]:
 
 
 def test_a_run_leaves_its_figures_in_a_file(tmp_path):
-    done = run(config(), Registry(), tmp_path)
+    done = run(small_config(), Registry(), tmp_path)
     figures = figures_of(tmp_path)
     rows = {row.label: row for row in done.rows}
     assert figures["eef/evaluate/success", 1] == rows["eef 1"].evaluation.success.mean
@@ -97,7 +81,7 @@ def test_a_run_leaves_its_figures_in_a_file(tmp_path):
 
 def test_several_trackers_get_the_same_figures_each_in_one_thread(tmp_path):
     one, other = Notes(), Notes(fails_at="never")
-    run(config(trackers=[one, other, FileTracker()]), Registry(), tmp_path / "group" / "name")
+    run(small_config(trackers=[one, other, FileTracker()]), Registry(), tmp_path / "group" / "name")
     assert one._figures == other._figures
     assert {(name, step): value for name, step, value in one._figures} == figures_of(tmp_path / "group" / "name")
     assert (one._finished, one._files) == (1, ["report.html", "metrics.json"])
@@ -109,16 +93,16 @@ def test_several_trackers_get_the_same_figures_each_in_one_thread(tmp_path):
 
 
 def test_no_tracker_is_a_choice(tmp_path):
-    run(config(trackers=[]), Registry(), tmp_path)
+    run(small_config(trackers=[]), Registry(), tmp_path)
     assert not RunLayout(tmp_path).figures.exists()
 
 
 def test_a_run_that_is_repeated_sends_nothing_twice_and_has_the_same_id(tmp_path):
     notes = Notes()
-    run(config(trackers=[notes]), Registry(), tmp_path / "a")
+    run(small_config(trackers=[notes]), Registry(), tmp_path / "a")
     before = list(notes._figures)
     shutil.move(tmp_path / "a", tmp_path / "b")
-    run(config(trackers=[notes]), Registry(), tmp_path / "b")
+    run(small_config(trackers=[notes]), Registry(), tmp_path / "b")
     assert notes._figures == before
     assert len({each.id for each in notes._runs}) == 1
     assert [each.name for each in notes._runs] == ["a", "b"]
@@ -126,15 +110,15 @@ def test_a_run_that_is_repeated_sends_nothing_twice_and_has_the_same_id(tmp_path
 
 def test_a_tracker_that_is_added_later_gets_everything(tmp_path):
     first, second = Notes(), Notes(fails_at="never")
-    run(config(trackers=[first]), Registry(), tmp_path)
-    run(config(trackers=[first, second]), Registry(), tmp_path)
+    run(small_config(trackers=[first]), Registry(), tmp_path)
+    run(small_config(trackers=[first, second]), Registry(), tmp_path)
     assert set(second._figures) == set(first._figures)
 
 
 def test_a_tracker_that_fails_is_warned_of_and_gets_the_rest_later(tmp_path, monkeypatch):
     failing, other = Notes(fails_at="eef/explore/success"), Notes(fails_at="never")
     with pytest.warns(EefWarning) as said:
-        done = run(config(trackers=[failing, other]), Registry(), tmp_path)
+        done = run(small_config(trackers=[failing, other]), Registry(), tmp_path)
     assert [each.message.code for each in said] == ["tracker-failed"]
     assert said[0].message.details["tracker"] == "notes"
     assert __file__ in said[0].message.details["where"]
@@ -148,7 +132,7 @@ def test_a_tracker_that_fails_is_warned_of_and_gets_the_rest_later(tmp_path, mon
         "log",
         lambda self, figures, step: self._figures.extend((name, step, value) for name, value in figures.items()),
     )
-    run(config(trackers=[failing, other]), Registry(), tmp_path)
+    run(small_config(trackers=[failing, other]), Registry(), tmp_path)
     assert set(failing._figures) == set(other._figures)
     missing = failing._figures[len(sent) :]
     assert not any(name.startswith("collect/") for name, _, _ in missing)
@@ -163,7 +147,7 @@ def test_a_tracker_that_hangs_does_not_hang_the_run(tmp_path, monkeypatch):
 
     monkeypatch.setattr(tracking, "PATIENCE_S", 0.05)
     with pytest.warns(EefWarning) as said:
-        run(config(trackers=[Hanging(), FileTracker()]), Registry(), tmp_path)
+        run(small_config(trackers=[Hanging(), FileTracker()]), Registry(), tmp_path)
     waiting.set()
     assert [each.message.code for each in said] == ["tracker-unfinished"]
     assert said[0].message.details["calls"] > 1
@@ -210,17 +194,17 @@ def test_losses_are_sent_while_a_training_runs(tmp_path, monkeypatch):
     seen: list[Any] = []
     notes = Alert()
     monkeypatch.setattr(tracking, "EVERY_S", 0.0)
-    run(config(iterations=0, clone={"trainer": Slow()}, trackers=[notes]), Registry(), tmp_path)
+    run(small_config(iterations=0, clone={"trainer": Slow()}, trackers=[notes]), Registry(), tmp_path)
     assert seen == [("clone/loss", 1, 0.5)]
 
 
 def test_a_torn_line_of_the_file_is_removed_and_written_again(tmp_path):
-    run(config(iterations=0), Registry(), tmp_path)
+    run(small_config(iterations=0), Registry(), tmp_path)
     layout = RunLayout(tmp_path)
     before = figures_of(tmp_path)
     layout.figures.write_bytes(layout.figures.read_bytes()[:-9])
     layout.tracked.unlink()  # as if the process was killed before it was noted
-    run(config(iterations=0), Registry(), tmp_path)
+    run(small_config(iterations=0), Registry(), tmp_path)
     assert figures_of(tmp_path) == before
 
 
@@ -228,7 +212,7 @@ def test_a_torn_line_of_the_file_is_removed_and_written_again(tmp_path):
 def test_tensorboard_holds_the_curves_of_a_run(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    run(config(trackers=[TensorBoardTracker(), FileTracker()]), Registry(), tmp_path)
+    run(small_config(trackers=[TensorBoardTracker(), FileTracker()]), Registry(), tmp_path)
     events = EventAccumulator(str(RunLayout(tmp_path).tensorboard))
     events.Reload()
     shown = {(name, event.step): event.value for name in events.Tags()["scalars"] for event in events.Scalars(name)}
@@ -285,7 +269,7 @@ def test_a_run_that_fails_ends_its_trackers_with_what_was_done(tmp_path):
     notes = Notes()
     threads = threading.active_count()
     with pytest.raises(TrainerFailure):
-        run(config(clone={"trainer": Broken()}, trackers=[notes]), Registry(), tmp_path)
+        run(small_config(clone={"trainer": Broken()}, trackers=[notes]), Registry(), tmp_path)
     assert notes._finished == 1
     assert "collect/success" in {name for name, _, _ in notes._figures}
     assert notes._files == []
@@ -300,6 +284,6 @@ def test_a_disk_that_refuses_the_record_of_what_was_sent_does_not_stop_the_run(t
 
     monkeypatch.setattr(tracking, "write_json", refuse)
     with pytest.warns(EefWarning) as said:
-        done = run(config(iterations=0), Registry(), tmp_path)
+        done = run(small_config(iterations=0), Registry(), tmp_path)
     assert {each.message.code for each in said} == {"tracking-not-recorded"}
     assert done.rows

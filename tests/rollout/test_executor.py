@@ -23,10 +23,9 @@ from eef_framework.rollout.portable_components import portable
 from eef_framework.runs import RunLayout, StageKey, read_rows
 from eef_framework.testing.conformance import check_executor, executor_violations
 from eef_framework.testing.corridor import BlockingCorridor, Corridor
-from eef_framework.testing.corridor_expert import CorridorExpert
-from eef_framework.testing.lookup import LookupPolicy, LookupTrainer
 from eef_framework.testing.process_executor import ProcessExecutor
 from eef_framework.testing.queue_policy import ScriptedPolicy
+from eef_framework.testing.small_run import small_config
 
 
 @pytest.fixture
@@ -47,19 +46,7 @@ def specs(count: int = 6) -> list[EpisodeSpec]:
 
 
 def settings(**changes: Any) -> RunConfig:
-    return RunConfig(
-        **{
-            "environment": Corridor(),
-            "expert": CorridorExpert(),
-            "policy": LookupPolicy(),
-            "format": {"history": 1},
-            "iterations": 1,
-            "collect": {"tasks": {"split": "train", "count": 6}},
-            "clone": {"trainer": LookupTrainer()},
-            "evaluate": {"tasks": {"split": "test", "count": 4}},
-        }
-        | changes
-    )
+    return small_config(6, 4, **changes)
 
 
 def played(config: RunConfig, setup: EpisodeRunner, given: list[EpisodeSpec]) -> tuple[list[Trajectory], int]:

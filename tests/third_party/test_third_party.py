@@ -8,21 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
+
+from eef_framework.testing.small_run import small_settings
 
 HERE = Path(__file__).parent
 EEF = "from eef_framework.cli.main import main; main()"
 EEF_RUN = "from eef_framework.cli.run import main; main()"
 
-CONFIG = """\
-environment: doubling
-expert: hasty
-policy: lookup
-format: {history: 1}
-iterations: 1
-collect: {tasks: {split: train, count: 10}}
-clone: {trainer: lookup}
-evaluate: {tasks: {split: test, count: 6}}
-"""
+CONFIG = yaml.safe_dump(small_settings(10, environment="doubling", expert="hasty"))
 
 
 @pytest.fixture(scope="module")

@@ -7,19 +7,14 @@ from eef_attribution.plugin import STRATEGIES
 
 from eef_framework import run
 from eef_framework.plugins import load_plugins
+from eef_framework.testing.small_run import small_settings
 
-SETTINGS = {
-    "environment": "corridor",
-    "expert": {"name": "corridor-expert", "skill": 0.5},
-    "policy": "lookup",
-    "format": {"history": 1},
-    "iterations": 1,
-    "explore": {"simulations": 2},
-    "collect": {"tasks": {"count": 8}},
-    "clone": {"trainer": "lookup"},
-    "evaluate": {"tasks": {"count": 4}},
-    "baselines": ["rft-matched"],
-}
+SETTINGS = small_settings(
+    test=4,
+    expert={"name": "corridor-expert", "skill": 0.5},
+    explore={"simulations": 2},
+    baselines=["rft-matched"],
+)
 
 
 @pytest.fixture(scope="module")

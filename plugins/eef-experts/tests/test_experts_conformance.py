@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from eef_experts import plugin
 from eef_experts.chat_completions import OpenAIExpert
 from eef_experts.local import LocalExpert
@@ -22,18 +23,14 @@ from eef_framework.testing.conformance import check_expert
 from eef_framework.testing.corridor import Corridor
 from eef_framework.testing.corridor_expert import CorridorExpert
 from eef_framework.testing.server import ChatServer
+from eef_framework.testing.small_run import small_settings
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.yaml"))
-CONFIG = """\
-environment: corridor
-expert: {{name: openai, model: test, base_url: "{url}", retries: 1, longest_wait_s: 0.01}}
-policy: lookup
-format: {{history: 1}}
-iterations: 1
-collect: {{tasks: {{split: train, count: 8}}}}
-clone: {{trainer: lookup}}
-evaluate: {{tasks: {{split: test, count: 6}}}}
-"""
+
+
+def settings(url):
+    expert = {"name": "openai", "model": "test", "base_url": url, "retries": 1, "longest_wait_s": 0.01}
+    return yaml.safe_dump(small_settings(expert=expert))
 
 
 def test_the_experts_are_registered():
@@ -88,7 +85,7 @@ def command(tmp_path, monkeypatch, capsys):
 def test_demonstrations_lost_to_a_server_are_asked_for_again_when_the_command_is_repeated(command, tmp_path):
     poisoned = [Corridor().open(task).observation.text for task in Corridor().tasks("train")[2:4]]
     with ChatServer() as server:
-        (tmp_path / "own.yaml").write_text(CONFIG.format(url=server.url))
+        (tmp_path / "own.yaml").write_text(settings(server.url))
         server.fault = lambda request: "die" if request.last_message in poisoned else ""
         code, err = command("eef-run", "own.yaml", "--out", "x")
         assert code == 1
@@ -105,7 +102,7 @@ def test_demonstrations_lost_to_a_server_are_asked_for_again_when_the_command_is
 
 def test_what_an_expert_recorded_can_be_demonstrated_again_without_it(command, tmp_path):
     with ChatServer() as server:
-        (tmp_path / "own.yaml").write_text(CONFIG.format(url=server.url))
+        (tmp_path / "own.yaml").write_text(settings(server.url))
         assert command("eef", "collect", "own.yaml", "--out", "said.jsonl")[0] == 0
     recording = ("--set", "expert=recording", "--set", "expert.file=said.jsonl", "--set", "expert.replay=true")
     code, err = command("eef-run", "own.yaml", *recording, "--set", "evaluate.expert=false")
