@@ -24,7 +24,7 @@ class ProposeVerifyAttributor(SimulatingAttributor):
 
     name: ClassVar[str] = "propose-verify"
 
-    proposer: dict[str, Any] = Field(default_factory=lambda: {"name": "anchor", "decide": "gap"})
+    proposer: dict[str, Any] = Field(default_factory=lambda: {"name": "anchor"})
     """Name and settings of the strategy that proposes: its beneficial and harmful segments, those with the largest
     credit first."""
     proposals: int = Field(default=1, gt=0)
@@ -35,6 +35,9 @@ class ProposeVerifyAttributor(SimulatingAttributor):
     """Number of simulations before and after each segment."""
     decide: Decide = "gap"
     """When a change is verified; `gap`: when the success rates differ by more than that."""
+    gap: float = Field(default=0.25, ge=0.0, lt=1.0)
+    """For `gap`: the largest difference of two success rates that counts as none. In the paper every rise counts (0),
+    but the more simulations, the more often two equal rates differ a little."""
 
     _proposer: Attributor = PrivateAttr()
 

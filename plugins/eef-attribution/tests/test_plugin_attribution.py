@@ -1,8 +1,12 @@
+import random
+
 import pytest
 from eef_attribution import plugin
 from eef_attribution.interval import IntervalAttributor
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from eef_framework import load_plugins
+from eef_framework import derive, load_plugins
 from eef_framework.testing.conformance import check_attributor
 
 
@@ -20,7 +24,7 @@ def test_every_strategy_keeps_its_contract_with_its_defaults(strategy, judge, an
 
 
 @pytest.mark.parametrize(
-    "settings",
+    "spec",
     [
         {"name": "bisect", "prior": "anchor"},
         {"name": "interval", "prior": "anchor", "simulations": 3},
@@ -32,12 +36,12 @@ def test_every_strategy_keeps_its_contract_with_its_defaults(strategy, judge, an
         {"name": "random", "simulations": 2},
     ],
 )
-def test_strategies_keep_their_contract_with_other_settings(settings):
-    check_attributor(load_plugins().build("attributor", settings))
+def test_strategies_keep_their_contract_with_other_settings(spec):
+    check_attributor(load_plugins().build("attributor", spec))
 
 
 @pytest.mark.parametrize(
-    "settings",
+    "fields",
     [
         {"probes": 1},
         {"probes": 9, "simulations": 3, "decide": "any"},
@@ -45,5 +49,41 @@ def test_strategies_keep_their_contract_with_other_settings(settings):
         {"simulations": 6, "decide": "sprt"},
     ],
 )
-def test_the_interval_attributor_keeps_its_contract(settings):
-    check_attributor(IntervalAttributor(**settings))
+def test_the_interval_attributor_keeps_its_contract(fields):
+    check_attributor(IntervalAttributor(**fields))
+
+
+SIMULATING = [
+    {"name": "interval", "simulations": 3},
+    {"name": "bisect", "simulations": 2, "decide": "any"},
+    {"name": "bisect", "simulations": 4, "decide": "gap", "gap": 0.25},
+    {"name": "montecarlo", "simulations": 2},
+    {"name": "propose-verify", "proposer": {"name": "random", "beneficial": 0.5}, "proposals": 4, "simulations": 3},
+    {"name": "sequential", "budget": 20},
+    {"name": "sequential", "budget": 9, "strategy": {"name": "montecarlo", "simulations": 2, "baseline": "state"}},
+]
+
+
+@settings(max_examples=20)
+@given(
+    chances=st.lists(st.sampled_from([0.0, 0.3, 0.9, 1.0]), max_size=14),
+    lost=st.sampled_from([0.0, 0.3, 0.9]),
+    seed=st.integers(0, 9),
+    spec=st.sampled_from(SIMULATING),
+)
+def test_credits_lie_in_their_intervals_and_evidence_is_what_was_simulated(tried, chances, lost, seed, spec):
+    def is_lost(state, index):
+        return random.Random(derive(seed, "lost", state, index)).random() < lost
+
+    found = tried(load_plugins().build("attributor", spec), chances, seed, is_lost)
+    for value in found.attribution.values:
+        assert value.low <= value.mean <= value.high
+        assert 0 < value.n <= found.played[value.state]
+    for segment in found.attribution.segments:
+        evidence = segment.evidence
+        if evidence is not None:
+            assert 0 <= evidence.successes <= evidence.simulations <= sum(found.played.values())
+            assert evidence.low <= (segment.credit or 0.0) <= evidence.high
+        if segment.verdict.value != "unknown":
+            assert evidence is not None
+            assert evidence.simulations > 0
