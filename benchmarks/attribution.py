@@ -45,7 +45,7 @@ from eef_framework.chat.format import ChatFormat
 from eef_framework.evaluation.intervals import over_seeds
 from eef_framework.interfaces import Sampling
 from eef_framework.plugins import Registry, load_plugins
-from eef_framework.records import Conversation, Observation, Response, State
+from eef_framework.records import Conversation, Observation, Response
 from eef_framework.rollout import EpisodeRunner, RecordedSimulations, Simulator, attribute, demonstrations
 from eef_framework.runs import JsonlFile, read_rows
 from eef_framework.testing.corridor import Corridor, success_chance
@@ -204,23 +204,9 @@ def recorded(args: Any) -> list[list[Case]]:
     for each in found:
         states = [(each.id, state) if state else (each.task.id, 0) for state in range(len(each.steps))]
         if all(state in chances for state in states):
-            simulations = FewEpisodes(shown, found, args.initial)
+            simulations = RecordedSimulations(shown, RULE, found, args.initial)
             cases.append(Real(each, [chances[state] for state in states], args.least, simulations, args.initial))
     return grouped(cases, args.groups)
-
-
-class FewEpisodes(RecordedSimulations):
-    """Recorded simulations, of which attributors see as many episodes from initial states as are played anyway."""
-
-    def __init__(self, rows: Sequence[Trajectory], demonstrations: Sequence[Trajectory], initial: int) -> None:
-        super().__init__(rows, RULE, demonstrations)
-        self._demonstrated = demonstrations
-        self._count = initial
-
-    async def episodes(self, task: Task) -> Sequence[Trajectory]:
-        """Return a task's demonstrations, and some of the agent's episodes."""
-        own = await self.simulate(State(task=task), self._count)
-        return [*(each for each in self._demonstrated if each.task.id == task.id), *own]
 
 
 def grouped(cases: Sequence[Case], groups: int) -> list[list[Case]]:

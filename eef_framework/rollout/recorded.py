@@ -19,16 +19,23 @@ class RecordedSimulations:
         simulations: the recorded simulations.
         rule: the success rule.
         demonstrations: the expert's episodes, available to attributors.
+        initial_simulations: maximum number of episodes of the agent from a task's initial state available to
+            attributors, as of the `Simulator` that played them; None for all recorded ones.
     """
 
     def __init__(
-        self, simulations: Sequence[Trajectory], rule: SuccessRule, demonstrations: Sequence[Trajectory] = ()
+        self,
+        simulations: Sequence[Trajectory],
+        rule: SuccessRule,
+        demonstrations: Sequence[Trajectory] = (),
+        initial_simulations: int | None = None,
     ) -> None:
         self.rule = rule
         self._demonstrations = by_task(demonstrations)
-        self._initial = by_task([simulation for simulation in simulations if simulation.origin is None])
+        self._initial_simulations = initial_simulations
         self._of: dict[Start, list[Trajectory]] = defaultdict(list)
-        for simulation in simulations:
+        # In the order in which they are requested, which isn't that of their ids: 10 comes after 9.
+        for simulation in sorted(simulations, key=_index):
             self._of[_start(simulation)].append(simulation)
 
     async def simulate(self, state: State, n: int) -> Sequence[Trajectory]:
@@ -66,7 +73,8 @@ class RecordedSimulations:
 
     async def episodes(self, task: Task) -> Sequence[Trajectory]:
         """Return a task's demonstrations, and the recorded episodes from its initial state."""
-        return (*self._demonstrations[task.id], *self._initial[task.id])
+        initial = self._of[task.id, 0, ()][: self._initial_simulations]
+        return (*self._demonstrations[task.id], *(each for each in initial if each.ending != "error"))
 
 
 def _start(simulation: Trajectory) -> Start:
@@ -75,3 +83,9 @@ def _start(simulation: Trajectory) -> Start:
         return simulation.task.id, 0, ()
     inserted = simulation.actions[origin.state - origin.inserted : origin.state]
     return origin.trajectory or simulation.task.id, origin.state, inserted
+
+
+def _index(simulation: Trajectory) -> int:
+    """Return the index among the simulations from one state, the last part of an id; 0 if it has another form."""
+    index = simulation.id.rpartition("/")[2]
+    return int(index) if index.isdecimal() else 0

@@ -48,7 +48,8 @@ class Attribute(Phase):
                 code="attributor-missing",
             )
         demonstrations = self.demonstrations.read()
-        recorded = RecordedSimulations(self.simulations.read(), rule, demonstrations)
+        explored = self.variant.explore.simulations
+        recorded = RecordedSimulations(self.simulations.read(), rule, demonstrations, explored)
         chosen = to_attribute(demonstrations, rule, self.variant.explore)
         failed: list[AttributorFailure] = []
         found = context.wait_for(gather(try_to_attribute(attributor, each, recorded, failed) for each in chosen))

@@ -36,7 +36,8 @@ class SubstituteAttributor(AskingAttributor, SimulatingAttributor):
     * for a failed episode of the agent, the actions of demonstrations and those that a judge proposes are tried in
       it; where they lead to success, the agent's own action is harmful.
 
-    It says nothing of actions that it didn't exchange, and never that one is neutral.
+    It says nothing of actions that it didn't exchange, and never that one is neutral. Beneficial means better than what
+    the agent did there, not that the state after is better than the one before.
     """
 
     name: ClassVar[str] = "substitute"

@@ -1,3 +1,4 @@
+import asyncio
 import random
 
 import pytest
@@ -6,7 +7,8 @@ from eef_attribution.interval import IntervalAttributor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eef_framework import derive, load_plugins
+from eef_framework import SuccessRule, derive, load_plugins
+from eef_framework.rollout import RecordedSimulations, attribute
 from eef_framework.testing.conformance import check_attributor
 
 
@@ -87,3 +89,28 @@ def test_credits_lie_in_their_intervals_and_evidence_is_what_was_simulated(tried
         if segment.verdict.value != "unknown":
             assert evidence is not None
             assert evidence.simulations > 0
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"name": "anchor"},
+        {"name": "bisect", "simulations": 5, "prior": "anchor"},
+        {"name": "sequential"},
+        {"name": "sequential", "strategy": {"name": "interval", "simulations": 12}},
+        {"name": "montecarlo", "simulations": 3},
+        {"name": "substitute"},
+        {"name": "propose-verify", "proposer": {"name": "random", "beneficial": 0.5}},
+    ],
+)
+def test_recorded_simulations_give_the_same_attributions_as_playing(corridor, spec):
+    attributor = load_plugins().build("attributor", spec)
+    played = corridor.attribute(attributor)
+    # As runs record them: sorted by id, 10 before 2.
+    rows = sorted(corridor.rows.rows, key=lambda row: row.id)
+    recorded = RecordedSimulations(rows, SuccessRule(), corridor.demonstrations, initial_simulations=3)
+
+    async def again():
+        return [await attribute(attributor, each, recorded) for each in corridor.demonstrations]
+
+    assert asyncio.run(again()) == played
