@@ -80,11 +80,11 @@ class LoadedTransformersPolicy(Policy):
         Raises:
             PolicyFailure: the last observation is too long, the model failed, or the policy is closed.
         """
-        prompt, dropped = self._prompt(conversation, sampling.max_tokens)
-        states = [
-            ScoringState(self._request(prompt, observation, sampling), ids, self.constraints.known_tokens)
-            for ids in (self._answer_ids(answer, observation, sampling) for answer in answers)
-        ]
+        tokens = [self._answer_ids(answer, observation, sampling) for answer in answers]
+        # As for `act`, except for answers that exceed the limit: they have to fit into the context window, too.
+        prompt, dropped = self._prompt(conversation, max([sampling.max_tokens, *map(len, tokens)]))
+        request = self._request(prompt, observation, sampling)
+        states = [ScoringState(request, ids, self.constraints.known_tokens) for ids in tokens]
         await asyncio.gather(*(self._batcher.do(state) for state in states if not state.done))
         return [
             answer.changed(

@@ -98,6 +98,17 @@ def test_free_text_longer_than_the_limit_is_scored_as_without_one(policy, questi
     assert short[0].logprob == pytest.approx(long[0].logprob, abs=1e-4)
 
 
+def test_prompt_and_answer_fit_into_the_context_window(checkpoint):
+    seen = Message(role="user", content="word1 " * 10)
+    conversation = (seen, Message(role="assistant", content="word1"), seen)
+    with TransformersPolicy().load(checkpoint) as loaded:
+        loaded.context_window = 60
+        answers = [[Response(text="word1 " * count)] for count in (2, 40)]
+        scores = [scored(loaded, conversation, FREE, Sampling(max_tokens=3), each)[0] for each in answers]
+    assert [score.dropped for score in scores] == [0, 1]
+    assert scores[1].prompt_tokens + len(scores[1].token_ids) <= 60
+
+
 def test_tokens_of_another_tokenizer_are_not_used(policy, questions, chat):
     foreign = Response(text="word1", token_ids=(1, 2, 3, 4), tokenizer="another")
     (score,) = scored(policy, questions[0], FREE, Sampling(), [foreign])
