@@ -16,7 +16,7 @@ from eef_framework.evaluation.intervals import over_seeds
 from eef_framework.evaluation.run_results import RunResults
 from eef_framework.records import ResultRow, SuccessRule
 
-NOT_THE_EXPERIMENT = ("seed", "plugins", "limits.concurrency")
+NOT_THE_EXPERIMENT = ("seed", "plugins", "limits.concurrency", "executor", "trackers")
 """Settings in which two runs of one experiment may differ."""
 
 
