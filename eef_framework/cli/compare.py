@@ -1,4 +1,4 @@
-"""`eef compare`: several runs side by side."""
+"""`eef compare`: compares runs, with seeds pooled."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def compare(
 ) -> None:
     """Compare runs: seeds are pooled, rows paired by seed and task, with intervals over seeds and over tasks.
 
-    Runs whose configurations differ in the seed only are the seeds of one experiment. Runs that weren't measured in
-    the same way (world, tasks, step limit, success rule) are refused.
+    Runs whose configurations differ only in the seed are the seeds of one experiment. Runs with different protocols
+    (environment, tasks, step limit, success rule) are refused.
     """
     from eef_framework.comparison import compare_runs
     from eef_framework.comparison.figure import check_figure, draw

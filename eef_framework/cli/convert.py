@@ -1,4 +1,4 @@
-"""`eef convert`: files of trajectories and examples, from and to other people's formats."""
+"""`eef convert`: converts files of trajectories and examples from and to other formats."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def convert(
         typer.Option("--to", metavar="FORMAT", help=f"{NAMES}. Default: trajectories, from any other format."),
     ] = None,
     from_: Annotated[
-        str | None, typer.Option("--from", metavar="FORMAT", help="The format of FILE; default: recognise it.")
+        str | None, typer.Option("--from", metavar="FORMAT", help="The format of FILE. Default: detected.")
     ] = None,
     plain: Annotated[
-        bool, typer.Option("--plain", help="Leave out the key `eef`, with which a file can be read back unchanged.")
+        bool, typer.Option("--plain", help="Omit the key `eef`, which allows a file to be converted back unchanged.")
     ] = False,
     env: Annotated[
         str | None,
@@ -46,14 +46,14 @@ def convert(
     ] = None,
     plugins: PluginList = None,
 ) -> None:
-    """Convert trajectories and examples from and to other formats, and say what can't be kept."""
+    """Convert trajectories and examples from and to other formats, and report what is lost."""
     target = to or _default(source, out)
     if env is None:
         _convert(source, out, target, from_, plain)
         return
     if target != "trajectories":
         raise ConfigError(
-            "--env verifies trajectories, and these are converted to another format",
+            f"--env verifies trajectories, but --to is {target!r}",
             "Convert with --env and --to trajectories first, then to the other format.",
             code="nothing-to-verify",
             format=target,
@@ -92,8 +92,8 @@ def _default(source: Path, out: Path) -> str:
         return "inspect"
     if source.exists() and own_kind(source) is not None:
         raise ConfigError(
-            f"{source} has our own format: into which is it to be converted?",
-            f"Add --to: {NAMES}.",
+            f"{source} already has our format, and the target format is missing",
+            f"Add --to FORMAT: {NAMES}.",
             code="format-needed",
             path=str(source),
         )
@@ -101,7 +101,7 @@ def _default(source: Path, out: Path) -> str:
 
 
 def _tasks(environment: Environment) -> dict[str, Task]:
-    """Return the environment's tasks of all its usual splits, by id."""
+    """Return the tasks of the environment's usual splits, by id."""
     found: dict[str, Task] = {}
     for split in ("train", "dev", "test"):
         try:

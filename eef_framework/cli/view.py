@@ -1,4 +1,4 @@
-"""`eef view`: a page of any file of trajectories or examples."""
+"""`eef view`: writes an HTML page of a file of trajectories or examples."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ def view(
         Path, typer.Argument(metavar="FILE", help="A file or folder of trajectories or examples, in any format.")
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="PAGE", help="The page to write; default: FILE.html, here.")
+        Path | None,
+        typer.Option("--out", metavar="PAGE", help="The page to write. Default: FILE.html in the current folder."),
     ] = None,
     threshold: Annotated[
-        float, typer.Option("--success", metavar="REWARD", help="Smallest reward that is a success.")
+        float, typer.Option("--success", metavar="REWARD", help="Smallest reward that counts as a success.")
     ] = 1.0,
 ) -> None:
-    """Write a page with all trajectories or examples of a file: filters, steps, thoughts, what is learned."""
+    """Write an HTML page with all trajectories or examples of a file: steps, thoughts, loss, filters."""
     page = out or Path(f"{file.resolve().name}.html")
     shown = build_view(file, page, SuccessRule(threshold=threshold))
     say(f"{page}: {plural(shown, 'row')}")

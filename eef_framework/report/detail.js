@@ -189,11 +189,11 @@ function learnedLegend(learned) {
     el("span", { class: "chip learned" }, "● learned"), " below were ", term("learned"), ":"), el("ul", {}, parts));
 }
 
-// Say why a training didn't use a success, or which of its actions it left out.
+// Show why a training didn't use a success, or which of its actions it left out.
 function selectionNote([training, outcome, reason, leftOut]) {
   const numbers = leftOut.map((action) => action + 1).join(", ");
   return el("p", {}, el("b", {}, training), outcome === "learned"
-    ? ` left out ${leftOut.length === 1 ? "action" : "actions"} ${numbers}, without which the episode goes the same way.`
+    ? ` left out ${leftOut.length === 1 ? "action" : "actions"} ${numbers}, which made no difference to the episode.`
     : `: not learned from, ${outcome === "filtered" ? `dropped by the filter ${reason}` : `because ${reason}`}.`);
 }
 

@@ -1,4 +1,4 @@
-"""Builds a page of any file of trajectories or examples, imported ones too."""
+"""Builds an HTML page of a file of trajectories or examples, also of other formats."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def build_view(file: Path, page: Path, rule: SuccessRule) -> int:
     Args:
         file: trajectories or examples in any format.
         page: the page to write.
-        rule: when an episode is a success.
+        rule: which rewards are successes.
 
     Returns:
         The number of rows shown.

@@ -68,7 +68,7 @@ def test_the_real_episodes_are_shown(tmp_path, page_class):
     assert outcomes.count(0) == 321
 
 
-def test_a_file_that_is_no_page_is_not_replaced(tmp_path):
+def test_a_file_that_is_not_a_page_is_not_replaced(tmp_path):
     (tmp_path / "logs.json").write_text(json.dumps([row("a")]))
     with pytest.raises(ConfigError) as caught:
         build_view(tmp_path / "logs.json", tmp_path / "logs.json", RULE)
