@@ -13,7 +13,7 @@ SUFFIXES = {".py", ".md", ".js", ".css", ".html", ".yaml", ".toml", ".txt"}
 AVOIDED = {
     r"behind": "after, on (a server)",
     r"whoever": "the role: trainer, policy, author",
-    r"(?<!there )is no(?! longer)": "isn't a",
+    r"(?<!there )is no(?! (?:better|longer|more|worse))": "isn't a",
     r"overwr(?:ite|ites|ote|itten|iting)": "override",
     r"learnt": "learned",
     r"mend(?:s|ed|ing)?": "fix",
