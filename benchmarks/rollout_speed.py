@@ -171,7 +171,7 @@ class OneAtATime(Policy):
 
     name = "one-at-a-time"
 
-    def __init__(self, engine: TransformersPolicy, checkpoint: Checkpoint) -> None:
+    def __init__(self, engine: Policy, checkpoint: Checkpoint) -> None:
         super().__init__()
         object.__setattr__(self, "_parts", (engine.engine.model, engine.chat))
 
@@ -228,7 +228,7 @@ def play(policy: Policy, environment, demonstrations, args, clock: Clock, at_onc
 async def all_of(policy: Policy, environment, demonstrations, args, at_once: int) -> list[tuple]:
     """Play episodes side by side. Returns prompt, sampled tokens, and name and wanted length of every answer."""
     places = asyncio.Semaphore(at_once)
-    chat = policy._parts[1] if isinstance(policy, OneAtATime) else policy._chat
+    chat = policy._parts[1] if isinstance(policy, OneAtATime) else policy.chat
 
     async def episode(trajectory) -> list[tuple]:
         answers, steps = [], []

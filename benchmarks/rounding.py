@@ -1,6 +1,6 @@
-"""Does an answer depend on what else is in the batch, and is the margin in which choices are made again wide enough?
+"""Does an answer depend on what else is in the batch, and is the margin in which samples are recomputed wide enough?
 
-The same conversations are answered with the same seeds, one at a time and all at once: with choices that rounding could
+The same conversations are answered with the same seeds, one at a time and all at once: with samples that rounding could
 turn made again alone (`tie_margin` as it is by default), and without (`tie_margin: 0`). Compared are the answers'
 tokens and, where these are equal, their log-probabilities. In float32 no answer may differ with the default.
 
@@ -70,7 +70,7 @@ def answers(settings: TransformersPolicy, checkpoint, asked: list, args: Any, at
         work = (answer(policy, places, question, seed) for seed in range(args.draws) for question in asked)
         return await asyncio.gather(*work)
 
-    policy = settings.load(checkpoint)  # anew each time, so that it remembers nothing
+    policy = settings.load(checkpoint)  # anew each time, so that its caches are empty
     found = asyncio.run(all_of(policy))
     did = policy.statistics
     policy.close()
@@ -85,7 +85,7 @@ def compared(alone: tuple, together: tuple) -> dict[str, float]:
         "different_answers": sum(a.token_ids != b.token_ids for a, b in pairs),
         "median_change_of_a_logprob": changes[len(changes) // 2] if changes else 0.0,
         "largest_change_of_a_logprob": max(changes, default=0.0),
-        "choices": together[1].choices,
+        "samples": together[1].samples,
         "made_again": together[1].recomputed,
         "batches_alone": alone[1].batches,
         "batches_at_once": together[1].batches,

@@ -112,7 +112,7 @@ def test_answers_are_those_that_transformers_generates(model, questions, shop):
         again = [policy.act(question, free, greedy, 0) for question in reversed(asked)]
         return await asyncio.gather(*first, *again)
 
-    # Nothing is remembered of logits, so that the second answers come from remembered keys and values.
+    # Logits are not cached, so that the second answers come from cached keys and values.
     with TransformersPolicy(device="cpu", logits_cache_mb=0).load(checkpoint) as policy:
         found = policy.engine.able._asdict()
         answers = [list(response.token_ids) for response in asyncio.run(play(policy))]

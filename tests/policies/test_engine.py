@@ -139,7 +139,7 @@ def test_equal_prompts_go_through_the_model_once(checkpoint):
     assert once.statistics.tokens - 3 * once.statistics.recomputed == 3
 
 
-def test_what_was_asked_before_is_remembered_and_answered_alike(checkpoint):
+def test_repeated_prompts_are_answered_alike_from_the_cache(checkpoint):
     model = load_model(checkpoint.path, "float32", "cpu").eval()
     asked = requests(20, vocabulary=60)
     uncached, cached = (engine(model, size) for size in (0, 1 << 20))

@@ -11,17 +11,17 @@ logits = st.lists(st.floats(min_value=-30, max_value=30, width=32), min_size=2, 
 
 
 def one(row, allowed=None, temperature=1.0, u=0.5):
-    (pick,) = sample(torch.tensor([row]), [SamplingRequest(allowed, temperature, u)])
-    return pick
+    (sampled,) = sample(torch.tensor([row]), [SamplingRequest(allowed, temperature, u)])
+    return sampled
 
 
 @pytest.mark.parametrize("allowed", [None, (0, 1, 2)])
 @pytest.mark.parametrize("temperature", [1.0, 2.0])
 def test_sampling_follows_the_distribution(allowed, temperature):
     row = [temperature * math.log(p) for p in (0.2, 0.5, 0.3)]
-    draws = [SamplingRequest(allowed, temperature, uniform(7, position)) for position in range(20000)]
-    picks = sample(torch.tensor([row]).expand(20000, 3), draws)
-    shares = [sum(pick.token == token for pick in picks) / 20000 for token in range(3)]
+    requests = [SamplingRequest(allowed, temperature, uniform(7, position)) for position in range(20000)]
+    samples = sample(torch.tensor([row]).expand(20000, 3), requests)
+    shares = [sum(sampled.token == token for sampled in samples) / 20000 for token in range(3)]
     assert shares == pytest.approx([0.2, 0.5, 0.3], abs=0.015)
 
 
@@ -34,14 +34,14 @@ def test_the_margin_is_the_distance_to_the_nearest_other_choice():
     for u, token, bound in ((0.1, 0, 0.2), (0.25, 1, 0.2), (0.6, 1, 0.7), (0.9, 2, 0.7)):
         for temperature in (1.0, 2.0):
             scaled = [logit * temperature for logit in row]
-            pick = one(scaled, (0, 1, 2), u=u, temperature=temperature)
+            sampled = one(scaled, (0, 1, 2), u=u, temperature=temperature)
             distance = abs(log_odds(u) - log_odds(bound)) * temperature / 2
-            assert (pick.token, pick.margin) == (token, pytest.approx(distance, abs=1e-5))
+            assert (sampled.token, sampled.margin) == (token, pytest.approx(distance, abs=1e-5))
 
 
 def test_the_likeliest_token_is_chosen_at_temperature_zero():
-    pick = one([1.0, 3.0, 2.5], temperature=0)
-    assert (pick.token, pick.margin) == (1, pytest.approx(0.25))
+    sampled = one([1.0, 3.0, 2.5], temperature=0)
+    assert (sampled.token, sampled.margin) == (1, pytest.approx(0.25))
 
 
 @given(
@@ -54,9 +54,9 @@ def test_the_likeliest_token_is_chosen_at_temperature_zero():
 )
 def test_no_change_of_logits_within_the_margin_changes_the_choice(row, noise, size, temperature, u, listed):
     allowed = tuple(range(len(row))) if listed else None
-    pick = one(row, allowed, temperature, u)
+    sampled = one(row, allowed, temperature, u)
     changed = one([logit + size * off for logit, off in zip(row, noise, strict=False)], allowed, temperature, u)
-    assert changed.token == pick.token or pick.margin < size * 1.001 + 1e-5
+    assert changed.token == sampled.token or sampled.margin < size * 1.001 + 1e-5
 
 
 def test_temperature_sharpens_and_flattens():
@@ -67,10 +67,10 @@ def test_temperature_sharpens_and_flattens():
 def test_choices_from_a_large_vocabulary_are_seldom_close():
     """With the inverse of the cumulative distribution, about one in ten is."""
     row = torch.randn(1, 20000, generator=torch.Generator().manual_seed(0)) * 3
-    picks = sample(row.expand(200, -1), [SamplingRequest(None, 1.0, uniform(3, position)) for position in range(200)])
+    samples = sample(row.expand(200, -1), [SamplingRequest(None, 1.0, uniform(3, position)) for position in range(200)])
     listed = sample(row.expand(200, -1), [SamplingRequest(tuple(range(20000)), 1.0, uniform(3, p)) for p in range(200)])
-    assert sum(pick.margin < 1e-4 for pick in picks) <= 2
-    assert sum(pick.margin < 1e-4 for pick in listed) >= 20
+    assert sum(sampled.margin < 1e-4 for sampled in samples) <= 2
+    assert sum(sampled.margin < 1e-4 for sampled in listed) >= 20
 
 
 @pytest.mark.parametrize("allowed", [None, (0, 1, 2), torch.tensor([True, True, True, False])])
@@ -80,8 +80,8 @@ def test_the_probability_is_the_one_the_token_had(allowed, temperature):
     kept = row if allowed is None else row[:3]
     scaled = [math.exp(logit / (temperature or 1.0)) for logit in kept]
     for u in (0.1, 0.5, 0.9):
-        pick = one(row, allowed, temperature, u)
-        assert math.exp(pick.logprob) == pytest.approx(scaled[pick.token] / sum(scaled), rel=1e-5)
+        sampled = one(row, allowed, temperature, u)
+        assert math.exp(sampled.logprob) == pytest.approx(scaled[sampled.token] / sum(scaled), rel=1e-5)
 
 
 @given(row=logits, u=st.floats(min_value=1e-9, max_value=1 - 1e-9), data=st.data())
@@ -98,13 +98,13 @@ def test_only_allowed_tokens_are_chosen(row, u, data):
 @given(rows=st.lists(st.tuples(logits, st.booleans(), st.sampled_from([0.0, 0.5, 1.0])), min_size=1, max_size=6))
 def test_mixed_rows_are_chosen_as_if_each_were_alone(rows):
     table = torch.tensor([(row + [-5.0] * 8)[:8] for row, _, _ in rows])
-    draws = [
+    requests = [
         SamplingRequest((1, 3, 6) if listed else None, temperature, uniform(1, index))
         for index, (_, listed, temperature) in enumerate(rows)
     ]
-    together = sample(table.clone(), draws)
-    alone = [sample(table[index : index + 1].clone(), [draw])[0] for index, draw in enumerate(draws)]
-    assert [pick.token for pick in together] == [pick.token for pick in alone]
+    together = sample(table.clone(), requests)
+    alone = [sample(table[index : index + 1].clone(), [request])[0] for index, request in enumerate(requests)]
+    assert [sampled.token for sampled in together] == [sampled.token for sampled in alone]
 
 
 def test_tokens_without_probability_are_never_chosen():

@@ -19,10 +19,10 @@ FREE = Observation(text="")
 
 
 async def ask(policy, questions, observation, sampling, concurrency):
-    room = asyncio.Semaphore(concurrency)
+    slots = asyncio.Semaphore(concurrency)
 
     async def one(seed, question):
-        async with room:
+        async with slots:
             return await policy.act(question, observation, sampling, seed)
 
     return await asyncio.gather(*(one(seed, question) for seed, question in enumerate(questions)))

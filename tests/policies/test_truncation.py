@@ -29,20 +29,20 @@ def talk(lengths, system):
 @given(
     lengths=st.lists(st.integers(1, 9), min_size=1, max_size=15).map(lambda n: n[: len(n) - 1 + len(n) % 2]),
     system=st.booleans(),
-    room=st.integers(1, 60),
+    limit=st.integers(1, 60),
 )
-def test_as_little_as_possible_is_left_out(lengths, system, room):
+def test_as_little_as_possible_is_left_out(lengths, system, limit):
     conversation = talk(lengths, system)
     try:
-        shown, dropped = truncate_oldest(conversation, room, words)
+        shown, dropped = truncate_oldest(conversation, limit, words)
     except PolicyFailure:
-        assert words(without_oldest(conversation, len(lengths) // 2)) > room
+        assert words(without_oldest(conversation, len(lengths) // 2)) > limit
         return
-    assert words(shown) <= room
+    assert words(shown) <= limit
     assert shown == without_oldest(conversation, dropped)
     assert shown[-1] == conversation[-1]
     assert (shown[0].role == "system") == system
-    assert dropped == 0 or words(without_oldest(conversation, dropped - 1)) > room
+    assert dropped == 0 or words(without_oldest(conversation, dropped - 1)) > limit
 
 
 def test_an_observation_that_does_not_fit_is_explained():
