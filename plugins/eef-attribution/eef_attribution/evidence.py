@@ -53,8 +53,8 @@ class Outcome:
     tokens: int = 0
 
     def __str__(self) -> str:
-        lost = self.asked - self.found
-        return f"{self.successes} of {self.found}" + (f" ({lost} lost)" if lost else "")
+        missing = self.asked - self.found
+        return f"{self.successes} of {self.found}" + (f" ({missing} missing)" if missing else "")
 
     @property
     def best(self) -> int:

@@ -40,6 +40,9 @@ def test_it_composes_with_bisection(tried, chances, seed):
 def test_it_stops_a_state_whose_outcome_is_clear(tried):
     found = tried(sequential(name="interval", probes=1, simulations=9), [0.0, 1.0])
     assert found.played == {0: 5, 1: 5}
+    assert found.attribution.segments[0].reason == (
+        "agent: 0 of 5 (4 missing) from state 0, 5 of 5 (4 missing) from state 1"
+    )
     assert found.verdicts == ["beneficial", "unknown"]
 
 
