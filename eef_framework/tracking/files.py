@@ -13,6 +13,9 @@ from eef_framework.interfaces import TrackedRun, Tracker
 from eef_framework.runs import RunLayout
 from eef_framework.runs.lines import read_lines
 
+BEGIN = b'{"figure": "'
+"""Beginning of each line."""
+
 
 class FileTracker(Tracker):
     """Figures go to the file figures.jsonl of the run directory: a line with name, step and value for each."""
@@ -30,7 +33,10 @@ class FileTracker(Tracker):
             return
         end = 0
         for line in read_lines(self._path):
-            if line.ended:
+            if not line.ended:
+                if not (line.data.startswith(BEGIN) or BEGIN.startswith(line.data)):
+                    raise ValueError(f"{self._path} isn't a file of figures: it contains {line.data[:40]!r}")
+            else:
                 row = json.loads(line.data)
                 self._known[row["figure"], row["step"]] = row["value"]
                 end = line.start + len(line.data)
