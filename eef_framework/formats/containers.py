@@ -83,6 +83,12 @@ def _read_folder(path: Path, report: Report) -> Iterator[FoundRow]:
     if (path / "dataset_info.json").exists() or (path / "dataset_dict.json").exists():
         yield from _read_dataset(path, report)
         return
+    trials = sorted(path.rglob("trajectory.json"))
+    if trials:
+        for file in trials:
+            for found in read_container(file, report):
+                yield found._replace(data=_with_result(found.data, file.parent.parent / "result.json"))
+        return
     files = sorted({file for pattern in _DATA_FILES for file in path.rglob(pattern) if file.is_file()})
     if not files:
         raise CorruptFile(
@@ -93,6 +99,17 @@ def _read_folder(path: Path, report: Report) -> Iterator[FoundRow]:
         )
     for file in files:
         yield from read_container(file, report)
+
+
+def _with_result(row: dict[str, Any], result: Path) -> dict[str, Any]:
+    """Return a trajectory of Harbor with task and reward of its trial, which stand in another file."""
+    try:
+        trial = json.loads(result.read_bytes())
+        facts = {"task_id": trial["task_name"], "reward": next(iter(trial["verifier_result"]["rewards"].values()))}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, StopIteration):
+        return row  # it wasn't verified
+    extra = row.get("extra")
+    return {**row, "extra": facts | (extra if isinstance(extra, dict) else {})}
 
 
 def _read_dataset(path: Path, report: Report) -> Iterator[FoundRow]:

@@ -36,7 +36,6 @@ LOSSES = {
     "pairs": "rejected conversations, which {format} can't express",
     "joined": "messages joined with the one before, of the same role",
     "preamble": "messages before the first observation, which {format} has no place for",
-    "record": "records reduced to what a conversation shows (--plain)",
 }
 """What may be lost -> in words."""
 
@@ -164,7 +163,6 @@ class _Conversion:
         self.lost["weights"] += _loses_weights(answers, weights)
         self.lost["pairs"] += bool(dialogue.rejected) and not pairs
         self.lost["preamble"] += self.to == "react" and any(t.preamble or t.role == "system" for t in dialogue.turns)
-        self.lost["record"] += self.plain
 
     def warn(self) -> None:
         """Warn about what was left out and lost."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from eef_framework.errors import CorruptFile, EefError, EefWarning
 from eef_framework.formats import episodes, training_examples
@@ -63,9 +63,24 @@ def own_kind(path: Path) -> type[VersionedRecord] | None:
         return None
     try:
         lines = [line.data for line in islice(read_lines(path), _LOOKED_AT)]
-        return next((kind for line in lines if (kind := shape(line)) is not None), None)
     except EefError:
         return None
+    return next((kind for line in lines if (kind := _kind(line)) is not None), None)
+
+
+def _kind(line: bytes) -> type[VersionedRecord] | None:
+    kind = shape(line)
+    return None if kind is Example and not _is_example(from_json(line)) else kind
+
+
+def _is_example(row: dict[str, Any]) -> bool:
+    """Return whether a row with an id and messages is our example, not one that OpenAI's API takes.
+
+    Without weights, ours has nothing to learn, and in the other all answers are learned.
+    """
+    messages = row.get("messages")
+    weighted = isinstance(messages, list) and any(isinstance(each, dict) and "weight" in each for each in messages)
+    return {"id", "messages"} <= row.keys() <= Example.model_fields.keys() and ("version" in row or weighted)
 
 
 def read_any(path: Path, report: Report, format: str | None = None) -> Iterator[ReadRow]:
@@ -107,7 +122,7 @@ def _understood(found: FoundRow, format: str | None) -> ReadRow | None:
 def _own(row: dict[str, Any]) -> str | None:
     if {"task", "initial"} <= row.keys():
         return "trajectories"
-    return "examples" if "version" in row and "messages" in row and "task_id" not in row else None
+    return "examples" if _is_example(row) else None
 
 
 def _record(row: dict[str, Any], record: type[VersionedRecord]) -> VersionedRecord:

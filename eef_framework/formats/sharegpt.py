@@ -74,7 +74,7 @@ def read(row: dict[str, Any]) -> Dialogue:
         rejected=tuple(rejected),
         id=id_,
         task=string(row.get("task_id", row.get("item_id", id_))),
-        reward=number(row.get("reward")),
+        reward=number(row.get("reward", mapping(row.get("meta")).get("reward"))),
         record=mapping(row.get("eef")),
         fields=fields,
     )

@@ -79,8 +79,9 @@ def write_container(out: Path, rows: Iterable[Row], format: str) -> int:
     counted = _Counted(rows)
     kind = container_of(out)
     if kind == "lines":
+        compact = (",", ":") if format in ("trajectories", "examples") else None
         with _text(out) as file:
-            file.writelines(_encoded(row) + b"\n" for row in counted)
+            file.writelines(_encoded(row, separators=compact) + b"\n" for row in counted)
     elif kind == "json" or kind == "eval":
         _write_json(out, counted) if format != "inspect" else _write_inspect(out, counted, packed=kind == "eval")
     elif kind == "parquet":
@@ -92,8 +93,9 @@ def write_container(out: Path, rows: Iterable[Row], format: str) -> int:
     return counted.number
 
 
-def _encoded(row: Any, indent: int | None = None) -> bytes:
-    return json.dumps(row, ensure_ascii=False, indent=indent).encode("utf-8", "backslashreplace")
+def _encoded(row: Any, indent: int | None = None, separators: tuple[str, str] | None = None) -> bytes:
+    text = json.dumps(row, ensure_ascii=False, indent=indent, separators=separators)
+    return text.encode("utf-8", "backslashreplace")
 
 
 class _Counted:

@@ -12,7 +12,7 @@ MALFORMED = {
     "users in a row": [GOOD[0], *GOOD],
     "rules in the middle": [*GOOD, {"role": "system", "content": "rules"}, *GOOD],
     "weight of a user": [{**GOOD[0], "weight": 1}, GOOD[1]],
-    "unknown role": [GOOD[0], {"role": "bot", "content": "go"}],
+    "unknown role": [GOOD[0], {"role": "bot", "content": "go", "weight": 1}],
 }
 
 

@@ -1,0 +1,95 @@
+"""`eef convert`, `eef view`, and files of other formats among the phases."""
+
+import json
+
+import pytest
+
+from eef_framework.records import Example, Trajectory
+from eef_framework.runs import read_rows
+
+
+@pytest.fixture
+def theirs(command, folder):
+    """Demonstrations of the corridor as somebody else may have stored them."""
+    assert command("eef", "collect", "own.yaml", "--out", "own.jsonl").code == 0
+    assert command("eef", "convert", "own.jsonl", "theirs.json", "--to", "sharegpt", "--plain").code == 0
+    return folder / "theirs.json"
+
+
+def test_episodes_are_matched_and_verified_by_replay(command, folder, theirs):
+    done = command("eef", "convert", theirs, "back.jsonl", "--env", "corridor")
+    assert done.code == 0, done.err
+    assert "8 verified by replay" in done.out
+    own, back = (list(read_rows(folder / name, Trajectory)) for name in ("own.jsonl", "back.jsonl"))
+    assert [each.task for each in back] == [each.task for each in own]
+    assert [each.actions for each in back] == [each.actions for each in own]
+
+
+def test_episodes_of_another_world_are_not_verified_and_that_is_told(command, folder, theirs):
+    done = command("eef", "convert", theirs, "back.jsonl", "--env", "corridor", "--set", "tasks_per_split=2")
+    assert done.code == 0, done.err
+    assert "2 verified by replay" in done.out
+    facts = [each.info["imported"] for each in read_rows(folder / "back.jsonl", Trajectory)]
+    assert [each.get("unverified") for each in facts if not each["verified"]] == ["no-such-task"] * 6
+
+
+def test_verification_needs_trajectories(command, theirs):
+    done = command("eef", "convert", theirs, "o.jsonl", "--env", "corridor", "--to", "messages")
+    assert (done.code, done.error.code) == (2, "nothing-to-verify")
+
+
+def test_our_own_records_need_a_target(command, folder, theirs):
+    done = command("eef", "convert", "own.jsonl", "o.jsonl")
+    assert (done.code, done.error.code) == (2, "format-needed")
+    assert not (folder / "o.jsonl").exists()
+
+
+def test_an_ending_may_name_the_format(command, folder, theirs):
+    done = command("eef", "convert", "own.jsonl", "o.eval")
+    assert done.code == 0, done.err
+    assert command("eef", "convert", "o.eval", "back.jsonl").code == 0
+    own, back = (list(read_rows(folder / name, Trajectory)) for name in ("own.jsonl", "back.jsonl"))
+    assert back == own
+
+
+def test_a_format_can_be_named_in_place_of_being_recognised(command, folder, theirs):
+    assert command("eef", "convert", theirs, "o.jsonl", "--from", "messages").error.code == "no-rows"
+    assert command("eef", "convert", theirs, "o.jsonl", "--from", "sharegpt").code == 0
+
+
+def test_a_file_that_is_missing_is_told(command):
+    done = command("eef", "convert", "nothing.jsonl", "o.jsonl")
+    assert (done.code, done.error.code) == (1, "no-such-file")
+    assert command("eef", "view", "nothing.jsonl").error.code == "no-such-file"
+
+
+def test_a_page_of_any_file(command, folder, theirs):
+    done = command("eef", "view", theirs)
+    assert done.code == 0, done.err
+    assert (folder / "theirs.json.html").stat().st_size > 10_000
+    assert command("eef", "view", "own.jsonl", "--out", "page.html").code == 0
+
+
+def test_a_run_explores_from_verified_episodes_of_another_format(command, folder, theirs):
+    done = command("eef-run", "own.yaml", "--set", "collect.trajectories=theirs.json", "--out", "run")
+    assert done.code == 0, done.err
+
+
+def test_exploring_from_unverified_episodes_is_refused(command, folder, theirs):
+    assert command("eef", "base", "own.yaml", "--demonstrations", "own.jsonl", "--out", "base").code == 0
+    done = command("eef", "explore", "own.yaml", "--demonstrations", theirs, "--model", "base", "--out", "explored")
+    assert (done.code, done.error.code) == (2, "unverified-demonstrations")
+
+
+@pytest.mark.filterwarnings("always::eef_framework.errors.EefWarning")
+def test_training_takes_examples_of_another_format(command, folder, theirs):
+    assert command("eef", "base", "own.yaml", "--demonstrations", "own.jsonl", "--out", "base").code == 0
+    done = command("eef", "train", "own.yaml", "--examples", theirs, "--model", "base", "--out", "trained")
+    assert done.code == 0, done.err
+    failures = sum(each.reward < 1 for each in read_rows(folder / "own.jsonl", Trajectory))
+    assert f"{failures} of 8 examples" in done.err
+    (folder / "m.jsonl").write_text(
+        json.dumps({"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}) + "\n"
+    )
+    assert command("eef", "convert", "m.jsonl", "e2.jsonl", "--to", "examples").code == 0
+    assert [each.trained_turns for each in read_rows(folder / "e2.jsonl", Example)] == [1]
