@@ -230,9 +230,11 @@ class _Folder:
         return repr(str(self.folder))
 
     def sums(self) -> dict[str, str]:
+        """Return the announced checksums, by name."""
         return read_sums(self.folder / SUMS)
 
     def open(self, file: OfficialFile) -> tuple[str, _Stream]:
+        """Open a file; return its name there and the stream."""
         for name in (file.name, f"{file.name}.gz"):
             if (path := self.folder / name).is_file():
                 with storage(path, "reading"):
@@ -256,6 +258,7 @@ class _Mirror:
         return self.address
 
     def sums(self) -> dict[str, str]:
+        """Return the announced checksums, by name; none if the server has no such file."""
         try:
             with _get(f"{self.address}/{SUMS}") as answer:
                 return _parsed_sums(answer.read(CHUNK).decode("utf-8", "replace"))
@@ -263,6 +266,7 @@ class _Mirror:
             return {}
 
     def open(self, file: OfficialFile) -> tuple[str, _Stream]:
+        """Open a file; return its name there and the stream."""
         try:
             return file.name, _opened(_get(f"{self.address}/{file.name}"))
         except urllib.error.HTTPError as cause:
@@ -278,9 +282,11 @@ class _Drive:
         return "Google Drive"
 
     def sums(self) -> dict[str, str]:
+        """Return the announced checksums, by name."""
         return {}
 
     def open(self, file: OfficialFile) -> tuple[str, _Stream]:
+        """Open a file; return its name there and the stream."""
         asked = {"id": file.drive_id, "export": "download", "confirm": "t"}
         answer = _get(f"{DRIVE}?{urllib.parse.urlencode(asked)}")
         if _is_page(answer):
@@ -307,12 +313,14 @@ class _Form(HTMLParser):
 
     @classmethod
     def of(cls, answer: Any) -> _Form:
+        """Return the form of a page."""
         form = cls()
         with answer:
             form.feed(answer.read(CHUNK).decode("utf-8", "replace"))
         return form
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Record the form's address and its hidden fields."""
         found = dict(attrs)
         if tag == "form":
             self.action = found.get("action") or ""
