@@ -16,7 +16,8 @@ strategy gets the same trajectories and outcomes. An action counts as found if i
 is over all actions called beneficial or harmful, recall over all that are; the last action, after which no state can
 be simulated, isn't counted. `abstained` is the share of actions whose verdict is unknown. `false_harm` is the share of
 segments called harmful among those after which the agent's chance isn't lower. Means with 95 % t-intervals over groups
-of trajectories. The JSON file holds a row for each strategy, n and length: the points of a plot.
+of trajectories. The JSON file holds a row for each strategy, n and length; an HTML file beside it plots F1 over
+simulations.
 
     python benchmarks/attribution.py
     python benchmarks/attribution.py --strategies '{name: interval, probes: 8, simulations: $n}' '{name: my_ideas:Mine}'
@@ -26,12 +27,14 @@ of trajectories. The JSON file holds a row for each strategy, n and length: the 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import tempfile
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 from string import Template
@@ -45,7 +48,9 @@ from eef_framework.chat.format import ChatFormat
 from eef_framework.evaluation.intervals import over_seeds
 from eef_framework.interfaces import Sampling
 from eef_framework.plugins import Registry, load_plugins
-from eef_framework.records import Conversation, Observation, Response
+from eef_framework.records import Conversation, Estimate, Observation, Response
+from eef_framework.report.charts import Line, line_chart
+from eef_framework.report.html import render
 from eef_framework.rollout import EpisodeRunner, RecordedSimulations, Simulator, attribute, demonstrations
 from eef_framework.runs import JsonlFile, read_rows
 from eef_framework.testing.corridor import Corridor, success_chance
@@ -373,7 +378,38 @@ def main() -> None:
         "without noise, no segment is called what it isn't": sum(certain) == 0,
         "without noise, all states probed, every verdict is right": perfect["f1"]["mean"] == 1.0,
     }
+    args.out.with_suffix(".html").write_text(plots(rows), encoding="utf-8")
     finish(args, {"noise": args.noise, "flips": args.flips, "places": args.places, "rows": rows}, text, checks)
+
+
+def plots(rows: Sequence[dict[str, Any]]) -> str:
+    """Return a page with F1 over simulations for each world and length, four strategies in a chart."""
+    figures = []
+    for world_name, length in dict.fromkeys((row["world"], row["length"]) for row in rows):
+        here = [row for row in rows if (row["world"], row["length"]) == (world_name, length)]
+        specs = [spec for spec in dict.fromkeys(row["strategy"] for row in here) if "$n" in spec]
+        most = max((row["simulations"]["mean"] for row in here), default=1.0)
+        ticks = [(float(k), f"{2**k}") for k in range(math.ceil(math.log2(max(most, 2))) + 1)]
+        for few in batched(specs, 4):
+            lines = [
+                Line(spec, f"s-{k}", k, [point(row) for row in here if row["strategy"] == spec])
+                for k, spec in enumerate(few)
+            ]
+            title = f"{world_name} {length}".strip()
+            figure = line_chart(title, lines, ticks, "simulations (marks are moved apart a little)", shares=False)
+            figure.remove(figure[-1])  # its table of numbers, by tick; they stand in the JSON file
+            figures.append(render(figure))
+    style = resources.files("eef_framework.report").joinpath("page.css").read_text(encoding="utf-8")
+    return f"<!doctype html><meta charset=utf-8><title>Attribution</title><style>{style}</style>{''.join(figures)}"
+
+
+def point(row: dict[str, Any]) -> tuple[float, Estimate]:
+    """Return (binary logarithm of the simulations, F1)."""
+    return math.log2(max(1.0, row["simulations"]["mean"])), Estimate(**row["f1"])
+
+
+def batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def kinds(name: str, groups: Sequence[Sequence[Case]]) -> str:
