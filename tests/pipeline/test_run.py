@@ -46,16 +46,14 @@ def config(**changes: Any) -> RunConfig:
 def rows_of(out: Path) -> dict[str, Any]:
     """Return all rows of a run without what depends on the clock."""
 
-    def timeless(line: str) -> Any:
-        row = json.loads(line)
-        if row.get("figure", "").endswith("/seconds"):
-            row.pop("value")
-        row.pop("seconds", None)
-        return row
+    def timeless(lines: list[str]) -> list[Any]:
+        rows = [json.loads(line) for line in lines]
+        for row in rows:
+            row.pop("seconds", None)
+        return [row for row in rows if not row.get("figure", "").endswith("/seconds")]  # 0 seconds are left out
 
     return {
-        str(path.relative_to(out)): [timeless(line) for line in path.read_text().splitlines()]
-        for path in sorted(out.rglob("*.jsonl"))
+        str(path.relative_to(out)): timeless(path.read_text().splitlines()) for path in sorted(out.rglob("*.jsonl"))
     }
 
 
