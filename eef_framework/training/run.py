@@ -58,21 +58,27 @@ def run_trainer(
             trainer=trainer.component_name(),
         )
     checkpoint = result.checkpoint or Checkpoint(path=output, name=name)
-    if checkpoint.path.absolute() != output.absolute() or not (output.is_dir() and any(output.iterdir())):
+    _check_checkpoint(checkpoint, output, trainer)
+    if result.losses and _state(log) == log_before:  # missing, or that of an earlier training
+        rows = (json.dumps({"step": step, "loss": loss}) for step, loss in enumerate(result.losses, 1))
+        write_text(log, "".join(f"{row}\n" for row in rows))
+    seconds = time.perf_counter() - began
+    return result.changed(checkpoint=checkpoint, steps=result.steps or done, seconds=seconds)
+
+
+def _check_checkpoint(checkpoint: Checkpoint, output: Path, trainer: Trainer) -> None:
+    """Check that a trainer wrote its checkpoint to the output folder."""
+    elsewhere = checkpoint.path.absolute() != output.absolute()
+    if elsewhere or not (output.is_dir() and any(output.iterdir())):
         raise TrainerFailure(
-            f"{who} left no checkpoint in {str(output)!r}"
-            + (f", but one in {str(checkpoint.path)!r}" if checkpoint.path != output else ""),
+            f"trainer {trainer.component_name()!r} left no checkpoint in {str(output)!r}"
+            + (f", but one in {str(checkpoint.path)!r}" if elsewhere else ""),
             "Write the new checkpoint to the folder `output`.",
             code="no-checkpoint",
             trainer=trainer.component_name(),
             output=str(output),
             checkpoint=str(checkpoint.path),
         )
-    if result.losses and _state(log) == log_before:  # missing, or that of an earlier training
-        rows = (json.dumps({"step": step, "loss": loss}) for step, loss in enumerate(result.losses, 1))
-        write_text(log, "".join(f"{row}\n" for row in rows))
-    seconds = time.perf_counter() - began
-    return result.changed(checkpoint=checkpoint, steps=result.steps or done, seconds=seconds)
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:
