@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from eef_framework.cli.options import PluginList, assignment, say, selected
-from eef_framework.errors import ConfigError, EefError
+from eef_framework.errors import ConfigError, EefError, EnvironmentFailure, boundary
 from eef_framework.evaluation.formatting import plural
 from eef_framework.formats import FORMATS, OWN, is_imported, own_kind, verified
 from eef_framework.formats import convert as convert_file
@@ -101,11 +101,20 @@ def _default(source: Path, out: Path) -> str:
 
 
 def _tasks(environment: Environment) -> dict[str, Task]:
-    """Return the tasks of the environment's usual splits, by id."""
+    """Return the tasks of the environment's usual splits, by id.
+
+    Raises:
+        EefError: it has none of these splits.
+    """
     found: dict[str, Task] = {}
+    failures: list[EefError] = []
+    who = f"environment {environment.component_name()!r}"
     for split in ("train", "dev", "test"):
         try:
-            found |= {task.id: task for task in environment.tasks(split)}
-        except EefError:  # it has no such split
-            continue
+            with boundary(EnvironmentFailure, who, f"listing the tasks of split {split!r}"):
+                found |= {task.id: task for task in environment.tasks(split)}
+        except EefError as failure:  # it may not have this split
+            failures.append(failure)
+    if not found and failures:
+        raise failures[0]
     return found

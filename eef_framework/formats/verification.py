@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eef_framework.errors import ConfigError, EefWarning, EnvironmentFailure, boundary
+from eef_framework.errors import ConfigError, EefError, EefWarning, EnvironmentFailure, boundary
 from eef_framework.formats.reading import read_records
 from eef_framework.interfaces import Environment
 from eef_framework.records import Step, Task, Trajectory
@@ -37,9 +37,6 @@ def verified(trajectory: Trajectory, environment: Environment, tasks: Mapping[st
         With the environment's task, observations and rewards if every observation is the same (spaces and a label
             `Observation:` aside), and `verified: true` in `info["imported"]`. Otherwise unchanged, with the reason as
             `unverified`.
-
-    Raises:
-        EnvironmentFailure: the environment raised.
     """
     if not is_imported(trajectory):
         return trajectory
@@ -49,7 +46,15 @@ def verified(trajectory: Trajectory, environment: Environment, tasks: Mapping[st
     if trajectory.task.fingerprint not in ("", task.fingerprint):
         return _unverified(trajectory, "other-task")
     who = f"environment {environment.component_name()!r}"
-    with boundary(EnvironmentFailure, who, f"replaying {trajectory.id!r}"), environment.open(task) as session:
+    try:
+        with boundary(EnvironmentFailure, who, f"replaying {trajectory.id!r}"):
+            return _replayed(trajectory, environment, task)
+    except EefError as failure:  # one episode that the environment can't replay doesn't stop the others
+        return _unverified(trajectory, "environment-failed", error=str(failure))
+
+
+def _replayed(trajectory: Trajectory, environment: Environment, task: Task) -> Trajectory:
+    with environment.open(task) as session:
         initial = session.observation
         if not _same(trajectory.initial.text, initial.text):
             return _unverified(trajectory, "other-observation", state=0)

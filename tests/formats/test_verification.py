@@ -105,6 +105,14 @@ def test_actions_after_the_end_are_not_verified(played, tmp_path):
     assert verified(given, WORLD, KNOWN).info["imported"]["unverified"] == "ended-early"
 
 
+def test_an_episode_that_the_environment_fails_on_does_not_stop_the_others(logs):
+    world = Corridor(fault="raise", fault_step=2)
+    found = [verified(each, world, KNOWN) for each in read_records(logs, Trajectory)]
+    reasons = [each.info["imported"].get("unverified") for each in found]
+    assert reasons[0] == "environment-failed"
+    assert reasons[-1] == "no-such-task"
+
+
 def test_our_own_trajectories_need_no_verification(tmp_path, played):
     path = tmp_path / "own.jsonl"
     Rows(path, Trajectory).write(played)
