@@ -93,7 +93,7 @@ def _written(path: Path, settings_path: Path) -> dict[str, Any] | None:
         former = path.with_suffix(".settings.yaml")  # their location before version 0.2
         return _former(former) if former.exists() else None
     known = read_settings_file(settings_path)
-    if not (settings_path.read_bytes().startswith(HEADER_START) or _FORMER <= known.keys()):
+    if not (settings_path.read_bytes().startswith(HEADER_START) or known.keys() >= _FORMER):
         raise CorruptFile(
             f"{settings_path} isn't a file of settings that eef-framework wrote",
             f"It must contain the settings that {path.name} was made with: restore it, or move it away.",
@@ -109,7 +109,7 @@ def _former(path: Path) -> dict[str, Any] | None:
         known = read_settings_file(path)
     except StorageError:
         return None
-    return known if _FORMER <= known.keys() else None
+    return known if known.keys() >= _FORMER else None
 
 
 def _check(path: Path, written: Mapping[str, Any], settings: Mapping[str, Any], renamed: Mapping[str, str]) -> None:

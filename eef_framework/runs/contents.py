@@ -158,9 +158,7 @@ def _text(start: bytes) -> Likeness:
     except UnicodeDecodeError:
         return Likeness("text that isn't in UTF-8, or binary data", "")
     if "\r" in text and "\n" not in text:
-        return Likeness(
-            "text whose lines end with a carriage return alone", "Convert it: tr '\\r' '\\n' < FILE > NEW"
-        )
+        return Likeness("text whose lines end with a carriage return alone", "Convert it: tr '\\r' '\\n' < FILE > NEW")
     first = next((line.strip() for line in text.splitlines() if line.strip()), "")
     if text.lstrip().startswith("["):
         return Likeness("a JSON array", "Write one record a line: jq -c '.[]' FILE > NEW")

@@ -179,8 +179,17 @@ def _git_state() -> dict[str, Any] | None:
     """Return commit and cleanliness of the git checkout that contains the current folder; None if there is none."""
     here = Path.cwd()
     try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, encoding="utf-8", errors="replace", timeout=10)
-        status = subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True, encoding="utf-8", errors="replace", timeout=10)
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, encoding="utf-8", errors="replace", timeout=10
+        )
+        status = subprocess.run(
+            ["git", "status", "--porcelain"],
+            cwd=here,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=10,
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     if commit.returncode:

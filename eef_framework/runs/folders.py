@@ -9,6 +9,7 @@ from eef_framework.runs.atomic import MARK, write_text
 from eef_framework.runs.jsonl import check_not_input
 from eef_framework.runs.places import run_of
 
+
 def claim_folder(path: Path, *inputs: Path | None) -> None:
     """Create a folder to write a model to, or check that an existing one may be used.
 

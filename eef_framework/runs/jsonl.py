@@ -17,19 +17,16 @@ from typing import Generic, Self, TypeVar
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from eef_framework.errors import ConfigError, CorruptFile, storage
+from eef_framework.errors import ConfigError, storage
 from eef_framework.records import Record
 from eef_framework.records.base import SCHEMA_VERSION, VersionedRecord
 from eef_framework.runs.atomic import check_regular, replacing, set_aside
-from eef_framework.runs.contents import contents, is_newer, looks_like, plural, shape
 from eef_framework.runs.lines import Line, is_compressed, read_lines
 from eef_framework.runs.lock import is_held, locked
 from eef_framework.runs.places import LOCK, run_of, settings_file
+from eef_framework.runs.row_errors import corrupt_row, row_error
 
 R = TypeVar("R", bound=VersionedRecord)
-
-_LOOKED_AT = 2000
-"""Number of lines examined to identify a file that can't be parsed."""
 
 
 def read_rows(path: Path, record: type[R]) -> Iterator[R]:
@@ -50,7 +47,7 @@ def read_rows(path: Path, record: type[R]) -> Iterator[R]:
             try:
                 row = record.model_validate_json(line.data)
             except ValidationError as cause:
-                raise _explained(path, record, line, cause) from cause
+                raise row_error(path, record, line, cause) from cause
             yield row
 
 
@@ -63,7 +60,7 @@ def parse_row(line: bytes, record: type[R], path: Path, number: int) -> R:
     try:
         return record.model_validate_json(line)
     except ValidationError as cause:
-        raise _corrupt(path, record, Line(number, 0, line, line.endswith(b"\n")), cause) from cause
+        raise corrupt_row(path, record, Line(number, 0, line, line.endswith(b"\n")), cause) from cause
 
 
 def write_rows(path: Path, rows: Iterable[VersionedRecord], record: type[VersionedRecord] | None = None) -> None:
@@ -321,7 +318,7 @@ def _own_rows(path: Path, record: type[R]) -> Iterator[tuple[Line, R | None]]:
             if not line.ended and _is_torn(line.data, record, rows > 0 or _has_place(path)):
                 yield line, None
                 return
-            error = _explained(path, record, line, cause)
+            error = row_error(path, record, line, cause)
             if error.code != "corrupt-row":
                 error.fix = "Choose another --out: this file isn't touched."
             raise error from cause
@@ -352,61 +349,3 @@ def _is_torn(data: bytes, record: type[VersionedRecord], own: bool) -> bool:
     except ValueError:
         return True
     return False
-
-
-def _explained(path: Path, record: type[VersionedRecord], line: Line, cause: ValidationError) -> CorruptFile:
-    """Return the error for a file with a line that isn't such a record."""
-    found = contents(path, _LOOKED_AT)
-    if is_newer(line.data):
-        return CorruptFile(
-            f"{path}, line {line.number} was written by a newer eef-framework",
-            "Upgrade eef-framework.",
-            code="newer-format",
-            path=str(path),
-            line=line.number,
-        )
-    if found.counts[record]:
-        return _corrupt(path, record, line, cause)
-    if shape(line.data) is record:
-        return _corrupt(path, record, line, cause, "Correct it, or write the file anew: no other row reads either.")
-    if found.kind is not None:
-        return CorruptFile(
-            f"{path} has {plural(found.kind)}, not {plural(record)}",
-            "Name another file.",
-            code="wrong-kind",
-            path=str(path),
-            expected=record.__name__,
-            found=found.kind.__name__,
-        )
-    likeness = looks_like(path)
-    return CorruptFile(
-        f"{path} has no {plural(record)}: it looks like {likeness.what}",
-        likeness.advice,
-        code="foreign-file",
-        path=str(path),
-        expected=record.__name__,
-        looks_like=likeness.what,
-    )
-
-
-def _corrupt(
-    path: Path, record: type[VersionedRecord], line: Line, cause: ValidationError, fix: str = ""
-) -> CorruptFile:
-    first = cause.errors(include_url=False, include_context=False)[0]
-    place = ".".join(map(str, first["loc"]))
-    excerpt = line.data[:60].decode("utf-8", "replace").strip()
-    repair = (
-        "Decompress it with gunzip; `eef repair` then sets bad lines aside."
-        if path.is_file() and is_compressed(path)
-        else f"`eef repair {path}` sets bad lines aside in {path.name}.bad and keeps all others; repeating a run then "
-        "redoes just those."
-    )
-    return CorruptFile(
-        f"{path}, line {line.number} isn't a valid {record.__name__.lower()}: {f'{place}: ' if place else ''}"
-        f"{first['msg']} (the line begins {excerpt!r})",
-        fix or repair,
-        code="corrupt-row",
-        path=str(path),
-        line=line.number,
-        torn=not line.ended,
-    )

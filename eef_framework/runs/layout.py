@@ -1,10 +1,10 @@
 """Layout of a run directory: the only module that knows the names of files and folders.
 
-    config.yaml  run.json  metrics.json  report.html
-    figures.jsonl  tensorboard/  tracked.json                  figures for trackers, and which of them were sent
-    collect/  base/  clone/  evaluate/{expert,clone}/          stages that all methods share
-    methods/NAME/{clone,evaluate}/                             a method that has its own clone
-    methods/NAME/ITERATION/{explore,select,tune,evaluate}/
+config.yaml  run.json  metrics.json  report.html
+figures.jsonl  tensorboard/  tracked.json                  figures for trackers, and which of them were sent
+collect/  base/  clone/  evaluate/{expert,clone}/          stages that all methods share
+methods/NAME/{clone,evaluate}/                             a method that has its own clone
+methods/NAME/ITERATION/{explore,select,tune,evaluate}/
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ from filelock import FileLock, Timeout
 
 from eef_framework.errors import RunConflict, storage
 
-
 _held: set[str] = set()
 """Lock files that this process holds."""
 

@@ -16,6 +16,7 @@ from eef_framework.runs.lock import is_held, locked
 from eef_framework.runs.places import LOCK, run_of
 from eef_framework.runs.stage import reopen
 
+
 class Repaired(NamedTuple):
     """Result of a repair."""
 

@@ -118,9 +118,8 @@ def test_a_model_on_a_hub_goes_by_its_name() -> None:
 
 def test_a_file_that_gets_no_row_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "rows.jsonl"
-    with pytest.raises(ZeroDivisionError), open_checked(path, Attribution, {"seed": 1}):
+    with open_checked(path, Attribution, {"seed": 1}):
         assert path.parent.exists()
-        raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
     fill(path, {"seed": 1})
     assert settings_file(path).exists()

@@ -15,7 +15,6 @@ from eef_framework.records import Attribution, Example, Message, Trajectory
 from eef_framework.runs import JsonlFile, read_rows, write_rows
 from eef_framework.testing.strategies import trajectories
 
-
 TURNS = (Message(role="user", content="a room"), Message(role="assistant", content="go"))
 
 
