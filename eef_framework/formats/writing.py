@@ -129,13 +129,13 @@ def _write_json(out: Path, rows: Iterable[Row]) -> None:
 def _write_dataset(out: Path, rows: Iterable[Row]) -> None:
     datasets = package("datasets", out)
     table = _table(rows, out)
-    shown = datasets.is_progress_bar_enabled()
+    hidden = datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
         with new_folder(out) as folder:
             datasets.Dataset(table).save_to_disk(str(folder))
     finally:
-        if shown:
+        if not hidden:
             datasets.enable_progress_bars()
 
 
