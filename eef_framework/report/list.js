@@ -129,7 +129,7 @@ function row(number) {
       { href: linkTo(number), "data-number": number, tabindex: -1 },
       el("span", { class: `outcome ${outcome.key}` }, outcome.icon, el("span", { class: "unseen" }, ` ${outcome.word} `)),
       el("span", { class: "what" }, titleOf(number)),
-      el("small", {}, facts.join(" · "), " ", chips),
+      el("small", {}, facts.map((fact) => fact.replaceAll(" ", "\u00a0")).join(" · "), " ", chips),
     ),
   );
 }
