@@ -70,7 +70,7 @@ def test_seeds_of_one_configuration_are_pooled(seeds: Path, pooled: Comparison) 
         assert row.simulations == fmean(found.rows[index].cost.simulations for found in runs)
 
 
-def test_where_episodes_were_played_and_figures_shown_is_no_part_of_an_experiment(seeds: Path, tmp_path: Path) -> None:
+def test_where_episodes_were_played_and_figures_shown_is_not_part_of_an_experiment(seeds: Path, tmp_path: Path) -> None:
     registry = load_plugins(["eef_framework.testing.plugin", "attribution"], {})
     elsewhere = {"seed": 4, "executor": {"name": "threads", "threads": 1}, "trackers": []}
     run(SETTINGS | elsewhere, registry, tmp_path / "seed-4")
