@@ -28,6 +28,7 @@ OPTIONS: dict[str, tuple[Kind, ...]] = {
     "split": ("environment", "expert"),
     "tasks": ("environment", "expert"),
     "cycles": ("environment",),
+    "env": ("expert",),
 }
 """Option -> kinds of components whose checks take it."""
 
@@ -117,7 +118,7 @@ class _Checker:
         from eef_framework.testing.conformance import check_component
 
         kind = _kind(self.registry, target, self.kind)
-        given = {name: value for name, value in options.items() if value is not None}
+        given = {name: value for name, value in {**options, "env": self.env}.items() if value is not None}
         taken = {name: value for name, value in given.items() if kind in OPTIONS[name]}
         for name in given.keys() - taken.keys() if self.single else ():
             raise ConfigError(
@@ -126,6 +127,7 @@ class _Checker:
                 code="unused-option",
                 option=name,
             )
+        taken.pop("env", None)
         with ExitStack() as stack:
             needed: dict[str, Any] = {}
             if kind == "expert" and self.env is not None:
@@ -156,15 +158,15 @@ class _Checker:
 
     def _set(self, text: str, plain: bool) -> None:
         path, value = assignment(text)
-        owner, dot, key = path.partition(".")
-        if not dot or owner not in self.settings:
-            owner, key = "", path
-            if not plain:
-                raise ConfigError(
-                    f"--set {text!r} doesn't say which component it is for",
-                    "Use --set NAME.KEY=VALUE.",
-                    code="ambiguous-setting",
-                )
+        named = [owner for owner in self.settings if owner and path.startswith(f"{owner}.")]
+        owner = max(named, key=len, default="")  # import paths have dots themselves
+        key = path[len(owner) + 1 :] if owner else path
+        if not owner and not plain:
+            raise ConfigError(
+                f"--set {text!r} doesn't say which component it is for",
+                "Use --set NAME.KEY=VALUE.",
+                code="ambiguous-setting",
+            )
         *above, last = key.split(".")
         section = self.settings[owner]
         for name in above:
@@ -191,5 +193,7 @@ def _kind(registry: Registry, name: str, kind: str | None) -> Kind:
             registry.get(each, name)  # raises the plugin's error if it comes from a broken plugin
         except UnknownName as unknown:
             fix = unknown.fix
+    if not fix and "." in name:
+        fix = "A class is named by its module and a colon: my_package.my_module:MyClass."
     known = {component for each in KINDS for component in registry.names(each)}
     raise UnknownName.of("component or file", name, known, fix)

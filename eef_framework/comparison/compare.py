@@ -10,9 +10,8 @@ from statistics import fmean
 
 from eef_framework.comparison.protocol import check_protocols, flattened, protocol_of, within
 from eef_framework.comparison.result import ComparedDifference, ComparedRow, Comparison
-from eef_framework.comparison.statistics import TaskKey, as_share, difference_over_tasks, rate_over_tasks
+from eef_framework.comparison.statistics import TaskKey, as_share, difference_over_tasks, over_seeds, rate_over_tasks
 from eef_framework.errors import EefError, UnknownName
-from eef_framework.evaluation.intervals import over_seeds
 from eef_framework.evaluation.run_results import RunResults
 from eef_framework.records import ResultRow, SuccessRule
 

@@ -27,7 +27,7 @@ class ComparedRow(Record):
     """Name of the experiment: runs whose configurations differ in the seed only."""
     seeds: tuple[int, ...]
     success_over_seeds: Estimate
-    """Mean success rate, with its interval over seeds; without bounds for a single seed."""
+    """Mean success rate, with its interval over seeds; without bounds where seeds don't differ."""
     success_over_tasks: Estimate
     """The same mean, with its interval over tasks."""
     reward: Estimate
@@ -50,7 +50,7 @@ class ComparedDifference(Record):
     seeds: tuple[int, ...]
     """The seeds that both have."""
     over_seeds: Estimate
-    """Mean difference, with its interval over seeds; without bounds for a single seed."""
+    """Mean difference, with its interval over seeds; without bounds where seeds don't differ."""
     over_tasks: Estimate
     """The same difference, with its interval over tasks."""
     per_seed: tuple[float, ...]

@@ -19,6 +19,15 @@ TaskKey = tuple[str, str]
 """A task's id and fingerprint: with another fingerprint it is another task."""
 
 
+def over_seeds(values: Sequence[float]) -> Estimate:
+    """Return the mean of one number a seed, with its t interval.
+
+    Equal values say nothing about the spread, as a single one doesn't: the interval is unbounded then.
+    """
+    found = mean(values)
+    return found.changed(low=-math.inf, high=math.inf) if _constant(values) else found
+
+
 def rate_over_tasks(seeds: Sequence[Mapping[TaskKey, bool]]) -> Estimate:
     """Return the share of solved tasks over all seeds, with its interval over tasks.
 

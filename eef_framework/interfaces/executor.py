@@ -37,7 +37,8 @@ class PlayEpisode(Protocol):
         """Play an episode. Many calls are awaited at once.
 
         Raises:
-            WorkerLost: the process that played it ended. The framework submits the episode again.
+            WorkerLost: the process that played it ended, and another one has taken its place. The framework calls this
+                again for the episode.
             PolicyFailure: the policy can't answer any request: the run stops, and can be resumed.
             ConfigError: a setting is wrong, which affects all episodes.
         """

@@ -42,7 +42,7 @@ class Tracker(Component):
 
     @abstractmethod
     def log(self, figures: Mapping[str, float], step: int) -> None:
-        """Record figures.
+        """Record figures. When this returns, they must be stored: they are not sent again if the process is killed.
 
         Args:
             figures: name -> value. All values are finite. A name is a path such as `eef/explore/success` or

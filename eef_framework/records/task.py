@@ -19,7 +19,7 @@ class Task(Record):
     kind: str = ""
     """Group for result tables (`easy`, `paging`, a task type); empty if there are no groups."""
     instruction: str = ""
-    """The goal in words, if the environment states one separately from its observations."""
+    """The goal in words, for reports and people. The agent doesn't see it: observations have to state the goal."""
     fingerprint: str = ""
     """Hash of the goal, so that two versions of a task are never confused."""
     info: Info = Field(default_factory=dict)

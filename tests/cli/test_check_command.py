@@ -42,6 +42,7 @@ def test_several_parts_are_checked_one_after_the_other(command, folder):
     (folder / "forgetful_idea.py").write_text(WRONG)
     parts = ["corridor", "forgetful_idea:Forgetful", "cap-per-task"]
     settings = ["-s", "corridor.rooms=5", "--set", "cap-per-task.trajectories=1", "--cycles", "10"]
+    settings += ["--set", "forgetful_idea:Forgetful.size=2"]
     done = command("eef", "check", *parts, *settings)
     assert done.code == 1
     assert done.out == "environment 'corridor' keeps its contract\nfilter 'cap-per-task' keeps its contract\n"
@@ -70,6 +71,7 @@ def test_a_part_that_breaks_its_contract_is_reported_with_how_to_fix_it(command,
         (["lookup"], "ambiguous-name", {"kinds": ["policy", "trainer"]}),
         (["corridor-expert"], "expert-without-environment", {"expert": "corridor-expert"}),
         (["lookup", "--kind", "policy", "--tasks", "2"], "unused-option", {"option": "tasks"}),
+        (["lookup", "--kind", "policy", "--env", "corridor"], "unused-option", {"option": "env"}),
         (["corridor", "corridor-expert", "--set", "rooms=5"], "ambiguous-setting", {}),
         (["deduplicate", "--set", "environment.rooms=5"], "unused-setting", {"component": "environment"}),
         (["corridor", "--split", "tset"], "no-such-split", {"split": "tset"}),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eef_framework.comparison.statistics import TaskKey, difference_over_tasks, rate_over_tasks
+from eef_framework.comparison.statistics import TaskKey, difference_over_tasks, over_seeds, rate_over_tasks
 from eef_framework.evaluation.intervals import mean, paired_difference, success_rate
 
 Seeds = list[dict[TaskKey, bool]]
@@ -34,6 +34,12 @@ def test_one_seed_has_the_intervals_of_a_single_run() -> None:
 def test_copies_of_a_seed_say_nothing_new_about_tasks() -> None:
     values = [True, False, True, True, False, True, False, True] * 3
     assert rate_over_tasks([solved(*values)] * 2) == rate_over_tasks([solved(*values)] * 50) == mean(values)
+
+
+def test_seeds_that_do_not_differ_say_nothing_about_their_spread() -> None:
+    assert math.isinf(over_seeds([0.3, 0.3]).high)
+    assert math.isinf(over_seeds([0.3]).low)
+    assert over_seeds([0.3, 0.4]) == mean([0.3, 0.4])
 
 
 def test_tasks_with_another_fingerprint_are_other_tasks() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from eef_framework.errors import EefError
+from eef_framework.errors import EefError, author_line
 
 Context = TypeVar("Context")
 
@@ -100,17 +100,17 @@ def _guarded(check: Check[Context], context: Context) -> Violation | None:
     try:
         return check(context)
     except Exception as error:
-        frame = _culprit(error)
+        where = author_line(error)
+        fix = "Fix this line. A failure of the world itself, not of an action, is raised as EnvironmentFailure."
         return Violation(
             rule=rule_of(check),
-            where=f"{frame.filename}, line {frame.lineno}",
+            where=where or _last_line(error),
             expected="no exception",
             actual=f"{type(error).__name__}: {error}",
-            fix="Fix this line; failures of the environment itself should be raised as EnvironmentFailure.",
+            fix=fix if where else "Compare the method's arguments and what it returns with those of its base class.",
         )
 
 
-def _culprit(error: Exception) -> traceback.FrameSummary:
-    """Return the innermost frame that isn't in an installed library."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return next((frame for frame in reversed(frames) if "site-packages" not in frame.filename), frames[-1])
+def _last_line(error: Exception) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{frame.filename}, line {frame.lineno}"
