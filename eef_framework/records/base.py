@@ -30,7 +30,14 @@ class Record(BaseModel):
     )
 
     def changed(self, **fields: Any) -> Self:
-        """Return a copy with some fields replaced (records themselves never change)."""
+        """Return a copy with some fields replaced (records themselves never change).
+
+        Raises:
+            TypeError: there is no such field.
+        """
+        unknown = fields.keys() - type(self).model_fields.keys()
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no field {', '.join(map(repr, sorted(unknown)))}")
         return self.model_copy(update=fields)
 
 

@@ -584,6 +584,19 @@ def test_what_depends_on_the_order_of_a_set_shows_in_another_process():
     assert (found.code, found.where) == ("equal-in-another-process", "task 'corridor-train-000', state 0")
 
 
+class HashedTasks(Corridor):
+    """Its tasks are drawn with hash(), which differs between processes."""
+
+    def tasks(self, split: str) -> list[Task]:
+        return [task.changed(fingerprint=str(hash((split, task.id)))) for task in super().tasks(split)]
+
+
+@pytest.mark.slow
+def test_tasks_that_differ_between_processes_are_reported():
+    found = violations(HashedTasks(), processes=True)[0]
+    assert (found.code, found.where) == ("equal-in-another-process", "the tasks of split 'train'")
+
+
 @pytest.mark.slow
 def test_an_environment_that_its_settings_do_not_rebuild_is_reported():
     found = violation("equal-in-another-process", Unbuildable(secret="open sesame"), processes=True)

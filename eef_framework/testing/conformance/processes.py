@@ -19,7 +19,7 @@ NOT_FOUND = 3
 
 
 def equal_in_another_process(context: EnvironmentContext) -> Violation | None:
-    """The same task and the same actions lead to the same observations in another process."""
+    """Splits are the same in another process, and the same actions lead to the same observations there."""
     kind = type(context.environment)
     if "<locals>" in kind.__qualname__ or kind.__module__ == "__main__":
         return None  # another process can't import classes that a function or a script defines
@@ -27,6 +27,7 @@ def equal_in_another_process(context: EnvironmentContext) -> Violation | None:
     request = {
         "class": [kind.__module__, kind.__qualname__],
         "settings": context.environment.model_dump(mode="json"),
+        "split": context.split,
         "tasks": [task.model_dump(mode="json") for task in tasks],
         "actions": [[step.action for step in context.walk(task)] for task in tasks],
     }
@@ -38,7 +39,22 @@ def equal_in_another_process(context: EnvironmentContext) -> Violation | None:
         last_line = (other.stderr.strip().splitlines() or [f"exit status {other.returncode}"])[-1]
         fix = "It must be possible to build the environment from its settings alone."
         return Violation(rule, "", "the environment works there", quoted(last_line), fix)
-    for task, played in zip(tasks, json.loads(other.stdout), strict=True):
+    answer = json.loads(other.stdout)
+    own = [[task.id, task.fingerprint] for task in context.environment.tasks(context.split)]
+    if answer["listed"] != own:
+        here, there = next(
+            (pair for pair in zip(own, answer["listed"], strict=False) if pair[0] != pair[1]),
+            (f"{len(own)} tasks", f"{len(answer['listed'])} tasks"),
+        )
+        return Violation(
+            rule,
+            f"the tasks of split {context.split!r}",
+            f"id and fingerprint {quoted(here)}",
+            f"id and fingerprint {quoted(there)}",
+            "Draw tasks with derive(seed, name, ...), sort sets, and don't use hash() and id(), which differ between "
+            "processes.",
+        )
+    for task, played in zip(tasks, answer["played"], strict=True):
         if found := _divergence(context, task, played):
             state, name, expected, actual = found
             return Violation(
@@ -92,11 +108,12 @@ def _answer() -> None:
         sys.exit(NOT_FOUND)
     played = []
     with kind(**request["settings"]) as environment:
+        listed = [[task.id, task.fingerprint] for task in environment.tasks(request["split"])]
         for task, actions in zip(request["tasks"], request["actions"], strict=True):
             with environment.open(Task.model_validate(task)) as session:
                 steps = [session.step(action).model_dump(mode="json") for action in actions if not session.done]
                 played.append({"initial": session.initial.model_dump(mode="json"), "steps": steps})
-    json.dump(played, sys.stdout)
+    json.dump({"listed": listed, "played": played}, sys.stdout)
 
 
 if __name__ == "__main__":

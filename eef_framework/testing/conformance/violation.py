@@ -101,13 +101,14 @@ def _guarded(check: Check[Context], context: Context) -> Violation | None:
         return check(context)
     except Exception as error:
         where = author_line(error)
-        fix = "Fix this line. A failure of the world itself, not of an action, is raised as EnvironmentFailure."
         return Violation(
             rule=rule_of(check),
             where=where or _last_line(error),
             expected="no exception",
             actual=f"{type(error).__name__}: {error}",
-            fix=fix if where else "Compare the method's arguments and what it returns with those of its base class.",
+            fix="Fix this line."
+            if where
+            else "Compare the method's arguments and what it returns with those of its base class.",
         )
 
 

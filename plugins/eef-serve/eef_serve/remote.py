@@ -176,7 +176,7 @@ class RemoteEnvironment(Environment):
             raise ConfigError(
                 f"the environment `remote` needs the server's token, and the variable {self.token_env} isn't set",
                 f"export {self.token_env}=..., with the token that `eef serve` printed.",
-                code="no-token",
+                code="no-key",
                 variable=self.token_env,
             )
         return token

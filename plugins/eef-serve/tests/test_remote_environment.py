@@ -114,7 +114,7 @@ def test_the_token_is_needed_on_both_sides(start: Start, monkeypatch: pytest.Mon
     monkeypatch.delenv("EEF_SERVE_TOKEN")
     with pytest.raises(ConfigError) as missing:
         RemoteEnvironment(url=server.url).preflight()
-    assert (refused.value.code, missing.value.code) == ("no-access", "no-token")
+    assert (refused.value.code, missing.value.code) == ("no-access", "no-key")
 
 
 def test_another_server_is_refused_in_words(token: str) -> None:
