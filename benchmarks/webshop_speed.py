@@ -17,6 +17,7 @@ from __future__ import annotations
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 from common import arguments, finish, read_json, shared_data, spread, table
@@ -95,6 +96,10 @@ class Forgetful:
         """Return the products found."""
         docs, _ = self._catalogue.index.top(query, 50)
         return tuple(docs.tolist())
+
+    def __getattr__(self, name: str) -> Any:
+        """Return anything else from the catalogue."""
+        return getattr(self._catalogue, name)
 
 
 def measure(data: Path, episodes: list[dict], repetitions: int) -> dict[str, list[Pair]]:
