@@ -16,6 +16,8 @@ from eef_framework.cli.options import say
 from eef_framework.errors import EefError, storage
 from eef_framework.resources import available_cores
 
+LOG_START = b"# eef-run --seeds\n"
+"""First line of a log; a file that begins otherwise isn't ours."""
 INTERRUPT_WAIT_S = 30.0
 """How long a process may take to end after it was interrupted."""
 
@@ -43,10 +45,13 @@ class SeedRuns:
         """Run all seeds, and return their run directories.
 
         Raises:
-            EefError: `seeds-failed`: at least one failed; all others were completed.
+            EefError: `foreign-file`: a log's name is taken; nothing was started. `seeds-failed`: at least one failed;
+                all others were completed.
         """
         with storage(self.folder, "creating"):
             self.folder.mkdir(parents=True, exist_ok=True)
+        for seed in self.seeds:
+            self._check_log(seed)
         with ThreadPoolExecutor(self.jobs) as pool:
             started = {seed: pool.submit(self._one, seed) for seed in self.seeds}
             try:
@@ -73,6 +78,19 @@ class SeedRuns:
     def _log(self, seed: int) -> Path:
         return self.folder / f"seed-{seed}.log"
 
+    def _check_log(self, seed: int) -> None:
+        """Refuse to append to a file that isn't a log of ours."""
+        path = self._log(seed)
+        with storage(path, "reading"):
+            start = path.open("rb").read(len(LOG_START)) if path.exists() else b""
+        if start not in (b"", LOG_START):
+            raise EefError(
+                f"{str(path)!r} exists, and isn't a log of `eef-run --seeds`",
+                "Choose another folder with --out, or move the file.",
+                code="foreign-file",
+                path=str(path),
+            )
+
     def _one(self, seed: int) -> int:
         """Do one run in a process of its own, and return its exit code."""
         if self._stopping.is_set():
@@ -82,6 +100,9 @@ class SeedRuns:
         command = "from eef_framework.cli.run import main; main()"
         out = ["--seed", str(seed), "--out", str(self.run_folder(seed))]
         with storage(self._log(seed), "writing"), self._log(seed).open("ab") as log:
+            if log.tell() == 0:
+                log.write(LOG_START)
+                log.flush()
             process = subprocess.Popen(
                 [sys.executable, "-c", command, *self.options, *settings, *out],
                 env={"OMP_NUM_THREADS": threads, **os.environ},

@@ -55,3 +55,13 @@ def test_several_seeds_are_run_resumed_and_compared(folder, command):
     assert command(*arguments).code == 0
     assert (folder / "runs/two/seed-3/metrics.json").read_bytes() == first
     assert command("eef", "compare", "runs/two").code == 0
+
+
+def test_a_file_that_is_not_a_log_of_ours_is_left_alone(folder):
+    (folder / "out").mkdir()
+    (folder / "out/seed-3.log").write_text("mine")
+    with pytest.raises(EefError) as refused:
+        SeedRuns(["own.yaml"], [2, 3], [], folder / "out", 1).run()
+    assert refused.value.code == "foreign-file"
+    assert [path.name for path in (folder / "out").iterdir()] == ["seed-3.log"]
+    assert (folder / "out/seed-3.log").read_text() == "mine"
