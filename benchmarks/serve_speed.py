@@ -87,6 +87,7 @@ class Shop:
     def __init__(self, count: int) -> None:
         self.count = count
         self.sessions: list[str] = []
+        self.turns: dict[str, asyncio.Lock] = {}
         self.stepped = 0
 
     async def open(self, url: str) -> int:
@@ -101,16 +102,18 @@ class Shop:
                 self.sessions.append(
                     (await client.post("/v1/sessions", json=body)).raise_for_status().json()["session"]
                 )
+            self.turns = {session: asyncio.Lock() for session in self.sessions}
             fork = (await client.post(f"/v1/sessions/{self.sessions[0]}/fork")).raise_for_status().json()["session"]
             answer = await client.post(f"/v1/sessions/{fork}/step", json={"at": 0, "action": "look"})
             (await client.delete(f"/v1/sessions/{fork}")).raise_for_status()
             return len(answer.raise_for_status().content)
 
     async def step(self, client: httpx.AsyncClient, index: int) -> None:
-        """Step the sessions one after another."""
+        """Step the sessions one after another: a step waits for the session's one before, however late that is."""
         session, at = self.sessions[index % self.count], index // self.count
         body = {"at": at, "action": "look"}
-        (await client.post(f"/v1/sessions/{session}/step", json=body)).raise_for_status()
+        async with self.turns[session]:
+            (await client.post(f"/v1/sessions/{session}/step", json=body)).raise_for_status()
         self.stepped += 1
 
 
