@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+from io import BytesIO
 from pathlib import Path
 
 from eef_framework.comparison.result import Comparison
 from eef_framework.comparison.tables import title
 from eef_framework.errors import EefError, storage
 from eef_framework.records import Estimate
-from eef_framework.runs import replacing
+from eef_framework.runs import write_bytes
 
 CREATOR = "eef-framework"
 """Names the program in a figure's metadata."""
 
+DIGEST = b"eef-framework digest "
+"""Begins the mark at the end of a figure's file, after which follows a digest of everything before it."""
+MARKS = {"svg": b"<!-- %s -->\n", "pdf": b"%%%s\n", "png": b"%s"}
+"""How the mark is written in each format, so that the file can still be read: viewers ignore what follows the end of
+an image or a PDF."""
 
 METADATA = {
     "svg": {"Creator": CREATOR, "Date": None},
@@ -30,7 +37,8 @@ def check_figure(path: Path) -> None:
         EefError: `unknown-figure-format`, `foreign-file` or `matplotlib-missing`.
         StorageError: the existing file can't be read.
     """
-    if path.suffix.lower().removeprefix(".") not in METADATA:
+    kind = _kind(path)
+    if kind not in METADATA:
         raise EefError(
             f"a figure can't be written as {path.suffix or 'a file without a suffix'!r}: {str(path)!r}",
             f"Use one of {', '.join(f'.{kind}' for kind in METADATA)}.",
@@ -38,10 +46,10 @@ def check_figure(path: Path) -> None:
             path=str(path),
         )
     with storage(path, "reading"):
-        foreign = path.exists() and CREATOR.encode() not in path.read_bytes()
+        foreign = path.exists() and not _is_own(path.read_bytes(), kind)
     if foreign:
         raise EefError(
-            f"{str(path)!r} exists, and isn't a figure that `eef compare` drew: it would be lost",
+            f"{str(path)!r} exists, and isn't a figure as `eef compare` drew it: it would be lost",
             "Choose another name, or remove the file.",
             code="foreign-file",
             path=str(path),
@@ -86,9 +94,24 @@ def draw(comparison: Comparison, path: Path) -> None:
         axes.grid(axis="x", alpha=0.3)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
-        kind = path.suffix.lower().removeprefix(".")
-        with replacing(path) as out:
-            figure.savefig(out, format=kind, dpi=200, metadata=METADATA[kind])
+        kind, drawn = _kind(path), BytesIO()
+        figure.savefig(drawn, format=kind, dpi=200, metadata=METADATA[kind])
+        data = drawn.getvalue()
+        write_bytes(path, data + _mark(data, kind))
+
+
+def _kind(path: Path) -> str:
+    return path.suffix.lower().removeprefix(".")
+
+
+def _mark(content: bytes, kind: str) -> bytes:
+    return MARKS[kind] % (DIGEST + hashlib.blake2b(content, digest_size=16).hexdigest().encode())
+
+
+def _is_own(data: bytes, kind: str) -> bool:
+    """Return whether a file is a figure that was drawn here, and not edited since."""
+    length = len(_mark(b"", kind))
+    return data[-length:] == _mark(data[:-length], kind)
 
 
 def _bar(axes: object, height: int, estimate: Estimate, width: float, color: str) -> None:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from eef_framework.interfaces import Component, ProgressCallback
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.rows import Rows
-from eef_framework.records import Checkpoint, Cost, VersionedRecord
+from eef_framework.records import Checkpoint, Cost, Task, Trajectory
 from eef_framework.records.base import Info
-from eef_framework.runs import JsonlFile, Stage, open_checked
-
-R = TypeVar("R", bound=VersionedRecord)
+from eef_framework.runs import JsonlFile, Stage, check_same_tasks, open_checked
 
 
 @dataclass(frozen=True)
@@ -110,20 +108,34 @@ class Phase(ABC):
         """Return the number of episodes it will play; None for a phase without episodes."""
         return None
 
-    def episodes(self, context: RunContext, path: Path, record: type[R], *parts: str, **given: Any) -> JsonlFile[R]:
+    def episodes(
+        self, context: RunContext, path: Path, tasks: Iterable[Task], *parts: str, **given: Any
+    ) -> JsonlFile[Trajectory]:
         """Open a file of episodes to continue it.
 
         Args:
             context: the run's context.
             path: the file.
-            record: type of its lines.
+            tasks: the tasks to play.
             parts: the parts of the configuration that the episodes depend on. They are recorded next to a file of the
                 user, so that other episodes aren't mistaken for these.
             given: other data that they depend on.
+
+        Raises:
+            CorruptFile: it has episodes of a task that has changed since (`other-world`).
         """
         if self.stage is not None:  # a run directory records its configuration
-            return JsonlFile(path, record)
-        return open_checked(path, record, context.recorded(*parts) | given, renamed=context.renamed())
+            file = JsonlFile(path, Trajectory)
+        else:
+            settings = context.recorded(*parts) | given
+            file = open_checked(path, Trajectory, settings, renamed=context.renamed())
+        try:
+            world = f"environment {context.environment.component_name()!r}"
+            check_same_tasks(path, file.rows, tasks, world)
+        except BaseException:
+            file.close()
+            raise
+        return file
 
 
 class Weights(Protocol):

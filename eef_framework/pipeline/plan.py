@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from eef_framework.config.schema import RunConfig
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.phase import Planned
-from eef_framework.pipeline.preflight import check_methods, preflight
+from eef_framework.pipeline.preflight import check_methods, preflight, task_digests
 from eef_framework.pipeline.sequence import phases_of
 from eef_framework.pipeline.variants import variants
 from eef_framework.plugins import Registry
@@ -54,7 +54,7 @@ def plan(config: RunConfig, registry: Registry, out: str | Path) -> Plan:
         phases, _ = phases_of(context, methods, directory.layout)
         preflight(context, methods, phases)
         resolved = context.resolved()
-        directory.check(resolved, context.renamed())
+        directory.check(resolved, context.renamed(), task_digests(context, methods))
         planned = [(phase.title, phase.planned(context)) for phase in phases if not phase.done]
         playing = [(title, each) for title, each in planned if each is not None]
         return Plan(resolved, playing, context.longest_episode)

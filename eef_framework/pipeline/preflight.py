@@ -12,6 +12,7 @@ from eef_framework.interfaces import TrainablePolicy
 from eef_framework.pipeline.attribution import plan_of
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.phase import Phase
+from eef_framework.records import fingerprint
 
 
 def check_methods(context: RunContext, variants: Sequence[RunConfig]) -> None:
@@ -60,6 +61,22 @@ def preflight(context: RunContext, variants: Sequence[RunConfig], phases: Iterab
     for phase in to_do:
         phase.planned(context)  # lists the tasks
     return _training_tasks(context) if needs_demonstrations(context, variants) else []
+
+
+def task_digests(context: RunContext, variants: Sequence[RunConfig]) -> dict[str, str]:
+    """Return a digest of each list of tasks that a run uses, to find out whether the environment's tasks have changed.
+
+    Args:
+        context: the run's context.
+        variants: the configuration of each method.
+    """
+    lists = {"evaluate.tasks": context.config.evaluate.tasks}
+    if needs_demonstrations(context, variants):
+        lists["collect.tasks"] = context.config.collect.tasks
+    return {
+        name: fingerprint("\n".join(f"{task.id}\t{task.fingerprint}" for task in context.tasks(tasks)))
+        for name, tasks in lists.items()
+    }
 
 
 def _check_weights(context: RunContext, variant: RunConfig) -> None:

@@ -10,7 +10,7 @@ from eef_framework.config.loading import load_config
 from eef_framework.config.schema import RunConfig
 from eef_framework.evaluation.run_results import RunResults
 from eef_framework.pipeline.context import RunContext
-from eef_framework.pipeline.preflight import check_methods, preflight
+from eef_framework.pipeline.preflight import check_methods, preflight, task_digests
 from eef_framework.pipeline.progress import display_on
 from eef_framework.pipeline.sequence import phases_of
 from eef_framework.pipeline.tracking import Tracking
@@ -57,7 +57,9 @@ def run(
         directory = RunDirectory(Path(out).expanduser() if out is not None else Path("runs") / config.method)
         phases, report = phases_of(context, methods, directory.layout)
         report.notes = preflight(context, methods, phases)
-        directory.prepare(context.resolved(), _plugin_versions(registry), context.renamed())
+        directory.prepare(
+            context.resolved(), _plugin_versions(registry), context.renamed(), task_digests(context, methods)
+        )
         with directory.locked(), Tracking(trackers, directory.tracked_run()) as context.tracking:
             for phase in (*phases, report):
                 phase.run(context)

@@ -9,7 +9,7 @@ from eef_framework.runs.jsonl import JsonlFile, check_not_input, check_output, r
 from eef_framework.runs.layout import TRAINING_LOG, PhaseName, RunLayout, StageKey
 from eef_framework.runs.lines import read_whole
 from eef_framework.runs.lock import locked
-from eef_framework.runs.matching import read_matching, warn_of_part
+from eef_framework.runs.matching import check_same_tasks, read_matching, warn_of_part
 from eef_framework.runs.places import is_run, run_of
 from eef_framework.runs.repair import repair
 from eef_framework.runs.stage import FILES, Stage, StageManifest
@@ -26,6 +26,7 @@ __all__ = [
     "StageManifest",
     "check_not_input",
     "check_output",
+    "check_same_tasks",
     "claim_folder",
     "content_id",
     "contents",

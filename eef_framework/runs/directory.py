@@ -40,7 +40,11 @@ class RunDirectory:
         self.layout = RunLayout(path)
 
     def prepare(
-        self, config: Mapping[str, Any], plugins: Mapping[str, str], renamed: Mapping[str, str] | None = None
+        self,
+        config: Mapping[str, Any],
+        plugins: Mapping[str, str],
+        renamed: Mapping[str, str] | None = None,
+        tasks: Mapping[str, str] | None = None,
     ) -> None:
         """Create the record of a run with this configuration, or check that the folder is one.
 
@@ -48,12 +52,14 @@ class RunDirectory:
             config: the resolved configuration as plain data.
             plugins: versions of the distributions in use, by name.
             renamed: current path of each setting that an earlier version recorded under another path.
+            tasks: a digest of each list of tasks, by the setting that selects them.
 
         Raises:
-            RunConflict: it is the record of a run with another configuration; the message names the keys that differ.
+            RunConflict: it is the record of a run with another configuration; the message names the keys that differ
+                (`other-configuration`); or the environment's tasks have changed (`other-tasks`).
             StorageError: it can't be written to.
         """
-        self.check(config, renamed)
+        self.check(config, renamed, tasks)
         with storage(self.path, "making the run directory"):
             self.path.mkdir(parents=True, exist_ok=True)
         taken_up = self._is_there()
@@ -68,24 +74,31 @@ class RunDirectory:
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
                 "config_digest": _digest(config),
                 "seed": config.get("seed"),
+                "tasks": dict(tasks or {}),
                 "versions": _versions() | dict(plugins),
                 "git": _git_state(),
             },
         )
 
-    def check(self, config: Mapping[str, Any], renamed: Mapping[str, str] | None = None) -> None:
+    def check(
+        self,
+        config: Mapping[str, Any],
+        renamed: Mapping[str, str] | None = None,
+        tasks: Mapping[str, str] | None = None,
+    ) -> None:
         """Check that the folder is empty or the record of a run with this configuration. Nothing is written.
 
         Args:
             config: the resolved configuration as plain data.
             renamed: see `prepare`.
+            tasks: see `prepare`.
 
         Raises:
-            RunConflict: it is the record of a run with another configuration; the message names the keys that differ.
+            RunConflict: as for `prepare`.
             ConfigError: it contains something else.
         """
         if self._is_there():
-            self._check(config, renamed or {})
+            self._check(config, renamed or {}, tasks or {})
             return
         with storage(self.path, "looking into"):
             entries = sorted(self.path.iterdir()) if self.path.exists() else []
@@ -121,7 +134,7 @@ class RunDirectory:
         own = path == self.layout.config and path.is_file()
         return own and path.read_bytes().startswith(HEADER.encode())
 
-    def _check(self, config: Mapping[str, Any], renamed: Mapping[str, str]) -> None:
+    def _check(self, config: Mapping[str, Any], renamed: Mapping[str, str], tasks: Mapping[str, str]) -> None:
         manifest = self.layout.manifest
         try:
             known = json.loads(manifest.read_text(encoding="utf-8"))
@@ -148,6 +161,17 @@ class RunDirectory:
                 code="other-configuration",
                 path=str(self.path),
                 changes=changes,
+            )
+        before = known.get("tasks", {})  # absent in runs of earlier versions
+        others = [name for name, digest in tasks.items() if before.get(name, digest) != digest]
+        if others:
+            raise RunConflict(
+                f"{str(self.path)!r} was started with other tasks: those of {', '.join(others)} have changed since, in "
+                "number, order or meaning (fingerprint)",
+                "Set the environment up as it was when the run was started, or choose another folder with --out.",
+                code="other-tasks",
+                path=str(self.path),
+                lists=others,
             )
 
     @contextmanager

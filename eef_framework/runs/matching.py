@@ -34,16 +34,7 @@ def read_matching(path: Path, tasks: Iterable[Task], world: str = "this environm
     known = {task.id: task for task in tasks}
     given = list(read_rows(path, Trajectory))
     used = [row for row in given if row.task.id in known]
-    changed = [row.task.id for row in used if row.task.fingerprint != known[row.task.id].fingerprint]
-    if changed:
-        raise CorruptFile(
-            f"{path} doesn't fit {world}: task {changed[0]!r} means something else there "
-            f"({len(changed)} of {len(used)} do)",
-            "Set the environment up as it was when the trajectories were recorded.",
-            code="other-world",
-            path=str(path),
-            tasks=changed,
-        )
+    check_same_tasks(path, used, known.values(), world)
     others = [row.task.id for row in given if row.task.id not in known]
     if not used:
         first = f" (it has {others[0]!r}, {next(iter(known), None)!r} is asked for)" if others else ": it is empty"
@@ -68,6 +59,34 @@ def read_matching(path: Path, tasks: Iterable[Task], world: str = "this environm
             stacklevel=2,
         )
     return used
+
+
+def check_same_tasks(
+    path: Path, rows: Iterable[Trajectory], tasks: Iterable[Task], world: str = "this environment"
+) -> None:
+    """Check that trajectories are of tasks as they are now, by their fingerprints.
+
+    Args:
+        path: the file that the trajectories are from.
+        rows: the trajectories; those of other tasks aren't checked.
+        tasks: the tasks.
+        world: name of their world, for messages.
+
+    Raises:
+        CorruptFile: a task meant something else when its trajectory was recorded (`other-world`).
+    """
+    now = {task.id: task.fingerprint for task in tasks}
+    known = [row.task for row in rows if row.task.id in now]
+    changed = [task.id for task in known if task.fingerprint != now[task.id]]
+    if changed:
+        raise CorruptFile(
+            f"{path} doesn't fit {world}: task {changed[0]!r} means something else there "
+            f"({len(changed)} of {len(known)} do)",
+            "Set the environment up as it was when the trajectories were recorded.",
+            code="other-world",
+            path=str(path),
+            tasks=changed,
+        )
 
 
 def warn_of_part(path: Path, what: str, given: int, left_out: Mapping[str, Sequence[str]]) -> None:

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from eef_framework.records import Example, Trajectory
-from eef_framework.runs import read_rows
+from eef_framework.runs import read_rows, write_rows
+from eef_framework.testing.corridor import Corridor
 
 ATTRIBUTION = "eef_framework.testing.plugin,attribution"
 
@@ -51,6 +52,29 @@ def test_episodes_of_another_model_are_not_taken_for_this_ones(command, folder, 
     assert "model: 'base (" in done.error.message
     assert command("eef", "evaluate", "own.yaml", "--model", "base", "--out", "episodes.jsonl").code == 0
     assert (folder / "episodes.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("phase", ["collect", "explore", "evaluate"])
+def test_episodes_of_tasks_that_have_changed_are_not_continued(command, folder, collected, monkeypatch, phase):
+    given = ("--demonstrations", collected)
+    assert command("eef", "base", "own.yaml", *given, "--out", "base").code == 0
+    options = {
+        "collect": ("--out", "demonstrations.jsonl"),
+        "explore": (*given, "--model", "base", "--out", "explored"),
+        "evaluate": ("--model", "base", "--out", "episodes.jsonl"),
+    }
+    again = ("eef", phase, "own.yaml", *options[phase])
+    assert command(*again).code == 0
+    tasks = Corridor.tasks
+    changed = lambda self, split: [task.changed(fingerprint="changed") for task in tasks(self, split)]  # noqa: E731
+    if phase == "explore":  # its tasks are those of the demonstrations
+        rows = [row.changed(task=row.task.changed(fingerprint="changed")) for row in read_rows(collected, Trajectory)]
+        write_rows(folder / "explored" / "simulations.jsonl", rows)
+    monkeypatch.setattr(Corridor, "tasks", changed)
+    before = {path: path.read_bytes() for path in folder.rglob("*.jsonl")}
+    done = command(*again)
+    assert (done.code, done.error.code) == (1, "other-world")
+    assert {path: path.read_bytes() for path in folder.rglob("*.jsonl")} == before
 
 
 def test_a_model_is_evaluated_without_an_expert_and_as_the_settings_name_it(command, folder):

@@ -208,6 +208,21 @@ def test_figures_are_the_same_each_time_and_replace_only_their_own(
     assert (refused.value.code, path.read_bytes()) == ("foreign-file", b"mine")
 
 
+@pytest.mark.parametrize("suffix", ["svg", "pdf", "png"])
+def test_a_figure_that_was_edited_is_not_replaced(pooled: Comparison, tmp_path: Path, suffix: str) -> None:
+    """Nor is any other file that names the program."""
+    path = tmp_path / f"figure.{suffix}"
+    draw(pooled, path)
+    drawn = path.read_bytes()
+    middle = len(drawn) // 2
+    for content in (drawn + b"\n", drawn[:middle] + b"x" + drawn[middle:], b"notes on eef-framework", b""):
+        path.write_bytes(content)
+        with pytest.raises(EefError) as refused:
+            check_figure(path)
+        assert refused.value.code == "foreign-file"
+        assert path.read_bytes() == content
+
+
 def test_an_unknown_figure_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EefError) as refused:
         check_figure(tmp_path / "figure.docx")

@@ -1,5 +1,6 @@
 import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,6 +30,7 @@ from eef_framework.records import (
     Response,
     RunMetrics,
     Segment,
+    Task,
     Trajectory,
     Verdict,
 )
@@ -41,6 +43,17 @@ from eef_framework.testing.small_run import small_config
 
 def config(**changes: Any) -> RunConfig:
     return small_config(20, 12, **{"iterations": 2, "attributor": IntervalAttributor(probes=3)} | changes)
+
+
+@pytest.fixture
+def change_tasks(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Let the corridor's tasks mean something else, with the same settings."""
+    tasks = Corridor.tasks
+
+    def changed(self: Corridor, split: str) -> list[Task]:
+        return [task.changed(fingerprint="changed") for task in tasks(self, split)]
+
+    return lambda: monkeypatch.setattr(Corridor, "tasks", changed)
 
 
 def rows_of(out: Path) -> dict[str, Any]:
@@ -250,6 +263,33 @@ def test_demonstrations_of_another_world_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CorruptFile) as refused:
         run(config(collect=collect, environment=Corridor(rooms=9)), Registry(), tmp_path / "b")
     assert (refused.value.code, refused.value.details["path"]) == ("other-world", source)
+
+
+def test_a_run_is_not_resumed_where_tasks_have_changed(tmp_path: Path, change_tasks: Callable[[], None]) -> None:
+    run(config(iterations=0), Registry(), tmp_path / "run")
+    before = rows_of(tmp_path / "run")
+    change_tasks()
+    with pytest.raises(RunConflict) as refused:
+        run(config(iterations=0), Registry(), tmp_path / "run")
+    assert (refused.value.code, refused.value.details["lists"]) == ("other-tasks", ["evaluate.tasks", "collect.tasks"])
+    assert rows_of(tmp_path / "run") == before
+
+
+def test_a_run_without_digests_of_its_tasks_is_checked_row_by_row(
+    tmp_path: Path, change_tasks: Callable[[], None]
+) -> None:
+    """Runs of earlier versions have none."""
+    out = tmp_path / "run"
+    run(config(iterations=0), Registry(), out)
+    manifest = json.loads((out / "run.json").read_text())
+    del manifest["tasks"]
+    (out / "run.json").write_text(json.dumps(manifest))
+    (out / "collect" / "stage.json").unlink()
+    change_tasks()
+    with pytest.raises(CorruptFile) as refused:
+        run(config(iterations=0), Registry(), out)
+    assert refused.value.code == "other-world"
+    assert len(refused.value.details["tasks"]) == 20
 
 
 def test_a_misspelt_component_is_found_before_anything_starts(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ class Collect(Phase):
         """Ask the expert for the demonstrations that are missing."""
         context.expert  # noqa: B018 - refused before a file is made
         tasks, path = context.tasks(self.tasks), self.demonstrations.path
-        with self.episodes(context, path, Trajectory, "expert") as rows:
+        with self.episodes(context, path, tasks, "expert") as rows:
             found = context.wait_for(
                 _demonstrate(context, tasks, rows, derive(context.config.seed, *self.seed_names), progress)
             )

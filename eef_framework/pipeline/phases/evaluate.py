@@ -51,7 +51,7 @@ class Evaluate(Phase):
         checkpoint = self.weights.checkpoint if self.weights else None
         given: dict[str, Any] = {"sampling": settings.sampling.model_dump()}
         given |= {} if self.stage else {"model": content_id(checkpoint.path if checkpoint else None)}
-        with self.episodes(context, path, Trajectory, "policy", "format", **given) as rows:
+        with self.episodes(context, path, tasks, "policy", "format", **given) as rows:
             rule = context.config.success
             counter = Counter(progress, len(tasks), map(rule.holds, rows.rows))
             seed = derive(context.config.seed, "evaluate")

@@ -104,7 +104,7 @@ class Explore(Phase):
         given |= {} if self.stage else {"model": content_id(checkpoint.path if checkpoint else None)}
         parts = ("policy", "format", "success", "attributor", "explore")
         path = self.files.simulations.path
-        with self.episodes(context, path, Trajectory, *parts, **given) as rows:
+        with self.episodes(context, path, tasks, *parts, **given) as rows:
             counts = self._from_start(context, demonstrations, tasks)
             expected = self._expected(context, demonstrations, tasks)
             counter = Counter(progress, expected, map(rule.holds, rows.rows))
