@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from eef_framework._compat.peft import SETTINGS_FILE, load_adapters
+from eef_framework._compat.peft import SETTINGS_FILE, load_adapters, stack_low_rank
 from eef_framework.errors import ConfigError
 from eef_framework.models.libraries import PEFT, require_installed
+
+SUBFOLDER = "adapter"
+"""Folder within a checkpoint that holds the adapters of its training, whose result is merged into the checkpoint."""
 
 
 def is_adapter(path: Path) -> bool:
@@ -43,6 +47,63 @@ def base_of(path: Path) -> str:
             adapters=str(path),
         )
     return str(base)
+
+
+class AdapterChain(NamedTuple):
+    """How a checkpoint came from a model by trainings of adapters."""
+
+    base: str
+    """The model that the first training started from: a folder or a name."""
+    adapters: tuple[Path, ...]
+    """Folders with the adapters of each training, the first training first. Each are relative to the ones before."""
+
+
+def adapter_chain(path: Path) -> AdapterChain:
+    """Return which adapters, one after another, lead to a checkpoint.
+
+    A training with adapters starts from a checkpoint, and merges its adapters into it. So they aren't relative to the
+    original model but to the checkpoint, which may come from another training with adapters.
+
+    Args:
+        path: a folder with a complete model, or with adapters only.
+
+    Raises:
+        ConfigError: the settings of adapters can't be read.
+    """
+    found: list[Path] = []
+    while path not in found:
+        if path.is_dir() and is_adapter(path):
+            found.append(path)
+        elif (path / SUBFOLDER / SETTINGS_FILE).is_file() and path / SUBFOLDER not in found:
+            found.append(path / SUBFOLDER)
+        else:
+            break
+        path = Path(base_of(found[-1]))
+    return AdapterChain(str(path), tuple(reversed(found)))
+
+
+def stack_adapters(adapters: Sequence[Path], output: Path) -> int:
+    """Write adapters that change a model as much as several ones after another. Their rank is the sum of the ranks.
+
+    Args:
+        adapters: folders of adapters, as `adapter_chain` returns them.
+        output: folder to write.
+
+    Returns:
+        The rank.
+
+    Raises:
+        ConfigError: they are of a kind that doesn't add up (`adapters-not-additive`).
+    """
+    try:
+        return stack_low_rank(adapters, output)
+    except ValueError as cause:
+        raise ConfigError(
+            f"the adapters in {', '.join(map(repr, map(str, adapters)))} can't be combined: {cause}",
+            "Train plain low-rank adapters, or use the merged weights.",
+            code="adapters-not-additive",
+            adapters=[str(path) for path in adapters],
+        ) from cause
 
 
 def with_adapters(model: Any, path: Path) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import PrivateAttr
 
-from eef_framework.chat.tokens import ChatTokenizer, Prompt
+from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.interfaces import Policy, Sampling
 from eef_framework.memory import release_memory
 from eef_framework.policies.batching import Batcher
@@ -16,8 +16,8 @@ from eef_framework.policies.constraint import Constraints
 from eef_framework.policies.decoding_state import DecodingState, GenerationRequest
 from eef_framework.policies.engine import Engine, Statistics
 from eef_framework.policies.limits import free_memory
+from eef_framework.policies.prompts import FittedPrompt, fit_prompt, sampled_response, scored_response
 from eef_framework.policies.scoring_state import ScoringState
-from eef_framework.policies.truncation import truncate_oldest
 from eef_framework.records import Conversation, Observation, Response
 
 
@@ -57,19 +57,13 @@ class LoadedTransformersPolicy(Policy):
         Raises:
             PolicyFailure: the last observation is too long, the model failed, or the policy is closed.
         """
-        prompt, dropped = self._prompt(conversation, sampling.max_tokens)
-        request = self._request(prompt, observation, sampling, seed)
+        fitted = self._fit(conversation, sampling.max_tokens)
+        request = self._request(fitted, observation, sampling, seed)
         state = DecodingState(request, self.chat.end_ids, self.constraints.known_tokens)
         if not state.done:
             await self._batcher.do(state)
-        return Response(
-            text=self.chat.text(state.new),
-            token_ids=tuple(state.new),
-            tokenizer=self.chat.fingerprint,
-            logprob=round(state.logprob, 6),
-            dropped=dropped,
-            prompt_tokens=len(request.prompt),
-            computed_tokens=state.computed_tokens,
+        return sampled_response(
+            self.chat, fitted, state.new, logprob=round(state.logprob, 6), computed_tokens=state.computed_tokens
         )
 
     async def score(
@@ -82,19 +76,13 @@ class LoadedTransformersPolicy(Policy):
         """
         tokens = [self._answer_ids(answer, observation, sampling) for answer in answers]
         # As for `act`, except for answers that exceed the limit: they have to fit into the context window, too.
-        prompt, dropped = self._prompt(conversation, max([sampling.max_tokens, *map(len, tokens)]))
-        request = self._request(prompt, observation, sampling)
+        fitted = self._fit(conversation, max([sampling.max_tokens, *map(len, tokens)]))
+        request = self._request(fitted, observation, sampling)
         states = [ScoringState(request, ids, self.constraints.known_tokens) for ids in tokens]
         await asyncio.gather(*(self._batcher.do(state) for state in states if not state.done))
         return [
-            answer.changed(
-                token_ids=state.answer,
-                tokenizer=self.chat.fingerprint,
-                logprob=round(sum(state.logprobs), 6),
-                logprobs=tuple(round(logprob, 6) for logprob in state.logprobs),
-                dropped=dropped,
-                prompt_tokens=len(prompt.ids),
-                computed_tokens=state.computed_tokens,
+            scored_response(
+                self.chat, fitted, answer, state.answer, state.logprobs, computed_tokens=state.computed_tokens
             )
             for answer, state in zip(answers, states, strict=True)
         ]
@@ -113,11 +101,11 @@ class LoadedTransformersPolicy(Policy):
         release_memory()
 
     def _request(
-        self, prompt: Prompt, observation: Observation, sampling: Sampling, seed: int = 0
+        self, fitted: FittedPrompt, observation: Observation, sampling: Sampling, seed: int = 0
     ) -> GenerationRequest:
         return GenerationRequest(
-            prompt=prompt.ids,
-            earlier=tuple(start for start, _ in prompt.turns),
+            prompt=fitted.prompt.ids,
+            earlier=tuple(start for start, _ in fitted.prompt.turns),
             start=self.constraints.start(observation) if sampling.constrain else None,
             temperature=sampling.temperature,
             max_tokens=sampling.max_tokens,
@@ -129,19 +117,8 @@ class LoadedTransformersPolicy(Policy):
             return answer.token_ids
         return self.constraints.answer_ids(answer.text, observation if sampling.constrain else None)
 
-    def _prompt(self, conversation: Conversation, answer: int) -> tuple[Prompt, int]:
-        """Return the prompt for a conversation, and the number of observations that had to be dropped.
-
-        Args:
-            conversation: the conversation to answer.
-            answer: maximum length of the answer, in tokens.
-        """
-        limits = (self.max_prompt_tokens, self.context_window - answer if self.context_window else None)
-        longest = min((limit for limit in limits if limit is not None), default=None)
-        if longest is None:
-            return self.chat.prompt(conversation), 0
-        shown, dropped = truncate_oldest(conversation, longest, lambda messages: len(self.chat.prompt(messages).ids))
-        return self.chat.prompt(shown), dropped
+    def _fit(self, conversation: Conversation, max_answer_tokens: int) -> FittedPrompt:
+        return fit_prompt(self.chat, conversation, max_answer_tokens, self.context_window, self.max_prompt_tokens)
 
     def _process(self, states: list[DecodingState | ScoringState]) -> None:
         """Process a batch. If memory has become scarce, release unused memory first, and then part of the KV cache."""

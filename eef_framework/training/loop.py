@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from eef_framework._compat.accelerate import no_warnings_of_tied_weights, reset_settings
 from eef_framework._compat.transformers import enable_activation_checkpointing, limits_logits
 from eef_framework.errors import TrainerFailure
+from eef_framework.models.adapter import SUBFOLDER
 from eef_framework.models.progress_bars import without_progress_bars
 from eef_framework.models.saving import new_checkpoint
 from eef_framework.policies.loading import load_model, pick_device
@@ -222,7 +223,7 @@ def final_model(start: Checkpoint, settings: FineTuning, weights: dict[str, Any]
     if settings.lora is None:
         model.float().load_state_dict(weights)
         return model
-    return merged(model, settings.lora, weights, output / "adapter")
+    return merged(model, settings.lora, weights, output / SUBFOLDER)
 
 
 @contextmanager
