@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, field_validator, model_validator
@@ -54,6 +54,13 @@ class Component(BaseModel):
             plain = TypeAdapter(Any)
             values = {name: getattr(self, name) for name in type(self).model_fields}
             return {"name": self.component_name()} | {name: _as_data(plain, value) for name, value in values.items()}
+
+    def free_settings(self) -> Collection[str]:
+        """Return the settings that never change a result, such as a timeout: a run can be resumed with other values.
+
+        A setting of a component within this one is named by its path, such as `policy.timeout_s`.
+        """
+        return ()
 
     def preflight(self) -> None:
         """Check, within a second, whether the settings can work on this machine. Called before a run starts.

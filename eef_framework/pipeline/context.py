@@ -7,6 +7,7 @@ import json
 import warnings
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any, Self, TypeVar, cast
 
 from eef_framework.config.loading import components, how_to_name
@@ -61,6 +62,7 @@ class RunContext:
         policy: the agent; one that is trained is not loaded.
         executor: where episodes are played.
         tracking: sends figures to the trackers; none until a run starts them.
+        answers_folder: the run's folder for answers of servers; None if there is no run directory.
 
     Raises:
         ConfigError: a name or a setting is invalid.
@@ -71,6 +73,7 @@ class RunContext:
         self.registry = registry
         self.display = display or ProgressDisplay()
         self.tracking = Tracking()
+        self.answers_folder: Path | None = None
         self._loop = EventLoop()
         self._asked: set[int] = set()
         self._built: dict[tuple[Kind, str], Component] = {}
@@ -202,6 +205,14 @@ class RunContext:
             for old, new in self._component(kind, spec).renamed.items():
                 found[dotted((*place, old))] = dotted((*place, new))
         return found
+
+    def free_settings(self) -> set[str]:
+        """Return the paths of the components' settings that never change a result."""
+        return {
+            dotted((*place, name))
+            for place, kind, spec in components(self.config)
+            for name in self._component(kind, spec).free_settings()
+        }
 
     def recorded(self, *parts: str) -> dict[str, Any]:
         """Return the settings recorded next to a file of episodes that depend on these parts of the configuration."""

@@ -13,7 +13,7 @@ from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.rows import Rows
 from eef_framework.records import Checkpoint, Cost, Task, Trajectory
 from eef_framework.records.base import Info
-from eef_framework.runs import JsonlFile, Stage, check_same_tasks, open_checked
+from eef_framework.runs import ANSWERS_FOLDER, JsonlFile, Stage, check_same_tasks, open_checked
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,11 @@ class Phase(ABC):
         return None
 
     @property
+    def answers_folder(self) -> Path | None:
+        """Folder for answers of servers, if the phase isn't part of a run; None to keep none."""
+        return None
+
+    @property
     def done(self) -> bool:
         """Whether it is already complete."""
         return self.stage is not None and self.stage.done
@@ -84,8 +89,12 @@ class Phase(ABC):
         context.preflight(self.components(context))
         if self.stage is not None:
             self.stage.begin()
-        with context.display.phase(self.title) as progress:
-            result = self.work(context, context.tracking.watching(progress, self.stage, self.training_log))
+        answers = ANSWERS_FOLDER.set(context.answers_folder or self.answers_folder)
+        try:
+            with context.display.phase(self.title) as progress:
+                result = self.work(context, context.tracking.watching(progress, self.stage, self.training_log))
+        finally:
+            ANSWERS_FOLDER.reset(answers)
         if self.stage is not None:
             info: Info = {"figures": {**result.figures}} if result.figures else {}
             self.stage.finish(result.cost, dict(result.rows), info | result.info)
@@ -127,8 +136,8 @@ class Phase(ABC):
         if self.stage is not None:  # a run directory records its configuration
             file = JsonlFile(path, Trajectory)
         else:
-            settings = context.recorded(*parts) | given
-            file = open_checked(path, Trajectory, settings, renamed=context.renamed())
+            settings, free = context.recorded(*parts) | given, context.free_settings()
+            file = open_checked(path, Trajectory, settings, renamed=context.renamed(), free=free)
         try:
             world = f"environment {context.environment.component_name()!r}"
             check_same_tasks(path, file.rows, tasks, world)

@@ -57,9 +57,9 @@ def run(
         directory = RunDirectory(Path(out).expanduser() if out is not None else Path("runs") / config.method)
         phases, report = phases_of(context, methods, directory.layout)
         report.notes = preflight(context, methods, phases)
-        directory.prepare(
-            context.resolved(), _plugin_versions(registry), context.renamed(), task_digests(context, methods)
-        )
+        tasks, free = task_digests(context, methods), context.free_settings()
+        directory.prepare(context.resolved(), _plugin_versions(registry), context.renamed(), tasks, free)
+        context.answers_folder = directory.layout.answers
         with directory.locked(), Tracking(trackers, directory.tracked_run()) as context.tracking:
             for phase in (*phases, report):
                 phase.run(context)

@@ -227,6 +227,8 @@ class _Play:
             if isinstance(failure, AnswerFailure):
                 self.lost_tokens = int(failure.details.get("computed_tokens", 0))
                 self.lost_usd = float(failure.details.get("usd", 0.0))
+                if earlier := failure.details.get("earlier_requests"):
+                    self.info["earlier_requests"] = earlier
         finally:
             if self.session is not None:
                 self.session.close()

@@ -13,15 +13,27 @@ def with_lost_costs(trajectory: Trajectory, earlier: Iterable[Trajectory]) -> Tr
     Args:
         trajectory: the latest attempt.
         earlier: the rows that it replaces: each includes the costs of those before it, so the last one counts.
+
+    If the policy kept its answers on disk, the latest attempt includes the costs of the same answers in earlier
+    attempts. Then only what exceeds its own costs is added, for an attempt that didn't get as far.
     """
     lost = [row for row in earlier if row.ending == "error"]
     if not lost:
         return trajectory
     tokens, usd = _spent(lost[-1])
+    if _includes_earlier(trajectory):
+        own_tokens, own_usd = _spent(trajectory)
+        tokens, usd = max(0, tokens - own_tokens), max(0.0, usd - own_usd)
     replaced: Trajectory = trajectory.changed(
         lost_tokens=trajectory.lost_tokens + tokens, lost_usd=round(trajectory.lost_usd + usd, 9)
     )
     return replaced
+
+
+def _includes_earlier(trajectory: Trajectory) -> bool:
+    """Return whether some of the answers were requested in an earlier attempt."""
+    infos = [trajectory.info, *(step.response.info for step in trajectory.steps if step.response is not None)]
+    return any(info.get("earlier_requests") for info in infos)
 
 
 def _spent(trajectory: Trajectory) -> tuple[int, float]:

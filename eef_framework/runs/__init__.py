@@ -10,11 +10,12 @@ from eef_framework.runs.layout import TRAINING_LOG, PhaseName, RunLayout, StageK
 from eef_framework.runs.lines import read_whole
 from eef_framework.runs.lock import locked
 from eef_framework.runs.matching import check_same_tasks, read_matching, warn_of_part
-from eef_framework.runs.places import is_run, run_of
+from eef_framework.runs.places import ANSWERS_FOLDER, is_run, run_of
 from eef_framework.runs.repair import repair
 from eef_framework.runs.stage import FILES, Stage, StageManifest
 
 __all__ = [
+    "ANSWERS_FOLDER",
     "FILES",
     "TRAINING_LOG",
     "JsonlFile",

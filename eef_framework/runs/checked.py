@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +33,7 @@ def open_checked(
     settings: Mapping[str, Any],
     *inputs: Path | None,
     renamed: Mapping[str, str] | None = None,
+    free: Collection[str] = (),
 ) -> JsonlFile[R]:
     """Open a file of rows to continue it.
 
@@ -43,6 +44,7 @@ def open_checked(
             with these.
         inputs: files that are read at the same time, in addition to those named in the settings.
         renamed: current path of each setting that an earlier version recorded under another path.
+        free: paths of settings that may differ from the recorded ones.
 
     Raises:
         RunConflict: it has rows that were made with other settings (`other-settings`; says which), or another process
@@ -57,7 +59,7 @@ def open_checked(
     rows = JsonlFile(path, record)
     try:
         if rows.rows and written is not None:
-            _check(path, written, settings, renamed or {})
+            _check(path, list(differences(written, settings, renamed, free)))
         if written != settings:
             record_settings = functools.partial(write_settings_file, settings_path, settings, HEADER)
             if rows.rows:
@@ -112,8 +114,7 @@ def _former(path: Path) -> dict[str, Any] | None:
     return known if known.keys() >= _FORMER else None
 
 
-def _check(path: Path, written: Mapping[str, Any], settings: Mapping[str, Any], renamed: Mapping[str, str]) -> None:
-    changes = list(differences(written, settings, renamed))
+def _check(path: Path, changes: list[str]) -> None:
     if changes:
         raise RunConflict(
             f"{str(path)!r} contains episodes that were made with other settings:{listed(changes)}",

@@ -6,7 +6,7 @@ import hashlib
 import json
 import secrets
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
@@ -45,6 +45,7 @@ class RunDirectory:
         plugins: Mapping[str, str],
         renamed: Mapping[str, str] | None = None,
         tasks: Mapping[str, str] | None = None,
+        free: Collection[str] = (),
     ) -> None:
         """Create the record of a run with this configuration, or check that the folder is one.
 
@@ -53,13 +54,14 @@ class RunDirectory:
             plugins: versions of the distributions in use, by name.
             renamed: current path of each setting that an earlier version recorded under another path.
             tasks: a digest of each list of tasks, by the setting that selects them.
+            free: paths of settings that may differ from the recorded ones.
 
         Raises:
             RunConflict: it is the record of a run with another configuration; the message names the keys that differ
                 (`other-configuration`); or the environment's tasks have changed (`other-tasks`).
             StorageError: it can't be written to.
         """
-        self.check(config, renamed, tasks)
+        self.check(config, renamed, tasks, free)
         with storage(self.path, "making the run directory"):
             self.path.mkdir(parents=True, exist_ok=True)
         taken_up = self._is_there()
@@ -85,6 +87,7 @@ class RunDirectory:
         config: Mapping[str, Any],
         renamed: Mapping[str, str] | None = None,
         tasks: Mapping[str, str] | None = None,
+        free: Collection[str] = (),
     ) -> None:
         """Check that the folder is empty or the record of a run with this configuration. Nothing is written.
 
@@ -92,13 +95,14 @@ class RunDirectory:
             config: the resolved configuration as plain data.
             renamed: see `prepare`.
             tasks: see `prepare`.
+            free: see `prepare`.
 
         Raises:
             RunConflict: as for `prepare`.
             ConfigError: it contains something else.
         """
         if self._is_there():
-            self._check(config, renamed or {}, tasks or {})
+            self._check(config, renamed or {}, tasks or {}, free)
             return
         with storage(self.path, "looking into"):
             entries = sorted(self.path.iterdir()) if self.path.exists() else []
@@ -134,7 +138,13 @@ class RunDirectory:
         own = path == self.layout.config and path.is_file()
         return own and path.read_bytes().startswith(HEADER.encode())
 
-    def _check(self, config: Mapping[str, Any], renamed: Mapping[str, str], tasks: Mapping[str, str]) -> None:
+    def _check(
+        self,
+        config: Mapping[str, Any],
+        renamed: Mapping[str, str],
+        tasks: Mapping[str, str],
+        free: Collection[str],
+    ) -> None:
         manifest = self.layout.manifest
         try:
             known = json.loads(manifest.read_text(encoding="utf-8"))
@@ -153,7 +163,7 @@ class RunDirectory:
                 code="newer-format",
                 path=str(self.path),
             )
-        changes = list(differences(written, config, renamed))
+        changes = list(differences(written, config, renamed, free))
         if changes:
             raise RunConflict(
                 f"{str(self.path)!r} contains a run with another configuration:{listed(changes)}",

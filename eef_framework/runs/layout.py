@@ -1,6 +1,7 @@
 """Layout of a run directory: the only module that knows the names of files and folders.
 
 config.yaml  run.json  metrics.json  report.html
+answers/                                                   answers of servers, a file for each model
 figures.jsonl  tensorboard/  tracked.json                  figures for trackers, and which of them were sent
 collect/  base/  clone/  evaluate/{expert,clone}/          stages that all methods share
 methods/NAME/{clone,evaluate}/                             a method that has its own clone
@@ -89,6 +90,7 @@ class RunLayout:
         self.figures = path / "figures.jsonl"
         self.tensorboard = path / "tensorboard"
         self.tracked = path / "tracked.json"
+        self.answers = path / "answers"
 
     def stage(self, key: StageKey) -> Stage:
         """Return a stage."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from contextvars import ContextVar
 from pathlib import Path
 
 MANIFEST = "run.json"
 """File that marks a folder as a run directory."""
 LOCK = ".lock"
 """Lock file held by the process that writes to a run."""
+
+ANSWERS_FOLDER: ContextVar[Path | None] = ContextVar("eef_answers_folder", default=None)
+"""Folder in which policies keep the answers of servers, for the phase that is running; None outside of phases."""
 
 
 def run_of(path: Path) -> Path | None:

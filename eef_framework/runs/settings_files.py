@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,24 +58,27 @@ def read_settings_file(path: Path) -> dict[str, Any]:
     )
 
 
-def differences(old: Any, new: Any, renamed: Mapping[str, str] | None = None, path: str = "") -> Iterator[str]:
+def differences(
+    old: Any, new: Any, renamed: Mapping[str, str] | None = None, free: Collection[str] = (), path: str = ""
+) -> Iterator[str]:
     """Yield a line for every setting in which two configurations differ: `key: old -> new`.
 
     Args:
         old: the settings as recorded.
         new: the settings now.
         renamed: current path of each setting that was recorded under another path, such as `policy.cache_mb`.
+        free: paths of settings that may differ, in addition to `FREE_SETTINGS`.
         path: path of these settings, such as `policy`.
     """
-    if path in FREE_SETTINGS:
+    if path in FREE_SETTINGS or path in free:
         return
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         old = {_new_key(key, path, renamed or {}): value for key, value in old.items()}
         for key in [*old, *(k for k in new if k not in old)]:
-            yield from differences(old.get(key), new.get(key), renamed, _joined(path, key))
+            yield from differences(old.get(key), new.get(key), renamed, free, _joined(path, key))
     elif _holds_sections(old) and _holds_sections(new) and len(old) == len(new):
         for index, (one, other) in enumerate(zip(old, new, strict=True)):
-            yield from differences(one, other, renamed, _joined(path, str(index)))
+            yield from differences(one, other, renamed, free, _joined(path, str(index)))
     elif _plain(old) != _plain(new):
         yield f"{path}: {old!r} -> {new!r}"
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from eef_framework.config.schema import TaskList
-from eef_framework.errors import EefWarning, ExpertFailure, boundary
+from eef_framework.errors import EefWarning, ExpertFailure, PolicyFailure, boundary
 from eef_framework.formats import read_demonstrations
 from eef_framework.interfaces import Component, ProgressCallback
 from eef_framework.pipeline.context import RunContext
@@ -39,6 +40,11 @@ class Collect(Phase):
     tasks: TaskList
     demonstrations: Rows[Trajectory]
     seed_names: tuple[str, ...] = ("collect",)
+
+    @property
+    def answers_folder(self) -> Path:
+        """A folder next to the file that is written."""
+        return self.demonstrations.path.with_name(f"{self.demonstrations.path.name}.answers")
 
     def work(self, context: RunContext, progress: ProgressCallback) -> PhaseResult:
         """Ask the expert for the demonstrations that are missing."""
@@ -134,6 +140,26 @@ def _cut(trajectory: Trajectory, limit: int | None) -> Trajectory:
     return cut
 
 
+@contextmanager
+def _counted(tasks: Sequence[Task], rows: JsonlFile[Trajectory]) -> Iterator[None]:
+    """Add to the message about a spent budget which tasks were demonstrated."""
+    try:
+        yield
+    except PolicyFailure as failure:
+        if failure.code != "budget-spent":
+            raise
+        done = {row.task.id for row in rows.rows if row.ending != "error"}
+        missing = [task.id for task in tasks if task.id not in done]
+        raise PolicyFailure(
+            f"{failure.message}. {len(tasks) - len(missing)} of {len(tasks)} tasks were demonstrated; the first "
+            f"missing one is {missing[0]!r}",
+            f"{failure.fix} Or use the demonstrations there are: set collect.trajectories to {str(rows.path)!r} in "
+            "another run.",
+            code=failure.code,
+            **failure.details | {"missing": missing},
+        ) from failure
+
+
 async def _demonstrate(
     context: RunContext, tasks: Sequence[Task], rows: JsonlFile[Trajectory], seed: int, progress: ProgressCallback
 ) -> list[Trajectory]:
@@ -153,7 +179,7 @@ async def _demonstrate(
     counter = Counter(progress, len(tasks), [success for task, success in have.items() if task in wanted])
     who = f"expert {expert.component_name()!r}"
     if owed:
-        with boundary(ExpertFailure, who, f"demonstrating {len(owed)} tasks"):
+        with _counted(tasks, rows), boundary(ExpertFailure, who, f"demonstrating {len(owed)} tasks"):
             async for trajectory in demonstrations(expert, context.environment, owed, seed, context.executor):
                 cut = _cut(trajectory, context.config.limits.steps)
                 cut = with_lost_costs(cut, [row for row in rows.rows if row.task.id == cut.task.id])

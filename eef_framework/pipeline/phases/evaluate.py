@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from eef_framework.config.schema import TaskList
@@ -44,6 +45,11 @@ class Evaluate(Phase):
 
     def __post_init__(self) -> None:
         self.title = self.title or f"agent on {self.tasks.split} tasks"
+
+    @property
+    def answers_folder(self) -> Path:
+        """A folder next to the file that is written."""
+        return self.played.path.with_name(f"{self.played.path.name}.answers")
 
     def work(self, context: RunContext, progress: ProgressCallback) -> PhaseResult:
         """Play what is missing."""

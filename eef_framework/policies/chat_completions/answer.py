@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, TypeGuard
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_core import from_json
 
 from eef_framework.policies.chat_completions.error_response import (
@@ -145,6 +145,13 @@ class Completion(BaseModel):
     usage: Any = None
     prompt_token_ids: Any = None
 
+    _body: str = PrivateAttr(default="")
+
+    @property
+    def body(self) -> str:
+        """The response's body that it was read from, for `read_completion`."""
+        return self._body
+
 
 class Usage(NamedTuple):
     """Tokens of a request and its answer."""
@@ -170,6 +177,7 @@ def read_completion(data: bytes) -> Completion:
         if rejection is not None:
             raise RequestRejected(rejection)
         completion = Completion.model_validate(document)
+        completion._body = body.decode("utf-8", "replace")
     except ValidationError as cause:
         first = cause.errors(include_url=False, include_context=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))

@@ -19,6 +19,7 @@ from eef_framework.policies.chat_completions.answer import (
     read_completion,
     read_echo,
 )
+from eef_framework.policies.chat_completions.answer_file import AnswerRow
 from eef_framework.policies.chat_completions.context_length import is_too_long
 from eef_framework.policies.chat_completions.error_response import ErrorResponse, RequestRejected, read_error_response
 from eef_framework.policies.chat_completions.failures import (
@@ -32,8 +33,10 @@ from eef_framework.policies.chat_completions.failures import (
     out_of_credit,
     rejected_field,
 )
+from eef_framework.policies.chat_completions.meter import Meter, MeteredRequest, never_arrived
 from eef_framework.policies.chat_completions.settings import ServerSettings
 from eef_framework.policies.chat_completions.transport import client_arguments
+from eef_framework.records import Conversation
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -59,17 +62,21 @@ class RequestLog:
         requests: number of requests.
         lost: unusable answers with a known cost.
         unknown: lost requests with an unknown cost.
+        earlier: requests of earlier attempts at this answer, which the file of answers has.
+        earlier_lost: those of them whose answer was lost.
     """
 
     requests: int = 0
     lost: list[Completion] = field(default_factory=list)
     unknown: int = 0
+    earlier: int = 0
+    earlier_lost: list[AnswerRow] = field(default_factory=list)
 
     def add_lost(self, error: BaseException) -> None:
         """Record a lost request. A refused one costs nothing."""
         if isinstance(error, FailedAnswer) and error.completion.usage is not None:
             self.lost.append(error.completion)
-        elif not isinstance(error, RequestRejected) and not _never_arrived(error):
+        elif not isinstance(error, RequestRejected) and not never_arrived(error):
             self.unknown += 1
 
 
@@ -78,6 +85,7 @@ class Connection:
 
     Args:
         settings: the server's.
+        meter: limits and records the requests.
         before: the connection from another event loop; what it learned about the server is shared.
 
     Attributes:
@@ -89,11 +97,12 @@ class Connection:
         ConfigError: the server needs a key and none is set, or something else needed to reach it is missing.
     """
 
-    def __init__(self, settings: ServerSettings, before: Connection | None = None) -> None:
+    def __init__(self, settings: ServerSettings, meter: Meter, before: Connection | None = None) -> None:
         settings.preflight()
         import openai
 
         self.settings = settings
+        self._meter = meter
         self.loop = asyncio.get_running_loop()
         self.answered: bool = before is not None and before.answered
         self._slots = asyncio.Semaphore(settings.requests)
@@ -112,16 +121,18 @@ class Connection:
 
     async def ask(
         self,
-        messages: list[dict[str, str]],
+        conversation: Conversation,
         fields: dict[str, Any],
+        seed: int,
         log: RequestLog,
         known_as_too_long: Callable[[ErrorResponse], bool],
     ) -> Completion:
-        """Request an answer to a conversation.
+        """Return the answer to a conversation: one that was received before, otherwise a new one.
 
         Args:
-            messages: the conversation, in the API's form.
+            conversation: the conversation.
             fields: the rest of the request's body.
+            seed: distinguishes attempts, also if the server takes no seed.
             log: records the requests.
             known_as_too_long: whether the wording of a rejection is known to mean that the conversation is too long.
 
@@ -132,6 +143,13 @@ class Connection:
             AnswerFailure: this answer is lost.
             PolicyFailure: no request will be answered.
         """
+        request = self._meter.request(conversation, fields, seed)
+        known, lost = self._meter.earlier(request)
+        log.earlier_lost += lost
+        log.earlier += len(lost) + (known is not None)
+        if known is not None:
+            return known
+        messages = [{"role": message.role, "content": message.content} for message in conversation]
 
         async def once(client: Any) -> Completion:
             create = client.chat.completions.with_raw_response.create
@@ -139,7 +157,7 @@ class Connection:
             with _redirections(response.http_response):
                 return read_completion(response.content)
 
-        return await self._answer(once, fields, log, known_as_too_long)
+        return await self._answer(once, fields, log, known_as_too_long, request)
 
     async def echo(self, ids: Sequence[int], fields: dict[str, Any], log: RequestLog) -> list[float | None]:
         """Request the log-probabilities of tokens as a prompt.
@@ -170,10 +188,11 @@ class Connection:
         fields: Mapping[str, Any],
         log: RequestLog,
         known_as_too_long: Callable[[ErrorResponse], bool],
+        request: MeteredRequest | None = None,
     ) -> T:
         """Return what a request returns, with retries; explain why it failed."""
         try:
-            found = await self._repeated(once, log)
+            found = await self._repeated(once, log, request)
         except EefError:
             raise
         except Exception as error:
@@ -253,7 +272,9 @@ class Connection:
             return ()
         return tuple(str(model["id"]) for model in _models(listed) if model.get("id"))
 
-    async def _repeated(self, once: Callable[[Any], Awaitable[T]], log: RequestLog) -> T:
+    async def _repeated(
+        self, once: Callable[[Any], Awaitable[T]], log: RequestLog, request: MeteredRequest | None = None
+    ) -> T:
         """Return what a request returns, with retries after transient failures."""
         from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
 
@@ -266,12 +287,18 @@ class Connection:
         async for attempt in retrying:
             with attempt:
                 async with self._slots:
+                    if request is not None:
+                        await self._meter.start(request)
                     log.requests += 1
                     try:
                         found = await self._in_time(once)
-                    except Exception as error:
+                    except BaseException as error:
                         log.add_lost(error)
+                        if request is not None:
+                            self._meter.lost(request, error)
                         raise
+                    if request is not None and isinstance(found, Completion):
+                        self._meter.received(request, found)
         return found
 
     async def _in_time(self, once: Callable[[Any], Awaitable[T]]) -> T:
@@ -341,11 +368,6 @@ def _moved_to(response: Any) -> str:
 def _nothing_there(rejection: ErrorResponse) -> bool:
     about = f"{rejection.code} {rejection.kind} {rejection.text[:200]}"
     return rejection.status in (404, 405) and "model" not in about.lower()
-
-
-def _never_arrived(error: BaseException) -> bool:
-    """Return whether a request failed before it reached the server."""
-    return type(error.__cause__).__name__.startswith(("Connect", "ProxyError", "UnsupportedProtocol", "PoolTimeout"))
 
 
 def _models(listed: bytes) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any, ClassVar, NamedTuple
 
 from pydantic import PrivateAttr
@@ -12,12 +13,14 @@ from pydantic import PrivateAttr
 from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.errors import AnswerFailure, EefWarning, PolicyFailure
 from eef_framework.interfaces import Policy, Sampling
-from eef_framework.policies.chat_completions.answer import Completion, logprobs, token_ids, usage, without_text
+from eef_framework.policies.chat_completions.answer import Completion, Usage, logprobs, token_ids, usage, without_text
+from eef_framework.policies.chat_completions.answer_file import AnswerFile, answer_file_of
 from eef_framework.policies.chat_completions.connection import Connection, RequestLog
 from eef_framework.policies.chat_completions.constraint import constraint
 from eef_framework.policies.chat_completions.context_limit import ContextLimit
 from eef_framework.policies.chat_completions.error_response import shortened
 from eef_framework.policies.chat_completions.failures import ContextExceeded, FieldRejected, RejectedWithoutReason
+from eef_framework.policies.chat_completions.meter import Meter
 from eef_framework.policies.chat_completions.scoring import require_scores, score_answer
 from eef_framework.policies.chat_completions.settings import ServerSettings, limit_of
 from eef_framework.policies.chat_completions.statistics import AnswerStatistics
@@ -66,6 +69,8 @@ class OpenAIPolicy(ServerSettings, Policy):
     _looking: asyncio.Task[bool] | None = PrivateAttr(default=None)
     _context_limit: ContextLimit = PrivateAttr(default_factory=ContextLimit)
     _statistics: AnswerStatistics = PrivateAttr(default_factory=AnswerStatistics)
+    _meter: Meter | None = PrivateAttr(default=None)
+    _files: ExitStack = PrivateAttr(default_factory=ExitStack)
     _limit_name: str = PrivateAttr(default="")
     _seedless: bool = PrivateAttr(default=False)
     _fingerprint: str = PrivateAttr(default="")
@@ -87,7 +92,8 @@ class OpenAIPolicy(ServerSettings, Policy):
         allowed = self._constraint(observation, vllm) if sampling.constrain else {}
         log = RequestLog()
         try:
-            asked = await self._ask(connection, conversation, lambda: self._fields(sampling, seed, vllm) | allowed, log)
+            fields = lambda: self._fields(sampling, seed, vllm) | allowed  # noqa: E731 - adapted between requests
+            asked = await self._ask(connection, conversation, fields, seed, log)
             if asked.completion.choices[0].filtered:
                 raise self._filtered(asked.completion, log)
         except AnswerFailure as failure:
@@ -118,15 +124,23 @@ class OpenAIPolicy(ServerSettings, Policy):
 
     def close(self) -> None:
         """Drop the connection, which closes its sockets, and warn of answers without text or costs."""
-        self._connection = self._looking = None
+        self._connection = self._looking = self._meter = None
+        self._files.close()
         statistics, self._statistics = self._statistics, AnswerStatistics()
         statistics.warn(self.model, self.place)
 
     def _connect(self) -> Connection:
         # A client belongs to one event loop; a policy may serve several in turn.
         if self._connection is None or self._connection.loop is not asyncio.get_running_loop():
-            self._connection, self._looking = Connection(self, self._connection), None
+            self._connection, self._looking = Connection(self, self._metered(), self._connection), None
         return self._connection
+
+    def _metered(self) -> Meter:
+        """Return what limits and records the requests; opens the file of answers."""
+        if self._meter is None:
+            file = self._files.enter_context(AnswerFile.opened(answer_file_of(self)))
+            self._meter = Meter(self, file)
+        return self._meter
 
     async def _is_vllm(self, connection: Connection) -> bool:
         if self.server != "auto":
@@ -177,6 +191,7 @@ class OpenAIPolicy(ServerSettings, Policy):
         connection: Connection,
         conversation: Conversation,
         fields_now: Callable[[], dict[str, Any]],
+        seed: int,
         log: RequestLog,
     ) -> _Answered:
         """Return an answer to a conversation, or to as much of its end as fits into the model's context."""
@@ -193,7 +208,7 @@ class OpenAIPolicy(ServerSettings, Policy):
             if dropped == most and shortest is not None:
                 return _Answered(shortest, dropped, fields)
             try:
-                completion = await connection.ask(_messages(shown), fields, log, self._context_limit.knows)
+                completion = await connection.ask(shown, fields, seed, log, self._context_limit.knows)
                 return _Answered(completion, dropped, fields)
             except FieldRejected as rejected:
                 self._adapt_requests(rejected)
@@ -208,8 +223,8 @@ class OpenAIPolicy(ServerSettings, Policy):
                     raise rejected.failure from None
                 # The wording of servers varies. A request that is answered without its history was too long.
                 try:
-                    messages = _messages(without_oldest(conversation, most))
-                    shortest = await connection.ask(messages, fields, log, self._context_limit.knows)
+                    short = without_oldest(conversation, most)
+                    shortest = await connection.ask(short, fields, seed, log, self._context_limit.knows)
                 except (ContextExceeded, FieldRejected, RejectedWithoutReason, AnswerFailure):
                     raise rejected.failure from None
                 self._context_limit.learn_wording(rejected.rejection)
@@ -262,16 +277,22 @@ class OpenAIPolicy(ServerSettings, Policy):
         """Return the known cost of lost answers."""
         counted = [usage(each, conversation, None) for each in log.lost]
         known = [tokens for tokens in counted if tokens is not None]
+        earlier = [row for row in log.earlier_lost if not row.estimated]
+        known += [Usage(row.prompt_tokens, row.cached_tokens, row.completion_tokens) for row in earlier]
+        unknown = log.unknown + len(counted) + len(log.earlier_lost) - len(known)
         return {
             "usd": sum(self.prices.usd(*tokens) for tokens in known),
             "computed_tokens": sum(tokens.prompt - tokens.cached + tokens.completion for tokens in known),
-            "unknown_requests": log.unknown + len(counted) - len(known),
+            "unknown_requests": unknown,
+            "earlier_requests": log.earlier,
         }
 
     def _with_lost(self, response: Response, dropped: int, log: RequestLog, conversation: Conversation) -> Response:
         """Return an answer with the cost of lost answers before it added."""
         notes: Info = {"requests": log.requests} if log.requests > 1 else {}
         lost = self._lost(log, conversation)
+        if log.earlier:
+            notes["earlier_requests"] = log.earlier
         if lost["unknown_requests"]:
             notes["unknown_requests"] = lost["unknown_requests"]
         changed: Response = response.changed(
@@ -330,7 +351,3 @@ class OpenAIPolicy(ServerSettings, Policy):
 
             self._loaded_tokenizer = ChatTokenizer(load_tokenizer(self.tokenizer))
         return self._loaded_tokenizer
-
-
-def _messages(conversation: Conversation) -> list[dict[str, str]]:
-    return [{"role": message.role, "content": message.content} for message in conversation]

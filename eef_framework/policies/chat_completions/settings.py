@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
@@ -22,6 +23,19 @@ LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_t
 
 SHORTEST_CERTAIN = 12
 """Minimum length of a key that can't be in a setting by chance. A key such as `ollama` is a placeholder."""
+
+FREE = (
+    "timeout_s",
+    "retries",
+    "longest_wait_s",
+    "requests",
+    "prices",
+    "budget",
+    "requests_per_minute",
+    "tokens_per_minute",
+    "answers",
+)
+"""Settings that don't change an answer."""
 
 _FUNCTIONS = re.compile(r"(/chat/completions|/completions|/models|/responses)/*$")
 _RESERVED = {
@@ -54,6 +68,17 @@ class Prices(BaseModel):
         """
         cached_price = self.input if self.cached_input is None else self.cached_input
         return ((prompt - cached) * self.input + cached * cached_price + completion * self.output) / 1e6
+
+
+class AnswerBudget(BaseModel):
+    """What answers may cost in all, over all runs that share the file of answers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    tokens: int | None = Field(default=None, gt=0)
+    """Maximum number of tokens, of prompts and answers together; null for no limit."""
+    usd: float | None = Field(default=None, gt=0)
+    """Maximum price in US dollars; null for no limit. Needs `prices`."""
 
 
 class ServerSettings(Component):
@@ -101,6 +126,17 @@ class ServerSettings(Component):
     """Request the log-probability of every token of an answer."""
     prices: Prices = Prices()
     """Prices of the model."""
+    budget: AnswerBudget = AnswerBudget()
+    """What answers may cost. A request whose longest answer might exceed it isn't sent: the run stops, and can be
+    resumed with a larger budget. Requests with unknown tokens, such as those that timed out, count with their longest
+    answer."""
+    requests_per_minute: int | None = Field(default=None, gt=0)
+    """Rate limit: requests are spaced evenly so that no more are sent in a minute; null for no limit."""
+    tokens_per_minute: int | None = Field(default=None, gt=0)
+    """Rate limit: as above, for the tokens of prompts and answers."""
+    answers: Path | None = None
+    """File (.jsonl) in which received answers are kept, so that none is requested twice, even if a run is killed; null
+    for a file in the run directory (`answers/`), or next to the output of `eef collect` and `eef evaluate`."""
 
     @field_validator("base_url")
     @classmethod
@@ -137,6 +173,17 @@ class ServerSettings(Component):
         return extra
 
     @model_validator(mode="after")
+    def _priced_budget(self) -> Self:
+        if self.budget.usd is not None and not (self.prices.input or self.prices.output):
+            raise ConfigError(
+                f"budget.usd is {self.budget.usd:g}, and prices are 0, so that it would never be spent",
+                "Set prices, such as {input: 2.5, output: 10}, in US dollars per million tokens. Or set budget.tokens.",
+                code="budget-without-prices",
+                usd=self.budget.usd,
+            )
+        return self
+
+    @model_validator(mode="after")
     def _without_secrets(self) -> Self:
         with suppress(ConfigError):  # reported before a run, or with the first request
             self.key()  # so that it is known from here on
@@ -151,6 +198,10 @@ class ServerSettings(Component):
                     setting=".".join(place),
                 )
         return self
+
+    def free_settings(self) -> Collection[str]:
+        """Return the settings that limit requests: they don't change an answer."""
+        return FREE
 
     @property
     def place(self) -> str:

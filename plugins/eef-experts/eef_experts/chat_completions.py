@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import ClassVar
 
 from eef_experts.policy_expert import PolicyExpert
@@ -19,6 +19,10 @@ class OpenAIExpert(ServerSettings, PolicyExpert):
     stop: tuple[str, ...] = ("\nObservation:",)
     """Stop sequences: an answer ends before any of these texts. Otherwise the model would make up the environment's
     answer."""
+
+    def free_settings(self) -> Collection[str]:
+        """Return the limits of requests and episodes."""
+        return (*ServerSettings.free_settings(self), *PolicyExpert.free_settings(self))
 
     def preflight(self, environment: Environment | None = None) -> None:
         """Check that the key, everything needed to reach the server, and the file of examples are available.

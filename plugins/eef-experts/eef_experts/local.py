@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,6 +41,10 @@ class LocalExpert(PolicyExpert):
         self._built = current_registry().build("policy", self.policy)
         self.policy = {**self._built.settings(), "name": self.policy["name"]}
         return self
+
+    def free_settings(self) -> Collection[str]:
+        """Return those of episodes, and those of the policy."""
+        return (*super().free_settings(), *(f"policy.{name}" for name in self._built.free_settings()))
 
     def preflight(self, environment: Environment | None = None) -> None:
         """Check that the policy can run here, and that the folder of its weights exists.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import ClassVar, Literal
 
@@ -46,6 +46,10 @@ class PolicyExpert(Expert):
     """Time limit for an environment step, in seconds."""
     episode_timeout_s: float = Field(default=3600.0, gt=0)
     """Time limit for an episode, in seconds, including waiting."""
+
+    def free_settings(self) -> Collection[str]:
+        """Return the settings that don't change an episode that ends."""
+        return ("concurrency", "step_timeout_s", "episode_timeout_s")
 
     def preflight(self, environment: Environment | None = None) -> None:
         """Check that the file of examples can be read.
