@@ -17,7 +17,19 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = [ROOT / "eef_framework", *(ROOT / "plugins").glob("*/eef_*")]
 
 LAYERS = (
-    {"_compat", "errors", "event_loop", "memory", "paths", "records", "redaction", "renames", "resources", "seeds"},
+    {
+        "_compat",
+        "errors",
+        "event_loop",
+        "keys",
+        "memory",
+        "paths",
+        "records",
+        "redaction",
+        "renames",
+        "resources",
+        "seeds",
+    },
     {"interfaces"},
     {"plugins"},
     {"chat", "runs", "models"},

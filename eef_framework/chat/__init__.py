@@ -2,6 +2,7 @@
 
 from eef_framework.chat.format import ChatFormat
 from eef_framework.chat.parse import Answer, parse_answer
+from eef_framework.chat.reasoning import without_reasoning
 from eef_framework.chat.tokens import ChatTokenizer
 
-__all__ = ["Answer", "ChatFormat", "ChatTokenizer", "parse_answer"]
+__all__ = ["Answer", "ChatFormat", "ChatTokenizer", "parse_answer", "without_reasoning"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from eef_framework.chat.spelling import plain
+
 _TAGS = (
     r"(?:\w{1,20}:)?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|analysis|scratchpad"
     r"|(?:think|thought|thinking|reasoning)_process|cot|chain_of_thought|(?:inner|internal)_monologue)"
@@ -90,6 +92,11 @@ def without(text: str, blocks: list[Block]) -> str:
         parts += [text[done : block.start], " " * (block.end - block.start - 1), "\n"]
         done = block.end
     return "".join([*parts, text[done:]])
+
+
+def without_reasoning(text: str) -> str:
+    """Return an answer without its reasoning. Of reasoning that doesn't end, nothing is an answer."""
+    return without(text, reasoning(plain(text))).strip()
 
 
 def _meaning(found: re.Match[str]) -> _Mark | None:

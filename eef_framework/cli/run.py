@@ -61,14 +61,18 @@ def run(
     for plugin in registry.broken:
         warn(f"{plugin} is broken and not loaded; `eef plugins` shows why.")
     folder = out or Path("runs") / f"{Path(recipe).stem}{'-seeds' if seeds else ''}"
-    if dry_run:
-        _show_plan(config, registry, folder)
-        return
     if seeds is not None:
         options = [recipe, *(["--plugins", plugins] if plugins is not None else [])]
         options += [*(["--env", env] if env else []), *(word for each in assignments or () for word in ("--set", each))]
         wanted = range(config.seed, config.seed + seeds)
-        _run_seeds(SeedRuns(options, wanted, per_seed or (), folder, min(jobs, seeds)))
+        runs = SeedRuns(options, wanted, per_seed or (), folder, min(jobs, seeds))
+        if not dry_run:
+            _run_seeds(runs)
+            return
+        runs.check_folder()
+        folder = runs.run_folder(config.seed)
+    if dry_run:
+        _show_plan(config, registry, folder)
         return
     from eef_framework.evaluation.formatting import results
     from eef_framework.pipeline import run as run_pipeline

@@ -13,8 +13,9 @@ from pathlib import Path
 from threading import Event
 
 from eef_framework.cli.options import say
-from eef_framework.errors import EefError, storage
+from eef_framework.errors import ConfigError, EefError, storage
 from eef_framework.resources import available_cores
+from eef_framework.runs import is_run
 
 LOG_START = b"# eef-run --seeds\n"
 """First line of a log; a file that begins otherwise isn't ours."""
@@ -45,9 +46,11 @@ class SeedRuns:
         """Run all seeds, and return their run directories.
 
         Raises:
+            ConfigError: the folder is itself a run directory (`is-a-run`); nothing was started.
             EefError: `foreign-file`: a log's name is taken; nothing was started. `seeds-failed`: at least one failed;
                 all others were completed.
         """
+        self.check_folder()
         with storage(self.folder, "creating"):
             self.folder.mkdir(parents=True, exist_ok=True)
         for seed in self.seeds:
@@ -70,6 +73,20 @@ class SeedRuns:
                 logs=[str(self._log(seed)) for seed in failed],
             )
         return [self.run_folder(seed) for seed in self.seeds]
+
+    def check_folder(self) -> None:
+        """Reject a folder that is itself a run directory: its runs would become part of that one.
+
+        Raises:
+            ConfigError: with the code `is-a-run`.
+        """
+        if is_run(self.folder):
+            raise ConfigError(
+                f"{str(self.folder)!r} is a run directory, and --seeds needs a folder for several of them",
+                "Choose another folder with --out.",
+                code="is-a-run",
+                path=str(self.folder),
+            )
 
     def run_folder(self, seed: int) -> Path:
         """Return the run directory of a seed."""

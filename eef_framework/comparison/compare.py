@@ -12,6 +12,7 @@ from eef_framework.comparison.protocol import check_protocols, flattened, protoc
 from eef_framework.comparison.result import ComparedDifference, ComparedRow, Comparison
 from eef_framework.comparison.statistics import TaskKey, as_share, difference_over_tasks, over_seeds, rate_over_tasks
 from eef_framework.errors import EefError, UnknownName
+from eef_framework.evaluation.formatting import unknown_costs
 from eef_framework.evaluation.run_results import RunResults
 from eef_framework.records import ResultRow, SuccessRule
 
@@ -247,8 +248,13 @@ def _difference(a: _Actor, b: _Actor) -> ComparedDifference:
 
 def _notes(runs: Sequence[_Run]) -> tuple[str, ...]:
     """Return the notes of all runs; one that not all have is marked with its run."""
-    notes = dict.fromkeys(note for run in runs for note in run.results.metrics.notes)
-    having = {note: [run.results.path.name for run in runs if note in run.results.metrics.notes] for note in notes}
+    having: dict[str, list[str]] = {}
+    for run in runs:
+        metrics = run.results.metrics
+        unknown = unknown_costs(sum(cost.answers_of_unknown_cost for cost in metrics.stages.values()))
+        for note in dict.fromkeys((*metrics.notes, unknown)):
+            having.setdefault(note, []).append(run.results.path.name)
+    having.pop("", None)
     return tuple(note if len(names) == len(runs) else f"{', '.join(names)}: {note}" for note, names in having.items())
 
 

@@ -74,6 +74,19 @@ def write_page(page: Path, parts_with: Callable[[IO[str]], Mapping[str, str]]) -
             chunk_file.unlink(missing_ok=True)
 
 
+def is_page(page: Path) -> bool:
+    """Return whether a file is a page written here, and may be replaced.
+
+    Raises:
+        StorageError: it can't be read.
+    """
+    start = _asset("page.html").partition("{{")[0].encode()
+    if not page.is_file():
+        return False
+    with storage(page, "reading"), page.open("rb") as file:
+        return file.read(len(start)) == start
+
+
 def _parts(source: Source, file: IO[str], most: int) -> dict[str, str]:
     """Read the run, write its trajectories to the file, and return the values of the template's placeholders."""
     chunks = Chunks(file)

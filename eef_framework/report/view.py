@@ -11,7 +11,7 @@ from eef_framework.formats import own_kind, read_records
 from eef_framework.formats.episodes import trajectory_of
 from eef_framework.formats.training_examples import dialogue_of
 from eef_framework.records import Attribution, Example, Observation, SuccessRule, Trajectory
-from eef_framework.report.build import page_parts, write_page
+from eef_framework.report.build import is_page, page_parts, write_page
 from eef_framework.report.chunks import TEXT_LIMIT, Chunks
 from eef_framework.report.html import Element, tag
 from eef_framework.report.trajectory_index import SUCCEEDED, UNKNOWN, TrajectoryIndex
@@ -29,7 +29,8 @@ def build_view(file: Path, page: Path, rule: SuccessRule) -> int:
         The number of rows shown.
 
     Raises:
-        ConfigError: the page exists, and isn't a page (`output-exists`), or the file has attributions (`wrong-kind`).
+        ConfigError: the page exists, and isn't a page of ours (`output-exists`), or the file has attributions
+            (`wrong-kind`).
         CorruptFile: no row can be read.
         StorageError: a file can't be read or written.
     """
@@ -41,9 +42,9 @@ def build_view(file: Path, page: Path, rule: SuccessRule) -> int:
             code="wrong-kind",
             path=str(file),
         )
-    if page.exists() and page.suffix != ".html":
+    if page.exists() and not is_page(page):
         raise ConfigError(
-            f"{str(page)!r} exists and isn't a page (.html)",
+            f"{str(page)!r} exists, and isn't a page that `eef view` wrote: it would be lost",
             "Choose another --out.",
             code="output-exists",
             path=str(page),

@@ -45,7 +45,7 @@ def repair(path: Path) -> Repaired:
     check_regular(path)
     if path.exists() and is_compressed(path):
         raise ConfigError(
-            f"{str(path)!r} is compressed, whatever its name says",
+            f"{str(path)!r} is compressed, and only plain files are repaired",
             f"Decompress it: gunzip -c {path} > NEW. If that fails, restore it from where it came.",
             code="compressed-output",
             path=str(path),

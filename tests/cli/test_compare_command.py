@@ -65,3 +65,19 @@ def test_a_file_that_is_not_a_log_of_ours_is_left_alone(folder):
     assert refused.value.code == "foreign-file"
     assert [path.name for path in (folder / "out").iterdir()] == ["seed-3.log"]
     assert (folder / "out/seed-3.log").read_text() == "mine"
+
+
+def test_a_run_directory_is_not_filled_with_runs_of_seeds(folder, command):
+    assert command("eef-run", "own.yaml", "--out", "run").code == 0
+    before = sorted(folder.rglob("*"))
+    for more in ((), ("--dry-run",)):
+        done = command("eef-run", "own.yaml", "--seeds", 2, "--out", "run", *more)
+        assert (done.code, done.error.code) == (2, "is-a-run")
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_dry_run_of_seeds_fits_what_they_left(folder, command):
+    assert command("eef-run", "own.yaml", "--seed", 5, "--out", "runs/seed-5").code == 0
+    (folder / "runs/seed-5.log").write_text("# eef-run --seeds\n")
+    done = command("eef-run", "own.yaml", "--seeds", 2, "--seed", 5, "--out", "runs", "--dry-run")
+    assert done.code == 0, done.err

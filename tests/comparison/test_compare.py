@@ -190,6 +190,17 @@ def test_data_frames_have_a_row_each(pooled: Comparison) -> None:
     assert "eef 1" in pooled._repr_html_()
 
 
+def test_costs_that_are_lower_bounds_are_noted(seeds: Path, tmp_path: Path) -> None:
+    shutil.copytree(seeds, tmp_path / "small")
+    metrics = load_run(seeds / "seed-2").metrics
+    stage, cost = next(iter(metrics.stages.items()))
+    stages = {**metrics.stages, stage: cost.changed(answers_of_unknown_cost=3)}
+    (tmp_path / "small" / "seed-2" / "metrics.json").write_text(metrics.changed(stages=stages).model_dump_json())
+    (note,) = compare_runs([tmp_path / "small"]).notes
+    assert note.startswith("seed-2: 3 answers")
+    assert not compare_runs([seeds]).notes
+
+
 @pytest.mark.parametrize("suffix", ["svg", "pdf", "png"])
 def test_figures_are_the_same_each_time_and_replace_only_their_own(
     pooled: Comparison, tmp_path: Path, suffix: str

@@ -75,6 +75,17 @@ def test_a_file_that_is_not_a_page_is_not_replaced(tmp_path):
     assert caught.value.code == "output-exists"
 
 
+def test_a_page_is_replaced_only_if_it_was_written_here(tmp_path):
+    (tmp_path / "logs.json").write_text(json.dumps([row("a")]))
+    page = tmp_path / "page.html"
+    assert build_view(tmp_path / "logs.json", page, RULE) == build_view(tmp_path / "logs.json", page, RULE) == 1
+    page.write_text("<!DOCTYPE html>\n<html>mine</html>")
+    with pytest.raises(ConfigError) as caught:
+        build_view(tmp_path / "logs.json", page, RULE)
+    assert caught.value.code == "output-exists"
+    assert page.read_text() == "<!DOCTYPE html>\n<html>mine</html>"
+
+
 def test_attributions_have_nothing_to_show(tmp_path):
     write_rows(tmp_path / "a.jsonl", [Attribution(trajectory="t", length=1)])
     with pytest.raises(ConfigError) as caught:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, m
 
 from eef_framework.errors import ConfigError
 from eef_framework.interfaces import Component
+from eef_framework.keys import read_key
 from eef_framework.policies.chat_completions.transport import check_transport
 from eef_framework.redaction import HIDDEN, is_secret_name, redact_known, register_secret
 
@@ -232,25 +233,14 @@ class ServerSettings(Component):
         Raises:
             ConfigError: OpenAI needs one, and the environment variable isn't set; or it can't be a key.
         """
-        found = os.environ.get(self.api_key_env, "")
-        key = found.strip().strip("\ufeff\u200b").strip()
-        if len(key) > 1 and key[0] == key[-1] and key[0] in "'\"":  # as some tools keep them from .env files
-            key = key[1:-1].strip()
-        register_secret(key)
+        key = read_key(self.api_key_env)
         if not key and self.base_url is None:
+            blank = self.api_key_env in os.environ
             raise ConfigError(
                 f"OpenAI needs a key, and the environment variable {self.api_key_env} "
-                f"{'holds nothing but blanks' if found else 'is not set'}",
+                f"{'holds nothing but blanks' if blank else 'is not set'}",
                 f"export {self.api_key_env}=..., or set base_url to another server.",
                 code="no-key",
-                variable=self.api_key_env,
-            )
-        if not all("!" <= character <= "~" for character in key):
-            raise ConfigError(
-                f"the environment variable {self.api_key_env} can't be a key: there are blanks, line ends or other "
-                "characters within it that no key has",
-                f"Set {self.api_key_env} again, to the key alone.",
-                code="bad-key",
                 variable=self.api_key_env,
             )
         return key or "none"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
+from eef_framework.chat import without_reasoning
 from eef_framework.errors import AnswerFailure
 from eef_framework.interfaces import Attributor, Expert, Policy, Sampling
 from eef_framework.plugins import current_registry
@@ -155,13 +155,3 @@ class AskingAttributor(Attributor):
     def _short(self, text: str) -> str:
         whole = " ".join(text.split())
         return whole if len(whole) <= self.observation_chars else f"{whole[: self.observation_chars]} ..."
-
-
-def without_reasoning(text: str) -> str:
-    """Return an answer without the reasoning that some models write before it in `<think>` tags.
-
-    Reasoning that doesn't end isn't an answer.
-    """
-    answer = re.sub(r"<(think|thinking|reasoning)>.*?</\1>", "", text, flags=re.DOTALL | re.IGNORECASE)
-    answer = re.sub(r"^.*</(think|thinking|reasoning)>", "", answer, flags=re.DOTALL | re.IGNORECASE)
-    return re.sub(r"<(think|thinking|reasoning)>.*$", "", answer, flags=re.DOTALL | re.IGNORECASE).strip()

@@ -1,7 +1,6 @@
 import json
 
 import pytest
-from eef_attribution.asking import without_reasoning
 from eef_attribution.judge import LABELS, JudgeAttributor, read_labels
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,16 +64,23 @@ def test_no_answer_makes_reading_fail_or_name_steps_that_do_not_exist(text, leng
 
 
 @pytest.mark.parametrize(
-    ("text", "answer"),
+    "text",
     [
-        ("<think>1: mistake</think>\n1: good", "1: good"),
-        ("1: mistake</think>1: good", "1: good"),
-        ("<think>1: mistake, or 1: good, or", ""),
-        ("1: good", "1: good"),
+        "<think>1: mistake</think>\n1: good",
+        "1: mistake</think>1: good",
+        "[THINK]1: mistake[/THINK]1: good",
+        "<|channel|>analysis<|message|>1: mistake<|end|><|start|>assistant<|channel|>final<|message|>1: good",
     ],
 )
-def test_reasoning_is_not_an_answer(text, answer):
-    assert without_reasoning(text) == answer
+def test_labels_in_reasoning_do_not_count(tried, judge, answers, text):
+    answers(text)
+    assert tried(JudgeAttributor(judge=judge), [0.5] * 2).verdicts == ["beneficial", "unknown"]
+
+
+@pytest.mark.parametrize("text", ["<think>1: mistake, or 1: good, or", "◁think▷1: mistake"])
+def test_reasoning_that_does_not_end_labels_nothing(tried, judge, answers, text):
+    answers(text)
+    assert tried(JudgeAttributor(judge=judge), [0.5] * 2).verdicts == ["unknown"] * 2
 
 
 def test_labels_become_verdicts(tried, judge, answers):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,6 +13,7 @@ from pydantic import BaseModel, Field, PrivateAttr, ValidationError
 
 from eef_framework.errors import ConfigError, EnvironmentFailure, ReplayDivergence
 from eef_framework.interfaces import Environment, Session
+from eef_framework.keys import read_key
 from eef_framework.records import Step, Task, fingerprint
 from eef_serve.wire import PROTOCOL, Opened, Problem, Stepped, TaskPage, World
 
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     import httpx
 
 R = TypeVar("R", bound=BaseModel)
+
+BUSY = (
+    HTTPStatus.TOO_MANY_REQUESTS,  # all sessions are taken
+    HTTPStatus.BAD_GATEWAY,  # these two come from a proxy whose server restarts
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+"""Statuses with which a request is repeated."""
 
 
 class RemoteEnvironment(Environment):
@@ -49,7 +56,7 @@ class RemoteEnvironment(Environment):
         """Look for the token.
 
         Raises:
-            ConfigError: the environment variable isn't set.
+            ConfigError: the environment variable isn't set (`no-key`), or can't be a token (`bad-key`).
         """
         self._token()
 
@@ -133,8 +140,7 @@ class RemoteEnvironment(Environment):
                         url=self.url,
                     ) from cause
             else:
-                full = response.status_code == HTTPStatus.TOO_MANY_REQUESTS
-                if not full or time.monotonic() + pause > end:
+                if response.status_code not in BUSY or time.monotonic() + pause > end:
                     return self._read(response, answer)
             time.sleep(pause)
             pause = min(2.0, 2 * pause)
@@ -171,7 +177,7 @@ class RemoteEnvironment(Environment):
         return any(name in self.url for name in ("//127.", "//localhost", "//[::1]"))
 
     def _token(self) -> str:
-        token = os.environ.get(self.token_env, "")
+        token = read_key(self.token_env)
         if not token:
             raise ConfigError(
                 f"the environment `remote` needs the server's token, and the variable {self.token_env} isn't set",
@@ -195,7 +201,8 @@ class RemoteEnvironment(Environment):
         try:
             problem = Problem.model_validate_json(response.content)
         except ValidationError:
-            problem = Problem(code="server-failed", message=f"status {response.status_code}")
+            fix = "Check `url`: something else answered, perhaps a proxy."
+            problem = Problem(code="server-failed", message=f"status {response.status_code}", fix=fix)
         kind = ConfigError if response.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.BAD_REQUEST) else None
         raise (kind or EnvironmentFailure)(
             f"the server at {self.url} refused a request: {problem.message}",

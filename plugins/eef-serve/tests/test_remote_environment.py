@@ -10,7 +10,8 @@ from eef_serve.app import create_app
 from eef_serve.remote import RemoteEnvironment
 from eef_serve.sessions import Limits
 from eef_serve.testing import RunningServer, running
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
+from starlette.middleware.base import RequestResponseEndpoint
 
 from eef_framework.errors import ConfigError, EnvironmentFailure, ReplayDivergence
 from eef_framework.records import Observation
@@ -115,6 +116,42 @@ def test_the_token_is_needed_on_both_sides(start: Start, monkeypatch: pytest.Mon
     with pytest.raises(ConfigError) as missing:
         RemoteEnvironment(url=server.url).preflight()
     assert (refused.value.code, missing.value.code) == ("no-access", "no-key")
+
+
+@pytest.mark.parametrize("around", ["%s\r", "\ufeff%s", "'%s'\n"])
+def test_what_comes_with_a_token_from_a_file_is_left_off(
+    start: Start, token: str, monkeypatch: pytest.MonkeyPatch, around: str
+) -> None:
+    server = start()
+    monkeypatch.setenv("EEF_SERVE_TOKEN", around % token)
+    with RemoteEnvironment(url=server.url) as environment:
+        environment.preflight()
+        assert environment.tasks("train")
+
+
+def test_a_token_that_cannot_be_one_is_refused_without_telling_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EEF_SERVE_TOKEN", "the first line\nthe second line")
+    with pytest.raises(ConfigError) as refused:
+        RemoteEnvironment(url="http://127.0.0.1:9").preflight()
+    assert refused.value.code == "bad-key"
+    assert "line" not in str(refused.value).replace("line ends", "")
+
+
+@pytest.mark.parametrize("status", [429, 502, 503])
+def test_a_request_is_repeated_while_the_server_is_busy_or_restarts(token: str, status: int) -> None:
+    app = create_app(Corridor(), {"tests": token})
+    refused = []
+
+    @app.middleware("http")
+    async def busy(request: Request, answer: RequestResponseEndpoint) -> Response:
+        if len(refused) < 2:
+            refused.append(request.url.path)
+            return Response("<html>try later</html>", status)
+        return await answer(request)
+
+    with running(app) as server, RemoteEnvironment(url=server.url) as environment:
+        assert environment.tasks("train")
+    assert len(refused) == 2
 
 
 def test_another_server_is_refused_in_words(token: str) -> None:
