@@ -17,6 +17,8 @@ from eef_framework.testing.corridor import best_action
 
 Fault = Literal[
     "",
+    "hang-up",  # the connection is closed without a response
+    "empty",  # a response without a body
     "die",  # the connection is closed within the response
     "quit",  # the same, and the server stops listening
     "slow",  # the response comes after `slow_s`
@@ -265,6 +267,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, request: Request, fault: Fault | Reply) -> None:
         if isinstance(fault, Reply):
             self._send(fault.status, fault.document, fault.headers)
+        elif fault == "hang-up":
+            self.close_connection = True
         elif fault in ("die", "quit"):
             self._break_off(listen=fault == "die")
         elif fault in _DOCUMENTS:
@@ -333,6 +337,7 @@ def _choice(content: Any, finish_reason: str) -> dict[str, Any]:
 
 _DOCUMENTS: dict[str, tuple[int, Any]] = {
     "garbage": (200, b'{"choices": [{"mess'),
+    "empty": (200, b""),
     "html": (200, b"<html><body>Welcome</body></html>"),
     "shape": (200, {"choices": {"message": "Action: look"}}),
     "no-choices": (200, {"choices": [], "usage": {"prompt_tokens": 1}}),
