@@ -36,8 +36,18 @@ class Expert(Component):
             seed: a task's demonstration depends on the seed and on the task, not on other tasks.
 
         Yields:
-            One trajectory per task, failures included. The framework fills in its id and actor.
+            One trajectory per task, failures included (or `demonstrations_per_task`, with different `attempt`). The
+            framework fills in its id, actor and provenance.
         """
+
+    @property
+    def demonstrations_per_task(self) -> int:
+        """Number of trajectories that it yields for each task; their field `attempt` is 0, 1, and so on."""
+        return 1
+
+    def for_evaluation(self) -> Expert:
+        """Return the expert that plays in evaluations, which demonstrates each task once. Usually that is this one."""
+        return self
 
     def open_policy(self) -> AbstractContextManager[Policy]:
         """Provide the language model that this expert is, so that it can be asked other things, as a judge for example.

@@ -147,6 +147,8 @@ class Trajectory(VersionedRecord):
     actor: str = ""
     """Which policy or expert acted: `expert/shopper`, `agent/clone`. Filled in by the framework."""
     seed: int = 0
+    attempt: int = Field(default=0, ge=0)
+    """Number of a demonstration among those of its task, if the expert gives several."""
     origin: Origin | None = None
     """Set for simulations from an intermediate state."""
     initial: Observation

@@ -1,10 +1,11 @@
 """Playing: one episode, many episodes, simulations from intermediate states."""
 
 from eef_framework.rollout.attribution import attribute
-from eef_framework.rollout.concurrency import as_they_end
+from eef_framework.rollout.concurrency import as_they_end, merged
 from eef_framework.rollout.demonstrations import demonstrations
 from eef_framework.rollout.episode import EpisodeRunner
 from eef_framework.rollout.ids import expert_id, simulation_id
+from eef_framework.rollout.lost_attempts import with_costs_of
 from eef_framework.rollout.portable_components import portable
 from eef_framework.rollout.recorded import RecordedSimulations
 from eef_framework.rollout.scripted import ScriptedExpert
@@ -23,7 +24,9 @@ __all__ = [
     "attribute",
     "demonstrations",
     "expert_id",
+    "merged",
     "open_portable",
     "portable",
     "simulation_id",
+    "with_costs_of",
 ]

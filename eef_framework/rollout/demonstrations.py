@@ -25,18 +25,20 @@ async def demonstrations(
     """
     executor = executor or ThreadExecutor()
     requested = {task.id: task for task in tasks}
-    missing = dict(requested)
-    name = expert.component_name()
+    missing = {(task.id, attempt) for task in tasks for attempt in range(expert.demonstrations_per_task)}
+    name, several = expert.component_name(), expert.demonstrations_per_task > 1
     lost_in_a_row = 0
     while missing:
         try:
-            async for trajectory in executor.demonstrate(expert, environment, list(missing.values()), seed):
+            owed = [task for task in tasks if any(task.id == id for id, _ in missing)]
+            async for trajectory in executor.demonstrate(expert, environment, owed, seed):
                 task = requested.get(trajectory.task.id) if isinstance(trajectory, Trajectory) else None
-                if task is None:
+                if task is None or trajectory.attempt >= expert.demonstrations_per_task:
                     raise _not_asked_for(name, trajectory)
-                missing.pop(task.id, None)
+                missing.discard((task.id, trajectory.attempt))
                 lost_in_a_row = 0
-                yield trajectory.changed(id=expert_id(name, task), actor=f"expert/{name}", task=task)
+                id = expert_id(name, task, trajectory.attempt if several else None)
+                yield trajectory.changed(id=id, actor=f"expert/{name}", task=task)
             return
         except WorkerLost as lost:
             lost_in_a_row += 1
@@ -50,7 +52,7 @@ async def demonstrations(
 
 
 def _not_asked_for(expert: str, given: object) -> ExpertFailure:
-    shown = f"task {given.task.id!r}" if isinstance(given, Trajectory) else f"{given!r:.100}"
+    shown = f"task {given.task.id!r}, attempt {given.attempt}" if isinstance(given, Trajectory) else f"{given!r:.100}"
     return ExpertFailure(
         f"expert {expert!r} demonstrated {shown}, which it wasn't asked for",
         "Yield one Trajectory for each of the tasks that demonstrate() is given.",

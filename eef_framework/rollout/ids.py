@@ -5,9 +5,15 @@ from __future__ import annotations
 from eef_framework.records import State, Task, fingerprint
 
 
-def expert_id(expert: str, task: Task) -> str:
-    """Return the id of an expert's demonstration of a task."""
-    return f"expert/{expert}/{task.id}"
+def expert_id(expert: str, task: Task, attempt: int | None = None) -> str:
+    """Return the id of an expert's demonstration of a task.
+
+    Args:
+        expert: the expert's name.
+        task: the task.
+        attempt: number of the demonstration, for an expert that gives several of each task.
+    """
+    return f"expert/{expert}/{task.id}" if attempt is None else f"expert/{expert}/{task.id}/{attempt}"
 
 
 def simulation_id(phase: str, source: str, state: State, index: int) -> str:

@@ -30,6 +30,15 @@ def with_lost_costs(trajectory: Trajectory, earlier: Iterable[Trajectory]) -> Tr
     return replaced
 
 
+def with_costs_of(trajectory: Trajectory, others: Iterable[Trajectory]) -> Trajectory:
+    """Add tokens and price of other attempts at a task to the attempt that is kept."""
+    tokens, usd = trajectory.lost_tokens, trajectory.lost_usd
+    for other_tokens, other_usd in map(_spent, others):
+        tokens, usd = tokens + other_tokens, usd + other_usd
+    kept: Trajectory = trajectory.changed(lost_tokens=tokens, lost_usd=round(usd, 9))
+    return kept
+
+
 def _includes_earlier(trajectory: Trajectory) -> bool:
     """Return whether some of the answers were requested in an earlier attempt."""
     infos = [trajectory.info, *(step.response.info for step in trajectory.steps if step.response is not None)]

@@ -11,10 +11,10 @@ from pathlib import Path
 from eef_framework.config.schema import TaskList
 from eef_framework.errors import EefWarning, ExpertFailure, PolicyFailure, boundary
 from eef_framework.formats import read_demonstrations
-from eef_framework.interfaces import Component, ProgressCallback
+from eef_framework.interfaces import Component, Expert, ProgressCallback
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.costs import cost_of
-from eef_framework.pipeline.episodes import check_errors, latest, mean_results, with_others
+from eef_framework.pipeline.episodes import check_errors, mean_results, with_others
 from eef_framework.pipeline.phase import Phase, PhaseResult, Planned
 from eef_framework.pipeline.progress import Counter
 from eef_framework.pipeline.rows import Rows
@@ -48,11 +48,11 @@ class Collect(Phase):
 
     def work(self, context: RunContext, progress: ProgressCallback) -> PhaseResult:
         """Ask the expert for the demonstrations that are missing."""
-        context.expert  # noqa: B018 - refused before a file is made
+        expert = self.expert(context)  # refused before a file is made
         tasks, path = context.tasks(self.tasks), self.demonstrations.path
         with self.episodes(context, path, tasks, "expert") as rows:
             found = context.wait_for(
-                _demonstrate(context, tasks, rows, derive(context.config.seed, *self.seed_names), progress)
+                _demonstrate(context, expert, tasks, rows, derive(context.config.seed, *self.seed_names), progress)
             )
             self.demonstrations.rewrite(rows, with_others(found, rows.rows))
         figures = mean_results(found, context.config.success)
@@ -60,16 +60,20 @@ class Collect(Phase):
 
     def collected(self, context: RunContext) -> list[Trajectory]:
         """Return the demonstrations of the tasks, once the phase is done."""
-        found = latest(self.demonstrations.read(), key=lambda row: row.task.id)
-        return [found[task.id] for task in context.tasks(self.tasks)]
+        found = {(row.task.id, row.attempt): row for row in self.demonstrations.read()}
+        return [found[key] for key in _keys(self.expert(context), context.tasks(self.tasks))]
+
+    def expert(self, context: RunContext) -> Expert:
+        """Return the expert that demonstrates."""
+        return context.expert
 
     def components(self, context: RunContext) -> Sequence[Component]:
         """Return environment, expert and executor."""
         return context.environment, context.expert, context.executor
 
     def planned(self, context: RunContext) -> Planned:
-        """Return the number of tasks."""
-        return Planned(len(context.tasks(self.tasks)))
+        """Return the number of demonstrations."""
+        return Planned(len(context.tasks(self.tasks)) * self.expert(context).demonstrations_per_task)
 
 
 @dataclass(kw_only=True)
@@ -78,6 +82,10 @@ class CollectForEvaluation(Collect):
 
     charged: bool = False
     seed_names: tuple[str, ...] = ("evaluate", "expert")
+
+    def expert(self, context: RunContext) -> Expert:
+        """Return the expert that demonstrates each task once."""
+        return context.expert.for_evaluation()
 
 
 @dataclass(kw_only=True)
@@ -161,40 +169,54 @@ def _counted(tasks: Sequence[Task], rows: JsonlFile[Trajectory]) -> Iterator[Non
 
 
 async def _demonstrate(
-    context: RunContext, tasks: Sequence[Task], rows: JsonlFile[Trajectory], seed: int, progress: ProgressCallback
+    context: RunContext,
+    expert: Expert,
+    tasks: Sequence[Task],
+    rows: JsonlFile[Trajectory],
+    seed: int,
+    progress: ProgressCallback,
 ) -> list[Trajectory]:
     """Collect demonstrations of the tasks that don't have a row yet.
 
     Returns:
-        The demonstrations in the order of the tasks.
+        The demonstrations in the order of the tasks and attempts.
 
     Raises:
         ExpertFailure: the expert raised, or left tasks out.
         EnvironmentFailure: too many demonstrations ended in an error.
     """
-    expert, rule = context.expert, context.config.success
-    wanted = {task.id for task in tasks}
-    have = {row.task.id: rule.holds(row) for row in rows.rows if row.ending != "error"}
-    owed = [task for task in tasks if task.id not in have]
-    counter = Counter(progress, len(tasks), [success for task, success in have.items() if task in wanted])
+    rule = context.config.success
+    wanted = _keys(expert, tasks)
+    have = {(row.task.id, row.attempt): rule.holds(row) for row in rows.rows if row.ending != "error"}
+    incomplete = {task for task, attempt in wanted if (task, attempt) not in have}
+    owed = [task for task in tasks if task.id in incomplete]
+    counter = Counter(progress, len(wanted), [have[key] for key in wanted if key in have])
     who = f"expert {expert.component_name()!r}"
     if owed:
         with _counted(tasks, rows), boundary(ExpertFailure, who, f"demonstrating {len(owed)} tasks"):
             async for trajectory in demonstrations(expert, context.environment, owed, seed, context.executor):
+                key = trajectory.task.id, trajectory.attempt
+                if key in have:
+                    continue  # of a task that was asked for again for its other attempts
                 cut = _cut(trajectory, context.config.limits.steps)
-                cut = with_lost_costs(cut, [row for row in rows.rows if row.task.id == cut.task.id])
+                cut = with_lost_costs(cut, [row for row in rows.rows if (row.task.id, row.attempt) == key])
                 rows.append(cut)
                 counter.add(rule.holds(cut))
-    found = latest(rows.rows, key=lambda row: row.task.id)
-    missing = [task.id for task in tasks if task.id not in found]
+    found = {(row.task.id, row.attempt): row for row in rows.rows}
+    missing = list(dict.fromkeys(task for task, attempt in wanted if (task, attempt) not in found))
     if missing:
         raise ExpertFailure(
             f"{who} demonstrated {len(tasks) - len(missing)} of {len(tasks)} tasks; the first missing one is "
             f"{missing[0]!r}",
-            "An expert owes one trajectory for each task, failures included.",
+            "An expert owes one trajectory for each task (or `demonstrations_per_task`), failures included.",
             code="tasks-missing",
             missing=missing,
         )
-    in_task_order = [found[task.id] for task in tasks]
+    in_task_order = [found[key] for key in wanted]
     check_errors(in_task_order)
     return in_task_order
+
+
+def _keys(expert: Expert, tasks: Sequence[Task]) -> list[tuple[str, int]]:
+    """Return task and attempt of all demonstrations."""
+    return [(task.id, attempt) for task in tasks for attempt in range(expert.demonstrations_per_task)]

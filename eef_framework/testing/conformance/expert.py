@@ -98,7 +98,7 @@ def expert_violations(
 
 def every_task_is_demonstrated_once(context: ExpertContext) -> Violation | None:
     """demonstrate() yields one demonstration of each requested task, and no others."""
-    expected = Counter(task.id for task in context.tasks)
+    expected = Counter({task.id: context.expert.demonstrations_per_task for task in context.tasks})
     given = Counter(each.task.id if isinstance(each, Trajectory) else repr(each) for each in context.demonstrations)
     for task in expected | given:
         if expected[task] != given[task]:
@@ -149,11 +149,11 @@ def demonstrations_can_be_replayed(context: ExpertContext) -> Violation | None:
 
 def demonstrations_depend_on_seed_and_task_alone(context: ExpertContext) -> Violation | None:
     """A demonstration depends only on the seed and the task, not on the other tasks."""
-    first = {each.task.id: each for each in context.demonstrations}
+    first = {(each.task.id, each.attempt): each for each in context.demonstrations}
     again = {"again": context.tasks, "in reverse": context.tasks[::-1], "by itself": context.tasks[-1:]}
     for how, tasks in again.items():
         for each in context.demonstrate(tasks):
-            one, other = _timeless(first[each.task.id]), _timeless(each)
+            one, other = _timeless(first[each.task.id, each.attempt]), _timeless(each)
             if one != other:
                 return Violation(
                     rule_of(demonstrations_depend_on_seed_and_task_alone),

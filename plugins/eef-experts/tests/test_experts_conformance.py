@@ -36,7 +36,13 @@ def settings(url):
 def test_the_experts_are_registered():
     registered = []
     plugin.register_experts(registered.append)
-    assert [cls.component_name() for cls in registered] == ["openai", "local", "recording"]
+    assert [cls.component_name() for cls in registered] == [
+        "openai",
+        "local",
+        "recording",
+        "mixture",
+        "best-of-n",
+    ]
 
 
 def test_the_expert_on_a_server_keeps_its_contract():

@@ -1,4 +1,4 @@
-"""An expert on a server that fails one request in five, in every way, in processes that are killed and started again."""
+"""An expert on a server that fails one request in five, in every way, in processes that are killed and resumed."""
 
 import collections
 import json
