@@ -64,11 +64,11 @@ def register_executors(register: Callable[[type[Executor]], None]) -> None:
 
 @hookimpl
 def register_trackers(register: Callable[[type[Tracker]], None]) -> None:
-    """A file in the run directory, and TensorBoard."""
-    from eef_framework.tracking import FileTracker, TensorBoardTracker
+    """A file in the run directory, TensorBoard, Weights & Biases, MLflow and trackio."""
+    from eef_framework.tracking import FileTracker, MlflowTracker, TensorBoardTracker, TrackioTracker, WandbTracker
 
-    register(FileTracker)
-    register(TensorBoardTracker)
+    for each in (FileTracker, TensorBoardTracker, WandbTracker, MlflowTracker, TrackioTracker):
+        register(each)
 
 
 @hookimpl

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, get_type_hints
@@ -14,8 +14,10 @@ import typer
 from rich.console import Console
 
 from eef_framework.cli.options import Assignments, EnvironmentName, PluginList, Recipe, Seed, compose, say
+from eef_framework.errors import storage
 from eef_framework.evaluation.formatting import count, duration, percent, plural, plus_minus
-from eef_framework.interfaces import TrainablePolicy
+from eef_framework.interfaces import TrackedRun, TrainablePolicy
+from eef_framework.paths import expand
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.phase import GivenWeights, Weights
 from eef_framework.pipeline.phases import (
@@ -30,13 +32,17 @@ from eef_framework.pipeline.phases import (
 )
 from eef_framework.pipeline.progress import display_on
 from eef_framework.pipeline.rows import Rows
-from eef_framework.records import Attribution, Example, Trajectory
+from eef_framework.pipeline.tracking import Tracking
+from eef_framework.records import Attribution, Example, Trajectory, fingerprint
 from eef_framework.runs import check_not_input, check_output, claim_folder
 
 Demonstrations = Annotated[Path, typer.Option(metavar="FILE", help="The expert's trajectories (.jsonl).")]
 Model = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Checkpoint of the agent. Default: policy.model.")]
 OutFile = Annotated[Path, typer.Option("--out", metavar="FILE", help="Output file (.jsonl).")]
 OutFolder = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Output folder.")]
+
+FIGURES = "-figures"
+"""Ending of the folder for files of trackers, next to a phase's output."""
 
 COMMANDS: list[Callable[..., None]] = []
 """The commands, in the order of phases."""
@@ -55,7 +61,9 @@ def _command(phase: Callable[..., str]) -> Callable[..., str]:
         config, registry = compose(recipe, plugins, env, seed, assignments)
         with RunContext(config, registry, display_on(Console(stderr=True))) as context:
             context.check(config)
-            say(phase(context, **own))
+            with _tracking(context, own["out"]):
+                said = phase(context, **own)
+            say(said)
 
     types = get_type_hints(phase, include_extras=True)
     own = [p.replace(annotation=types[p.name]) for p in list(inspect.signature(phase).parameters.values())[1:]]
@@ -75,6 +83,30 @@ def _command(phase: Callable[..., str]) -> Callable[..., str]:
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     COMMANDS.append(command)
     return phase
+
+
+@contextmanager
+def _tracking(context: RunContext, out: Path) -> Iterator[None]:
+    """Send the figures of a single phase to the trackers, if any are configured.
+
+    In a tracker, the phase is a run with the name of its output, which is continued if the command is repeated.
+    Trackers with files write them to the folder OUT-figures.
+    """
+    if not context.config.trackers:
+        yield
+        return
+    trackers = context.trackers()
+    context.preflight(trackers)
+    path = expand(out).resolve()
+    folder = path.with_name(f"{path.name}{FIGURES}")
+    with storage(folder, "creating"):
+        folder.mkdir(parents=True, exist_ok=True)
+    config = context.resolved()
+    run = TrackedRun(id=fingerprint(str(path)), name=path.stem, group=path.parent.name, folder=folder, config=config)
+    with Tracking(trackers, run) as context.tracking:
+        yield
+    with suppress(OSError):  # not empty
+        folder.rmdir()
 
 
 @_command

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -23,7 +23,7 @@ class TrackedRun(Record):
     group: str = ""
     """Name of the folder that contains it. Runs of one experiment, such as several seeds, have the same one."""
     folder: Path
-    """The run directory. A tracker that writes files writes them there."""
+    """The run directory. A tracker with files for each run writes them there."""
     config: dict[str, Any] = Field(default_factory=dict)
     """The resolved configuration, as plain data."""
 
@@ -36,13 +36,17 @@ class Tracker(Component):
     this process; the figures that it missed are sent when the run is resumed.
     """
 
+    stores_at_finish: ClassVar[bool] = False
+    """Whether figures may still be lost in a kill until `finish` returns. If so, the figures of a killed run are sent
+    again when it is resumed."""
+
     @abstractmethod
     def start(self, run: TrackedRun) -> None:
         """Begin a run, or continue the one with the same id. Called once, before all other methods."""
 
     @abstractmethod
     def log(self, figures: Mapping[str, float], step: int) -> None:
-        """Record figures. When this returns, they must be stored: they are not sent again if the process is killed.
+        """Record figures. When this returns, they must be stored, unless `stores_at_finish` is true.
 
         Args:
             figures: name -> value. All values are finite. A name is a path such as `eef/explore/success` or

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -83,23 +84,39 @@ class Phase(ABC):
         if self.stage is not None and self.done:
             self.stage.check_rows()
             context.display.skipped(self.title)
-            context.tracking.completed(self.stage, self.training_log)
+            self._track(context)
             self._forget()
             return
         context.preflight(self.components(context))
         if self.stage is not None:
             self.stage.begin()
+        began = time.monotonic()
         answers = ANSWERS_FOLDER.set(context.answers_folder or self.answers_folder)
         try:
             with context.display.phase(self.title) as progress:
-                result = self.work(context, context.tracking.watching(progress, self.stage, self.training_log))
+                result = self.work(context, context.tracking.watching(progress, self._tracked_as, self.training_log))
         finally:
             ANSWERS_FOLDER.reset(answers)
         if self.stage is not None:
             info: Info = {"figures": {**result.figures}} if result.figures else {}
             self.stage.finish(result.cost, dict(result.rows), info | result.info)
-            context.tracking.completed(self.stage, self.training_log)
+            self._track(context)
+        elif result.figures or result.cost != Cost() or self.training_log:
+            cost = result.cost.model_copy(update={"seconds": round(time.monotonic() - began, 3)})
+            context.tracking.completed(self._tracked_as, cost, result.figures, self.training_log)
         self._forget()
+
+    @property
+    def _tracked_as(self) -> str:
+        return self.stage.name if self.stage else type(self).__name__.lower()
+
+    def _track(self, context: RunContext) -> None:
+        """Send the figures of the complete stage to the trackers."""
+        manifest = self.stage.manifest if self.stage else None
+        if manifest is not None:
+            figures = manifest.info.get("figures")
+            figures = figures if isinstance(figures, dict) else {}
+            context.tracking.completed(self._tracked_as, manifest.cost, figures, self.training_log)
 
     def _forget(self) -> None:
         for rows in self.last_to_read:

@@ -50,6 +50,7 @@ def plan(config: RunConfig, registry: Registry, out: str | Path) -> Plan:
     methods = variants(config, registry)
     with RunContext(config, registry) as context:
         check_methods(context, methods)
+        context.preflight(context.trackers())
         directory = RunDirectory(Path(out).expanduser())
         phases, _ = phases_of(context, methods, directory.layout)
         preflight(context, methods, phases)

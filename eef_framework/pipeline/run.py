@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eef_framework.config.loading import load_config
 from eef_framework.config.schema import RunConfig
 from eef_framework.evaluation.run_results import RunResults
+from eef_framework.interfaces import Tracker
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.preflight import check_methods, preflight, task_digests
 from eef_framework.pipeline.progress import display_on
@@ -60,11 +61,15 @@ def run(
         tasks, free = task_digests(context, methods), context.free_settings()
         directory.prepare(context.resolved(), _plugin_versions(registry), context.renamed(), tasks, free)
         context.answers_folder = directory.layout.answers
-        with directory.locked(), Tracking(trackers, directory.tracked_run()) as context.tracking:
+        with directory.locked(), _tracking(trackers, directory) as context.tracking:
             for phase in (*phases, report):
                 phase.run(context)
             context.tracking.finish([directory.layout.report, directory.layout.metrics])
     return RunResults(directory.path)
+
+
+def _tracking(trackers: Sequence[Tracker], directory: RunDirectory) -> Tracking:
+    return Tracking(trackers, directory.tracked_run(), directory.layout.tracked)
 
 
 def _plugin_versions(registry: Registry) -> dict[str, str]:

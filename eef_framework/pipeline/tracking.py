@@ -15,9 +15,9 @@ from typing import Any, Self
 
 from eef_framework.errors import EefWarning, StorageError, author_line
 from eef_framework.interfaces import ProgressCallback, TrackedRun, Tracker
-from eef_framework.records import fingerprint
+from eef_framework.records import Cost, fingerprint
 from eef_framework.rollout.threads import WorkerThread
-from eef_framework.runs import RunLayout, Stage, StageKey, write_json
+from eef_framework.runs import StageKey, write_json
 
 EVERY_S = 2.0
 """How often the log of a training is read while it is written, in seconds."""
@@ -28,7 +28,10 @@ PATIENCE_S = 60.0
 PATIENCE_AFTER_FAILURE_S = 5.0
 """How long a run that failed or was interrupted waits for trackers, in seconds."""
 
-Figures = Mapping[str, float]
+FINISHED = "/"
+"""In place of a stage's name: the tracker's `finish` was called."""
+
+Figures = Mapping[str, Any]
 
 
 class Tracking:
@@ -40,26 +43,28 @@ class Tracking:
     Args:
         trackers: the trackers.
         run: the run.
+        journal: file that records what was sent; None for a single phase, which sends its figures each time it is run.
     """
 
-    def __init__(self, trackers: Sequence[Tracker] = (), run: TrackedRun | None = None) -> None:
-        self._run = run
+    def __init__(
+        self, trackers: Sequence[Tracker] = (), run: TrackedRun | None = None, journal: Path | None = None
+    ) -> None:
         self._logs: dict[str, TrainingLog] = {}
-        self._journal = RunLayout(run.folder).tracked if run else Path()
-        self._known = _read_journal(self._journal) if run else {}
+        self._journal = journal
+        self._known = _read_journal(journal) if journal else {}
         self._connections = [_Connection(tracker, run, self._known) for tracker in trackers if run]
 
-    def watching(self, progress: ProgressCallback, stage: Stage | None, log: Path | None) -> ProgressCallback:
+    def watching(self, progress: ProgressCallback, stage: str, log: Path | None) -> ProgressCallback:
         """Return a progress function that also sends the rows of a training's log while they are written.
 
         Args:
             progress: the phase's own.
-            stage: the stage of the phase; None for a phase outside a run.
+            stage: name of the stage; for a single phase, that of the phase.
             log: the training's log; None for phases that don't train.
         """
-        if stage is None or log is None or not self._connections:
+        if log is None or not self._connections:
             return progress
-        rows = self._logs[stage.name] = TrainingLog(log)
+        rows = self._logs[stage] = TrainingLog(log)
         read = time.monotonic()
 
         def report(done: int, total: int, detail: str) -> None:
@@ -67,29 +72,28 @@ class Tracking:
             progress(done, total, detail)
             if time.monotonic() - read >= EVERY_S:
                 read = time.monotonic()
-                self._send_log(stage.name, rows)
+                self._send_log(stage, rows)
 
         return report
 
-    def completed(self, stage: Stage, log: Path | None) -> None:
+    def completed(self, stage: str, cost: Cost, figures: Figures, log: Path | None) -> None:
         """Send the figures of a complete stage to the trackers that don't have them.
 
         Args:
-            stage: the stage.
+            stage: name of the stage; for a single phase, that of the phase.
+            cost: its cost.
+            figures: its results.
             log: the log of its training; None if it doesn't train.
         """
-        manifest = stage.manifest
-        if manifest is None or not self._connections:
+        if not self._connections:
             return
         if log is not None:
-            self._send_log(stage.name, self._logs.get(stage.name) or TrainingLog(log))
-        prefix, step = _series(stage.name)
-        figures = {f"cost/{name}": value for name, value in manifest.cost.model_dump().items() if value}
-        own = manifest.info.get("figures")
-        figures |= own if isinstance(own, dict) else {}
-        self._log(stage.name, {f"{prefix}/{name}": value for name, value in figures.items()}, step)
+            self._send_log(stage, self._logs.get(stage) or TrainingLog(log))
+        prefix, step = _series(stage)
+        found = {f"cost/{name}": value for name, value in cost.model_dump().items() if value} | dict(figures)
+        self._log(stage, {f"{prefix}/{name}": value for name, value in found.items()}, step)
         for connection in self._connections:
-            connection.mark(stage.name)
+            connection.mark(stage)
         self._check()
 
     def __enter__(self) -> Self:
@@ -113,7 +117,7 @@ class Tracking:
         for connection in self._connections:
             for path in files:
                 connection.call(partial(connection.tracker.add_file, path))
-            connection.call(connection.tracker.finish)
+            connection.finish()
         until = time.monotonic() + patience_s
         for connection in self._connections:
             connection.wait(max(0.0, until - time.monotonic()))
@@ -140,7 +144,7 @@ class Tracking:
         before = [set(connection.sent) for connection in self._connections]
         for connection in self._connections:
             connection.check()
-        if before != [connection.sent for connection in self._connections]:
+        if self._journal and before != [connection.sent for connection in self._connections]:
             self._known |= {connection.key: sorted(connection.sent) for connection in self._connections}
             try:
                 write_json(self._journal, self._known)
@@ -194,6 +198,7 @@ class _Connection:
         self.sent = set(known.get(self.key, ()))
         self._thread = WorkerThread("eef-tracker")
         self._calls: deque[tuple[Future[None], str]] = deque()
+        self._stored: set[str] = set()  # these it has, but for a kill before its finish()
         self._failed = False  # set by the thread
         self._complete = True  # whether all calls that were looked at succeeded
         self.call(partial(tracker.start, run))
@@ -208,6 +213,10 @@ class _Connection:
         if stage not in self.sent:
             self.call(lambda: None, stage)
 
+    def finish(self) -> None:
+        """End the run in the tracker."""
+        self.call(self.tracker.finish, FINISHED)
+
     def check(self) -> None:
         """Note what was sent, and warn if a call failed."""
         while self._calls and self._calls[0][0].done():
@@ -216,7 +225,9 @@ class _Connection:
                 self._complete = False
                 self._warn_of(error)
             elif self._complete:
-                self.sent |= {stage} - {""}
+                self._stored |= {stage} - {"", FINISHED}
+                if stage == FINISHED or not self.tracker.stores_at_finish:
+                    self.sent |= self._stored
 
     def wait(self, seconds: float) -> None:
         """Wait until all calls are done, but not longer than this."""

@@ -2,7 +2,7 @@
 
 config.yaml  run.json  metrics.json  report.html
 answers/                                                   answers of servers, a file for each model
-figures.jsonl  tensorboard/  tracked.json                  figures for trackers, and which of them were sent
+figures.jsonl  tensorboard/  wandb/  tracked.json          figures for trackers, and which of them were sent
 collect/  base/  clone/  evaluate/{expert,clone}/          stages that all methods share
 methods/NAME/{clone,evaluate}/                             a method that has its own clone
 methods/NAME/ITERATION/{explore,select,tune,evaluate}/

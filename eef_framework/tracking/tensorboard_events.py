@@ -29,7 +29,7 @@ class TensorBoardTracker(Tracker):
         Raises:
             ConfigError: it isn't.
         """
-        require_installed("tensorboard", "tensorboard", "the tracker tensorboard")
+        require_installed("tensorboard", "eef-framework[tensorboard]", "the tracker tensorboard")
 
     def start(self, run: TrackedRun) -> None:
         """Open a file of events, and write the configuration."""

@@ -288,3 +288,22 @@ def test_explorations_that_are_missing_are_an_error_not_an_empty_choice(command,
         done.error.details["path"] == f"{explored}/simulations.jsonl"
     )
     assert not (folder / "examples.jsonl").exists()
+
+
+def test_a_phase_sends_its_figures_to_trackers_that_are_configured(command, folder, collected):
+    assert not [path for path in folder.iterdir() if "figures" in path.name]
+    given = ("--set", "trackers=[files]")
+    assert command("eef", "base", "own.yaml", "--demonstrations", collected, "--out", "base", *given).code == 0
+    assert not (folder / "base-figures").exists()  # it has none
+    assert command("eef", "select", "own.yaml", "--demonstrations", collected, "--out", "clone.jsonl").code == 0
+    trained = ("eef", "train", "own.yaml", "--examples", "clone.jsonl", "--model", "base", "--out", "cloned", *given)
+    assert command(*trained).code == 0
+    rows = [json.loads(line) for line in (folder / "cloned-figures/figures.jsonl").read_text().splitlines()]
+    log = [json.loads(line) for line in (folder / "cloned/training.jsonl").read_text().splitlines()]
+    shown = [(row["step"], row["value"]) for row in rows if row["figure"] == "train/loss"]
+    assert shown == [(row["step"], row["loss"]) for row in log]
+    done = command("eef", "evaluate", "own.yaml", "--model", "cloned", "--out", "episodes.jsonl", *given)
+    assert done.code == 0, done.err
+    rows = [json.loads(line) for line in (folder / "episodes.jsonl-figures/figures.jsonl").read_text().splitlines()]
+    assert {"evaluate/success", "evaluate/reward", "evaluate/cost/steps"} <= {row["figure"] for row in rows}
+    assert command(*trained[:-2], "--set", "trackers=[nothing]").error.code == "unknown-name"

@@ -90,10 +90,13 @@ def test_yaml_of_a_dry_run_is_never_wrapped(command, folder, monkeypatch):
         (["policy=scripted"], "policy-without-weights"),
         (["explore.matched=true"], "nothing-to-match"),
         (["expert=misfit"], "expert-misfit"),
+        (["trackers=[{name: wandb, mode: online}]"], "no-key"),
         (["collect.trajectories=nowhere.jsonl"], "no-such-file"),
     ],
 )
-def test_a_dry_run_finds_what_a_run_finds_in_its_first_second(command, folder, settings, code):
+def test_a_dry_run_finds_what_a_run_finds_in_its_first_second(command, folder, settings, code, monkeypatch):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(folder / "none"))
     (folder / "misfits.py").write_text(MISFIT)
     given = [part.replace("=misfit", "=misfits:Misfit") for part in settings]
     arguments = [part for setting in given for part in ("--set", setting)]

@@ -1,5 +1,6 @@
 """Figures of a run reach its trackers, and trackers never stop it."""
 
+import importlib
 import json
 import shutil
 import threading
@@ -254,6 +255,60 @@ def test_the_check_finds_a_tracker_that_cannot_continue_a_run():
         (run.folder / "made").mkdir()
 
     assert violations(start=start) == ["a-run-is-continued"]
+
+
+def test_the_check_finds_a_tracker_that_hangs(monkeypatch):
+    waiting = threading.Event()
+
+    def log(self, figures, step):
+        waiting.wait()
+
+    monkeypatch.setattr("eef_framework.testing.conformance.tracker.TIME_LIMIT_S", 0.2)
+    assert violations(log=log) == ["any-figures-are-taken"]  # and no further check waits for it
+    waiting.set()
+
+
+def test_the_check_finds_a_tracker_that_keeps_a_process_from_ending(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "endless.py").write_text(
+        "import threading, time\n"
+        "from eef_framework import Tracker\n"
+        "class Endless(Tracker):\n"
+        "    def start(self, run):\n"
+        "        threading.Thread(target=time.sleep, args=(30,)).start()\n"
+        "    def log(self, figures, step):\n"
+        "        pass\n"
+        "    def finish(self):\n"
+        "        pass\n"
+    )
+    monkeypatch.setattr("eef_framework.testing.conformance.tracker.TIME_LIMIT_S", 10.0)
+    endless = importlib.import_module("endless").Endless()
+    assert [each.code for each in tracker_violations(endless)] == ["a-process-can-end"]
+
+
+def test_a_tracker_whose_figures_are_stored_at_its_end_gets_those_of_a_killed_run_again(tmp_path, monkeypatch):
+    class Late(Notes):
+        stores_at_finish: ClassVar[bool] = True
+
+    class Killed(BaseException):
+        """Ends the process, as it were."""
+
+    def killed(self, *arguments):
+        raise Killed
+
+    late, now = Late(), Notes(fails_at="never")
+    with monkeypatch.context() as patch:
+        patch.setattr(tracking.Tracking, "__exit__", killed)
+        patch.setattr(tracking.Tracking, "finish", killed)
+        with pytest.raises(Killed):
+            run(small_config(iterations=0, trackers=[late, now]), Registry(), tmp_path)
+    before = list(now._figures)
+    run(small_config(iterations=0, trackers=[late, now]), Registry(), tmp_path)
+    assert late._figures == before * 2
+    assert now._figures[: len(before)] == before
+    sent = len(late._figures)
+    run(small_config(iterations=0, trackers=[late, now]), Registry(), tmp_path)
+    assert len(late._figures) == sent
 
 
 def test_a_run_that_fails_ends_its_trackers_with_what_was_done(tmp_path):

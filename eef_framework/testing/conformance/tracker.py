@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial, wraps
 from pathlib import Path
 
+from eef_framework.errors import ConfigError, EefError
 from eef_framework.interfaces import TrackedRun, Tracker
-from eef_framework.testing.conformance.violation import Violation, require, rule_of, run_checks
+from eef_framework.plugins.import_path import import_class
+from eef_framework.rollout.portable_components import portable
+from eef_framework.rollout.threads import WorkerThread
+from eef_framework.testing.conformance.processes import NOT_FOUND
+from eef_framework.testing.conformance.violation import Check, Violation, require, rule_of, run_checks
+
+TIME_LIMIT_S = 120.0
+"""How long a check may take, in seconds: a run waits half as long for its trackers."""
 
 NAMES = ("collect/success", "eef/explore/cost/usd", "rft+1 a.b=c-d/tune/2/loss", "naïve 猫/evaluate/reward")
 """Names that methods and phases may give to figures."""
@@ -51,7 +65,36 @@ def check_tracker(tracker: Tracker) -> None:
 def tracker_violations(tracker: Tracker) -> list[Violation]:
     """Return in which ways a tracker doesn't keep its contract; see `check_tracker`."""
     with tempfile.TemporaryDirectory() as folder:
-        return run_checks(CHECKS, TrackerContext(tracker, Path(folder)))
+        return run_checks(_in_a_thread(CHECKS), TrackerContext(tracker, Path(folder)))
+
+
+def _in_a_thread(checks: tuple[Check[TrackerContext], ...]) -> Iterator[Check[TrackerContext]]:
+    """Yield checks that are made in one other thread, as in a run, until one takes too long."""
+    thread = WorkerThread("eef-tracker")
+    hangs = False
+
+    def in_the_thread(check: Check[TrackerContext]) -> Check[TrackerContext]:
+        @wraps(check)
+        def checked(context: TrackerContext) -> Violation | None:
+            nonlocal hangs
+            try:
+                return thread.begin(partial(check, context)).result(TIME_LIMIT_S)
+            except TimeoutError:
+                hangs = True
+                return Violation(
+                    rule_of(check),
+                    "",
+                    f"done within {TIME_LIMIT_S:g} s",
+                    "a call that hasn't returned",
+                    "Give connections a timeout, and raise when it has passed: the run continues either way.",
+                )
+
+        return checked
+
+    for check in checks:
+        if not hangs:
+            yield in_the_thread(check)
+    thread.end()
 
 
 def any_figures_are_taken(context: TrackerContext) -> Violation | None:
@@ -106,4 +149,49 @@ def an_empty_run_is_taken(context: TrackerContext) -> Violation | None:
     return None
 
 
-CHECKS = (any_figures_are_taken, files_are_taken, a_run_is_continued, an_empty_run_is_taken)
+def a_process_can_end(context: TrackerContext) -> Violation | None:
+    """A process ends although `finish` wasn't called, as after a tracker that failed."""
+    try:
+        settings = portable(context.tracker)
+    except ConfigError:  # another process can't import it
+        return None
+    run = context.run("check-ended")
+    path = os.pathsep.join(folder for folder in sys.path if folder)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", f"from {__name__} import _start; _start()"],
+            input=json.dumps([settings, run.model_dump(mode="json")]),
+            env={**os.environ, "PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=TIME_LIMIT_S / 2,
+            check=False,
+        )
+        actual = "" if done.returncode in (0, NOT_FOUND) else (done.stderr.strip().splitlines() or ["it failed"])[-1]
+    except subprocess.TimeoutExpired:
+        actual = f"it runs after {TIME_LIMIT_S / 2:g} s"
+    if not actual:
+        return None
+    return Violation(
+        rule_of(a_process_can_end),
+        "another process",
+        "it ends with exit code 0",
+        actual,
+        "Use daemon threads, and don't wait without a limit in functions that run at exit.",
+    )
+
+
+def _start() -> None:
+    """Start the tracker that standard input names, and send it a figure."""
+    settings, run = json.load(sys.stdin)
+    try:
+        kind = import_class(settings.pop("name"))
+    except EefError:
+        sys.exit(NOT_FOUND)
+    tracker: Tracker = kind(**settings)
+    tracker.start(TrackedRun.model_validate(run))
+    tracker.log({NAMES[0]: 0.5}, 0)
+
+
+CHECKS = (any_figures_are_taken, files_are_taken, a_run_is_continued, an_empty_run_is_taken, a_process_can_end)
