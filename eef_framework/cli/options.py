@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
@@ -68,8 +68,9 @@ def compose(
     environment: str | None = None,
     seed: int | None = None,
     assignments: Sequence[str] | None = None,
+    environ: Mapping[str, str] = os.environ,
 ) -> tuple[RunConfig, Registry]:
-    """Load plugins and configuration.
+    """Load plugins and configuration. Settings in the variables of `environ` count as well.
 
     Raises:
         ConfigError: the configuration is invalid.
@@ -83,7 +84,7 @@ def compose(
         *([] if seed is None else [f"seed={seed}"]),
         *(assignments or []),
     ]
-    settings = read_settings(recipe, overrides, os.environ, registry)
+    settings = read_settings(recipe, overrides, environ, registry)
     limited = wanted_plugins(settings) if selection is None else None
     if limited is not None:  # the configuration itself limits the run
         registry = load_plugins(limited)

@@ -13,7 +13,11 @@ from eef_framework.cli.errors import EPILOG, run_app, warn
 from eef_framework.cli.options import Assignments, EnvironmentName, PluginList, Seed, Version, compose, say
 from eef_framework.cli.seeds import SeedRuns
 from eef_framework.config.schema import RunConfig
+from eef_framework.errors import ConfigError
+from eef_framework.paths import expand
 from eef_framework.plugins import Registry
+from eef_framework.runs import RunLayout
+from eef_framework.runs.places import is_run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -21,12 +25,25 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command(epilog=EPILOG)
 def run(
     recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE_OR_CONFIG", help="Name of a recipe, or path of a YAML file.")
+        str,
+        typer.Argument(
+            metavar="RECIPE_OR_CONFIG_OR_RUN",
+            help="Name of a recipe, path of a YAML file, or a run directory to resume with its own settings.",
+        ),
     ] = "demo",
     plugins: PluginList = None,
     env: EnvironmentName = None,
     assignments: Assignments = None,
     seed: Seed = None,
+    iterations: Annotated[
+        int | None,
+        typer.Option(
+            "--iterations",
+            metavar="N",
+            min=0,
+            help="Number of iterations, same as --set iterations=N. A finished run continues if N is larger.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="RUN", help="The run directory. Default: runs/RECIPE.")
     ] = None,
@@ -54,16 +71,24 @@ def run(
     """Fine-tune an agent on an expert's successes and failures.
 
     Without arguments, it compares EEF with a baseline on a small generated shop, which takes minutes on a laptop.
-    To resume an interrupted run, repeat the command.
+    To resume an interrupted run, repeat the command, or name its run directory.
     """
     console = Console()
-    config, registry = compose(recipe, plugins, env, seed, assignments)
+    assignments = [*([] if iterations is None else [f"iterations={iterations}"]), *(assignments or [])]
+    existing = expand(recipe)
+    if existing.is_dir():
+        _check_run(existing, out, seeds)
+        out = existing
+        # Its settings are recorded, those of environment variables included.
+        config, registry = compose(RunLayout(existing).config, plugins, env, seed, assignments, environ={})
+    else:
+        config, registry = compose(recipe, plugins, env, seed, assignments)
     for plugin in registry.broken:
         warn(f"{plugin} is broken and not loaded; `eef plugins` shows why.")
     folder = out or Path("runs") / f"{Path(recipe).stem}{'-seeds' if seeds else ''}"
     if seeds is not None:
         options = [recipe, *(["--plugins", plugins] if plugins is not None else [])]
-        options += [*(["--env", env] if env else []), *(word for each in assignments or () for word in ("--set", each))]
+        options += [*(["--env", env] if env else []), *(word for each in assignments for word in ("--set", each))]
         wanted = range(config.seed, config.seed + seeds)
         runs = SeedRuns(options, wanted, per_seed or (), folder, min(jobs, seeds))
         if not dry_run:
@@ -85,6 +110,25 @@ def run(
 def main() -> None:
     """Entry point of `eef-run`."""
     run_app(app)
+
+
+def _check_run(folder: Path, out: Path | None, seeds: int | None) -> None:
+    """Check that a folder that was given instead of a recipe is a run, and that no option names another folder."""
+    if not is_run(folder):
+        raise ConfigError(
+            f"{str(folder)!r} isn't a run directory",
+            "Give a run directory, a recipe or a YAML file.",
+            code="not-a-run",
+            path=str(folder),
+        )
+    option = "--seeds" if seeds is not None else "--out" if out is not None and expand(out) != folder else ""
+    if option:
+        raise ConfigError(
+            f"{option} is for new runs, and {str(folder)!r} is a run that exists",
+            f"Remove {option}, or give a recipe or a YAML file, such as {str(RunLayout(folder).config)!r}.",
+            code="run-exists",
+            option=option,
+        )
 
 
 def _run_seeds(runs: SeedRuns) -> None:

@@ -7,11 +7,17 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from eef_framework.evaluation.formatting import plural
+from eef_framework.evaluation.formatting import count, plural
 from eef_framework.interfaces import ProgressCallback
+from eef_framework.pipeline.costs import cost_of
+from eef_framework.records import SuccessRule, Trajectory
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+REFRESH_S = 0.2
+"""How often a phase's line changes, in seconds."""
 
 
 class ProgressDisplay:
@@ -114,22 +120,50 @@ class LineDisplay(ProgressDisplay):
 
 
 class Counter:
-    """Counts episodes and successes for a phase's line.
+    """Counts episodes for a phase's line: how many succeeded, how many were lost, and how fast they are played.
 
     Args:
         progress: the phase's progress function.
         total: how many are expected.
-        before: outcomes of the episodes that already exist.
+        rule: when an episode is a success.
+        before: the episodes that already exist.
+        clock: returns the time, in seconds.
     """
 
-    def __init__(self, progress: ProgressCallback, total: int, before: Iterable[bool] = ()) -> None:
-        known = list(before)
-        self._progress, self.total, self.done, self.successes = progress, total, len(known), sum(known)
-        progress(self.done, total, "")
+    def __init__(
+        self,
+        progress: ProgressCallback,
+        total: int,
+        rule: SuccessRule,
+        before: Iterable[Trajectory] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        known = [rule.holds(episode) for episode in before if episode.ending != "error"]
+        self._progress, self._total, self._rule, self._clock = progress, total, rule, clock
+        self._began = self._shown = clock()
+        self._done, self._successes = len(known), sum(known)
+        self._played = self._lost = self._tokens = 0  # in this process
+        progress(self._done, total, "")
 
-    def add(self, success: bool) -> None:
-        """Count one episode."""
-        self.done += 1
-        self.successes += success
-        if self.done % 8 == 0 or self.done >= self.total:
-            self._progress(self.done, max(self.total, self.done), plural(self.successes, "success"))
+    def add(self, episode: Trajectory) -> None:
+        """Count one episode that was played."""
+        lost = episode.ending == "error"
+        self._done += not lost
+        self._successes += not lost and self._rule.holds(episode)
+        self._played += 1
+        self._lost += lost
+        self._tokens += cost_of([episode]).computed_tokens
+        now = self._clock()
+        if now - self._shown >= REFRESH_S or self._done >= self._total:
+            self._shown = now
+            self._progress(self._done, max(self._total, self._done), self._detail(now - self._began))
+
+    def _detail(self, seconds: float) -> str:
+        parts = [plural(self._successes, "success")]
+        if self._lost:
+            parts.append(f"{self._lost} lost")
+        if seconds > 0:
+            parts.append(f"{self._played / seconds:.3g} episodes/s")
+            if self._tokens:
+                parts.append(f"{count(round(self._tokens / seconds))} tokens/s")
+        return ", ".join(parts)

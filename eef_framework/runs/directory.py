@@ -163,6 +163,8 @@ class RunDirectory:
                 code="newer-format",
                 path=str(self.path),
             )
+        if _more_iterations(written, config):  # those that are done stay as they are
+            free = {*free, "iterations"}
         changes = list(differences(written, config, renamed, free))
         if changes:
             raise RunConflict(
@@ -193,6 +195,11 @@ class RunDirectory:
         """
         with locked(self.layout.lock, self.path):
             yield
+
+
+def _more_iterations(written: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
+    before, now = written.get("iterations"), config.get("iterations")
+    return isinstance(before, int) and isinstance(now, int) and now > before
 
 
 def _digest(config: Mapping[str, Any]) -> str:

@@ -178,3 +178,57 @@ def test_a_configuration_is_read_once_so_that_a_pipe_will_do(command, folder):
     done = command("eef-run", "pipe.yaml", "--dry-run")
     writing.join()
     assert done.code == 0, done.err
+
+
+def digests(folder):
+    """Return stage -> digests of its rows."""
+    found = {}
+    for path in sorted(folder.rglob("stage.json")):
+        manifest = json.loads(path.read_text())
+        found[manifest["stage"]] = manifest["digests"]
+    return found
+
+
+def test_a_run_directory_is_resumed_with_its_own_settings(command, folder, monkeypatch):
+    assert command("eef-run", "own.yaml", "--out", "here", "--seed", "3").code == 0
+    (folder / "own.yaml").unlink()
+    complete = digests(folder / "here")
+    for stage in ("methods/eef/1/tune", "methods/eef/1/evaluate"):
+        (folder / "here" / stage / "stage.json").unlink()
+    monkeypatch.setenv("EEF__SEED", "4")
+    done = command("eef-run", "here")
+    assert done.code == 0, done.err
+    assert digests(folder / "here") == complete
+    assert yaml.safe_load((folder / "here/config.yaml").read_text())["seed"] == 3
+
+
+def test_a_finished_run_continues_with_more_iterations_as_one_that_had_them_from_the_start(command, folder):
+    assert command("eef-run", "own.yaml", "--out", "longer").code == 0
+    assert command("eef-run", "longer", "--iterations", "2").code == 0
+    assert command("eef-run", "own.yaml", "--out", "direct", "--iterations", "2").code == 0
+    assert digests(folder / "longer") == digests(folder / "direct")
+    assert "methods/eef/2/evaluate" in digests(folder / "longer")
+    assert "eef 2" in (folder / "longer/metrics.json").read_text()
+    done = command("eef-run", "longer", "--iterations", "1")
+    assert (done.code, done.error.code) == (1, "other-configuration")
+    assert command("eef-run", "longer").code == 0
+    assert yaml.safe_load((folder / "longer/config.yaml").read_text())["iterations"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["empty"], "not-a-run"),
+        (["here", "--out", "there"], "run-exists"),
+        (["here", "--seeds", "2"], "run-exists"),
+        (["here", "--seed", "1"], "other-configuration"),
+    ],
+)
+def test_a_folder_in_place_of_a_recipe_has_to_be_a_run_and_stays_the_same_one(command, folder, arguments, code):
+    (folder / "empty").mkdir()
+    assert command("eef-run", "own.yaml", "--out", "here").code == 0
+    done = command("eef-run", *arguments)
+    assert done.code in (1, 2)
+    assert done.error.code == code
+    assert not (folder / "there").exists()
+    assert command("eef-run", "here", "--out", "./here", "--dry-run").code == 0

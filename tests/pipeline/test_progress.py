@@ -3,7 +3,8 @@ import io
 import pytest
 from rich.console import Console
 
-from eef_framework.pipeline.progress import BarDisplay, LineDisplay, display_on
+from eef_framework.pipeline.progress import BarDisplay, Counter, LineDisplay, display_on
+from eef_framework.records import Observation, Response, Step, SuccessRule, Task, Trajectory
 
 
 def shown(*updates):
@@ -41,3 +42,28 @@ def test_a_log_gets_a_line_at_each_end_of_a_phase_and_now_and_then_between():
 def test_bars_are_for_terminals_and_lines_for_logs():
     assert isinstance(display_on(Console(file=io.StringIO(), force_terminal=True)), BarDisplay)
     assert isinstance(display_on(Console(file=io.StringIO())), LineDisplay)
+
+
+def test_a_phase_shows_successes_what_was_lost_and_how_fast_it_is():
+    shown, now = [], [0.0]
+    step = Step(action="go", observation=Observation(text="there"), response=Response(text="go", computed_tokens=3000))
+    won = Trajectory(
+        id="won",
+        task=Task(id="task", environment="corridor", split="train", instruction="go"),
+        actor="agent",
+        initial=Observation(text="here"),
+        steps=(step,),
+        reward=1.0,
+    )
+    lost = won.changed(id="lost", ending="error", reward=0.0, error="no connection", steps=())
+    counter = Counter(lambda *line: shown.append(line), 4, SuccessRule(), [won, lost], clock=lambda: now[0])
+    for number, episode in enumerate((won, lost, won, won), 1):
+        now[0] = 2.0 * number
+        counter.add(episode)
+    assert shown == [
+        (1, 4, ""),
+        (2, 4, "2 successes, 0.5 episodes/s, 1.5k tokens/s"),
+        (2, 4, "2 successes, 1 lost, 0.5 episodes/s, 750 tokens/s"),
+        (3, 4, "3 successes, 1 lost, 0.5 episodes/s, 1.0k tokens/s"),
+        (4, 4, "4 successes, 1 lost, 0.5 episodes/s, 1.1k tokens/s"),
+    ]

@@ -187,10 +187,10 @@ async def _demonstrate(
     """
     rule = context.config.success
     wanted = _keys(expert, tasks)
-    have = {(row.task.id, row.attempt): rule.holds(row) for row in rows.rows if row.ending != "error"}
+    have = {(row.task.id, row.attempt): row for row in rows.rows if row.ending != "error"}
     incomplete = {task for task, attempt in wanted if (task, attempt) not in have}
     owed = [task for task in tasks if task.id in incomplete]
-    counter = Counter(progress, len(wanted), [have[key] for key in wanted if key in have])
+    counter = Counter(progress, len(wanted), rule, [have[key] for key in wanted if key in have])
     who = f"expert {expert.component_name()!r}"
     if owed:
         with _counted(tasks, rows), boundary(ExpertFailure, who, f"demonstrating {len(owed)} tasks"):
@@ -201,7 +201,7 @@ async def _demonstrate(
                 cut = _cut(trajectory, context.config.limits.steps)
                 cut = with_lost_costs(cut, [row for row in rows.rows if (row.task.id, row.attempt) == key])
                 rows.append(cut)
-                counter.add(rule.holds(cut))
+                counter.add(cut)
     found = {(row.task.id, row.attempt): row for row in rows.rows}
     missing = list(dict.fromkeys(task for task, attempt in wanted if (task, attempt) not in found))
     if missing:

@@ -59,10 +59,10 @@ class Evaluate(Phase):
         given |= {} if self.stage else {"model": content_id(checkpoint.path if checkpoint else None)}
         with self.episodes(context, path, tasks, "policy", "format", **given) as rows:
             rule = context.config.success
-            counter = Counter(progress, len(tasks), map(rule.holds, rows.rows))
+            counter = Counter(progress, len(tasks), rule, rows.rows)
             seed = derive(context.config.seed, "evaluate")
             with context.playing(context.episodes(checkpoint, self.actor, settings.sampling)) as play:
-                simulator = Simulator(play, rows, self.name, seed, rule, lambda t: counter.add(rule.holds(t)))
+                simulator = Simulator(play, rows, self.name, seed, rule, counter.add)
                 context.wait_for(simulator.until(gather(simulator.initial(task, 1) for task in tasks)))
             check_errors(rows.rows)
             found = _of_tasks(rows.rows, tasks)

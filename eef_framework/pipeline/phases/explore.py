@@ -107,7 +107,7 @@ class Explore(Phase):
         with self.episodes(context, path, tasks, *parts, **given) as rows:
             counts = self._from_start(context, demonstrations, tasks)
             expected = self._expected(context, demonstrations, tasks)
-            counter = Counter(progress, expected, map(rule.holds, rows.rows))
+            counter = Counter(progress, expected, rule, rows.rows)
             seed = derive(context.config.seed, "explore", self.iteration)
             with context.playing(context.episodes(checkpoint, f"agent/{self.name}", settings.sampling)) as play:
                 simulator = Simulator(
@@ -116,7 +116,7 @@ class Explore(Phase):
                     self.name,
                     seed,
                     rule,
-                    played=lambda t: counter.add(rule.holds(t)),
+                    played=counter.add,
                     demonstrations=demonstrations,
                     initial_simulations=settings.simulations,
                 )
