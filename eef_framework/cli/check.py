@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,8 +30,11 @@ OPTIONS: dict[str, tuple[Kind, ...]] = {
     "tasks": ("environment", "expert"),
     "cycles": ("environment",),
     "env": ("expert",),
+    "policy": ("trainer",),
 }
 """Option -> kinds of components whose checks take it."""
+DEFAULT_POLICY = "transformers"
+"""The policy that trainers are checked with."""
 
 
 def check(
@@ -42,7 +46,9 @@ def check(
         str | None, typer.Option(metavar="KIND", help="Kind of component, if several share the name.")
     ] = None,
     env: Annotated[str | None, typer.Option("--env", metavar="NAME", help="Environment for an expert.")] = None,
-    policy: Annotated[str, typer.Option("--policy", metavar="NAME", help="Policy for a trainer.")] = "transformers",
+    policy: Annotated[
+        str | None, typer.Option("--policy", metavar="NAME", help="Policy for a trainer. Default: transformers.")
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -71,6 +77,8 @@ def check(
     for target in targets:
         try:
             path = expand(target)
+            if path.suffix == ".py" and path.is_file():
+                raise _without_class(path)
             say(_check_file(path) if path.is_file() else checker.check(target, options))
         except EefError as error:
             if len(targets) == 1:
@@ -93,6 +101,24 @@ def _check_file(path: Path) -> str:
     return f"{path}: {plural(rows, kind.__name__.lower())}, all valid" if rows else f"{path}: empty, no rows"
 
 
+def _without_class(path: Path) -> ConfigError:
+    """Return the error for a Python file where a class was expected."""
+    module = ".".join(path.with_suffix("").parts).lstrip("./")
+    try:
+        body = ast.parse(path.read_bytes()).body
+    except (OSError, SyntaxError, ValueError):
+        body = []
+    classes = [node.name for node in body if isinstance(node, ast.ClassDef) and node.bases]
+    named = " or ".join(f"`eef check {module}:{name}`" for name in classes) or f"`eef check {module}:MyClass`"
+    return ConfigError(
+        f"{str(path)!r} is a Python file, and a class in it is what can be checked",
+        f"Name the class: {named}.",
+        code="class-missing",
+        path=str(path),
+        classes=classes,
+    )
+
+
 class _Checker:
     """Checks the components named on the command line."""
 
@@ -102,7 +128,7 @@ class _Checker:
         targets: Sequence[str],
         kind: str | None,
         env: str | None,
-        policy: str,
+        policy: str | None,
         assignments: Sequence[str],
     ) -> None:
         self.registry, self.kind, self.env, self.policy = registry, kind, env, policy
@@ -115,10 +141,11 @@ class _Checker:
 
     def check(self, target: str, options: dict[str, Any]) -> str:
         """Check one component and return the message to print."""
-        from eef_framework.testing.conformance import check_component
+        from eef_framework.testing.conformance import Nonconformance, check_component
 
         kind = _kind(self.registry, target, self.kind)
-        given = {name: value for name, value in {**options, "env": self.env}.items() if value is not None}
+        every = {**options, "env": self.env, "policy": self.policy}
+        given = {name: value for name, value in every.items() if value is not None}
         taken = {name: value for name, value in given.items() if kind in OPTIONS[name]}
         for name in given.keys() - taken.keys() if self.single else ():
             raise ConfigError(
@@ -127,15 +154,23 @@ class _Checker:
                 code="unused-option",
                 option=name,
             )
-        taken.pop("env", None)
+        for name in ("env", "policy"):
+            taken.pop(name, None)
         with ExitStack() as stack:
             needed: dict[str, Any] = {}
             if kind == "expert" and self.env is not None:
                 needed["environment"] = stack.enter_context(self._build("environment", self.env))
             if kind == "trainer":
-                needed["policy"] = stack.enter_context(self._build("policy", self.policy))
+                needed["policy"] = stack.enter_context(self._build("policy", self.policy or DEFAULT_POLICY))
             component = stack.enter_context(self._build(kind, target, target if target in self.settings else ""))
-            check_component(component, **needed, **taken)
+            try:
+                check_component(component, **needed, **taken)
+            except Nonconformance as error:
+                if kind == "trainer" and self.policy is None:
+                    error.fix = (
+                        f"The policy was {DEFAULT_POLICY!r}: name the one that this trainer is for with --policy."
+                    )
+                raise
         return f"{kind} {target!r} keeps its contract"
 
     def require_all_used(self) -> None:

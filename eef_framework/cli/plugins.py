@@ -13,11 +13,14 @@ from eef_framework.errors import UnknownName
 from eef_framework.interfaces import Component
 from eef_framework.plugins import Kind, Plugin, Registry, load_plugins
 from eef_framework.plugins.describe import settings_of, summary_of, summary_of_recipe
+from eef_framework.plugins.import_path import import_class
+from eef_framework.plugins.kinds import kind_of
 
 
 def plugins(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME...", help="Components, such as `shop`, or plugins.")
+        list[str] | None,
+        typer.Argument(metavar="NAME...", help="Components (`shop`, `my_module:MyClass`), or plugins."),
     ] = None,
 ) -> None:
     """List the installed components, or show the settings of some."""
@@ -50,9 +53,9 @@ def _parts(plugin: Plugin) -> list[tuple[str, str, str]]:
     return [*parts, *(("recipe", name, summary_of_recipe(path)) for name, path in plugin.recipes.items())]
 
 
-def _show(found: list[tuple[Plugin, Kind, type[Component]]], console: Console) -> None:
+def _show(found: list[tuple[Plugin | None, Kind, type[Component]]], console: Console) -> None:
     for plugin, kind, cls in found:
-        console.print(f"[bold]{kind} {cls.name}[/] from {plugin}")
+        console.print(f"[bold]{kind} {cls.component_name()}[/] from {plugin or cls.__module__}", soft_wrap=True)
         console.print(Text(summary_of(cls)))
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in ("setting", "type", "default", "meaning"):
@@ -63,8 +66,11 @@ def _show(found: list[tuple[Plugin, Kind, type[Component]]], console: Console) -
         console.print()
 
 
-def _find(registry: Registry, name: str) -> list[tuple[Plugin, Kind, type[Component]]]:
-    parts = [
+def _find(registry: Registry, name: str) -> list[tuple[Plugin | None, Kind, type[Component]]]:
+    if ":" in name:
+        cls = import_class(name)
+        return [(None, kind_of(cls), cls)]
+    parts: list[tuple[Plugin | None, Kind, type[Component]]] = [
         (plugin, kind, cls)
         for plugin in registry.plugins
         if not plugin.error

@@ -33,10 +33,10 @@ class Terminal:
             self.console.print(Text(printable(text)), soft_wrap=True)
 
     def start(self, task: Task, instructions: str) -> None:
-        """Show the task and its instructions."""
+        """Show the task and its instructions, and which of it the agent sees."""
         self.say(f"task {task.id}{f' ({task.kind})' if task.kind else ''}")
-        self.say(instructions)
-        self.say(task.instruction)
+        self.say(f"For you, not for the agent: {task.instruction}" if task.instruction else "")
+        self.say(f"The agent is told: {instructions}" if instructions else "")
         self.say("Type an action or its number; help, undo, quit.")
 
     def state(self, session: Session) -> None:

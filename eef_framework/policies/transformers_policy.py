@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -9,6 +10,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from eef_framework.chat.tokens import ChatTokenizer
+from eef_framework.errors import EefWarning
 from eef_framework.interfaces import TrainablePolicy
 from eef_framework.models.finding import find_model
 from eef_framework.models.gguf import convert
@@ -64,7 +66,8 @@ class TransformersPolicy(TrainablePolicy):
     as well. null for the model's context window minus the answer."""
     max_batch_tokens: int | None = Field(default=None, gt=0)
     """Maximum batch size, in tokens of prompts, padding included: it bounds memory. null for what fits into an eighth
-    of the device's free memory, at most 65,536. Never changes a result."""
+    of the device's free memory, at most 65,536; on a CPU never more than what fits into a quarter. Never changes a
+    result."""
     tie_margin: float | None = Field(default=None, ge=0)
     """How much rounding in batches may change a logit. Samples within this margin are recomputed unbatched, so that
     answers don't depend on concurrent requests. null for 5e-5 in float32. In the shorter types rounding is so coarse
@@ -126,7 +129,27 @@ class TransformersPolicy(TrainablePolicy):
             constraints=Constraints(chat, model.get_output_embeddings().weight.shape[0], device),
             context_window=context_window(model),
             max_prompt_tokens=self.max_prompt_tokens,
-            # An eighth, because keys and values of a batch are copied.
-            max_batch_tokens=self.max_batch_tokens or min(_MAX_BATCH_TOKENS, free // 8 // kv_bytes_per_token(model)),
+            max_batch_tokens=self._batch_tokens(free // kv_bytes_per_token(model), device),
             min_free_bytes=free // 2 if device == "cpu" else 0,
         )
+
+    def _batch_tokens(self, fitting: int, device: str) -> int:
+        """Return the maximum batch size in tokens.
+
+        Args:
+            fitting: number of tokens whose keys and values fit into the free memory.
+            device: the device. On a CPU, a process that needs more memory than there is gets killed.
+        """
+        if self.max_batch_tokens is None:
+            return min(_MAX_BATCH_TOKENS, fitting // 8)  # keys and values of a batch are copied
+        if device != "cpu" or self.max_batch_tokens <= fitting // 4:
+            return self.max_batch_tokens
+        told = EefWarning(
+            f"max_batch_tokens is {self.max_batch_tokens:,}, and {fitting // 4:,} is used: keys and values of more "
+            "don't fit into the memory that is free here",
+            code="batches-limited",
+            wanted=self.max_batch_tokens,
+            used=fitting // 4,
+        )
+        warnings.warn(told, stacklevel=3)
+        return fitting // 4

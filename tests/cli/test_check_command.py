@@ -72,6 +72,8 @@ def test_a_part_that_breaks_its_contract_is_reported_with_how_to_fix_it(command,
         (["corridor-expert"], "expert-without-environment", {"expert": "corridor-expert"}),
         (["lookup", "--kind", "policy", "--tasks", "2"], "unused-option", {"option": "tasks"}),
         (["lookup", "--kind", "policy", "--env", "corridor"], "unused-option", {"option": "env"}),
+        (["corridor", "--policy", "lookup"], "unused-option", {"option": "policy"}),
+        (["lookup", "--kind", "trainer", "--policy", "scripted"], "policy-without-weights", {"policy": "scripted"}),
         (["corridor", "corridor-expert", "--set", "rooms=5"], "ambiguous-setting", {}),
         (["deduplicate", "--set", "environment.rooms=5"], "unused-setting", {"component": "environment"}),
         (["corridor", "--split", "tset"], "no-such-split", {"split": "tset"}),
@@ -87,6 +89,25 @@ def test_what_cannot_be_checked_is_explained(command, arguments, code, details):
     assert done.code in (1, 2)
     assert done.error.code == code
     assert details.items() <= done.error.details.items()
+
+
+def test_a_module_in_place_of_a_class_is_answered_with_its_classes(command, folder):
+    (folder / "forgetful_idea.py").write_text(WRONG)
+    done = command("eef", "check", "forgetful_idea.py")
+    assert (done.code, done.error.code, done.error.details["classes"]) == (2, "class-missing", ["Forgetful"])
+    assert "eef check forgetful_idea:Forgetful" in done.error.fix
+
+
+def test_a_trainer_that_fails_with_the_default_policy_is_told_of_the_option(command, folder):
+    (folder / "lazy_idea.py").write_text(
+        "from eef_framework import Trainer\n"
+        "class Lazy(Trainer):\n"
+        "    def train(self, examples, start, output, seed, progress): pass\n"
+    )
+    done = command("eef", "check", "lazy_idea:Lazy", "--set", "policy.tiny.hidden=32", "--set", "policy.tiny.layers=1")
+    assert (done.code, done.error.code) == (1, "nonconformance")
+    assert "--policy" in done.error.fix
+    assert "%|" not in done.err
 
 
 def test_the_distribution_of_a_missing_component_is_named(command):

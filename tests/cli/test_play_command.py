@@ -46,7 +46,8 @@ def test_an_episode_is_played_by_words_and_by_numbers(play):
     done = play("corridor", lines=["2", "open[door]"])
     assert done.code == 0, done.err
     assert "task corridor-train-000 (short)\n" in done.out
-    assert "Open the door; a locked one needs the key." in done.out
+    assert "For you, not for the agent: Open the door.\n" in done.out
+    assert "The agent is told: Open the door; a locked one needs the key." in done.out
     assert "  1 go[west]\n  2 go[east]\n" in done.out
     assert "[after 1 actions, score 0]" in done.out
     assert "score 1." in done.out.splitlines()[-1] or "[after 2 actions, score 1]" in done.out

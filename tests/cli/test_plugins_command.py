@@ -49,3 +49,18 @@ def test_nothing_is_shown_where_one_of_several_names_is_misspelt(command):
     done = command("eef", "plugins", "corridor", "corridor-exprt")
     assert done.code == 2
     assert done.out == ""
+
+
+def test_a_class_is_shown_by_its_import_path(command, folder):
+    (folder / "my_shown_idea.py").write_text(
+        "from eef_framework import Filter\n"
+        "class Mine(Filter):\n"
+        '    """Keeps all."""\n\n'
+        "    most: int = 7\n"
+        '    """The most that are kept."""\n\n'
+        "    def apply(self, examples, seed): return examples\n"
+    )
+    done = command("eef", "plugins", "my_shown_idea:Mine", "deduplicate")
+    assert done.code == 0, done.err
+    assert all(part in done.out for part in ("my_shown_idea:Mine", "Keeps all.", "The most that are kept.", "dedupl"))
+    assert command("eef", "plugins", "my_shown_idea:Other").error.code == "unknown-name"

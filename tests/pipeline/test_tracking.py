@@ -311,6 +311,24 @@ def test_a_tracker_whose_figures_are_stored_at_its_end_gets_those_of_a_killed_ru
     assert len(late._figures) == sent
 
 
+@pytest.mark.parametrize("size", [2, 3, 10, 64])
+def test_the_check_finds_a_tracker_that_loses_what_it_buffers(size):
+    rows, file = [], []
+
+    def start(self, run):
+        rows.clear()
+        file[:] = [run.folder / "rows.txt"]
+
+    def log(self, figures, step):
+        rows.extend(f"{name} {step} {value}\n" for name, value in figures.items())
+        if len(rows) >= size:
+            with file[0].open("a") as out:
+                out.writelines(rows)
+            rows.clear()
+
+    assert violations(start=start, log=log) == ["the-last-figures-are-kept"]
+
+
 def test_a_run_that_fails_ends_its_trackers_with_what_was_done(tmp_path):
     class Broken(LookupTrainer):
         """Fails."""

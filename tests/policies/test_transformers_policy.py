@@ -187,6 +187,14 @@ def test_memory_bounds_batches(checkpoint, questions):
         assert policy.statistics.batches > 20
 
 
+def test_a_batch_size_that_does_not_fit_into_memory_is_limited(checkpoint, monkeypatch):
+    monkeypatch.setattr("eef_framework.policies.transformers_policy.free_memory", lambda device: 1 << 20)
+    with TransformersPolicy(max_batch_tokens=10).load(checkpoint) as policy:
+        assert policy.max_batch_tokens == 10
+    with pytest.warns(EefWarning) as told, TransformersPolicy(max_batch_tokens=100_000).load(checkpoint) as policy:
+        assert policy.max_batch_tokens == told[0].message.details["used"] < 100_000
+
+
 def test_where_memory_becomes_scarce_less_is_kept_and_answers_stay(checkpoint, questions, monkeypatch):
     sampling = Sampling(max_tokens=2)
     kept, answers = [], []

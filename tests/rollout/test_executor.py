@@ -12,7 +12,7 @@ import pytest
 from eef_framework.chat.format import ChatFormat
 from eef_framework.config.loading import load_config
 from eef_framework.config.schema import RunConfig
-from eef_framework.errors import ConfigError, EefWarning, ExecutorFailure, UnknownName
+from eef_framework.errors import ConfigError, EefWarning, ExecutorFailure, UnknownName, WorkerLost
 from eef_framework.interfaces import EpisodeSpec, Executor, Sampling
 from eef_framework.pipeline import run
 from eef_framework.pipeline.context import RunContext
@@ -228,3 +228,29 @@ def test_the_check_finds_errors_that_are_swallowed():
         return swallow
 
     assert codes(swallowing) == ["failures-of-the-policy-arrive"]
+
+
+class Careless(ProcessExecutor):
+    """Plays in processes, and doesn't notice that one ended."""
+
+    name: ClassVar[str] = "careless"
+
+    @contextlib.contextmanager
+    def start(self, setup):
+        """Start workers that aren't replaced."""
+        with super().start(setup) as play:
+
+            async def other(episode):
+                try:
+                    return await play(episode)
+                except WorkerLost as lost:
+                    raise RuntimeError("a pipe is broken") from lost
+
+            yield other
+
+
+@pytest.mark.slow
+def test_the_check_finds_workers_that_end_unnoticed():
+    found = executor_violations(Careless())
+    assert [violation.code for violation in found] == ["lost-workers-are-told"]
+    assert "a pipe is broken" in found[0].actual

@@ -178,3 +178,31 @@ def test_scripted_simulations_are_what_was_written_down():
     ]
     assert len({run.id for run in (*early, *late)}) == 4
     assert simulate.asked == [(1, 3), (2, 3)]
+
+
+def test_simulations_that_nobody_looks_at_are_reported():
+    class Wasteful(Halves):
+        def planned_simulations(self, length: int) -> dict[int, int] | None:
+            return dict.fromkeys(self.states(length), 3)
+
+        async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> list[Segment]:
+            states = self.states(len(trajectory.steps))
+            found = [await simulate(state, 3) for state in states]
+            return self.segments(states, [self.won(runs, simulate) for runs in found])
+
+    assert broken(Wasteful()) == ["every-simulation-counts"]
+
+
+class Hashed(Halves):
+    """Decides by hash()."""
+
+    def segments(self, states: Sequence[int], won: Sequence[bool | None]) -> list[Segment]:
+        return [
+            Segment(start=k, end=k + 1, verdict=(Verdict.HARMFUL, Verdict.NEUTRAL)[hash(f"{k} of {each.end}") % 2])
+            for each in super().segments(states, won)
+            for k in range(each.end)
+        ]
+
+
+def test_verdicts_by_hash_are_reported():
+    assert broken(Hashed()) == ["equal-in-another-process"]

@@ -52,7 +52,24 @@ def test_weights_may_be_changed():
 def test_something_else_than_examples_is_reported():
     found = violations(lambda examples, seed: [example.id for example in examples])[0]
     assert (found.code, found.expected) == ("kept-are-examples", "an Example")
-    assert found.actual.startswith("'expert/made-up/")
+    assert found.actual.startswith("str 'expert/made-up/")
+
+
+def test_what_an_example_loses_on_disk_is_named():
+    found = violations(lambda examples, seed: [example.changed(info={"when": (1, 2)}) for example in examples])[0]
+    assert found.code == "kept-are-examples"
+    assert (found.expected.startswith("info {'when': [1, 2]}"), found.actual) == (True, "info {'when': (1, 2)}")
+
+
+class Hashed(Filter):
+    """Keeps what hash() says."""
+
+    def apply(self, examples, seed):
+        return [example for example in examples if hash((seed, example.id)) % 2]
+
+
+def test_a_choice_by_hash_is_reported():
+    assert [found.code for found in filter_violations(Hashed())] == ["choices-are-the-same-in-another-process"]
 
 
 def test_a_weight_that_is_not_a_weight_is_reported():

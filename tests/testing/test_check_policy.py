@@ -81,6 +81,26 @@ def test_an_answer_that_does_not_come_from_its_seed_is_reported(temperature):
     assert f"temperature {temperature:g}" in found.where
 
 
+class Hashed(ScriptedPolicy):
+    """Draws by hash()."""
+
+    def choose(self, observation, draw):
+        return super().choose(observation, random.Random(hash((observation.text, draw.random()))))
+
+
+class HashedLookup(LookupPolicy):
+    """Its weights are drawn by hash()."""
+
+    def load(self, checkpoint):
+        loaded = super().load(checkpoint)
+        return loaded.model_copy(update={"template": f"Action: {{action}} {hash(checkpoint.path.name)}"})
+
+
+@pytest.mark.parametrize("policy", [Hashed(), HashedLookup()], ids=["answers", "checkpoints"])
+def test_an_answer_that_depends_on_hash_is_reported(policy):
+    assert "answers-are-the-same-in-another-process" in [found.code for found in policy_violations(policy)]
+
+
 def test_an_answer_that_depends_on_its_neighbours_is_reported():
     class Chatty(ScriptedPolicy):
         waiting: int = 0

@@ -127,9 +127,40 @@ def test_masked_examples_that_contribute_are_reported():
             write_table({"examples": {str(len(examples)): 1.0}}, output)
             return result
 
-    (found,) = trainer_violations(Counting(), LookupPolicy())
-    assert found.code == "masked-examples-contribute-nothing"
+    found = violation("masked-examples-contribute-nothing", Counting())
     assert "['lookup.json']" in found.actual
+
+
+def test_turns_that_are_learned_without_a_weight_are_reported():
+    class Eager(LookupTrainer):
+        """Learns all answers of an example that has a weight."""
+
+        def train(self, examples, start, output, seed, progress):
+            def eager(example):
+                return example.changed(
+                    messages=tuple(
+                        message.changed(weight=1.0) if message.role == "assistant" else message
+                        for message in example.messages
+                    )
+                )
+
+            learned = [eager(each) for each in examples if any(message.weight for message in each.messages)]
+            return super().train(learned, start, output, seed, progress)
+
+    found = [each.code for each in trainer_violations(Eager(), LookupPolicy())]
+    assert found == ["masked-turns-contribute-nothing", "weights-scale-the-loss"]
+
+
+def test_weights_that_only_switch_turns_on_are_reported():
+    class Coarse(LookupTrainer):
+        def train(self, examples, start, output, seed, progress):
+            def coarse(example):
+                messages = tuple(each.changed(weight=float(each.weight > 0)) for each in example.messages)
+                return example.changed(messages=messages)
+
+            return super().train([coarse(each) for each in examples], start, output, seed, progress)
+
+    assert [each.code for each in trainer_violations(Coarse(), LookupPolicy())] == ["weights-scale-the-loss"]
 
 
 @pytest.mark.parametrize("error", [None, ValueError("no examples")])

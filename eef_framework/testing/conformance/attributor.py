@@ -11,6 +11,7 @@ from eef_framework.interfaces import Attributor
 from eef_framework.records import Attribution, Trajectory, Verdict
 from eef_framework.rollout.attribution import attribution_of
 from eef_framework.seeds import derive
+from eef_framework.testing.conformance.processes import differs_in_another_process
 from eef_framework.testing.conformance.violation import Violation, quoted, require, rule_of, run_checks
 from eef_framework.testing.simulate import Outcome, ScriptedSimulate, demonstration
 
@@ -120,6 +121,37 @@ def some_lost_simulations_are_survived(context: AttributorContext) -> Violation 
     return None
 
 
+def every_simulation_counts(context: AttributorContext) -> Violation | None:
+    """If attribute() requests several simulations from a state, the result depends on more than the first of them."""
+    several: tuple[int, int] | None = None
+    for length in LENGTHS:
+        results = []
+        for others in (False, True):
+
+            def outcome(state: int, index: int, others: bool = others) -> bool:
+                return others if index else context.outcome(state, index)
+
+            _, simulate, attribution = context.attribute(length, outcome)
+            several = several or next(((state, n) for state, n in simulate.asked if n > 1), None)
+            results.append((attribution, sorted(simulate.asked)))
+        if results[0] != results[1]:
+            return None
+    if several is None:
+        return None
+    return Violation(
+        rule_of(every_simulation_counts),
+        f"{several[1]} simulations from state {several[0]}",
+        "different results if the first one ends as before, and all others fail or succeed",
+        "the same result",
+        "Look at all simulations that simulate(state, n) returns, or request one.",
+    )
+
+
+def equal_in_another_process(context: AttributorContext) -> Violation | None:
+    """The result is the same in another process."""
+    return differs_in_another_process(equal_in_another_process, context.attributor, _attributed, context.seed)
+
+
 def plans_are_kept(context: AttributorContext) -> Violation | None:
     """attribute() simulates what planned_simulations() planned."""
     for trajectory, simulate, _ in context.cases():
@@ -143,8 +175,15 @@ CHECKS = (
     order_does_not_matter,
     lost_simulations_are_no_evidence,
     some_lost_simulations_are_survived,
+    every_simulation_counts,
     plans_are_kept,
+    equal_in_another_process,
 )
+
+
+def _attributed(attributor: Attributor, seed: int) -> list[list[str]]:
+    """Return the verdicts on trajectories of all lengths."""
+    return [[trajectory.id, _verdicts(found)] for trajectory, _, found in AttributorContext(attributor, seed).cases()]
 
 
 def _case(trajectory: Trajectory) -> str:

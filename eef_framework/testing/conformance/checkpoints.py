@@ -6,11 +6,13 @@ import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from eef_framework.interfaces import Policy, TrainablePolicy
 from eef_framework.records import Checkpoint
 from eef_framework.testing.conformance.examples import conversations
-from eef_framework.testing.conformance.prompts import ask, content_of, prompts
+from eef_framework.testing.conformance.processes import differs_in_another_process
+from eef_framework.testing.conformance.prompts import answers_to_prompts, ask, content_of, prompts
 from eef_framework.testing.conformance.violation import Violation, quoted, rule_of
 
 
@@ -71,6 +73,12 @@ def loading_twice_gives_equal_policies(context: CheckpointContext) -> Violation 
     return None
 
 
+def answers_are_the_same_in_another_process(context: CheckpointContext) -> Violation | None:
+    """A checkpoint gives the same answers in another process."""
+    given = {"checkpoint": str(context.checkpoint.path), "seed": context.seed}
+    return differs_in_another_process(answers_are_the_same_in_another_process, context.policy, _answered, given)
+
+
 def loading_leaves_others_alone(context: CheckpointContext) -> Violation | None:
     """Loading and closing another checkpoint doesn't change a policy that was loaded before."""
     with context.policy.load(context.checkpoint) as first:
@@ -109,10 +117,16 @@ def policies_close_twice(context: CheckpointContext) -> Violation | None:
 
 CHECKPOINT_CHECKS = (
     loading_twice_gives_equal_policies,
+    answers_are_the_same_in_another_process,
     loading_leaves_others_alone,
     initial_checkpoints_depend_on_their_seed,
     policies_close_twice,
 )
+
+
+def _answered(policy: TrainablePolicy, given: Any) -> list[list[str]]:
+    with policy.load(Checkpoint(path=Path(given["checkpoint"]))) as ready:
+        return answers_to_prompts(ready, given["seed"])
 
 
 def _different(rule: str, where: str, first: list[object], again: list[object], fix: str) -> Violation:

@@ -30,7 +30,7 @@ from eef_framework.testing.conformance.trainer import check_trainer
 def check_component(
     component: Component,
     environment: Environment | None = None,
-    policy: TrainablePolicy | None = None,
+    policy: Policy | TrainablePolicy | None = None,
     **options: Any,
 ) -> None:
     """Check that a component keeps the contract of its kind.
@@ -62,6 +62,13 @@ def check_component(
                 "Pass policy=..., or --policy on the command line.",
                 code="trainer-without-policy",
                 trainer=name,
+            )
+        if not isinstance(policy, TrainablePolicy):
+            raise ConfigError(
+                f"the check of trainer {name!r} got policy {policy.component_name()!r}, which has no weights to train",
+                "Pass another policy=..., or --policy on the command line.",
+                code="policy-without-weights",
+                policy=policy.component_name(),
             )
         check_trainer(component, policy, **options)
     else:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,18 +17,43 @@ from eef_framework.chat.format import ChatFormat
 from eef_framework.errors import PolicyFailure
 from eef_framework.event_loop import run_coroutine
 from eef_framework.interfaces import EpisodeSpec, Executor, PlayEpisode, Policy, Sampling, TrainablePolicy
-from eef_framework.records import State, Trajectory
+from eef_framework.records import State, Task, Trajectory
 from eef_framework.rollout import EpisodeRunner, ThreadExecutor
+from eef_framework.rollout.resubmission import Resubmission
 from eef_framework.seeds import derive
 from eef_framework.testing.conformance.examples import demonstrations
 from eef_framework.testing.conformance.violation import Violation, quoted, require, rule_of, run_checks
-from eef_framework.testing.corridor import Corridor
+from eef_framework.testing.corridor import Corridor, CorridorSession
 from eef_framework.testing.corridor_expert import CorridorExpert
 from eef_framework.testing.lookup import LookupPolicy, write_table
 from eef_framework.testing.queue_policy import QueuePolicy, ScriptedPolicy
 
 MANY = 60
 """Number of episodes that are awaited at once."""
+PATIENCE_S = 120.0
+"""Maximum time for a few episodes after a worker has ended."""
+
+
+class FatalCorridor(Corridor):
+    """The corridor, which ends the worker process that opens the first task. In the checking process it does nothing.
+
+    Workers on other hosts aren't ended: they may not see the marker.
+    """
+
+    marker: str
+    """A file that remembers it."""
+    host: str
+    """Name of the checking process's host."""
+    checker: int
+    """Number of the checking process."""
+
+    def open(self, task: Task) -> CorridorSession:
+        """End the process, unless that was done before; or start an episode."""
+        if self.host == socket.gethostname() and self.checker != os.getpid():
+            with suppress(FileExistsError):
+                Path(self.marker).touch(exist_ok=False)
+                os._exit(1)
+        return super().open(task)
 
 
 @dataclass(frozen=True)
@@ -177,6 +205,38 @@ def it_can_be_started_again(context: ExecutorContext) -> Violation | None:
     return None
 
 
+def lost_workers_are_told(context: ExecutorContext) -> Violation | None:
+    """The end of a worker process raises WorkerLost in the calls that wait for it, and further calls are answered."""
+    environment = FatalCorridor(
+        marker=str(context.folder / "worker-ended"), host=socket.gethostname(), checker=os.getpid()
+    )
+    setup, specs = context.setup(environment=environment), context.specs[:4]
+    expected = context.play(context.setup(), specs, ThreadExecutor())
+
+    async def resubmitted(play: PlayEpisode) -> list[Any]:
+        again = Resubmission(play, context.executor.component_name())
+        async with asyncio.timeout(PATIENCE_S):
+            return await _all(again, specs)
+
+    try:
+        with context.executor.start(setup) as play:
+            found = run_coroutine(resubmitted(play))
+    except Exception as error:
+        actual = (
+            f"no result within {PATIENCE_S:.0f} s"
+            if isinstance(error, TimeoutError)
+            else f"{type(error).__name__}: {error}"
+        )
+        return Violation(
+            rule_of(lost_workers_are_told),
+            "a worker process that ends in its first episode",
+            "WorkerLost, and then the episode",
+            actual,
+            "Notice that a worker has ended, raise eef_framework.errors.WorkerLost in its calls, and replace it.",
+        )
+    return _compared(lost_workers_are_told, expected, found)
+
+
 def every_task_is_demonstrated(context: ExecutorContext) -> Violation | None:
     """An expert's demonstrations are those that it gives in this process, one for each task."""
     environment, expert = Corridor(), CorridorExpert()
@@ -205,6 +265,7 @@ CHECKS = (
     failures_of_the_policy_arrive,
     episodes_can_be_cancelled,
     it_can_be_started_again,
+    lost_workers_are_told,
     every_task_is_demonstrated,
 )
 

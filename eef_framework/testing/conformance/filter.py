@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from eef_framework.interfaces import Filter
 from eef_framework.records import Example
 from eef_framework.testing.conformance.examples import examples
+from eef_framework.testing.conformance.processes import differs_in_another_process
 from eef_framework.testing.conformance.violation import Violation, quoted, require, rule_of, run_checks
 
 
@@ -58,14 +59,19 @@ def kept_are_examples(context: FilterContext) -> Violation | None:
     """apply() returns valid examples."""
     for each in context.kept():
         try:
-            if isinstance(each, Example) and Example.model_validate_json(each.model_dump_json()) == each:
+            if not isinstance(each, Example):
+                expected, actual = "an Example", f"{type(each).__name__} {quoted(each)}"
+            elif (read := Example.model_validate_json(each.model_dump_json())) != each:
+                names = [name for name in Example.model_fields if getattr(read, name) != getattr(each, name)]
+                expected = f"{names[0]} {quoted(getattr(read, names[0]))} after writing and reading {each.id!r}"
+                actual = f"{names[0]} {quoted(getattr(each, names[0]))}"
+            else:
                 continue
-            actual = quoted(each)
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False)[0]
-            actual = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            expected, actual = "a valid Example", f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         fix = "Return the given examples; `example.changed(...)` makes a copy with other weights."
-        return Violation(rule_of(kept_are_examples), "", "an Example", actual, fix)
+        return Violation(rule_of(kept_are_examples), "", expected, actual, fix)
     return None
 
 
@@ -114,6 +120,12 @@ def choices_depend_on_the_seed_alone(context: FilterContext) -> Violation | None
     return None
 
 
+def choices_are_the_same_in_another_process(context: FilterContext) -> Violation | None:
+    """The result is the same in another process."""
+    given = {"examples": [each.model_dump(mode="json") for each in context.examples], "seed": context.seed}
+    return differs_in_another_process(choices_are_the_same_in_another_process, context.filter, _kept, given)
+
+
 def nothing_in_nothing_out(context: FilterContext) -> Violation | None:
     """apply() returns nothing if there are no examples, without an error."""
     kept = list(context.filter.apply([], context.seed))
@@ -144,9 +156,16 @@ CHECKS = (
     nothing_is_made_up,
     order_is_kept,
     choices_depend_on_the_seed_alone,
+    choices_are_the_same_in_another_process,
     nothing_in_nothing_out,
     what_was_given_stays_as_it_is,
 )
+
+
+def _kept(filter_: Filter, given: Any) -> list[list[Any]]:
+    """Return id and weights of the examples that a filter keeps."""
+    kept = filter_.apply([Example.model_validate(each) for each in given["examples"]], given["seed"])
+    return [[each.id, [message.weight for message in (*each.messages, *each.rejected)]] for each in kept]
 
 
 def _examples() -> list[Example]:

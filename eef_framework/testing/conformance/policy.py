@@ -13,7 +13,8 @@ from eef_framework.event_loop import run_coroutine
 from eef_framework.interfaces import Policy, TrainablePolicy
 from eef_framework.records import Checkpoint, Response
 from eef_framework.testing.conformance.checkpoints import CHECKPOINT_CHECKS, CheckpointContext, loaded
-from eef_framework.testing.conformance.prompts import Prompt, ask, content_of, prompts
+from eef_framework.testing.conformance.processes import differs_in_another_process
+from eef_framework.testing.conformance.prompts import Prompt, answers_to_prompts, ask, content_of, prompts
 from eef_framework.testing.conformance.violation import Violation, quoted, require, rule_of, run_checks
 
 SEEDS = 16
@@ -56,14 +57,16 @@ def policy_violations(
 ) -> list[Violation]:
     """Return the violations of a policy's contract; see `check_policy`."""
     if isinstance(policy, Policy):
-        return _answer_violations(PolicyContext(policy, seed))
+        context = PolicyContext(policy, seed)
+        violations = _answer_violations(context)
+        return violations + run_checks([answers_are_the_same_in_another_process], context, violations)
     with tempfile.TemporaryDirectory() as folder:
-        context = CheckpointContext(policy, Path(folder), checkpoint, seed)
-        if violations := run_checks([loaded], context):
+        trainable = CheckpointContext(policy, Path(folder), checkpoint, seed)
+        if violations := run_checks([loaded], trainable):
             return violations  # it can't answer without weights
-        with context.policy.load(context.checkpoint) as ready:
+        with policy.load(trainable.checkpoint) as ready:
             violations = _answer_violations(PolicyContext(ready, seed))
-        return violations + run_checks(CHECKPOINT_CHECKS, context, violations)
+        return violations + run_checks(CHECKPOINT_CHECKS, trainable, violations)
 
 
 def _answer_violations(context: PolicyContext) -> list[Violation]:
@@ -93,6 +96,13 @@ def answers_depend_on_their_prompt(context: PolicyContext) -> Violation | None:
             fix = "Use a random generator with the given seed, and keep no state between answers."
             return Violation(rule_of(answers_depend_on_their_prompt), *found, fix)
     return None
+
+
+def answers_are_the_same_in_another_process(context: PolicyContext) -> Violation | None:
+    """An answer is the same in another process."""
+    return differs_in_another_process(
+        answers_are_the_same_in_another_process, context.policy, answers_to_prompts, context.seed
+    )
 
 
 def other_prompts_do_not_matter(context: PolicyContext) -> Violation | None:

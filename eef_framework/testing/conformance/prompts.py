@@ -60,3 +60,9 @@ def ask(policy: Policy, asked: Sequence[Prompt]) -> list[Response]:
 def content_of(response: Response) -> tuple[str, tuple[int, ...] | None]:
     """Return the content of an answer, without its cost, which depends on caches."""
     return response.text, response.token_ids
+
+
+def answers_to_prompts(policy: Policy, seed: int) -> list[list[str]]:
+    """Return the prompts, each with a policy's answer to it, as plain data."""
+    asked = prompts(seed)
+    return [[str(prompt), answer.text] for prompt, answer in zip(asked, ask(policy, asked), strict=True)]

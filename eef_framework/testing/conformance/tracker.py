@@ -25,6 +25,8 @@ TIME_LIMIT_S = 120.0
 
 NAMES = ("collect/success", "eef/explore/cost/usd", "rft+1 a.b=c-d/tune/2/loss", "naïve 猫/evaluate/reward")
 """Names that methods and phases may give to figures."""
+MANY = 200
+"""Number of figures after which any tracker that writes files has written some."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,16 @@ class TrackerContext:
         (folder / "report.html").write_text("<p>report</p>", encoding="utf-8")
         config = {"seed": 0, "environment": {"name": "corridor"}, "filters": [], "expert": None}
         return TrackedRun(id=f"id-of-{name}", name=name, group="checks", folder=folder, config=config)
+
+    def written(self, name: str, steps: int) -> dict[str, bytes]:
+        """Return the files that a run with a figure at each step leaves in its folder, by their path there."""
+        run = self.run(name)
+        self.tracker.start(run)
+        for step in range(steps):
+            self.tracker.log({NAMES[0]: 0.5 + step}, step)
+        self.tracker.finish()
+        files = (path for path in run.folder.rglob("*") if path.is_file() and path.name != "report.html")
+        return {str(path.relative_to(run.folder)): path.read_bytes() for path in files}
 
 
 def check_tracker(tracker: Tracker) -> None:
@@ -142,6 +154,26 @@ def a_run_is_continued(context: TrackerContext) -> Violation | None:
     return None
 
 
+def the_last_figures_are_kept(context: TrackerContext) -> Violation | None:
+    """finish() writes what was logged before it, down to the last figure.
+
+    This can be seen only of trackers that write into the run's folder.
+    """
+    if not context.written("check-many", MANY):
+        return None
+    found = [context.written(f"check-{steps}", steps) for steps in (7, 8, 9)]  # any size of a buffer is seen
+    for steps, one, other in ((8, found[0], found[1]), (9, found[1], found[2])):
+        if one == other:
+            return Violation(
+                rule_of(the_last_figures_are_kept),
+                f"step {steps} of {steps}",
+                "its figures among the files in the run's folder",
+                f"the same files as after {steps - 1} steps",
+                "Write out buffers in finish().",
+            )
+    return None
+
+
 def an_empty_run_is_taken(context: TrackerContext) -> Violation | None:
     """A run that ends before any figure is taken."""
     context.tracker.start(context.run("check-empty"))
@@ -194,4 +226,11 @@ def _start() -> None:
     tracker.log({NAMES[0]: 0.5}, 0)
 
 
-CHECKS = (any_figures_are_taken, files_are_taken, a_run_is_continued, an_empty_run_is_taken, a_process_can_end)
+CHECKS = (
+    any_figures_are_taken,
+    files_are_taken,
+    a_run_is_continued,
+    an_empty_run_is_taken,
+    the_last_figures_are_kept,
+    a_process_can_end,
+)

@@ -16,7 +16,7 @@ from eef_framework.interfaces import TrainablePolicy, Trainer
 from eef_framework.interfaces.trainer import ProgressCallback
 from eef_framework.records import Checkpoint, Example
 from eef_framework.runs.layout import TRAINING_LOG
-from eef_framework.testing.conformance.examples import conversations, examples
+from eef_framework.testing.conformance.examples import conversations, episodes, examples
 from eef_framework.testing.conformance.prompts import ask, prompts
 from eef_framework.testing.conformance.violation import Violation, quoted, require, rule_of, run_checks
 from eef_framework.training.run import run_trainer
@@ -79,7 +79,7 @@ class TrainerContext:
 
 
 def check_trainer(trainer: Trainer, policy: TrainablePolicy, seed: int = 0) -> None:
-    """Check that a trainer keeps its contract. It takes about eight short trainings.
+    """Check that a trainer keeps its contract. It takes about a dozen short trainings.
 
     Args:
         trainer: the component to check, with settings for short trainings.
@@ -181,6 +181,36 @@ def masked_examples_contribute_nothing(context: TrainerContext) -> Violation | N
     )
 
 
+def masked_turns_contribute_nothing(context: TrainerContext) -> Violation | None:
+    """A turn without weight doesn't change the result, if no turn with a weight follows."""
+    one, other = (context.train(f"masked turns: {said}", episodes(last=said)) for said in ("go[east]", "go[west]"))
+    if context.weights(one) == context.weights(other):
+        return None
+    return Violation(
+        rule_of(masked_turns_contribute_nothing),
+        "a last turn of weight 0",
+        "equal weights of the model, whatever its text",
+        "different ones",
+        "Give a turn's tokens the weight of its message in the loss, as TokenizedDataset does.",
+    )
+
+
+def weights_scale_the_loss(context: TrainerContext) -> Violation | None:
+    """The larger a turn's weight, the larger its share of the loss."""
+    if context.trainer.needs_pairs:
+        return None  # preferences are learned from whole turns
+    one, other = (context.train(f"weights: {weight}", episodes(first=weight)) for weight in (1.0, 0.125))
+    if context.weights(one) != context.weights(other):
+        return None
+    return Violation(
+        rule_of(weights_scale_the_loss),
+        "first turns of weight 1.0 or 0.125",
+        "different weights of the model",
+        "equal ones",
+        "Multiply the loss of a turn's tokens by the weight of its message.",
+    )
+
+
 def nothing_to_train_is_an_error(context: TrainerContext) -> Violation | None:
     """train() raises NothingToTrain if no turn has a weight."""
     for what, given in {"no examples": [], "examples without a weight": examples(weight=0.0)}.items():
@@ -225,6 +255,8 @@ CHECKS = (
     the_start_stays_as_it_is,
     trainings_depend_on_their_arguments,
     masked_examples_contribute_nothing,
+    masked_turns_contribute_nothing,
+    weights_scale_the_loss,
     nothing_to_train_is_an_error,
     interrupted_trainings_can_be_repeated,
 )
