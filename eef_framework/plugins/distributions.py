@@ -26,6 +26,7 @@ DISTRIBUTIONS: dict[str, frozenset[str]] = {
     "eef-sciworld": frozenset({"sciworld", "sciworld-gold", "sciworld-fallible"}),
     "eef-serve": frozenset({"remote"}),
     "eef-textworld": frozenset({"textworld", "textworld-walkthrough", "textworld-fallible", "textworld-demo"}),
+    "eef-vllm": frozenset({"vllm"}),
     "eef-webshop": frozenset(
         {"shop", "webshop", "shopper", "perfect-shopper", "webshop-shopper", "webshop-perfect"},
     ),

@@ -1,0 +1,1 @@
+"""Policy that answers from vLLM servers."""

@@ -1,0 +1,45 @@
+"""Runs a command, and ends it with all its processes when standard input closes.
+
+The program that started it holds the other end of standard input. The operating system closes it when that program
+ends, even if it is killed, so the command is never left running. Uses only the standard library: it runs in the
+server's environment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+GRACE_S = 10.0
+"""Time for an orderly end, in seconds."""
+
+
+def main() -> int:
+    """Run the command in the arguments, and return its exit status."""
+    process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
+
+    def end() -> None:
+        while sys.stdin.buffer.read(4096):
+            pass
+        _signal(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_S)
+        _signal(process.pid, signal.SIGKILL)
+
+    threading.Thread(target=end, daemon=True).start()
+    status = process.wait()
+    _signal(process.pid, signal.SIGKILL)  # processes that it started and left running
+    return status if status >= 0 else 128 - status
+
+
+def _signal(group: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
