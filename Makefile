@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Environment of its own for vLLM, 4 GB, outside the checkout so that it outlives `make clean` and new clones.
 VLLM ?= $(HOME)/.cache/eef-framework/vllm-env
-PLUGINS := $(addprefix plugins/eef-,attribution experts sciworld serve textworld vllm webshop)
+PLUGINS := $(addprefix plugins/eef-,attribution experts ray sciworld serve textworld vllm webshop)
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 BENCHMARKS := $(filter-out benchmarks/common.py,$(wildcard benchmarks/*.py))
 PIP := $(BIN)/python -m pip --disable-pip-version-check

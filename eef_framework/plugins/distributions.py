@@ -23,6 +23,7 @@ DISTRIBUTIONS: dict[str, frozenset[str]] = {
         }
     ),
     "eef-experts": frozenset({"openai", "local", "recording"}),
+    "eef-ray": frozenset({"ray"}),
     "eef-sciworld": frozenset({"sciworld", "sciworld-gold", "sciworld-fallible"}),
     "eef-serve": frozenset({"remote"}),
     "eef-textworld": frozenset({"textworld", "textworld-walkthrough", "textworld-fallible", "textworld-demo"}),

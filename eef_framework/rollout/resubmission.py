@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from eef_framework.errors import ExecutorFailure, WorkerLost, boundary
 from eef_framework.interfaces import EpisodeSpec, PlayEpisode
 from eef_framework.records import Response, State, Trajectory
 from eef_framework.rollout.scoring import score_actions
 
+T = TypeVar("T")
+
 ATTEMPTS = 5
-"""Maximum number of times that an episode is submitted. One that ends its worker each time would do so for ever."""
+"""Maximum number of times that an episode is submitted. One that ends its worker each time would do so forever."""
 
 
 class Resubmission:
@@ -21,7 +24,7 @@ class Resubmission:
         executor: its name.
 
     Attributes:
-        lost: how many episodes were lost with their workers, and played again.
+        lost: how many episodes, or requests for scores, were lost with their workers, and submitted again.
     """
 
     def __init__(self, play: PlayEpisode, executor: str) -> None:
@@ -36,35 +39,37 @@ class Resubmission:
             ExecutorFailure: its worker was lost each time (`workers-lost`), the result isn't this episode
                 (`wrong-episode`), or the executor raised.
         """
-        who = f"executor {self._executor!r}"
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                with boundary(ExecutorFailure, who, f"playing {episode.id!r}"):
-                    found = await self._play(episode)
-            except WorkerLost as lost:
-                self.lost += 1
-                if attempt == ATTEMPTS:
-                    raise ExecutorFailure(
-                        f"{who} lost the worker of episode {episode.id!r} {ATTEMPTS} times: {lost.message}",
-                        "See the workers' logs, for example for lack of memory. Run the command again to continue.",
-                        code="workers-lost",
-                        episode=episode.id,
-                        attempts=ATTEMPTS,
-                    ) from lost
-                continue
-            self._check(found, episode)
-            return found
-        raise AssertionError
+        found = await self._resubmitted(lambda: self._play(episode), "playing", episode.id)
+        self._check(found, episode)
+        return found
 
     async def score(self, state: State, actions: Sequence[str], thought: str) -> Sequence[Response]:
         """Return the answers that take actions in a state, with their log-probabilities.
 
         Raises:
             PolicyFailure: the executor, or the policy, can't score actions (`scoring-unsupported`).
-            ExecutorFailure: the executor raised.
+            ExecutorFailure: the worker was lost each time (`workers-lost`), or the executor raised.
         """
-        with boundary(ExecutorFailure, f"executor {self._executor!r}", f"scoring actions in {state.task.id!r}"):
-            return await score_actions(self._play, state, actions, thought)
+        return await self._resubmitted(
+            lambda: score_actions(self._play, state, actions, thought), "scoring actions in", state.task.id
+        )
+
+    async def _resubmitted(self, call: Callable[[], Awaitable[T]], doing: str, id: str) -> T:
+        who = f"executor {self._executor!r}"
+        for _ in range(ATTEMPTS):
+            try:
+                with boundary(ExecutorFailure, who, f"{doing} {id!r}"):
+                    return await call()
+            except WorkerLost as lost:
+                self.lost += 1
+                last = lost
+        raise ExecutorFailure(
+            f"{who} lost the worker {ATTEMPTS} times while {doing} {id!r}: {last.message}",
+            "See the workers' logs, for example for lack of memory. Run the command again to continue.",
+            code="workers-lost",
+            episode=id,
+            attempts=ATTEMPTS,
+        ) from last
 
     def _check(self, found: object, episode: EpisodeSpec) -> None:
         if isinstance(found, Trajectory) and found.id == episode.id and found.task.id == episode.task.id:

@@ -17,9 +17,10 @@ from eef_framework.interfaces import EpisodeSpec, Executor, Sampling
 from eef_framework.pipeline import run
 from eef_framework.pipeline.context import RunContext
 from eef_framework.plugins import Registry, load_plugins
-from eef_framework.records import State, Trajectory
+from eef_framework.records import Response, State, Trajectory
 from eef_framework.rollout import EpisodeRunner, ThreadExecutor, demonstrations, open_portable
 from eef_framework.rollout.portable_components import portable
+from eef_framework.rollout.resubmission import Resubmission
 from eef_framework.runs import RunLayout, StageKey, read_rows
 from eef_framework.testing.conformance import check_executor, executor_violations
 from eef_framework.testing.corridor import BlockingCorridor, Corridor
@@ -198,6 +199,28 @@ def test_another_episode_than_the_one_asked_for_is_refused():
     with pytest.raises(ExecutorFailure) as caught:
         played(settings(executor=Mixed()), setup_of(), specs(1))
     assert (caught.value.code, caught.value.details["episode"]) == ("wrong-episode", "x/0")
+
+
+def test_a_score_is_asked_for_again_if_its_worker_is_lost():
+    class Play:
+        failures = 2
+
+        async def __call__(self, episode):
+            raise NotImplementedError
+
+        async def score(self, state, actions, thought):
+            self.failures -= 1
+            if self.failures >= 0:
+                raise WorkerLost("a worker ended")
+            return [Response(text=action) for action in actions]
+
+    play = Resubmission(Play(), "made")
+    (found,) = asyncio.run(play.score(specs(1)[0].start, ["jump"], ""))
+    assert (found.text, play.lost) == ("jump", 2)
+    Play.failures = 100
+    with pytest.raises(ExecutorFailure) as caught:
+        asyncio.run(Resubmission(Play(), "made").score(specs(1)[0].start, ["jump"], ""))
+    assert caught.value.code == "workers-lost"
 
 
 def codes(changed: Any) -> list[str]:
