@@ -1,0 +1,116 @@
+"""An attributor that knows what a trajectory's actions did: the upper bound for any strategy."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any, ClassVar, Self
+
+from eef_attribution.interval import IntervalAttributor
+from eef_framework import Environment, Segment, Session, Simulate, StateValue, Task, Trajectory, Verdict
+from eef_framework.plugins import current_registry
+from eef_framework.rollout import ScriptedExpert
+from pydantic import PrivateAttr, model_validator
+
+
+class Oracle(IntervalAttributor):
+    """Plays the simulations of `interval`, and judges by a perfect expert in place of their outcomes.
+
+    The distance of a state is the number of actions at the end of the perfect demonstration that solve the task from
+    it. Actions between two states with a distance are beneficial if they shorten it, harmful if they lengthen it, and
+    neutral otherwise; a detour is neutral as a whole. Actions after the last state with a distance are harmful.
+    """
+
+    name: ClassVar[str] = ""
+
+    environment: dict[str, Any]
+    """Name and settings of the run's environment."""
+    gold: str
+    """Name of an expert that solves every task."""
+
+    _environment: Environment = PrivateAttr()
+    _gold: ScriptedExpert = PrivateAttr()
+    _solutions: dict[str, list[str]] = PrivateAttr(default_factory=dict)
+    _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
+
+    @model_validator(mode="after")
+    def _build(self) -> Self:
+        registry = current_registry()
+        self._environment = registry.build("environment", self.environment)
+        gold = registry.build("expert", self.gold)
+        if not isinstance(gold, ScriptedExpert):
+            raise ValueError(f"{self.gold!r} isn't a scripted expert")
+        self._gold = gold
+        return self
+
+    def close(self) -> None:
+        """Release the environment."""
+        self._environment.close()
+
+    async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Iterable[Segment | StateValue]:
+        """Simulate as `interval` does, and replace its verdicts."""
+        simulated = await super().attribute(trajectory, simulate)
+        values = [each for each in simulated if isinstance(each, StateValue)]
+        return [*values, *await asyncio.to_thread(self._judged, trajectory)]
+
+    def _judged(self, trajectory: Trajectory) -> list[Segment]:
+        with self._lock:  # one session at a time: simulators are few
+            distances = self.distances(trajectory.task, [step.action for step in trajectory.steps])
+        return verdicts(distances)
+
+    def distances(self, task: Task, actions: Sequence[str]) -> list[int | None]:
+        """Return the distance of every state that the actions lead through, or None where it has none."""
+        if task.id not in self._solutions:
+            self._solutions[task.id] = self._solved(task)
+        gold = self._solutions[task.id]
+        found = []
+        with self._environment.open(task) as session:
+            found.append(_distance(session, gold))
+            for action in actions:
+                session.step(action)
+                found.append(_distance(session, gold))
+        return found
+
+    def _solved(self, task: Task) -> list[str]:
+        """Return the actions of the perfect expert; none if it fails."""
+        with self._environment.open(task) as session:
+            for action in self._gold.script(session, random.Random(0)):
+                session.step(action)
+                if session.done:
+                    break
+            return [step.action for step in session.steps] if session.reward >= 1.0 else []
+
+
+def _distance(session: Session, gold: Sequence[str]) -> int | None:
+    """Return the length of the shortest end of a solution that solves the task from a state."""
+    if session.done:
+        return 0 if session.reward >= 1.0 else None
+    for length in range(1, len(gold) + 1):
+        with session.fork() as attempt:
+            for action in gold[-length:]:
+                if not attempt.observation.admits(action) or not attempt.step(action).valid or attempt.done:
+                    break
+            if attempt.done and attempt.reward >= 1.0:
+                return length
+    return None
+
+
+def verdicts(distances: Sequence[int | None]) -> list[Segment]:
+    """Return verdicts on the actions between states, by their distances.
+
+    Args:
+        distances: one for each state, None for a state from which the solution doesn't go on.
+    """
+    known = [(state, distance) for state, distance in enumerate(distances) if distance is not None]
+    segments = []
+    for (start, before), (end, after) in pairwise(known):
+        verdict = Verdict.NEUTRAL if after == before else Verdict.BENEFICIAL if after < before else Verdict.HARMFUL
+        segments.append(Segment(start=start, end=end, verdict=verdict, reason=f"distance {before}, then {after}"))
+    if known and known[-1][0] < len(distances) - 1:
+        start, before = known[-1]
+        reason = f"distance {before}, then none"
+        segments.append(Segment(start=start, end=len(distances) - 1, verdict=Verdict.HARMFUL, reason=reason))
+    return segments
