@@ -1,10 +1,10 @@
-"""Can a world tell methods of attribution apart? Three trainings from one clone, whose differences bound what is to gain.
+"""Can a world tell methods of attribution apart? Three trainings from one clone bound what attribution can gain.
 
 For each world (`worlds/*.yaml`; `dev` tasks, one iteration, exploration and evaluation sample alike):
 
 * **rft**: matched rejection sampling, learning the shortest of its solutions;
-* **true**: EEF with true verdicts (`worlds/oracle.py`: how many actions a perfect expert still needs before and after), from
-  simulations from the same states as EEF's, learning the shortest solution;
+* **true**: EEF with true verdicts (`worlds/oracle.py`: how many actions a perfect expert still needs before and after),
+  simulations from the same states as EEF's, and the shortest solutions;
 * **gold**: the perfect expert's solutions of all training tasks.
 
 A world says something about attribution if gold is at least 15 points ahead of rft, and true at least 5. The expert
@@ -30,6 +30,7 @@ from eef_framework import load_run
 HERE = Path(__file__).parent
 WORLDS = {"shop": "perfect-shopper", "textworld": "textworld-walkthrough", "webshop": "webshop-perfect"}
 """Name of each world's configuration, and its perfect expert."""
+RATES = ("expert", "clone", "clone, training tasks", "rft", "eef", "true", "gold", "true - rft", "gold - rft")
 SHORTEST = {"solution": ["least-expert", "fewest-steps"]}
 
 

@@ -10,10 +10,11 @@ from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 from eef_attribution.interval import IntervalAttributor
+from pydantic import PrivateAttr, model_validator
+
 from eef_framework import Environment, Segment, Session, Simulate, StateValue, Task, Trajectory, Verdict
 from eef_framework.plugins import current_registry
 from eef_framework.rollout import ScriptedExpert
-from pydantic import PrivateAttr, model_validator
 
 
 class Oracle(IntervalAttributor):
@@ -64,7 +65,7 @@ class Oracle(IntervalAttributor):
     def distances(self, task: Task, actions: Sequence[str]) -> list[int | None]:
         """Return the distance of every state that the actions lead through, or None where it has none."""
         if task.id not in self._solutions:
-            self._solutions[task.id] = self._solved(task)
+            self._solutions[task.id] = self.solve(task)
         gold = self._solutions[task.id]
         found = []
         with self._environment.open(task) as session:
@@ -74,7 +75,7 @@ class Oracle(IntervalAttributor):
                 found.append(_distance(session, gold))
         return found
 
-    def _solved(self, task: Task) -> list[str]:
+    def solve(self, task: Task) -> list[str]:
         """Return the actions of the perfect expert; none if it fails."""
         with self._environment.open(task) as session:
             for action in self._gold.script(session, random.Random(0)):
