@@ -22,7 +22,7 @@ DISTRIBUTIONS: dict[str, frozenset[str]] = {
             "substitute",
         }
     ),
-    "eef-experts": frozenset({"openai", "local", "recording"}),
+    "eef-experts": frozenset({"best-of-n", "local", "mixture", "openai", "recording"}),
     "eef-ray": frozenset({"ray"}),
     "eef-sciworld": frozenset({"sciworld", "sciworld-gold", "sciworld-fallible"}),
     "eef-serve": frozenset({"remote"}),
