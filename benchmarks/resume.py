@@ -33,7 +33,7 @@ from typing import Any
 from common import arguments, eef_command, finish, read_json, settings, table
 
 CONFIG = Path(__file__).parent / "configs" / "smoke.yaml"
-NOT_COMPARED = {"seconds", "finished", "digests"}
+NOT_COMPARED = {"seconds", "finished", "date", "digests"}
 """Fields that no two runs have in common: times, and digests of files that contain log-probabilities."""
 LOGPROB_TOLERANCE = 5e-5
 """How much the log-probability of an answer may depend on the batch; what the engine allows a logit."""

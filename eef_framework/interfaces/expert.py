@@ -10,7 +10,7 @@ from eef_framework.errors import ConfigError
 from eef_framework.interfaces.component import Component
 from eef_framework.interfaces.environment import Environment
 from eef_framework.interfaces.policy import Policy
-from eef_framework.records import Task, Trajectory
+from eef_framework.records import Cost, Observation, Task, Trajectory
 
 
 class Expert(Component):
@@ -48,6 +48,25 @@ class Expert(Component):
     def for_evaluation(self) -> Expert:
         """Return the expert that plays in evaluations, which demonstrates each task once. Usually that is this one."""
         return self
+
+    def expected_cost(
+        self, environment: Environment, initial: Sequence[Observation], episodes: int, longest: int
+    ) -> Cost | None:
+        """Estimate the tokens and dollars of demonstrations before a run, from above.
+
+        Optional: only experts that are language models use tokens.
+
+        Args:
+            environment: the environment.
+            initial: first observations of some tasks.
+            episodes: number of tasks.
+            longest: maximum length of an episode, in actions.
+
+        Returns:
+            The cost if every episode takes all actions, answers are as long as they may be, and observations as long as
+            the first ones; None if it can't be told.
+        """
+        return None
 
     def open_policy(self) -> AbstractContextManager[Policy]:
         """Provide the language model that this expert is, so that it can be asked other things, as a judge for example.

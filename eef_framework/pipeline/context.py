@@ -44,6 +44,7 @@ from eef_framework.plugins.validation_messages import dotted
 from eef_framework.records import Checkpoint, Task
 from eef_framework.rollout import EpisodeRunner, ThreadExecutor
 from eef_framework.rollout.resubmission import Resubmission
+from eef_framework.runs import installed_versions
 from eef_framework.tracking import FileTracker
 
 T = TypeVar("T")
@@ -213,6 +214,12 @@ class RunContext:
             for place, kind, spec in components(self.config)
             for name in self._component(kind, spec).free_settings()
         }
+
+    @functools.cached_property
+    def versions(self) -> dict[str, str]:
+        """Version of the framework and of each distribution with loaded plugins, by its name."""
+        plugins = [each for each in self.registry.plugins if each.distribution and not each.error]
+        return installed_versions("eef-framework") | {each.distribution: each.version for each in plugins}
 
     def recorded(self, *parts: str) -> dict[str, Any]:
         """Return the settings recorded next to a file of episodes that depend on these parts of the configuration."""

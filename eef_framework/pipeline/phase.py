@@ -134,6 +134,10 @@ class Phase(ABC):
         """Return the number of episodes it will play; None for a phase without episodes."""
         return None
 
+    def expected_cost(self, context: RunContext) -> Cost | None:
+        """Return an estimate of the tokens and dollars it will use, from above; None if it can't be told."""
+        return None
+
     def episodes(
         self, context: RunContext, path: Path, tasks: Iterable[Task], *parts: str, **given: Any
     ) -> JsonlFile[Trajectory]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from eef_framework.pipeline.preflight import check_methods, preflight, task_dige
 from eef_framework.pipeline.sequence import phases_of
 from eef_framework.pipeline.variants import variants
 from eef_framework.plugins import Registry
+from eef_framework.records import Cost
 from eef_framework.runs import RunDirectory
 
 if TYPE_CHECKING:
@@ -28,11 +29,13 @@ class Plan:
         config: the resolved configuration as plain data.
         phases: title and number of episodes of each.
         longest_episode: in actions; None if unlimited.
+        costs: estimate of tokens and dollars, from above, by title; of phases for which there is one.
     """
 
     config: dict[str, Any]
     phases: Sequence[tuple[str, Planned]]
     longest_episode: int | None
+    costs: Mapping[str, Cost] = field(default_factory=dict)
 
 
 def plan(config: RunConfig, registry: Registry, out: str | Path) -> Plan:
@@ -58,7 +61,9 @@ def plan(config: RunConfig, registry: Registry, out: str | Path) -> Plan:
         directory.check(resolved, context.renamed(), task_digests(context, methods), context.free_settings())
         planned = [(phase.title, phase.planned(context)) for phase in phases if not phase.done]
         playing = [(title, each) for title, each in planned if each is not None]
-        return Plan(resolved, playing, context.longest_episode)
+        expected = {phase.title: phase.expected_cost(context) for phase in phases if not phase.done}
+        costs = {title: cost for title, cost in expected.items() if cost is not None}
+        return Plan(resolved, playing, context.longest_episode, costs)
 
 
 def plan_table(plan: Plan) -> Table:
@@ -67,7 +72,7 @@ def plan_table(plan: Plan) -> Table:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("phase")
-    for column in ("episodes", "actions"):
+    for column in ("episodes", "actions", *(("tokens", "US dollars") if plan.costs else ())):
         table.add_column(column, justify="right")
     counts = [planned.episodes for _, planned in plan.phases]
     known = [count for count in counts if count is not None]
@@ -75,9 +80,23 @@ def plan_table(plan: Plan) -> Table:
         sum(known) if len(known) == len(counts) else None, at_most=any(planned.at_most for _, planned in plan.phases)
     )
     for title, planned in plan.phases:
-        table.add_row(title, _number(planned), _actions(planned, plan.longest_episode))
-    table.add_row("in all", _number(total), _actions(total, plan.longest_episode), style="bold")
+        cost = _cost(plan.costs.get(title)) if plan.costs else ()
+        table.add_row(title, _number(planned), _actions(planned, plan.longest_episode), *cost)
+    cost = _cost(sum(plan.costs.values(), Cost())) if plan.costs else ()
+    table.add_row("in all", _number(total), _actions(total, plan.longest_episode), *cost, style="bold")
+    if plan.costs:
+        table.caption = (
+            "tokens and dollars: of the expert, if every episode takes all actions, answers are as long as allowed, "
+            "and observations as long as the first ones"
+        )
+        table.caption_justify = "left"
     return table
+
+
+def _cost(cost: Cost | None) -> tuple[str, str]:
+    if cost is None:
+        return "", ""
+    return f"about {cost.computed_tokens:,}", f"about {cost.usd:,.2f}" if cost.usd else ""
 
 
 def _actions(planned: Planned, longest: int | None) -> str:

@@ -59,7 +59,7 @@ def run(
         phases, report = phases_of(context, methods, directory.layout)
         report.notes = preflight(context, methods, phases)
         tasks, free = task_digests(context, methods), context.free_settings()
-        directory.prepare(context.resolved(), _plugin_versions(registry), context.renamed(), tasks, free)
+        directory.prepare(context.resolved(), context.versions, context.renamed(), tasks, free)
         context.answers_folder = directory.layout.answers
         with directory.locked(), _tracking(trackers, directory) as context.tracking:
             for phase in (*phases, report):
@@ -70,7 +70,3 @@ def run(
 
 def _tracking(trackers: Sequence[Tracker], directory: RunDirectory) -> Tracking:
     return Tracking(trackers, directory.tracked_run(), directory.layout.tracked)
-
-
-def _plugin_versions(registry: Registry) -> dict[str, str]:
-    return {p.distribution: p.version for p in registry.plugins if p.distribution and not p.error}

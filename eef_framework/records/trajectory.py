@@ -138,6 +138,32 @@ Ending = Literal["terminated", "truncated", "step-limit", "time-limit", "gave-up
 """Why an episode ended: the task ended, the environment's limit, the run's limits, the actor's choice, or a failure."""
 
 
+class SuccessRule(Record):
+    """When an episode counts as a success. Part of every manifest: numbers under different rules can't be compared."""
+
+    threshold: float = 1.0
+    """Smallest reward that counts as a success: 1.0 on WebShop, 1.0 (score 100) on ScienceWorld (arXiv 2504.13145)."""
+
+    def holds(self, trajectory: Trajectory) -> bool:
+        """Return whether a trajectory is a success. One that ended in an error never is."""
+        return trajectory.ending != "error" and trajectory.reward >= self.threshold - 1e-9
+
+
+class Provenance(Record):
+    """How a demonstration was made."""
+
+    expert: Info = Field(default_factory=dict)
+    """Name and settings of the expert, such as model, prompt and sampling; without those that don't affect results."""
+    environment: Info = Field(default_factory=dict)
+    """Name and settings of the environment."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Version of every distribution in use, by name."""
+    success: SuccessRule | None = None
+    """The run's success rule."""
+    date: str = ""
+    """When it ended: UTC, as `2026-01-31T12:00:00Z`."""
+
+
 class Trajectory(VersionedRecord):
     """A whole episode: the initial observation, then steps. For a simulation, replayed steps included."""
 
@@ -166,6 +192,9 @@ class Trajectory(VersionedRecord):
     """Price of these tokens, in US dollars."""
     seconds: float = 0.0
     """Wall-clock time from opening to closing, including waiting for the model."""
+    provenance: Provenance | None = None
+    """How a demonstration was made. Filled in by the framework; None for the agent's episodes, which their run's
+    configuration describes."""
     info: Info = Field(default_factory=dict)
 
     @property
@@ -203,14 +232,3 @@ class Trajectory(VersionedRecord):
     def actions(self) -> tuple[str, ...]:
         """All actions in order."""
         return tuple(step.action for step in self.steps)
-
-
-class SuccessRule(Record):
-    """When an episode counts as a success. Part of every manifest: numbers under different rules can't be compared."""
-
-    threshold: float = 1.0
-    """Smallest reward that counts as a success: 1.0 on WebShop, 1.0 (score 100) on ScienceWorld (arXiv 2504.13145)."""
-
-    def holds(self, trajectory: Trajectory) -> bool:
-        """Return whether a trajectory is a success. One that ended in an error never is."""
-        return trajectory.ending != "error" and trajectory.reward >= self.threshold - 1e-9

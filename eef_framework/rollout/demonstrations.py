@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
 
 from eef_framework.errors import ExecutorFailure, ExpertFailure, WorkerLost
 from eef_framework.interfaces import Environment, Executor, Expert
-from eef_framework.records import Task, Trajectory
+from eef_framework.records import Provenance, Task, Trajectory
 from eef_framework.rollout.ids import expert_id
 from eef_framework.rollout.resubmission import ATTEMPTS
 from eef_framework.rollout.thread_executor import ThreadExecutor
@@ -15,7 +17,7 @@ from eef_framework.rollout.thread_executor import ThreadExecutor
 async def demonstrations(
     expert: Expert, environment: Environment, tasks: Sequence[Task], seed: int, executor: Executor | None = None
 ) -> AsyncIterator[Trajectory]:
-    """Yield an expert's demonstrations as they finish, each with its id, actor and task.
+    """Yield an expert's demonstrations as they finish, each with its id, actor, task and provenance.
 
     If a worker of the executor is lost, it is asked again for the tasks that are missing.
 
@@ -38,7 +40,8 @@ async def demonstrations(
                 missing.discard((task.id, trajectory.attempt))
                 lost_in_a_row = 0
                 id = expert_id(name, task, trajectory.attempt if several else None)
-                yield trajectory.changed(id=id, actor=f"expert/{name}", task=task)
+                provenance = trajectory.provenance or provenance_of(expert, environment)
+                yield trajectory.changed(id=id, actor=f"expert/{name}", task=task, provenance=provenance)
             return
         except WorkerLost as lost:
             lost_in_a_row += 1
@@ -49,6 +52,20 @@ async def demonstrations(
                     code="workers-lost",
                     attempts=ATTEMPTS,
                 ) from lost
+
+
+def provenance_of(expert: Expert, environment: Environment) -> Provenance:
+    """Return the provenance of a demonstration that ends now."""
+    settings: dict[str, Any] = expert.settings()
+    for path in expert.free_settings():
+        *above, last = path.split(".")
+        part: Any = settings
+        for name in above:
+            part = part.get(name) if isinstance(part, dict) else None
+        if isinstance(part, dict):
+            part.pop(last, None)
+    date = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Provenance(expert=settings, environment=environment.settings(), date=date)
 
 
 def _not_asked_for(expert: str, given: object) -> ExpertFailure:

@@ -3,7 +3,7 @@
 from eef_framework.runs.atomic import new_folder, replacing, set_aside, write_bytes, write_json, write_text
 from eef_framework.runs.checked import content_id, open_checked
 from eef_framework.runs.contents import contents, looks_like
-from eef_framework.runs.directory import RunDirectory
+from eef_framework.runs.directory import RunDirectory, installed_versions
 from eef_framework.runs.folders import claim_folder
 from eef_framework.runs.jsonl import JsonlFile, check_not_input, check_output, read_rows, write_rows
 from eef_framework.runs.layout import TRAINING_LOG, PhaseName, RunLayout, StageKey
@@ -31,6 +31,7 @@ __all__ = [
     "claim_folder",
     "content_id",
     "contents",
+    "installed_versions",
     "is_run",
     "locked",
     "looks_like",

@@ -206,14 +206,21 @@ def _digest(config: Mapping[str, Any]) -> str:
     return hashlib.blake2b(json.dumps(config, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def _versions() -> dict[str, str]:
-    versions = {"python": python_version(), "platform": platform()}
-    for name in ("eef-framework", "torch", "transformers", "accelerate", "tokenizers", "pydantic", "numpy"):
+def installed_versions(*names: str) -> dict[str, str]:
+    """Return the versions of distributions, by name."""
+    versions = {}
+    for name in names:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             versions[name] = "not installed"
     return versions
+
+
+def _versions() -> dict[str, str]:
+    libraries = ("torch", "transformers", "accelerate", "tokenizers", "pydantic", "numpy")
+    own = {"python": python_version(), "platform": platform()}
+    return own | installed_versions("eef-framework", *libraries)
 
 
 def _git_state() -> dict[str, Any] | None:

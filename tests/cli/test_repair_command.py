@@ -35,7 +35,7 @@ def broken(path):
 
 
 def rows(path):
-    return [row.changed(seconds=0.0) for row in read_rows(path, Trajectory)]
+    return [row.changed(seconds=0.0, provenance=None) for row in read_rows(path, Trajectory)]
 
 
 @pytest.mark.parametrize("name", ["collect/trajectories.jsonl", "evaluate/clone/trajectories.jsonl"])

@@ -40,6 +40,7 @@ def contents(out: Path) -> dict[str, Any]:
         if row.get("figure", "").endswith("/seconds"):
             row.pop("value")
         row.pop("seconds", None)
+        (row.get("provenance") or {}).pop("date", None)
         for step in row.get("steps", ()):
             (step.get("response") or {}).pop("logprob", None)
         return row

@@ -63,7 +63,7 @@ def played(config: RunConfig, setup: EpisodeRunner, given: list[EpisodeSpec]) ->
 
 
 def timeless(rows: list[Trajectory]) -> list[Trajectory]:
-    return [row.changed(seconds=0.0) for row in rows]
+    return [row.changed(seconds=0.0, provenance=None) for row in rows]
 
 
 def test_threads_keep_the_contract():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eef_framework.config.schema import TaskList
-from eef_framework.errors import EefWarning, ExpertFailure, PolicyFailure, boundary
+from eef_framework.errors import EefWarning, EnvironmentFailure, ExpertFailure, PolicyFailure, boundary
 from eef_framework.formats import read_demonstrations
 from eef_framework.interfaces import Component, Expert, ProgressCallback
 from eef_framework.pipeline.context import RunContext
@@ -18,12 +18,15 @@ from eef_framework.pipeline.episodes import check_errors, mean_results, with_oth
 from eef_framework.pipeline.phase import Phase, PhaseResult, Planned
 from eef_framework.pipeline.progress import Counter
 from eef_framework.pipeline.rows import Rows
-from eef_framework.records import Task, Trajectory
+from eef_framework.records import Cost, Provenance, Task, Trajectory
 from eef_framework.records.base import Info
 from eef_framework.rollout import demonstrations
 from eef_framework.rollout.lost_attempts import with_lost_costs
 from eef_framework.runs import JsonlFile, check_not_input, read_matching
 from eef_framework.seeds import derive
+
+SAMPLED_TASKS = 3
+"""Number of tasks that are opened to estimate costs."""
 
 
 @dataclass(kw_only=True)
@@ -74,6 +77,20 @@ class Collect(Phase):
     def planned(self, context: RunContext) -> Planned:
         """Return the number of demonstrations."""
         return Planned(len(context.tasks(self.tasks)) * self.expert(context).demonstrations_per_task)
+
+    def expected_cost(self, context: RunContext) -> Cost | None:
+        """Return the expert's estimate, from the first observations of a few tasks."""
+        expert, environment, longest = self.expert(context), context.environment, context.longest_episode
+        tasks = context.tasks(self.tasks)
+        if longest is None or type(expert).expected_cost is Expert.expected_cost:
+            return None
+        initial = []
+        for task in tasks[:SAMPLED_TASKS]:
+            with boundary(EnvironmentFailure, f"environment {environment.component_name()!r}", f"opening {task.id!r}"):
+                session = environment.open(task)
+            initial.append(session.initial)
+            session.close()
+        return expert.expected_cost(environment, initial, len(tasks), longest)
 
 
 @dataclass(kw_only=True)
@@ -140,6 +157,17 @@ class ImportDemonstrations(Phase):
             warnings.warn(message, stacklevel=2)
 
 
+def _with_provenance(trajectory: Trajectory, context: RunContext) -> Trajectory:
+    """Return a demonstration whose provenance has versions and success rule. That of a recording is kept."""
+    known = trajectory.provenance or Provenance()
+    if known.versions:
+        return trajectory
+    stamped: Trajectory = trajectory.changed(
+        provenance=known.changed(versions=context.versions, success=context.config.success)
+    )
+    return stamped
+
+
 def _cut(trajectory: Trajectory, limit: int | None) -> Trajectory:
     """Return a demonstration truncated to the episode limit: if longer, it is unfinished and has no reward."""
     if limit is None or len(trajectory.steps) <= limit:
@@ -198,7 +226,7 @@ async def _demonstrate(
                 key = trajectory.task.id, trajectory.attempt
                 if key in have:
                     continue  # of a task that was asked for again for its other attempts
-                cut = _cut(trajectory, context.config.limits.steps)
+                cut = _with_provenance(_cut(trajectory, context.config.limits.steps), context)
                 cut = with_lost_costs(cut, [row for row in rows.rows if (row.task.id, row.attempt) == key])
                 rows.append(cut)
                 counter.add(cut)

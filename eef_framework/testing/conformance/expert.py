@@ -217,5 +217,5 @@ def _timeless(trajectory: Trajectory) -> Trajectory:
     steps = tuple(
         step.changed(response=step.response and step.response.changed(computed_tokens=0)) for step in trajectory.steps
     )
-    timeless: Trajectory = trajectory.changed(seconds=0.0, info={}, steps=steps)
+    timeless: Trajectory = trajectory.changed(seconds=0.0, info={}, provenance=None, steps=steps)
     return timeless

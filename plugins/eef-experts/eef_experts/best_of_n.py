@@ -11,7 +11,7 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 from eef_framework.errors import ConfigError, EefWarning
 from eef_framework.interfaces import Environment, Expert
 from eef_framework.plugins import current_registry
-from eef_framework.records import Info, Task, Trajectory
+from eef_framework.records import Cost, Info, Observation, Task, Trajectory
 from eef_framework.rollout import demonstrations, with_costs_of
 from eef_framework.seeds import derive
 
@@ -98,6 +98,12 @@ class BestOfNExpert(Expert):
                 solved = self.enough is not None and each.ending != "error" and each.reward >= self.enough - 1e-9
                 if solved or number + 1 == self.n:
                     yield _best(attempts.pop(each.task.id))
+
+    def expected_cost(
+        self, environment: Environment, initial: Sequence[Observation], episodes: int, longest: int
+    ) -> Cost | None:
+        """Return the estimate of the expert for all attempts."""
+        return self._built.expected_cost(environment, initial, episodes * self.n, longest)
 
     def close(self) -> None:
         """Release the expert's resources."""

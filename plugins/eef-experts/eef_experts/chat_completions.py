@@ -33,6 +33,10 @@ class OpenAIExpert(ServerSettings, PolicyExpert):
         PolicyExpert.preflight(self, environment)
         ServerSettings.preflight(self)
 
+    def price(self, prompt: int, answers: int) -> float:
+        """Return the price of tokens, none of them cached."""
+        return self.prices.usd(prompt, 0, answers)
+
     def open_policy(self) -> OpenAIPolicy:
         """Return a policy with this expert's settings."""
         return OpenAIPolicy(**self.model_dump(include=set(ServerSettings.model_fields)))

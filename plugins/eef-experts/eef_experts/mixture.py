@@ -13,7 +13,7 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 from eef_framework.errors import ConfigError, EefError
 from eef_framework.interfaces import Environment, Expert
 from eef_framework.plugins import current_registry
-from eef_framework.records import Task, Trajectory
+from eef_framework.records import Cost, Observation, Task, Trajectory
 from eef_framework.rollout import demonstrations, merged
 from eef_framework.seeds import derive
 
@@ -118,6 +118,19 @@ class MixtureExpert(Expert):
 
         async for each in merged(map(of, range(len(self._built))), lasts=_budget_spent):
             yield each
+
+    def expected_cost(
+        self, environment: Environment, initial: Sequence[Observation], episodes: int, longest: int
+    ) -> Cost | None:
+        """Add up the estimates of the experts; those without one cost nothing."""
+        weights = self.weights or [1.0] * len(self._built)
+        shares = [1.0] * len(weights) if self.divide == "each" else [each / sum(weights) for each in weights]
+        parts = [
+            expert.expected_cost(environment, initial, round(episodes * share), longest)
+            for expert, share in zip(self._built, shares, strict=True)
+        ]
+        known = [each for each in parts if each is not None]
+        return sum(known, Cost()) if known else None
 
     def close(self) -> None:
         """Release the experts' resources."""

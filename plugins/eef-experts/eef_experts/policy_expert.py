@@ -12,9 +12,12 @@ from pydantic import Field
 from eef_experts.prompt import ExpertFormat, read_examples
 from eef_framework.interfaces import Environment, EpisodeSpec, Expert, Policy, Sampling
 from eef_framework.paths import UserPathOrName
-from eef_framework.records import Info, State, Task, Trajectory
+from eef_framework.records import Cost, Info, Observation, State, Task, Trajectory
 from eef_framework.rollout import EpisodeRunner, as_they_end, expert_id
 from eef_framework.seeds import derive
+
+BYTES_PER_TOKEN = 4
+"""Of English text, for estimates."""
 
 
 class PolicyExpert(Expert):
@@ -94,6 +97,33 @@ class PolicyExpert(Expert):
             episodes = (runner.play(spec) for spec in specs)
             async for trajectory in as_they_end(episodes):
                 yield trajectory.changed(info={**trajectory.info, **usage(trajectory)})
+
+    def expected_cost(
+        self, environment: Environment, initial: Sequence[Observation], episodes: int, longest: int
+    ) -> Cost | None:
+        """Estimate the tokens from the length of the prompts in bytes.
+
+        Raises:
+            ConfigError: the examples can't be read.
+        """
+        turns = min(longest, self.max_steps or longest)
+        system = len(self.format().system_message(environment.instructions).encode()) / BYTES_PER_TOKEN
+        seen = sum(len(each.text.encode()) for each in initial) / max(1, len(initial)) / BYTES_PER_TOKEN
+        # Turn k has k + 1 observations and k answers in its prompt.
+        shown = [min(turn + 1, self.history or turn + 1) for turn in range(turns)]
+        prompt = sum(system + count * seen + (count - 1) * self.max_tokens for count in shown)
+        prompts, answers = round(episodes * prompt), episodes * turns * self.max_tokens
+        return Cost(
+            episodes=episodes,
+            steps=episodes * turns,
+            prompt_tokens=prompts,
+            computed_tokens=prompts + answers,
+            usd=round(self.price(prompts, answers), 6),
+        )
+
+    def price(self, prompt: int, answers: int) -> float:
+        """Return the price of tokens in US dollars; 0 if there is none."""
+        return 0.0
 
     def format(self) -> ExpertFormat:
         """Return the format of its prompts.

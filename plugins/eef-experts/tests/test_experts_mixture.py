@@ -1,19 +1,23 @@
 """Several experts as one, and several attempts at each task."""
 
 import asyncio
+import re
 import sys
 from collections import Counter
 
 import pytest
 import yaml
 from eef_experts.best_of_n import BestOfNExpert
+from eef_experts.chat_completions import OpenAIExpert
 from eef_experts.mixture import MixtureExpert
 
+from eef_framework.cli import main
 from eef_framework.cli import run as eef_run
 from eef_framework.errors import ConfigError, EefWarning, PolicyFailure
 from eef_framework.interfaces import Expert
+from eef_framework.pipeline.costs import cost_of
 from eef_framework.plugins import load_plugins
-from eef_framework.records import Trajectory
+from eef_framework.records import Observation, Trajectory
 from eef_framework.rollout import demonstrations as stamped
 from eef_framework.runs import read_rows
 from eef_framework.testing.conformance import check_expert
@@ -26,6 +30,7 @@ TASKS = CORRIDOR.tasks("train")
 GOOD = {"name": "eef_framework.testing.corridor_expert:CorridorExpert", "skill": 1.0}
 MIDDLING = {**GOOD, "skill": 0.4}
 POOR = {**GOOD, "skill": 0.0}
+OPENAI = {"name": "openai", "model": "test", "base_url": "http://localhost:1/v1", "prices": {"input": 10, "output": 30}}
 
 
 def demonstrations(expert, tasks=TASKS, seed=7):
@@ -198,3 +203,75 @@ def test_a_run_learns_from_several_demonstrations_of_each_task(tmp_path, monkeyp
     assert set(Counter(row.task.id for row in evaluated).values()) == {1}
     examples = (tmp_path / "run/clone/examples.jsonl").read_text()
     assert "/1" in examples or "/0" in examples
+
+
+def test_an_estimate_beforehand_is_above_what_is_used():
+    with ChatServer() as server:
+        expert = OpenAIExpert(model="test", base_url=server.url, max_tokens=20, prices=OPENAI["prices"])
+        initial = [CORRIDOR.open(task).initial for task in TASKS[:3]]
+        expected = expert.expected_cost(CORRIDOR, initial, len(TASKS), CORRIDOR.max_steps)
+        played = demonstrations(expert)
+    used = cost_of(played)
+    assert used.prompt_tokens < expected.prompt_tokens
+    assert used.computed_tokens < expected.computed_tokens
+    assert (
+        0
+        < used.usd
+        < expected.usd
+        == pytest.approx(expected.prompt_tokens * 1e-5 + len(TASKS) * CORRIDOR.max_steps * 20 * 3e-5)
+    )
+
+
+def test_estimates_of_combinations_add_up():
+    initial = [Observation(text="x" * 400)]
+    one = BestOfNExpert(expert=OPENAI, n=1).expected_cost(CORRIDOR, initial, 10, 12)
+    assert BestOfNExpert(expert=OPENAI, n=3).expected_cost(CORRIDOR, initial, 10, 12).usd == pytest.approx(3 * one.usd)
+    each = MixtureExpert(experts=[OPENAI, GOOD, OPENAI], divide="each").expected_cost(CORRIDOR, initial, 10, 12)
+    assert each.usd == pytest.approx(2 * one.usd)
+    share = MixtureExpert(experts=[OPENAI, GOOD], weights=[1, 3]).expected_cost(CORRIDOR, initial, 40, 12)
+    assert share.usd == pytest.approx(one.usd)
+    assert MixtureExpert(experts=[GOOD, POOR]).expected_cost(CORRIDOR, initial, 40, 12) is None
+
+
+def test_the_plan_of_a_run_has_the_estimate_and_asks_no_server(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("EEF_PLUGINS", "eef_framework.testing.plugin,attribution,experts")
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(small_settings(expert=OPENAI)))
+    monkeypatch.setattr(sys, "argv", ["eef-run", "own.yaml", "--out", "run", "--dry-run"])
+    with pytest.raises(SystemExit) as left:
+        eef_run.main()
+    assert not left.value.code
+    row = next(line for line in capsys.readouterr().err.splitlines() if line.startswith("expert demonstrates"))
+    tokens, dollars = (float(number.replace(",", "")) for number in re.findall(r"about ([\d.,]+)", row))
+    assert tokens > 8 * 12 * 512
+    assert dollars > 8 * 12 * 512 * 30 / 1e6
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_demonstration_knows_how_it_was_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EEF_PLUGINS", "eef_framework.testing.plugin,attribution,experts")
+    expert = {"name": "mixture", "experts": [GOOD, {**MIDDLING, "name": "corridor-expert"}], "divide": "each"}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(small_settings(expert=expert, success={"threshold": 0.5})))
+    monkeypatch.setattr(sys, "argv", ["eef", "collect", "own.yaml", "--out", "x.jsonl"])
+    with pytest.raises(SystemExit) as left:
+        main.main()
+    assert not left.value.code
+    for row in read_rows(tmp_path / "x.jsonl", Trajectory):
+        known = row.provenance
+        assert known.expert["skill"] == (1.0, 0.4)[row.attempt]
+        assert known.environment["name"] == "corridor"
+        assert known.environment["rooms"] == 6
+        assert known.success.threshold == 0.5
+        assert "eef-framework" in known.versions
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", known.date)
+
+
+def test_limits_of_requests_are_not_part_of_the_provenance_and_sampling_is():
+    with ChatServer() as server:
+        expert = OpenAIExpert(model="test", base_url=server.url, temperature=0.5, budget={"tokens": 10**6})
+        (played,) = demonstrations(expert, TASKS[:1])
+        assert played.provenance.expert["temperature"] == 0.5
+        assert played.provenance.expert["model"] == "test"
+        assert "budget" not in played.provenance.expert
