@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import groupby
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from eef_framework.chat.parse import Answer, parse_answer
 from eef_framework.chat.spelling import same
-from eef_framework.records import Conversation, Example, Message, Observation, Step, Trajectory
+from eef_framework.records import Conversation, Example, Message, Observation, Response, Step, Trajectory
 
 
 class ChatFormat(BaseModel):
@@ -34,8 +34,13 @@ class ChatFormat(BaseModel):
     thoughts: bool = True
     """Show thoughts. Otherwise turns consist only of their action."""
     train_thoughts: bool = True
-    """Apply the loss to thoughts, if they are shown. Otherwise a turn has loss from its action on, label included.
-    Reasoning such as `<think>...</think>` and text after the action never have loss."""
+    """Apply the loss to thoughts, if they are shown. Otherwise a turn has loss from its action on, label included. Text
+    after the action never has loss."""
+    reasoning: Literal["keep", "train", "drop"] = "keep"
+    """Reasoning before an answer, such as `<think>...</think>`. `keep`: later prompts show it, and it has no loss (in a
+    format without thoughts, it isn't shown). `train`: it is shown and has loss. `drop`: it is left out of prompts and
+    examples, as many chat templates leave out the reasoning of earlier turns; the agent then learns to answer without.
+    An answer that is nothing but reasoning is kept. Trajectories always have the whole answer."""
     train_unparsed: bool = False
     """Apply the loss to whole answers in which no action was found. Otherwise they only stay in the context."""
 
@@ -57,6 +62,16 @@ class ChatFormat(BaseModel):
                     {"number": number},
                 )
         return shots
+
+    @model_validator(mode="after")
+    def _reasoning_is_trained_with_thoughts(self) -> Self:
+        if self.reasoning == "train" and not self.train_thoughts:
+            raise PydanticCustomError(
+                "reasoning-without-thoughts",
+                "reasoning is 'train' and train_thoughts is false: a thought between reasoning and action has the loss "
+                "of both; set train_thoughts to true",
+            )
+        return self
 
     def shot(self, trajectory: Trajectory) -> tuple[str, ...]:
         """Return an episode as an entry of `shots`: what the agent saw and answered, in this format.
@@ -170,18 +185,24 @@ class ChatFormat(BaseModel):
 
     def _turn(self, step: Step, weight: float, seen: Observation) -> Message:
         response, answer = step.response, self._read(step, seen)
+        if response is not None and answer is not None and answer.reasoning and self.reasoning == "drop":
+            response = _without_reasoning(response, answer)
+            answer = self._read(step.changed(response=response), seen)
         if response is None or answer is None:
             written = self._rewritten(step, answer)
             trained_whole = self.train_thoughts or not weight
             prefix = 0 if trained_whole else len(written) - len(self.answer(step.action))
             return Message(role="assistant", content=written, weight=weight, unweighted_prefix_chars=prefix)
-        if answer.action_span and not self._shows_thoughts and (answer.thought_span or answer.reasoning):
+        thinks = answer.thought_span or (answer.reasoning and self.reasoning != "train")
+        if answer.action_span and not self._shows_thoughts and thinks:
             # Tokens that hold a thought can't be shown in a format without thoughts.
             return Message(role="assistant", content=self.answer(step.action), weight=weight)
         start, end = 0, len(response.text)
         if answer.action_span:
             first = answer.thought_span if self.train_thoughts else None
             start, end = (first or answer.action_span).start, answer.action_span.end
+            if self.reasoning == "train":
+                start = _reasoning_start(response.text, answer, start)
         return Message(
             role="assistant",
             content=response.text,
@@ -226,6 +247,24 @@ class ChatFormat(BaseModel):
 @lru_cache(maxsize=1024)  # every prompt shows all turns before it
 def _parsed(text: str, observation: Observation, labelled: bool) -> Answer:
     return parse_answer(text, observation, labelled=labelled)
+
+
+def _without_reasoning(response: Response, answer: Answer) -> Response:
+    """Return an answer without its reasoning, and so without its tokens; unchanged if nothing else is left."""
+    ends = [0, *(span.end for span in answer.reasoning)]
+    starts = [*(span.start for span in answer.reasoning), len(response.text)]
+    text = "".join(response.text[end:start] for end, start in zip(ends, starts, strict=True)).strip()
+    changed: Response = response.changed(text=text, token_ids=None, tokenizer="") if text else response
+    return changed
+
+
+def _reasoning_start(text: str, answer: Answer, start: int) -> int:
+    """Return where the reasoning begins that a turn follows directly; the turn's start if there is none."""
+    for span in reversed([span for span in answer.reasoning if span.start < start]):
+        if text[span.end : start].strip():
+            break  # something was made up in between
+        start = span.start
+    return start
 
 
 def _dropped(trajectory: Trajectory, state: int) -> int:

@@ -172,7 +172,8 @@ class ChatTokenizer:
         if self.escape_special_tokens(message.content).strip() not in rendered:
             raise ConfigError(
                 f"the chat template turns the answer {message.content!r} into {rendered!r}",
-                "Train without thoughts (format.thoughts: false), or put another chat template into its folder.",
+                "Leave out reasoning (format.reasoning: drop) or thoughts (format.thoughts: false), or put another "
+                "chat template into its folder.",
                 code="template-changes-answer",
                 answer=message.content,
                 rendered=rendered,

@@ -274,6 +274,64 @@ def test_reasoning_and_observations_made_up_before_the_turn_get_no_loss(before):
     assert trained(before + turn, ChatFormat(train_thoughts=False)) == ("Action: click[buy now]", True)
 
 
+TURN = "Thought: x\nAction: click[buy now]"
+REASONING = ["<think>why</think>\n\n", "why</think>\n", "[THINK]why[/THINK]", "<think>why</think><think>more</think>\n"]
+
+
+@pytest.mark.parametrize("before", REASONING)
+def test_reasoning_is_trained_on_request(before):
+    assert trained(before + TURN, ChatFormat(reasoning="train")) == (before + TURN, True)
+    assert trained(before + TURN + "\nObservation: MADE UP", ChatFormat(reasoning="train")) == (before + TURN, False)
+    action = before + "click[buy now]"
+    assert trained(action, ChatFormat(reasoning="train", style="action")) == (action, True)
+
+
+def test_reasoning_before_something_made_up_is_not_trained():
+    text = f"<think>SECRET</think>\nObservation: MADE UP\n{TURN}"
+    assert trained(text, ChatFormat(reasoning="train")) == (TURN, True)
+
+
+@pytest.mark.parametrize("before", REASONING)
+def test_reasoning_is_left_out_of_prompts_and_examples_on_request(before):
+    drop = ChatFormat(reasoning="drop")
+    played = episode(before + TURN, drop)
+    assert drop.conversation("", SHOP, played.steps)[1].content == TURN
+    assert trained(before + TURN, drop) == (TURN, True)
+    (example,) = drop.examples(played, [1.0], "", "expert")
+    assert example.messages[-1].content == TURN
+    assert played.steps[0].response.text == before + TURN  # the record has it
+
+
+def test_tokens_with_reasoning_are_not_shown_where_it_is_left_out():
+    response = Response(text=f"<think>why</think>\n{TURN}", token_ids=(1, 2, 3), tokenizer="words")
+    for mode, ids in (("keep", (1, 2, 3)), ("train", (1, 2, 3)), ("drop", None)):
+        format = ChatFormat(reasoning=mode)
+        (example,) = format.examples(episode("", format, action="click[buy now]", response=response), [1.0], "", "x")
+        assert example.messages[-1].token_ids == ids
+
+
+def test_an_answer_without_reasoning_is_the_same_in_every_mode():
+    response = Response(text=TURN, token_ids=(1, 2, 3), tokenizer="words")
+    turns = {
+        ChatFormat(reasoning=mode)
+        .examples(episode("", ChatFormat(), action="click[buy now]", response=response), [1.0], "", "x")[0]
+        .messages
+        for mode in ("keep", "train", "drop")
+    }
+    assert len(turns) == 1
+
+
+def test_an_answer_that_is_nothing_but_reasoning_is_kept():
+    drop = ChatFormat(reasoning="drop")
+    assert drop.conversation("", SHOP, episode("<think>why", drop).steps)[1].content == "<think>why"
+
+
+def test_reasoning_can_not_be_trained_without_the_thought_after_it():
+    with pytest.raises(ValidationError) as caught:
+        ChatFormat(reasoning="train", train_thoughts=False)
+    assert [error["type"] for error in caught.value.errors()] == ["reasoning-without-thoughts"]
+
+
 @pytest.mark.parametrize("text", ["SECRET rambling", "<think>SECRET", "Thought: SECRET", '{"thought": "SECRET"}'])
 def test_an_answer_without_an_action_is_trained_only_on_request(text):
     assert trained(text, ChatFormat()) is None

@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerFast
 
 from eef_framework.chat.format import ChatFormat
 from eef_framework.chat.tokens import ChatTokenizer
+from eef_framework.errors import ConfigError
 from eef_framework.records import Example, Message, Observation, Response, Step, Task, Trajectory
 from eef_framework.training.batches import micro_batches
 from eef_framework.training.collate import collate
@@ -57,7 +58,8 @@ def chat(family):
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    special = ["<s>", "</s>", *SPECIAL[family]]
+    marks = SPECIAL["qwen2_5" if family == "qwen3" else family]
+    special = ["<s>", "</s>", *marks]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
         vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False
@@ -68,7 +70,7 @@ def chat(family):
             tokenizer_object=tokenizer,
             bos_token="<s>",
             eos_token="</s>",
-            additional_special_tokens=SPECIAL[family],
+            additional_special_tokens=marks,
             chat_template=template(family),
         )
     )
@@ -124,6 +126,49 @@ def test_the_trained_tokens_are_those_of_the_wanted_turns(family, examples, room
     for batches in map(list, (padded, packed)):
         assert sum((Counter(learned(batch)) for batch in batches), Counter()) == counted
         assert sorted(text for batch in batches for text in texts_in(tokens, batch)) == sorted(texts)
+
+
+def thinking_episode(tokens=None):
+    """Return an episode with reasoning before each turn; with sampled tokens if a tokenizer is given."""
+    steps = []
+    for number, action in enumerate(("search[lamp]", "click[buy now]")):
+        text = f"<think>\nreason {number}\n</think>\n\nThought: thought {number}\nAction: {action}"
+        response = Response(text=text, thought=f"thought {number}")
+        if tokens is not None:
+            ids = (*tokens.answer_ids(text), *tokens.stop_ids)
+            response = response.changed(token_ids=ids, tokenizer=tokens.fingerprint)
+        steps.append(Step(action=action, observation=Observation(text=f"page {number}"), response=response))
+    task = Task(id="t", environment="shop")
+    return Trajectory(id="x", task=task, initial=Observation(text="start"), steps=tuple(steps))
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+@pytest.mark.parametrize("reasoning", ["keep", "train", "drop"])
+@pytest.mark.parametrize("family", [*SPECIAL, "qwen3"])
+def test_reasoning_is_shown_and_trained_as_set(family, reasoning, sampled):
+    tokens = chat(family)
+    format = ChatFormat(reasoning=reasoning)
+    episode = thinking_episode(tokens if sampled else None)
+    if family == "qwen3" and reasoning != "drop" and not sampled:
+        # Its template leaves out the reasoning of earlier turns by itself.
+        with pytest.raises(ConfigError) as caught:
+            tokens.encode(format.examples(episode, [1.0, 1.0], "", "x")[0].messages)
+        assert caught.value.code == "template-changes-answer"
+        return
+    (example,) = format.examples(episode, [1.0, 1.0], "", "x")
+    ids, weights = tokens.encode(example.messages)
+    text = tokens.tokenizer.decode(ids)
+    trained = tokens.tokenizer.decode([token for token, weight in zip(ids, weights, strict=True) if weight])
+    for number in range(2):
+        assert (f"reason {number}" in text) == (reasoning != "drop")
+        assert (f"reason {number}" in trained) == (reasoning == "train")
+        assert f"Thought: thought {number}\nAction: " in trained
+    assert "page 0" not in trained
+    # What is trained follows exactly the prompt that the agent got.
+    for state, step in enumerate(episode.steps):
+        prompt = tokens.prompt_ids(format.conversation("", episode.initial, episode.steps[:state]))
+        if sampled and reasoning != "drop":
+            assert ids[: len(prompt) + len(step.response.token_ids)] == [*prompt, *step.response.token_ids]
 
 
 @pytest.mark.parametrize("family", SPECIAL)
