@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from eef_framework.records import Spending, Trajectory
+from eef_framework.rollout.episode_costs import cost_of_episode
 
 
 def spending_of(trajectory: Trajectory) -> Spending:
     """Return the spending of one episode. Replayed steps cost nothing."""
-    own = trajectory.steps[trajectory.prefix_length :]
-    tokens = trajectory.lost_tokens + sum(step.response.computed_tokens for step in own if step.response is not None)
-    return Spending(simulations=1, tokens=tokens, steps=len(own), seconds=trajectory.seconds)
+    cost = cost_of_episode(trajectory)
+    return Spending(simulations=1, tokens=cost.computed_tokens, steps=cost.steps, seconds=trajectory.seconds)
 
 
 def spending_by_task(trajectories: Iterable[Trajectory]) -> dict[str, Spending]:

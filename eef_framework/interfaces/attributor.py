@@ -50,6 +50,12 @@ class Simulate(Protocol):
                 from a recording (`scoring-needs-agent`).
         """
 
+    def charge(self, response: Response) -> None:
+        """Count an answer that the attributor requested itself, such as a judge's, in the costs of the attribution.
+
+        Simulations and scores are counted anyway.
+        """
+
     def succeeded(self, trajectory: Trajectory) -> bool:
         """Return whether a trajectory is a success under the run's rule."""
 

@@ -96,8 +96,10 @@ class AdaptiveExploration:
             now, waiting = waiting[:count], waiting[count:]
             before = self.progress.spent.simulations
             source = _Recording(self.simulator)
-            found += await gather(try_to_attribute(self.attributor, each, source, failed) for each in now)
+            attributed = await gather(try_to_attribute(self.attributor, each, source, failed) for each in now)
+            found += attributed
             source.report(self.progress)
+            self.progress.pay(attributed)
             self._note("attribution", before)
             mean = (self.progress.spent.simulations - before) / count
         check_attributions(self.attributor, len(found), failed)

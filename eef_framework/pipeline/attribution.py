@@ -9,7 +9,9 @@ from eef_framework.errors import AttributorFailure, boundary
 from eef_framework.interfaces import Attributor
 from eef_framework.pipeline.episodes import MOST_ERRORS
 from eef_framework.records import Attribution, SuccessRule, Trajectory
-from eef_framework.rollout import Simulations, attribute
+from eef_framework.rollout import Simulations
+from eef_framework.rollout.attribution import attribute_with
+from eef_framework.rollout.simulate import TrajectorySimulate
 
 
 async def try_to_attribute(
@@ -23,14 +25,14 @@ async def try_to_attribute(
         simulations: source of the agent's simulations.
         failed: failures are appended to it.
     """
-    name = attributor.component_name()
+    name, simulate = attributor.component_name(), TrajectorySimulate(simulations, trajectory)
     try:
         with boundary(AttributorFailure, f"attributor {name!r}", f"attributing {trajectory.id!r}"):
-            return await attribute(attributor, trajectory, simulations)
+            return await attribute_with(attributor, trajectory, simulate)
     except AttributorFailure as failure:
         failed.append(failure)
         length = len(trajectory.steps)
-        return Attribution(trajectory=trajectory.id, length=length, method=name, error=str(failure))
+        return Attribution(trajectory=trajectory.id, length=length, method=name, error=str(failure), cost=simulate.cost)
 
 
 def check_attributions(attributor: Attributor, attributed: int, failed: Sequence[AttributorFailure]) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from eef_framework.records import Cost, Trajectory
+from eef_framework.records import Attribution, Cost, Trajectory
+from eef_framework.rollout.episode_costs import cost_of_episode
 
 
 def cost_of(trajectories: Iterable[Trajectory], by_agent: bool = False) -> Cost:
@@ -14,26 +15,12 @@ def cost_of(trajectories: Iterable[Trajectory], by_agent: bool = False) -> Cost:
         trajectories: the episodes.
         by_agent: whether the agent played them; if so, they count as simulations.
     """
-    episodes = steps = prompt = computed = 0
-    usd, unknown = 0.0, 0
-    for trajectory in trajectories:
-        episodes += 1
-        own = trajectory.steps[trajectory.prefix_length :]
-        steps += len(own)
-        computed += trajectory.lost_tokens
-        usd += trajectory.lost_usd
-        for response in (step.response for step in own):
-            if response is not None:
-                prompt += response.prompt_tokens
-                computed += response.computed_tokens
-                usd += response.usd
-                unknown += (response.info.get("usage") == "unknown") + bool(response.info.get("unknown_requests"))
-    return Cost(
-        episodes=episodes,
-        simulations=episodes if by_agent else 0,
-        steps=steps,
-        prompt_tokens=prompt,
-        computed_tokens=computed,
-        usd=round(usd, 6),
-        answers_of_unknown_cost=unknown,
-    )
+    each = [cost_of_episode(trajectory) for trajectory in trajectories]
+    whole = sum(each, Cost(episodes=len(each), simulations=len(each) if by_agent else 0))
+    return whole.changed(usd=round(whole.usd, 6))
+
+
+def with_attributions(cost: Cost, attributions: Iterable[Attribution]) -> Cost:
+    """Add the costs of attributions: scores, and answers of judges."""
+    whole = sum((attribution.cost for attribution in attributions), cost)
+    return whole.changed(usd=round(whole.usd, 6))

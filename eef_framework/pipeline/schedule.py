@@ -14,7 +14,7 @@ from itertools import groupby
 
 from eef_framework.config.schema import Budget, Schedule
 from eef_framework.evaluation.spending import spending_of, total
-from eef_framework.records import Spending, State, SuccessRule, Task, Trajectory
+from eef_framework.records import Attribution, Spending, State, SuccessRule, Task, Trajectory
 from eef_framework.seeds import derive
 
 
@@ -110,6 +110,11 @@ class Progress:
         self._asked += asked - tried.asked
         tried.asked, tried.n, tried.successes = asked, len(found), sum(map(self._rule.holds, found))
         self._spent |= {trajectory.id: spending_of(trajectory) for trajectory in found}
+
+    def pay(self, attributions: Iterable[Attribution]) -> None:
+        """Add the tokens that attributions took besides simulations: scores, and answers of judges."""
+        for each in attributions:
+            self._spent[f"attribution of {each.trajectory}"] = Spending(tokens=each.cost.computed_tokens)
 
     @property
     def spent(self) -> Spending:

@@ -8,6 +8,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from eef_framework.records.base import Info, Record, VersionedRecord
+from eef_framework.records.metrics import Cost
 
 
 class Verdict(StrEnum):
@@ -102,6 +103,8 @@ class Attribution(VersionedRecord):
     """Registered name of the attributor."""
     error: str = ""
     """Set if the attributor failed on this trajectory; all its actions are then unknown."""
+    cost: Cost = Cost()
+    """Cost of scores and of a judge's answers. That of simulations is in their trajectories."""
     info: Info = Field(default_factory=dict)
 
     @model_validator(mode="after")

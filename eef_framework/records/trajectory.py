@@ -190,6 +190,12 @@ class Trajectory(VersionedRecord):
     attempts at this episode that were lost."""
     lost_usd: float = 0.0
     """Price of these tokens, in US dollars."""
+    lost_prompt_tokens: int = 0
+    """Tokens of prompts in earlier attempts that were lost."""
+    lost_steps: int = 0
+    """Environment steps of earlier attempts that were lost, excluding replayed ones."""
+    lost_unknown: int = 0
+    """Number of lost answers of unknown cost."""
     seconds: float = 0.0
     """Wall-clock time from opening to closing, including waiting for the model."""
     provenance: Provenance | None = None

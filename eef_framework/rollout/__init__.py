@@ -4,8 +4,8 @@ from eef_framework.rollout.attribution import attribute
 from eef_framework.rollout.concurrency import as_they_end, merged
 from eef_framework.rollout.demonstrations import demonstrations
 from eef_framework.rollout.episode import EpisodeRunner
+from eef_framework.rollout.episode_costs import with_costs_of
 from eef_framework.rollout.ids import expert_id, simulation_id
-from eef_framework.rollout.lost_attempts import with_costs_of
 from eef_framework.rollout.portable_components import portable
 from eef_framework.rollout.recorded import RecordedSimulations
 from eef_framework.rollout.scripted import ScriptedExpert

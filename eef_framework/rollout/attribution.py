@@ -19,9 +19,13 @@ async def attribute(attributor: Attributor, trajectory: Trajectory, simulations:
     Raises:
         AttributorFailure: the attributor returned something other than segments of this trajectory.
     """
-    simulate = TrajectorySimulate(simulations, trajectory)
+    return await attribute_with(attributor, trajectory, TrajectorySimulate(simulations, trajectory))
+
+
+async def attribute_with(attributor: Attributor, trajectory: Trajectory, simulate: TrajectorySimulate) -> Attribution:
+    """Attribute one trajectory as `attribute` does, with simulations that keep their cost if it fails."""
     found = attribution_of(trajectory, await attributor.attribute(trajectory, simulate))
-    return found.changed(method=attributor.component_name(), probes=simulate.probes)
+    return found.changed(method=attributor.component_name(), probes=simulate.probes, cost=simulate.cost)
 
 
 def attribution_of(trajectory: Trajectory, given: Iterable[Segment | StateValue]) -> Attribution:

@@ -137,6 +137,7 @@ class EpisodeRunner:
                 error=play.error,
                 lost_tokens=play.lost_tokens,
                 lost_usd=play.lost_usd,
+                lost_unknown=play.lost_unknown,
                 seconds=round(time.monotonic() - began, 3),
                 info=play.info,
             )
@@ -202,7 +203,7 @@ class _Play:
         self.ending: Ending = "terminated"
         self.error = ""
         self.info: Info = {}
-        self.lost_tokens, self.lost_usd = 0, 0.0
+        self.lost_tokens, self.lost_usd, self.lost_unknown = 0, 0.0, 0
         self.session: Session | None = None
 
     @property
@@ -227,6 +228,7 @@ class _Play:
             if isinstance(failure, AnswerFailure):
                 self.lost_tokens = int(failure.details.get("computed_tokens", 0))
                 self.lost_usd = float(failure.details.get("usd", 0.0))
+                self.lost_unknown = int(failure.details.get("unknown_requests", 0))
                 if earlier := failure.details.get("earlier_requests"):
                     self.info["earlier_requests"] = earlier
         finally:

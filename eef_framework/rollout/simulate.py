@@ -9,9 +9,9 @@ from typing import Protocol, TypeVar
 
 from eef_framework.errors import AnswerFailure, AttributorFailure
 from eef_framework.interfaces import EpisodeSpec, PlayEpisode
-from eef_framework.records import Probe, Response, State, SuccessRule, Task, Trajectory
+from eef_framework.records import Cost, Probe, Response, State, SuccessRule, Task, Trajectory
+from eef_framework.rollout.episode_costs import cost_of_answers, with_lost_costs
 from eef_framework.rollout.ids import simulation_id
-from eef_framework.rollout.lost_attempts import with_lost_costs
 from eef_framework.rollout.scoring import score_actions
 from eef_framework.runs import JsonlFile
 from eef_framework.seeds import derive
@@ -142,6 +142,7 @@ class TrajectorySimulate:
         self._simulations = simulations
         self._trajectory = trajectory
         self._asked: dict[tuple[str, int, tuple[str, ...]], Sequence[Trajectory]] = {}
+        self._cost = Cost()
 
     async def __call__(self, state: int | State, n: int = 1) -> Sequence[Trajectory]:
         """Return n simulations from a state."""
@@ -155,7 +156,13 @@ class TrajectorySimulate:
 
     async def score(self, state: int | State, actions: Sequence[str], thought: str = "") -> Sequence[Response]:
         """Return the answers by which the agent would take actions in a state, with their log-probabilities."""
-        return await self._simulations.score(self._start(state), actions, thought)
+        answers = await self._simulations.score(self._start(state), actions, thought)
+        self._cost += cost_of_answers(answers)
+        return answers
+
+    def charge(self, response: Response) -> None:
+        """Count an answer that the attributor requested itself in the costs."""
+        self._cost += cost_of_answers([response])
 
     def succeeded(self, trajectory: Trajectory) -> bool:
         """Return whether a trajectory is a success."""
@@ -164,6 +171,11 @@ class TrajectorySimulate:
     async def episodes(self) -> Sequence[Trajectory]:
         """Return the recorded episodes of the trajectory's task."""
         return await self._simulations.episodes(self._trajectory.task)
+
+    @property
+    def cost(self) -> Cost:
+        """Cost of scores, and of answers that the attributor requested itself."""
+        return self._cost.changed(usd=round(self._cost.usd, 9))  # whatever the order of the answers
 
     @property
     def probes(self) -> tuple[Probe, ...]:

@@ -37,6 +37,7 @@ class ScriptedSimulate:
 
     Attributes:
         asked: (state, n) of every call, in order.
+        charged: answers that the attributor requested itself.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class ScriptedSimulate:
         self.trajectory = trajectory
         self._episodes = tuple(episodes) or (trajectory,)
         self.asked: list[tuple[int, int]] = []
+        self.charged: list[Response] = []
         self._outcome = outcome
         self._logprob = logprob
         self._draw = random.Random(seed)
@@ -67,6 +69,10 @@ class ScriptedSimulate:
         """Return the actions as answers, with their log-probabilities."""
         start = self._start(state)
         return [Response(text=action, logprob=self._logprob(start.length, action)) for action in actions]
+
+    def charge(self, response: Response) -> None:
+        """Record an answer that the attributor requested itself."""
+        self.charged.append(response)
 
     def succeeded(self, trajectory: Trajectory) -> bool:
         """Return whether the outcome of a simulation is a success."""

@@ -13,7 +13,7 @@ from eef_framework.pipeline.costs import cost_of
 from eef_framework.pipeline.episodes import without_replaced
 from eef_framework.records import SuccessRule, Trajectory
 from eef_framework.rollout import EpisodeRunner, Simulator, demonstrations
-from eef_framework.rollout.lost_attempts import with_lost_costs
+from eef_framework.rollout.episode_costs import with_lost_costs
 from eef_framework.rollout.simulate import TrajectorySimulate
 from eef_framework.runs import JsonlFile
 from eef_framework.testing.corridor import Corridor
@@ -208,7 +208,7 @@ def test_the_costs_of_attempts_that_were_lost_stay_with_the_episode_that_replace
     spent = cost_of([first], by_agent=True)
     assert spent.computed_tokens > 0
     for lost_tokens, attempts in ((7, 1), (0, 2)):
-        lost = first.changed(ending="error", error="gone", lost_tokens=lost_tokens, lost_usd=0.5)
+        lost = first.changed(ending="error", error="gone", lost_tokens=lost_tokens, lost_usd=0.5, lost_unknown=2)
         with JsonlFile(tmp_path / f"{attempts}.jsonl", Trajectory) as rows:
             for _ in range(attempts):
                 again = with_lost_costs(lost, rows.rows)
@@ -216,5 +216,8 @@ def test_the_costs_of_attempts_that_were_lost_stay_with_the_episode_that_replace
             asyncio.run(play(simulator(rows, corridor)))
             cost = cost_of(without_replaced(rows.rows), by_agent=True)
         assert cost.computed_tokens == (attempts + 1) * spent.computed_tokens + attempts * lost_tokens
+        assert cost.prompt_tokens == (attempts + 1) * spent.prompt_tokens
+        assert cost.steps == (attempts + 1) * spent.steps
+        assert cost.answers_of_unknown_cost == attempts * 2
         assert cost.usd == attempts * 0.5
         assert (cost.episodes, cost.simulations) == (1, 1)

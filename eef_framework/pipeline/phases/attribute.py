@@ -10,10 +10,11 @@ from eef_framework.errors import AttributorFailure, ConfigError
 from eef_framework.interfaces import Component, ProgressCallback
 from eef_framework.pipeline.attribution import check_attributions, to_attribute, try_to_attribute
 from eef_framework.pipeline.context import RunContext
+from eef_framework.pipeline.costs import with_attributions
 from eef_framework.pipeline.episodes import gather
 from eef_framework.pipeline.phase import Phase, PhaseResult
 from eef_framework.pipeline.rows import Rows
-from eef_framework.records import Attribution, Trajectory
+from eef_framework.records import Attribution, Cost, Trajectory
 from eef_framework.rollout import RecordedSimulations
 
 
@@ -55,4 +56,4 @@ class Attribute(Phase):
         found = context.wait_for(gather(try_to_attribute(attributor, each, recorded, failed) for each in chosen))
         check_attributions(attributor, len(found), failed)
         self.attributions.write(found)
-        return PhaseResult(rows={self.attributions.path.name: len(found)})
+        return PhaseResult(with_attributions(Cost(), found), {self.attributions.path.name: len(found)})

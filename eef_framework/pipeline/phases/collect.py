@@ -21,7 +21,7 @@ from eef_framework.pipeline.rows import Rows
 from eef_framework.records import Cost, Provenance, Task, Trajectory
 from eef_framework.records.base import Info
 from eef_framework.rollout import demonstrations
-from eef_framework.rollout.lost_attempts import with_lost_costs
+from eef_framework.rollout.episode_costs import with_lost_costs
 from eef_framework.runs import JsonlFile, check_not_input, read_matching
 from eef_framework.seeds import derive
 

@@ -21,7 +21,7 @@ from eef_framework.pipeline.attribution import (
     try_to_attribute,
 )
 from eef_framework.pipeline.context import RunContext
-from eef_framework.pipeline.costs import cost_of
+from eef_framework.pipeline.costs import cost_of, with_attributions
 from eef_framework.pipeline.episodes import check_errors, gather, in_order, lost_workers, mean_results, without_replaced
 from eef_framework.pipeline.phase import Phase, PhaseResult, Planned, Weights
 from eef_framework.pipeline.progress import Counter
@@ -88,9 +88,13 @@ class Explore(Phase):
         return context.environment, context.policy, context.executor, *([] if attributor is None else [attributor])
 
     def spent(self) -> dict[str, Spending]:
-        """Return its spending per task, once it is done."""
+        """Return its spending per task, tokens of attributions included, once it is done."""
         if self._spent is None:
             self._spent = spending_by_task(self.files.simulations.read())
+            tasks = {row.id: row.task.id for row in self.demonstrations.read()}
+            for each in self.files.attributions.read_if_there():
+                before = self._spent.get(tasks[each.trajectory], Spending())
+                self._spent[tasks[each.trajectory]] = before + Spending(tokens=each.cost.computed_tokens)
         return self._spent
 
     def work(self, context: RunContext, progress: ProgressCallback) -> PhaseResult:
@@ -130,7 +134,8 @@ class Explore(Phase):
             self.files.simulations.rewrite(rows, found)
         if attributions or self.files.attributions.path.exists():
             self.files.attributions.write(attributions)
-        cost, figures = cost_of(found, by_agent=True), mean_results(found, rule)
+        cost = with_attributions(cost_of(found, by_agent=True), attributions)
+        figures = mean_results(found, rule)
         info = lost_workers(play) | ({"exploration": adaptive.info()} if adaptive else {})
         return PhaseResult(cost, {path.name: len(found)}, info, figures)
 

@@ -10,9 +10,9 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from eef_framework.chat import without_reasoning
 from eef_framework.errors import AnswerFailure
-from eef_framework.interfaces import Attributor, Expert, Policy, Sampling
+from eef_framework.interfaces import Attributor, Expert, Policy, Sampling, Simulate
 from eef_framework.plugins import current_registry
-from eef_framework.records import Message, Observation, Trajectory, fingerprint
+from eef_framework.records import Message, Observation, Response, Trajectory, fingerprint
 from eef_framework.seeds import derive
 
 ROLE = "You assess what an agent did in a text environment, step by step."
@@ -58,15 +58,19 @@ class Judge:
         self._policy: Policy | None = None
         self._answers: dict[str, Answer] = {}
 
-    async def ask(self, question: str) -> Answer:
+    async def ask(self, question: str, simulate: Simulate) -> Answer:
         """Return the answer to a question. The same question is asked once, unless the answer is lost.
+
+        Args:
+            question: the question.
+            simulate: of the attribution that pays for the answer.
 
         Raises:
             PolicyFailure: the model can't answer at all.
         """
         key = fingerprint(question)
         if key not in self._answers:
-            answer = await self._ask(question)
+            answer = await self._ask(question, simulate)
             if answer.lost:
                 return answer
             self._answers[key] = answer
@@ -78,7 +82,7 @@ class Judge:
         self._open.close()
         self.expert.close()
 
-    async def _ask(self, question: str) -> Answer:
+    async def _ask(self, question: str, simulate: Simulate) -> Answer:
         if self._policy is None:
             self._policy = self._open.enter_context(self.expert.open_policy())
         conversation = (Message(role="system", content=ROLE), Message(role="user", content=question))
@@ -86,7 +90,15 @@ class Judge:
         try:
             response = await self._policy.act(conversation, Observation(text=question), self._sampling, seed)
         except AnswerFailure as failure:
-            return Answer("", int(failure.details.get("computed_tokens", 0)), failure.message)
+            lost = Response(
+                text="",
+                computed_tokens=int(failure.details.get("computed_tokens", 0)),
+                usd=float(failure.details.get("usd", 0.0)),
+                info={"unknown_requests": int(failure.details.get("unknown_requests", 0))},
+            )
+            simulate.charge(lost)
+            return Answer("", lost.computed_tokens, failure.message)
+        simulate.charge(response)
         return Answer(without_reasoning(response.text), response.computed_tokens)
 
 
@@ -129,15 +141,19 @@ class AskingAttributor(Attributor):
         if self._judge:
             self._judge.close()
 
-    async def ask(self, question: str) -> Answer:
+    async def ask(self, question: str, simulate: Simulate) -> Answer:
         """Return the judge's answer to a question.
+
+        Args:
+            question: the question.
+            simulate: of the attribution that pays for the answer.
 
         Raises:
             PolicyFailure: the judge can't answer at all.
         """
         if self._judge is None:
             raise TypeError(f"{self.component_name()} has no judge to ask")
-        return await self._judge.ask(question)
+        return await self._judge.ask(question, simulate)
 
     def account(self, trajectory: Trajectory, succeeded: bool) -> str:
         """Return an episode as text, with its outcome."""

@@ -44,7 +44,8 @@ class FirstErrorAttributor(AskingAttributor, SimulatingAttributor):
         if not length or simulate.succeeded(trajectory):
             return ()
         answer = await self.ask(
-            QUESTION.format(task=trajectory.task.instruction, attempt=self.account(trajectory, succeeded=False))
+            QUESTION.format(task=trajectory.task.instruction, attempt=self.account(trajectory, succeeded=False)),
+            simulate,
         )
         mistake = read_first_mistake(answer.text, length)
         if mistake is None:

@@ -60,7 +60,7 @@ class JudgeAttributor(AskingAttributor):
         length = len(trajectory.steps)
         if not length:
             return ()
-        answer = await self.ask(await self.question(trajectory, simulate))
+        answer = await self.ask(await self.question(trajectory, simulate), simulate)
         evidence = Evidence(tokens=answer.tokens)
         if answer.lost:
             reason = f"the judge's answer was lost: {answer.lost}"

@@ -131,6 +131,10 @@ class _RationedSimulate:
         """Return the answers by which the agent would take actions in a state, with their log-probabilities."""
         return await self._simulate.score(state, actions, thought)
 
+    def charge(self, response: Response) -> None:
+        """Count an answer that a strategy requested itself in the costs."""
+        self._simulate.charge(response)
+
     def succeeded(self, trajectory: Trajectory) -> bool:
         """Return whether a trajectory is a success."""
         return self._simulate.succeeded(trajectory)

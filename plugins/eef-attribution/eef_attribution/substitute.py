@@ -56,7 +56,9 @@ class SubstituteAttributor(AskingAttributor, SimulatingAttributor):
         episodes = await simulate.episodes()
         if is_agents(trajectory):
             demonstrations = [each for each in episodes if not is_agents(each)]
-            exchanges = {} if simulate.succeeded(trajectory) else await self._into(trajectory, demonstrations)
+            exchanges = {}
+            if not simulate.succeeded(trajectory):
+                exchanges = await self._into(trajectory, demonstrations, simulate)
             verdict = Verdict.HARMFUL
         else:
             failures = [each for each in episodes if is_agents(each) and not simulate.succeeded(each)]
@@ -65,7 +67,9 @@ class SubstituteAttributor(AskingAttributor, SimulatingAttributor):
             *(self._tried(k, states[: self.tries], verdict, simulate) for k, states in sorted(exchanges.items()))
         )
 
-    async def _into(self, failure: Trajectory, demonstrations: Sequence[Trajectory]) -> dict[int, list[State]]:
+    async def _into(
+        self, failure: Trajectory, demonstrations: Sequence[Trajectory], simulate: Simulate
+    ) -> dict[int, list[State]]:
         """Return action of the failure -> states after other actions in its place."""
         found: dict[int, list[State]] = defaultdict(list)
         for demonstration in demonstrations:
@@ -74,13 +78,13 @@ class SubstituteAttributor(AskingAttributor, SimulatingAttributor):
                 if after not in found[k]:
                     found[k].append(after)
         if self.judge:
-            proposals = await asyncio.gather(*(self._proposed(failure, k) for k in range(len(failure.steps))))
+            proposals = await asyncio.gather(*(self._proposed(failure, k, simulate) for k in range(len(failure.steps))))
             for k, action in enumerate(proposals):
                 if action and failure.at(k).after(action) not in found[k]:
                     found[k].insert(0, failure.at(k).after(action))
         return {k: states for k, states in found.items() if states}
 
-    async def _proposed(self, failure: Trajectory, state: int) -> str:
+    async def _proposed(self, failure: Trajectory, state: int, simulate: Simulate) -> str:
         """Return the judge's action in a state of a failed episode; empty if it proposes no other one."""
         seen = failure.observation(state)
         so_far = failure.changed(steps=failure.steps[:state])
@@ -90,7 +94,7 @@ class SubstituteAttributor(AskingAttributor, SimulatingAttributor):
             action=failure.steps[state].action,
             admissible=f"Possible actions: {', '.join(seen.actions)}\n" if seen.actions else "",
         )
-        action = read_action((await self.ask(question)).text)
+        action = read_action((await self.ask(question, simulate)).text)
         return action if action != failure.steps[state].action and seen.admits(action) else ""
 
     def _from(self, demonstration: Trajectory, failures: Sequence[Trajectory]) -> dict[int, list[State]]:

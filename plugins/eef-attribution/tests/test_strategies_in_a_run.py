@@ -51,3 +51,24 @@ def test_a_run_with_simulations_one_by_one_explores_the_same_again(registry, tmp
     assert {row.id for row in first.trajectories("explore")} == {row.id for row in second.trajectories("explore")}
     for attribution in first.attributions("eef"):
         assert sum(len(probe.simulations) for probe in attribution.probes) <= 12
+
+
+@pytest.mark.parametrize("text", ["1: good", None], ids=["answered", "lost"])
+def test_answers_of_a_judge_are_in_the_costs(registry, judge, answers, tmp_path, text):
+    questions = answers(lambda question: text)
+    settings = SETTINGS | {"attributor": {"name": "judge", "judge": judge}, "baselines": []}
+    done = run(settings, registry, tmp_path)
+    tokens = 11 if text else 5
+    assert sum(each.cost.computed_tokens for each in done.attributions("eef")) == tokens * len(questions) > 0
+    played = sum(spent.tokens for spent in done.spending("eef").values())
+    assert done.metrics.stages["methods/eef/1/explore"].computed_tokens == played + tokens * len(questions)
+
+
+def test_scores_are_in_the_costs(registry, tmp_path):
+    settings = SETTINGS | {"attributor": {"name": "likelihood"}, "baselines": []}
+    done = run(settings, registry, tmp_path)
+    scored = sum(each.cost.computed_tokens for each in done.attributions("eef"))
+    evidence = sum(each.evidence.tokens for row in done.attributions("eef") for each in row.segments if each.evidence)
+    assert scored == evidence
+    played = sum(spent.tokens for spent in done.spending("eef").values())
+    assert done.metrics.stages["methods/eef/1/explore"].computed_tokens == played + scored
