@@ -18,7 +18,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --hypothesis-profile=fixed -n $(JOBS) --dist loadfile
 
-.PHONY: help install demo test test-slow test-vllm vllm-env test-all test-matrix lint type docs bench bench-quick wheels clean release
+.PHONY: help install demo test test-slow test-vllm vllm-env test-all test-matrix lint type docs docs-site bench bench-quick wheels clean release
 
 help:
 	@echo "make demo     install, and compare EEF with its baselines on a small shop"
@@ -28,6 +28,7 @@ help:
 	@echo "make test-matrix  run the fast tests on each Python of PYTHONS, with the newest and with the lowest versions"
 	@echo "make vllm-env  install vLLM without a GPU into $(VLLM)    make test-vllm  test with it"
 	@echo "make docs     generate the references  make bench  benchmarks (bench-quick: all of them in minutes)"
+	@echo "make docs-site  build the documentation site in build/site"
 	@echo "make wheels   build dist/*.whl         make clean  remove what was built"
 
 install: $(VENV)/.installed
@@ -61,6 +62,15 @@ type: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py
+
+# An environment of its own: it reads the code without importing it, and needs none of what the code needs.
+docs-site: .venv-docs/.installed
+	.venv-docs/bin/python docs/build_site.py
+
+.venv-docs/.installed: docs/requirements.txt
+	test -x .venv-docs/bin/python || $(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip --disable-pip-version-check install --quiet -r docs/requirements.txt
+	touch $@
 
 bench: $(VENV)/.installed-dev
 	for file in $(BENCHMARKS); do $(BIN)/python $$file || exit 1; done
