@@ -29,6 +29,9 @@ def compare(
     figure: Annotated[
         Path | None, typer.Option("--figure", metavar="FILE", help="Also draw a figure: .svg, .pdf or .png.")
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Also write a page with tables and charts.")
+    ] = None,
 ) -> None:
     """Compare runs: seeds are pooled, rows paired by seed and task, with intervals over seeds and over tasks.
 
@@ -38,10 +41,15 @@ def compare(
     from eef_framework.comparison import compare_runs
     from eef_framework.comparison.figure import check_figure, draw
     from eef_framework.comparison.tables import render
+    from eef_framework.report.comparison_page import build_comparison_page, check_comparison_page
 
     if figure is not None:
         check_figure(figure)
+    if html is not None:
+        check_comparison_page(html)
     found = compare_runs(runs, reference, allow or ())
     typer.echo(render(found, style), nl=False)
     if figure is not None:
         draw(found, figure)
+    if html is not None:
+        build_comparison_page(found, html)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
 from eef_framework.comparison.protocol import check_protocols, flattened, protocol_of, within
-from eef_framework.comparison.result import ComparedDifference, ComparedRow, Comparison
+from eef_framework.comparison.result import ComparedDifference, ComparedExperiment, ComparedRow, Comparison
 from eef_framework.comparison.statistics import TaskKey, as_share, difference_over_tasks, over_seeds, rate_over_tasks
 from eef_framework.errors import EefError, UnknownName
 from eef_framework.evaluation.formatting import unknown_costs
@@ -54,6 +54,7 @@ def compare_runs(paths: Iterable[str | Path], reference: str | None = None, allo
         protocol=protocol,
         rows=tuple(actor.row() for actor in actors),
         differences=tuple(_difference(chosen, other) for other in others),
+        experiments=_compared(experiments),
         notes=_notes(runs),
     )
 
@@ -182,6 +183,26 @@ def _experiments(runs: Sequence[_Run], allow: Sequence[str]) -> dict[str, list[_
         name = path.parent.name if len(group) > 1 else path.name
         named[name if name not in named else str(path)] = group
     return named
+
+
+def _compared(experiments: Mapping[str, Sequence[_Run]]) -> tuple[ComparedExperiment, ...]:
+    """Return the experiments, each with the settings in which they differ."""
+    settings = {name: dict(flattened(runs[0].results.config)) for name, runs in experiments.items()}
+    keys = dict.fromkeys(key for each in settings.values() for key in each)
+    differ = {
+        key
+        for key in keys
+        if not any(within(key, part) for part in NOT_THE_EXPERIMENT)
+        and len({repr(each.get(key)) for each in settings.values()}) > 1
+    }
+    return tuple(
+        ComparedExperiment(
+            name=name,
+            runs=tuple(str(run.results.path) for run in runs),
+            settings={key: value for key, value in settings[name].items() if key in differ},
+        )
+        for name, runs in experiments.items()
+    )
 
 
 def _grouped(runs: Sequence[_Run], allow: Sequence[str] = ()) -> list[list[_Run]]:

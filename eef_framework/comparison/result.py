@@ -56,6 +56,16 @@ class ComparedDifference(Record):
     per_seed: tuple[float, ...]
 
 
+class ComparedExperiment(Record):
+    """Runs whose configurations differ in the seed only."""
+
+    name: str
+    runs: tuple[str, ...]
+    """Their run directories."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """The settings in which the experiments differ."""
+
+
 class Comparison(Record):
     """Several runs side by side."""
 
@@ -63,6 +73,7 @@ class Comparison(Record):
     """How all of them were measured: world, tasks, step limit, success rule."""
     rows: tuple[ComparedRow, ...] = ()
     differences: tuple[ComparedDifference, ...] = ()
+    experiments: tuple[ComparedExperiment, ...] = ()
     notes: tuple[str, ...] = ()
     """Notes for readers of the numbers."""
 

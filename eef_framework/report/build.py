@@ -27,7 +27,7 @@ from eef_framework.runs import FILES
 MOST_TRAJECTORIES = 40_000
 """Browsers are slow with more trajectories than this. Reports of longer runs show a sample of the tasks."""
 
-SCRIPTS = ("store.js", "list.js", "detail.js", "page.js")
+SCRIPTS = ("store.js", "list.js", "detail.js", "page.js", "save.js")
 
 
 def build_report(run: Path, most: int = MOST_TRAJECTORIES) -> Path:
@@ -80,7 +80,7 @@ def is_page(page: Path) -> bool:
     Raises:
         StorageError: it can't be read.
     """
-    start = _asset("page.html").partition("{{")[0].encode()
+    start = asset("page.html").partition("{{")[0].encode()
     if not page.is_file():
         return False
     with storage(page, "reading"), page.open("rb") as file:
@@ -110,10 +110,10 @@ def page_parts(heading: Element, body: Iterable[Element], data: Mapping[str, Any
         body: the sections of its first view.
         data: the index of the trajectories.
     """
-    style = _asset("page.css")
-    script = "(() => {\n" + "\n".join(map(_asset, SCRIPTS)) + "\n})();"
+    style = asset("page.css")
+    script = "(() => {\n" + "\n".join(map(asset, SCRIPTS)) + "\n})();"
     return {
-        "policy": f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; base-uri 'none'; "
+        "policy": f"default-src 'none'; script-src '{digest(script)}'; style-src '{digest(style)}'; base-uri 'none'; "
         "form-action 'none'",
         "title": render(tag("title", "".join(heading.itertext()))),
         "heading": render(heading),
@@ -199,22 +199,26 @@ def _remarks(source: Source, chunks: Chunks, share: float) -> Iterator[str]:
 
 
 def _fill(out: IO[str], parts: Mapping[str, str], chunk_file: Path) -> None:
-    """Write the template with its placeholders replaced. Placeholders within the values are left alone."""
-    for number, part in enumerate(re.split(r"\{\{(\w+)\}\}", _asset("page.html"))):
-        if number % 2 == 0:
-            out.write(part)
-        elif part == "chunks":
-            with chunk_file.open(encoding="ascii") as file:
-                shutil.copyfileobj(file, out)
-        else:
-            out.write(parts[part])
+    """Write the page; its trajectories are copied from a file."""
+    head, _, tail = asset("page.html").partition("{{chunks}}")
+    out.writelines(fill(head, parts))
+    with chunk_file.open(encoding="ascii") as file:
+        shutil.copyfileobj(file, out)
+    out.writelines(fill(tail, parts))
 
 
-def _asset(name: str) -> str:
+def fill(template: str, parts: Mapping[str, str]) -> Iterator[str]:
+    """Yield a template with its placeholders replaced. Placeholders within the values are left alone."""
+    for number, part in enumerate(re.split(r"\{\{(\w+)\}\}", template)):
+        yield part if number % 2 == 0 else parts[part]
+
+
+def asset(name: str) -> str:
+    """Return one of the files next to this module."""
     return files("eef_framework.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
     """Return the hash with which the page's security policy allows its own script and style, and no others."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 

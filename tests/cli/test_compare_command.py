@@ -17,7 +17,7 @@ def finished(folder, command):
 
 
 def test_runs_are_compared_and_drawn(finished, command):
-    done = command("eef", "compare", finished, "--format", "csv", "--figure", "figure.svg")
+    done = command("eef", "compare", finished, "--format", "csv", "--figure", "figure.svg", "--html", "page.html")
     assert done.code == 0
     assert [line.split(",")[:4] for line in done.out.splitlines()[1:]] == [
         ["success", "expert", "", "3 4"],
@@ -27,11 +27,19 @@ def test_runs_are_compared_and_drawn(finished, command):
         ["difference", "eef 1", "sft", "3 4"],
     ]
     assert (finished.parents[1] / "figure.svg").exists()
+    assert "eef 1 - sft" in (finished.parents[1] / "page.html").read_text(encoding="utf-8")
 
 
 def test_a_figure_that_can_not_be_drawn_is_refused_before_anything_is_read(folder, command):
     done = command("eef", "compare", "missing", "--figure", "figure.gif")
     assert "unknown-figure-format" in done.err
+
+
+def test_a_page_never_replaces_a_file_that_is_not_one(folder, command):
+    (folder / "mine.html").write_text("<p>mine")
+    done = command("eef", "compare", "missing", "--html", "mine.html")
+    assert (done.code, done.error.code) == (2, "output-exists")
+    assert (folder / "mine.html").read_text() == "<p>mine"
 
 
 @pytest.mark.slow

@@ -159,7 +159,8 @@ def test_a_run_made_before_rows_named_their_stage_is_compared_the_same_way(seeds
     metrics = load_run(tmp_path / "seed-1").metrics
     old = metrics.changed(rows=tuple(row.changed(stage="") for row in metrics.rows))
     (tmp_path / "seed-1" / "metrics.json").write_text(old.model_dump_json())
-    assert compare_runs([tmp_path / "seed-1"]) == compare_runs([seeds / "seed-1"])
+    found, expected = compare_runs([tmp_path / "seed-1"]), compare_runs([seeds / "seed-1"])
+    assert found.changed(experiments=()) == expected.changed(experiments=())  # they name the folders
 
 
 @pytest.mark.parametrize("style", FORMATS)
@@ -238,3 +239,10 @@ def test_an_unknown_figure_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EefError) as refused:
         check_figure(tmp_path / "figure.docx")
     assert refused.value.code == "unknown-figure-format"
+
+
+def test_experiments_name_their_runs_and_the_settings_in_which_they_differ(seeds: Path, others: Path) -> None:
+    (one,) = compare_runs([seeds]).experiments
+    assert (one.name, len(one.runs), one.settings) == ("small", 3, {})
+    found = {each.name: each.settings for each in compare_runs([seeds / "seed-1", others / "more-probes"]).experiments}
+    assert found == {"seed-1": {"attributor.probes": 2}, "more-probes": {"attributor.probes": 1}}

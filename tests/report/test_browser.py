@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from urllib.parse import quote
+from urllib.parse import quote, unquote
+from xml.etree import ElementTree
 
 import pytest
 
-from eef_framework.records import SuccessRule
+from eef_framework.comparison import ComparedDifference, ComparedRow, Comparison
+from eef_framework.records import Estimate, SuccessRule
 from eef_framework.report.build import build_report
+from eef_framework.report.comparison_page import build_comparison_page
 from eef_framework.report.view import build_view
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -73,3 +76,55 @@ def test_a_page_of_a_file_opens_without_a_complaint(page_class, tmp_path):
     assert complaints == []
     assert "unknown outcome" in read.text
     assert "click[a]" in read.text
+
+
+COMPARISON = Comparison(
+    rows=tuple(
+        ComparedRow(
+            label=label,
+            experiment="one",
+            seeds=(0, 1),
+            success_over_seeds=Estimate(mean=mean, low=0.1, high=0.9, n=2),
+            success_over_tasks=Estimate(mean=mean, low=0.2, high=0.8, n=9),
+            reward=Estimate(mean=mean, low=0.1, high=0.9, n=2),
+            simulations=1.0,
+            tokens=2.0,
+            usd=0.0,
+            per_seed=(mean, mean),
+        )
+        for label, mean in (("eef 1", 0.5), ("rft 1", 0.4))
+    ),
+    differences=(
+        ComparedDifference(
+            first="eef 1",
+            second="rft 1",
+            seeds=(0, 1),
+            over_seeds=Estimate(mean=0.1, low=-0.1, high=0.3, n=2),
+            over_tasks=Estimate(mean=0.1, low=0.0, high=0.2, n=9),
+            per_seed=(0.1, 0.1),
+        ),
+    ),
+)
+
+
+def test_charts_can_be_saved_as_files_that_stand_alone(page_class, tmp_path):
+    build_comparison_page(COMPARISON, tmp_path / "page.html")
+    html, complaints = _opened(tmp_path / "page.html", "", tmp_path / "profile")
+    assert complaints == []
+    saved = [attrs for tag, attrs in page_class(html).tags if tag == "a" and attrs.get("class") == "save"]
+    assert len(saved) == 2
+    for link in saved:
+        kind, _, data = link["href"].partition(",")
+        drawn = ElementTree.fromstring(unquote(data))
+        assert kind == "data:image/svg+xml;charset=utf-8"
+        assert drawn.tag == "{http://www.w3.org/2000/svg}svg"
+        fills = {element.get("fill") for element in drawn.iter() if element.tag.endswith("circle")}
+        assert any(fill.startswith("rgb(") for fill in fills)
+        assert not [element for element in drawn.iter() if element.get("class") and element is not drawn]
+        assert link["download"].endswith(".svg")
+
+
+def test_a_report_has_charts_that_can_be_saved(report, page_class, tmp_path):
+    html, complaints = _opened(report, "", tmp_path)
+    assert complaints == []
+    assert any(tag == "a" and attrs.get("class") == "save" for tag, attrs in page_class(html).tags)
