@@ -7,8 +7,10 @@ AgentGym's AgentTraj (arXiv 2406.04151) adds `loss` to each message and calls th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
+from eef_framework.formats.chat_messages import with_facts
 from eef_framework.formats.dialogue import (
     Dialogue,
     MalformedRow,
@@ -83,14 +85,12 @@ def read(row: dict[str, Any]) -> Dialogue:
 def write(dialogue: Dialogue) -> Iterator[dict[str, Any]]:
     """Write a row."""
     row: dict[str, Any] = {"id": dialogue.id}
-    if dialogue.task not in ("", dialogue.id):
-        row["task_id"] = dialogue.task
     if dialogue.rejected:
         prompt, chosen, rejected = split_pair(dialogue)
         row |= {"prompt": _plain(prompt), "chosen": _plain(chosen), "rejected": _plain(rejected)}
     else:
         row["conversations"] = _plain(dialogue.turns)
-    yield _finished(row, dialogue)
+    yield with_facts(row, dialogue)
 
 
 def write_agent_traj(dialogue: Dialogue) -> Iterator[dict[str, Any]]:
@@ -101,16 +101,7 @@ def write_agent_traj(dialogue: Dialogue) -> Iterator[dict[str, Any]]:
     row["conversations"] = [
         {"from": _NAMES[turn.role], "loss": _loss(turn), "value": turn.content} for turn in dialogue.turns
     ]
-    yield _finished(row, dialogue)
-
-
-def _finished(row: dict[str, Any], dialogue: Dialogue) -> dict[str, Any]:
-    if dialogue.reward is not None:
-        row["reward"] = dialogue.reward
-    row |= {key: value for key, value in dialogue.fields.items() if key not in row}
-    if dialogue.record:
-        row["eef"] = dialogue.record
-    return row
+    yield with_facts(row, replace(dialogue, task=""))  # the task is the item_id
 
 
 def _loss(turn: Turn) -> bool | None:
