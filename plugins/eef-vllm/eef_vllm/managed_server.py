@@ -27,15 +27,20 @@ _NOT_INHERITED = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 _DEFAULTS = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
 
 
-def check_python(python: Path) -> None:
+def check_python(python: Path, environment: Mapping[str, str]) -> None:
     """Check that an interpreter exists and finds vLLM, without importing it.
+
+    Args:
+        python: the interpreter.
+        environment: further environment variables of servers.
 
     Raises:
         ConfigError: it doesn't (`no-vllm`).
     """
     try:
         # Not in the current folder, where a folder named vllm would be found.
-        done = subprocess.run([str(python), "-c", _FIND], capture_output=True, timeout=60, cwd="/")
+        variables = _variables(environment)
+        done = subprocess.run([str(python), "-c", _FIND], capture_output=True, timeout=60, cwd="/", env=variables)
         why = "" if done.returncode == 0 else "it doesn't find vLLM"
     except (OSError, subprocess.TimeoutExpired) as cause:
         why = f"it can't be run: {cause}"
@@ -63,7 +68,6 @@ class ManagedServer:
         self.key = secrets.token_urlsafe(24)
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}"
-        inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
         server = [str(python), "-m", "vllm.entrypoints.openai.api_server", "--host", "127.0.0.1", "--port", str(port)]
         supervisor = [str(python), str(Path(__file__).with_name("supervisor.py"))]
         with self.log.open("wb") as log:
@@ -73,7 +77,7 @@ class ManagedServer:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self._folder.name,
-                env={**inherited, **_DEFAULTS, "VLLM_API_KEY": self.key, **environment},
+                env=_variables({"VLLM_API_KEY": self.key, **environment}),
             )
 
     @property
@@ -96,6 +100,11 @@ class ManagedServer:
             self._process.stdin.close()
         self._process.wait()
         self._folder.cleanup()
+
+
+def _variables(further: Mapping[str, str]) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
+    return {**inherited, **_DEFAULTS, **further}
 
 
 def _free_port() -> int:

@@ -90,7 +90,7 @@ class VllmPolicy(TrainablePolicy):
     """How long to wait, in seconds, if no server answers, before the run stops."""
 
     _replicas: dict[str, Replicas] = PrivateAttr(default_factory=dict)
-    _history: list[Checkpoint] = PrivateAttr(default_factory=list)
+    _history: dict[str, Checkpoint] = PrivateAttr(default_factory=dict)
     _known: dict[tuple[str, Path, Path], Sequence[KnownToken]] = PrivateAttr(default_factory=dict)
     _folder: tempfile.TemporaryDirectory[str] | None = PrivateAttr(default=None)
 
@@ -124,7 +124,7 @@ class VllmPolicy(TrainablePolicy):
         """
         find_model(self.model)
         if self.python is not None:
-            check_python(self.python)
+            check_python(self.python, self.environment)
 
     def initial_checkpoint(self, conversations: Iterable[Conversation], output: Path, seed: int) -> Checkpoint:
         """Find the model.
@@ -152,7 +152,8 @@ class VllmPolicy(TrainablePolicy):
         except BaseException:
             replicas.users -= 1
             raise
-        self._history = [*(each for each in self._history if each.path != checkpoint.path), checkpoint]
+        self._history.pop(name, None)
+        self._history[name] = checkpoint  # the last one is the latest
 
         def release() -> None:
             replicas.remove(name)
@@ -166,7 +167,7 @@ class VllmPolicy(TrainablePolicy):
         """End the servers that were started here."""
         while self._replicas:
             self._replicas.popitem()[1].close()
-        self._history = []
+        self._history = {}
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
@@ -174,7 +175,13 @@ class VllmPolicy(TrainablePolicy):
     def _served(self, path: Path) -> _Served:
         """Return how to serve a checkpoint: as adapters of the model that training began with, if possible."""
         chain = adapter_chain(path)
-        base = Path(find_model(chain.base))
+        try:
+            base = Path(find_model(chain.base))
+        except ConfigError:
+            # The run directory was moved, and adapters name their base by its former place.
+            if self.python is None or not (path / "config.json").is_file():
+                raise
+            return _Served(path, None)
         if self.base_urls and base != Path(find_model(self.model)):
             raise ConfigError(
                 f"the checkpoint {str(path)!r} isn't {self.model!r} with adapters, and running servers can't load "
@@ -255,7 +262,7 @@ class VllmPolicy(TrainablePolicy):
 
     def _known_tokens(self, name: str, checkpoint: Checkpoint, chat: ChatTokenizer) -> Sequence[KnownToken]:
         """Return tokens of answers of a checkpoint, with their log-probabilities under its weights and former ones."""
-        others = [each for each in self._history if each.path != checkpoint.path]
+        others = [each for other, each in self._history.items() if other != name]
         former = others[-1] if others else Checkpoint(path=Path(find_model(self.model)))
         key = (name, checkpoint.path, former.path)
         if key not in self._known:

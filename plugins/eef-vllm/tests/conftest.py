@@ -13,6 +13,7 @@ from eef_vllm.policy import VllmPolicy
 from eef_framework.errors import EefWarning
 from eef_framework.policies import TinyModel
 from eef_framework.records import Checkpoint, Example, Message, Observation
+from eef_framework.testing.conformance.examples import conversations
 from eef_framework.training import SftTrainer
 
 STUB = Path(__file__).parent / "stub"
@@ -46,7 +47,7 @@ def one_thread():
 
 @pytest.fixture(scope="session")
 def base(tmp_path_factory):
-    words = ((Message(role="user", content=" ".join([*WORDS, "go", "east", "open", "door"])),),)
+    words = [*conversations(), (Message(role="user", content=" ".join([*WORDS, "go", "east", "open", "door"])),)]
     return TinyModel(hidden=32, layers=2, feed_forward=64).build(words, tmp_path_factory.mktemp("base"), seed=1)
 
 

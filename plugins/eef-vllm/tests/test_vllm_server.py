@@ -79,6 +79,7 @@ def test_each_checkpoint_answers_also_after_kills(model, trained):
         python=Path(PYTHON),
         dtype="bfloat16",
         max_model_len=1024,
+        max_lora_rank=16,
         environment={"VLLM_CPU_KVCACHE_SPACE": "1"},
     )
     policy.preflight()

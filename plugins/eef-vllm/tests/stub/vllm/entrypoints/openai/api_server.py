@@ -46,7 +46,7 @@ class Server:
 
     def start(self):
         handler = type("Handler", (_Handler,), {"server_state": self})
-        self._http = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
+        self._http = _Listener(("127.0.0.1", self.port), handler)
         self._http.daemon_threads = True
         self.port = self._http.server_address[1]
         threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
@@ -125,6 +125,10 @@ class Server:
             if token in body.get("stop_token_ids", ()) or (forced and len(ids) == len(forced)):
                 break
         return ids, logprobs
+
+
+class _Listener(ThreadingHTTPServer):
+    request_queue_size = 256
 
 
 class _Handler(BaseHTTPRequestHandler):
