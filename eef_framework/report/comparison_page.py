@@ -133,7 +133,7 @@ def _differences(differences: tuple[ComparedDifference, ...], looks: dict[str, s
         ForestRow(f"against {each.second}", looks[each.second], each.over_seeds, each.over_tasks, each.per_seed)
         for each in differences
     ]
-    heads = ("", "points", "over seeds", "over tasks", "over seeds it is", "per seed")
+    heads = ("", "points", "over seeds", "over tasks", "verdict", "per seed")
     body = [
         tag(
             "tr",
@@ -153,7 +153,13 @@ def _differences(differences: tuple[ComparedDifference, ...], looks: dict[str, s
     return tag(
         "section",
         tag("h2", f"{first} against the others"),
-        tag("p", "Paired by seed and task. To the right of 0, ", tag("b", first), " solves more tasks.", class_="lead"),
+        tag(
+            "p",
+            "Paired by seed and task. To the right of 0, ",
+            tag("b", first),
+            " solves more tasks. The verdict is that of the interval over seeds.",
+            class_="lead",
+        ),
         forest(f"Success of {first} minus that of the others", rows, "difference, in percentage points", -most, most),
         tag("div", _table(heads, body), class_="scroll"),
         id="differences",

@@ -57,7 +57,7 @@ def forest(title: str, rows: Sequence[ForestRow], axis: str, low: float = 0.0, h
         x = across(tick)
         line = "zero" if low < 0 and abs(tick) < 1e-9 else "grid"
         svg.append(tag("line", class_=line, x1=x, x2=x, y1=TOP, y2=bottom))
-        label = f"{100 * tick:+.0f}" if low < 0 else f"{100 * tick:.0f} %"
+        label = f"{100 * tick:.0f} %" if low >= 0 else "0" if line == "zero" else f"{100 * tick:+.0f}"
         svg.append(tag("text", label, class_="tick", x=x, y=bottom + 17, text_anchor="middle"))
     svg.append(tag("text", axis, class_="axis", x=(LABEL + WIDTH - RIGHT) / 2, y=height - 4, text_anchor="middle"))
     for number, row in enumerate(rows):

@@ -127,3 +127,5 @@ def test_a_missing_library_is_found_before_anything_starts(monkeypatch):
     with pytest.raises(ConfigError) as caught:
         WandbTracker().preflight()
     assert (caught.value.code, caught.value.fix) == ("missing-extra", "pip install 'eef-framework[wandb]'")
+    with pytest.raises(ConfigError):
+        check_tracker(WandbTracker())

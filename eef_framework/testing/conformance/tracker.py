@@ -70,7 +70,9 @@ def check_tracker(tracker: Tracker) -> None:
 
     Raises:
         Nonconformance: it doesn't; the message is a report of all violations.
+        ConfigError: something that it needs isn't installed.
     """
+    tracker.preflight()
     require(f"tracker {tracker.component_name()!r}", tracker_violations(tracker))
 
 
