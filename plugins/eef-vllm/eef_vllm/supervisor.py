@@ -8,6 +8,7 @@ server's environment.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -16,11 +17,18 @@ import threading
 
 GRACE_S = 10.0
 """Time for an orderly end, in seconds."""
+PR_SET_PDEATHSIG = 1
+"""Linux: the signal that a process gets when its parent ends."""
 
 
 def main() -> int:
     """Run the command in the arguments, and return its exit status."""
-    process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
+    # Signals to a whole group, as by Ctrl-C, end the program that started this one, which then closes standard input.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    process = subprocess.Popen(
+        sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_prepare_child
+    )
 
     def end() -> None:
         while sys.stdin.buffer.read(4096):
@@ -34,6 +42,13 @@ def main() -> int:
     status = process.wait()
     _signal(process.pid, signal.SIGKILL)  # processes that it started and left running
     return status if status >= 0 else 128 - status
+
+
+def _prepare_child() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    with contextlib.suppress(OSError, AttributeError):  # in case that this process itself is killed
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _signal(group: int, number: int) -> None:

@@ -1,0 +1,79 @@
+"""Processes that are started by way of the supervisor are never left running."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import eef_vllm.supervisor
+import psutil
+import pytest
+
+SERVER = (
+    "import os, subprocess, sys, time; p = subprocess.Popen(['sleep', '600']); print(os.getpid(), p.pid, flush=True)"
+)
+PROGRAM = f"""
+import subprocess, sys, time
+subprocess.Popen([sys.executable, {eef_vllm.supervisor.__file__!r}, sys.executable, "-c", sys.argv[1]],
+                 stdin=subprocess.PIPE)
+time.sleep(600)
+"""
+
+
+def running(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.fixture
+def program():
+    """A program in a process group of its own, its supervisor, the server, and the server's child."""
+    code = SERVER + "; time.sleep(600)"
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, code], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as started:
+        pids = [int(word) for word in started.stdout.readline().split()]
+        (supervisor,) = psutil.Process(started.pid).children()
+        yield started, supervisor, pids
+        started.kill()
+        for pid in pids:
+            if running(pid):
+                os.kill(pid, signal.SIGKILL)
+
+
+def ended(pids):
+    deadline = time.monotonic() + 60
+    while any(map(running, pids)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not any(map(running, pids))
+
+
+def test_the_server_ends_with_a_program_that_is_killed(program):
+    started, supervisor, pids = program
+    assert all(map(running, pids))
+    started.kill()
+    assert ended([*pids, supervisor.pid])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_server_ends_with_a_group_that_gets_a_signal(program, number):
+    started, supervisor, pids = program
+    os.killpg(started.pid, number)
+    assert ended([*pids, supervisor.pid])
+
+
+def test_what_a_server_leaves_running_ends_with_it(program):
+    _, supervisor, pids = program
+    os.kill(pids[0], signal.SIGKILL)
+    assert ended([*pids, supervisor.pid])
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="a feature of Linux")
+def test_the_server_ends_with_a_supervisor_that_is_killed(program):
+    _, supervisor, pids = program
+    supervisor.kill()
+    assert ended(pids[:1])
