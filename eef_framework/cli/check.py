@@ -103,7 +103,9 @@ def _check_file(path: Path) -> str:
 
 def _without_class(path: Path) -> ConfigError:
     """Return the error for a Python file where a class was expected."""
-    module = ".".join(path.with_suffix("").parts).lstrip("./")
+    here = path.resolve()
+    inside = here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else Path(here.name)
+    module = ".".join(inside.with_suffix("").parts)
     try:
         body = ast.parse(path.read_bytes()).body
     except (OSError, SyntaxError, ValueError):

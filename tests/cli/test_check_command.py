@@ -96,6 +96,7 @@ def test_a_module_in_place_of_a_class_is_answered_with_its_classes(command, fold
     done = command("eef", "check", "forgetful_idea.py")
     assert (done.code, done.error.code, done.error.details["classes"]) == (2, "class-missing", ["Forgetful"])
     assert "eef check forgetful_idea:Forgetful" in done.error.fix
+    assert command("eef", "check", folder / "forgetful_idea.py").error.fix == done.error.fix
 
 
 def test_a_trainer_that_fails_with_the_default_policy_is_told_of_the_option(command, folder):

@@ -237,6 +237,15 @@ def test_empty_demonstrations_and_simulations_of_something_else_are_errors(comma
         *("eef", "select", "own.yaml", "--demonstrations", collected, "--explored", "explored", "--out", "x.jsonl")
     )
     assert (done.code, done.error.code) == (1, "other-simulations")
+    rows = list(read_rows(collected, Trajectory))  # of the same tasks, as they were in another version
+    write_rows(
+        folder / "explored/simulations.jsonl",
+        [row.changed(id=f"{row.id}/0", task=row.task.changed(fingerprint="former")) for row in rows],
+    )
+    done = command(
+        *("eef", "select", "own.yaml", "--demonstrations", collected, "--explored", "explored", "--out", "x.jsonl")
+    )
+    assert (done.code, done.error.code) == (1, "other-simulations")
     assert not (folder / "x.jsonl").exists()
 
 

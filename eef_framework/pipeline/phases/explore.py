@@ -93,8 +93,9 @@ class Explore(Phase):
             self._spent = spending_by_task(self.files.simulations.read())
             tasks = {row.id: row.task.id for row in self.demonstrations.read()}
             for each in self.files.attributions.read_if_there():
-                before = self._spent.get(tasks[each.trajectory], Spending())
-                self._spent[tasks[each.trajectory]] = before + Spending(tokens=each.cost.computed_tokens)
+                if (task := tasks.get(each.trajectory)) is not None:
+                    more = Spending(tokens=each.cost.computed_tokens)
+                    self._spent[task] = self._spent.get(task, Spending()) + more
         return self._spent
 
     def work(self, context: RunContext, progress: ProgressCallback) -> PhaseResult:

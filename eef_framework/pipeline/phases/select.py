@@ -140,14 +140,14 @@ def cloning_examples(context: RunContext, variant: RunConfig, demonstrations: Se
 def _check_tasks(
     files: Sequence[ExplorationFiles], explored: Sequence[Exploration], demonstrations: Sequence[Trajectory]
 ) -> None:
-    """Reject explorations of tasks that were not demonstrated.
+    """Reject explorations of tasks that were not demonstrated, or meant something else (by their fingerprints).
 
     Raises:
         EefError: not one task is the same, or these are the demonstrations.
     """
-    tasks, ids = {row.task.id for row in demonstrations}, {row.id for row in demonstrations}
+    tasks, ids = set(map(_task_key, demonstrations)), {row.id for row in demonstrations}
     for file, exploration in zip(files, explored, strict=True):
-        if not any(row.task.id in tasks and row.id not in ids for row in exploration.simulations):
+        if not any(_task_key(row) in tasks and row.id not in ids for row in exploration.simulations):
             path = file.simulations.path
             raise EefError(
                 f"{path} has no simulation of a task that was demonstrated",
@@ -155,6 +155,10 @@ def _check_tasks(
                 code="other-simulations",
                 path=str(path),
             )
+
+
+def _task_key(row: Trajectory) -> tuple[str, str]:
+    return row.task.id, row.task.fingerprint
 
 
 def _nothing_to_learn(

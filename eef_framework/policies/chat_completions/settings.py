@@ -235,7 +235,7 @@ class ServerSettings(Component):
         """
         key = read_key(self.api_key_env)
         if not key and self.base_url is None:
-            blank = self.api_key_env in os.environ
+            blank = bool(os.environ.get(self.api_key_env))
             raise ConfigError(
                 f"OpenAI needs a key, and the environment variable {self.api_key_env} "
                 f"{'holds nothing but blanks' if blank else 'is not set'}",
