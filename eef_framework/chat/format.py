@@ -10,8 +10,9 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from eef_framework.chat.parse import Answer, parse_answer
+from eef_framework.chat.parse import Answer, parse_answer, parse_tool_calls
 from eef_framework.chat.spelling import same
+from eef_framework.chat.tool_calls import as_call, as_observation
 from eef_framework.records import Conversation, Example, Message, Observation, Response, Step, Trajectory
 
 
@@ -20,9 +21,11 @@ class ChatFormat(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
 
-    style: Literal["react", "action"] = "react"
+    style: Literal["react", "action", "tools"] = "react"
     """`react`: an answer is `Thought: ...` and `Action: ...` on separate lines (arXiv 2210.03629). `action`: an
-    answer is the action itself, which constrained sampling requires."""
+    answer is the action itself, which constrained sampling requires. `tools`: an answer is a thought and a tool call,
+    `<tool_call>{"name": "act", "arguments": {"action": ...}}</tool_call>`, and observations are tool results; the
+    notations of Qwen, Llama and Mistral models are read."""
     history: int | None = Field(default=None, gt=0)
     """Number of latest observations shown, with the turns between them; null for the whole episode. 1 shows only the
     current observation."""
@@ -102,12 +105,14 @@ class ChatFormat(BaseModel):
             text: the answer, without its stop token.
             observation: the state it answers; its admissible actions settle case and spaces.
         """
-        return _parsed(text, observation, self.style == "react")
+        return _parsed(text, observation, self.style)
 
     def answer(self, action: str, thought: str = "") -> str:
         """Return an action as an answer. A thought is left out if the format has none, or if it is blank."""
         if self.style == "action":
             return action
+        if self.style == "tools":
+            return f"{thought.strip()}\n{as_call(action)}" if self.thoughts and thought.strip() else as_call(action)
         shown = f"Thought: {thought.strip()}\n" if self.thoughts and thought.strip() else ""
         return f"{shown}Action: {action}"
 
@@ -177,9 +182,11 @@ class ChatFormat(BaseModel):
 
     def _turns(self, initial: Observation, steps: Sequence[Step], weights: Sequence[float], first: int) -> Conversation:
         seen = initial if first == 0 else steps[first - 1].observation
-        messages = [Message(role="user", content=seen.text)]
+        result = as_observation(seen.text) if self.style == "tools" and first else seen.text
+        messages = [Message(role="user", content=result)]
         for step, weight in zip(steps[first:], weights[first:], strict=True):
-            messages += [self._turn(step, weight, seen), Message(role="user", content=step.observation.text)]
+            result = as_observation(step.observation.text) if self.style == "tools" else step.observation.text
+            messages += [self._turn(step, weight, seen), Message(role="user", content=result)]
             seen = step.observation
         return tuple(messages)
 
@@ -215,7 +222,7 @@ class ChatFormat(BaseModel):
 
     @property
     def _shows_thoughts(self) -> bool:
-        return self.style == "react" and self.thoughts
+        return self.style != "action" and self.thoughts
 
     def _is_trained(self, step: Step) -> bool:
         return self.train_unparsed or step.response is None or step.response.parsed
@@ -245,8 +252,9 @@ class ChatFormat(BaseModel):
 
 
 @lru_cache(maxsize=1024)  # every prompt shows all turns before it
-def _parsed(text: str, observation: Observation, labelled: bool) -> Answer:
-    return parse_answer(text, observation, labelled=labelled)
+def _parsed(text: str, observation: Observation, style: str) -> Answer:
+    called = parse_tool_calls(text, observation) if style == "tools" else None
+    return called or parse_answer(text, observation, labelled=style != "action")
 
 
 def _without_reasoning(response: Response, answer: Answer) -> Response:

@@ -7,13 +7,15 @@ actions the first counts, since the others were made up without an observation i
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from eef_framework.chat.action_search import ActionSearch
 from eef_framework.chat.answer_patterns import FENCE, REST, THOUGHT, THOUGHT_TAG, kind_of
 from eef_framework.chat.reasoning import Block, reasoning, without
-from eef_framework.chat.spelling import plain
+from eef_framework.chat.spelling import admissible, plain
+from eef_framework.chat.tool_calls import ACT, Call, find_calls, with_calls
 from eef_framework.records import Observation
 
 
@@ -79,6 +81,49 @@ def parse_answer(text: str, observation: Observation, *, labelled: bool) -> Answ
         thought_span=before,
         reasoning=spans,
     )
+
+
+def parse_tool_calls(text: str, observation: Observation) -> Answer | None:
+    """Parse thought and action from an answer that calls a tool; None if it doesn't.
+
+    The tool `act` takes any action. Another call is the admissible action that its name and argument mean, if the
+    observation lists the admissible actions; otherwise the calls themselves are the action, as text.
+
+    Args:
+        text: the answer, without its stop token.
+        observation: the state it answers.
+    """
+    blocks = reasoning(plain(text))
+    body = without(text, blocks)  # of the same length
+    found = find_calls(body)
+    if found is None:
+        return None
+    before = max((block.end for block in blocks if block.end <= found.start), default=0)
+    thought = body[before : found.start]
+    start = before + len(thought) - len(thought.lstrip())
+    return Answer(
+        _called(found.calls, observation),
+        thought.strip(),
+        action_span=Span(found.start, found.end if body[found.end :].strip() else len(text)),
+        thought_span=Span(start, found.start) if thought.strip() else None,
+        reasoning=tuple(Span(block.start, block.end) for block in blocks),
+    )
+
+
+def _called(calls: Sequence[Call], observation: Observation) -> str:
+    """Return the action that calls mean. Of several calls the first counts if the environment takes actions as text."""
+    name, arguments = calls[0]
+    if name == ACT and arguments.keys() == {"action"} and isinstance(arguments["action"], str):
+        known = admissible(arguments["action"], observation)
+        return known[0] if known else arguments["action"]
+    if observation.actions is None and not observation.free:
+        return with_calls("", calls)
+    values = ", ".join(map(str, arguments.values()))
+    known = next(filter(None, (admissible(each.format(name, values), observation) for each in _WORDINGS)), None)
+    return known[0] if known else f"{name}[{values}]" if arguments else name
+
+
+_WORDINGS = ("{0}[{1}]", "{0} {1}", "{0}({1})", "{0}")
 
 
 def _turn_start(text: str, labels: list[re.Match[str]], blocks: list[Block], end: int) -> int:

@@ -145,8 +145,10 @@ class ChatTokenizer:
         Special tokens that mark reasoning are kept: without them an answer couldn't be separated from the reasoning
         before it.
         """
-        visible = [token for token in ids if token not in self._hidden_ids]
-        return self._decode(visible).removeprefix(self._turn_prefix)
+        return self._visible(ids).removeprefix(self._turn_prefix)
+
+    def _visible(self, ids: Sequence[int]) -> str:
+        return self._decode([token for token in ids if token not in self._hidden_ids])
 
     def _decode(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
@@ -184,7 +186,9 @@ class ChatTokenizer:
         """Return start and exclusive end of the tokens of a turn that have its weight."""
         if not (message.unweighted_prefix_chars or message.unweighted_suffix_chars):
             return 0, len(turn)
-        content, read, before = message.content, self.text, 0
+        content, read = message.content, self._visible
+        # The model may have sampled what the template writes before an answer, such as an empty `<think>` block.
+        before = len(self._turn_prefix) if read(turn).startswith(self._turn_prefix) else 0
         if self._sampled_ids(message) is None:
             read = self._decode
             content = self.escape_special_tokens(content)

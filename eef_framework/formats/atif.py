@@ -9,16 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from eef_framework.chat.tool_calls import Call, as_result, results_of, with_calls, without_calls
 from eef_framework.formats.dialogue import Dialogue, MalformedRow, Turn, mapping, messages_of, number, string, text_of
-from eef_framework.formats.tool_calls import (
-    Call,
-    as_result,
-    results_of,
-    with_calls,
-    with_reasoning,
-    without_calls,
-    without_reasoning,
-)
+from eef_framework.formats.tool_calls import with_reasoning, without_reasoning
 
 VERSION = "ATIF-v1.6"
 """The version that is written: newer ones only add fields that aren't used here."""

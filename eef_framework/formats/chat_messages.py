@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from eef_framework.chat.tool_calls import as_result, results_of, with_calls, without_calls
 from eef_framework.formats.dialogue import (
     Dialogue,
     MalformedRow,
@@ -21,14 +22,7 @@ from eef_framework.formats.dialogue import (
     string,
     text_of,
 )
-from eef_framework.formats.tool_calls import (
-    as_result,
-    call_of,
-    results_of,
-    with_calls,
-    with_reasoning,
-    without_calls,
-)
+from eef_framework.formats.tool_calls import call_of, with_reasoning
 
 ROLES: dict[str, Role] = {
     "system": "system",

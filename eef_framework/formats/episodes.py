@@ -13,8 +13,9 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from eef_framework.chat.format import ChatFormat
+from eef_framework.chat.tool_calls import with_calls, without_calls
 from eef_framework.formats.dialogue import Dialogue, MalformedRow, Turn, mapping, reason_of
-from eef_framework.formats.tool_calls import with_calls, without_calls, without_reasoning
+from eef_framework.formats.tool_calls import without_reasoning
 from eef_framework.records import Ending, Info, Observation, Response, Step, Task, Trajectory
 
 KIND = "trajectory"

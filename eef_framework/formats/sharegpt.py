@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from eef_framework.chat.tool_calls import as_result, with_calls
 from eef_framework.formats.chat_messages import with_facts
 from eef_framework.formats.dialogue import (
     Dialogue,
@@ -23,7 +24,7 @@ from eef_framework.formats.dialogue import (
     text_of,
 )
 from eef_framework.formats.pairs import split_pair
-from eef_framework.formats.tool_calls import as_result, call_of, with_calls
+from eef_framework.formats.tool_calls import call_of
 
 ROLES: dict[str, Role] = {
     "system": "system",

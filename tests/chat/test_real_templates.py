@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerFast
 
 from eef_framework.chat.format import ChatFormat
 from eef_framework.chat.tokens import ChatTokenizer
+from eef_framework.chat.tool_calls import as_call
 from eef_framework.errors import ConfigError
 from eef_framework.records import Example, Message, Observation, Response, Step, Task, Trajectory
 from eef_framework.training.batches import micro_batches
@@ -169,6 +170,54 @@ def test_reasoning_is_shown_and_trained_as_set(family, reasoning, sampled):
         prompt = tokens.prompt_ids(format.conversation("", episode.initial, episode.steps[:state]))
         if sampled and reasoning != "drop":
             assert ids[: len(prompt) + len(step.response.token_ids)] == [*prompt, *step.response.token_ids]
+
+
+def calling_episode(tokens=None):
+    """Return an episode whose actions are tool calls."""
+    steps = []
+    for number, action in enumerate(("search[lamp]", "click[buy now]")):
+        text = f"Step {number}.\n{as_call(action)}"
+        response = Response(text=text, thought=f"Step {number}.")
+        if tokens is not None:
+            ids = (*tokens.answer_ids(text), *tokens.stop_ids)
+            response = response.changed(token_ids=ids, tokenizer=tokens.fingerprint)
+        steps.append(Step(action=action, observation=Observation(text=f"page {number}"), response=response))
+    task = Task(id="t", environment="shop")
+    return Trajectory(id="x", task=task, initial=Observation(text="start"), steps=tuple(steps))
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+@pytest.mark.parametrize("thoughts", [False, True])
+@pytest.mark.parametrize("family", [*SPECIAL, "qwen3"])
+def test_tool_calls_are_trained_exactly(family, thoughts, sampled):
+    tokens = chat(family)
+    episode = calling_episode(tokens if sampled else None)
+    (example,) = ChatFormat(style="tools", train_thoughts=thoughts).examples(episode, [1.0, 1.0], "", "x")
+    ids, weights = tokens.encode(example.messages)
+    trained = tokens.tokenizer.decode([token for token, weight in zip(ids, weights, strict=True) if weight])
+    stop = tokens.tokenizer.decode(tokens.stop_ids)
+    turns = [
+        (f"Step {number}.\n" if thoughts else "") + as_call(action)
+        for number, action in enumerate(("search[lamp]", "click[buy now]"))
+    ]
+    turns_trained = [turn.replace("<think>\n\n</think>\n\n", "").lstrip() for turn in trained.split(stop)]
+    assert turns_trained == [*turns, ""]
+    assert "<tool_response>\npage 0\n</tool_response>" in tokens.tokenizer.decode(ids)
+
+
+@pytest.mark.parametrize("family", ["qwen2_5", "qwen3_instruct_2507"])
+def test_calls_and_results_are_written_as_the_template_of_qwen_writes_them(family):
+    tokens = chat(family)
+    ours = ChatFormat(style="tools").conversation("Rules", Observation(text="start"), calling_episode().steps)
+    native = [{"role": "system", "content": "Rules"}, {"role": "user", "content": "start"}]
+    for number, step in enumerate(calling_episode().steps):
+        call = {"name": "act", "arguments": {"action": step.action}}
+        native += [
+            {"role": "assistant", "content": f"Step {number}.", "tool_calls": [{"type": "function", "function": call}]},
+            {"role": "tool", "content": f"page {number}"},
+        ]
+    written = tokens.tokenizer.apply_chat_template(native, tokenize=False, add_generation_prompt=True)
+    assert tokens.prompt(ours).text == written
 
 
 @pytest.mark.parametrize("family", SPECIAL)

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeGuard
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_core import from_json
 
+from eef_framework.chat.tool_calls import Call, read_call, with_calls
 from eef_framework.policies.chat_completions.error_response import (
     LONGEST_REASON,
     RequestRejected,
@@ -69,6 +70,7 @@ class ChoiceMessage(BaseModel):
     """The message of a choice. Reasoning in a separate field isn't in `content`."""
 
     content: str | None = None
+    """The text, with tool calls as text at its end."""
     refusal: Any = None
     reasoning_content: Any = None
     reasoning: Any = None
@@ -82,12 +84,15 @@ class ChoiceMessage(BaseModel):
     def _joined(cls, message: Any) -> Any:
         if not isinstance(message, dict):
             return message
-        content = message.get("content")
+        content, parts = message.get("content"), None
         if isinstance(content, dict):
             content = [content]
-        if not isinstance(content, list):
-            return {**message, "parts": None}
-        return {**message, "content": _text_of(content), "parts": content}
+        if isinstance(content, list):
+            content, parts = _text_of(content), content
+        calls = _calls_of(message.get("tool_calls"))
+        if calls and (content is None or isinstance(content, str)):
+            content = with_calls(content or "", calls)
+        return {**message, "content": content, "parts": parts}
 
     @property
     def refused(self) -> str:
@@ -287,6 +292,14 @@ def _reasoning_tokens(reported: Any) -> int:
     details = reported.get("completion_tokens_details") if isinstance(reported, dict) else None
     found = details.get("reasoning_tokens") if isinstance(details, dict) else None
     return found if _is_count(found) else 0
+
+
+def _calls_of(value: Any) -> list[Call]:
+    """Return the tool calls of a message; none if one of them can't be read."""
+    given = value if isinstance(value, list) else []
+    read = [read_call(each.get("function")) if isinstance(each, dict) else None for each in given]
+    calls = [call for call in read if call is not None]
+    return calls if len(calls) == len(given) else []
 
 
 def _text_of(parts: Sequence[Any]) -> str | None:

@@ -29,8 +29,9 @@ class PolicyExpert(Expert):
 
     renamed: ClassVar[Mapping[str, str]] = {"episodes": "concurrency"}
 
-    style: Literal["react", "action"] = "react"
-    """`react`: a thought before each action (arXiv 2210.03629). `action`: only the action."""
+    style: Literal["react", "action", "tools"] = "react"
+    """`react`: a thought before each action (arXiv 2210.03629). `action`: only the action. `tools`: a thought, and the
+    action as a tool call."""
     guidance: str | None = None
     """Prompt after the environment's instructions; by default (null) it describes the format of responses."""
     examples: UserPathOrName = ""

@@ -13,11 +13,12 @@ from eef_experts.prompt import ExpertFormat, read_examples
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eef_framework.chat.tool_calls import as_call
 from eef_framework.errors import AnswerFailure, ConfigError, EefWarning, PolicyFailure, StorageError
 from eef_framework.pipeline.costs import cost_of
 from eef_framework.records import Observation, Response, Step, Task, Trajectory
 from eef_framework.rollout import expert_id
-from eef_framework.testing.corridor import Corridor
+from eef_framework.testing.corridor import Corridor, best_action
 from eef_framework.testing.corridor_expert import CorridorExpert
 from eef_framework.testing.server import ChatServer, Reply
 
@@ -222,3 +223,28 @@ def test_a_demonstration_depends_on_the_seed_and_its_task_alone(server):
 def test_its_settings_build_an_equal_expert(server):
     one = expert(server, prices={"input": 1.0}, stop=("x",), examples="a.jsonl")
     assert OpenAIExpert(**{key: value for key, value in one.settings().items() if key != "name"}) == one
+
+
+def test_tool_calls_of_a_server_are_actions(server):
+    calls = [{"id": "1", "type": "function", "function": {"name": "go", "arguments": '{"direction": "west"}'}}]
+    message = {"role": "assistant", "content": None, "tool_calls": calls}
+    usage = {"prompt_tokens": 50, "completion_tokens": 9}
+    server.fault = lambda request: Reply(
+        200, {"choices": [{"message": message, "finish_reason": "tool_calls"}], "usage": usage}
+    )
+    played = demonstrations(expert(server, style="tools", max_steps=2), TASKS[:1])[TASKS[0].id]
+    assert played.ending != "error"
+    assert played.actions[0] == "go[west]"
+    text = '<tool_call>\n{"name": "go", "arguments": {"direction": "west"}}\n</tool_call>'
+    assert (played.steps[0].response.text, played.steps[0].response.parsed) == (text, True)
+    assert "calling the tool `act`" in system_message(server)
+
+
+def test_an_expert_that_calls_the_tool_solves_tasks(server):
+    server.answer = lambda request: f"East.\n{as_call(best_action(request.last_message))}"
+    played = demonstrations(expert(server, style="tools"))
+    assert {trajectory.reward for trajectory in played.values()} == {1.0}
+    assert {step.response.thought for row in played.values() for step in row.steps} == {"East."}
+    later = next(request.body["messages"] for request in server.requests if len(request.body["messages"]) > 2)
+    assert later[-2]["content"].startswith("East.\n<tool_call>")
+    assert later[-1]["content"].startswith("<tool_response>")
