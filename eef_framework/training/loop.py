@@ -28,6 +28,7 @@ from eef_framework.training.settings import (
     in_bfloat16,
     micro_batch_tokens,
 )
+from eef_framework.training.sharding import Sharding
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,7 +73,14 @@ class Training:
         model = _trainable(model, settings)
         # Models wrapped by peft pass unknown arguments on.
         self._selects_logits = limits_logits(model) or settings.lora is not None
-        self._model, self._optimizer = self._accelerator.prepare(model, _optimizer(model, settings))
+        self._sharding: Sharding | None = None
+        if settings.shard:
+            device, processes = self._accelerator.device, self._accelerator.num_processes
+            self._sharding = Sharding(device, processes, in_bfloat16(settings, device.type))
+            self._model = self._sharding.shard(model)
+            self._optimizer = _optimizer(self._model, settings)
+        else:
+            self._model, self._optimizer = self._accelerator.prepare(model, _optimizer(model, settings))
         warmup = round(settings.warmup * self.steps)
         self._schedule = get_cosine_schedule_with_warmup(self._optimizer, warmup, self.steps)
         self._accelerator.register_for_checkpointing(self._schedule)
@@ -105,18 +113,25 @@ class Training:
 
     def save_state(self, folder: Path) -> None:
         """Save everything that the next steps depend on."""
+        if self._sharding:
+            self._sharding.save(folder, self._model, self._optimizer, {"schedule": self._schedule.state_dict()})
+            return
         with no_warnings_of_tied_weights():
             self._accelerator.save_state(str(folder))
 
     def load_state(self, folder: Path, step: int, tokens: int) -> None:
         """Continue from a saved state, after the given numbers of steps and tokens."""
-        self._accelerator.load_state(str(folder))
+        if self._sharding:
+            self._schedule.load_state_dict(self._sharding.load(folder, self._model, self._optimizer)["schedule"])
+        else:
+            self._accelerator.load_state(str(folder))
         self.step, self.tokens = step, tokens
         self._batches = islice(self._batches, self.step, None)
 
     def save(self, output: Path, tokenizer: Any) -> None:
         """Write the model, in its original dtype, with its tokenizer, and end the training."""
-        weights = self._accelerator.get_state_dict(self._model)
+        gather = self._sharding.whole_state if self._sharding else self._accelerator.get_state_dict
+        weights = gather(self._model)
         if self.is_main_process:
             with without_progress_bars(), new_checkpoint(output) as folder:
                 model = final_model(self._start, self._settings, weights, folder)
@@ -130,16 +145,18 @@ class Training:
         processes = self._accelerator.num_processes
         split, to_tensors = (packed_rows, collate_packed) if self._settings.packing else (micro_batches, collate)
         own = share(split(batch, self._micro_batch_tokens), self._accelerator.process_index, processes)
+        no_sync = self._sharding.no_sync if self._sharding else self._accelerator.no_sync
         loss = 0.0
         for number, (examples, counts) in enumerate(own, 1):
             # Gradients are exchanged with other processes only after the last micro-batch.
-            with self._accelerator.no_sync(self._model) if number < len(own) else nullcontext():
+            with no_sync(self._model) if number < len(own) else nullcontext():
                 # Gradients are averaged over processes, but the step needs their sum.
                 part = self._loss_sum(to_tensors(examples)) * (processes * counts / total)
                 self._accelerator.backward(part)
             loss += part.item() / processes
         loss = self._sum(loss)
-        norm = float(self._accelerator.clip_grad_norm_(self._model.parameters(), self._settings.max_grad_norm))
+        length = self._accelerator.clip_grad_norm_(self._model.parameters(), self._settings.max_grad_norm)
+        norm = float(length.full_tensor() if self._sharding else length)
         if not math.isfinite(loss + norm):
             raise TrainerFailure(
                 f"the loss became {loss} (length of the gradient: {norm}) in a step on the examples "

@@ -73,6 +73,9 @@ class SupervisedSettings(FineTuning):
     """Weight decay of matrices; vectors, such as the scales of norms, don't decay."""
     processes: int = Field(default=1, gt=0)
     """Number of processes on this machine to train on, one per GPU."""
+    shard: bool = False
+    """Divide weights, gradients and optimiser state among the processes (FSDP2), instead of keeping all in each.
+    Takes less memory, and more communication."""
     accelerate_config: Path | None = None
     """A file written by `accelerate config`, for settings beyond `processes`: FSDP, several machines. It overrides
     `processes`."""
@@ -109,6 +112,12 @@ class SupervisedSettings(FineTuning):
                 "Write it with: accelerate config --config_file FILE",
                 code="no-such-file",
                 path=str(self.accelerate_config),
+            )
+        if self.shard and (self.processes == 1 or self.accelerate_config is not None):
+            raise ConfigError(
+                "the trainer's setting shard divides the model among the processes that the setting processes starts",
+                "Set processes to the number of GPUs. With accelerate_config, choose FSDP in that file instead.",
+                code="nothing-to-shard",
             )
         if self.processes > 1 and self.accelerate_config is None:
             require_devices(self.device, self.processes)
