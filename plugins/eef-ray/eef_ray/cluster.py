@@ -71,6 +71,8 @@ class Cluster:
                 folder = self._stack.enter_context(temporary_folder())
                 options |= {"num_cpus": available_cores(), "object_store_memory": OBJECT_STORE_BYTES}
                 options |= {"include_dashboard": False, "_temp_dir": str(folder)}
+                # By default workers have a lower priority than all other programs of the machine.
+                options |= {"_system_config": {"worker_niceness": 0}}
             try:
                 require_reachable(address)
                 with handlers_kept():
