@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PLUGINS = ("attribution", "experts", "ray", "sciworld", "serve", "textworld", "webshop")
+PLUGINS = ("attribution", "experts", "ray", "sciworld", "serve", "textworld", "vllm", "webshop")
 PROJECTS = (ROOT, *(ROOT / f"plugins/eef-{name}" for name in PLUGINS))
 
 # Without `site`, editable installations of the source aren't found; the libraries are added by hand.
