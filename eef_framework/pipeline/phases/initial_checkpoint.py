@@ -60,7 +60,8 @@ class InitialCheckpoint(Phase):
                 code="policy-without-weights",
             )
         demonstrations = self.demonstrations.read() if self.demonstrations else ()
-        words = vocabulary(demonstrations, context.environment.instructions) if self.demonstrations else ()
+        instructions, format = context.environment.instructions, context.config.format
+        words = vocabulary(demonstrations, instructions, format) if self.demonstrations else ()
         self._made = policy.initial_checkpoint(words, self.folder, derive(context.config.seed, "base"))
         path = self._made.path
         if self.stage is not None and path.is_relative_to(self.stage.path):  # so that a run directory can be moved
