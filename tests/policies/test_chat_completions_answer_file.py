@@ -137,6 +137,31 @@ def test_lost_requests_stay_counted_after_a_kill(server, path):
     assert (again.info["unknown_requests"], again.info["earlier_requests"]) == (3, 4)
 
 
+def test_a_request_that_ends_after_the_file_was_closed_is_not_written(tmp_path):
+    """By then, another process may write to it."""
+    path = tmp_path / "x.jsonl"
+    with AnswerFile.opened(path) as file:
+        file.add(AnswerRow(key="a", model="m", answer="{}"))
+    before = path.read_bytes()
+    file.add(AnswerRow(key="b", model="m"))
+    assert path.read_bytes() == before
+
+
+def test_a_cancelled_request_counts_with_its_longest_answer(server, path):
+    async def cancelled():
+        server.fault, server.slow_s = lambda request: "slow", 5.0
+        with policy(server, answers=path) as asked:
+            task = asyncio.create_task(asked.act(ASKED, ROOM, SAMPLING, 1))
+            while not server.requests:  # noqa: ASYNC110 - it comes from another thread
+                await asyncio.sleep(0.01)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(cancelled())
+    (row,) = read_rows(path, AnswerRow)
+    assert (row.answer, row.estimated, row.completion_tokens) == (None, True, SAMPLING.max_tokens)
+
+
 # Budgets.
 
 

@@ -152,9 +152,10 @@ class AnswerFile:
         await future
 
     def close(self) -> None:
-        """Close the file."""
-        if self._file is not None:
-            self._file.close()
+        """Close the file. Requests that are cancelled later are no longer written."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
     def _count(self, row: AnswerRow) -> None:
         cost = Spent(row.prompt_tokens + row.completion_tokens, row.usd)
