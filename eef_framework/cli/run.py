@@ -10,12 +10,12 @@ import typer
 from rich.console import Console
 
 from eef_framework.cli.errors import EPILOG, run_app, warn
-from eef_framework.cli.options import Assignments, EnvironmentName, PluginList, Seed, Version, compose, say
+from eef_framework.cli.options import Assignments, EnvironmentName, PluginList, Seed, Version, compose, say, selected
 from eef_framework.cli.seeds import SeedRuns
 from eef_framework.config.schema import RunConfig
 from eef_framework.errors import ConfigError
 from eef_framework.paths import expand
-from eef_framework.plugins import Registry
+from eef_framework.plugins import Registry, load_plugins
 from eef_framework.runs import RunLayout
 from eef_framework.runs.places import is_run
 
@@ -76,7 +76,7 @@ def run(
     console = Console()
     assignments = [*([] if iterations is None else [f"iterations={iterations}"]), *(assignments or [])]
     existing = expand(recipe)
-    if existing.is_dir():
+    if existing.is_dir() and recipe not in load_plugins(selected(plugins)).recipes:  # a folder may have a recipe's name
         _check_run(existing, out, seeds)
         out = existing
         # Its settings are recorded, those of environment variables included.

@@ -232,3 +232,13 @@ def test_a_folder_in_place_of_a_recipe_has_to_be_a_run_and_stays_the_same_one(co
     assert done.error.code == code
     assert not (folder / "there").exists()
     assert command("eef-run", "here", "--out", "./here", "--dry-run").code == 0
+
+
+def test_a_recipe_is_meant_where_a_folder_has_its_name(command, folder):
+    (folder / "sft").mkdir()
+    settings = ("--env", "corridor", "--set", "expert=corridor-expert", "--set", "policy=lookup")
+    given = (*settings, "--set", "clone.trainer=lookup", "--set", "format.history=1")
+    done = command("eef-run", "sft", *given, "--out", "here", "--dry-run")
+    assert done.code == 0, done.err
+    done = command("eef-run", "./sft", "--dry-run")
+    assert (done.code, done.error.code) == (2, "not-a-run")
