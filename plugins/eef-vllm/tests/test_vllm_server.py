@@ -48,16 +48,16 @@ def model():
 def trained(model, tmp_path_factory):
     """Checkpoints of two short trainings, the second from the first."""
     start, found = Checkpoint(path=model), []
-    trainer = SftTrainer(steps=4, batch_size=8, learning_rate=1e-3, lora={"rank": 8}, device="cpu")
+    trainer = SftTrainer(steps=3, batch_size=4, learning_rate=1e-3, lora={"rank": 8}, device="cpu")
     for seed in (0, 1):
         output = tmp_path_factory.mktemp("trained")
-        trainer.train([example(number + 4 * seed) for number in range(8)], start, output, seed, lambda *_: None)
+        trainer.train([example(number + 4 * seed) for number in range(4)], start, output, seed, lambda *_: None)
         start = Checkpoint(path=output, name=f"eef-{seed}")
         found.append(start)
     return found
 
 
-def answers(policy, count=16, **sampling):
+def answers(policy, count=8, **sampling):
     async def all_at_once():
         observation = Observation(text="", actions=("go east", "open the red door"))
         settings = SAMPLING.changed(**sampling)
@@ -73,6 +73,14 @@ def server_process(loaded):
     return psutil.Process(loaded.replicas._replicas[0].server._process.pid).children()[0]
 
 
+def ended(process):
+    """Return whether a process has ended, perhaps without its parent having noticed."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def test_each_checkpoint_answers_also_after_kills(model, trained):
     policy = VllmPolicy(
         model=str(model),
@@ -80,6 +88,7 @@ def test_each_checkpoint_answers_also_after_kills(model, trained):
         dtype="bfloat16",
         max_model_len=1024,
         max_lora_rank=16,
+        verify=8,
         environment={"VLLM_CPU_KVCACHE_SPACE": "1"},
     )
     policy.preflight()
@@ -87,7 +96,7 @@ def test_each_checkpoint_answers_also_after_kills(model, trained):
         with policy.load(checkpoint) as loaded:  # verified
             found = answers(loaded)
             with TransformersPolicy(model=str(model)).load(checkpoint) as exact:
-                for number, answer in enumerate(found[:8]):
+                for number, answer in enumerate(found[:4]):
                     score = run_coroutine(exact.score(asked(number), Observation(text=""), SAMPLING, [answer]))[0]
                     assert abs(score.logprob - answer.logprob) < 0.5 * len(answer.token_ids)
             scores = run_coroutine(loaded.score(asked(0), Observation(text=""), SAMPLING, found[:1]))
@@ -97,16 +106,17 @@ def test_each_checkpoint_answers_also_after_kills(model, trained):
     with policy.load(trained[0]) as loaded:
 
         async def killed_meanwhile():
-            acts = [asyncio.create_task(loaded.act(asked(n), Observation(text=""), SAMPLING, n)) for n in range(32)]
+            acts = [asyncio.create_task(loaded.act(asked(n), Observation(text=""), SAMPLING, n)) for n in range(16)]
             await asyncio.wait(acts, return_when=asyncio.FIRST_COMPLETED)
             server_process(loaded).kill()
             return await asyncio.gather(*acts)
 
-        assert len(run_coroutine(killed_meanwhile())) == 32
+        assert len(run_coroutine(killed_meanwhile())) == 16
         assert loaded.replicas.restarts == 1
         processes = [server_process(loaded), *server_process(loaded).children(recursive=True)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EefWarning)
         policy.close()
     assert len(processes) > 1
-    assert not any(process.is_running() for process in processes)
+    _, left = psutil.wait_procs([each for each in processes if not ended(each)], timeout=30)
+    assert [each for each in left if not ended(each)] == []
