@@ -74,13 +74,17 @@ def write_page(page: Path, parts_with: Callable[[IO[str]], Mapping[str, str]]) -
             chunk_file.unlink(missing_ok=True)
 
 
-def is_page(page: Path) -> bool:
+def is_page(page: Path, template: str = "page.html") -> bool:
     """Return whether a file is a page written here, and may be replaced.
+
+    Args:
+        page: the file.
+        template: what the page was made from.
 
     Raises:
         StorageError: it can't be read.
     """
-    start = asset("page.html").partition("{{")[0].encode()
+    start = asset(template).partition("{{")[0].encode()
     if not page.is_file():
         return False
     with storage(page, "reading"), page.open("rb") as file:

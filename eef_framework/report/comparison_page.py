@@ -18,7 +18,7 @@ from eef_framework.report.html import Element, render, tag
 from eef_framework.report.table import LOOKS
 from eef_framework.runs import write_text
 
-SCRIPT = "save.js"
+TEMPLATE, SCRIPT = "comparison.html", "save.js"
 VERDICTS = {"better": "✓ better", "worse": "✗ worse", "undecided": "≈ undecided"}
 
 
@@ -29,7 +29,7 @@ def check_comparison_page(page: Path) -> None:
         ConfigError: `output-exists`.
         StorageError: it can't be read.
     """
-    if page.exists() and not is_page(page):
+    if page.exists() and not is_page(page, TEMPLATE):
         raise ConfigError(
             f"{str(page)!r} exists, and isn't a page that `eef compare` wrote: it would be lost",
             "Choose another name.",
@@ -63,7 +63,7 @@ def build_comparison_page(comparison: Comparison, page: Path) -> None:
     }
     with storage(page, "writing"):
         page.parent.mkdir(parents=True, exist_ok=True)
-    write_text(page, "".join(fill(asset("comparison.html"), parts)))
+    write_text(page, "".join(fill(asset(TEMPLATE), parts)))
 
 
 def _sections(comparison: Comparison) -> Iterator[Element]:

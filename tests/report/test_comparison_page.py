@@ -9,6 +9,7 @@ import pytest
 from eef_framework.comparison import ComparedDifference, ComparedExperiment, ComparedRow, Comparison
 from eef_framework.errors import ConfigError
 from eef_framework.records import Estimate
+from eef_framework.report.build import asset
 from eef_framework.report.comparison_page import build_comparison_page
 from eef_framework.report.forest import ForestRow, forest
 from eef_framework.report.html import render
@@ -76,11 +77,13 @@ def test_only_a_page_of_ours_is_replaced(tmp_path):
     page = tmp_path / "page.html"
     build_comparison_page(COMPARISON, page)
     build_comparison_page(COMPARISON, page)
-    page.write_text("<p>mine")
-    with pytest.raises(ConfigError) as caught:
-        build_comparison_page(COMPARISON, page)
-    assert caught.value.code == "output-exists"
-    assert page.read_text() == "<p>mine"
+    report = asset("page.html").partition("{{")[0]
+    for text in ("<p>mine", report):  # a run's report isn't one, either
+        page.write_text(text)
+        with pytest.raises(ConfigError) as caught:
+            build_comparison_page(COMPARISON, page)
+        assert caught.value.code == "output-exists"
+        assert page.read_text() == text
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-0.1, 0.1), (-1.0, 1.0)])
