@@ -98,12 +98,12 @@ async def every(executor: Executor, expert: Any) -> list[Trajectory]:
     tasks = Corridor().tasks("train")[:8]
     found = {each.task.id: each async for each in demonstrations(expert, Corridor(), tasks, 3, executor)}
     assert len(found) == len(tasks)
-    return [found[task.id].changed(seconds=0.0) for task in tasks]
+    return [found[task.id].changed(seconds=0.0, provenance=None) for task in tasks]  # it has a date
 
 
 def without_digits(row: Trajectory) -> tuple[Any, list[float]]:
     """Return a row without log-probabilities and times, and the log-probabilities."""
-    data = row.model_dump() | {"seconds": 0.0}
+    data = row.model_dump() | {"seconds": 0.0, "provenance": None}  # it has a date
     responses = [step["response"] for step in data["steps"] if step["response"]]
     return data, [float(response.pop("logprob") or 0.0) for response in responses]
 
