@@ -10,6 +10,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar, cast
 
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
+
 from eef_framework.config.loading import components, how_to_name
 from eef_framework.config.schema import ComponentSpec, RunConfig, TaskList
 from eef_framework.errors import (
@@ -40,11 +43,11 @@ from eef_framework.pipeline.pairs import require_whole_episodes
 from eef_framework.pipeline.progress import ProgressDisplay
 from eef_framework.pipeline.tracking import Tracking
 from eef_framework.plugins import Kind, Registry
-from eef_framework.plugins.validation_messages import dotted
+from eef_framework.plugins.validation_messages import Place, dotted
 from eef_framework.records import Checkpoint, Task
 from eef_framework.rollout import EpisodeRunner, ThreadExecutor
 from eef_framework.rollout.resubmission import Resubmission
-from eef_framework.runs import installed_versions
+from eef_framework.runs import Leeway, installed_versions
 from eef_framework.tracking import FileTracker
 
 T = TypeVar("T")
@@ -199,21 +202,17 @@ class RunContext:
             functools.reduce(lambda part, key: part[key], above, cast("Any", data))[last] = settings
         return data
 
-    def renamed(self) -> dict[str, str]:
-        """Return current path of each setting of a component that has another name in records of earlier versions."""
-        found = {}
+    def leeway(self) -> Leeway:
+        """Return how the settings of a record may differ from these: the record may be of an earlier version."""
+        renamed: dict[str, str] = {}
+        free: set[str] = set()
+        defaults = dict(_defaults(self.config))
         for place, kind, spec in components(self.config):
-            for old, new in self._component(kind, spec).renamed.items():
-                found[dotted((*place, old))] = dotted((*place, new))
-        return found
-
-    def free_settings(self) -> set[str]:
-        """Return the paths of the components' settings that never change a result."""
-        return {
-            dotted((*place, name))
-            for place, kind, spec in components(self.config)
-            for name in self._component(kind, spec).free_settings()
-        }
+            component: Component = self._component(kind, spec)
+            renamed |= {dotted((*place, old)): dotted((*place, new)) for old, new in component.renamed.items()}
+            free |= {dotted((*place, name)) for name in component.free_settings()}
+            defaults |= _defaults(component, place)
+        return Leeway(renamed, free, defaults)
 
     @functools.cached_property
     def versions(self) -> dict[str, str]:
@@ -310,3 +309,14 @@ class RunContext:
         if key not in self._built:
             self._built[key] = spec.take_checked() or self.registry.build(kind, spec)
         return self._built[key]
+
+
+def _defaults(model: BaseModel, place: Place = ()) -> Iterator[tuple[str, Any]]:
+    """Yield path and default of every setting of a section or component that has one."""
+    for name, field in type(model).model_fields.items():
+        if not field.is_required():
+            default = field.get_default(call_default_factory=True, validated_data={})
+            yield dotted((*place, name)), to_jsonable_python(default, fallback=repr)
+        value = getattr(model, name)
+        if isinstance(value, BaseModel) and not isinstance(value, Component):
+            yield from _defaults(value, (*place, name))

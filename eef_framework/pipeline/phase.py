@@ -157,8 +157,8 @@ class Phase(ABC):
         if self.stage is not None:  # a run directory records its configuration
             file = JsonlFile(path, Trajectory)
         else:
-            settings, free = context.recorded(*parts) | given, context.free_settings()
-            file = open_checked(path, Trajectory, settings, renamed=context.renamed(), free=free)
+            settings = context.recorded(*parts) | given
+            file = open_checked(path, Trajectory, settings, leeway=context.leeway())
         try:
             world = f"environment {context.environment.component_name()!r}"
             check_same_tasks(path, file.rows, tasks, world)

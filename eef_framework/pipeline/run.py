@@ -58,8 +58,8 @@ def run(
         directory = RunDirectory(Path(out).expanduser() if out is not None else Path("runs") / config.method)
         phases, report = phases_of(context, methods, directory.layout)
         report.notes = preflight(context, methods, phases)
-        tasks, free = task_digests(context, methods), context.free_settings()
-        directory.prepare(context.resolved(), context.versions, context.renamed(), tasks, free)
+        tasks = task_digests(context, methods)
+        directory.prepare(context.resolved(), context.versions, tasks, context.leeway())
         context.answers_folder = directory.layout.answers
         with directory.locked(), _tracking(trackers, directory) as context.tracking:
             for phase in (*phases, report):

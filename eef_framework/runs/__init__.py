@@ -12,6 +12,7 @@ from eef_framework.runs.lock import locked
 from eef_framework.runs.matching import check_same_tasks, read_matching, warn_of_part
 from eef_framework.runs.places import ANSWERS_FOLDER, is_run, run_of
 from eef_framework.runs.repair import repair
+from eef_framework.runs.settings_files import Leeway
 from eef_framework.runs.stage import FILES, Stage, StageManifest
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "FILES",
     "TRAINING_LOG",
     "JsonlFile",
+    "Leeway",
     "PhaseName",
     "RunDirectory",
     "RunLayout",

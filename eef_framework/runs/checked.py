@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ from eef_framework.paths import expand
 from eef_framework.records.base import VersionedRecord
 from eef_framework.runs.jsonl import JsonlFile, check_not_input
 from eef_framework.runs.places import settings_file
-from eef_framework.runs.settings_files import differences, listed, read_settings_file, write_settings_file
+from eef_framework.runs.settings_files import Leeway, differences, listed, read_settings_file, write_settings_file
 
 R = TypeVar("R", bound=VersionedRecord)
 
@@ -32,8 +32,7 @@ def open_checked(
     record: type[R],
     settings: Mapping[str, Any],
     *inputs: Path | None,
-    renamed: Mapping[str, str] | None = None,
-    free: Collection[str] = (),
+    leeway: Leeway | None = None,
 ) -> JsonlFile[R]:
     """Open a file of rows to continue it.
 
@@ -43,8 +42,7 @@ def open_checked(
         settings: plain data; everything that the rows depend on. A file without settings is assumed to have been made
             with these.
         inputs: files that are read at the same time, in addition to those named in the settings.
-        renamed: current path of each setting that an earlier version recorded under another path.
-        free: paths of settings that may differ from the recorded ones.
+        leeway: how the recorded settings may differ from these.
 
     Raises:
         RunConflict: it has rows that were made with other settings (`other-settings`; says which), or another process
@@ -59,7 +57,7 @@ def open_checked(
     rows = JsonlFile(path, record)
     try:
         if rows.rows and written is not None:
-            _check(path, list(differences(written, settings, renamed, free)))
+            _check(path, list(differences(written, settings, leeway)))
         if written != settings:
             record_settings = functools.partial(write_settings_file, settings_path, settings, HEADER)
             if rows.rows:

@@ -6,8 +6,9 @@ import hashlib
 import json
 import secrets
 import subprocess
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -21,7 +22,7 @@ from eef_framework.runs.atomic import SUFFIX, write_json
 from eef_framework.runs.layout import RunLayout
 from eef_framework.runs.lock import locked
 from eef_framework.runs.places import is_run
-from eef_framework.runs.settings_files import differences, listed, read_settings_file, write_settings_file
+from eef_framework.runs.settings_files import Leeway, differences, listed, read_settings_file, write_settings_file
 
 RUN_FORMAT = 1
 
@@ -43,25 +44,23 @@ class RunDirectory:
         self,
         config: Mapping[str, Any],
         plugins: Mapping[str, str],
-        renamed: Mapping[str, str] | None = None,
         tasks: Mapping[str, str] | None = None,
-        free: Collection[str] = (),
+        leeway: Leeway | None = None,
     ) -> None:
         """Create the record of a run with this configuration, or check that the folder is one.
 
         Args:
             config: the resolved configuration as plain data.
             plugins: versions of the distributions in use, by name.
-            renamed: current path of each setting that an earlier version recorded under another path.
             tasks: a digest of each list of tasks, by the setting that selects them.
-            free: paths of settings that may differ from the recorded ones.
+            leeway: how the recorded configuration may differ from this one.
 
         Raises:
             RunConflict: it is the record of a run with another configuration; the message names the keys that differ
                 (`other-configuration`); or the environment's tasks have changed (`other-tasks`).
             StorageError: it can't be written to.
         """
-        self.check(config, renamed, tasks, free)
+        self.check(config, tasks, leeway)
         with storage(self.path, "making the run directory"):
             self.path.mkdir(parents=True, exist_ok=True)
         taken_up = self._is_there()
@@ -85,24 +84,22 @@ class RunDirectory:
     def check(
         self,
         config: Mapping[str, Any],
-        renamed: Mapping[str, str] | None = None,
         tasks: Mapping[str, str] | None = None,
-        free: Collection[str] = (),
+        leeway: Leeway | None = None,
     ) -> None:
         """Check that the folder is empty or the record of a run with this configuration. Nothing is written.
 
         Args:
             config: the resolved configuration as plain data.
-            renamed: see `prepare`.
             tasks: see `prepare`.
-            free: see `prepare`.
+            leeway: see `prepare`.
 
         Raises:
             RunConflict: as for `prepare`.
             ConfigError: it contains something else.
         """
         if self._is_there():
-            self._check(config, renamed or {}, tasks or {}, free)
+            self._check(config, tasks or {}, leeway or Leeway())
             return
         with storage(self.path, "looking into"):
             entries = sorted(self.path.iterdir()) if self.path.exists() else []
@@ -141,9 +138,8 @@ class RunDirectory:
     def _check(
         self,
         config: Mapping[str, Any],
-        renamed: Mapping[str, str],
         tasks: Mapping[str, str],
-        free: Collection[str],
+        leeway: Leeway,
     ) -> None:
         manifest = self.layout.manifest
         try:
@@ -164,8 +160,8 @@ class RunDirectory:
                 path=str(self.path),
             )
         if _more_iterations(written, config):  # those that are done stay as they are
-            free = {*free, "iterations"}
-        changes = list(differences(written, config, renamed, free))
+            leeway = replace(leeway, free={*leeway.free, "iterations"})
+        changes = list(differences(written, config, leeway))
         if changes:
             raise RunConflict(
                 f"{str(self.path)!r} contains a run with another configuration:{listed(changes)}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,21 @@ from eef_framework.runs.atomic import write_text
 
 # Settings that don't change existing results, so that a run may be resumed with different ones.
 FREE_SETTINGS = ("limits.concurrency", "baselines", "executor", "trackers")
+
+
+@dataclass(frozen=True)
+class Leeway:
+    """How recorded settings may differ from the current ones.
+
+    Attributes:
+        renamed: current path of each setting that was recorded under another path, such as `policy.cache_mb`.
+        free: paths of settings that may differ, in addition to `FREE_SETTINGS`.
+        defaults: default of each setting, by its path. A setting that is newer than the record may have its default.
+    """
+
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    free: Collection[str] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_settings_file(path: Path, settings: Mapping[str, Any], header: str) -> None:
@@ -58,27 +74,27 @@ def read_settings_file(path: Path) -> dict[str, Any]:
     )
 
 
-def differences(
-    old: Any, new: Any, renamed: Mapping[str, str] | None = None, free: Collection[str] = (), path: str = ""
-) -> Iterator[str]:
+def differences(old: Any, new: Any, leeway: Leeway | None = None, path: str = "") -> Iterator[str]:
     """Yield a line for every setting in which two configurations differ: `key: old -> new`.
 
     Args:
         old: the settings as recorded.
         new: the settings now.
-        renamed: current path of each setting that was recorded under another path, such as `policy.cache_mb`.
-        free: paths of settings that may differ, in addition to `FREE_SETTINGS`.
+        leeway: which differences don't count.
         path: path of these settings, such as `policy`.
     """
-    if path in FREE_SETTINGS or path in free:
+    leeway = leeway or Leeway()
+    if path in FREE_SETTINGS or path in leeway.free:
         return
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        old = {_new_key(key, path, renamed or {}): value for key, value in old.items()}
+        old = {_new_key(key, path, leeway.renamed): value for key, value in old.items()}
         for key in [*old, *(k for k in new if k not in old)]:
-            yield from differences(old.get(key), new.get(key), renamed, free, _joined(path, key))
+            place = _joined(path, key)
+            before = old[key] if key in old else leeway.defaults.get(place)
+            yield from differences(before, new.get(key), leeway, place)
     elif _holds_sections(old) and _holds_sections(new) and len(old) == len(new):
         for index, (one, other) in enumerate(zip(old, new, strict=True)):
-            yield from differences(one, other, renamed, free, _joined(path, str(index)))
+            yield from differences(one, other, leeway, _joined(path, str(index)))
     elif _plain(old) != _plain(new):
         yield f"{path}: {old!r} -> {new!r}"
 

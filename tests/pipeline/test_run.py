@@ -293,6 +293,21 @@ def test_a_run_without_digests_of_its_tasks_is_checked_row_by_row(
     assert len(refused.value.details["tasks"]) == 20
 
 
+def test_a_run_of_a_version_without_some_settings_is_resumed_with_their_defaults(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run(config(iterations=0), Registry(), out)
+    before = rows_of(out)
+    settings = yaml.safe_load((out / "config.yaml").read_text())
+    del settings["format"]["reasoning"], settings["explore"]["schedule"]
+    del settings["policy"]["template"]
+    (out / "config.yaml").write_text(yaml.safe_dump(settings))
+    with pytest.raises(RunConflict) as refused:
+        run(config(iterations=0, format={"style": "action", "reasoning": "drop"}), Registry(), out)
+    assert "format.reasoning: 'keep' -> 'drop'" in refused.value.details["changes"]
+    run(config(iterations=0), Registry(), out)
+    assert rows_of(out) == before
+
+
 def test_a_misspelt_component_is_found_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(UnknownName) as refused:
         run(config(attributor="intervall"), Registry(), tmp_path / "run")

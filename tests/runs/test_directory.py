@@ -9,7 +9,7 @@ import yaml
 from eef_framework.errors import ConfigError, CorruptFile, RunConflict, StorageError
 from eef_framework.records import Cost
 from eef_framework.runs import RunDirectory, RunLayout, StageKey, new_folder, write_text
-from eef_framework.runs.settings_files import differences, read_settings_file
+from eef_framework.runs.settings_files import Leeway, differences, read_settings_file
 
 CONFIG = {"seed": 1, "explore": {"simulations": 2}, "limits": {"concurrency": 8}}
 
@@ -147,10 +147,20 @@ def test_a_setting_recorded_under_its_old_name_is_not_a_difference(tmp_path: Pat
     directory = RunDirectory(tmp_path / "run")
     directory.prepare({"policy": {"name": "x", "cache_mb": 1}}, {})
     renamed = {"policy.cache_mb": "policy.kv_cache_mb"}
-    directory.prepare({"policy": {"name": "x", "kv_cache_mb": 1}}, {}, renamed)
+    directory.prepare({"policy": {"name": "x", "kv_cache_mb": 1}}, {}, leeway=Leeway(renamed))
     with pytest.raises(RunConflict) as caught:
-        directory.prepare({"policy": {"name": "x", "kv_cache_mb": 2}}, {}, renamed)
+        directory.prepare({"policy": {"name": "x", "kv_cache_mb": 2}}, {}, leeway=Leeway(renamed))
     assert caught.value.details["changes"] == ["policy.kv_cache_mb: 1 -> 2"]
+
+
+def test_a_setting_that_is_newer_than_the_record_may_have_its_default() -> None:
+    leeway = Leeway(defaults={"format.reasoning": "keep", "format.history": None})
+    old, new = {"format": {"style": "react"}}, {"format": {"style": "react", "reasoning": "keep", "history": None}}
+    assert list(differences(old, new, leeway)) == []
+    new["format"]["reasoning"] = "drop"
+    assert list(differences(old, new, leeway)) == ["format.reasoning: 'keep' -> 'drop'"]
+    old["format"]["reasoning"] = "train"
+    assert list(differences(old, new, leeway)) == ["format.reasoning: 'train' -> 'drop'"]
 
 
 def test_settings_that_cannot_be_parsed_are_named_with_their_line(tmp_path: Path) -> None:
