@@ -17,7 +17,11 @@ NEW = Message(
 def test_a_record_is_read_under_the_old_names_of_its_fields():
     with pytest.warns(EefWarning) as said:
         assert Message.model_validate(OLD) == NEW
-    assert [(each.message.code, each.message.details["old"], each.message.details["new"]) for each in said] == [
+    assert [
+        (each.message.code, each.message.details["old"], each.message.details["new"])
+        for each in said
+        if isinstance(each.message, EefWarning)
+    ] == [
         ("renamed", "silent", "unweighted_prefix_chars"),
         ("renamed", "silent_end", "unweighted_suffix_chars"),
     ]
@@ -29,7 +33,7 @@ def test_a_line_of_a_file_is_read_under_the_old_names_of_its_fields():
     old = old.replace("unweighted_suffix_chars", "silent_end")
     with pytest.warns(EefWarning) as said:
         assert Example.model_validate_json(old) == row
-    assert {each.message.code for each in said} == {"renamed"}
+    assert {each.message.code for each in said if isinstance(each.message, EefWarning)} == {"renamed"}
 
 
 def test_a_field_under_both_names_is_refused():
@@ -57,7 +61,9 @@ def test_a_component_takes_a_setting_under_its_old_name():
     with pytest.warns(EefWarning) as said:
         built = registry.build("filter", {"name": "every", "step": 3})
     assert built.settings() == {"name": "every", "stride": 3}
-    assert [each.message.details for each in said] == [{"owner": "every", "old": "step", "new": "stride"}]
+    assert [each.message.details for each in said if isinstance(each.message, EefWarning)] == [
+        {"owner": "every", "old": "step", "new": "stride"}
+    ]
     with pytest.raises(ConfigError) as caught:
         registry.build("filter", {"name": "every", "step": 3, "stride": 3})
     assert caught.value.code == "wrong-settings"

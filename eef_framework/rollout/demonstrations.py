@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from eef_framework.errors import ExecutorFailure, ExpertFailure, WorkerLost
@@ -55,7 +54,7 @@ async def demonstrations(
 
 
 def provenance_of(expert: Expert, environment: Environment) -> Provenance:
-    """Return the provenance of a demonstration that ends now."""
+    """Return the provenance of a demonstration, as far as it doesn't depend on when and in which run it is made."""
     settings: dict[str, Any] = expert.settings()
     for path in expert.free_settings():
         *above, last = path.split(".")
@@ -64,8 +63,7 @@ def provenance_of(expert: Expert, environment: Environment) -> Provenance:
             part = part.get(name) if isinstance(part, dict) else None
         if isinstance(part, dict):
             part.pop(last, None)
-    date = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Provenance(expert=settings, environment=environment.settings(), date=date)
+    return Provenance(expert=settings, environment=environment.settings())
 
 
 def _not_asked_for(expert: str, given: object) -> ExpertFailure:

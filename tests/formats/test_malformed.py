@@ -113,7 +113,7 @@ def test_repeated_ids_are_numbered_and_counted(tmp_path):
     assert ids[:3] == ["a", "a#2", "b"]
     assert len(set(ids)) == 7
     assert {each.task for each in found[:2]} == {"a"}
-    assert [w.message.details["rows"] for w in said if w.message.code == "duplicate-ids"] == [3]
+    assert [w.message.details["rows"] for w in said if getattr(w.message, "code", "") == "duplicate-ids"] == [3]
 
 
 @pytest.mark.parametrize("cut", [1, 40, 200])

@@ -28,7 +28,9 @@ def test_types_that_the_processor_has_no_instructions_for_are_told(instructions,
     instructions(False)
     with pytest.warns(EefWarning) as told:
         warn_of_slow_type(dtype, "cpu")
-    assert [(warning.message.code, warning.message.details) for warning in told] == [("slow-type", {"dtype": dtype})]
+    assert [
+        (warning.message.code, warning.message.details) for warning in told if isinstance(warning.message, EefWarning)
+    ] == [("slow-type", {"dtype": dtype})]
 
 
 def test_torch_knows_about_instructions_by_these_names():
@@ -60,4 +62,4 @@ def test_a_training_in_a_slow_type_says_so(instructions):
     trainer = SftTrainer(precision="bfloat16")
     with pytest.warns(EefWarning) as told:
         assert in_bfloat16(trainer, "cpu")
-    assert [warning.message.code for warning in told] == ["slow-type"]
+    assert [warning.message.code for warning in told if isinstance(warning.message, EefWarning)] == ["slow-type"]

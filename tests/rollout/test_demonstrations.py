@@ -59,7 +59,7 @@ def test_provenance_has_the_settings_that_affect_results():
         assert each.provenance.expert["model"] == "big"
         assert "timeout_s" not in each.provenance.expert
         assert each.provenance.environment == CORRIDOR.settings()
-        assert each.provenance.date
+        assert not each.provenance.date  # collecting adds it: what is played depends on the seed alone
 
 
 def test_a_demonstration_that_was_made_before_keeps_its_provenance():

@@ -72,7 +72,7 @@ def test_devices_that_are_not_there_are_found(component, device, monkeypatch):
 def test_trackers_of_a_trainer_are_warned_of():
     with pytest.warns(EefWarning) as said:
         SftTrainer(device="cpu", trackers=["tensorboard"]).preflight()
-    assert [(each.message.code, each.message.details) for each in said] == [
+    assert [(each.message.code, each.message.details) for each in said if isinstance(each.message, EefWarning)] == [
         ("trainer-trackers", {"trackers": ["tensorboard"]})
     ]
     SftTrainer(device="cpu").preflight()

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from eef_framework.config.schema import TaskList
@@ -158,13 +159,13 @@ class ImportDemonstrations(Phase):
 
 
 def _with_provenance(trajectory: Trajectory, context: RunContext) -> Trajectory:
-    """Return a demonstration whose provenance has versions and success rule. That of a recording is kept."""
+    """Return a demonstration whose provenance has date, versions and success rule. That of a recording is kept."""
     known = trajectory.provenance or Provenance()
     if known.versions:
         return trajectory
-    stamped: Trajectory = trajectory.changed(
-        provenance=known.changed(versions=context.versions, success=context.config.success)
-    )
+    date = known.date or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    made = known.changed(date=date, versions=context.versions, success=context.config.success)
+    stamped: Trajectory = trajectory.changed(provenance=made)
     return stamped
 
 

@@ -172,7 +172,7 @@ def test_attempts_at_temperature_0_are_warned_of():
     openai = {"name": "openai", "model": "test", "base_url": "http://localhost:1/v1"}
     with pytest.warns(EefWarning) as caught:
         BestOfNExpert(expert=openai).preflight(CORRIDOR)
-    assert [each.message.code for each in caught] == ["equal-attempts"]
+    assert [each.message.code for each in caught if isinstance(each.message, EefWarning)] == ["equal-attempts"]
     BestOfNExpert(expert={**openai, "temperature": 0.7}).preflight(CORRIDOR)
 
 

@@ -145,7 +145,7 @@ def test_old_names_of_settings_are_read_with_a_warning():
     with pytest.warns(EefWarning) as caught:
         environment = TextWorld.model_validate({"kept": 5, "limit_s": 3.0})
     assert (environment.cached_games, environment.timeout_s) == (5, 3.0)
-    assert {warning.message.code for warning in caught} == {"renamed"}
+    assert {warning.message.code for warning in caught if isinstance(warning.message, EefWarning)} == {"renamed"}
 
 
 def test_contradictory_settings_are_refused():

@@ -15,7 +15,9 @@ SERVER = (
     "import os, subprocess, sys, time; p = subprocess.Popen(['sleep', '600']); print(os.getpid(), p.pid, flush=True)"
 )
 PROGRAM = f"""
-import subprocess, sys, time
+import signal, subprocess, sys, time
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # they are ignored where nohup runs the tests
+    signal.signal(number, signal.SIG_DFL)
 subprocess.Popen([sys.executable, {eef_vllm.supervisor.__file__!r}, sys.executable, "-c", sys.argv[1]],
                  stdin=subprocess.PIPE)
 time.sleep(600)
