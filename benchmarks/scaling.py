@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -32,13 +33,15 @@ def main() -> None:
         set=([], "parameters to change, NAME=VALUE", str),
         sample=(800, "episodes for each GPU, then as many again; more go on at the rate of the second half"),
     )
-    changed = dict(change.split("=") for change in args.set)
-    vars(P).update({name: type(PARAMETERS[name][0])(float(value)) for name, value in changed.items()})
+    for name, _, value in (change.partition("=") for change in args.set):
+        if name not in PARAMETERS:
+            sys.exit(f"--set {name}: expected NAME=VALUE with one of {', '.join(PARAMETERS)}")
+        setattr(P, name, type(PARAMETERS[name][0])(float(value)))
     world = WORLDS[args.world]
     runs = [whole_run(world, times, gpus, args) for times in args.times for gpus in args.gpus]
     first = ["tasks", "GPUs", "hours", *(f"{name}, %" for name in PHASES), "GPU hours", "cost", "tail, %"]
     needs = [needed(name, args.sample) for name in WORLDS]
-    second = ["", "turns/s", "cores: environment", "caller", "GB", *(f"{w:g} worker{'s'[: w != 1]}" for w in WORKERS)]
+    second = ["", "turns/s", "cores: environment", "cores: caller", "GB", *(f"workers: {each:g}" for each in WORKERS)]
     rate = played(world, 10**9, P.probes, 1, args.sample).rate
     budgets = [
         [name, f1, simulations, P.iterations * P.tasks * simulations / rate / 3600]
@@ -83,7 +86,6 @@ ASSUMED = (
     {"answer_tokens": 200},
     {"observation_tokens": 600},
     {"cached_share": 0.0},
-    {"cached_share": 0.9},
     {"memory_efficiency": 0.3, "prompt_efficiency": 0.2, "training_efficiency": 0.175},
     {"training_flop": 6},
     {"batch": 32, "in_flight": 40},

@@ -56,6 +56,7 @@ WORLDS = {
 # Strategy -> simulations of a demonstration, F1 (LOG, all strategies at equal cost, shop).
 BUDGETS = {
     "`interval`, `any`, n = 1 (the paper's)": (4.7, 0.39),
+    "`bisect`, `majority`, n = 1": (5.1, 0.49),
     "`bisect`, `majority`, n = 1, prior `anchor`": (2.5, 0.58),
     "`interval`, `majority`, n = 4": (18.9, 0.44),
     "`sequential` over `interval`, n = 4": (11.3, 0.44),
