@@ -62,7 +62,8 @@ def episodes(folder, name="*.jsonl"):
             if row.get("actor", "").startswith("agent/"):
                 row.pop("seconds")
                 for step in row["steps"]:
-                    (step["response"] or {"info": {}})["info"].pop("requests", None)
+                    for name in ("requests", "earlier_requests", "unknown_requests"):
+                        (step["response"] or {"info": {}})["info"].pop(name, None)
                 found[row["id"]] = row
     return found
 
@@ -122,7 +123,8 @@ def test_a_run_whose_server_dies_goes_on_from_there_and_plays_lost_episodes_agai
     assert eef_run("--out", "interrupted")[0] == 0
     assert eef_run("--out", "whole")[0] == 0
     after = episodes(tmp_path / "interrupted")
-    costs = {"lost_tokens": 0, "lost_usd": 0.0}  # of the attempt before, which an episode that is played again keeps
+    # Of the attempt before, which an episode that is played again keeps.
+    costs = dict.fromkeys(("lost_tokens", "lost_usd", "lost_prompt_tokens", "lost_steps", "lost_unknown"), 0)
     whole = episodes(tmp_path / "whole")
     assert {id: row | costs for id, row in after.items()} == {id: row | costs for id, row in whole.items()}
     assert {id for id in after if after[id] != whole[id]} <= lost

@@ -2,9 +2,6 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -68,37 +65,6 @@ def test_wandb_holds_the_curves_of_a_run_its_settings_and_its_report(tracked, fi
     assert settings["iterations"] == 1
     assert (path.parent / "files/report.html").read_bytes() == (folder / "report.html").read_bytes()
     assert not (path.parent / "files/report.html").is_symlink()
-
-
-@pytest.mark.slow
-def test_figures_of_a_killed_run_are_sent_again(tmp_path, figures_of):
-    """wandb may lose the last figures in a kill: the next start sends them."""
-    script = f"""
-import os, signal, sys
-from eef_framework.pipeline import run, tracking
-from eef_framework.plugins import Registry
-from eef_framework.testing.small_run import small_config
-from eef_framework.tracking import FileTracker, WandbTracker
-
-def finish(self, *arguments):
-    for connection in self._connections:
-        connection.wait(60)
-    self._check()
-    os.kill(os.getpid(), signal.SIGKILL)
-
-if "kill" in sys.argv:
-    tracking.Tracking.finish = finish
-run(small_config(trackers=[WandbTracker(), FileTracker()]), Registry(), {str(tmp_path / "run")!r})
-"""
-    command = [sys.executable, "-c", script]
-    assert subprocess.run([*command, "kill"], cwd=tmp_path).returncode == -signal.SIGKILL
-    for _ in range(3):  # on a busy machine wandb's own process may not start in time: a warning says so
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-        if "tracker" not in done.stderr:
-            break
-    assert done.returncode == 0, done.stderr
-    expected, found = figures_of(tmp_path / "run"), curves(tmp_path / "run")
-    assert {key: found[key] for key in expected} == pytest.approx(expected)
 
 
 @pytest.mark.slow

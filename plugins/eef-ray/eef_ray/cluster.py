@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import fcntl
 import os
 import shutil
 import signal
@@ -14,6 +13,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from eef_framework.errors import ConfigError, ExecutorFailure
 from eef_framework.resources import available_cores
@@ -168,9 +169,5 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         OSError: another process holds it.
     """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with FileLock(folder / "in-use.lock", timeout=0):
         yield
-    finally:
-        os.close(descriptor)

@@ -295,9 +295,10 @@ def test_a_configuration_names_it_and_ray_is_not_imported() -> None:
 
 
 LOCAL = """
-import contextlib, os, sys, time
+import contextlib, os, signal, sys, time
 from pathlib import Path
 import ray_components
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where a shell runs the tests in the background
 from test_ray_executor import RayExecutor, played, setup_of, specs
 executor = RayExecutor(address="local", workers=1)
 played(executor, setup_of(environment=ray_components.WaitingCorridor(folder=Path(sys.argv[1]))), specs(2))
