@@ -39,6 +39,7 @@ def test_the_double_keeps_its_contract():
     check_trainer(LookupTrainer(), LookupPolicy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("save_every_s", [0.0, None])
 def test_supervised_fine_tuning_keeps_its_contract(save_every_s):
     trainer = SftTrainer(steps=4, batch_size=4, learning_rate=1e-3, save_every_s=save_every_s)

@@ -28,6 +28,7 @@ def remote(start: Start) -> Iterator[RemoteEnvironment]:
         yield environment
 
 
+@pytest.mark.slow
 def test_the_conformance_checks_pass_over_the_wire(remote: RemoteEnvironment) -> None:
     check_environment(remote, cycles=20)
 
