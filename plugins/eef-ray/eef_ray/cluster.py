@@ -25,6 +25,9 @@ OBJECT_STORE_BYTES = 100_000_000
 CONNECTING_S = 10.0
 """How long to wait for the head of a cluster, in seconds."""
 
+LOCK = ".eef-ray.lock"
+"""File in a folder for temporary files. Folders without it aren't ours, whatever their name."""
+
 MOST_CHARS = 24
 """Maximum length of a folder for temporary files. Paths of sockets in it are longer by 83, and limited to 107."""
 
@@ -151,7 +154,7 @@ def temporary_folder() -> Iterator[Path]:
     above = Path(tempfile.gettempdir())
     if len(str(above)) > MOST_CHARS:
         above = Path("/tmp")
-    for left in above.glob("eef-ray-*"):
+    for left in [each.parent for each in above.glob(f"eef-ray-*/{LOCK}")]:
         with contextlib.suppress(OSError), locked(left):  # a running process holds the lock of its folder
             shutil.rmtree(left)
     folder = Path(tempfile.mkdtemp(prefix="eef-ray-", dir=above))
@@ -169,5 +172,5 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         OSError: another process holds it.
     """
-    with FileLock(folder / "in-use.lock", timeout=0):
+    with FileLock(folder / LOCK, timeout=0):
         yield

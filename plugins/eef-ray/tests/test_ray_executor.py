@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
-from eef_ray.cluster import locked, temporary_folder
+from eef_ray.cluster import LOCK, locked, temporary_folder
 from eef_ray.executor import RayExecutor
 
 from eef_framework.chat.format import ChatFormat
@@ -342,8 +342,12 @@ def test_folders_of_killed_processes_are_removed(monkeypatch: pytest.MonkeyPatch
     with temporary_folder() as short:
         monkeypatch.setattr("tempfile.tempdir", str(short))
         (short / "eef-ray-left").mkdir()
+        (short / "eef-ray-left" / LOCK).touch()
+        (short / "eef-ray-notes").mkdir()
+        (short / "eef-ray-notes" / "mine.txt").write_text("mine")
         (short / "eef-ray-used").mkdir()
         with locked(short / "eef-ray-used"), temporary_folder() as folder:
             assert {path.name for path in folder.parent.iterdir()} >= {"eef-ray-used", folder.name}
             assert not (folder.parent / "eef-ray-left").exists()
+            assert [path.name for path in (short / "eef-ray-notes").iterdir()] == ["mine.txt"]
         assert not folder.exists()
