@@ -38,7 +38,8 @@ class ProcessExecutor(Executor):
             async with slots:
                 pool = pools[-1]
                 try:
-                    return await asyncio.get_running_loop().run_in_executor(pool, _play, episode)
+                    # Shielded: a pool that breaks while one of its calls is cancelled raises in its own thread.
+                    return await asyncio.shield(asyncio.get_running_loop().run_in_executor(pool, _play, episode))
                 except BrokenProcessPool as cause:
                     if pool is pools[-1]:  # the first to notice replaces it
                         pools.append(self._pool(setup.portable()))
