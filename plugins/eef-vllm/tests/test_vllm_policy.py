@@ -1,6 +1,7 @@
 import asyncio
 import math
 import os
+import signal
 import threading
 import time
 import warnings
@@ -9,13 +10,16 @@ from pathlib import Path
 import pytest
 from eef_vllm.policy import VllmPolicy
 
+from eef_framework.chat.format import ChatFormat
 from eef_framework.errors import ConfigError, EefWarning, PolicyFailure
 from eef_framework.event_loop import run_coroutine
-from eef_framework.interfaces import Sampling
+from eef_framework.interfaces import EpisodeSpec, Sampling
 from eef_framework.models import adapter_chain
 from eef_framework.policies import TransformersPolicy
-from eef_framework.records import Message, Observation, Response
+from eef_framework.records import Message, Observation, Response, State
+from eef_framework.rollout import EpisodeRunner
 from eef_framework.testing.conformance import check_policy
+from eef_framework.testing.corridor import Corridor
 
 SAMPLING = Sampling(temperature=1.0, max_tokens=6)
 GREEDY = Sampling(temperature=0.0, max_tokens=6)
@@ -314,9 +318,36 @@ def test_a_managed_server_is_started_restarted_and_ended(managed, trained, base,
         after = answers(loaded)
         assert [answer.token_ids for answer in after] == [answer.token_ids for answer in before]
         assert not running(child)
-        again, _ = pids(file)[2:]
-        os.kill(again, 19)  # it hangs
-        loaded.replicas._replicas[0].api._timeout_s = 1.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EefWarning)
+        policy.close()
+    assert not any(map(running, pids(file)))
+
+
+@pytest.mark.slow
+def test_a_managed_server_that_hangs_is_restarted_and_no_episode_is_lost(managed, trained, tmp_path):
+    file = tmp_path / "pids"
+    tasks = Corridor().tasks("train")[:12]
+    specs = [EpisodeSpec(id=f"x/{n}", start=State(task=task), seed=n) for n, task in enumerate(tasks)]
+
+    async def played(runner, at_first_end):
+        episodes = [asyncio.create_task(runner.play(spec)) for spec in specs]
+        await asyncio.wait(episodes, return_when=asyncio.FIRST_COMPLETED)
+        at_first_end()
+        rows = [await episode for episode in episodes]
+        return [row.changed(seconds=0.0, provenance=None) for row in rows]
+
+    policy = managed(arguments=("--children", str(file)), timeout_s=4.0)
+    with policy.load(trained["first"]) as loaded:
+        sampling = Sampling(temperature=1.0, max_tokens=8, constrain=True)
+        runner = EpisodeRunner(Corridor(), loaded, "agent/test", ChatFormat(), sampling)
+        before = run_coroutine(played(runner, lambda: None))
+        stopped = pids(file)[0]
+        after = run_coroutine(played(runner, lambda: os.kill(stopped, signal.SIGSTOP)))
+        assert after == before
+        assert {row.ending for row in after} <= {"terminated", "truncated"}
+        assert loaded.replicas.restarts >= 1
+        assert not running(stopped)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EefWarning)
         policy.close()
