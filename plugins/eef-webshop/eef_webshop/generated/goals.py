@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -114,7 +114,9 @@ def difficulty(goal: Goal, engine: SearchEngine) -> Difficulty | None:
     return None
 
 
-def draw_goals(engine: SearchEngine, split: str, seed: int, easy: float, max_steps: int) -> Iterator[tuple[Goal, str]]:
+def draw_goals(
+    engine: SearchEngine, split: str, seed: int, shares: Mapping[str, float], max_steps: int
+) -> Iterator[tuple[Goal, str]]:
     """Yield each goal of a split once, with its kind, until there are no more of any wanted kind.
 
     Kinds alternate, so that the first n goals have the same distribution for every n.
@@ -123,22 +125,22 @@ def draw_goals(engine: SearchEngine, split: str, seed: int, easy: float, max_ste
         engine: the shop's search engine.
         split: name of the split, a key of `SPLITS`.
         seed: determines the goals and their order. Splits of the same seed have no goals in common.
-        easy: share of easy goals; the other kinds share the rest equally, as long as there are goals of each.
+        shares: relative share of each kind, as long as there are goals of it. Missing kinds aren't drawn.
         max_steps: goals that need more actions are omitted.
     """
-    shares = {kind: share for kind, share in zip(KINDS, (easy, *[(1 - easy) / 3] * 3), strict=True) if share}
+    left = {kind: shares[kind] for kind in KINDS if shares.get(kind)}
     waiting: dict[str, deque[Goal]] = {kind: deque() for kind in KINDS}
     drawn = dict.fromkeys(KINDS, 0)
     candidates = _feasible(engine, _goals_of(split, seed), max_steps)
-    while shares:
-        kind = min(shares, key=lambda kind: (drawn[kind] + 1) / shares[kind])
+    while left:
+        kind = min(left, key=lambda kind: (drawn[kind] + 1) / left[kind])
         while not waiting[kind] and (found := next(candidates, None)):
             waiting[found[1]].append(found[0])
         if waiting[kind]:
             drawn[kind] += 1
             yield waiting[kind].popleft(), kind
         else:
-            del shares[kind]
+            del left[kind]
 
 
 def _goals_of(split: str, seed: int) -> Iterator[Goal]:

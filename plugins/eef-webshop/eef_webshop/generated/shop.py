@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr
 
@@ -17,6 +17,8 @@ from eef_webshop.generated.pages import CompactPages, Pages, TextPages
 from eef_webshop.generated.search import SearchEngine
 from eef_webshop.generated.session import ShopSession
 from eef_webshop.generated.tasks import LazyTasks
+
+Share = Annotated[float, Field(ge=0.0)]
 
 
 class Shop(Environment):
@@ -34,6 +36,8 @@ class Shop(Environment):
     """Maximum episode length, in actions. An unfinished episode has reward 0."""
     easy: float = Field(default=1 / 3, ge=0.0, le=1.0)
     """Share of goals that can be met on the first result page, with the first product that looks right."""
+    hard: dict[Literal["paging", "back", "both"], Share] = Field(default={"paging": 1.0, "back": 1.0, "both": 1.0})
+    """Relative shares of the other kinds among the rest; a kind that is absent has none."""
     train: int = Field(default=4000, ge=0)
     """Number of goals in the split `train`."""
     dev: int = Field(default=1000, ge=0)
@@ -102,7 +106,10 @@ class Shop(Environment):
         return goal if mine else None
 
     def _draw(self, split: str) -> Iterator[Task]:
-        goals = draw_goals(self.engine, split, self.catalogue_seed, self.easy, self.max_steps)
+        rest = (1 - self.easy) / (sum(self.hard.values()) or 1.0)
+        shares: dict[str, float] = {kind: rest * share for kind, share in self.hard.items()}
+        shares["easy"] = self.easy
+        goals = draw_goals(self.engine, split, self.catalogue_seed, shares, self.max_steps)
         for number, (goal, kind) in enumerate(goals):
             yield Task(
                 id=f"{split}-{number}",

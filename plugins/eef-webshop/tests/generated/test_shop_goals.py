@@ -5,7 +5,7 @@ from itertools import islice
 
 import pytest
 from eef_webshop.generated.catalogue import Product, generate
-from eef_webshop.generated.goals import Difficulty, Goal, difficulty, draw_goals
+from eef_webshop.generated.goals import KINDS, Difficulty, Goal, difficulty, draw_goals
 from eef_webshop.generated.search import SearchEngine
 from eef_webshop.generated.shop import Shop
 
@@ -52,6 +52,15 @@ def test_a_third_of_the_goals_is_easy_and_the_rest_is_spread_evenly(shop):
 def test_the_share_of_easy_goals_is_a_setting():
     assert Counter(task.kind for task in Shop(easy=1.0).tasks("train")[:50]) == {"easy": 50}
     assert "easy" not in {task.kind for task in Shop(easy=0.0).tasks("train")[:50]}
+
+
+def test_hard_goals_have_the_kinds_that_are_asked_for():
+    tasks = Shop(easy=0.4, hard={"paging": 2, "both": 1}).tasks("train")[:100]
+    assert Counter(task.kind for task in tasks) == {"easy": 40, "paging": 40, "both": 20}
+
+
+def test_without_shares_of_hard_goals_all_goals_are_easy():
+    assert Counter(task.kind for task in Shop(hard={}).tasks("train")[:50]) == {"easy": 50}
 
 
 def test_splits_have_their_sizes_and_share_no_goal(shop):
@@ -110,6 +119,6 @@ def test_a_task_holds_its_goal_and_no_product(shop):
 
 def test_drawing_ends_when_a_catalogue_has_no_further_goals():
     engine = SearchEngine(generate(50, 1))
-    drawn = list(islice(draw_goals(engine, "dev", 1, 0.5, 15), 50_000))
+    drawn = list(islice(draw_goals(engine, "dev", 1, dict.fromkeys(KINDS, 1.0), 15), 50_000))
     assert 0 < len(drawn) < 50_000
     assert len({goal for goal, _ in drawn}) == len(drawn)
