@@ -73,5 +73,5 @@ def register_trackers(register: Callable[[type[Tracker]], None]) -> None:
 
 @hookimpl
 def register_recipes(register: Callable[[Path | Mapping[str, Path]], None]) -> None:
-    """The methods: sft, rft, eto, eef."""
+    """The methods: eef, its baselines and rivals."""
     register(Path(__file__).parent / "recipes")

@@ -190,6 +190,15 @@ class Select(Section):
     """Select pairs instead of solutions, for trainers that learn preferences: for every task, the attempts of the
     expert and the agent with the lowest reward, each paired with one with the highest. Up to `solutions_per_state`
     pairs per task are kept, from the attempts that `keep` keeps."""
+    step_pairs: bool = False
+    """Select pairs of actions instead of solutions, or in addition to `pairs` (IPR, arXiv 2406.11176): what the expert
+    and the agent did in the same state, where a verdict says that the expert's actions are beneficial, and a simulation
+    from there failed, or that they are harmful, and one succeeded. Up to `solutions_per_state` pairs per verdict."""
+
+    @property
+    def learns_pairs(self) -> bool:
+        """Whether pairs of any kind are selected, not solutions."""
+        return self.pairs or self.step_pairs
 
 
 class Tune(Section):

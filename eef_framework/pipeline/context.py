@@ -281,10 +281,17 @@ class RunContext:
                 "Name another in clone.trainer (`sft`), and this one in tune.trainer.",
                 code="no-pairs",
             )
-        if tuning.needs_pairs and not config.select.pairs:
+        if config.select.step_pairs and config.attributor is None:
             raise ConfigError(
-                f"trainer {tuning.component_name()!r} learns from pairs, and select.pairs is false",
-                "Set select.pairs to true, as the recipe eto does.",
+                "select.step_pairs compares actions by verdicts, and there is no attributor",
+                "Name one that judges each action, such as montecarlo, or set select.step_pairs to false.",
+                code="no-pairs",
+            )
+        if tuning.needs_pairs and not config.select.learns_pairs:
+            raise ConfigError(
+                f"trainer {tuning.component_name()!r} learns from pairs, and select.pairs and select.step_pairs are "
+                "false",
+                "Set select.pairs to true, as the recipe eto does, or select.step_pairs, as ipr does.",
                 code="no-pairs",
             )
 

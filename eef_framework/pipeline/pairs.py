@@ -17,15 +17,21 @@ from eef_framework.records import Example, Trajectory
 
 @dataclass(frozen=True)
 class Pair:
-    """Two attempts at the same task, both from its initial state.
+    """Two attempts at the same task.
 
     Attributes:
-        preferred: the one with the higher reward.
-        rejected: the one with the lower reward.
+        preferred: the better one.
+        rejected: the worse one.
+        start: index of the first action to learn, before which both took the same actions.
+        preferred_end: exclusive end index of the preferred actions; None for all.
+        rejected_end: exclusive end index of the rejected actions; None for all.
     """
 
     preferred: Trajectory
     rejected: Trajectory
+    start: int = 0
+    preferred_end: int | None = None
+    rejected_end: int | None = None
 
 
 def pairs(
@@ -57,16 +63,13 @@ def pairs(
 
 
 def pair_examples(pairs: Iterable[Pair], format: ChatFormat, instructions: str) -> list[Example]:
-    """Turn pairs into training examples, with loss on all turns of both sides.
+    """Turn pairs into training examples, with loss on the turns from where the sides differ.
 
     If the model's context window was full and observations were dropped from prompts (`Response.dropped`), a side ends
-    with the last turn before that: both sides share the beginning of the task, and turns shown without it can't be
-    compared. Pairs with a side in which no action was parsed are left out.
-
-    Raises:
-        ConfigError: the format doesn't show whole episodes.
+    with the last turn before that: both sides share a beginning, and turns shown without it can't be compared. For the
+    same reason each side is a single turn if the format doesn't show whole episodes (`history`). Pairs with a side in
+    which no action was parsed are left out.
     """
-    require_whole_episodes(format)
     examples = (_example(pair, format, instructions) for pair in pairs)
     return [example for example in examples if example is not None]
 
@@ -97,12 +100,13 @@ def _pairs_of_task(attempts: Sequence[Trajectory], count: int, seed: str) -> lis
 
 
 def _example(pair: Pair, format: ChatFormat, instructions: str) -> Example | None:
-    preferred = _beginning(pair.preferred, format, instructions)
-    rejected = _beginning(pair.rejected, format, instructions)
+    preferred = _side(pair.preferred, pair.start, pair.preferred_end, format, instructions)
+    rejected = _side(pair.rejected, pair.start, pair.rejected_end, format, instructions)
     if preferred is None or rejected is None:
         return None
+    at = f"@{pair.start}" if pair.start else ""
     return Example(
-        id=f"{pair.preferred.id}#pair#{pair.rejected.id}",
+        id=f"{pair.preferred.id}#pair{at}#{pair.rejected.id}",
         messages=preferred.messages,
         rejected=rejected.messages,
         task=preferred.task,
@@ -117,7 +121,9 @@ def _example(pair: Pair, format: ChatFormat, instructions: str) -> Example | Non
     )
 
 
-def _beginning(trajectory: Trajectory, format: ChatFormat, instructions: str) -> Example | None:
-    """Return a trajectory as an example, up to where its prompts lose their beginning; None if no turn gets loss."""
-    examples = format.examples(trajectory, [1.0] * len(trajectory.steps), instructions, "pair")
+def _side(trajectory: Trajectory, start: int, end: int | None, format: ChatFormat, instructions: str) -> Example | None:
+    """Return one side, up to where its prompts lose their beginning; None if no turn gets loss."""
+    learned = range(len(trajectory.steps))[start:end]
+    weights = [float(index in learned) for index in range(len(trajectory.steps))]
+    examples = format.examples(trajectory, weights, instructions, "pair")
     return examples[0] if examples else None

@@ -56,6 +56,11 @@ GLOSSARY: dict[str, tuple[str, str]] = {
         "A baseline that also learns from failed demonstrations, which are marked as failures in the prompt.",
     ),
     "eto": ("ETO", "A baseline that learns to prefer a successful attempt to a failed one at the same task."),
+    "ipr": (
+        "IPR",
+        "A baseline that learns to prefer the better of two actions in the same state, the expert's and the agent's, "
+        "as simulations after each show.",
+    ),
     "iteration": ("iteration", "One round of exploring with the current agent and then training it on the results."),
     "exploration": ("exploration", "The agent's attempts at training tasks, to find successes to learn from."),
     "simulation": (
@@ -123,7 +128,7 @@ GLOSSARY: dict[str, tuple[str, str]] = {
 }
 """Key -> the term and its definition."""
 
-_METHODS = ("eef", "rft", "sft", "nat", "eto")
+_METHODS = ("eef", "rft", "sft", "nat", "eto", "ipr")
 
 
 def term(key: str, text: str | None = None) -> Element:

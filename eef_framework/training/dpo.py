@@ -32,7 +32,8 @@ class DpoTrainer(PreferenceSettings):
     """Direct preference optimisation (arXiv 2305.18290) on pairs of a better and a worse trajectory, as in ETO.
 
     Minimises -log sigmoid(beta * (r(preferred) - r(rejected))), where r is the log-probability of a trajectory's turns
-    under the model minus that under the checkpoint it starts from. Observations of the environment have no loss. It
+    under the model minus that under the checkpoint it starts from, plus `sft_weight` times the mean negative
+    log-likelihood of the preferred turns' tokens. Observations of the environment have no loss. It
     learns from examples with a `rejected` conversation; the weight of a turn must be 0 or 1. The steps are run by trl's
     DPOTrainer on our tokens and masks; nothing is reported to trackers.
 

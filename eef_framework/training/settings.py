@@ -140,6 +140,8 @@ class PreferenceSettings(FineTuning):
     """Share of the steps used for warm-up."""
     beta: float = Field(default=0.1, gt=0)
     """How strongly the model is kept close to the checkpoint it starts from."""
+    sft_weight: float = Field(default=0.0, ge=0.0)
+    """Weight of the mean negative log-likelihood of the preferred side's tokens, which is added to the loss (IPR)."""
 
 
 def micro_batch_tokens(settings: FineTuning, device: str) -> int:

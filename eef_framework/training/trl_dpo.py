@@ -98,6 +98,8 @@ def _arguments(
         max_grad_norm=settings.max_grad_norm,
         optim="adamw_torch_fused",
         beta=settings.beta,
+        loss_type=["sigmoid", "sft"] if settings.sft_weight else ["sigmoid"],
+        loss_weights=[1.0, settings.sft_weight] if settings.sft_weight else None,
         bf16=in_bfloat16(settings, device),
         use_cpu=device == "cpu",
         dataloader_pin_memory=device == "cuda",

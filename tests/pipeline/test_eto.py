@@ -1,4 +1,4 @@
-"""The recipe eto, with a real, if tiny, language model: as a method, as a baseline, and phase by phase."""
+"""The recipes eto and ipr, with a real, if tiny, language model: as a method, as a baseline, and phase by phase."""
 
 import json
 from pathlib import Path
@@ -89,6 +89,26 @@ def test_a_run_learns_from_pairs_and_can_be_taken_up(tmp_path: Path, registry: R
     assert "ETO" in (tmp_path / "run/report.html").read_text()
     (tmp_path / "run/metrics.json").unlink()
     assert run(config, registry, tmp_path / "run").rows == metrics.rows
+
+
+@pytest.mark.slow
+def test_ipr_learns_from_pairs_of_actions_as_well(tmp_path: Path, registry: Registry) -> None:
+    config = small(tmp_path, registry, "ipr", **{"attributor.simulations": 2})
+    metrics = run(config, registry, tmp_path / "run")
+    assert [row.label for row in metrics.rows] == ["expert", "sft", "ipr 1"]
+    place = tmp_path / "run/methods/ipr/1"
+    examples = list(read_rows(place / "select/examples.jsonl", Example))
+    assert any("#pair#" in example.id for example in examples)
+    of_actions = [example for example in examples if "#pair@" in example.id]
+    assert of_actions
+    for example in of_actions:
+        start = example.states[0]
+        sides = [[m for m in side if m.role == "assistant"] for side in (example.messages, example.rejected)]
+        assert [m.content for m in sides[0][:start]] == [m.content for m in sides[1][:start]]
+        assert all(side[start].weight == 1 and not any(m.weight for m in side[:start]) for side in sides)
+        assert sides[0][start].content != sides[1][start].content
+    (first,) = (json.loads(row) for row in (place / "tune/checkpoint/training.jsonl").read_text().splitlines()[:1])
+    assert first["loss"] > 0.6931  # with the likelihood of the preferred sides
 
 
 @pytest.mark.slow

@@ -110,6 +110,16 @@ def test_the_loss_is_the_published_formula(pairs, start, tmp_path):
 
 
 @pytest.mark.slow
+def test_the_likelihood_of_the_preferred_side_can_be_part_of_the_loss(pairs, start, tmp_path):
+    some = pairs[:4]
+    _, rows = train(some, start, tmp_path, steps=1, sft_weight=0.5)
+    chat = ChatTokenizer(load_tokenizer(start.path))
+    tokens = sum(sum(chat.encode(example.messages).loss_weights) for example in some)
+    likelihood = sum(log_probability(start.path, example.messages) for example in some) / tokens
+    assert rows[0]["loss"] == pytest.approx(math.log(2) - 0.5 * likelihood, rel=1e-5)
+
+
+@pytest.mark.slow
 def test_pieces_of_a_step_add_up_to_the_whole(pairs, start, tmp_path):
     whole, rows = train(pairs, start, tmp_path / "whole", max_batch_tokens=100000)
     split, rows_of_split = train(pairs, start, tmp_path / "split", max_batch_tokens=80)

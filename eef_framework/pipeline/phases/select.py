@@ -14,7 +14,7 @@ from eef_framework.interfaces import Component, ProgressCallback
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.examples import examples_of, tries_by_task
 from eef_framework.pipeline.filtering import filtered
-from eef_framework.pipeline.pairs import pair_examples, pairs
+from eef_framework.pipeline.pairs import Pair, pair_examples, pairs, require_whole_episodes
 from eef_framework.pipeline.phase import Phase, PhaseResult
 from eef_framework.pipeline.phases.explore import ExplorationFiles
 from eef_framework.pipeline.preference import Solution
@@ -22,6 +22,7 @@ from eef_framework.pipeline.rows import Rows
 from eef_framework.pipeline.selection_record import selected_rows
 from eef_framework.pipeline.shortening import shorten_all
 from eef_framework.pipeline.solutions import Exploration, Selection, demonstrated, selection
+from eef_framework.pipeline.step_pairs import step_pairs
 from eef_framework.records import Cost, Example, Selected, Trajectory
 from eef_framework.runs import FILES
 from eef_framework.seeds import derive
@@ -63,7 +64,7 @@ class Select(Phase):
         else:
             explored = [files.read() for files in self.explorations]
             _check_tasks(self.explorations, explored, demonstrations)
-            if self.variant.select.pairs:
+            if self.variant.select.learns_pairs:
                 examples = _pair_examples(context, self.variant, demonstrations, explored, seed)
             else:
                 chosen = _choose(context, self.variant.select, demonstrations, explored, seed)
@@ -75,7 +76,7 @@ class Select(Phase):
                 len(demonstrations),
                 len(examples),
                 found.dropped,
-                bool(self.explorations) and self.variant.select.pairs,
+                bool(self.explorations) and self.variant.select.learns_pairs,
             )
         self.examples.write(found.kept)
         rows = {self.examples.path.name: len(found.kept)}
@@ -175,8 +176,8 @@ def _nothing_to_learn(
     if pairs:
         return NothingToTrain(
             f"no task of the {demonstrations} demonstrations has two attempts with different rewards and with actions "
-            "in them, so there is no pair",
-            "Let the agent try more often (explore.simulations), or train it for longer first.",
+            "in them, nor different actions in one state of which a verdict prefers one, so there is no pair",
+            "Let the agent try more often (explore.simulations, or the attributor's), or train it for longer first.",
             code="no-pairs",
         )
     return NothingToTrain(
@@ -196,7 +197,12 @@ def _pair_examples(
     explorations: Sequence[Exploration],
     seed: int,
 ) -> list[Example]:
-    found = pairs(demonstrations, explorations, variant.select, seed)
+    settings, found = variant.select, list[Pair]()
+    if settings.pairs:
+        require_whole_episodes(context.config.format)
+        found += pairs(demonstrations, explorations, settings, seed)
+    if settings.step_pairs:
+        found += step_pairs(demonstrations, explorations, settings, context.config.success, seed)
     return pair_examples(found, context.config.format, context.environment.instructions)
 
 
