@@ -16,6 +16,17 @@ from eef_framework.chat.tool_calls import as_call, as_observation
 from eef_framework.records import Conversation, Example, Message, Observation, Response, Step, Trajectory
 
 
+class Outcomes(BaseModel):
+    """Sentences in the prompt that say how the episode ends."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    success: str = Field(default="Act so that the task is completed.", min_length=1)
+    """In all prompts of the agent, and in examples."""
+    failure: str = Field(default="Act so that the task is not completed.", min_length=1)
+    """In examples of failed demonstrations instead, with `clone.on: marked`."""
+
+
 class ChatFormat(BaseModel):
     """How an episode is presented to a language model, and how its answers are parsed."""
 
@@ -31,6 +42,9 @@ class ChatFormat(BaseModel):
     current observation."""
     instructions: bool = True
     """Prepend the environment's instructions as a system message."""
+    outcomes: Outcomes | None = None
+    """Sentences at the end of the system message that tell successes from failures (NAT, arXiv 2402.11651): the agent
+    learns from both, and is asked for successes. null for none."""
     shots: tuple[tuple[str, ...], ...] = ()
     """Solved episodes shown after the instructions, each as alternating observations and answers; in a recipe also the
     path of a file of trajectories, with all its episodes shown."""
@@ -117,7 +131,7 @@ class ChatFormat(BaseModel):
         return f"{shown}Action: {action}"
 
     def examples(
-        self, trajectory: Trajectory, weights: Sequence[float], instructions: str, source: str
+        self, trajectory: Trajectory, weights: Sequence[float], instructions: str, source: str, failed: bool = False
     ) -> list[Example]:
         """Create training examples from a trajectory.
 
@@ -132,6 +146,7 @@ class ChatFormat(BaseModel):
             weights: loss weight of each step's turn, one for each step.
             instructions: the environment's instructions.
             source: why it is learned; becomes part of the examples' ids.
+            failed: whether it is marked as a failure (`outcomes`).
 
         Raises:
             ValueError: there isn't one weight for each step.
@@ -145,13 +160,14 @@ class ChatFormat(BaseModel):
             weight if self._is_trained(step) else 0.0 for step, weight in zip(trajectory.steps, weights, strict=True)
         ]
         states = [state for state, weight in enumerate(weights) if weight > 0]
+        head = self._head(instructions, failed)
         if self.history is not None:
-            return [self._example(trajectory, weights, instructions, source, (state,)) for state in states]
+            return [self._example(trajectory, weights, head, source, (state,)) for state in states]
         groups = groupby(states, key=lambda state: _dropped(trajectory, state))
-        return [self._example(trajectory, weights, instructions, source, tuple(group)) for _, group in groups]
+        return [self._example(trajectory, weights, head, source, tuple(group)) for _, group in groups]
 
     def _example(
-        self, trajectory: Trajectory, weights: Sequence[float], instructions: str, source: str, states: tuple[int, ...]
+        self, trajectory: Trajectory, weights: Sequence[float], head: Conversation, source: str, states: tuple[int, ...]
     ) -> Example:
         last = states[-1]
         shown = [weight if state in states else 0.0 for state, weight in enumerate(weights[: last + 1])]
@@ -159,14 +175,14 @@ class ChatFormat(BaseModel):
         turns = self._turns(trajectory.initial, trajectory.steps[: last + 1], shown, first)
         return Example(
             id=f"{trajectory.id}#{source}@{states[0]}",
-            messages=self._head(instructions) + turns[:-1],  # the observation after the last turn isn't known yet
+            messages=head + turns[:-1],  # the observation after the last turn isn't known yet
             task=trajectory.task.id,
             source=source,
             trajectory=trajectory.id,
             states=states,
         )
 
-    def _head(self, instructions: str) -> Conversation:
+    def _head(self, instructions: str, failed: bool = False) -> Conversation:
         parts = [instructions] if self.instructions and instructions.strip() else []
         # As text, not as turns of this conversation: it is clear where an example ends and the episode begins, and a
         # full window drops the episode's turns, never the examples.
@@ -174,6 +190,8 @@ class ChatFormat(BaseModel):
             turns = zip(shot[::2], shot[1::2], strict=True)
             lines = "\n\n".join(f"Observation:\n{seen}\n\nAnswer:\n{answer}" for seen, answer in turns)
             parts.append(f"Example {number}\n\n{lines}")
+        if self.outcomes is not None:
+            parts.append(self.outcomes.failure if failed else self.outcomes.success)
         return (Message(role="system", content="\n\n".join(parts)),) if parts else ()
 
     def _first_shown(self, state: int) -> int:

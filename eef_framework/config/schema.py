@@ -94,9 +94,10 @@ class Collect(Section):
 class Clone(Section):
     """Phase 1, behaviour cloning."""
 
-    on: Literal["successes", "all", "none"] = "successes"
-    """Which demonstrations to imitate. `all`, failures included, is the naive baseline; with `none`, the agent starts
-    unchanged, which is the only choice for a policy without weights."""
+    on: Literal["successes", "all", "marked", "none"] = "successes"
+    """Which demonstrations to imitate. `all`, failures included, is the naive baseline; `marked` says in the prompt
+    which are failures (NAT), with the sentences of `format.outcomes`. With `none`, the agent starts unchanged, which is
+    the only choice for a policy without weights."""
     trainer: ComponentSpec = ComponentSpec(name="sft")
 
 

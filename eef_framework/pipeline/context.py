@@ -260,6 +260,15 @@ class RunContext:
             ConfigError: a name or a setting is invalid.
         """
         self._check_trainers(config)
+        if config.clone.on == "marked" and config.format.outcomes is None:
+            raise ConfigError(
+                f"method {config.method!r} marks failures in the prompt, and format.outcomes, which has the sentences "
+                "to mark them with, is null",
+                "Set format.outcomes in the run's own configuration, as the recipe nat does: methods that are compared "
+                "share it.",
+                code="no-marks",
+                method=config.method,
+            )
         self.attributor(config)
         self.filters(config)
         constrained = config.explore.sampling.constrain or config.evaluate.sampling.constrain

@@ -29,7 +29,9 @@ def examples_of(
     return [
         _numbered_as_recorded(example, solution).changed(info=_facts(solution, tries or {}))
         for solution in solutions
-        for example in format.examples(solution.trajectory, solution.weights, instructions, solution.source)
+        for example in format.examples(
+            solution.trajectory, solution.weights, instructions, solution.source, solution.failed
+        )
     ]
 
 

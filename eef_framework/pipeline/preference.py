@@ -20,12 +20,14 @@ class Solution:
         weights: one loss weight per step.
         source: why it was selected: `expert`, `agent`, `continuation` or `recovery`.
         kept: for a shortened solution, the index that each of its steps had before; None if nothing was left out.
+        failed: whether it is a failure that is marked as such in the prompt.
     """
 
     trajectory: Trajectory
     weights: tuple[float, ...]
     source: str
     kept: tuple[int, ...] | None = None
+    failed: bool = False
 
 
 def preferred(candidates: Sequence[Solution], settings: Select, seed: str) -> list[Solution]:

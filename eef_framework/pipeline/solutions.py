@@ -69,13 +69,18 @@ def selection(
 
 
 def demonstrated(
-    demonstrations: Sequence[Trajectory], which: Literal["successes", "all", "none"], rule: SuccessRule
+    demonstrations: Sequence[Trajectory], which: Literal["successes", "all", "marked", "none"], rule: SuccessRule
 ) -> list[Solution]:
     """Return the demonstrations to imitate in full: phase 1, behaviour cloning."""
     return [
-        Solution(trajectory, (1.0,) * len(trajectory.steps), "expert")
+        Solution(
+            trajectory,
+            (1.0,) * len(trajectory.steps),
+            "expert",
+            failed=which == "marked" and not rule.holds(trajectory),
+        )
         for trajectory in demonstrations
-        if which == "all" or (which == "successes" and rule.holds(trajectory))
+        if which in ("all", "marked") or (which == "successes" and rule.holds(trajectory))
     ]
 
 

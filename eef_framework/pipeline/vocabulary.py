@@ -22,6 +22,8 @@ def vocabulary(
         format: the format of conversations, which writes actions as tool calls in the style `tools`.
     """
     yield (Message(role="system", content=instructions),)
+    if format is not None and format.outcomes is not None:
+        yield (Message(role="system", content=f"{format.outcomes.success}\n{format.outcomes.failure}"),)
     calls = format is not None and format.style == "tools"
     if calls:
         yield (Message(role="user", content=as_result("")),)

@@ -69,7 +69,8 @@ def _story(source: Source, counts: RunCounts) -> Element:
     clone = config.get("clone")
     if isinstance(clone, dict) and clone.get("on") == "none":
         return _untrained(config, methods)
-    all_of_them = isinstance(clone, dict) and clone.get("on") == "all"
+    also_failed = {"all": ", including failed ones", "marked": ", including failed ones, marked as such"}
+    failures = also_failed.get(str(clone.get("on")), "") if isinstance(clone, dict) else ""
     return tag(
         "div",
         tag(
@@ -77,8 +78,8 @@ def _story(source: Source, counts: RunCounts) -> Element:
             *("An ", term("agent"), f" ({_agent(config)}) was trained on ", term("task", "tasks"), " of the "),
             *(term("environment"), " ", tag("b", name_of(config, "environment"))),
             *(" with an ", term("expert"), ", ", tag("b", _expert(config)), ". "),
-            f"First it imitated the expert's {'' if all_of_them else 'successful '}",
-            *(term("demonstration", "demonstrations"), ", including failed ones" if all_of_them else ""),
+            f"First it imitated the expert's {'' if failures else 'successful '}",
+            *(term("demonstration", "demonstrations"), failures),
             *(f"{played}, which gave the ", term("clone"), ". "),
             *("Then it was trained further ", _listed(methods), ". ") if methods else (),
         ),

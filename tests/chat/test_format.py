@@ -167,6 +167,19 @@ def test_shots_stand_after_the_instructions_and_are_not_learned():
     assert example.messages[0] == conversation[0]
 
 
+def test_the_outcome_is_the_end_of_the_system_message():
+    format = ChatFormat(outcomes={"success": "It works.", "failure": "It fails."}, shots=(("seen", "Action: go"),))
+    trajectory = Trajectory(
+        id="x", task=Task(id="t", environment="e"), actor="a", initial=Observation(text="s"), steps=(step(0),)
+    )
+    for failed, mark in ((False, "It works."), (True, "It fails.")):
+        (example,) = format.examples(trajectory, [1.0], "Do it.", "expert", failed)
+        assert example.messages[0].content.splitlines()[-1] == mark
+    assert format.conversation("Do it.", trajectory.initial, ()) == (
+        *format.examples(trajectory, [1.0], "Do it.", "expert")[0].messages[:-1],
+    )
+
+
 def test_shots_are_shown_where_instructions_are_not():
     [system, _] = ChatFormat(instructions=False, shots=(("o", "a"),)).conversation("rules", INITIAL, ())
     assert system.content == "Example 1\n\nObservation:\no\n\nAnswer:\na"

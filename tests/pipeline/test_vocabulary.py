@@ -16,7 +16,7 @@ from eef_framework.testing.corridor_expert import CorridorExpert
 
 @pytest.mark.parametrize("style", ["action", "tools"])
 def test_what_is_shown_and_trained_has_no_unknown_words(tmp_path, style):
-    corridor, format = Corridor(), ChatFormat(style=style)
+    corridor, format = Corridor(), ChatFormat(style=style, outcomes={"success": "It works.", "failure": "It fails."})
 
     async def gather():
         tasks = corridor.tasks("train")[:9]
@@ -27,8 +27,9 @@ def test_what_is_shown_and_trained_has_no_unknown_words(tmp_path, style):
     chat = ChatTokenizer(load_tokenizer(str(model.path)))
     for trajectory in found:
         weights = [1.0] * len(trajectory.steps)
-        for example in format.examples(trajectory, weights, corridor.instructions, "expert"):
-            assert chat.tokenizer.unk_token_id not in chat.encode(example.messages).token_ids
+        for failed in (False, True):
+            for example in format.examples(trajectory, weights, corridor.instructions, "expert", failed):
+                assert chat.tokenizer.unk_token_id not in chat.encode(example.messages).token_ids
     action = found[0].actions[0]
     read = format.parse(chat.text(chat.answer_ids(format.answer(action))), found[0].initial)
     assert (read.action, read.parsed) == (action, True)
