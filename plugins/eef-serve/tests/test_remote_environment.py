@@ -87,6 +87,16 @@ def test_a_session_whose_client_is_gone_is_closed(start: Start) -> None:
         assert len(server.sessions) == 0
 
 
+def test_a_session_that_failed_is_closed_on_the_server(start: Start) -> None:
+    server = start(Corridor(fault="raise"))
+    with RemoteEnvironment(url=server.url) as environment:
+        session = environment.open(environment.tasks("train")[0])
+        with pytest.raises(EnvironmentFailure):
+            session.step("go[east]")
+        session.close()
+        assert len(server.sessions) == 0
+
+
 class Blocking(Corridor):
     """A corridor whose sessions are stepped in threads."""
 
