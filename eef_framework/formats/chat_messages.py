@@ -22,7 +22,7 @@ from eef_framework.formats.dialogue import (
     string,
     text_of,
 )
-from eef_framework.formats.tool_calls import call_of, with_reasoning
+from eef_framework.formats.tool_calls import call_of, with_reasoning, without_reasoning
 
 ROLES: dict[str, Role] = {
     "system": "system",
@@ -53,7 +53,7 @@ def read(row: dict[str, Any]) -> Dialogue:
 def write(dialogue: Dialogue) -> Iterator[dict[str, Any]]:
     """Write a row. Answers have a `weight` if not all have the same."""
     weights = {turn.weight for turn in dialogue.turns if turn.role == "assistant"}
-    row = {"id": dialogue.id, "messages": messages(dialogue.turns, weighted=weights != {None})}
+    row = {"id": dialogue.id, "messages": messages(dialogue.turns, weighted=weights != {None}, reasoning=True)}
     yield with_facts(row, dialogue)
 
 
@@ -138,13 +138,16 @@ def _function(call: Any, place: int) -> Any:
     return {"name": function, "arguments": call.get("arguments", {})} if isinstance(function, str) else function
 
 
-def messages(turns: Sequence[Turn], weighted: bool = False, as_text: bool = True) -> list[dict[str, Any]]:
+def messages(
+    turns: Sequence[Turn], weighted: bool = False, as_text: bool = True, reasoning: bool = False
+) -> list[dict[str, Any]]:
     """Write messages.
 
     Args:
         turns: the messages.
         weighted: give answers a `weight`.
         as_text: write arguments of tools as JSON text, as OpenAI does, and not as objects.
+        reasoning: write reasoning as `reasoning_content`, and not as a part of the text.
     """
     written: list[dict[str, Any]] = []
     called: list[str] = []
@@ -160,8 +163,11 @@ def messages(turns: Sequence[Turn], weighted: bool = False, as_text: bool = True
         if turn.role != "assistant":
             written.append({"role": turn.role, "content": turn.content})
             continue
-        content, calls = without_calls(turn.content)
+        thought, text = without_reasoning(turn.content) if reasoning else ("", turn.content)
+        content, calls = without_calls(text)
         message: dict[str, Any] = {"role": "assistant", "content": content}
+        if thought:
+            message["reasoning_content"] = thought
         if calls:
             called = [f"call_{number + place}" for place in range(1, len(calls) + 1)]
             number += len(calls)

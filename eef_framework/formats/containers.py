@@ -26,6 +26,8 @@ _ZSTD = 93
 _BLOCK = 1 << 20
 _MARKS = re.compile(rb'["\\{}\[\]]')
 _DATA_FILES = ("*.parquet", "*.jsonl", "*.jsonl.gz", "*.json", "*.json.gz", "*.eval", "*.arrow")
+TRACES = "traces.jsonl"
+"""The file of episodes in a run's folder of verifiers, which also has configurations in JSON."""
 TEXT_COLUMNS = ("eef", "extra", "metadata", "scores", "unfinished")
 """Columns of tables that hold JSON as text, because their fields differ from row to row."""
 
@@ -89,7 +91,9 @@ def _read_folder(path: Path, report: Report) -> Iterator[FoundRow]:
             for found in read_container(file, report):
                 yield found._replace(data=_with_result(found.data, file.parent.parent / "result.json"))
         return
-    files = sorted({file for pattern in _DATA_FILES for file in path.rglob(pattern) if file.is_file()})
+    files = sorted(path.rglob(TRACES)) or sorted(
+        {file for pattern in _DATA_FILES for file in path.rglob(pattern) if file.is_file()}
+    )
     if not files:
         raise CorruptFile(
             f"{path} is a folder without data files",

@@ -100,19 +100,36 @@ def read_any(path: Path, report: Report, format: str | None = None) -> Iterator[
     for found in read_container(path, report):
         try:
             with reasons_told():
-                row = _understood(found, format)
+                name = format or _own(found.data) or format_of(found.data)
+                parts = _conversations(found, name)
         except MalformedRow as cause:
             report(BadRow(found.path, found.row, str(cause), not isinstance(cause, UnknownFormat)))
             continue
-        if row is not None:
-            yield row
+        for part in parts:
+            try:
+                with reasons_told():
+                    row = _understood(part, str(name))
+            except MalformedRow as cause:
+                report(BadRow(part.path, part.row, str(cause)))
+                continue
+            if row is not None:
+                yield row
 
 
-def _understood(found: FoundRow, format: str | None) -> ReadRow | None:
-    name = format or _own(found.data) or format_of(found.data)
+def _conversations(found: FoundRow, name: str | None) -> list[FoundRow]:
+    """Return the conversations of a row, each with its place: most formats have one in a row."""
     if name is None:
         keys = ", ".join(map(repr, list(found.data)[:6])) or "none"
         raise UnknownFormat(f"of no known format (its keys: {keys})")
+    split = None if name in OWN else FORMATS[name].conversations
+    if split is None:
+        return [found]
+    return [
+        FoundRow(found.path, f"{found.row}, {place}" if place else found.row, data) for place, data in split(found.data)
+    ]
+
+
+def _understood(found: FoundRow, name: str) -> ReadRow | None:
     if name in OWN:
         return ReadRow(found, name, _record(found.data, OWN[name]))
     dialogue = FORMATS[name].read(found.data)

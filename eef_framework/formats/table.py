@@ -6,7 +6,15 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from eef_framework.errors import UnknownName
-from eef_framework.formats import atif, chat_messages, inspect_log, prompt_completion, react, sharegpt
+from eef_framework.formats import (
+    atif,
+    chat_messages,
+    inspect_log,
+    prompt_completion,
+    react,
+    sharegpt,
+    verifiers_episodes,
+)
 from eef_framework.formats.dialogue import Dialogue
 
 Row = dict[str, Any]
@@ -26,6 +34,8 @@ class Format(NamedTuple):
     """Which loss weights of answers programs find in it: `any`, `on-off`, or none."""
     pairs: bool = False
     """Whether it has preferences."""
+    conversations: Callable[[Row], Iterator[tuple[str, Row]]] | None = None
+    """Splits a row into the conversations that `read` takes, each with its place in the row; None if a row is one."""
 
 
 FORMATS: dict[str, Format] = {
@@ -60,6 +70,14 @@ FORMATS: dict[str, Format] = {
         weights="any",
     ),
     "atif": Format("Harbor's ATIF", atif.is_atif, atif.read, atif.write, weights="on-off"),
+    "verifiers": Format(
+        "verifiers' episodes (traces.jsonl)",
+        verifiers_episodes.is_episode,
+        verifiers_episodes.read,
+        verifiers_episodes.write,
+        weights="on-off",
+        conversations=verifiers_episodes.conversations,
+    ),
     "react": Format("ReAct logs: `steps` with `action` and `observation`", react.is_react, react.read, react.write),
 }
 """Name -> format. The order is that of recognition: the first that matches."""

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import IO, Any
 
 from eef_framework.errors import ConfigError
-from eef_framework.formats.containers import TEXT_COLUMNS, package
+from eef_framework.formats.containers import TEXT_COLUMNS, TRACES, package
 from eef_framework.formats.inspect_log import header_of
 from eef_framework.runs.atomic import new_folder, replacing
 
 Row = dict[str, Any]
 _LISTS = ("conversations", "messages", "prompt", "completion", "chosen", "rejected", "steps", "input_ids", "labels")
 """Columns of tables that are lists as such, because programs expect them so."""
+_KINDS = {"inspect": ("eval", "json"), "verifiers": ("lines", "json", "folder")}
+"""Format -> kinds of files that its programs read, where not all are."""
 
 
 def check_new(out: Path, format: str) -> None:
@@ -37,8 +39,8 @@ def check_new(out: Path, format: str) -> None:
         )
     kind = container_of(out)
     own = format in ("trajectories", "examples")
-    fits = kind == "lines" if own else (kind in ("eval", "json")) if format == "inspect" else kind != "eval"
-    if not fits:
+    kinds = ("lines",) if own else _KINDS.get(format, ("lines", "json", "parquet", "folder"))
+    if kind not in kinds:
         expected = "*.jsonl or *.jsonl.gz" if own else "*.eval or *.json" if format == "inspect" else "*.jsonl"
         raise ConfigError(
             f"{format!r} can't be written as {out.name!r}",
@@ -88,6 +90,8 @@ def write_container(out: Path, rows: Iterable[Row], format: str) -> int:
         _write_parquet(out, counted)
     elif format == "atif":
         _write_files(out, counted)
+    elif format == "verifiers":
+        _write_run(out, counted)
     else:
         _write_dataset(out, counted)
     return counted.number
@@ -144,6 +148,12 @@ def _write_files(out: Path, rows: Iterable[Row]) -> None:
     with new_folder(out) as folder:
         for number, row in enumerate(rows):
             (folder / f"trajectory-{number:05}.json").write_bytes(_encoded(row, indent=1))
+
+
+def _write_run(out: Path, rows: Iterable[Row]) -> None:
+    """Write rows to the only file that verifiers reads from a folder."""
+    with new_folder(out) as folder, (folder / TRACES).open("wb") as file:
+        file.writelines(_encoded(row) + b"\n" for row in rows)
 
 
 def _write_inspect(out: Path, rows: Iterable[Row], packed: bool) -> None:

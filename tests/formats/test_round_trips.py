@@ -64,6 +64,8 @@ EXAMPLE = examples().map(lambda example: example.changed(rejected=()))
 def through(name, dialogue):
     """Write a dialogue in a format, as JSON, and read the conversation that the rows hold."""
     rows = [json.loads(json.dumps(row)) for row in FORMATS[name].write(dialogue)]
+    if (split := FORMATS[name].conversations) is not None:
+        rows = [part for row in rows for _, part in split(row)]
     found = [each for row in rows if (each := FORMATS[name].read(row)) is not None]
     return found[-1].ordered()
 
@@ -107,7 +109,7 @@ def test_without_our_record_weights_of_messages_are_exact(example):
     assert [m.weight for m in found.messages] == [m.weight for m in example.messages]
 
 
-@pytest.mark.parametrize("name", ["agenttraj", "atif"])
+@pytest.mark.parametrize("name", ["agenttraj", "atif", "verifiers"])
 @FEW
 @given(example=EXAMPLE)
 def test_without_our_record_it_is_kept_which_answers_are_trained(name, example):
@@ -130,7 +132,7 @@ def test_a_completion_is_one_trained_answer_with_all_that_precedes_it(example):
 @FEW
 @given(trajectory=TRAJECTORY)
 def test_without_our_record_an_episode_has_the_same_texts_and_reward(trajectory):
-    for name in ("sharegpt", "agenttraj", "messages", "atif", "inspect"):
+    for name in ("sharegpt", "agenttraj", "messages", "atif", "inspect", "verifiers"):
         found = through(name, episodes.dialogue_of(trajectory, with_record=False))
         assert [turn.content for turn in found.turns] == [
             turn.content for turn in episodes.dialogue_of(trajectory).turns
@@ -167,6 +169,8 @@ def example(*weights, **fields):
         ("agenttraj", example(0.0, 1.0), {}),
         ("agenttraj", example(0.5), {"weights": 1}),
         ("atif", example(0.5), {"weights": 1}),
+        ("verifiers", example(0.0, 1.0), {}),
+        ("verifiers", example(0.5), {"weights": 1}),
         ("sharegpt", example(1.0, 1.0), {}),
         ("sharegpt", example(0.0, 1.0), {"weights": 1}),
         ("inspect", example(0.0, 1.0), {"weights": 1}),
@@ -193,6 +197,8 @@ CONTAINERS = [
     ("atif", "folder"),
     ("inspect", "o.eval"),
     ("inspect", "o.json"),
+    ("verifiers", "o.jsonl"),
+    ("verifiers", "run"),
     ("react", "o.jsonl.gz"),
 ]
 
