@@ -96,6 +96,7 @@ def measured(world: str, args: Any) -> dict[str, Any]:
     environment = dict(environment) if isinstance(environment, dict) else {"name": environment}
     if world == "webshop":
         environment["data"] = str((args.data or shared_data("webshop-1k")).resolve())
+    probing = config.get("attributor") or {}  # as the world's EEF
     folder = args.folder / world
     folder.mkdir(exist_ok=True)
     methods = {
@@ -104,7 +105,7 @@ def measured(world: str, args: Any) -> dict[str, Any]:
             "extends": "eef",
             "method": "true",
             "select": SHORTEST,
-            "attributor": {"name": "oracle:Oracle", "environment": environment, "gold": WORLDS[world]},
+            "attributor": probing | {"name": "oracle:Oracle", "environment": environment, "gold": WORLDS[world]},
         },
     }
     for name, method in methods.items():
