@@ -16,11 +16,11 @@ from eef_framework.formats.dialogue import (
     MalformedRow,
     Role,
     Turn,
+    content_of,
     mapping,
     messages_of,
     number,
     string,
-    text_of,
 )
 from eef_framework.formats.tool_calls import call_of, with_reasoning, without_reasoning
 
@@ -33,6 +33,10 @@ ROLES: dict[str, Role] = {
     "assistant": "assistant",
     "model": "assistant",
 }
+
+
+_REASONING = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
+"""Fields of servers with an answer's reasoning, as text or as parts."""
 
 
 def is_messages(row: dict[str, Any]) -> bool:
@@ -98,14 +102,14 @@ def turns_of(given: Sequence[dict[str, Any]]) -> Iterator[Turn]:
             raise MalformedRow(f"message {place} is of role {name!r}; expected {', '.join(ROLES)}")
         if "content" not in message and not message.get("tool_calls") and not message.get("function_call"):
             raise MalformedRow(f"message {place} has no 'content'")
-        text = text_of(message.get("content"), f"message {place}")
+        reasoning, text = content_of(message.get("content"), f"message {place}")
         if name in ("tool", "function"):
             results.append(as_result(text))
             continue
         if results:
             yield Turn(role="user", content="\n".join(results))
             results = []
-        yield _turn(message, role, text, place)
+        yield _turn({**message, "reasoning": message.get("reasoning") or reasoning}, role, text, place)
     if results:
         yield Turn(role="user", content="\n".join(results))
 
@@ -119,13 +123,14 @@ def _turn(message: dict[str, Any], role: Role, text: str, place: int) -> Turn:
     if not isinstance(calls, list):
         raise MalformedRow(f"message {place}: 'tool_calls' isn't a list")
     text = with_calls(text, [call_of(_function(call, place)) for call in calls])
-    reasoning = message.get("reasoning_content") or message.get("reasoning") or message.get("thinking")
+    given = next((message[key] for key in _REASONING if message.get(key) and isinstance(message[key], str | list)), "")
+    reasoning = content_of(given, f"the reasoning of message {place}")
     weight = message.get("weight")
     if weight is not None and not (isinstance(weight, bool | int | float) and weight >= 0):
         raise MalformedRow(f"message {place} has the weight {weight!r}; expected a number from 0 on")
     return Turn(
         role=role,
-        content=with_reasoning(reasoning, text) if isinstance(reasoning, str) else text,
+        content=with_reasoning(reasoning.reasoning or reasoning.text, text),
         weight=None if weight is None else float(weight),
     )
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import ValidationError
 
 Role = Literal["system", "user", "assistant"]
+_REASONING = re.compile(r"reasoning|(?:redacted_)?thinking")
+"""Types of parts with reasoning, such as `reasoning`, `reasoning.text`, `thinking`."""
 
 
 class MalformedRow(ValueError):
@@ -134,30 +137,49 @@ def reason_of(cause: ValidationError) -> str:
     return f"{place}: {first['msg']}" if place else first["msg"]
 
 
+class Content(NamedTuple):
+    """What a message says."""
+
+    reasoning: str
+    text: str
+
+
 def text_of(value: Any, what: str) -> str:
-    """Return a message's text: a string, or parts of which all are text.
+    """Return a message's text: a string, or parts of which all are text. Reasoning is left out.
 
     Raises:
         MalformedRow: it is something else.
     """
+    return content_of(value, what).text
+
+
+def content_of(value: Any, what: str) -> Content:
+    """Return a message's text and its reasoning, which APIs have as parts of their own.
+
+    Raises:
+        MalformedRow: a part is something else.
+    """
     if value is None:
-        return ""
+        return Content("", "")
     if isinstance(value, str):
-        return value
-    if isinstance(value, list):
-        parts = []
-        for part in value:
-            if isinstance(part, str):
-                parts.append(part)
-            elif isinstance(part, dict) and isinstance(part.get("text"), str):
-                parts.append(part["text"])
-            elif isinstance(part, dict) and isinstance(part.get("reasoning"), str):
-                parts.append(f"<think>\n{part['reasoning']}\n</think>\n\n")
-            else:
-                kind = part.get("type") if isinstance(part, dict) else type(part).__name__
-                raise MalformedRow(f"{what} has a part of type {kind!r}; only text can be converted")
-        return "".join(parts)
-    raise MalformedRow(f"{what} is {type(value).__name__}; expected text")
+        return Content("", value)
+    if not isinstance(value, list):
+        raise MalformedRow(f"{what} is {type(value).__name__}; expected text")
+    reasoning, text = [], []
+    for part in value:
+        kind = part.get("type") if isinstance(part, dict) else type(part).__name__
+        if isinstance(part, str):
+            text.append(part)
+        elif isinstance(kind, str) and _REASONING.match(kind):
+            # Encrypted reasoning has at most a summary.
+            keys = ("summary",) if part.get("redacted") else ("reasoning", "thinking", "text", "summary")
+            given = next((part[key] for key in keys if part.get(key)), None)
+            reasoning.append(text_of(given, what))
+        elif isinstance(part, dict) and isinstance(part.get("text"), str):
+            text.append(part["text"])
+        else:
+            raise MalformedRow(f"{what} has a part of type {kind!r}; only text can be converted")
+    return Content("\n\n".join(filter(None, reasoning)), "".join(text))
 
 
 def messages_of(row: dict[str, Any], key: str) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import to_json
 
+from eef_framework.chat import reasoning
 from eef_framework.chat.format import ChatFormat
 from eef_framework.chat.tool_calls import with_calls, without_calls
 from eef_framework.formats.dialogue import Dialogue, MalformedRow, Turn, mapping, reason_of
@@ -204,13 +205,17 @@ def _step(turns: tuple[Turn, ...], place: int) -> Step:
 def _action(text: str) -> tuple[str, bool, str]:
     """Return the action in an answer, whether it is marked as one, and the thought.
 
-    Where none is marked, all of the answer is the action.
+    Where none is marked, all of the answer but its reasoning is the action. Reasoning is the thought if there isn't
+    another.
     """
-    content, calls = without_calls(text)
+    thought, answer = without_reasoning(text)
+    content, calls = without_calls(answer)
     if calls:
-        return with_calls("", calls), True, without_reasoning(content)[1].strip()
-    answer = _FORMAT.parse(text, Observation(text=""))
-    return (answer.action, True, answer.thought) if answer.parsed else (text.strip() or text, False, "")
+        return with_calls("", calls), True, content.strip() or thought
+    found = _FORMAT.parse(text, Observation(text=""))
+    if found.parsed:
+        return found.action, True, found.thought or thought
+    return reasoning.without_reasoning(text) or text.strip() or text, False, thought
 
 
 def _pairs(value: Any) -> list[tuple[Any, str]]:

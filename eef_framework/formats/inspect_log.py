@@ -52,11 +52,15 @@ def write(dialogue: Dialogue) -> Iterator[dict[str, Any]]:
     metadata = dict(mapping(dialogue.fields.get("metadata")))
     if dialogue.record:
         metadata["eef"] = dialogue.record
-    written = messages(dialogue.turns, as_text=False)
+    written = messages(dialogue.turns, as_text=False, reasoning=True)
+    last = next(message for message in reversed(written) if message["role"] == "assistant")
+    completion = last["content"]
     for message in written:
+        if thought := message.pop("reasoning_content", ""):
+            text = {"type": "text", "text": message["content"]}
+            message["content"] = [{"type": "reasoning", "reasoning": thought}, text]
         for call in message.get("tool_calls", ()):
             call |= {"function": call["function"]["name"], "arguments": call["function"]["arguments"]}
-    last = next(message for message in reversed(written) if message["role"] == "assistant")
     first = next(message["content"] for message in written if message["role"] == "user")
     sample: dict[str, Any] = {
         "id": dialogue.task or dialogue.id,
@@ -67,7 +71,7 @@ def write(dialogue: Dialogue) -> Iterator[dict[str, Any]]:
         "output": {
             "model": dialogue.actor or "unknown",
             "choices": [{"message": last, "stop_reason": "stop"}],
-            "completion": last["content"],
+            "completion": completion,
         },
         "metadata": metadata,
     }

@@ -30,6 +30,8 @@ def read(row: dict[str, Any]) -> Dialogue | None:
         return None
     row = {**row, "eef": record}
     prompt = _turns(row, "prompt", "user") if row.get("prompt") else []
+    if isinstance(row.get("label"), bool) and row.get("reward") is None:  # of a row that TRL's KTOTrainer takes
+        row["reward"] = float(row["label"])
     known = {"prompt", "completion", "chosen", "rejected"}
     if "chosen" in row:
         sides = {name: prompt + _turns(row, name, "assistant", 1.0) for name in ("chosen", "rejected")}

@@ -17,14 +17,14 @@ from eef_framework.formats.dialogue import (
     MalformedRow,
     Role,
     Turn,
+    content_of,
     mapping,
     messages_of,
     number,
     string,
-    text_of,
 )
 from eef_framework.formats.pairs import split_pair
-from eef_framework.formats.tool_calls import call_of
+from eef_framework.formats.tool_calls import call_of, with_reasoning
 
 ROLES: dict[str, Role] = {
     "system": "system",
@@ -124,7 +124,7 @@ def _turn(message: dict[str, Any], place: int) -> Turn:
         raise MalformedRow(f"message {place} is from {given!r}; expected human, gpt or system")
     if "value" not in message:
         raise MalformedRow(f"message {place} has no 'value'")
-    text = text_of(message["value"], f"message {place}")
+    text = with_reasoning(*content_of(message["value"], f"message {place}"))
     if given in _TOOLS:
         text = as_result(text)
     elif given == "function_call":

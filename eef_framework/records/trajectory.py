@@ -54,6 +54,7 @@ class Response(Record):
     tokenizer: str = ""
     """Fingerprint of the tokenizer that `token_ids` belong to."""
     thought: str = ""
+    """The thought in the text; without one, reasoning that a server returned apart from the text."""
     parsed: bool = True
     """Whether an action was found in the text; otherwise the whole text was sent to the environment."""
     logprob: float | None = None

@@ -274,7 +274,7 @@ class _Play:
                 )
             answer = runner.format.parse(response.text, session.observation)
             step = await self._call(self._step, session, answer.action)
-            response = response.changed(thought=answer.thought, parsed=answer.parsed)
+            response = response.changed(thought=answer.thought or response.thought, parsed=answer.parsed)
             self.steps.append(step.changed(response=response))
         self.reward = session.reward
         self.ending = "terminated" if session.steps[-1].terminated else "truncated"

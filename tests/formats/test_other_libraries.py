@@ -148,6 +148,25 @@ def test_trl_has_loss_on_exactly_the_trained_answers(tmp_path):
     )
 
 
+def test_files_of_trl_are_read(tmp_path):
+    import datasets
+    from trl.data_utils import extract_prompt, unpair_preference_dataset
+
+    turns = [{"role": "user", "content": "Where?"}, {"role": "assistant", "content": "here"}]
+    worse = [turns[0], {"role": "assistant", "content": "there"}]
+    pairs = datasets.Dataset.from_list([{"chosen": turns, "rejected": worse}])
+    pairs.to_parquet(str(tmp_path / "implicit.parquet"))
+    explicit = pairs.map(extract_prompt)
+    explicit.to_json(str(tmp_path / "explicit.jsonl"))
+    for name in ("implicit.parquet", "explicit.jsonl"):
+        (found,) = read_records(tmp_path / name, Example)
+        assert [m.content for m in (*found.messages, *found.rejected)] == ["Where?", "here", "Where?", "there"]
+        assert [m.weight for m in found.messages] == [0.0, 1.0]
+    unpair_preference_dataset(explicit).to_parquet(str(tmp_path / "labels.parquet"))
+    rated = read_records(tmp_path / "labels.parquet", Trajectory)
+    assert [(each.actions, each.reward) for each in rated] == [(("here",), 1.0), (("there",), 0.0)]
+
+
 def _one_token():
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
@@ -218,6 +237,20 @@ def test_harbors_models_accept_our_trajectories(tmp_path):
     read = models.Trajectory.model_validate_json((tmp_path / "a.jsonl").read_text())
     assert [step.source for step in read.steps] == ["system", "user", "agent", "agent"]
     assert read.steps[2].tool_calls[0].arguments == {"query": "red"}
+
+
+def test_a_trajectory_that_harbors_models_wrote_is_read():
+    """The file was written by Harbor 0.26.0."""
+    (found,) = read_records(Path(__file__).parent / "data" / "harbor-0.26.0-trajectory.json", Trajectory)
+    assert (found.id, found.task.id, found.reward, found.actor) == ("shop-7", "task-7", 0.5, "toy-agent")
+    assert found.initial.text == "Find a red chair."
+    assert [step.info.get("weight") for step in found.steps] == [0.0, None, None]  # the first was copied
+    searched, bought = found.steps[1:]
+    assert (searched.action.count("<tool_call>"), searched.response.thought) == (2, "Two searches.")
+    assert searched.observation.text == (
+        "<tool_response>\na red chair\n</tool_response>\n<tool_response>\na chair\n</tool_response>"
+    )
+    assert bought.action == "I buy it."
 
 
 def test_trials_of_harbor_are_read_with_their_tasks_and_rewards(tmp_path):

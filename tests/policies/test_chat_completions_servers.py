@@ -514,7 +514,25 @@ def test_an_answer_in_parts_is_joined_from_its_texts_alone(server, content, text
 @pytest.mark.parametrize("field", ["reasoning", "reasoning_content", "thinking"])
 def test_what_a_model_thinks_is_not_its_answer(server, field):
     server.fault = lambda request: completion("Action: go[east]", message={field: "Action: go[west]"})
-    assert act(policy(server)).text == "Action: go[east]"
+    response = act(policy(server))
+    assert (response.text, response.thought) == ("Action: go[east]", "Action: go[west]")
+
+
+@pytest.mark.parametrize(
+    ("content", "fields", "thought"),
+    [
+        ("go", {"reasoning_details": [{"type": "reasoning.text", "text": "a"}, {"type": "reasoning.encrypted"}]}, "a"),
+        ([{"type": "thinking", "thinking": "a"}, {"type": "text", "text": "go"}], {}, "a"),
+        ([{"type": "thinking", "thinking": [{"type": "text", "text": "a"}]}, {"type": "text", "text": "go"}], {}, "a"),
+        ([{"type": "redacted_thinking", "data": "x"}, {"type": "text", "text": "go"}], {}, ""),
+        ("go", {"reasoning": {"effort": "high"}}, ""),
+        ("go", {"reasoning_content": 7}, ""),
+    ],
+)
+def test_reasoning_in_parts_is_the_thought(server, content, fields, thought):
+    server.fault = lambda request: completion(content, message=fields)
+    response = act(policy(server))
+    assert (response.text, response.thought) == ("go", thought)
 
 
 # Lengths

@@ -104,8 +104,22 @@ class ChoiceMessage(BaseModel):
     @property
     def reasoned(self) -> bool:
         """Whether there is a hidden part of the answer."""
-        fields = (self.reasoning_content, self.reasoning, self.thinking, self.reasoning_details)
-        return any(fields) or any(_kind(part) in _REASONING for part in self.parts or ())
+        return any(self._reasoning_fields) or any(_kind(part) in _REASONING for part in self.parts or ())
+
+    @property
+    def thought(self) -> str:
+        """The reasoning, if the server returns its text in a separate field or part; else empty."""
+        field = next((field for field in self._reasoning_fields if field), None)
+        parts = self.parts if field is None else field
+        if isinstance(parts, str):
+            return parts
+        if not isinstance(parts, list):
+            return ""
+        return "\n\n".join(text for part in parts if (text := _reasoning_of(part)))
+
+    @property
+    def _reasoning_fields(self) -> tuple[Any, ...]:
+        return self.reasoning_content, self.reasoning, self.thinking, self.reasoning_details
 
 
 class Choice(BaseModel):
@@ -310,6 +324,13 @@ def _text_of(parts: Sequence[Any]) -> str | None:
 
 def _is_text(part: Any) -> bool:
     return isinstance(part, str) or _kind(part) in _TEXT
+
+
+def _reasoning_of(part: Any) -> str:
+    if not _kind(part).startswith(_REASONING):
+        return ""
+    given = next((part[key] for key in ("reasoning", "thinking", "text", "summary") if part.get(key)), None)
+    return given if isinstance(given, str) else _text_of(given) or "" if isinstance(given, list) else ""
 
 
 def _kind(part: Any) -> str:

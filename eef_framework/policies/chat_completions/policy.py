@@ -326,6 +326,7 @@ class OpenAIPolicy(ServerSettings, Policy):
             ids = None  # they would spell the key
         return Response(
             text=text,
+            thought=redact_known(choice.message.thought),
             token_ids=ids,
             tokenizer=self._tokenizer() if ids else "",
             prompt_tokens=tokens.prompt if tokens else 0,
