@@ -145,6 +145,9 @@ class Explore(Section):
     """Give every task as many episodes from its initial state as the main method spent on it, from any states: a fair
     baseline. A main method gets as many as its attributor plans. Use with `attribute: none`. With a schedule, what the
     main method spent in all is the budget instead; a main method keeps its own."""
+    advice: bool = False
+    """Ask the expert for its action in every state of the agent's episodes from initial states, and learn these actions
+    as well (DAgger, arXiv 1011.0686). Needs an expert that can continue from any state."""
     schedule: Schedule | None = None
     """Adapt the exploration to what was played; null for the same number of episodes for every task (the paper)."""
     sampling: Sampling = Sampling(temperature=1.0)

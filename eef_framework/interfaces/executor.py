@@ -23,6 +23,8 @@ class EpisodeSpec(Record):
     """The state to start from: a task and the actions that lead there."""
     seed: int
     """Determines the episode, together with the state."""
+    steps: int | None = None
+    """Maximum number of actions after the state; None for no limit of its own."""
 
     @property
     def task(self) -> Task:

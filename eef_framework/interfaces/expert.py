@@ -5,16 +5,20 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager
+from typing import ClassVar
 
 from eef_framework.errors import ConfigError
 from eef_framework.interfaces.component import Component
 from eef_framework.interfaces.environment import Environment
 from eef_framework.interfaces.policy import Policy
-from eef_framework.records import Cost, Observation, Task, Trajectory
+from eef_framework.records import Cost, Observation, State, Task, Trajectory
 
 
 class Expert(Component):
     """Expert: demonstrates tasks. A language model, a script, a recording. Its failures are used, too."""
+
+    continues: ClassVar[bool] = False
+    """Whether it implements `continue_from`."""
 
     def preflight(self, environment: Environment | None = None) -> None:
         """Check, within a second, whether this expert can work here; see `Component.preflight`.
@@ -39,6 +43,28 @@ class Expert(Component):
             One trajectory per task, failures included (or `demonstrations_per_task`, with different `attempt`). The
             framework fills in its id, actor and provenance.
         """
+
+    def continue_from(
+        self, environment: Environment, states: Sequence[State], seed: int, steps: int | None = None
+    ) -> AsyncIterator[Trajectory]:
+        """Continue episodes of the agent, and yield each trajectory as it ends, in any order.
+
+        Optional: for methods in which the expert corrects the agent (`explore.advice`). Set `continues` to true.
+
+        Args:
+            environment: where to play.
+            states: the states to continue from, all different.
+            seed: what the expert does in a state depends on the seed and on the state, not on other states.
+            steps: maximum number of its own actions; None to play to the end.
+
+        Yields:
+            One trajectory per state. It begins with the state's steps and has its `origin`, or none in a task's initial
+            state. The framework fills in id, actor and provenance.
+
+        Raises:
+            ConfigError: this expert can't.
+        """
+        raise cannot_continue(self)
 
     @property
     def demonstrations_per_task(self) -> int:
@@ -82,3 +108,14 @@ class Expert(Component):
             code="expert-cannot-answer",
             expert=self.component_name(),
         )
+
+
+def cannot_continue(expert: Expert) -> ConfigError:
+    """Return the error that an expert can't continue the agent's episodes."""
+    name = expert.component_name()
+    return ConfigError(
+        f"expert {name!r} only demonstrates whole tasks, so it can't say what it would do in the agent's episodes",
+        "Name an expert that can, such as openai, local or shopper, or set explore.advice to false.",
+        code="expert-cannot-continue",
+        expert=name,
+    )

@@ -39,6 +39,7 @@ from eef_framework.interfaces import (
     TrainablePolicy,
     Trainer,
 )
+from eef_framework.interfaces.expert import cannot_continue
 from eef_framework.pipeline.pairs import require_whole_episodes
 from eef_framework.pipeline.progress import ProgressDisplay
 from eef_framework.pipeline.tracking import Tracking
@@ -269,6 +270,8 @@ class RunContext:
                 code="no-marks",
                 method=config.method,
             )
+        if config.explore.advice and config.iterations and not self.expert.continues:
+            raise cannot_continue(self.expert)
         self.attributor(config)
         self.filters(config)
         constrained = config.explore.sampling.constrain or config.evaluate.sampling.constrain

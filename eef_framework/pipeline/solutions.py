@@ -24,10 +24,12 @@ class Exploration:
     Attributes:
         simulations: all its episodes, from initial and from intermediate states.
         attributions: its verdicts, by id of the expert trajectory.
+        advice: single actions of the expert in states that the agent came to.
     """
 
     simulations: Sequence[Trajectory]
     attributions: Mapping[str, Attribution]
+    advice: Sequence[Trajectory] = ()
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Selection:
 
     Attributes:
         solutions: the expert's successes, then solutions for the initial state of every task in order of the
-            demonstrations, then those for states that need recovery. No trajectory appears twice.
+            demonstrations, then those for states that need recovery, then the expert's advice. No trajectory appears
+            twice.
         left_out: id of each other success -> why it isn't learned from.
     """
 
@@ -122,6 +125,10 @@ class _Choice:
             yield from self._for_initial_states()
         if self.settings.recovery:
             yield from self._for_recovery()
+        for exploration in self.explorations:
+            for advised in exploration.advice:
+                own = len(advised.steps) - advised.prefix_length
+                yield Solution(advised, (0.0,) * advised.prefix_length + (1.0,) * own, "advice")
 
     def _for_initial_states(self) -> Iterator[Solution]:
         """For every task: the agent's own solutions, or, if nobody solved it, continuations of the expert's."""

@@ -2,7 +2,7 @@
 
 from eef_framework.rollout.attribution import attribute
 from eef_framework.rollout.concurrency import as_they_end, merged
-from eef_framework.rollout.demonstrations import demonstrations
+from eef_framework.rollout.demonstrations import continuation_id, continuations, demonstrations
 from eef_framework.rollout.episode import EpisodeRunner
 from eef_framework.rollout.episode_costs import with_costs_of
 from eef_framework.rollout.ids import expert_id, simulation_id
@@ -22,6 +22,8 @@ __all__ = [
     "ThreadExecutor",
     "as_they_end",
     "attribute",
+    "continuation_id",
+    "continuations",
     "demonstrations",
     "expert_id",
     "merged",

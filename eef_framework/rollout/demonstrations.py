@@ -7,8 +7,8 @@ from typing import Any
 
 from eef_framework.errors import ExecutorFailure, ExpertFailure, WorkerLost
 from eef_framework.interfaces import Environment, Executor, Expert
-from eef_framework.records import Provenance, Task, Trajectory
-from eef_framework.rollout.ids import expert_id
+from eef_framework.records import Provenance, State, Task, Trajectory
+from eef_framework.rollout.ids import expert_id, simulation_id
 from eef_framework.rollout.resubmission import ATTEMPTS
 from eef_framework.rollout.thread_executor import ThreadExecutor
 
@@ -51,6 +51,44 @@ async def demonstrations(
                     code="workers-lost",
                     attempts=ATTEMPTS,
                 ) from lost
+
+
+async def continuations(
+    expert: Expert, environment: Environment, states: Sequence[State], seed: int, steps: int | None = None
+) -> AsyncIterator[Trajectory]:
+    """Yield an expert's continuations of the agent's episodes as they finish, each with its id, actor and provenance.
+
+    Args:
+        expert: an expert that can continue.
+        environment: where to play.
+        states: the states to continue from, all different.
+        seed: determines what the expert does, together with the state.
+        steps: maximum number of its own actions; None to play to the end.
+
+    Raises:
+        ConfigError: the expert can't continue.
+        ExpertFailure: it yielded something other than trajectories from the requested states.
+    """
+    name = expert.component_name()
+    owed = {_start(state.trajectory, state.length, state.task): state for state in states}
+    async for trajectory in expert.continue_from(environment, states, seed, steps):
+        origin = trajectory.origin if isinstance(trajectory, Trajectory) else None
+        key = _start(origin.trajectory, origin.state, trajectory.task) if origin else ("", 0, trajectory.task.id)
+        state = owed.pop(key, None)
+        if state is None:
+            raise _not_asked_for(name, trajectory)
+        id = continuation_id(name, state)
+        provenance = trajectory.provenance or provenance_of(expert, environment)
+        yield trajectory.changed(id=id, actor=f"expert/{name}", task=state.task, provenance=provenance)
+
+
+def continuation_id(expert: str, state: State) -> str:
+    """Return the id of an expert's continuation from a state."""
+    return simulation_id(f"expert/{expert}", state.trajectory or state.task.id, state, 0)
+
+
+def _start(trajectory: str, state: int, task: Task) -> tuple[str, int, str]:
+    return trajectory if state else "", state, task.id
 
 
 def provenance_of(expert: Expert, environment: Environment) -> Provenance:

@@ -196,6 +196,7 @@ class _Play:
         self.task = episode.task
         self.seed = episode.seed
         self.start = episode.start
+        self.limit = episode.steps
         self.steps: list[Step] = list(self.start.steps)
         # Placeholder for when the task couldn't be opened.
         self.initial = self.start.initial or Observation(text="")
@@ -260,9 +261,11 @@ class _Play:
             return replay(environment, self.task, self.start.initial, self.steps)
 
     async def _play(self, session: Session) -> None:
-        runner = self.runner
+        runner, first = self.runner, len(self.steps)
+        limits = [runner.max_steps, None if self.limit is None else first + self.limit]
+        longest = min((each for each in limits if each is not None), default=None)
         while not session.done:
-            if runner.max_steps is not None and len(self.steps) >= runner.max_steps:
+            if longest is not None and len(self.steps) >= longest:
                 self.ending = "step-limit"
                 return
             turn = len(self.steps)

@@ -6,11 +6,12 @@ import asyncio
 import random
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator, Sequence
+from itertools import islice
 from typing import ClassVar
 
 from eef_framework.errors import ConfigError, EnvironmentFailure, boundary
-from eef_framework.interfaces import Environment, Expert, Session
-from eef_framework.records import Ending, Observation, Step, Task, Trajectory
+from eef_framework.interfaces import Environment, Expert, Session, replay
+from eef_framework.records import Ending, Observation, Origin, State, Step, Task, Trajectory
 from eef_framework.rollout.concurrency import as_they_end
 from eef_framework.seeds import derive
 
@@ -19,7 +20,11 @@ AT_ONCE = 8
 
 
 class ScriptedExpert(Expert):
-    """An expert whose demonstrations come from a script. Subclasses implement `script`."""
+    """An expert whose demonstrations come from a script. Subclasses implement `script`.
+
+    If the script chooses by what the session shows, whatever was done before, set `continues` to true: the expert can
+    then continue episodes of the agent.
+    """
 
     plays: ClassVar[type[Environment]] = Environment  # type: ignore[type-abstract] # a class to compare with
     """The class of environments that the script supports; any by default."""
@@ -29,7 +34,8 @@ class ScriptedExpert(Expert):
         """Yield the actions in order. If the script ends before the episode does, the expert gives up.
 
         Args:
-            session: the episode; after each `yield` it is in the state that the action led to.
+            session: the episode; after each `yield` it is in the state that the action led to. It is in the task's
+                initial state at first, or in a later one if `continues`.
             draw: the only source of randomness, seeded for this task.
         """
 
@@ -58,46 +64,77 @@ class ScriptedExpert(Expert):
         Raises:
             ConfigError: the script doesn't support this environment.
         """
+        async for episode in self._episodes(environment, [State(task=task) for task in tasks], seed):
+            yield episode
+
+    async def continue_from(
+        self, environment: Environment, states: Sequence[State], seed: int, steps: int | None = None
+    ) -> AsyncIterator[Trajectory]:
+        """Begin the script in each state, several at once if the environment's steps block.
+
+        Raises:
+            ConfigError: the script doesn't support this environment, or only whole tasks.
+        """
+        if not self.continues:
+            super().continue_from(environment, states, seed, steps)
+        async for episode in self._episodes(environment, states, seed, steps):
+            yield episode
+
+    async def _episodes(
+        self, environment: Environment, states: Sequence[State], seed: int, steps: int | None = None
+    ) -> AsyncIterator[Trajectory]:
         self.preflight(environment)
         if not environment.blocking:
-            for task in tasks:
-                yield self._play(environment, task, seed)
+            for state in states:
+                yield self._play(environment, state, seed, steps)
             return
         slots = asyncio.Semaphore(AT_ONCE)
 
-        async def play(task: Task) -> Trajectory:
+        async def play(state: State) -> Trajectory:
             async with slots:
-                return await asyncio.to_thread(self._play, environment, task, seed)
+                return await asyncio.to_thread(self._play, environment, state, seed, steps)
 
-        async for episode in as_they_end(play(task) for task in tasks):
+        async for episode in as_they_end(play(state) for state in states):
             yield episode
 
-    def _play(self, environment: Environment, task: Task, seed: int) -> Trajectory:
-        initial, steps, reward, error = Observation(text=""), list[Step](), 0.0, ""
+    def _play(self, environment: Environment, start: State, seed: int, most: int | None) -> Trajectory:
+        task, reward, error = start.task, 0.0, ""
+        initial, steps = start.initial or Observation(text=""), list(start.steps)
         ending: Ending
         try:
             who = f"environment {environment.component_name()!r}"
             with boundary(EnvironmentFailure, who, f"opening {task.id!r}"):
-                session = environment.open(task)
+                session = replay(environment, task, start.initial, start.steps)
             with session:
-                initial, steps = session.initial, session.steps
-                for action in self.script(session, random.Random(derive(seed, self.component_name(), task.id))):
+                steps += [session.step(action) for action in start.inserted]
+                initial = session.initial
+                script = self.script(session, random.Random(derive(seed, self.component_name(), task.id)))
+                for action in () if session.done else islice(script, most):
                     with boundary(EnvironmentFailure, who, f"taking {action!r} in {task.id!r}"):
-                        session.step(action)
+                        steps.append(session.step(action))
                     if session.done:
                         break
                 reward, ending = session.reward, _ending(steps)
+                if ending == "gave-up" and most is not None and len(steps) - start.length == most:
+                    ending = "step-limit"
         except EnvironmentFailure as failure:
             ending, error = "error", str(failure)
         return Trajectory(
             task=task,
             seed=seed,
+            origin=_origin(start),
             initial=initial,
             steps=tuple(steps),
             reward=reward,
             ending=ending,
             error=error,
         )
+
+
+def _origin(start: State) -> Origin | None:
+    if not start.length:
+        return None
+    return Origin(trajectory=start.trajectory, state=start.length, inserted=len(start.inserted))
 
 
 def _ending(steps: Sequence[Step]) -> Ending:

@@ -213,6 +213,7 @@ class StageFiles(Record):
     trajectories: str = "trajectories.jsonl"
     simulations: str = "simulations.jsonl"
     attributions: str = "attributions.jsonl"
+    advice: str = "advice.jsonl"
     examples: str = "examples.jsonl"
     selected: str = "selected.jsonl"
 

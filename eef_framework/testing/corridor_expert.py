@@ -18,6 +18,7 @@ class CorridorExpert(ScriptedExpert):
     """Knows the way through the corridor, but takes a wrong action now and then."""
 
     name: ClassVar[str] = "corridor-expert"
+    continues: ClassVar[bool] = True
 
     skill: float = Field(default=0.65, ge=0.0, le=1.0)
     """Chance of the right action at each step; otherwise one of the wrong ones is taken."""

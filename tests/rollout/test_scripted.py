@@ -4,8 +4,9 @@ from typing import ClassVar
 
 import pytest
 
-from eef_framework.errors import ConfigError, EnvironmentFailure
-from eef_framework.rollout import ScriptedExpert, demonstrations, expert_id
+from eef_framework.errors import ConfigError, EnvironmentFailure, ExpertFailure
+from eef_framework.records import Trajectory
+from eef_framework.rollout import ScriptedExpert, continuations, demonstrations, expert_id
 from eef_framework.rollout.scripted import AT_ONCE
 from eef_framework.testing.corridor import Corridor, best_action
 
@@ -55,6 +56,74 @@ def test_every_task_gets_a_trajectory_with_the_id_of_the_contract():
 def test_a_script_that_ends_early_has_given_up():
     assert {(row.ending, len(row.steps)) for row in demonstrate(Guide(patience=1), Corridor())} == {("gave-up", 1)}
     assert {(row.ending, len(row.steps)) for row in demonstrate(Guide(patience=0), Corridor())} == {("gave-up", 0)}
+
+
+class Anywhere(Guide):
+    continues: ClassVar[bool] = True
+
+
+def states_of(environment, *actions):
+    """Return the states of an episode that took some actions."""
+    task = environment.tasks("train")[1]
+    with environment.open(task) as session:
+        steps = tuple(session.step(action) for action in actions)
+        episode = Trajectory(id="agent/1", task=task, actor="agent/x", initial=session.initial, steps=steps)
+    return [episode.at(state) for state in range(len(steps) + 1)]
+
+
+@pytest.mark.parametrize("environment", [Corridor(), Slow()], ids=["plain", "blocking"])
+def test_a_script_that_looks_at_the_session_continues_from_any_state(environment):
+    states = states_of(Corridor(), "go[east]", "go[west]", "go[west]")
+
+    async def collect(steps):
+        return [row async for row in continuations(Anywhere(), environment, states, 0, steps)]
+
+    rows = {row.prefix_length: row for row in asyncio.run(collect(1))}
+    assert sorted(rows) == [0, 1, 2, 3]
+    assert len({row.id for row in rows.values()}) == 4
+    for state in states:
+        row = rows[state.length]
+        assert row.steps[:-1] == state.steps
+        assert row.actions[-1] == best_action(row.observation(state.length).text)
+        assert (row.origin is None) == (state.length == 0)
+        assert row.actor == "expert/guide"
+    ends = asyncio.run(collect(None))
+    assert {(row.reward, row.ending) for row in ends} == {(1.0, "terminated")}
+
+
+def test_a_script_for_whole_tasks_continues_nothing():
+    async def collect():
+        return [row async for row in continuations(Guide(), Corridor(), states_of(Corridor(), "go[east]"), 0)]
+
+    with pytest.raises(ConfigError) as caught:
+        asyncio.run(collect())
+    assert caught.value.code == "expert-cannot-continue"
+
+
+def test_a_continuation_that_was_not_asked_for_is_refused():
+    class Elsewhere(Anywhere):
+        async def continue_from(self, environment, states, seed, steps=None):
+            async for row in super().continue_from(environment, states[:1], seed, steps):
+                yield row
+                yield row
+
+    async def collect():
+        return [row async for row in continuations(Elsewhere(), Corridor(), states_of(Corridor(), "go[east]"), 0, 1)]
+
+    with pytest.raises(ExpertFailure) as caught:
+        asyncio.run(collect())
+    assert caught.value.code == "not-asked-for"
+
+
+def test_a_world_that_went_elsewhere_is_an_error_of_that_continuation_alone():
+    states = states_of(Corridor(), "go[east]", "go[west]")
+    wrong = states[1].steps[0].changed(observation=states[0].initial.changed(text="another world"))
+    given = [states[0], states[1].changed(steps=(wrong,))]
+
+    async def collect():
+        return [row async for row in continuations(Anywhere(), Corridor(), given, 0, 1)]
+
+    assert [(row.prefix_length, row.ending) for row in asyncio.run(collect())] == [(0, "step-limit"), (1, "error")]
 
 
 def test_blocking_environments_are_played_in_threads_with_the_same_result():

@@ -196,3 +196,38 @@ def test_violations_are_raised_together():
     with pytest.raises(Nonconformance) as caught:
         check_expert(changed(lambda each: each.changed(reward=0.9)), Corridor())
     assert [each.code for each in caught.value.violations] == ["demonstrations-can-be-replayed"]
+
+
+def continuing(change: Any) -> CorridorExpert:
+    """Return an expert whose continuations are changed before they are given."""
+
+    class Continuing(CorridorExpert):
+        async def continue_from(self, environment, states, seed, steps=None):
+            given = super().continue_from(environment, states, seed, steps)
+            for each in change([each async for each in given]):
+                yield each
+
+    return Continuing()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda rows: rows[1:],
+        lambda rows: [*rows, rows[-1]],
+        lambda rows: [row.changed(origin=None) for row in rows],
+        lambda rows: [row.changed(steps=(*row.steps, row.steps[-1])) for row in rows],
+        lambda rows: [row.changed(steps=row.steps[-1:]) for row in rows],
+    ],
+    ids=["one is missing", "one is given twice", "no origin", "too long", "without its beginning"],
+)
+def test_a_continuation_that_does_not_begin_in_its_state_is_reported(change):
+    assert [each.code for each in violations(continuing(change))] == ["continuations-begin-in-their-states"]
+
+
+def test_a_continuation_that_depends_on_other_states_is_reported():
+    def by_count(rows):
+        action = "go[east]" if len(rows) > 1 else "go[west]"
+        return [row.changed(steps=(*row.steps[:-1], row.steps[-1].changed(action=action))) for row in rows]
+
+    assert [each.code for each in violations(continuing(by_count))] == ["continuations-begin-in-their-states"]

@@ -81,17 +81,22 @@ class Collect(Phase):
 
     def expected_cost(self, context: RunContext) -> Cost | None:
         """Return the expert's estimate, from the first observations of a few tasks."""
-        expert, environment, longest = self.expert(context), context.environment, context.longest_episode
         tasks = context.tasks(self.tasks)
-        if longest is None or type(expert).expected_cost is Expert.expected_cost:
-            return None
-        initial = []
-        for task in tasks[:SAMPLED_TASKS]:
-            with boundary(EnvironmentFailure, f"environment {environment.component_name()!r}", f"opening {task.id!r}"):
-                session = environment.open(task)
-            initial.append(session.initial)
-            session.close()
-        return expert.expected_cost(environment, initial, len(tasks), longest)
+        return expected_expert_cost(context, self.expert(context), tasks, len(tasks))
+
+
+def expected_expert_cost(context: RunContext, expert: Expert, tasks: Sequence[Task], episodes: int) -> Cost | None:
+    """Return an expert's estimate of what episodes will cost, from the first observations of a few tasks."""
+    environment, longest = context.environment, context.longest_episode
+    if longest is None or type(expert).expected_cost is Expert.expected_cost:
+        return None
+    initial = []
+    for task in tasks[:SAMPLED_TASKS]:
+        with boundary(EnvironmentFailure, f"environment {environment.component_name()!r}", f"opening {task.id!r}"):
+            session = environment.open(task)
+        initial.append(session.initial)
+        session.close()
+    return expert.expected_cost(environment, initial, episodes, longest)
 
 
 @dataclass(kw_only=True)

@@ -24,13 +24,14 @@ from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.costs import cost_of, with_attributions
 from eef_framework.pipeline.episodes import check_errors, gather, in_order, lost_workers, mean_results, without_replaced
 from eef_framework.pipeline.phase import Phase, PhaseResult, Planned, Weights
+from eef_framework.pipeline.phases.collect import expected_expert_cost
 from eef_framework.pipeline.progress import Counter
 from eef_framework.pipeline.rows import Rows
 from eef_framework.pipeline.schedule import per_task
 from eef_framework.pipeline.solutions import Exploration
-from eef_framework.records import Attribution, Spending, Task, Trajectory
-from eef_framework.rollout import Simulator
-from eef_framework.runs import FILES, content_id
+from eef_framework.records import Attribution, Cost, Spending, State, Task, Trajectory
+from eef_framework.rollout import Simulator, continuation_id, continuations
+from eef_framework.runs import FILES, JsonlFile, content_id
 from eef_framework.seeds import derive
 
 
@@ -43,16 +44,19 @@ class ExplorationFiles:
     Attributes:
         simulations: all its episodes, from initial and from intermediate states.
         attributions: its verdicts; the file doesn't exist if nothing was attributed.
+        advice: the expert's actions in states of the agent's episodes; the file doesn't exist if it wasn't asked.
     """
 
     def __init__(self, folder: Path) -> None:
         self.simulations = Rows(folder / FILES.simulations, Trajectory)
         self.attributions = Rows(folder / FILES.attributions, Attribution)
+        self.advice = Rows(folder / FILES.advice, Trajectory)
 
     def read(self) -> Exploration:
         """Return both."""
         verdicts = {verdict.trajectory: verdict for verdict in self.attributions.read_if_there()}
-        return Exploration(self.simulations.read(), verdicts)
+        advice = [row for row in self.advice.read_if_there() if row.ending != "error"]
+        return Exploration(self.simulations.read(), verdicts, advice)
 
 
 @dataclass(kw_only=True)
@@ -85,7 +89,9 @@ class Explore(Phase):
     def components(self, context: RunContext) -> Sequence[Component]:
         """Return environment, policy, executor and attributor."""
         attributor = context.attributor(self.variant)
-        return context.environment, context.policy, context.executor, *([] if attributor is None else [attributor])
+        others = [attributor] if attributor is not None else []
+        experts = [context.expert] if self.variant.explore.advice else []
+        return context.environment, context.policy, context.executor, *others, *experts
 
     def spent(self) -> dict[str, Spending]:
         """Return its spending per task, tokens of attributions included, once it is done."""
@@ -107,7 +113,7 @@ class Explore(Phase):
         checkpoint = self.weights.checkpoint if self.weights else None
         given = {} if self.stage else {"demonstrations": content_id(self.demonstrations.path)}
         given |= {} if self.stage else {"model": content_id(checkpoint.path if checkpoint else None)}
-        parts = ("policy", "format", "success", "attributor", "explore")
+        parts = ("policy", "format", "success", "attributor", "explore", *(["expert"] if settings.advice else []))
         path = self.files.simulations.path
         with self.episodes(context, path, tasks, *parts, **given) as rows:
             counts = self._from_start(context, demonstrations, tasks)
@@ -136,9 +142,33 @@ class Explore(Phase):
         if attributions or self.files.attributions.path.exists():
             self.files.attributions.write(attributions)
         cost = with_attributions(cost_of(found, by_agent=True), attributions)
+        if settings.advice:
+            cost += self._ask_expert(context, found)
         figures = mean_results(found, rule)
         info = lost_workers(play) | ({"exploration": adaptive.info()} if adaptive else {})
         return PhaseResult(cost, {path.name: len(found)}, info, figures)
+
+    def _ask_expert(self, context: RunContext, episodes: Sequence[Trajectory]) -> Cost:
+        """Ask the expert for its action in every state of the episodes from initial states; keep what is known."""
+        states: dict[tuple[str, tuple[str, ...]], State] = {}
+        for episode in episodes:
+            if episode.origin is None and episode.ending != "error":
+                for state in range(len(episode.steps)):
+                    states.setdefault((episode.task.id, episode.actions[:state]), episode.at(state))
+        ids = {continuation_id(context.expert.component_name(), state): state for state in states.values()}
+        with JsonlFile(self.files.advice.path, Trajectory) as rows:
+            known = {row.id: row for row in rows.rows if row.ending != "error"}
+            missing = [state for id, state in ids.items() if id not in known]
+
+            async def ask() -> None:
+                seed = derive(context.config.seed, "collect")  # the expert that demonstrated
+                async for row in continuations(context.expert, context.environment, missing, seed, steps=1):
+                    rows.append(row)
+                    known[row.id] = row
+
+            context.wait_for(ask())
+            self.files.advice.rewrite(rows, [known[id] for id in ids])
+        return cost_of(self.files.advice.read()).changed(episodes=0)
 
     def planned(self, context: RunContext) -> Planned:
         """Return the maximum number of episodes: exact if the demonstrations exist already."""
@@ -158,6 +188,13 @@ class Explore(Phase):
             return Planned(len(tasks) * settings.simulations)
         further = _most_simulations(attributor, context.longest_episode, settings.simulations)
         return Planned(None if further is None else len(tasks) * (settings.simulations + further), at_most=True)
+
+    def expected_cost(self, context: RunContext) -> Cost | None:
+        """Return the expert's estimate for its advice: as many answers as if it played the episodes itself."""
+        if not self.variant.explore.advice:
+            return None
+        tasks = self._tasks(context, self.demonstrations.read_if_there())
+        return expected_expert_cost(context, context.expert, tasks, len(tasks) * self.variant.explore.simulations)
 
     def _planned_by_budget(self, context: RunContext, budget: Budget) -> Planned:
         if budget.simulations is None:

@@ -11,7 +11,7 @@ from functools import cached_property
 from eef_framework.errors import ReplayDivergence
 from eef_framework.event_loop import run_coroutine
 from eef_framework.interfaces import Environment, Expert, Session, replay
-from eef_framework.records import Task, Trajectory
+from eef_framework.records import State, Task, Trajectory
 from eef_framework.testing.conformance.context import EnvironmentContext, difference
 from eef_framework.testing.conformance.violation import Violation, quoted, require, rule_of, run_checks
 
@@ -50,6 +50,15 @@ class ExpertContext:
 
         async def gather() -> list[Trajectory]:
             return [each async for each in self.expert.demonstrate(self.environment, tasks, self.seed)]
+
+        return run_coroutine(gather())
+
+    def continued(self, states: Sequence[State]) -> list[Trajectory]:
+        """Return the expert's continuations from states, of one action each."""
+
+        async def gather() -> list[Trajectory]:
+            continued = self.expert.continue_from(self.environment, states, self.seed, steps=1)
+            return [each async for each in continued]
 
         return run_coroutine(gather())
 
@@ -187,11 +196,50 @@ def failures_are_recorded(context: ExpertContext) -> Violation | None:
     )
 
 
+def continuations_begin_in_their_states(context: ExpertContext) -> Violation | None:
+    """continue_from() yields one trajectory for each state, which begins there and has at most the requested steps."""
+    if not context.expert.continues:
+        return None
+    demonstration = max(context.demonstrations, key=lambda each: len(each.steps)).changed(id="agent/check")
+    states = [demonstration.at(state) for state in range(len(demonstration.steps))]
+    together, alone = context.continued(states), context.continued(states[-1:])
+    for name, wanted, found in (("all states", states, together), ("the last state alone", states[-1:], alone)):
+        starts = sorted(each.prefix_length for each in found)
+        if starts != [state.length for state in wanted]:
+            return Violation(
+                rule_of(continuations_begin_in_their_states),
+                f"task {demonstration.task.id!r}, continued from {name}",
+                f"a trajectory from each of the states {quoted([state.length for state in wanted])}",
+                f"trajectories from {quoted(starts)}",
+                "Yield one Trajectory for each state, with its `origin` (none in the initial state).",
+            )
+    for each in together:
+        state = states[each.prefix_length]
+        if each.actions[: state.length] != demonstration.actions[: state.length] or len(each.steps) > state.length + 1:
+            return Violation(
+                rule_of(continuations_begin_in_their_states),
+                f"task {demonstration.task.id!r}, state {state.length}",
+                f"the actions {quoted(demonstration.actions[: state.length])}, then at most one",
+                quoted(each.actions),
+                "Begin with the state's steps, and take at most `steps` more.",
+            )
+    if alone and together and alone[0].actions != max(together, key=lambda each: each.prefix_length).actions:
+        return Violation(
+            rule_of(continuations_begin_in_their_states),
+            f"task {demonstration.task.id!r}, continued from one state and from all",
+            quoted(max(together, key=lambda each: each.prefix_length).actions),
+            quoted(alone[0].actions),
+            "Let what the expert does depend on the seed and the state alone.",
+        )
+    return None
+
+
 CHECKS = (
     demonstrations_survive_the_disk,
     demonstrations_can_be_replayed,
     demonstrations_depend_on_seed_and_task_alone,
     failures_are_recorded,
+    continuations_begin_in_their_states,
 )
 
 

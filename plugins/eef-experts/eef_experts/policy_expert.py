@@ -13,7 +13,7 @@ from eef_experts.prompt import ExpertFormat, read_examples
 from eef_framework.interfaces import Environment, EpisodeSpec, Expert, Policy, Sampling
 from eef_framework.paths import UserPathOrName
 from eef_framework.records import Cost, Info, Observation, State, Task, Trajectory
-from eef_framework.rollout import EpisodeRunner, as_they_end, expert_id
+from eef_framework.rollout import EpisodeRunner, as_they_end, continuation_id, expert_id
 from eef_framework.seeds import derive
 
 BYTES_PER_TOKEN = 4
@@ -27,6 +27,7 @@ class PolicyExpert(Expert):
     can't respond at all, the run ends, and can be resumed.
     """
 
+    continues: ClassVar[bool] = True
     renamed: ClassVar[Mapping[str, str]] = {"episodes": "concurrency"}
 
     style: Literal["react", "action", "tools"] = "react"
@@ -77,6 +78,37 @@ class PolicyExpert(Expert):
             ConfigError: the examples can't be read.
             PolicyFailure: the policy can't respond at all.
         """
+        name = self.component_name()
+        async for each in self._episodes(
+            environment,
+            [
+                EpisodeSpec(id=expert_id(name, task), start=State(task=task), seed=derive(seed, name, task.id))
+                for task in tasks
+            ],
+        ):
+            yield each
+
+    async def continue_from(
+        self, environment: Environment, states: Sequence[State], seed: int, steps: int | None = None
+    ) -> AsyncIterator[Trajectory]:
+        """Play on from states of other episodes, several at once, and yield each trajectory as it ends.
+
+        Raises:
+            ConfigError: the examples can't be read.
+            PolicyFailure: the policy can't respond at all.
+        """
+        name = self.component_name()
+        ids = [continuation_id(name, state) for state in states]
+        async for each in self._episodes(
+            environment,
+            [
+                EpisodeSpec(id=id, start=state, seed=derive(seed, id), steps=steps)
+                for id, state in zip(ids, states, strict=True)
+            ],
+        ):
+            yield each
+
+    async def _episodes(self, environment: Environment, specs: Sequence[EpisodeSpec]) -> AsyncIterator[Trajectory]:
         format = self.format()
         name = self.component_name()
         with self.open_policy() as policy:
@@ -90,10 +122,6 @@ class PolicyExpert(Expert):
                 max_steps=self.max_steps,
                 step_timeout_s=self.step_timeout_s,
                 episode_timeout_s=self.episode_timeout_s,
-            )
-            specs = (
-                EpisodeSpec(id=expert_id(name, task), start=State(task=task), seed=derive(seed, name, task.id))
-                for task in tasks
             )
             episodes = (runner.play(spec) for spec in specs)
             async for trajectory in as_they_end(episodes):

@@ -9,6 +9,7 @@ from eef_framework.errors import ConfigError, UnknownName
 from eef_framework.plugins import load_plugins
 from eef_framework.policies.tiny import TinyModel
 from eef_framework.records import Message
+from eef_framework.rollout import continuations
 from eef_framework.testing.corridor import Corridor
 from eef_framework.testing.queue_policy import ScriptedPolicy
 
@@ -29,6 +30,21 @@ def test_any_policy_plays_as_the_expert():
     assert [trajectory.reward for trajectory in played] == [1.0] * 3
     assert {trajectory.actor for trajectory in played} == {"expert/local"}
     assert all(trajectory.info["turns"] == len(trajectory.steps) for trajectory in played)
+
+
+def test_a_policy_continues_the_episodes_of_another():
+    (episode,) = demonstrations(LocalExpert(policy={"name": SCRIPTED, "skill": 0.0}, max_steps=4), TASKS[:1])
+    states = [episode.changed(id="agent/1").at(state) for state in range(5)]
+
+    async def gather(steps):
+        expert = LocalExpert(policy={"name": SCRIPTED, "skill": 1.0})
+        return [row async for row in continuations(expert, CORRIDOR, states, 7, steps)]
+
+    rows = {row.prefix_length: row for row in asyncio.run(gather(1))}
+    assert sorted(rows) == [0, 1, 2, 3, 4]
+    assert all(row.steps[:-1] == states[start].steps for start, row in rows.items())
+    assert {row.ending for row in rows.values()} <= {"step-limit", "terminated"}
+    assert all(row.reward == 1.0 for row in asyncio.run(gather(None)))
 
 
 def test_a_name_alone_is_a_policy_with_its_defaults_which_the_record_holds():

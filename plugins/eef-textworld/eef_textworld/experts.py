@@ -17,15 +17,16 @@ OPPOSITE: Final = {"go north": "go south", "go south": "go north", "go east": "g
 
 
 class TextWorldWalkthrough(ScriptedExpert):
-    """Follows the game's walkthrough and wins every game."""
+    """Follows the game's walkthrough and wins every game. From a later state it takes the commands that are left."""
 
     name: ClassVar[str] = "textworld-walkthrough"
     plays: ClassVar[type[Environment]] = TextWorld
+    continues: ClassVar[bool] = True
 
     def script(self, session: Session, draw: random.Random) -> Iterator[str]:
         """Follow the walkthrough, without commands that are inadmissible when they are due."""
         assert isinstance(session, TextWorldSession)
-        for command in session.privileged_info().walkthrough:
+        for command in _commands(session):
             if session.observation.admits(command):
                 yield command
 
@@ -49,7 +50,7 @@ class TextWorldFallible(TextWorldWalkthrough):
     def script(self, session: Session, draw: random.Random) -> Iterator[str]:
         """Follow the walkthrough with detours, until the expert loses track."""
         assert isinstance(session, TextWorldSession)
-        for command in session.privileged_info().walkthrough:
+        for command in _commands(session):
             if not session.observation.admits(command):
                 continue
             if draw.random() >= self.skill:
@@ -66,6 +67,12 @@ class TextWorldFallible(TextWorldWalkthrough):
             if not others:
                 return
             yield draw.choice([each for each in others if each.startswith("take ")] or others)
+
+
+def _commands(session: TextWorldSession) -> tuple[str, ...]:
+    """Return the commands that win the game."""
+    info = session.privileged_info()
+    return info.solution if session.steps else info.walkthrough
 
 
 def _detour(session: Session, draw: random.Random, command: str) -> Iterator[str]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import random
 from collections import defaultdict
 
 import pytest
@@ -7,7 +9,8 @@ from eef_textworld.environment import TextWorld
 from eef_textworld.experts import TextWorldFallible, TextWorldWalkthrough
 
 from eef_framework.errors import ConfigError
-from eef_framework.records import SuccessRule
+from eef_framework.records import SuccessRule, Trajectory
+from eef_framework.rollout import continuations
 from eef_framework.testing.corridor import Corridor
 
 
@@ -26,6 +29,27 @@ def test_the_walkthrough_wins_every_game(textworld, demonstrate):
     for shown in demonstrate(TextWorldWalkthrough(), textworld, textworld.tasks("train")[:40]):
         assert (shown.reward, shown.ending) == (1.0, "terminated"), shown.error
         assert all(step.valid for step in shown.steps)
+
+
+def test_the_walkthrough_leads_on_from_wherever_the_agent_is(textworld):
+    states = []
+    for task in textworld.tasks("train")[:4]:
+        with textworld.open(task) as session:
+            draw = random.Random(task.id)
+            for _ in range(3):
+                if not session.done:
+                    session.step(draw.choice([each for each in session.observation.actions if each.startswith("go ")]))
+            episode = Trajectory(
+                id=f"agent/{task.id}", task=task, actor="agent/x", initial=session.initial, steps=tuple(session.steps)
+            )
+        states.append(episode.at(len(episode.steps)))
+
+    async def gather():
+        return [row async for row in continuations(TextWorldWalkthrough(), textworld, states, 0)]
+
+    found = asyncio.run(gather())
+    assert [row.prefix_length for row in found] == [3] * 4
+    assert {(row.reward, row.ending) for row in found} == {(1.0, "terminated")}
 
 
 def test_the_fallible_expert_wins_about_two_games_of_five(shown):

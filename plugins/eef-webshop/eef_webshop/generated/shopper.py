@@ -95,6 +95,7 @@ class _ShopExpert(ScriptedExpert):
     """Plays tasks of `Shop`."""
 
     plays: ClassVar[type[Environment]] = Shop
+    continues: ClassVar[bool] = True
 
     def script(self, session: Session, draw: random.Random) -> Iterator[str]:
         """Shop until the episode ends."""

@@ -67,6 +67,7 @@ class WebShopShopper(_WebShopExpert):
     """
 
     name: ClassVar[str] = "webshop-shopper"
+    continues: ClassVar[bool] = True
 
     easy_skill: float = Field(default=0.9, ge=0.0, le=1.0)
     """Probability of no mistake before the first `next >` or `< prev`."""
@@ -140,6 +141,8 @@ def _choose(session: WebShopSession, mistake: str) -> Iterator[str]:
     """Yield the clicks that choose the wanted options, without the last one if an option is forgotten."""
     choices = list(_matching(session).items())
     for name, value in choices[: -1 if mistake == "forgets an option" else None]:
+        if (name, value) in session.state.options:
+            continue  # chosen before the expert was asked
         action = session.pages.choosing(session.state, session.goal, name, value)
         if action is not None:
             yield action

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ from eef_webshop.generated.shopper import PerfectShopper, Shopper
 
 from eef_framework.errors import ConfigError
 from eef_framework.records import SuccessRule
+from eef_framework.rollout import continuations
 from eef_framework.testing.corridor import Corridor
 
 HARD = ("paging", "back", "both")
@@ -33,6 +35,22 @@ def test_every_goal_can_be_met_within_the_limit(shop, demonstrate):
         for shown in demonstrate(PerfectShopper(), shop, shop.tasks(split)):
             assert (shown.reward, shown.ending) == (1.0, "terminated"), shown.task.instruction
             assert all(step.valid for step in shown.steps)
+
+
+def advice(expert, shop, shown):
+    """Return what an expert does next in each state of a demonstration, as if somebody else had come there."""
+
+    async def gather():
+        states = [shown.at(state) for state in range(len(shown.steps))]
+        return [row async for row in continuations(expert, shop, states, shown.seed, steps=1)]
+
+    return [row.actions[-1] for row in sorted(asyncio.run(gather()), key=lambda row: row.prefix_length)]
+
+
+@pytest.mark.parametrize("expert", [Shopper(), PerfectShopper()])
+def test_in_any_state_a_shopper_does_what_it_did_there(shop, demonstrate, expert):
+    for shown in demonstrate(expert, shop, shop.tasks("train")[:30]):
+        assert advice(expert, shop, shown) == list(shown.actions)
 
 
 def test_the_kind_of_a_goal_is_what_a_careful_shopper_has_to_do(shop, demonstrate):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from eef_webshop.generated.shop import Shop
 from eef_webshop.site.environment import WebShop
@@ -7,6 +9,7 @@ from eef_webshop.site.shopper import WebShopPerfect, WebShopShopper
 
 from eef_framework.errors import ConfigError
 from eef_framework.records import Task, Trajectory
+from eef_framework.rollout import continuations
 
 
 def promising(shop: WebShop) -> list[Task]:
@@ -40,6 +43,24 @@ def test_a_forgetful_shopper_forgets_one_option(webshop, demonstrate, monkeypatc
     shop = webshop(mode="compact", max_steps=15)
     for trajectory in demonstrate(WebShopShopper(easy_skill=0, hard_skill=0), shop, promising(shop)):
         assert parts_of(trajectory)["r_option"] == 1 / 2
+
+
+def advice(expert, shop, shown):
+    """Return what an expert does next in each state of a demonstration, as if somebody else had come there."""
+
+    async def gather():
+        states = [shown.at(state) for state in range(len(shown.steps))]
+        return [row async for row in continuations(expert, shop, states, shown.seed, steps=1)]
+
+    return [row.actions[-1] for row in sorted(asyncio.run(gather()), key=lambda row: row.prefix_length)]
+
+
+@pytest.mark.parametrize("mode", ["text", "compact"])
+def test_in_any_state_the_shopper_does_what_it_did_there(webshop, demonstrate, mode):
+    shop = webshop(mode=mode, max_steps=15)
+    expert = WebShopShopper(easy_skill=0.5, hard_skill=0.3)
+    for shown in demonstrate(expert, shop, [*promising(shop), *shop.tasks("test")[:8]]):
+        assert advice(expert, shop, shown) == list(shown.actions)
 
 
 def test_demonstrations_depend_on_seed_and_task_alone(webshop, demonstrate):
