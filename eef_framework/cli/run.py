@@ -22,50 +22,57 @@ from eef_framework.runs.places import is_run
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
+RecipeOrRun = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE_OR_CONFIG_OR_RUN",
+        help="Name of a recipe, path of a YAML file, or a run directory to resume with its own settings.",
+    ),
+]
+Iterations = Annotated[
+    int | None,
+    typer.Option(
+        "--iterations",
+        metavar="N",
+        min=0,
+        help="Number of iterations, same as --set iterations=N. A finished run continues if N is larger.",
+    ),
+]
+Out = Annotated[Path | None, typer.Option("--out", metavar="RUN", help="The run directory. Default: runs/RECIPE.")]
+Seeds = Annotated[
+    int | None,
+    typer.Option(
+        "--seeds",
+        metavar="N",
+        min=1,
+        help="Do N runs with seeds --seed, --seed + 1, ... in folders of runs/RECIPE-seeds, and compare them.",
+    ),
+]
+Jobs = Annotated[int, typer.Option("--jobs", metavar="N", min=1, help="With --seeds: number of parallel runs.")]
+PerSeed = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--per-seed",
+        metavar="KEY",
+        help="With --seeds: a setting that is set to the seed, such as environment.catalogue_seed. Repeatable.",
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the configuration and the plan, and exit.")]
+
+
 @app.command(epilog=EPILOG)
 def run(
-    recipe: Annotated[
-        str,
-        typer.Argument(
-            metavar="RECIPE_OR_CONFIG_OR_RUN",
-            help="Name of a recipe, path of a YAML file, or a run directory to resume with its own settings.",
-        ),
-    ] = "demo",
+    recipe: RecipeOrRun = "demo",
     plugins: PluginList = None,
     env: EnvironmentName = None,
     assignments: Assignments = None,
     seed: Seed = None,
-    iterations: Annotated[
-        int | None,
-        typer.Option(
-            "--iterations",
-            metavar="N",
-            min=0,
-            help="Number of iterations, same as --set iterations=N. A finished run continues if N is larger.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="RUN", help="The run directory. Default: runs/RECIPE.")
-    ] = None,
-    seeds: Annotated[
-        int | None,
-        typer.Option(
-            "--seeds",
-            metavar="N",
-            min=1,
-            help="Do N runs with seeds --seed, --seed + 1, ... in folders of runs/RECIPE-seeds, and compare them.",
-        ),
-    ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", metavar="N", min=1, help="With --seeds: number of parallel runs.")] = 1,
-    per_seed: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--per-seed",
-            metavar="KEY",
-            help="With --seeds: a setting that is set to the seed, such as environment.catalogue_seed. Repeatable.",
-        ),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the configuration and the plan, and exit.")] = False,
+    iterations: Iterations = None,
+    out: Out = None,
+    seeds: Seeds = None,
+    jobs: Jobs = 1,
+    per_seed: PerSeed = None,
+    dry_run: DryRun = False,
     version: Version = False,
 ) -> None:
     """Fine-tune an agent on an expert's successes and failures.
@@ -73,7 +80,6 @@ def run(
     Without arguments, it compares EEF with a baseline on a small generated shop, which takes minutes on a laptop.
     To resume an interrupted run, repeat the command, or name its run directory.
     """
-    console = Console()
     assignments = [*([] if iterations is None else [f"iterations={iterations}"]), *(assignments or [])]
     existing = expand(recipe)
     if existing.is_dir() and recipe not in load_plugins(selected(plugins)).recipes:  # a folder may have a recipe's name
@@ -98,13 +104,8 @@ def run(
         folder = runs.run_folder(config.seed)
     if dry_run:
         _show_plan(config, registry, folder)
-        return
-    from eef_framework.evaluation.formatting import results
-    from eef_framework.pipeline import run as run_pipeline
-
-    done = run_pipeline(config, registry, folder, console)
-    console.print(results(done.metrics))
-    say(f"report: {done.report}")
+    else:
+        _run_pipeline(config, registry, folder)
 
 
 def main() -> None:
@@ -129,6 +130,17 @@ def _check_run(folder: Path, out: Path | None, seeds: int | None) -> None:
             code="run-exists",
             option=option,
         )
+
+
+def _run_pipeline(config: RunConfig, registry: Registry, folder: Path) -> None:
+    """Do one run and print its results."""
+    from eef_framework.evaluation.formatting import results
+    from eef_framework.pipeline import run as run_pipeline
+
+    console = Console()
+    done = run_pipeline(config, registry, folder, console)
+    console.print(results(done.metrics))
+    say(f"report: {done.report}")
 
 
 def _run_seeds(runs: SeedRuns) -> None:

@@ -28,12 +28,10 @@ from eef_framework.policies.chat_completions.failures import (
     FieldRejected,
     RejectedWithoutReason,
     failure_of,
-    is_filtered,
     is_transient,
-    out_of_credit,
-    rejected_field,
 )
 from eef_framework.policies.chat_completions.meter import Meter, MeteredRequest, never_arrived
+from eef_framework.policies.chat_completions.rejections import is_filtered, out_of_credit, rejected_field
 from eef_framework.policies.chat_completions.settings import ServerSettings
 from eef_framework.policies.chat_completions.transport import client_arguments
 from eef_framework.records import Conversation

@@ -109,27 +109,10 @@ def start(java: str, heap_mb: int) -> JvmProcess:
     Raises:
         EnvironmentFailure: it doesn't start; the message ends with the JVM's error output.
     """
-    options = [
-        *EQUAL_HASHES,
-        "-XX:+UseSerialGC",
-        f"-Xmx{heap_mb}m",
-        "-XX:+ExitOnOutOfMemoryError",
-        "-XX:ErrorFile=/dev/null",
-    ]
-    command = [
-        java,
-        *options,
-        "-cp",
-        str(gateway_jar()),
-        "py4j.GatewayServer",
-        "--die-on-broken-pipe",
-        "--enable-auth",
-        "0",
-    ]
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         try:
             process = subprocess.Popen(
-                command,
+                _command(java, heap_mb),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -163,6 +146,12 @@ def stop(process: subprocess.Popen[str]) -> None:
     for stream in (process.stdin, process.stdout):
         if stream is not None:
             stream.close()
+
+
+def _command(java: str, heap_mb: int) -> list[str]:
+    options = [*EQUAL_HASHES, "-XX:+UseSerialGC", f"-Xmx{heap_mb}m", "-XX:+ExitOnOutOfMemoryError"]
+    options += ["-XX:ErrorFile=/dev/null", "-cp", str(gateway_jar())]
+    return [java, *options, "py4j.GatewayServer", "--die-on-broken-pipe", "--enable-auth", "0"]  # port 0: any free one
 
 
 def _read_port_and_token(process: subprocess.Popen[str]) -> tuple[str, str]:

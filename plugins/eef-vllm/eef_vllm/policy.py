@@ -26,7 +26,8 @@ from eef_framework.policies.chat_completions import address
 from eef_framework.records import Checkpoint, Conversation, Observation, Response
 from eef_vllm.loaded_policy import LoadedVllmPolicy
 from eef_vllm.managed_server import HOW_TO_INSTALL, ManagedServer, check_python
-from eef_vllm.replicas import Replicas, ServedWeights, Waits
+from eef_vllm.replica import ServedWeights, Waits
+from eef_vllm.replicas import Replicas
 from eef_vllm.verification import ALIKE, ANSWER_TOKENS, KnownToken, compare, conversations, known_token
 
 

@@ -1,5 +1,6 @@
 """A tiny model, two trainings of adapters that continue each other, and servers with vLLM's interface."""
 
+import asyncio
 import importlib.util
 import os
 import sys
@@ -11,13 +12,16 @@ import torch
 from eef_vllm.policy import VllmPolicy
 
 from eef_framework.errors import EefWarning
-from eef_framework.policies import TinyModel
+from eef_framework.event_loop import run_coroutine
+from eef_framework.interfaces import Sampling
+from eef_framework.policies import TinyModel, TransformersPolicy
 from eef_framework.records import Checkpoint, Example, Message, Observation
 from eef_framework.testing.conformance.examples import conversations
 from eef_framework.training import SftTrainer
 
 STUB = Path(__file__).parent / "stub"
 WORDS = [f"word{number}" for number in range(12)]
+SAMPLING = Sampling(temperature=1.0, max_tokens=6)
 TRAINER = {"device": "cpu", "learning_rate": 2e-2, "batch_size": 16, "steps": 6}
 
 
@@ -26,6 +30,19 @@ def close(policies):
         warnings.simplefilter("ignore", EefWarning)  # of repeated requests
         for policy in policies:
             policy.close()
+
+
+def asked(number, turns=1):
+    words = Message(role="user", content=f"word{number % 12} word{(number + 3) % 12}")
+    return (words, *(Message(role=role, content="word1") for _ in range(turns - 1) for role in ("assistant", "user")))
+
+
+def answers(policy, count=12, errors=False):
+    async def all_at_once():
+        acts = (policy.act(asked(number), Observation(text=""), SAMPLING, number) for number in range(count))
+        return await asyncio.gather(*acts, return_exceptions=errors)
+
+    return run_coroutine(all_at_once())
 
 
 def example(number):
@@ -115,6 +132,27 @@ def managed(base):
     close(policies)
 
 
+@pytest.fixture(scope="session", name="asked")
+def asked_fixture():
+    """Return a conversation by its number, with a number of turns."""
+    return asked
+
+
+@pytest.fixture(scope="session", name="answers")
+def answers_fixture():
+    """Return the answers of a policy to the first conversations, asked all at once."""
+    return answers
+
+
 @pytest.fixture(scope="session")
-def nothing():
-    return Observation(text="")
+def logprobs_in_process(base):
+    """Return the log-probabilities of answers to the first conversations with the merged weights of a checkpoint."""
+
+    def scored(checkpoint, given):
+        with TransformersPolicy(model=str(base.path)).load(checkpoint) as policy:
+            return [
+                run_coroutine(policy.score(asked(number), Observation(text=""), SAMPLING, [answer]))[0].logprob
+                for number, answer in enumerate(given)
+            ]
+
+    return scored
