@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,6 +13,17 @@ settings.register_profile("unhurried", deadline=None, suppress_health_check=[Hea
 # The examples of CI are the same each time, so that what turns it red is the change. `pytest` alone looks for new ones.
 settings.register_profile("fixed", settings.get_profile("unhurried"), derandomize=True)
 settings.load_profile("unhurried")
+
+
+@pytest.fixture(scope="session")
+def one_thread() -> Iterator[None]:
+    """PyTorch on one thread: tiny models are slower on several, and much slower if other programs run, too."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.hookimpl(wrapper=True)

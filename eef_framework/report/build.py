@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from importlib.resources import files
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from eef_framework.errors import storage
 from eef_framework.records import Attribution, Example, Selected, SuccessRule, Trajectory, fingerprint
 from eef_framework.report.chunks import TEXT_LIMIT, Chunks
 from eef_framework.report.costs import cost_sections
 from eef_framework.report.counts import ExplorationCounts, RunCounts, sources_of
-from eef_framework.report.glossary import GLOSSARY, glossary_list
-from eef_framework.report.html import Element, data_script, render, tag
+from eef_framework.report.html import Element, tag
+from eef_framework.report.page import page_parts, write_page
 from eef_framework.report.sections import sections
 from eef_framework.report.source import Group, Source
 from eef_framework.report.summary import name_of, summary
@@ -26,8 +20,6 @@ from eef_framework.runs import FILES
 
 MOST_TRAJECTORIES = 40_000
 """Browsers are slow with more trajectories than this. Reports of longer runs show a sample of the tasks."""
-
-SCRIPTS = ("store.js", "list.js", "detail.js", "page.js", "save.js")
 
 
 def build_report(run: Path, most: int = MOST_TRAJECTORIES) -> Path:
@@ -51,46 +43,6 @@ def build_report(run: Path, most: int = MOST_TRAJECTORIES) -> Path:
     return source.layout.report
 
 
-def write_page(page: Path, parts_with: Callable[[IO[str]], Mapping[str, str]]) -> None:
-    """Write a page atomically.
-
-    Args:
-        page: its path.
-        parts_with: writes the trajectories to a file, and returns the values of the template's placeholders.
-
-    Raises:
-        StorageError: it can't be written.
-    """
-    draft, chunk_file = page.with_name(f".{page.name}.tmp"), page.with_name(f".{page.name}.chunks.tmp")
-    with storage(page, "writing"):
-        try:
-            with chunk_file.open("w", encoding="ascii") as file:
-                parts = parts_with(file)
-            with draft.open("w", encoding="utf-8", errors="replace") as out:
-                _fill(out, parts, chunk_file)
-            draft.replace(page)
-        finally:
-            draft.unlink(missing_ok=True)
-            chunk_file.unlink(missing_ok=True)
-
-
-def is_page(page: Path, template: str = "page.html") -> bool:
-    """Return whether a file is a page written here, and may be replaced.
-
-    Args:
-        page: the file.
-        template: what the page was made from.
-
-    Raises:
-        StorageError: it can't be read.
-    """
-    start = asset(template).partition("{{")[0].encode()
-    if not page.is_file():
-        return False
-    with storage(page, "reading"), page.open("rb") as file:
-        return file.read(len(start)) == start
-
-
 def _parts(source: Source, file: IO[str], most: int) -> dict[str, str]:
     """Read the run, write its trajectories to the file, and return the values of the template's placeholders."""
     chunks = Chunks(file)
@@ -104,29 +56,6 @@ def _parts(source: Source, file: IO[str], most: int) -> dict[str, str]:
     listed = index.finish()
     body = [summary(source, counts, _remarks(source, chunks, share)), *sections(source, counts), *cost_sections(source)]
     return page_parts(_heading(source), body, {**listed, "heldOut": source.held_out})
-
-
-def page_parts(heading: Element, body: Iterable[Element], data: Mapping[str, Any]) -> dict[str, str]:
-    """Return the values of the template's placeholders.
-
-    Args:
-        heading: the title of the page.
-        body: the sections of its first view.
-        data: the index of the trajectories.
-    """
-    style = asset("page.css")
-    script = "(() => {\n" + "\n".join(map(asset, SCRIPTS)) + "\n})();"
-    return {
-        "policy": f"default-src 'none'; script-src '{digest(script)}'; style-src '{digest(style)}'; base-uri 'none'; "
-        "form-action 'none'",
-        "title": render(tag("title", "".join(heading.itertext()))),
-        "heading": render(heading),
-        "style": style,
-        "results": "\n".join(map(render, body)),
-        "glossary": render(glossary_list()),
-        "data": data_script("data", {**data, "glossary": GLOSSARY}),
-        "script": script,
-    }
 
 
 def _heading(source: Source) -> Element:
@@ -200,31 +129,6 @@ def _remarks(source: Source, chunks: Chunks, share: float) -> Iterator[str]:
     if chunks.cut:
         yield f"{chunks.cut:,} texts in trajectories are truncated to {TEXT_LIMIT:,} characters."
     yield from source.problems
-
-
-def _fill(out: IO[str], parts: Mapping[str, str], chunk_file: Path) -> None:
-    """Write the page; its trajectories are copied from a file."""
-    head, _, tail = asset("page.html").partition("{{chunks}}")
-    out.writelines(fill(head, parts))
-    with chunk_file.open(encoding="ascii") as file:
-        shutil.copyfileobj(file, out)
-    out.writelines(fill(tail, parts))
-
-
-def fill(template: str, parts: Mapping[str, str]) -> Iterator[str]:
-    """Yield a template with its placeholders replaced. Placeholders within the values are left alone."""
-    for number, part in enumerate(re.split(r"\{\{(\w+)\}\}", template)):
-        yield part if number % 2 == 0 else parts[part]
-
-
-def asset(name: str) -> str:
-    """Return one of the files next to this module."""
-    return files("eef_framework.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def digest(text: str) -> str:
-    """Return the hash with which the page's security policy allows its own script and style, and no others."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def _lines(path: Path) -> int:

@@ -12,13 +12,13 @@ from eef_framework.comparison.tables import title
 from eef_framework.errors import ConfigError, storage
 from eef_framework.evaluation.formatting import count
 from eef_framework.records import Estimate
-from eef_framework.report.build import asset, digest, fill, is_page
 from eef_framework.report.forest import ForestRow, forest
 from eef_framework.report.html import Element, render, tag
+from eef_framework.report.page import asset, fill, head, is_page, script_of
 from eef_framework.report.table import LOOKS
 from eef_framework.runs import write_text
 
-TEMPLATE, SCRIPT = "comparison.html", "save.js"
+GENERATOR = "eef-framework compare"
 VERDICTS = {"better": "✓ better", "worse": "✗ worse", "undecided": "≈ undecided"}
 
 
@@ -29,7 +29,7 @@ def check_comparison_page(page: Path) -> None:
         ConfigError: `output-exists`.
         StorageError: it can't be read.
     """
-    if page.exists() and not is_page(page, TEMPLATE):
+    if page.exists() and not is_page(page, GENERATOR):
         raise ConfigError(
             f"{str(page)!r} exists, and isn't a page that `eef compare` wrote: it would be lost",
             "Choose another name.",
@@ -50,20 +50,17 @@ def build_comparison_page(comparison: Comparison, page: Path) -> None:
         StorageError: it can't be written.
     """
     check_comparison_page(page)
-    style, script = asset("page.css"), "(() => {\n" + asset(SCRIPT) + "\n})();"
-    heading = tag("h1", tag("b", "Comparison"), " · ", tag("small", title(comparison)))
+    script = script_of(["save.js"])
+    names = ", ".join(each.name for each in comparison.experiments)
     parts = {
-        "policy": f"default-src 'none'; script-src '{digest(script)}'; style-src '{digest(style)}'; base-uri 'none'; "
-        "form-action 'none'",
-        "title": render(tag("title", f"Comparison: {', '.join(each.name for each in comparison.experiments)}")),
-        "heading": render(heading),
-        "style": style,
+        "head": head(f"Comparison: {names}", script, GENERATOR),
+        "heading": render(tag("h1", tag("b", "Comparison"), " · ", tag("small", title(comparison)))),
         "results": "\n".join(map(render, _sections(comparison))),
         "script": script,
     }
     with storage(page, "writing"):
         page.parent.mkdir(parents=True, exist_ok=True)
-    write_text(page, "".join(fill(asset(TEMPLATE), parts)))
+    write_text(page, "".join(fill(asset("comparison.html"), parts)))
 
 
 def _sections(comparison: Comparison) -> Iterator[Element]:

@@ -11,9 +11,9 @@ from eef_framework.formats import own_kind, read_records
 from eef_framework.formats.episodes import trajectory_of
 from eef_framework.formats.training_examples import dialogue_of
 from eef_framework.records import Attribution, Example, Observation, SuccessRule, Trajectory
-from eef_framework.report.build import is_page, page_parts, write_page
 from eef_framework.report.chunks import TEXT_LIMIT, Chunks
 from eef_framework.report.html import Element, tag
+from eef_framework.report.page import is_page, page_parts, write_page
 from eef_framework.report.trajectory_index import SUCCEEDED, UNKNOWN, TrajectoryIndex
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import warnings
 from collections.abc import Sequence
 from itertools import accumulate
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from eef_framework.chat.tokens import ChatTokenizer
-from eef_framework.errors import TrainerFailure, storage
+from eef_framework.errors import storage
 from eef_framework.interfaces import ProgressCallback
 from eef_framework.memory import release_memory
 from eef_framework.models.libraries import require_installed
@@ -22,7 +21,7 @@ from eef_framework.records import Checkpoint, Example, TrainResult
 from eef_framework.runs.layout import PREPARATION, TRAINING_LOG
 from eef_framework.training.batches import number_of_steps, shuffled_batches
 from eef_framework.training.distributed import single_process
-from eef_framework.training.loop import final_model, isolated_rng
+from eef_framework.training.loop import final_model, isolated_rng, require_finite
 from eef_framework.training.preferences import TokenizedPair, TokenizedPairs, tokenize_pairs
 from eef_framework.training.settings import PreferenceSettings
 from eef_framework.training.trl_dpo import trl_trainer
@@ -128,14 +127,7 @@ def _row(step: int, values: dict[str, float], pairs: Sequence[TokenizedPair]) ->
         TrainerFailure: the loss isn't a number.
     """
     loss, norm = values["loss"], values["grad_norm"]
-    if not math.isfinite(loss + norm):
-        raise TrainerFailure(
-            f"the loss became {loss} (length of the gradient: {norm}) in a step on the pairs "
-            f"{', '.join(sorted({pair.id for pair in pairs}))}",
-            "Lower the learning rate, or look at these pairs.",
-            code="loss-not-finite",
-            examples=sorted({pair.id for pair in pairs}),
-        )
+    require_finite(loss, norm, {pair.id for pair in pairs})
     return {
         "step": step,
         "loss": loss,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
@@ -157,14 +157,7 @@ class Training:
         loss = self._sum(loss)
         length = self._accelerator.clip_grad_norm_(self._model.parameters(), self._settings.max_grad_norm)
         norm = float(length.full_tensor() if self._sharding else length)
-        if not math.isfinite(loss + norm):
-            raise TrainerFailure(
-                f"the loss became {loss} (length of the gradient: {norm}) in a step on the examples "
-                f"{', '.join(sorted({example.id for example in batch}))}",
-                "Lower the learning rate, or look at these examples.",
-                code="loss-not-finite",
-                examples=sorted({example.id for example in batch}),
-            )
+        require_finite(loss, norm, {example.id for example in batch})
         self._optimizer.step()
         self._schedule.step()
         self._optimizer.zero_grad()
@@ -225,6 +218,27 @@ def _optimizer(model: Any, settings: SupervisedSettings) -> Any:
         {"params": [weight for weight in weights if weight.ndim < 2], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=settings.learning_rate, fused=True)
+
+
+def require_finite(loss: float, norm: float, examples: Collection[str]) -> None:
+    """Check that a step's loss and gradient are numbers.
+
+    Args:
+        loss: the loss.
+        norm: the length of the gradient.
+        examples: ids of the step's examples.
+
+    Raises:
+        TrainerFailure: they aren't (`loss-not-finite`).
+    """
+    if not math.isfinite(loss + norm):
+        raise TrainerFailure(
+            f"the loss became {loss} (length of the gradient: {norm}) in a step on the examples "
+            f"{', '.join(sorted(examples))}",
+            "Lower the learning rate, or look at these examples.",
+            code="loss-not-finite",
+            examples=sorted(examples),
+        )
 
 
 def final_model(start: Checkpoint, settings: FineTuning, weights: dict[str, Any], output: Path) -> Any:

@@ -129,12 +129,11 @@ def test_the_trained_tokens_are_those_of_the_wanted_turns(family, examples, room
         assert sorted(text for batch in batches for text in texts_in(tokens, batch)) == sorted(texts)
 
 
-def thinking_episode(tokens=None):
-    """Return an episode with reasoning before each turn; with sampled tokens if a tokenizer is given."""
+def episode_of(turns, tokens=None):
+    """Return an episode with an answer and a thought for each action; with sampled tokens if a tokenizer is given."""
     steps = []
-    for number, action in enumerate(("search[lamp]", "click[buy now]")):
-        text = f"<think>\nreason {number}\n</think>\n\nThought: thought {number}\nAction: {action}"
-        response = Response(text=text, thought=f"thought {number}")
+    for number, (action, (text, thought)) in enumerate(turns.items()):
+        response = Response(text=text, thought=thought)
         if tokens is not None:
             ids = (*tokens.answer_ids(text), *tokens.stop_ids)
             response = response.changed(token_ids=ids, tokenizer=tokens.fingerprint)
@@ -143,13 +142,23 @@ def thinking_episode(tokens=None):
     return Trajectory(id="x", task=task, initial=Observation(text="start"), steps=tuple(steps))
 
 
+ACTIONS = ("search[lamp]", "click[buy now]")
+THINKING = {
+    action: (f"<think>\nreason {n}\n</think>\n\nThought: thought {n}\nAction: {action}", f"thought {n}")
+    for n, action in enumerate(ACTIONS)
+}
+"""Turns with reasoning."""
+CALLING = {action: (f"Step {n}.\n{as_call(action)}", f"Step {n}.") for n, action in enumerate(ACTIONS)}
+"""Turns whose actions are tool calls."""
+
+
 @pytest.mark.parametrize("sampled", [False, True])
 @pytest.mark.parametrize("reasoning", ["keep", "train", "drop"])
 @pytest.mark.parametrize("family", [*SPECIAL, "qwen3"])
 def test_reasoning_is_shown_and_trained_as_set(family, reasoning, sampled):
     tokens = chat(family)
     format = ChatFormat(reasoning=reasoning)
-    episode = thinking_episode(tokens if sampled else None)
+    episode = episode_of(THINKING, tokens if sampled else None)
     if family == "qwen3" and reasoning != "drop" and not sampled:
         # Its template leaves out the reasoning of earlier turns by itself.
         with pytest.raises(ConfigError) as caught:
@@ -172,26 +181,12 @@ def test_reasoning_is_shown_and_trained_as_set(family, reasoning, sampled):
             assert ids[: len(prompt) + len(step.response.token_ids)] == [*prompt, *step.response.token_ids]
 
 
-def calling_episode(tokens=None):
-    """Return an episode whose actions are tool calls."""
-    steps = []
-    for number, action in enumerate(("search[lamp]", "click[buy now]")):
-        text = f"Step {number}.\n{as_call(action)}"
-        response = Response(text=text, thought=f"Step {number}.")
-        if tokens is not None:
-            ids = (*tokens.answer_ids(text), *tokens.stop_ids)
-            response = response.changed(token_ids=ids, tokenizer=tokens.fingerprint)
-        steps.append(Step(action=action, observation=Observation(text=f"page {number}"), response=response))
-    task = Task(id="t", environment="shop")
-    return Trajectory(id="x", task=task, initial=Observation(text="start"), steps=tuple(steps))
-
-
 @pytest.mark.parametrize("sampled", [False, True])
 @pytest.mark.parametrize("thoughts", [False, True])
 @pytest.mark.parametrize("family", [*SPECIAL, "qwen3"])
 def test_tool_calls_are_trained_exactly(family, thoughts, sampled):
     tokens = chat(family)
-    episode = calling_episode(tokens if sampled else None)
+    episode = episode_of(CALLING, tokens if sampled else None)
     (example,) = ChatFormat(style="tools", train_thoughts=thoughts).examples(episode, [1.0, 1.0], "", "x")
     ids, weights = tokens.encode(example.messages)
     trained = tokens.tokenizer.decode([token for token, weight in zip(ids, weights, strict=True) if weight])
@@ -208,9 +203,9 @@ def test_tool_calls_are_trained_exactly(family, thoughts, sampled):
 @pytest.mark.parametrize("family", ["qwen2_5", "qwen3_instruct_2507"])
 def test_calls_and_results_are_written_as_the_template_of_qwen_writes_them(family):
     tokens = chat(family)
-    ours = ChatFormat(style="tools").conversation("Rules", Observation(text="start"), calling_episode().steps)
+    ours = ChatFormat(style="tools").conversation("Rules", Observation(text="start"), episode_of(CALLING).steps)
     native = [{"role": "system", "content": "Rules"}, {"role": "user", "content": "start"}]
-    for number, step in enumerate(calling_episode().steps):
+    for number, step in enumerate(episode_of(CALLING).steps):
         call = {"name": "act", "arguments": {"action": step.action}}
         native += [
             {"role": "assistant", "content": f"Step {number}.", "tool_calls": [{"type": "function", "function": call}]},

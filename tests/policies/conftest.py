@@ -3,7 +3,6 @@
 import random
 
 import pytest
-import torch
 
 from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.policies import TinyModel, TransformersPolicy
@@ -19,12 +18,8 @@ def asked(text):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """Models this small are slower on several threads, and much slower where other programs run beside the tests."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def each_test_has_one_thread(one_thread):
+    """See `one_thread` in the conftest of the repository."""
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,10 @@ import pytest
 from eef_framework.comparison import ComparedDifference, ComparedExperiment, ComparedRow, Comparison
 from eef_framework.errors import ConfigError
 from eef_framework.records import Estimate
-from eef_framework.report.build import asset
 from eef_framework.report.comparison_page import build_comparison_page
 from eef_framework.report.forest import ForestRow, forest
 from eef_framework.report.html import render
+from eef_framework.report.page import head
 
 
 def estimate(mean, low, high, n=3):
@@ -77,7 +77,7 @@ def test_only_a_page_of_ours_is_replaced(tmp_path):
     page = tmp_path / "page.html"
     build_comparison_page(COMPARISON, page)
     build_comparison_page(COMPARISON, page)
-    report = asset("page.html").partition("{{")[0]
+    report = head("run", "", "eef-framework")
     for text in ("<p>mine", report):  # a run's report isn't one, either
         page.write_text(text)
         with pytest.raises(ConfigError) as caught:

@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import importlib
 import warnings
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -24,16 +22,10 @@ from eef_framework.rollout.resubmission import Resubmission
 from eef_framework.runs import RunLayout, StageKey, read_rows
 from eef_framework.testing.conformance import check_executor, executor_violations
 from eef_framework.testing.corridor import BlockingCorridor, Corridor
+from eef_framework.testing.fatal import FatalExpert, FatalPolicy
 from eef_framework.testing.process_executor import ProcessExecutor
 from eef_framework.testing.queue_policy import ScriptedPolicy
 from eef_framework.testing.small_run import small_config
-
-
-@pytest.fixture
-def fatal(monkeypatch):
-    """The module `fatal`, which worker processes can import, too."""
-    monkeypatch.syspath_prepend(Path(__file__).parent)
-    return importlib.import_module("fatal")
 
 
 def setup_of(policy: Any = None, **settings: Any) -> EpisodeRunner:
@@ -115,8 +107,8 @@ def test_episodes_that_block_are_played_in_that_many_threads():
     assert lost == 0
 
 
-def test_episodes_of_a_killed_worker_are_played_again_with_the_same_result(fatal, tmp_path):
-    setup = setup_of(fatal.FatalPolicy(skill=0.8, marker=tmp_path / "killed"))
+def test_episodes_of_a_killed_worker_are_played_again_with_the_same_result(tmp_path):
+    setup = setup_of(FatalPolicy(skill=0.8, marker=tmp_path / "killed"))
     with pytest.warns(EefWarning) as said:
         found, lost = played(settings(executor=ProcessExecutor()), setup, specs())
     assert (tmp_path / "killed").exists()
@@ -128,21 +120,21 @@ def test_episodes_of_a_killed_worker_are_played_again_with_the_same_result(fatal
     assert timeless(found) == timeless(local)
 
 
-def test_an_episode_that_kills_each_worker_stops_the_run(fatal, tmp_path):
-    setup = setup_of(fatal.FatalPolicy(marker=tmp_path / "killed", always=True))
+def test_an_episode_that_kills_each_worker_stops_the_run(tmp_path):
+    setup = setup_of(FatalPolicy(marker=tmp_path / "killed", always=True))
     with pytest.raises(ExecutorFailure) as caught:
         played(settings(executor=ProcessExecutor(workers=1)), setup, specs(1))
     assert caught.value.code == "workers-lost"
     assert caught.value.details["episode"] == "x/0"
 
 
-def test_demonstrations_of_a_killed_worker_are_asked_for_again(fatal, tmp_path):
+def test_demonstrations_of_a_killed_worker_are_asked_for_again(tmp_path):
     async def every(expert: Any, executor: Executor) -> dict[str, Trajectory]:
         tasks = Corridor().tasks("train")[:6]
         found = demonstrations(expert, Corridor(), tasks, 3, executor)
         return {each.task.id: each async for each in found}
 
-    expert = fatal.FatalExpert(marker=tmp_path / "killed")
+    expert = FatalExpert(marker=tmp_path / "killed")
     found = asyncio.run(every(expert, ProcessExecutor()))
     assert (tmp_path / "killed").exists()
     expected = asyncio.run(every(expert, ThreadExecutor()))  # the marker is there: nothing is killed

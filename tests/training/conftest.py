@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from eef_framework.policies import TinyModel
-from eef_framework.records import Example, Message
+from eef_framework.policies.loading import load_model, load_tokenizer
+from eef_framework.records import Checkpoint, Example, Message
 
 WORDS = [f"word{number}" for number in range(12)]
 
@@ -25,17 +26,41 @@ def copying(number):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """Models this small are slower on several threads, and much slower where other programs run beside the tests."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def each_test_has_one_thread(one_thread):
+    """See `one_thread` in the conftest of the repository."""
 
 
 @pytest.fixture(scope="session")
 def examples():
     return [copying(number) for number in range(64)]
+
+
+@pytest.fixture
+def save_in(start, tmp_path):
+    """Return a function that saves the tiny model in another type, after a change of the model if one is given."""
+
+    def save(name, dtype, change=None):
+        model = load_model(start.path, dtype, "cpu")
+        if change is not None:
+            with torch.no_grad():
+                change(model)
+        model.save_pretrained(tmp_path / name)
+        load_tokenizer(start.path).save_pretrained(tmp_path / name)
+        return Checkpoint(path=tmp_path / name)
+
+    return save
+
+
+@pytest.fixture
+def broken(save_in):
+    """The tiny model with a weight that isn't a number."""
+    return save_in("broken", "float32", lambda model: model.model.norm.weight.fill_(float("nan")))
+
+
+@pytest.fixture
+def half(save_in):
+    """The tiny model in bfloat16."""
+    return save_in("half", "bfloat16")
 
 
 @pytest.fixture(scope="session")

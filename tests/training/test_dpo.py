@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.errors import ConfigError, NothingToTrain, TrainerFailure
 from eef_framework.policies.loading import load_model, load_tokenizer
-from eef_framework.records import Checkpoint, Example, Message
+from eef_framework.records import Example, Message
 from eef_framework.training import DpoTrainer, SftTrainer
 from eef_framework.training.trl_dpo import _micro_batch_size
 
@@ -177,27 +177,20 @@ def test_epochs_set_the_number_of_steps(pairs, start, tmp_path):
     assert len(rows) == 2 * len(pairs) / 4
 
 
-def test_a_loss_that_is_not_a_number_names_the_pairs(pairs, start, tmp_path):
-    model = load_model(start.path, "float32", "cpu")
-    with torch.no_grad():
-        model.model.norm.weight.fill_(float("nan"))
-    model.save_pretrained(tmp_path / "broken")
-    load_tokenizer(start.path).save_pretrained(tmp_path / "broken")
+def test_a_loss_that_is_not_a_number_names_the_pairs(pairs, broken, tmp_path):
     with pytest.raises(TrainerFailure) as caught:
-        train(pairs[:2], Checkpoint(path=tmp_path / "broken"), tmp_path / "out", batch_size=2)
+        train(pairs[:2], broken, tmp_path / "out", batch_size=2)
     assert (caught.value.code, caught.value.details) == ("loss-not-finite", {"examples": ["p0", "p1"]})
 
 
-def test_the_result_is_like_what_it_started_from(pairs, start, tmp_path):
+def test_the_result_is_like_what_it_started_from(pairs, half, tmp_path):
     """In its type, and in all of its files but the weights."""
-    load_model(start.path, "bfloat16", "cpu").save_pretrained(tmp_path / "half")
-    load_tokenizer(start.path).save_pretrained(tmp_path / "half")
-    weights, _ = train(pairs, Checkpoint(path=tmp_path / "half"), tmp_path / "out")
+    weights, _ = train(pairs, half, tmp_path / "out")
     assert {tensor.dtype for tensor in weights.values()} == {torch.bfloat16}
-    files = {path.name for path in (tmp_path / "half").iterdir()}
+    files = {path.name for path in half.path.iterdir()}
     assert {path.name for path in (tmp_path / "out").iterdir()} == files | {"training.jsonl", "preparation.json"}
     for name in files - {"model.safetensors"}:
-        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "half" / name).read_bytes()
+        assert (tmp_path / "out" / name).read_bytes() == (half.path / name).read_bytes()
 
 
 def test_bfloat16_is_near_float32(pairs, start, tmp_path):

@@ -163,21 +163,14 @@ def test_nothing_to_train_is_an_error(start, tmp_path):
     assert caught.value.code == "nothing-to-train"
 
 
-def test_a_loss_that_is_not_a_number_names_the_examples(examples, start, tmp_path):
-    model = load_model(start.path, "float32", "cpu")
-    with torch.no_grad():
-        model.model.norm.weight.fill_(float("nan"))
-    model.save_pretrained(tmp_path / "broken")
-    load_tokenizer(start.path).save_pretrained(tmp_path / "broken")
+def test_a_loss_that_is_not_a_number_names_the_examples(examples, broken, tmp_path):
     with pytest.raises(TrainerFailure) as caught:
-        train(examples[:2], Checkpoint(path=tmp_path / "broken"), tmp_path / "out", batch_size=2)
+        train(examples[:2], broken, tmp_path / "out", batch_size=2)
     assert (caught.value.code, caught.value.details) == ("loss-not-finite", {"examples": ["e0", "e1"]})
 
 
-def test_the_result_is_saved_in_the_type_it_was_read_in(examples, start, tmp_path):
-    load_model(start.path, "bfloat16", "cpu").save_pretrained(tmp_path / "half")
-    load_tokenizer(start.path).save_pretrained(tmp_path / "half")
-    weights, _ = train(examples, Checkpoint(path=tmp_path / "half"), tmp_path / "out")
+def test_the_result_is_saved_in_the_type_it_was_read_in(examples, half, tmp_path):
+    weights, _ = train(examples, half, tmp_path / "out")
     assert {tensor.dtype for tensor in weights.values()} == {torch.bfloat16}
 
 

@@ -9,13 +9,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-import torch
 from eef_ray.cluster import LOCK, locked, temporary_folder
 from eef_ray.executor import RayExecutor
 
@@ -32,27 +30,20 @@ from eef_framework.runs import RunLayout, StageKey, read_rows
 from eef_framework.testing.conformance import check_executor
 from eef_framework.testing.corridor import Corridor
 from eef_framework.testing.corridor_expert import CorridorExpert
+from eef_framework.testing.fatal import FatalExpert, FatalPolicy
 from eef_framework.testing.queue_policy import ScriptedPolicy
 from eef_framework.testing.small_run import small_config
 
 TIMEOUT_S = 120.0
 """For what takes a second on an idle machine."""
 
-pytestmark = pytest.mark.timeout(600)
+# One thread as in workers: Ray gives a worker with one CPU one thread.
+pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("one_thread")]
 slow = pytest.mark.slow
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> Iterator[None]:
-    """As in workers: Ray gives a worker with one CPU one thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
-def fatal(two_nodes: Any) -> Any:
+def components(two_nodes: Any) -> Any:
     """The module `ray_components`, which workers can import, too."""
     return importlib.import_module("ray_components")
 
@@ -187,7 +178,7 @@ def test_a_run_has_the_same_rows_and_verdicts(ray_executor: RayExecutor, tmp_pat
 
 @slow
 def test_no_episode_of_a_killed_node_is_lost(
-    ray_executor: RayExecutor, two_nodes: Any, fatal: Any, tmp_path: Path
+    ray_executor: RayExecutor, two_nodes: Any, components: Any, tmp_path: Path
 ) -> None:
     def kill() -> None:
         wait_until(lambda: len(waiting()) == 2)
@@ -198,7 +189,7 @@ def test_no_episode_of_a_killed_node_is_lost(
     def waiting() -> list[int]:
         return [int(path.name.removeprefix("waiting-")) for path in tmp_path.glob("waiting-*")]
 
-    setup = setup_of(environment=fatal.WaitingCorridor(tasks_per_split=40, folder=tmp_path), concurrency=8)
+    setup = setup_of(environment=components.WaitingCorridor(tasks_per_split=40, folder=tmp_path), concurrency=8)
     with pytest.warns(EefWarning) as said:
         found, lost = played(ray_executor, setup, specs(40), kill)
     assert 1 <= lost <= 4  # those that the node was playing
@@ -209,8 +200,8 @@ def test_no_episode_of_a_killed_node_is_lost(
 
 
 @slow
-def test_episodes_of_a_killed_worker_are_played_again(ray_executor: RayExecutor, fatal: Any, tmp_path: Path) -> None:
-    setup = setup_of(fatal.FatalPolicy(skill=0.8, marker=tmp_path / "killed"))
+def test_episodes_of_a_killed_worker_are_played_again(ray_executor: RayExecutor, tmp_path: Path) -> None:
+    setup = setup_of(FatalPolicy(skill=0.8, marker=tmp_path / "killed"))
     with pytest.warns(EefWarning):
         found, lost = played(ray_executor, setup, specs())
     assert lost >= 1
@@ -218,27 +209,25 @@ def test_episodes_of_a_killed_worker_are_played_again(ray_executor: RayExecutor,
 
 
 @slow
-def test_an_episode_that_kills_each_worker_stops_the_run(ray_executor: RayExecutor, fatal: Any, tmp_path: Path) -> None:
-    setup = setup_of(fatal.FatalPolicy(marker=tmp_path / "killed", always=True))
+def test_an_episode_that_kills_each_worker_stops_the_run(ray_executor: RayExecutor, tmp_path: Path) -> None:
+    setup = setup_of(FatalPolicy(marker=tmp_path / "killed", always=True))
     with pytest.raises(ExecutorFailure) as caught:
         played(ray_executor, setup, specs(1))
     assert caught.value.code == "workers-lost"
 
 
 @slow
-def test_demonstrations_of_a_killed_worker_are_given_again(
-    ray_executor: RayExecutor, fatal: Any, tmp_path: Path
-) -> None:
-    expert = fatal.FatalExpert(marker=tmp_path / "killed")
+def test_demonstrations_of_a_killed_worker_are_given_again(ray_executor: RayExecutor, tmp_path: Path) -> None:
+    expert = FatalExpert(marker=tmp_path / "killed")
     found = asyncio.run(every(ray_executor, expert))
     assert (tmp_path / "killed").exists()
     assert found == asyncio.run(every(ThreadExecutor(), expert))
 
 
 @slow
-def test_warnings_and_errors_of_workers_arrive(ray_executor: RayExecutor, fatal: Any, tmp_path: Path) -> None:
+def test_warnings_and_errors_of_workers_arrive(ray_executor: RayExecutor, components: Any, tmp_path: Path) -> None:
     with pytest.warns(EefWarning) as said:
-        played(ray_executor, setup_of(fatal.WarningPolicy()), specs(2))
+        played(ray_executor, setup_of(components.WarningPolicy()), specs(2))
     assert {each.message.code for each in said if isinstance(each.message, EefWarning)} == {"careful"}
     assert all(each.message.details["process"] != os.getpid() for each in said)
     gone = Checkpoint(path=tmp_path / "gone")

@@ -8,7 +8,6 @@ import warnings
 from pathlib import Path
 
 import pytest
-import torch
 from eef_vllm.policy import VllmPolicy
 
 from eef_framework.errors import EefWarning
@@ -55,11 +54,8 @@ def example(number):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def each_test_has_one_thread(one_thread):
+    """See `one_thread` in the conftest of the repository."""
 
 
 @pytest.fixture(scope="session")

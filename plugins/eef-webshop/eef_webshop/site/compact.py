@@ -19,7 +19,7 @@ from eef_webshop.site.goals import NO_LIMIT, Goal
 from eef_webshop.site.navigation import follow, search
 from eef_webshop.site.pages import CACHE_SIZE, Pages
 from eef_webshop.site.scoring import COMMON, bought, words_in, words_of
-from eef_webshop.site.state import BACK, BUY, NEXT, PER_PAGE, PREV, State, click, parse
+from eef_webshop.site.state import BACK, BUY, NEXT, PER_PAGE, PREV, State, click
 
 TITLE_WORDS: Final = 5
 """Maximum number of words of a title that are shown."""
@@ -91,16 +91,10 @@ class CompactPages(Pages):
         text = f"{self.compact_goal(goal).text}\n{self._body(state, goal)}"
         return Observation(text=text, actions=tuple(map(click, self.targets(state, goal))))
 
-    def follow(self, state: State, goal: Goal, action: str) -> State | None:
-        """Return the state after an action, or None. `search[...]` works on every page, but isn't listed."""
-        name, argument = parse(action)
-        if argument is None:
-            return None
-        argument = argument.lower()
-        if name == "search":
-            return search(self.catalogue, state, argument)
-        target = self.targets(state, goal).get(argument) if name == "click" else None
-        return None if target is None else self._enter(state, goal, *target)
+    def clicked(self, state: State, goal: Goal, target: str) -> State | None:
+        """Return the state after a click, or None if there is no such target, in lower case, on the page."""
+        found = self.targets(state, goal).get(target)
+        return None if found is None else self._enter(state, goal, *found)
 
     def searching(self, goal: Goal, details: bool, options: bool) -> str:
         """Return the click of a predefined search; see `Pages.searching`."""

@@ -54,17 +54,24 @@ class Pages(ABC):
         """
 
     def follow(self, state: State, goal: Goal, action: str) -> State | None:
-        """Return the state after an action, or None if it isn't understood. Searching works on every page."""
+        """Return the state after an action, or None if it isn't understood.
+
+        `search[...]` works on every page, also where it isn't listed.
+        """
         name, argument = parse(action)
         if argument is None:
             return None
         argument = argument.lower()
         if name == "search":
             return search(self.catalogue, state, argument)
-        if name != "click" or argument == "search":
+        return self.clicked(state, goal, argument) if name == "click" else None
+
+    def clicked(self, state: State, goal: Goal, target: str) -> State | None:
+        """Return the state after a click, or None if there is no such target, in lower case, on the page."""
+        if target == "search":
             return None
         links = self.links(state)
-        return follow(state, argument, links[argument]) if argument in links else None
+        return follow(state, target, links[target]) if target in links else None
 
     def searching(self, goal: Goal, details: bool, options: bool) -> str:
         """Return the action that searches for the goal's type of product.

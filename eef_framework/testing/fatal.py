@@ -1,4 +1,4 @@
-"""Components that kill the process that they run in."""
+"""Test doubles that kill the process they run in, to test executors with worker processes."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from random import Random
+from typing import ClassVar
 
+from eef_framework.interfaces import Session
+from eef_framework.records import Observation
 from eef_framework.testing.corridor_expert import CorridorExpert
 from eef_framework.testing.queue_policy import ScriptedPolicy
 
 
 def kill_once(marker: Path) -> None:
-    """Kill this process, unless that was done before."""
+    """Kill this process, unless the file exists, which is created first."""
     try:
         marker.touch(exist_ok=False)
     except FileExistsError:
@@ -22,16 +25,17 @@ def kill_once(marker: Path) -> None:
 
 
 class FatalPolicy(ScriptedPolicy):
-    """Kills its process at the first answer, or at each one."""
+    """Kills its process at the first answer, or at each answer."""
 
     name: ClassVar[str] = "fatal"
 
     marker: Path
-    """File that remembers it."""
+    """File that exists once it has killed a process."""
     always: bool = False
+    """Whether it kills its process at each answer."""
 
-    def choose(self, observation: Any, draw: Any) -> str:
-        """Kill, or answer."""
+    def choose(self, observation: Observation, draw: Random) -> str:
+        """Kill this process, or choose as `ScriptedPolicy` does."""
         if self.always:
             os.kill(os.getpid(), signal.SIGKILL)
         kill_once(self.marker)
@@ -44,9 +48,9 @@ class FatalExpert(CorridorExpert):
     name: ClassVar[str] = "fatal"
 
     marker: Path
-    """File that remembers it."""
+    """File that exists once it has killed a process."""
 
-    def script(self, session: Any, draw: Any) -> Iterator[str]:
-        """Kill, or play."""
+    def script(self, session: Session, draw: Random) -> Iterator[str]:
+        """Kill this process, or act as `CorridorExpert` does."""
         kill_once(self.marker)
         yield from super().script(session, draw)
