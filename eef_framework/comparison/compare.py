@@ -73,6 +73,11 @@ class _Run:
 
     @classmethod
     def read(cls, path: Path) -> _Run:
+        """Read a run directory.
+
+        Raises:
+            EefError: the run isn't finished (`not-comparable`).
+        """
         results = RunResults(path)
         if not results.finished or not results.rows:
             raise EefError(
@@ -91,6 +96,7 @@ class _Run:
         return repr(sorted(kept.items()))
 
     def row(self, label: str) -> ResultRow | None:
+        """Return the row with a label, None if there is none."""
         return next((row for row in self.results.rows if row.label == label), None)
 
 
@@ -116,6 +122,15 @@ class _Actor:
 
     @classmethod
     def of(cls, label: str, experiment: str, runs: Sequence[_Run], rule: SuccessRule, several: bool) -> _Actor:
+        """Collect the rows of a label from the runs of one experiment, one for each seed.
+
+        Args:
+            label: the label.
+            experiment: the experiment's name.
+            runs: its runs.
+            rule: when an episode is a success.
+            several: whether several experiments are compared, so that the shown label names this one.
+        """
         rows = {run.seed: row for run in runs if (row := run.row(label)) is not None}
         solved = {run.seed: _solved(run.results, rows[run.seed], rule) for run in runs if run.seed in rows}
         all_rows, method = runs[0].results.rows, runs[0].results.config.get("method")
@@ -125,6 +140,7 @@ class _Actor:
         return cls(shown, experiment, rows, solved, last, last and _method(all_rows, label) == method)
 
     def row(self) -> ComparedRow:
+        """Return the row of the comparison, with means over seeds."""
         rows = list(self.rows.values())
         success = [row.evaluation.success.mean for row in rows]
         return ComparedRow(

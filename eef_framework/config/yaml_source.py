@@ -181,6 +181,11 @@ class _Reader:
     origins: dict[Place, str]
 
     def value(self, node: yaml.Node, place: Place) -> Any:
+        """Return a node as plain data.
+
+        Raises:
+            ConfigError: a key isn't text, or is given twice.
+        """
         if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
             return self._mapping(node, place)
         if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":

@@ -34,6 +34,11 @@ class _Header:
         self._order = "<" if version & 0xFFFF else ">"  # files in big-endian order exist, too
 
     def required_size(self) -> int:
+        """Return the minimum size of the file, in bytes: to the end of its last tensor.
+
+        Raises:
+            EOFError: the header itself is truncated or damaged.
+        """
         tensors, entries = self._integers("QQ")
         alignment = 32
         for _ in range(entries):

@@ -147,7 +147,7 @@ class RunContext:
 
         Args:
             checkpoint: the agent's weights; None for the unchanged policy.
-            actor: the player's name in records.
+            actor: the agent's name in records.
             sampling: how answers are sampled.
         """
         limits = self.config.limits

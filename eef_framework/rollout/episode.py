@@ -44,7 +44,7 @@ class EpisodeRunner:
     Attributes:
         environment: the environment.
         policy: the policy that plays; one that is trained is loaded by `open`.
-        actor: the player's name in records, such as `agent/clone`.
+        actor: the agent's name in records, such as `agent/clone`.
         format: how states become conversations and answers become actions.
         sampling: how answers are sampled.
         concurrency: maximum number of concurrent episodes.
@@ -209,6 +209,7 @@ class _Play:
 
     @property
     def origin(self) -> Origin | None:
+        """Where the episode branched off a recorded trajectory; None if it started in the initial state."""
         start = self.start
         if not start.length:
             return None
@@ -216,6 +217,12 @@ class _Play:
         return Origin(trajectory=start.trajectory, state=len(start.steps) + inserted, inserted=inserted)
 
     async def run(self) -> None:
+        """Replay up to the start, and play until the episode ends. Attributes then have the result.
+
+        Raises:
+            PolicyFailure: the policy can't answer, which affects all episodes.
+            ConfigError: a setting is invalid.
+        """
         try:
             async with asyncio.timeout(self.runner.episode_timeout_s):
                 await self._play(await self._replay())

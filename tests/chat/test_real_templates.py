@@ -117,13 +117,13 @@ def texts_in(tokens, batch):
 
 @pytest.mark.parametrize("family", SPECIAL)
 @settings(max_examples=25)
-@given(examples=st.lists(conversations(), min_size=1, max_size=4), room=st.sampled_from([1, 200, 100000]))
-def test_the_trained_tokens_are_those_of_the_wanted_turns(family, examples, room):
+@given(examples=st.lists(conversations(), min_size=1, max_size=4), max_tokens=st.sampled_from([1, 200, 100000]))
+def test_the_trained_tokens_are_those_of_the_wanted_turns(family, examples, max_tokens):
     tokens = chat(family)
     counted, texts = wanted(tokens, examples)
     tokenized = TokenizedDataset.from_examples(examples, tokens, max_tokens=100000).examples
-    padded = map(collate, micro_batches(tokenized, room))
-    packed = map(collate_packed, packed_rows(tokenized, room))
+    padded = map(collate, micro_batches(tokenized, max_tokens))
+    packed = map(collate_packed, packed_rows(tokenized, max_tokens))
     for batches in map(list, (padded, packed)):
         assert sum((Counter(learned(batch)) for batch in batches), Counter()) == counted
         assert sorted(text for batch in batches for text in texts_in(tokens, batch)) == sorted(texts)
@@ -221,23 +221,23 @@ def test_calls_and_results_are_written_as_the_template_of_qwen_writes_them(famil
 def test_a_cut_example_has_its_first_turns_whole_and_nothing_of_the_rest(family, example, share):
     tokens = chat(family)
     (whole,) = TokenizedDataset.from_examples([example], tokens, 100000).examples
-    room = 1 + int(share * (len(whole.token_ids) - 1))
+    max_tokens = 1 + int(share * (len(whole.token_ids) - 1))
     other = Example(
         id="o", messages=(Message(role="user", content=""), Message(role="assistant", content="", weight=1.0))
     )
-    if room < len(tokens.encode(other.messages).token_ids):
+    if max_tokens < len(tokens.encode(other.messages).token_ids):
         return  # not even the shortest example fits
-    done = TokenizedDataset.from_examples([example, other], tokens, room, "cut")
+    done = TokenizedDataset.from_examples([example, other], tokens, max_tokens, "cut")
     cut = [each for each in done.examples if each.id == "e"]
     assert len(done.examples) + len(done.over_long) == 2
     for each in cut:
         size, targets = len(each.token_ids), each.target_positions
-        assert size <= room
+        assert size <= max_tokens
         assert each.token_ids == whole.token_ids[:size]
         assert each.loss_weights == whole.loss_weights[:size]
         ends = [place for place in whole.target_positions if whole.token_ids[place] == tokens.stop_ids[-1]]
         assert targets[-1] in ends
-        assert not [end for end in ends if targets[-1] < end < room]  # as many turns as fit
+        assert not [end for end in ends if targets[-1] < end < max_tokens]  # as many turns as fit
 
 
 @pytest.mark.parametrize("family", SPECIAL)

@@ -99,9 +99,9 @@ class World:
         self.corridor = Corridor()
         self.tasks = self.corridor.tasks("train")[:12]
         self.demonstrations = asyncio.run(self.demonstrate())
-        player = EpisodeRunner(self.corridor, ScriptedPolicy(skill=skill), "agent/test", ChatFormat(), Sampling())
+        runner = EpisodeRunner(self.corridor, ScriptedPolicy(skill=skill), "agent/test", ChatFormat(), Sampling())
         self.simulator = Simulator(
-            player.play, rows, "eef/1", 5, RULE, demonstrations=self.demonstrations, initial_simulations=3
+            runner.play, rows, "eef/1", 5, RULE, demonstrations=self.demonstrations, initial_simulations=3
         )
 
     async def demonstrate(self) -> list[Trajectory]:

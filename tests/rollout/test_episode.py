@@ -15,7 +15,7 @@ from eef_framework.testing.lookup import LookupPolicy
 from eef_framework.testing.queue_policy import QueuePolicy, ScriptedPolicy
 
 
-def player(environment: Environment, policy: Policy, **settings: object) -> EpisodeRunner:
+def runner(environment: Environment, policy: Policy, **settings: object) -> EpisodeRunner:
     return EpisodeRunner(environment, policy, "agent/test", ChatFormat(), Sampling(), **settings)  # type: ignore[arg-type]
 
 
@@ -25,7 +25,7 @@ def spec(start: State, id: str = "x") -> EpisodeSpec:
 
 def played(environment: Environment, policy: Policy, **settings: object) -> Trajectory:
     task = environment.tasks("train")[0]
-    return asyncio.run(player(environment, policy, **settings).play(spec(State(task=task))))
+    return asyncio.run(runner(environment, policy, **settings).play(spec(State(task=task))))
 
 
 def demonstration(corridor: Corridor) -> Trajectory:
@@ -47,7 +47,7 @@ def test_an_episode_records_every_turn_with_its_answer() -> None:
 def test_a_simulation_begins_with_the_replayed_actions_and_goes_on_from_there() -> None:
     corridor = Corridor()
     source = demonstration(corridor)
-    trajectory = asyncio.run(player(corridor, ScriptedPolicy(skill=1.0)).play(spec(source.at(2))))
+    trajectory = asyncio.run(runner(corridor, ScriptedPolicy(skill=1.0)).play(spec(source.at(2))))
     assert trajectory.steps[:2] == source.steps[:2]
     assert trajectory.origin is not None
     assert (trajectory.prefix_length, trajectory.reward) == (2, 1.0)
@@ -58,7 +58,7 @@ def test_a_policy_is_shown_the_replayed_turns_as_its_own() -> None:
     corridor = Corridor()
     source = demonstration(corridor)
     policy = QueuePolicy(answers=("Action: go[west]",) * 20)
-    asyncio.run(player(corridor, policy).play(spec(source.at(2))))
+    asyncio.run(runner(corridor, policy).play(spec(source.at(2))))
     said = [message.content for message in policy.asked[0] if message.role == "assistant"]
     assert said == [f"Action: {action}" for action in source.actions[:2]]
 
@@ -68,7 +68,7 @@ def test_a_failure_of_the_environment_is_recorded_and_not_raised(fault: str, cod
     corridor = Corridor()
     source = demonstration(corridor)
     broken = Corridor(fault=fault)  # type: ignore[arg-type]
-    trajectory = asyncio.run(player(broken, ScriptedPolicy(skill=1.0)).play(spec(source.at(2))))
+    trajectory = asyncio.run(runner(broken, ScriptedPolicy(skill=1.0)).play(spec(source.at(2))))
     assert trajectory.ending == "error"
     assert trajectory.info == {"error_code": code}
     assert trajectory.error
@@ -155,7 +155,7 @@ class Narrow(Corridor):
 def test_no_more_episodes_are_in_flight_than_allowed(concurrency: int, room: int | None, most: int) -> None:
     Crowd.most = 0
     corridor = Narrow(most=room)
-    crowd = player(corridor, Crowd(), concurrency=concurrency)
+    crowd = runner(corridor, Crowd(), concurrency=concurrency)
 
     async def everybody() -> None:
         await asyncio.gather(*(crowd.play(spec(State(task=task), task.id)) for task in corridor.tasks("train")))

@@ -22,8 +22,8 @@ from eef_framework.testing.queue_policy import ScriptedPolicy
 
 
 def simulator(rows: JsonlFile[Trajectory], corridor: Corridor, concurrency: int = 8) -> Simulator:
-    player = EpisodeRunner(corridor, ScriptedPolicy(), "agent/test", ChatFormat(), Sampling(), concurrency)
-    return Simulator(player.play, rows, "eef/1", 5, SuccessRule())
+    runner = EpisodeRunner(corridor, ScriptedPolicy(), "agent/test", ChatFormat(), Sampling(), concurrency)
+    return Simulator(runner.play, rows, "eef/1", 5, SuccessRule())
 
 
 async def demonstrated(corridor: Corridor, count: int) -> list[Trajectory]:
@@ -139,8 +139,8 @@ def test_one_who_gives_up_takes_a_shared_simulation_from_nobody(tmp_path: Path) 
         return await patient
 
     with JsonlFile(tmp_path / "s.jsonl", Trajectory) as rows:
-        player = EpisodeRunner(corridor, Slow(), "agent/test", ChatFormat(), Sampling(), 8)
-        played = Simulator(player.play, rows, "eef/1", 5, SuccessRule())
+        runner = EpisodeRunner(corridor, Slow(), "agent/test", ChatFormat(), Sampling(), 8)
+        played = Simulator(runner.play, rows, "eef/1", 5, SuccessRule())
         assert len(asyncio.run(played.until(ask(played)))) == 1
         assert len(rows.rows) == 1
 
@@ -166,8 +166,8 @@ def test_what_nobody_waits_for_any_more_ends_with_the_phase(tmp_path: Path, fail
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     with JsonlFile(tmp_path / "s.jsonl", Trajectory) as rows:
-        player = EpisodeRunner(corridor, Endless(), "agent/test", ChatFormat(), Sampling(), 8)
-        asyncio.run(phase(Simulator(player.play, rows, "eef/1", 5, SuccessRule())))
+        runner = EpisodeRunner(corridor, Endless(), "agent/test", ChatFormat(), Sampling(), 8)
+        asyncio.run(phase(Simulator(runner.play, rows, "eef/1", 5, SuccessRule())))
         assert Endless.asked >= 3
         assert rows.rows == []
 
@@ -188,8 +188,8 @@ def test_a_failure_that_nobody_waited_for_is_not_left_behind(tmp_path: Path, cap
         await asyncio.sleep(0.05)
 
     with JsonlFile(tmp_path / "s.jsonl", Trajectory) as rows:
-        player = EpisodeRunner(corridor, Failing(), "agent/test", ChatFormat(), Sampling(), 8)
-        played = Simulator(player.play, rows, "eef/1", 5, SuccessRule())
+        runner = EpisodeRunner(corridor, Failing(), "agent/test", ChatFormat(), Sampling(), 8)
+        played = Simulator(runner.play, rows, "eef/1", 5, SuccessRule())
         asyncio.run(played.until(leave(played)))
     gc.collect()
     assert caplog.records == []  # such as "Task exception was never retrieved"

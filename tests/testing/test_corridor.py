@@ -161,10 +161,10 @@ def test_the_blocking_corridor_is_the_same_world():
 def test_the_exact_chance_of_success_is_what_the_scripted_policy_achieves(number):
     corridor = Corridor()
     task = corridor.tasks("train")[number]
-    player = EpisodeRunner(corridor, ScriptedPolicy(skill=0.7), "agent/test", ChatFormat(), Sampling())
+    runner = EpisodeRunner(corridor, ScriptedPolicy(skill=0.7), "agent/test", ChatFormat(), Sampling())
 
     async def played():
-        return [await player.play(EpisodeSpec(id=str(seed), start=State(task=task), seed=seed)) for seed in range(400)]
+        return [await runner.play(EpisodeSpec(id=str(seed), start=State(task=task), seed=seed)) for seed in range(400)]
 
     with corridor.open(task) as session:
         chance = success_chance(session, 0.7)

@@ -22,10 +22,10 @@ def tokenized(draw):
 
 
 @given(st.lists(tokenized(), min_size=1, max_size=9), st.integers(1, 40))
-def test_every_example_is_in_one_row_and_rows_fit(examples, room):
-    rows = packed_rows(examples, room)
+def test_every_example_is_in_one_row_and_rows_fit(examples, max_tokens):
+    rows = packed_rows(examples, max_tokens)
     assert sorted(example for row in rows for example in row) == sorted(examples)
-    assert all(len(row) == 1 or sum(len(example.token_ids) for example in row) <= room for row in rows)
+    assert all(len(row) == 1 or sum(len(example.token_ids) for example in row) <= max_tokens for row in rows)
 
 
 @given(st.lists(tokenized(), min_size=1, max_size=5))
@@ -57,8 +57,10 @@ def trained(examples, start, output, **settings):
 @pytest.mark.slow
 def test_packed_and_padded_examples_teach_the_same(examples, start, tmp_path):
     padded, losses = trained(examples, start, tmp_path / "padded")
-    for room in (40, 4096):
-        packed, same = trained(examples, start, tmp_path / f"packed-{room}", packing=True, max_batch_tokens=room)
+    for max_tokens in (40, 4096):
+        packed, same = trained(
+            examples, start, tmp_path / f"packed-{max_tokens}", packing=True, max_batch_tokens=max_tokens
+        )
         assert same == pytest.approx(losses, abs=1e-5)
         assert all(packed[name].allclose(padded[name], atol=2e-5) for name in padded)
 

@@ -88,9 +88,9 @@ class CorridorWorld:
         self.skill = skill
         self.demonstrations = asyncio.run(self._demonstrate())
         policy = (ScoringPolicy if scores else ScriptedPolicy)(skill=skill)
-        player = EpisodeRunner(self.corridor, policy, "agent/test", ChatFormat(), Sampling())
+        runner = EpisodeRunner(self.corridor, policy, "agent/test", ChatFormat(), Sampling())
         self.simulator = Simulator(
-            player, rows, "eef/1", 5, RULE, demonstrations=self.demonstrations, initial_simulations=initial
+            runner, rows, "eef/1", 5, RULE, demonstrations=self.demonstrations, initial_simulations=initial
         )
 
     async def _demonstrate(self) -> list[Trajectory]:

@@ -36,6 +36,7 @@ def create_app(environment: Environment, tokens: Mapping[str, str], limits: Limi
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        """Close idle sessions while the server runs, and all sessions when it ends."""
         task = asyncio.create_task(_close_idle(sessions))
         try:
             yield
@@ -56,10 +57,12 @@ def create_app(environment: Environment, tokens: Mapping[str, str], limits: Limi
 def _add_routes(app: FastAPI, environment: Environment, sessions: Sessions) -> None:
     @app.get(OPEN_PATH)
     async def health() -> dict[str, str]:
+        """Answer that the server runs. Needs no token."""
         return {"status": "ok"}
 
     @app.get(f"{ROOT}/environment")
     async def world() -> Response:
+        """Return the environment's name, instructions and limits."""
         return _json(
             World(
                 environment=environment.component_name(),
@@ -71,12 +74,14 @@ def _add_routes(app: FastAPI, environment: Environment, sessions: Sessions) -> N
 
     @app.get(f"{ROOT}/tasks")
     async def tasks(split: str = "train", offset: int = 0, limit: int = LARGEST_PAGE) -> Response:
+        """Return a page of a split's tasks: at most `limit` of them, from `offset` on."""
         found = list((await sessions.tasks(split)).values())
         first = max(0, offset)
         return _json(TaskPage(tasks=tuple(found[first : first + min(max(0, limit), LARGEST_PAGE)]), total=len(found)))
 
     @app.post(f"{ROOT}/sessions")
     async def open(body: OpenRequest, request: Request) -> Response:
+        """Open a session, and replay actions in it."""
         id, session = await sessions.open(_client(request), body.split, body.task, body.actions)
         return _json(
             Opened(
@@ -91,17 +96,20 @@ def _add_routes(app: FastAPI, environment: Environment, sessions: Sessions) -> N
 
     @app.post(ROOT + "/sessions/{id}/step")
     async def step(id: str, body: StepRequest, request: Request) -> Response:
+        """Take an action. A request that is repeated, with the same `at`, gets the same answer."""
         result, session = await sessions.step(_client(request), id, body.at, body.action)
         return _json(Stepped(step=result, reward=session.reward, done=session.done))
 
     @app.post(ROOT + "/sessions/{id}/fork")
     async def fork(id: str, request: Request) -> Response:
+        """Duplicate a session in its current state."""
         new, session = await sessions.fork(_client(request), id)
         state = {"reward": session.reward, "done": session.done, "steps": len(session.steps)}
         return _json(Opened(session=new, observation=session.observation, **state))
 
     @app.delete(ROOT + "/sessions/{id}")
     async def close(id: str, request: Request) -> Response:
+        """Close a session."""
         await sessions.close(_client(request), id)
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
@@ -109,22 +117,26 @@ def _add_routes(app: FastAPI, environment: Environment, sessions: Sessions) -> N
 def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(EefError)
     async def explained(_: Request, error: EefError) -> Response:
+        """Answer with the code, message and fix of a framework error."""
         status = HTTPStatus.BAD_REQUEST if isinstance(error, ConfigError) else HTTPStatus.INTERNAL_SERVER_ERROR
         return _problem(getattr(error, "status", status), error.code, error.message, error.fix)
 
     @app.exception_handler(TimeoutError)
     async def late(_: Request, error: TimeoutError) -> Response:
+        """Answer that a step took too long."""
         message = "the environment took too long; the session is lost"
         return _problem(HTTPStatus.GATEWAY_TIMEOUT, "step-timeout", message, "Restore it.")
 
     @app.exception_handler(RequestValidationError)
     async def malformed(_: Request, error: RequestValidationError) -> Response:
+        """Answer which field of a request is invalid."""
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, "malformed-request", f"{place}: {first['msg']}")
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
+        """Answer that a request is too large, malformed, or for an unknown address."""
         if request.scope.get(TOO_LARGE):
             return _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "the request is too large")
         code = "malformed-request" if error.status_code == HTTPStatus.BAD_REQUEST else "unknown-address"
@@ -132,6 +144,7 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def failed(_: Request, error: Exception) -> Response:
+        """Answer that the environment raised an exception."""
         message = f"the environment failed: {type(error).__name__}: {error}"
         return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "environment-failed", message)
 

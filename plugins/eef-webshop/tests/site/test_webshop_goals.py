@@ -30,26 +30,26 @@ def expected_synthetic(seed: int) -> list[tuple[str, float, dict[str, str], str]
 
 @pytest.mark.parametrize("seed", [0, 5])
 def test_synthetic_goals_are_all_combinations_in_the_order_of_seed_233(webshop, seed):
-    book = webshop(price_seed=seed).all_goals
-    goals = [book.goal(index) for index in range(len(book))]
+    all_goals = webshop(price_seed=seed).all_goals
+    goals = [all_goals.goal(index) for index in range(len(all_goals))]
     assert [(g.asin, g.price_upper, g.options, g.instruction) for g in goals] == expected_synthetic(seed)
 
 
 def test_prices_of_a_range_and_limits_are_drawn_by_the_seed(webshop):
     prices = {seed: webshop(price_seed=seed).all_goals for seed in range(8)}
     drawn = set()
-    for seed, book in prices.items():
+    for seed, all_goals in prices.items():
         catalogue = webshop().catalogue
-        assert book.price(0, catalogue.product(0)) == 12.5
-        assert book.price(2, catalogue.product(2)) == 100.0
-        assert book.price(1, catalogue.product(1)) == random.Random(seed).uniform(10.0, 30.0)
-        drawn.add(book.goal(0).price_upper)
+        assert all_goals.price(0, catalogue.product(0)) == 12.5
+        assert all_goals.price(2, catalogue.product(2)) == 100.0
+        assert all_goals.price(1, catalogue.product(1)) == random.Random(seed).uniform(10.0, 30.0)
+        drawn.add(all_goals.goal(0).price_upper)
     assert len(drawn) > 1
 
 
 def test_human_goals_skip_instructions_without_attributes(webshop):
-    book = webshop(goals="human").all_goals
-    goals = [book.goal(index) for index in range(len(book))]
+    all_goals = webshop(goals="human").all_goals
+    goals = [all_goals.goal(index) for index in range(len(all_goals))]
     assert sorted((g.asin, g.instruction.split(", and price")[0], g.options) for g in goals) == [
         ("B000000002", "any pillow", ()),
         ("B000000002", "i want a pillow", ("small",)),
@@ -58,8 +58,8 @@ def test_human_goals_skip_instructions_without_attributes(webshop):
 
 
 def test_rare_attributes_weigh_more(webshop):
-    book = webshop().all_goals
-    weights = dict(zip((book.goal(i).asin for i in range(len(book))), book.weights(), strict=True))
+    all_goals = webshop().all_goals
+    weights = dict(zip((all_goals.goal(i).asin for i in range(len(all_goals))), all_goals.weights(), strict=True))
     assert weights == {"B000000001": 1 / 1600, "B100000007": 1.0}
 
 
