@@ -10,7 +10,7 @@
     ├── NothingToTrain           a training set without a single weighted token
     └── ComponentFailure         code of a component raised (see `boundary`)
         ├── EnvironmentFailure
-        │   └── ReplayDivergence a replayed prefix of actions led somewhere else
+        │   └── ReplayDivergence a replayed prefix of actions gave another result
         ├── ExpertFailure
         ├── PolicyFailure        concerns every episode: the run stops, and can be resumed
         │   └── AnswerFailure    concerns one answer: its episode is lost, the run continues
@@ -128,7 +128,7 @@ class StorageError(EefError):
 
 
 class CorruptFile(StorageError):
-    """A file that holds something else than what was written there."""
+    """A file that doesn't hold what was written to it."""
 
     default_code = "corrupt-file"
 

@@ -23,8 +23,8 @@ def read_key(variable: str) -> str:
     register_secret(key)
     if not all("!" <= character <= "~" for character in key):
         raise ConfigError(
-            f"the environment variable {variable} can't be a key: there are blanks, line ends or other characters "
-            "within it that no key has",
+            f"the environment variable {variable} can't be a key: it contains blanks, line ends or other "
+            "characters that keys don't have",
             f"Set {variable} again, to the key alone.",
             code="bad-key",
             variable=variable,

@@ -1,4 +1,4 @@
-"""Paths as people write them: `~` and `$HOME` mean what they mean in a shell, wherever a path is taken."""
+"""Paths from users: `~` and `$HOME` are expanded as in a shell, wherever a path is accepted."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Private and fast-moving parts of libraries, one module per library. `tests/_compat` says which part changed."""
+"""Private and fast-moving parts of libraries, one module per library. `tests/_compat` shows which part changed."""

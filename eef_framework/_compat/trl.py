@@ -1,4 +1,4 @@
-"""Parts of trl's DPOTrainer that aren't public: it takes tokenized pairs, in the given order, and reports to nobody."""
+"""Parts of trl's DPOTrainer that aren't public: tokenized pairs in a given order, without trackers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Parses actions from the answers of language models. Never raises: an answer without an action is data too.
 
-An action is accepted only if it is certain: it is admissible except for its spelling, or it has a label. Of several
-actions the first counts, since the others were made up without an observation in between. Runs in linear time.
+An action is accepted only if it is certain: it is admissible except for its spelling, or it has a label. If there
+are several actions, the first counts: the model wrote the others without an observation in between. Runs in linear
+time.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def _without_class(path: Path) -> ConfigError:
     classes = [node.name for node in body if isinstance(node, ast.ClassDef) and node.bases]
     named = " or ".join(f"`eef check {module}:{name}`" for name in classes) or f"`eef check {module}:MyClass`"
     return ConfigError(
-        f"{str(path)!r} is a Python file, and a class in it is what can be checked",
+        f"{str(path)!r} is a Python file; the class to check has to be named",
         f"Name the class: {named}.",
         code="class-missing",
         path=str(path),

@@ -49,7 +49,7 @@ def check_figure(path: Path) -> None:
         foreign = path.exists() and not _is_own(path.read_bytes(), kind)
     if foreign:
         raise EefError(
-            f"{str(path)!r} exists, and isn't a figure as `eef compare` drew it: it would be lost",
+            f"{str(path)!r} exists, and isn't a figure that `eef compare` wrote: it would be lost",
             "Choose another name, or remove the file.",
             code="foreign-file",
             path=str(path),

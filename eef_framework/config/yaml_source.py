@@ -208,7 +208,7 @@ class _Reader:
             if key in data:
                 first = self.origins[(*place, key)]
                 raise ConfigError(
-                    f"{origin}: {key!r} is there twice; first in {first}",
+                    f"{origin}: {key!r} appears twice; first in {first}",
                     "Remove one of them.",
                     code="duplicate-key",
                     path=self.source,

@@ -284,7 +284,7 @@ def _read_metrics(layout: RunLayout, config: dict[str, Any]) -> RunMetrics:
     except ValidationError as cause:
         raise CorruptFile(
             f"{layout.metrics} can't be parsed: {cause.errors()[0]['msg']}",
-            "Run the command again: it writes this file anew.",
+            "Run the command again: it writes this file again.",
             path=str(layout.metrics),
         ) from cause
 

@@ -1,4 +1,4 @@
-"""Filters that come with the core. They are registered like anyone's."""
+"""The core's filters. They are registered like those of any plugin."""
 
 from eef_framework.filters.balance import Balance
 from eef_framework.filters.cap import CapPerTask

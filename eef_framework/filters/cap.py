@@ -1,4 +1,4 @@
-"""Cap filter: keeps easy tasks from crowding out hard ones."""
+"""Cap filter: limits the trajectories per task, so that easy tasks don't outweigh hard ones."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def of_trajectories(examples: Iterable[Example], kept: Collection[str]) -> list[
 
 
 def drawn(trajectories: Iterable[str], count: int, seed: str) -> list[str]:
-    """Return so many trajectories, chosen at random; all if there are fewer. Their order doesn't matter."""
+    """Return a number of trajectories, chosen at random; all if there are fewer. Their order doesn't matter."""
     names: Sequence[str] = sorted(set(trajectories))
     return random.Random(seed).sample(names, min(count, len(names)))
 

@@ -1,4 +1,4 @@
-"""Other people's formats: read wherever trajectories or examples are taken, and written by `eef convert`.
+"""Formats of other programs: accepted wherever trajectories or examples are read, and written by `eef convert`.
 
 `containers` and `writing` know files (JSON, Parquet, zip), one module for each format knows rows, and `dialogue` is the
 form in between. Formats are a table rather than a kind of plugin: to read another one, write our records with ten

@@ -210,7 +210,7 @@ def _read_text(path: Path, start: bytes, report: Report) -> Iterator[FoundRow]:
             yield from _rows(path, source, report)
         except (EOFError, zlib.error, gzip.BadGzipFile) as cause:
             report(
-                BadRow(path, "", f"the compressed file is damaged or cut short after {source.read_rows} rows: {cause}")
+                BadRow(path, "", f"the compressed file is damaged or truncated after {source.read_rows} rows: {cause}")
             )
         except _TooMuch:
             report(BadRow(path, "", "it expands too much; if it is what you expect, decompress it with gunzip first"))

@@ -1,6 +1,6 @@
 """Matches imported trajectories to tasks of an environment, and replays them to verify that they belong to it.
 
-Only a verified trajectory can be explored from: from its states the environment can be rebuilt.
+Only verified trajectories can be explored from, because only their states can be rebuilt.
 """
 
 from __future__ import annotations

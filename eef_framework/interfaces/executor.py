@@ -90,7 +90,7 @@ class EpisodeSetup(Protocol):
     def portable(self) -> dict[str, Any]:
         """Return this setup as JSON data. In a worker process, `open_portable(data)` takes the place of `open()`.
 
-        Components are built anew there from their settings.
+        Components are built there from their settings.
 
         Raises:
             ConfigError: a component can't be built in another process, with the code `not-portable`.

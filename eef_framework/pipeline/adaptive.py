@@ -1,4 +1,4 @@
-"""Plays an exploration that adapts, in rounds. Each round is complete before the next is decided (`schedule`)."""
+"""Plays an adaptive exploration in rounds. Each round is complete before the next one is decided (`schedule`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns solutions into training examples, with what filters may want to know about them."""
+"""Turns solutions into training examples, with the information that filters need about them."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def filtered(examples: Sequence[Example], filters: Sequence[Filter], seed: int) 
         if strangers:
             raise FilterFailure(
                 f"filter {name!r} returned an example it wasn't given: {strangers[0]!r}",
-                "Filters choose and reweight; they don't make examples up.",
+                "Filters may drop and reweight examples, but not create new ones.",
                 code="made-up-example",
                 example=strangers[0],
             )

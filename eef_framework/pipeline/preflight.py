@@ -140,7 +140,7 @@ def _training_tasks(context: RunContext) -> list[str]:
         return []
     note = EefWarning(
         f"{both} of the {len(evaluated)} tasks of the evaluation (split {tasks.split!r}) are training tasks: the "
-        "results don't tell how the agent does on new ones.",
+        "results don't show how the agent performs on new ones.",
         code="training-tasks",
         split=tasks.split,
         tasks=both,

@@ -1,4 +1,4 @@
-"""Where an exploration that adapts goes next: a function of what was played in the rounds before.
+"""Decides where an adaptive exploration continues: a function of the episodes of earlier rounds.
 
 Nothing here plays or waits, and nothing depends on the order in which episodes end. A run that was killed repeats the
 same decisions from its recorded episodes.

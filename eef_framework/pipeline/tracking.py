@@ -167,7 +167,7 @@ class TrainingLog:
         except OSError:  # not written yet
             return
         with file:
-            if file.seek(0, 2) < self._read:  # written anew
+            if file.seek(0, 2) < self._read:  # it was written again
                 self._read = 0
             file.seek(self._read)
             for line in file:

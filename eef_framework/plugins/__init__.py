@@ -1,4 +1,4 @@
-"""Plugins: the hooks they implement, how they are found, and the registry of what they bring."""
+"""Plugins: the hooks they implement, how they are found, and the registry of their components."""
 
 from eef_framework.plugins.discovery import current_registry, load_plugins
 from eef_framework.plugins.hookspecs import hookimpl

@@ -1,4 +1,4 @@
-"""Finding and loading what is installed."""
+"""Finds and loads installed plugins."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class Registry:
             before = own.components.get((kind, cls.name))
             if owner is not None and owner is not own:
                 raise PluginError(
-                    f"{cls.__qualname__} is to be registered as {kind} {cls.name!r}, which {owner} registers already",
+                    f"{cls.__qualname__} can't be registered as {kind} {cls.name!r}, which {owner} already registers",
                     "Give the class another `name`.",
                     code="name-taken",
                     kind=kind,

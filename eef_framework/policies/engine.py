@@ -334,7 +334,7 @@ class Engine:
             mask: which positions of cache and new tokens are not padding, `(rows, cached + new)`.
             cache: extended in place; None for no cache.
             real: which of the new tokens are not padding, `(rows, new)`.
-            keep: return the logits after so many last positions instead, `(rows, keep, vocabulary)`.
+            keep: number of last positions whose logits are returned instead, `(rows, keep, vocabulary)`.
         """
         # Positions count tokens, not padding; (rows, new).
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -ids.shape[1] :]
@@ -356,7 +356,7 @@ class Engine:
             positions: of the new tokens, `(rows, new)`.
             cache: extended in place; None for no cache.
             tokens: number of new tokens that aren't padding; None for all.
-            keep: return the logits after so many last positions instead, `(rows, keep, vocabulary)`.
+            keep: number of last positions whose logits are returned instead, `(rows, keep, vocabulary)`.
             mask: `attention_mask`, if there is padding.
         """
         if self.stopped:

@@ -251,7 +251,7 @@ def _readable(path: Path | str, code: str) -> Iterator[None]:
 _FIXES = {
     "model-unreadable": "Download it again, or choose another model.",
     "model-needs-library": "Install what is named there, or choose another model.",
-    "model-unsafe-pickle": "Its file of weights holds Python objects, which could run anything. Take the model in the "
+    "model-unsafe-pickle": "Its file of weights holds Python objects, which could run anything. Use the model in the "
     "format safetensors.",
     "no-tokenizer": "Put the tokenizer's files (tokenizer.json, tokenizer_config.json) into its folder.",
 }

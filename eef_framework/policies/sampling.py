@@ -176,7 +176,7 @@ def _gumbel_noise(request: SamplingRequest, scaled: Tensor) -> Tensor:
     import torch
 
     generator = torch.Generator(scaled.device).manual_seed(int(request.uniform * 2**52))
-    # In double precision if available: in single precision, rare tokens would be sampled too seldom.
+    # In double precision if available: in single precision, rare tokens would be sampled too rarely.
     precise = torch.float32 if scaled.device.type == "mps" else torch.float64
     uniforms = torch.rand(scaled.shape[1], generator=generator, device=scaled.device, dtype=precise)
     return -(-uniforms.log_()).log_().to(scaled.dtype)

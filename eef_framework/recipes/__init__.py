@@ -1,1 +1,1 @@
-"""Recipes: methods, and what `eef-run` does by itself, as YAML."""
+"""Recipes: methods as YAML, among them `demo`, the default of `eef-run`."""

@@ -1,6 +1,6 @@
 """Trajectory: the record of an episode.
 
-States are numbered by the actions that led to them: state 0 is the task's initial state, state k the one after k
+States are numbered by the number of actions before them: state 0 is the task's initial state, state k the one after k
 actions. `Trajectory.observation(k)` is what the agent sees in state k, `Trajectory.steps[k]` is what it does there.
 """
 

@@ -92,7 +92,7 @@ def _start(trajectory: str, state: int, task: Task) -> tuple[str, int, str]:
 
 
 def provenance_of(expert: Expert, environment: Environment) -> Provenance:
-    """Return the provenance of a demonstration, as far as it doesn't depend on when and in which run it is made."""
+    """Return the part of a demonstration's provenance that doesn't depend on the time and the run."""
     settings: dict[str, Any] = expert.settings()
     for path in expert.free_settings():
         *above, last = path.split(".")

@@ -1,4 +1,4 @@
-"""Actions of an episode that may have been in vain."""
+"""Finds actions of an episode that may have made no difference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores of actions, where the policy that plays can be asked for them."""
+"""Scores of actions, from policies that support scoring."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class ScriptedExpert(Expert):
         """
         if environment is not None and not isinstance(environment, self.plays):
             raise ConfigError(
-                f"expert {self.component_name()!r} knows its way about the environment "
+                f"expert {self.component_name()!r} is made for the environment "
                 f"{self.plays.component_name()!r}, not {environment.component_name()!r}",
                 "Choose an expert that fits the environment.",
                 code="expert-misfit",

@@ -1,4 +1,4 @@
-"""The side of an executor's worker process."""
+"""The part of an executor that runs in a worker process."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def check_not_input(path: Path, *inputs: Path | None) -> None:
     for given in inputs:
         if given is not None and path.exists() and given.exists() and path.samefile(given):
             raise ConfigError(
-                f"{str(path)!r} is to be written, and is read as {str(given)!r}",
+                f"{str(path)!r} is the output, but also an input: {str(given)!r}",
                 "Choose another --out.",
                 code="output-is-input",
                 path=str(path),
@@ -284,7 +284,7 @@ class JsonlFile(Generic[R]):
 
 
 def _remove_if_empty(folders: Iterable[Path]) -> None:
-    """Remove folders, the innermost first, as far as they are empty."""
+    """Remove folders, the innermost first, until one isn't empty."""
     with suppress(OSError):
         for folder in folders:
             folder.rmdir()

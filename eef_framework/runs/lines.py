@@ -66,7 +66,7 @@ def read_lines(path: Path) -> Iterator[Line]:
                 raw = file.readline(MAX_LINE + 1)
             except (EOFError, zlib.error, gzip.BadGzipFile) as cause:
                 raise CorruptFile(
-                    f"{path} is compressed, and damaged or cut short after line {number}: {cause}",
+                    f"{path} is compressed, and damaged or truncated after line {number}: {cause}",
                     "Copy or download it again.",
                     code="corrupt-gzip",
                     path=str(path),

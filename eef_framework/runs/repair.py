@@ -46,7 +46,7 @@ def repair(path: Path) -> Repaired:
     if path.exists() and is_compressed(path):
         raise ConfigError(
             f"{str(path)!r} is compressed, and only plain files are repaired",
-            f"Decompress it: gunzip -c {path} > NEW. If that fails, restore it from where it came.",
+            f"Decompress it: gunzip -c {path} > NEW. If that fails, restore it from its source.",
             code="compressed-output",
             path=str(path),
         )
@@ -65,7 +65,7 @@ def _kind(path: Path, found: Contents) -> type[VersionedRecord]:
     if found.newer:
         raise CorruptFile(
             f"{path} has {found.newer} lines that were written by a newer eef-framework",
-            "Upgrade eef-framework; nothing is wrong with the file.",
+            "Upgrade eef-framework; the file is fine.",
             code="newer-format",
             path=str(path),
         )

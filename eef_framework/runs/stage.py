@@ -113,8 +113,9 @@ class Stage:
         if stale:
             warnings.warn(
                 EefWarning(
-                    f"stage {self.name!r} has other rows than before its repair: what was made of them is done again "
-                    f"({', '.join(stale[:5])}{', ...' if len(stale) > 5 else ''}). It is kept in folders {STALE!r}.",
+                    f"stage {self.name!r} has other rows than before its repair, so stages that used them are repeated "
+                    f"({', '.join(stale[:5])}{', ...' if len(stale) > 5 else ''}). "
+                    f"Their former results are kept in folders {STALE!r}.",
                     code="stages-reopened",
                     stage=self.name,
                     stages=stale,
@@ -159,7 +160,7 @@ def _read(path: Path) -> StageManifest | None:
     except ValidationError as cause:
         raise CorruptFile(
             f"{path} is not the manifest of a stage: {cause.errors()[0]['msg']}",
-            "Delete that file and repeat the command: the stage's rows are used as far as they go.",
+            "Delete that file and repeat the command: the existing rows of the stage are reused.",
             code="corrupt-manifest",
             path=str(path),
         ) from cause

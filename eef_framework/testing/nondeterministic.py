@@ -1,4 +1,4 @@
-"""Corridors with defects that show only in another process. They are importable there."""
+"""Corridors with defects that show only in another process, which can import them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds out whether a model's files can be loaded, from their headers: in milliseconds, and before anything starts.
+"""Checks whether a model's files can be loaded, by their headers: in milliseconds, before anything starts.
 
 Errors of the libraries for a broken file are often not helpful ("header too large" for a Git LFS pointer), and come
 only when the weights are loaded, which may be hours into a run.

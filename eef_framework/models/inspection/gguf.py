@@ -34,7 +34,7 @@ def check_gguf(path: Path) -> None:
     if re.search(r"-\d{5}-of-\d{5}\.gguf$", path.name):
         raise ConfigError(
             f"{str(path)!r} is one of several parts of a model, which can't be read",
-            "Join the parts (llama-gguf-split --merge), or take the model in the layout of transformers.",
+            "Join the parts (llama-gguf-split --merge), or use the model in the layout of transformers.",
             code="model-gguf-parts",
             path=str(path),
         )
@@ -50,7 +50,7 @@ def check_gguf(path: Path) -> None:
     if architecture and not reads_gguf(architecture):
         raise ConfigError(
             f"the installed transformers can't read GGUF files of the architecture {architecture!r}",
-            "Take the model in the layout of transformers (a folder with config.json), or another model.",
+            "Use the model in the layout of transformers (a folder with config.json), or another model.",
             code="model-gguf-architecture",
             path=str(path),
             architecture=architecture,

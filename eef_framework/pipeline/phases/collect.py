@@ -242,7 +242,7 @@ async def _demonstrate(
         raise ExpertFailure(
             f"{who} demonstrated {len(tasks) - len(missing)} of {len(tasks)} tasks; the first missing one is "
             f"{missing[0]!r}",
-            "An expert owes one trajectory for each task (or `demonstrations_per_task`), failures included.",
+            "An expert has to yield one trajectory for each task (or `demonstrations_per_task`), failures included.",
             code="tasks-missing",
             missing=missing,
         )

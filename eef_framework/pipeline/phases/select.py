@@ -183,7 +183,7 @@ def _nothing_to_learn(
     return NothingToTrain(
         f"nothing was solved: none of the {demonstrations} demonstrations, nor any attempt of the agent, reaches a "
         f"reward of {context.config.success.threshold:g} (success.threshold)",
-        "Take a better expert or easier tasks, let the agent try more often (explore.simulations), or lower "
+        "Use a better expert or easier tasks, let the agent try more often (explore.simulations), or lower "
         "success.threshold.",
         code="nothing-solved",
         threshold=context.config.success.threshold,

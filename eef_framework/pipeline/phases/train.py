@@ -95,8 +95,8 @@ class Clone(Train):
             raise NothingToTrain(
                 f"the expert solved none of the {len(demonstrations)} training tasks (a reward of {threshold:g} or "
                 "more), so there is nothing to imitate",
-                "Take a better expert, easier or more tasks (collect.tasks), or a lower success.threshold; with "
-                "clone.on=all its failures are imitated, too, with clone.on=none nothing is.",
+                "Use a better expert, easier or more tasks (collect.tasks), or a lower success.threshold; with "
+                "clone.on=all its failures are imitated as well, with clone.on=none nothing is.",
                 code="no-expert-success",
                 demonstrations=len(demonstrations),
                 threshold=threshold,

@@ -145,9 +145,9 @@ def _explanation(
         return Explanation(
             "gave no readable answer", "Check that base_url leads to a chat-completions API.", code="unreadable-answer"
         ), shortened(str(error))
-    return Explanation(f"couldn't be asked ({type(error).__name__})", code="request-failed", everybody=True), shortened(
-        str(error)
-    )
+    return Explanation(
+        f"couldn't be queried ({type(error).__name__})", code="request-failed", everybody=True
+    ), shortened(str(error))
 
 
 def _of_connection(error: Exception, settings: ServerSettings) -> Explanation:

@@ -1,4 +1,4 @@
-"""Meter: what every request has to pass: rate limits, then the budget; and where its answer and cost are recorded."""
+"""Meter: applies the rate limits, then the budget, to every request, and records its answer and cost."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class RateLimit:
 
 @dataclass
 class MeteredRequest:
-    """A request, as far as its cost is concerned.
+    """A request, with the facts that its cost depends on.
 
     Attributes:
         key: identifies it in the file of answers.

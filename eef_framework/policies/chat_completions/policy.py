@@ -170,7 +170,7 @@ class OpenAIPolicy(ServerSettings, Policy):
     def _constraint(self, observation: Observation, vllm: bool) -> dict[str, Any]:
         if not vllm:
             raise PolicyFailure(
-                f"{self.model!r} at {self.place} can't be told which answers are allowed; vLLM can",
+                f"{self.model!r} at {self.place} doesn't support restricting answers; vLLM does",
                 "Set sampling.constrain to false, or server to 'vllm' if it is one.",
                 code="constraint-unsupported",
             )
@@ -180,7 +180,7 @@ class OpenAIPolicy(ServerSettings, Policy):
         if not observation.admits(response.text) and response.info.get("finish") != "length":
             other = "guided" if self.constraint == "structured_outputs" else "structured_outputs"
             raise PolicyFailure(
-                f"{self.model!r} at {self.place} took no notice of the allowed answers: it said {response.text!r:.100}",
+                f"{self.model!r} at {self.place} ignored the allowed answers: it answered {response.text!r:.100}",
                 f"Set constraint to {other!r}, or sampling.constrain to false.",
                 code="constraint-ignored",
                 text=response.text,

@@ -184,7 +184,7 @@ def _no_such_model(model: str, models: Sequence[str]) -> Explanation:
 
 def _advice(field: str, fields: Mapping[str, Any]) -> str:
     if field in LIMITS:
-        return f"Lower max_tokens: {fields[field]} tokens were asked for."
+        return f"Lower max_tokens: {fields[field]} tokens were requested."
     if field in ("stop", "logprobs"):
         return f"Set {field} to {'[]' if field == 'stop' else 'false'}."
     return f"Leave the field out with extra: {{{field}: null}}, or give it another value there."

@@ -151,7 +151,7 @@ class ServerSettings(Component):
         if looks_like_a_key or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             register_secret(name)
             raise ConfigError(
-                "api_key_env is the name of an environment variable, and what was given isn't such a name",
+                "api_key_env must be the name of an environment variable, and the given value isn't one",
                 "export MY_KEY=..., and set api_key_env to MY_KEY. The key itself is never a setting: settings are "
                 "recorded.",
                 code="bad-key-variable",
@@ -166,8 +166,8 @@ class ServerSettings(Component):
                 raise ConfigError(f"extra can't set {field!r}", advice, code="bad-extra-field", field=field)
         if extra.get("n") not in (None, 1):
             raise ConfigError(
-                f"extra asks for {extra['n']!r} answers at once, and one is used",
-                "Leave `n` out of extra: every episode asks for itself.",
+                f"extra requests {extra['n']!r} answers at once, but only one is used",
+                "Remove `n` from extra: every episode sends its own requests.",
                 code="bad-extra-field",
                 field="n",
             )
@@ -177,7 +177,7 @@ class ServerSettings(Component):
     def _priced_budget(self) -> Self:
         if self.budget.usd is not None and not (self.prices.input or self.prices.output):
             raise ConfigError(
-                f"budget.usd is {self.budget.usd:g}, and prices are 0, so that it would never be spent",
+                f"budget.usd is {self.budget.usd:g}, and prices are 0, so it would never be reached",
                 "Set prices, such as {input: 2.5, output: 10}, in US dollars per million tokens. Or set budget.tokens.",
                 code="budget-without-prices",
                 usd=self.budget.usd,

@@ -17,7 +17,7 @@ _WHY: dict[WithoutText, tuple[str, str]] = {
         "a text of the setting stop ended the answer within its reasoning, or the model ended there",
         "Set stop to [].",
     ),
-    "refusal": ("the model refused", "Word the instructions otherwise, or take another model."),
+    "refusal": ("the model refused", "Rephrase the instructions, or use another model."),
     "no-text": ("the model said nothing", "Check that the server applies the model's chat template."),
 }
 
@@ -47,8 +47,8 @@ class AnswerStatistics:
         if self._unknown:
             warnings.warn(
                 EefWarning(
-                    f"{self._unknown} of {self._answers} answers of {model!r} at {place} came without token counts "
-                    "that can be true: what they cost is unknown, and isn't in the costs",
+                    f"{self._unknown} of {self._answers} answers of {model!r} at {place} came without plausible "
+                    "token counts: their cost is unknown, and isn't included in the costs",
                     code="unknown-costs",
                     answers=self._answers,
                     unknown=self._unknown,

@@ -1,4 +1,4 @@
-"""Does an executor keep its contract? Above all: a result doesn't depend on where an episode was played."""
+"""Checks of executors, above all that a result doesn't depend on where an episode was played."""
 
 from __future__ import annotations
 

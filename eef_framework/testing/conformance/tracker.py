@@ -1,4 +1,4 @@
-"""Does a tracker keep its contract?"""
+"""Checks of trackers."""
 
 from __future__ import annotations
 

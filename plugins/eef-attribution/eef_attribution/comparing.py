@@ -1,4 +1,4 @@
-"""Base classes of the strategies that compare states by the success of episodes that start or pass there."""
+"""Base classes of strategies that compare states by the success of episodes that start in or pass through them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Controls: verdicts that no evidence supports. A strategy has to be better than these."""
+"""Controls: verdicts without evidence. A strategy has to be better than these."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One strategy says where to look, simulations say whether it is right."""
+"""One strategy proposes segments, and simulations verify them."""
 
 from __future__ import annotations
 

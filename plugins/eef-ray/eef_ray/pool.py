@@ -259,7 +259,7 @@ class Phase:
     def _none_ready(self) -> ExecutorFailure:
         return ExecutorFailure(
             f"executor 'ray' has waited {self._timeout_s:g} s for a worker with {self._pool.resources}",
-            "See `ray status` for what the cluster has left. `start_timeout_s` is the time limit.",
+            "`ray status` shows the cluster's free resources. `start_timeout_s` is the time limit.",
             code="no-workers",
             timeout_s=self._timeout_s,
         )

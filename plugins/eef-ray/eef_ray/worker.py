@@ -225,7 +225,7 @@ def require_folder(path: Path) -> None:
     """
     if not path.exists():
         raise ConfigError(
-            f"host {platform.node()!r} has no {str(path)!r}, where the weights are that it is to play with",
+            f"host {platform.node()!r} doesn't have {str(path)!r}, the folder of the weights to load",
             "Put the run directory (--out) on a disk that all hosts share, under the same path.",
             code="checkpoint-not-shared",
             host=platform.node(),

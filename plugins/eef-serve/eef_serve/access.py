@@ -1,4 +1,4 @@
-"""Who may send what: tokens, and the size of requests. Checked before a request's body is read."""
+"""Access control: tokens, and the size of requests. Checked before a request's body is read."""
 
 from __future__ import annotations
 

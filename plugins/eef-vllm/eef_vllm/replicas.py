@@ -163,7 +163,7 @@ class Replicas:
             warnings.warn(
                 EefWarning(
                     f"vLLM servers failed: {self.repeated} requests were sent again, servers were restarted "
-                    f"{self.restarts} times. No episode was lost to it",
+                    f"{self.restarts} times. No episode was lost",
                     code="vllm-recovered",
                     repeated=self.repeated,
                     restarts=self.restarts,
@@ -193,7 +193,7 @@ class Replicas:
             except Rejected as rejected:
                 raise explained(rejected, api.url) from None
         raise AnswerFailure(
-            f"a request failed {ATTEMPTS} times, and the server answered others in between; at last: {last}",
+            f"a request failed {ATTEMPTS} times, and the server answered others in between; last failure: {last}",
             "See the server's log.",
             code="answer-lost",
             attempts=ATTEMPTS,

