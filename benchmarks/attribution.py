@@ -215,6 +215,7 @@ def recorded(args: Any) -> list[list[Case]]:
 
 
 def grouped(cases: Sequence[Case], groups: int) -> list[list[Case]]:
+    """Divide cases into groups of nearly equal size."""
     return [list(cases[number::groups]) for number in range(groups)]
 
 
@@ -321,6 +322,7 @@ def possible(name: str, spec: str) -> bool:
 
 
 def built(registry: Registry, spec: str, n: int) -> Attributor:
+    """Build a strategy from its YAML, in which `$n` stands for the number of simulations."""
     return registry.build("attributor", yaml.safe_load(Template(spec).safe_substitute(n=n)))
 
 
@@ -409,6 +411,7 @@ def point(row: dict[str, Any]) -> tuple[float, Estimate]:
 
 
 def batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """Yield items in batches."""
     return (items[start : start + size] for start in range(0, len(items), size))
 
 

@@ -52,6 +52,7 @@ def main() -> None:
 
 
 def measure(args: Any) -> tuple[dict, dict[str, bool]]:
+    """Return the times of a step, and whether they pass the checks."""
     import torch
     from torch.profiler import ProfilerActivity, profile
 
@@ -100,6 +101,7 @@ def measure(args: Any) -> tuple[dict, dict[str, bool]]:
 
 
 def loaded(args: Any) -> Any:
+    """Load the model."""
     from eef_framework.policies.loading import load_model
 
     with tempfile.TemporaryDirectory() as folder:

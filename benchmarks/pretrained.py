@@ -70,6 +70,7 @@ def measure(args: Any) -> dict[str, Any]:
 
 
 def rows(path: Path) -> list[Trajectory]:
+    """Read a file of trajectories."""
     return [Trajectory.model_validate_json(line) for line in path.read_text().splitlines()]
 
 

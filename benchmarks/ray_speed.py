@@ -155,18 +155,22 @@ def processor_seconds() -> dict[str, float]:
 
 
 async def played(play: Any, specs: list[EpisodeSpec]) -> list[Trajectory]:
+    """Play episodes, all at once."""
     return list(await asyncio.gather(*map(play, specs)))
 
 
 async def gathered(trajectories: Any) -> list[Trajectory]:
+    """Return all trajectories of an iterator."""
     return [each async for each in trajectories]
 
 
 def outcome(trajectory: Trajectory) -> tuple[Any, ...]:
+    """Return what has to be equal in both executors."""
     return trajectory.id, trajectory.actions, trajectory.reward, trajectory.ending
 
 
 def print_profile(side: str, profile: cProfile.Profile) -> None:
+    """Print the functions that take the most time."""
     text = StringIO()
     pstats.Stats(profile, stream=text).sort_stats("tottime").print_stats(12)
     print(f"{side}:", text.getvalue())

@@ -218,15 +218,18 @@ def compared(a: Any, b: Any, worst: float, key: str = "") -> tuple[bool, float]:
 
 
 def count_rows(folder: Path) -> int:
+    """Count the rows of all files below a folder."""
     return sum(path.read_bytes().count(b"\n") for path in folder.rglob("*.jsonl"))
 
 
 def as_row(trial: Trial) -> tuple[str, str, str]:
+    """Return a trial as a row of the table."""
     kills = ", ".join(f"{kill.after_s:.1f} ({kill.stages_done}, {kill.rows})" for kill in trial.kills)
     return str(trial.number), kills, "; ".join(problems(trial)) or "same"
 
 
 def problems(trial: Trial) -> Iterator[str]:
+    """Yield what is wrong with a trial's result."""
     if trial.differences:
         yield f"differs: {shortened(trial.differences)}"
     if trial.leftovers:
@@ -234,6 +237,7 @@ def problems(trial: Trial) -> Iterator[str]:
 
 
 def shortened(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 

@@ -72,6 +72,7 @@ def main() -> None:
 
 
 def measure(args: Any) -> dict:
+    """Play the turns of both sides alternately, and return the report."""
     import torch
 
     if args.threads:
@@ -157,6 +158,7 @@ def played(environment: str, expert: str, count: int):
 
 
 def initial_checkpoint(settings, environment, demonstrations, folder: Path) -> Checkpoint:
+    """Write a checkpoint whose vocabulary fits the demonstrations."""
     conversations = [FORMAT.conversation(environment.instructions, each.initial, each.steps) for each in demonstrations]
     return settings.initial_checkpoint(conversations, folder, seed=0)
 
@@ -259,6 +261,8 @@ def different_beginnings(sequences: list[tuple[int, ...]]) -> int:
 
 
 def summary(args: Any, turns: dict[str, list[dict]], dtype: str, threads: int) -> dict:
+    """Return medians over turns, and ratios of the two sides."""
+
     def rate(side: str, clock: str) -> float:
         # By answers, as the typical episodes are not quite as long as the mean.
         return statistics.median(60 * turn["answers"] / length / turn[clock] for turn in turns[side])
@@ -295,6 +299,7 @@ def summary(args: Any, turns: dict[str, list[dict]], dtype: str, threads: int) -
 
 
 def as_text(report: dict) -> str:
+    """Return the report as lines of text."""
     lines = [
         f"{report['environment']}, {report['turns_an_episode']:.1f} turns an episode, "
         f"{report['answer_tokens']:.1f} tokens an answer; "

@@ -78,6 +78,7 @@ def answers(settings: TransformersPolicy, checkpoint, asked: list, args: Any, at
 
 
 def compared(alone: tuple, together: tuple) -> dict[str, float]:
+    """Compare answers of single prompts with those of batches."""
     pairs = list(zip(alone[0], together[0], strict=True))
     changes = sorted(abs(a.logprob - b.logprob) for a, b in pairs if a.token_ids == b.token_ids)
     return {

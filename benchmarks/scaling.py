@@ -136,10 +136,12 @@ def needed(name: str, sample: int) -> dict[str, Any]:
 
 
 def turn_tokens() -> float:
+    """Return the tokens that a turn adds to a conversation."""
     return P.observation_tokens + P.answer_tokens
 
 
 def gpu_speed(world: SimpleNamespace) -> Speed:
+    """Return the speed of a GPU that serves the model in the middle of an episode."""
     context = P.prompt_tokens + turn_tokens() * sum(world.turns) / 4  # tokens in the middle of an episode
     cached, weights = context * P.cache_bytes_per_token, 2 * P.parameters  # bytes
     reading = P.gpu_bytes_per_s * P.memory_efficiency
@@ -190,6 +192,7 @@ def played(
 
 
 def training_s(world: SimpleNamespace, examples: float, gpus: int) -> float:
+    """Return the duration of a training, in seconds."""
     tokens = examples * P.epochs * (P.prompt_tokens + turn_tokens() * sum(world.turns) / 2)
     speed = P.gpu_flop_per_s * P.training_efficiency / (P.training_flop * P.parameters)
     return tokens / (speed * gpus * (1 - P.loss_per_doubling) ** math.log2(gpus))

@@ -163,6 +163,7 @@ def planned(environment: Any, task: Any) -> list[Episode]:
 
 
 def walk(simulator: Any, setup: Any) -> list[str]:
+    """Take random actions in a task, and return them."""
     draw = random.Random(str(setup))
     text = simulator.load(setup).text
     actions: list[str] = []

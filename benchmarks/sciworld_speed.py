@@ -100,6 +100,7 @@ def main() -> None:
 
 
 def some_of_each_type(environment: SciWorld, args: Any) -> list[Any]:
+    """Return a few training tasks of each type."""
     tasks = environment.tasks("train")
     return [task for kind in args.types for task in [task for task in tasks if task.kind == kind][: args.each_type]]
 
@@ -116,6 +117,7 @@ def in_turns(turns: int, contestants: dict[str, Callable[[], float]]) -> dict[st
 
 
 def summary(rates: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    """Return medians, and how many times as fast as the stock class."""
     return {
         name: {
             "median": round(statistics.median(found), 1),
@@ -126,6 +128,7 @@ def summary(rates: dict[str, list[float]]) -> dict[str, dict[str, float]]:
 
 
 def stock_steps(stock: Any, task: Any) -> float:
+    """Return the stock class's steps per second."""
     stock.load(task.info["task"], task.info["variation"], "easy")
     stock.reset()
     began = time.perf_counter()
@@ -135,9 +138,11 @@ def stock_steps(stock: Any, task: Any) -> float:
 
 
 def plugin_steps(environment: SciWorld, task: Any, count: int) -> float:
+    """Return the plugin's steps per second, in several sessions at once."""
     sessions = [environment.open(task) for _ in range(count)]
 
     def play(session: Any) -> None:
+        """Play an episode, and return its steps."""
         for number in range(STEPS):
             session.step(ACTIONS[number % len(ACTIONS)])
 
@@ -151,6 +156,7 @@ def plugin_steps(environment: SciWorld, task: Any, count: int) -> float:
 
 
 def stock_episodes(stock: Any, tasks: list[Any], paths: dict[str, tuple[str, ...]]) -> float:
+    """Return the stock class's episodes per minute."""
     began = time.perf_counter()
     for task in tasks:
         stock.load(task.info["task"], task.info["variation"], "easy")
@@ -162,6 +168,7 @@ def stock_episodes(stock: Any, tasks: list[Any], paths: dict[str, tuple[str, ...
 
 
 def plugin_episodes(environment: SciWorld, tasks: list[Any], paths: dict[str, tuple[str, ...]], count: int) -> float:
+    """Return the plugin's episodes per minute, in several threads."""
     began = time.perf_counter()
     with ThreadPoolExecutor(count) as pool:
         list(pool.map(lambda task: play(environment, task, paths[task.id]), tasks * count))

@@ -44,6 +44,7 @@ def main() -> None:
 
 
 def making_s() -> float:
+    """Return the processor time to make the shop and its training tasks, in seconds."""
     began = time.process_time()
     assert len(Shop().tasks("train")[:TASKS]) == TASKS
     return time.process_time() - began

@@ -47,6 +47,7 @@ def main() -> None:
 
 
 def measure(environment: TextWorld, folder: Path, games: int, rounds: int) -> dict[str, Any]:
+    """Play the same walks with the plugin and with TextWorld, alternately, and return their times."""
     tasks = environment.tasks("train")[:games]
     began = time.perf_counter()
     walks = [walk(environment, task) for task in tasks]
@@ -90,6 +91,7 @@ def different(environment: TextWorld, task: Task, path: Path, actions: Sequence[
 
 
 def step_s(environment: TextWorld, tasks: Sequence[Task], walks: Sequence[list[str]]) -> float:
+    """Return the plugin's time for a step, in seconds."""
     sessions = [environment.open(task) for task in tasks]
     spent = timed(lambda: [session.step(each) for session, walk in zip(sessions, walks, strict=True) for each in walk])
     for session in sessions:
@@ -111,12 +113,14 @@ def copy_s(environment: TextWorld, tasks: Sequence[Task], walks: Sequence[list[s
 
 
 def saved(task: Task, folder: Path) -> Path:
+    """Write a task's game to a file."""
     path = folder / f"{task.id}.json"
     make_game(GameSpec.of(task.info)).save(str(path))
     return path
 
 
 def start(path: Path) -> Any:
+    """Start a game with TextWorld alone."""
     import textworld
 
     infos = textworld.EnvInfos(admissible_commands=True, facts=True, score=True, max_score=True, won=True, lost=True)
@@ -126,12 +130,14 @@ def start(path: Path) -> Any:
 
 
 def plain_step_s(paths: Sequence[Path], walks: Sequence[list[str]]) -> float:
+    """Return TextWorld's time for a step, in seconds."""
     games = [start(path) for path in paths]
     spent = timed(lambda: [env.step(each) for env, walk in zip(games, walks, strict=True) for each in walk])
     return spent / sum(map(len, walks))
 
 
 def plain_copy_s(paths: Sequence[Path], walks: Sequence[list[str]]) -> tuple[float, float]:
+    """Return TextWorld's times for a copy of a state, and for a replay instead, in seconds."""
     copies, replays = [], []
     for path, actions in zip(paths, walks, strict=True):
         env, other = start(path), start(path)
@@ -144,6 +150,7 @@ def plain_copy_s(paths: Sequence[Path], walks: Sequence[list[str]]) -> tuple[flo
 
 
 def timed(function: Callable[[], object]) -> float:
+    """Return the duration of a call, in seconds."""
     began = time.perf_counter()
     function()
     return time.perf_counter() - began

@@ -29,6 +29,7 @@ NOTHING = Observation(text="")
 
 
 def observation(episode, turn):
+    """Return the observation of a turn: random words."""
     rng = random.Random(1000 * episode + turn)
     return Message(role="user", content=" ".join(rng.choices(WORDS, k=40)))
 
@@ -51,6 +52,7 @@ async def play(policy, episodes, turns, tokens):
 
 
 def timed_policy(settings, checkpoint, args):
+    """Return the number of sampled tokens, and the duration in seconds."""
     with settings.load(checkpoint) as policy:
         run_coroutine(play(policy, 2, 1, args.tokens))
         began = time.monotonic()

@@ -98,6 +98,7 @@ class Chains:
 
 
 def texts_of(product: dict) -> list[tuple[str, str]]:
+    """Return the texts of a product by the names of their fields."""
     bullets = product["small_description"]
     first = bullets[0] if isinstance(bullets, list) and bullets else ""
     return [("name", product["name"]), ("full_description", product["full_description"]), ("bullet", first)]
@@ -131,6 +132,7 @@ def write_catalogue(data: Path, folder: Path, count: int) -> None:
 
 
 def imitated(chains: Chains, draw: random.Random, base: dict, asin: str) -> dict:
+    """Return a product like another one, with texts made from the statistics of its category."""
     made = {
         field: chains.text(draw, base["category"], field, len(text.split(" "))) if text else text
         for field, text in texts_of(base)
@@ -147,6 +149,7 @@ def imitated(chains: Chains, draw: random.Random, base: dict, asin: str) -> dict
 
 
 def made_and_prepared(args: Any, store: Path) -> dict:
+    """Write the catalogue unless it exists, prepare it, and return sizes and times."""
     source = args.folder / "source"
     if not source.exists():
         print(f"writing {args.products:,} products ...", flush=True)
@@ -162,6 +165,7 @@ def made_and_prepared(args: Any, store: Path) -> dict:
 
 
 def prepared(source: Path, store: Path, jobs: int | None) -> dict:
+    """Prepare a store, and return times and the highest memory use."""
     from eef_webshop.data import prepare
 
     watch = MemoryWatch()
@@ -178,6 +182,7 @@ def prepared(source: Path, store: Path, jobs: int | None) -> dict:
 
 
 def printed():
+    """Return a function that prints progress once a minute."""
     last = {"time": time.monotonic()}
 
     def progress(name: str, done: int, total: int) -> None:
@@ -220,6 +225,7 @@ class MemoryWatch:
 
 
 def measured(store: Path, args: Any) -> dict:
+    """Return times and memory of episodes and searches in a store."""
     from eef_webshop.data import Catalogue
 
     began = time.perf_counter()
@@ -239,6 +245,7 @@ def measured(store: Path, args: Any) -> dict:
 
 
 def queries_of(args: Any) -> list[str]:
+    """Return the queries of the recorded rankings."""
     return [entry["query"] for entry in read_json(args.data / "reference_rankings.json.gz")]
 
 
@@ -274,6 +281,7 @@ def episodes(store: Path, args: Any, seed: int) -> tuple[dict, object]:
 
 
 def is_product(action: str) -> bool:
+    """Return whether an action opens a product."""
     return action.startswith("click[b") and len(action) == len("click[b012345678]")
 
 
@@ -318,6 +326,7 @@ def compared(catalogue, args: Any) -> dict:
 
 
 def memory() -> dict:
+    """Return the memory of this process by kind, in bytes."""
     import psutil
 
     info = psutil.Process().memory_full_info()
@@ -333,6 +342,7 @@ def two_processes(store: Path, args: Any) -> dict:
 
 
 def one_of_two(store: Path, args: Any, seed: int, barrier: Any) -> int:
+    """Play in one of two processes, and return its share of the memory, in bytes."""
     _, _environment = episodes(store, args, seed)
     barrier.wait()
     share = memory()["pss"]

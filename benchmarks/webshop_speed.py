@@ -62,6 +62,7 @@ def main() -> None:
 
 
 def summary(pairs: list[Pair]) -> dict:
+    """Return the spread by the clock, and the median by processor time."""
     clock, processor = zip(*pairs, strict=True)
     return {"clock": spread(clock), "processor": spread(processor)["median"]}
 
