@@ -21,7 +21,7 @@ from eef_framework.config.schema import RunConfig
 from eef_framework.errors import EefError
 from eef_framework.plugins import hookspecs
 from eef_framework.plugins.describe import settings_of, shown, summary_of
-from eef_framework.plugins.validation_messages import Place, dotted, model_at
+from eef_framework.plugins.validation_messages import KeyPath, dotted, model_at
 
 HERE = Path(__file__).parent
 HEAD = "<!-- Written by docs/generate.py from the code: change that, and run `make docs`. -->\n"
@@ -58,24 +58,24 @@ def configuration() -> str:
     return "\n".join([HEAD, CONFIGURATION.strip(), "", *_section(RunConfig, ())])
 
 
-def _section(model: type[BaseModel], place: Place) -> Iterator[str]:
-    yield f"## {f'`{dotted(place)}`' if place else 'A run'}\n"
+def _section(model: type[BaseModel], key_path: KeyPath) -> Iterator[str]:
+    yield f"## {f'`{dotted(key_path)}`' if key_path else 'A run'}\n"
     yield f"{summary_of(model)}\n"
-    yield from _table(("setting", "type", "default", "meaning"), _settings(model, place))
+    yield from _table(("setting", "type", "default", "meaning"), _settings(model, key_path))
     yield ""
     for name in model.model_fields:
         inner = model_at(model, (name,))
-        if inner is not None and (*place, name) not in COMPONENTS:
-            yield from _section(inner, (*place, name))
+        if inner is not None and (*key_path, name) not in COMPONENTS:
+            yield from _section(inner, (*key_path, name))
 
 
-def _settings(model: type[BaseModel], place: Place) -> Iterator[tuple[str, ...]]:
+def _settings(model: type[BaseModel], key_path: KeyPath) -> Iterator[tuple[str, ...]]:
     # A section's defaults depend on where it stands: an evaluation isn't sampled as exploration is.
-    standing: Any = functools.reduce(lambda data, key: (data or {}).get(key), place, cast("Any", defaults()))
+    standing: Any = functools.reduce(lambda data, key: (data or {}).get(key), key_path, cast("Any", defaults()))
     if standing is None:  # a section that is null by default
         standing = model().model_dump(mode="json")
     for name, type_, default, meaning in settings_of(model):
-        here = (*place, name)
+        here = (*key_path, name)
         kind, several = COMPONENTS.get(here), COMPONENTS.get((*here, "*"))
         inner = model_at(model, (name,))
         if kind or several:

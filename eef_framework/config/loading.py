@@ -16,7 +16,7 @@ from eef_framework.config.yaml_source import YamlSource, parse_value, read_yaml
 from eef_framework.errors import ConfigError
 from eef_framework.paths import expand
 from eef_framework.plugins import Kind, Registry, load_plugins
-from eef_framework.plugins.validation_messages import Place, dotted, validation_messages
+from eef_framework.plugins.validation_messages import KeyPath, dotted, validation_messages
 from eef_framework.records import Trajectory
 from eef_framework.runs import read_rows
 
@@ -94,22 +94,22 @@ def read_recipe(recipe: str | Path, registry: Registry) -> dict[str, Any]:
     return settings.data
 
 
-def components(config: RunConfig) -> Iterator[tuple[Place, Kind, ComponentSpec]]:
+def components(config: RunConfig) -> Iterator[tuple[KeyPath, Kind, ComponentSpec]]:
     """Yield path, kind, and name with settings of every component in a configuration."""
     for pattern, kind in COMPONENTS.items():
-        for place, spec in _at(config, pattern):
+        for key_path, spec in _at(config, pattern):
             if spec is not None:
-                yield place, kind, ComponentSpec.make(spec)
+                yield key_path, kind, ComponentSpec.make(spec)
 
 
-def _at(data: Any, pattern: Place, place: Place = ()) -> Iterator[tuple[Place, Any]]:
+def _at(data: Any, pattern: KeyPath, key_path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
     if not pattern:
-        yield place, data
+        yield key_path, data
     elif pattern[0] == "*":
         for index, item in enumerate(data or ()):
-            yield from _at(item, pattern[1:], (*place, index))
+            yield from _at(item, pattern[1:], (*key_path, index))
     else:
-        yield from _at(getattr(data, str(pattern[0])), pattern[1:], (*place, pattern[0]))
+        yield from _at(getattr(data, str(pattern[0])), pattern[1:], (*key_path, pattern[0]))
 
 
 def _overrides(overrides: Overrides) -> Iterator[tuple[str, Any, str]]:
@@ -188,17 +188,17 @@ def checked(settings: LayeredSettings, registry: Registry) -> RunConfig:
     try:
         config = RunConfig.model_validate(settings.data)
     except ValidationError as cause:
-        message = validation_messages(cause, RunConfig, lambda place: _described(settings, place))
+        message = validation_messages(cause, RunConfig, lambda key_path: _described(settings, key_path))
         wrong = [dotted(tuple(each["loc"])) for each in cause.errors()]
         types = [each["type"] for each in cause.errors()]
         fix = _advice(settings, registry)
         raise ConfigError(message, fix, code="wrong-settings", settings=wrong, reasons=types) from cause
-    for place, kind, spec in components(config):
+    for key_path, kind, spec in components(config):
         try:
             if spec.component is None:
                 spec.checked = registry.build(kind, spec)
         except ConfigError as error:
-            message = f"{_described(settings, place)}: {error.message}"
+            message = f"{_described(settings, key_path)}: {error.message}"
             raise type(error)(message, error.fix, code=error.code, **error.details) from error
     for baseline in config.baselines:
         read_recipe(baseline, registry)
@@ -253,9 +253,9 @@ def _read_shots(settings: LayeredSettings) -> None:
         section["shots"] = [list(wording.shot(row)) for row in rows]
 
 
-def _described(settings: LayeredSettings, place: Place) -> str:
-    origin = settings.where(place)
-    return f"{dotted(place) or 'configuration'}{f' ({origin})' if origin else ''}"
+def _described(settings: LayeredSettings, key_path: KeyPath) -> str:
+    origin = settings.where(key_path)
+    return f"{dotted(key_path) or 'configuration'}{f' ({origin})' if origin else ''}"
 
 
 def how_to_name(kind: Kind, registry: Registry) -> str:

@@ -9,9 +9,9 @@ from eef_framework.config.schema import RunConfig
 from eef_framework.config.yaml_source import YamlSource
 from eef_framework.errors import ConfigError
 from eef_framework.plugins import Kind
-from eef_framework.plugins.validation_messages import Place
+from eef_framework.plugins.validation_messages import KeyPath
 
-COMPONENTS: dict[Place, Kind] = {
+COMPONENTS: dict[KeyPath, Kind] = {
     ("environment",): "environment",
     ("expert",): "expert",
     ("policy",): "policy",
@@ -25,9 +25,9 @@ COMPONENTS: dict[Place, Kind] = {
 """Paths of components in the schema (`*` is any index), with their kinds."""
 
 
-def kind_at(place: Place) -> Kind | None:
+def kind_at(key_path: KeyPath) -> Kind | None:
     """Return the kind of the component at a path, if there is one."""
-    return COMPONENTS.get(tuple("*" if isinstance(key, int) else key for key in place))
+    return COMPONENTS.get(tuple("*" if isinstance(key, int) else key for key in key_path))
 
 
 def defaults() -> dict[str, Any]:
@@ -48,7 +48,7 @@ class LayeredSettings:
 
     def __init__(self, data: dict[str, Any] | None = None) -> None:
         self.data: dict[str, Any] = data or {}
-        self.origins: dict[Place, str] = {}
+        self.origins: dict[KeyPath, str] = {}
 
     def add(self, document: YamlSource) -> None:
         """Merge a document into the settings. Sections are merged, lists are replaced.
@@ -60,7 +60,7 @@ class LayeredSettings:
 
     def set(self, path: str, value: Any, origin: str) -> None:
         """Set the value at a path such as `clone.trainer.epochs` or `filters.0.per_task`."""
-        keys: Place = tuple(int(key) if key.isdecimal() else key for key in path.split("."))
+        keys: KeyPath = tuple(int(key) if key.isdecimal() else key for key in path.split("."))
         if not all(part for part in path.split(".")):
             raise ConfigError(
                 f"{origin}: {path!r} isn't the path of a setting",
@@ -71,18 +71,18 @@ class LayeredSettings:
         nested = _nest(keys, value, self.data, (), origin)
         self.add(YamlSource(nested, {keys[: n + 1]: origin for n in range(len(keys))}))
 
-    def where(self, place: Place) -> str:
+    def where(self, path: KeyPath) -> str:
         """Return where the nearest key at or above a path was written; empty for defaults."""
-        return next((self.origins[place[:n]] for n in range(len(place), 0, -1) if place[:n] in self.origins), "")
+        return next((self.origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.origins), "")
 
 
-def _merge(old: Any, new: Any, place: Place) -> Any:
-    if kind_at(place):
+def _merge(old: Any, new: Any, key_path: KeyPath) -> Any:
+    if kind_at(key_path):
         old, new = _named(old), _named(new)
         if isinstance(old, dict) and isinstance(new, dict) and new.get("name", old.get("name")) != old.get("name"):
             return new
     if isinstance(old, dict) and isinstance(new, dict):
-        return old | {key: _merge(old.get(key), value, (*place, key)) for key, value in new.items()}
+        return old | {key: _merge(old.get(key), value, (*key_path, key)) for key, value in new.items()}
     return new
 
 
@@ -90,14 +90,14 @@ def _named(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
-def _nest(keys: Sequence[str | int], value: Any, old: Any, place: Place, origin: str) -> Any:
+def _nest(keys: Sequence[str | int], value: Any, old: Any, key_path: KeyPath, origin: str) -> Any:
     """Return the mapping to merge with `old` to set a value at some nested keys."""
     if not keys:
         return value
     key, rest = keys[0], keys[1:]
     if not isinstance(old, list):
         inner = old.get(key) if isinstance(old, dict) else None
-        return {str(key): _nest(rest, value, inner, (*place, key), origin)}
+        return {str(key): _nest(rest, value, inner, (*key_path, key), origin)}
     if not isinstance(key, int) or key >= len(old):
         raise ConfigError(
             f"{origin}: {key!r} isn't an index of a list of length {len(old)}",
@@ -106,5 +106,5 @@ def _nest(keys: Sequence[str | int], value: Any, old: Any, place: Place, origin:
             given=key,
             length=len(old),
         )
-    new = _nest(rest, value, old[key], (*place, key), origin)
-    return [*old[:key], _merge(old[key], new, (*place, key)), *old[key + 1 :]]
+    new = _nest(rest, value, old[key], (*key_path, key), origin)
+    return [*old[:key], _merge(old[key], new, (*key_path, key)), *old[key + 1 :]]

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from eef_framework.errors import ConfigError, storage
-from eef_framework.plugins.validation_messages import Place
+from eef_framework.plugins.validation_messages import KeyPath
 
 HINTS = {
     "'\\t'": "Indent with spaces, not tabs.",
@@ -46,11 +46,11 @@ class YamlSource:
 
     Attributes:
         data: nested mappings.
-        origins: place of every key -> position in the source, for error messages.
+        origins: path of every key -> position in the source, for error messages.
     """
 
     data: dict[str, Any] = field(default_factory=dict)
-    origins: dict[Place, str] = field(default_factory=dict)
+    origins: dict[KeyPath, str] = field(default_factory=dict)
 
 
 def read_yaml(path: Path) -> YamlSource:
@@ -119,7 +119,7 @@ def parse_value(text: str, source: str) -> Any:
     return _read(text, source, {})
 
 
-def _read(text: str, source: str, origins: dict[Place, str]) -> Any:
+def _read(text: str, source: str, origins: dict[KeyPath, str]) -> Any:
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
@@ -178,24 +178,24 @@ class _Reader:
 
     loader: _Loader
     source: str
-    origins: dict[Place, str]
+    origins: dict[KeyPath, str]
 
-    def value(self, node: yaml.Node, place: Place) -> Any:
+    def value(self, node: yaml.Node, key_path: KeyPath) -> Any:
         """Return a node as plain data.
 
         Raises:
             ConfigError: a key isn't text, or is given twice.
         """
         if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
-            return self._mapping(node, place)
+            return self._mapping(node, key_path)
         if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
-            return [self.value(item, (*place, index)) for index, item in enumerate(node.value)]
+            return [self.value(item, (*key_path, index)) for index, item in enumerate(node.value)]
         return self.loader.construct_object(node, deep=True)
 
-    def _mapping(self, node: yaml.MappingNode, place: Place) -> dict[str, Any]:
+    def _mapping(self, node: yaml.MappingNode, key_path: KeyPath) -> dict[str, Any]:
         data: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            key = self.value(key_node, place)
+            key = self.value(key_node, key_path)
             origin = f"{self.source}, line {key_node.start_mark.line + 1}"
             if not isinstance(key, str):
                 raise ConfigError(
@@ -206,7 +206,7 @@ class _Reader:
                     **_position(key_node),
                 )
             if key in data:
-                first = self.origins[(*place, key)]
+                first = self.origins[(*key_path, key)]
                 raise ConfigError(
                     f"{origin}: {key!r} appears twice; first in {first}",
                     "Remove one of them.",
@@ -215,8 +215,8 @@ class _Reader:
                     key=key,
                     **_position(key_node),
                 )
-            self.origins[(*place, key)] = origin
-            data[key] = self.value(value_node, (*place, key))
+            self.origins[(*key_path, key)] = origin
+            data[key] = self.value(value_node, (*key_path, key))
         return data
 
 

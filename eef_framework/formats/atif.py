@@ -30,8 +30,8 @@ def read(row: dict[str, Any]) -> Dialogue:
         MalformedRow: it can't be converted.
     """
     turns: list[Turn] = []
-    for place, step in enumerate(messages_of(row, "steps"), 1):
-        turns += _turns(step, place, bool(turns))
+    for position, step in enumerate(messages_of(row, "steps"), 1):
+        turns += _turns(step, position, bool(turns))
     extra = dict(mapping(row.get("extra")))
     record = mapping(extra.pop("eef", None))
     final = mapping(mapping(row.get("final_metrics")).get("extra"))
@@ -83,11 +83,11 @@ def write(dialogue: Dialogue) -> Iterator[dict[str, Any]]:
     }
 
 
-def _turns(step: dict[str, Any], place: int, begun: bool) -> Iterator[Turn]:
+def _turns(step: dict[str, Any], position: int, begun: bool) -> Iterator[Turn]:
     source = step.get("source")
-    text = text_of(step.get("message"), f"the message of step {place}")
+    text = text_of(step.get("message"), f"the message of step {position}")
     if source in _AGENTS:
-        calls = [_call(call, place) for call in step.get("tool_calls") or ()]
+        calls = [_call(call, position) for call in step.get("tool_calls") or ()]
         reasoning = step.get("reasoning_content")
         text = with_calls(text, calls)
         unlearned = step.get("is_copied_context") or step.get("llm_call_count") == 0
@@ -102,21 +102,21 @@ def _turns(step: dict[str, Any], place: int, begun: bool) -> Iterator[Turn]:
         if text or source == "user":
             yield Turn(role="user", content=text)
     else:
-        raise MalformedRow(f"step {place} has the source {source!r}; expected system, user or agent")
+        raise MalformedRow(f"step {position} has the source {source!r}; expected system, user or agent")
     results = mapping(step.get("observation")).get("results")
     if results:
-        yield Turn(role="user", content="\n".join(_result(each, place) for each in results))
+        yield Turn(role="user", content="\n".join(_result(each, position) for each in results))
 
 
-def _call(call: Any, place: int) -> Call:
+def _call(call: Any, position: int) -> Call:
     if not isinstance(call, dict) or not isinstance(call.get("function_name"), str):
-        raise MalformedRow(f"step {place}: a tool call has no 'function_name'")
+        raise MalformedRow(f"step {position}: a tool call has no 'function_name'")
     return Call(call["function_name"], call.get("arguments", {}))
 
 
-def _result(result: Any, place: int) -> str:
+def _result(result: Any, position: int) -> str:
     given = mapping(result)
-    text = text_of(given.get("content"), f"the observation of step {place}")
+    text = text_of(given.get("content"), f"the observation of step {position}")
     return as_result(text) if given.get("source_call_id") else text
 
 
@@ -127,7 +127,7 @@ def _step(turn: Turn, number: int) -> tuple[dict[str, Any], list[str]]:
     reasoning, text = without_reasoning(turn.content)
     content, calls = without_calls(text)
     step: dict[str, Any] = {"step_id": number, "source": "agent", "message": content}
-    ids = [f"call_{number}_{place}" for place in range(1, len(calls) + 1)]
+    ids = [f"call_{number}_{position}" for position in range(1, len(calls) + 1)]
     if reasoning:
         step["reasoning_content"] = reasoning
     if calls:

@@ -95,39 +95,39 @@ def turns_of(given: Sequence[dict[str, Any]]) -> Iterator[Turn]:
         MalformedRow: one can't be read.
     """
     results: list[str] = []
-    for place, message in enumerate(given, 1):
+    for position, message in enumerate(given, 1):
         name = message.get("role")
         role = ROLES.get(name) if isinstance(name, str) else None
         if role is None:
-            raise MalformedRow(f"message {place} is of role {name!r}; expected {', '.join(ROLES)}")
+            raise MalformedRow(f"message {position} is of role {name!r}; expected {', '.join(ROLES)}")
         if "content" not in message and not message.get("tool_calls") and not message.get("function_call"):
-            raise MalformedRow(f"message {place} has no 'content'")
-        reasoning, text = content_of(message.get("content"), f"message {place}")
+            raise MalformedRow(f"message {position} has no 'content'")
+        reasoning, text = content_of(message.get("content"), f"message {position}")
         if name in ("tool", "function"):
             results.append(as_result(text))
             continue
         if results:
             yield Turn(role="user", content="\n".join(results))
             results = []
-        yield _turn({**message, "reasoning": message.get("reasoning") or reasoning}, role, text, place)
+        yield _turn({**message, "reasoning": message.get("reasoning") or reasoning}, role, text, position)
     if results:
         yield Turn(role="user", content="\n".join(results))
 
 
-def _turn(message: dict[str, Any], role: Role, text: str, place: int) -> Turn:
+def _turn(message: dict[str, Any], role: Role, text: str, position: int) -> Turn:
     if role != "assistant":
         return Turn(role=role, content=text)
     calls = message.get("tool_calls") or (
         [{"function": message["function_call"]}] if message.get("function_call") else []
     )
     if not isinstance(calls, list):
-        raise MalformedRow(f"message {place}: 'tool_calls' isn't a list")
-    text = with_calls(text, [call_of(_function(call, place)) for call in calls])
+        raise MalformedRow(f"message {position}: 'tool_calls' isn't a list")
+    text = with_calls(text, [call_of(_function(call, position)) for call in calls])
     given = next((message[key] for key in _REASONING if message.get(key) and isinstance(message[key], str | list)), "")
-    reasoning = content_of(given, f"the reasoning of message {place}")
+    reasoning = content_of(given, f"the reasoning of message {position}")
     weight = message.get("weight")
     if weight is not None and not (isinstance(weight, bool | int | float) and weight >= 0):
-        raise MalformedRow(f"message {place} has the weight {weight!r}; expected a number from 0 on")
+        raise MalformedRow(f"message {position} has the weight {weight!r}; expected a number from 0 on")
     return Turn(
         role=role,
         content=with_reasoning(reasoning.reasoning or reasoning.text, text),
@@ -135,10 +135,10 @@ def _turn(message: dict[str, Any], role: Role, text: str, place: int) -> Turn:
     )
 
 
-def _function(call: Any, place: int) -> Any:
+def _function(call: Any, position: int) -> Any:
     """Return name and arguments of a call as OpenAI, TRL or inspect_ai write it."""
     if not isinstance(call, dict):
-        raise MalformedRow(f"message {place}: a tool call isn't an object")
+        raise MalformedRow(f"message {position}: a tool call isn't an object")
     function = call.get("function", call)
     return {"name": function, "arguments": call.get("arguments", {})} if isinstance(function, str) else function
 
@@ -174,7 +174,7 @@ def messages(
         if thought:
             message["reasoning_content"] = thought
         if calls:
-            called = [f"call_{number + place}" for place in range(1, len(calls) + 1)]
+            called = [f"call_{number + position}" for position in range(1, len(calls) + 1)]
             number += len(calls)
             message["tool_calls"] = [
                 {

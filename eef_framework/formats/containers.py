@@ -283,17 +283,17 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
-def _parsed(path: Path, place: str, data: bytes | None, file: _Bounded, report: Report) -> Iterator[FoundRow]:
+def _parsed(path: Path, position: str, data: bytes | None, file: _Bounded, report: Report) -> Iterator[FoundRow]:
     if data is None:
-        report(BadRow(path, place, f"incomplete, or longer than {MAX_LINE >> 20} MB"))
+        report(BadRow(path, position, f"incomplete, or longer than {MAX_LINE >> 20} MB"))
         return
     try:
         row = json.loads(data.decode())
     except UnicodeDecodeError as cause:
-        report(BadRow(path, place, f"not in UTF-8 ({cause.reason} at byte {cause.start})"))
+        report(BadRow(path, position, f"not in UTF-8 ({cause.reason} at byte {cause.start})"))
         return
     except (ValueError, RecursionError) as cause:
-        report(BadRow(path, place, f"not valid JSON: {cause}", recognised=False))
+        report(BadRow(path, position, f"not valid JSON: {cause}", recognised=False))
         return
     if isinstance(row, dict) and isinstance(row.get("samples"), list) and "eval" in row:
         yield from (
@@ -301,10 +301,10 @@ def _parsed(path: Path, place: str, data: bytes | None, file: _Bounded, report: 
         )
         return
     if not isinstance(row, dict):
-        report(BadRow(path, place, f"a JSON {type(row).__name__}; expected an object", recognised=False))
+        report(BadRow(path, position, f"a JSON {type(row).__name__}; expected an object", recognised=False))
         return
     file.read_rows += 1
-    yield FoundRow(path, place, row)
+    yield FoundRow(path, position, row)
 
 
 def _objects(file: _Bounded, data: bytes) -> Iterator[bytes | None]:

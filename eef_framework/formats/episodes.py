@@ -67,7 +67,7 @@ def trajectory_of(dialogue: Dialogue) -> Trajectory:
         recorded = _recorded(dialogue.record, turns)
         if recorded is not None:
             return recorded
-    steps = tuple(_step(turns, place) for place in range(1, len(turns), 2))
+    steps = tuple(_step(turns, position) for position in range(1, len(turns), 2))
     info: Info = {}
     if head:
         info["preamble"] = [[turn.role, turn.content] for turn in head]
@@ -143,8 +143,8 @@ def _recorded(record: dict[str, Any], turns: tuple[Turn, ...]) -> Trajectory | N
     ):
         return None
     steps = []
-    for place, own in enumerate(given):
-        said, seen = turns[2 * place + 1], turns[2 * place + 2 : 2 * place + 3]
+    for position, own in enumerate(given):
+        said, seen = turns[2 * position + 1], turns[2 * position + 2 : 2 * position + 3]
         action = said.action if said.action is not None else _action(said.content)[0]
         step = {"action": action, **own}
         step["observation"] = {**mapping(own.get("observation")), "text": seen[0].content if seen else ""}
@@ -188,8 +188,8 @@ def _acknowledges(answers: list[Turn]) -> bool:
     return len(first.content) <= _OK and first.content.strip().casefold().startswith("ok")
 
 
-def _step(turns: tuple[Turn, ...], place: int) -> Step:
-    said, seen = turns[place], turns[place + 1] if place + 1 < len(turns) else None
+def _step(turns: tuple[Turn, ...], position: int) -> Step:
+    said, seen = turns[position], turns[position + 1] if position + 1 < len(turns) else None
     action, _, thought = _action(said.content)
     info: Info = dict(said.info)
     if said.weight is not None and said.weight != 1:

@@ -55,25 +55,25 @@ def write(dialogue: Dialogue) -> Iterator[dict[str, Any]]:
         yield with_facts({"id": dialogue.id, **dict(zip(names, sides, strict=True))}, dialogue)
         return
     trained = [
-        place
-        for place, turn in enumerate(dialogue.turns)
+        index
+        for index, turn in enumerate(dialogue.turns)
         if turn.role == "assistant" and (turn.weight is None or turn.weight > 0)
     ]
     if not trained:
         raise MalformedRow("no answer is trained")
-    for place in trained:
-        row = {"id": dialogue.id if len(trained) == 1 else f"{dialogue.id}@{place}", **_row(dialogue.turns, place)}
+    for index in trained:
+        row = {"id": dialogue.id if len(trained) == 1 else f"{dialogue.id}@{index}", **_row(dialogue.turns, index)}
         row = with_facts(row, dialogue)
-        if dialogue.record and place != trained[-1]:
-            row["eef"] = {"part": place}
-        elif dialogue.record and place + 1 < len(dialogue.turns):
-            row["eef"] = {**dialogue.record, "after": [[t.role, t.content] for t in dialogue.turns[place + 1 :]]}
+        if dialogue.record and index != trained[-1]:
+            row["eef"] = {"part": index}
+        elif dialogue.record and index + 1 < len(dialogue.turns):
+            row["eef"] = {**dialogue.record, "after": [[t.role, t.content] for t in dialogue.turns[index + 1 :]]}
         yield row
 
 
-def _row(turns: Sequence[Turn], place: int) -> dict[str, Any]:
+def _row(turns: Sequence[Turn], index: int) -> dict[str, Any]:
     # Written together, so that a call and its result are recognised in the prompt.
-    whole = messages(turns[: place + 1], as_text=False)
+    whole = messages(turns[: index + 1], as_text=False)
     return {"prompt": whole[:-1], "completion": whole[-1:]}
 
 

@@ -81,9 +81,9 @@ def write(dialogue: Dialogue) -> Iterator[dict[str, Any]]:
         row["finished"] = dialogue.ending == "terminated"
     turns = [turn for turn in dialogue.turns if turn.role != "system" and not turn.preamble]
     steps = [{"action": "reset", "observation": turns[0].content}]
-    for place in range(1, len(turns), 2):
-        seen = turns[place + 1].content if place + 1 < len(turns) else ""
-        steps += [*_thoughts(turns[place]), {"action": _action(turns[place]), "observation": seen}]
+    for position in range(1, len(turns), 2):
+        seen = turns[position + 1].content if position + 1 < len(turns) else ""
+        steps += [*_thoughts(turns[position]), {"action": _action(turns[position]), "observation": seen}]
     steps += fields.pop("unfinished", [])
     row["steps"] = steps
     row |= {key: value for key, value in fields.items() if key not in row}
@@ -142,12 +142,12 @@ def _from_steps(
     initial = row[first] if first else text_of(steps[0]["observation"], "the first observation")
     turns = [Turn(role="user", content=initial)]
     thoughts: list[dict[str, Any]] = []
-    for place, step in enumerate(steps if first else steps[1:], 1 if first else 2):
+    for position, step in enumerate(steps if first else steps[1:], 1 if first else 2):
         action = step.get("action")
         if not isinstance(action, str):
-            raise MalformedRow(f"step {place} has the action {action!r}; expected text")
+            raise MalformedRow(f"step {position} has the action {action!r}; expected text")
         if "observation" not in step:
-            raise MalformedRow(f"step {place} has no 'observation'")
+            raise MalformedRow(f"step {position} has no 'observation'")
         if _THINK.fullmatch(action):
             thoughts.append(step)
             continue
@@ -157,7 +157,7 @@ def _from_steps(
         turn = Turn(role="assistant", content=_FORMAT.answer(action, thought), action=action, thought=thought)
         if thoughts and _thoughts(turn) != thoughts:
             turn = replace(turn, info={"thoughts": thoughts})
-        turns += [turn, Turn(role="user", content=text_of(step["observation"], f"the observation of step {place}"))]
+        turns += [turn, Turn(role="user", content=text_of(step["observation"], f"the observation of step {position}"))]
         thoughts = []
     return turns, thoughts
 

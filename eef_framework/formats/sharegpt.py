@@ -114,24 +114,24 @@ def _plain(turns: tuple[Turn, ...]) -> list[dict[str, Any]]:
 
 
 def _turns(row: dict[str, Any], key: str) -> list[Turn]:
-    return [_turn(each, place) for place, each in enumerate(messages_of(row, key), 1)]
+    return [_turn(each, position) for position, each in enumerate(messages_of(row, key), 1)]
 
 
-def _turn(message: dict[str, Any], place: int) -> Turn:
+def _turn(message: dict[str, Any], position: int) -> Turn:
     given = message.get("from")
     role = ROLES.get(given.lower()) if isinstance(given, str) else None
     if role is None:
-        raise MalformedRow(f"message {place} is from {given!r}; expected human, gpt or system")
+        raise MalformedRow(f"message {position} is from {given!r}; expected human, gpt or system")
     if "value" not in message:
-        raise MalformedRow(f"message {place} has no 'value'")
-    text = with_reasoning(*content_of(message["value"], f"message {place}"))
+        raise MalformedRow(f"message {position} has no 'value'")
+    text = with_reasoning(*content_of(message["value"], f"message {position}"))
     if given in _TOOLS:
         text = as_result(text)
     elif given == "function_call":
         text = _with_call(text)
     loss = message.get("loss")
     if loss is not None and not isinstance(loss, bool | int | float):
-        raise MalformedRow(f"message {place} has the loss {loss!r}; expected true or false")
+        raise MalformedRow(f"message {position} has the loss {loss!r}; expected true or false")
     return Turn(role=role, content=text, weight=None if loss is None or role != "assistant" else float(loss))
 
 

@@ -45,8 +45,8 @@ def example_of(dialogue: Dialogue) -> Example:
     for name, turns in sides.items():
         own = record.get(name)
         data[name] = [
-            _message(turn, own[place] if isinstance(own, list) and len(own) == len(turns) else None)
-            for place, turn in enumerate(turns)
+            _message(turn, own[position] if isinstance(own, list) and len(own) == len(turns) else None)
+            for position, turn in enumerate(turns)
         ]
     if not record:
         data |= {"id": dialogue.id, "task": dialogue.task, "source": "imported"}

@@ -44,7 +44,7 @@ from eef_framework.pipeline.pairs import require_whole_episodes
 from eef_framework.pipeline.progress import ProgressDisplay
 from eef_framework.pipeline.tracking import Tracking
 from eef_framework.plugins import Kind, Registry
-from eef_framework.plugins.validation_messages import Place, dotted
+from eef_framework.plugins.validation_messages import KeyPath, dotted
 from eef_framework.records import Checkpoint, Task
 from eef_framework.rollout import EpisodeRunner, ThreadExecutor
 from eef_framework.rollout.resubmission import Resubmission
@@ -197,9 +197,9 @@ class RunContext:
         change.
         """
         data = self.config.model_dump(mode="json")
-        for place, kind, spec in components(self.config):
+        for key_path, kind, spec in components(self.config):
             settings = {**self._component(kind, spec).settings(), "name": spec["name"]}
-            *above, last = place
+            *above, last = key_path
             functools.reduce(lambda part, key: part[key], above, cast("Any", data))[last] = settings
         return data
 
@@ -208,11 +208,11 @@ class RunContext:
         renamed: dict[str, str] = {}
         free: set[str] = set()
         defaults = dict(_defaults(self.config))
-        for place, kind, spec in components(self.config):
+        for key_path, kind, spec in components(self.config):
             component: Component = self._component(kind, spec)
-            renamed |= {dotted((*place, old)): dotted((*place, new)) for old, new in component.renamed.items()}
-            free |= {dotted((*place, name)) for name in component.free_settings()}
-            defaults |= _defaults(component, place)
+            renamed |= {dotted((*key_path, old)): dotted((*key_path, new)) for old, new in component.renamed.items()}
+            free |= {dotted((*key_path, name)) for name in component.free_settings()}
+            defaults |= _defaults(component, key_path)
         return Leeway(renamed, free, defaults)
 
     @functools.cached_property
@@ -330,12 +330,12 @@ class RunContext:
         return self._built[key]
 
 
-def _defaults(model: BaseModel, place: Place = ()) -> Iterator[tuple[str, Any]]:
+def _defaults(model: BaseModel, key_path: KeyPath = ()) -> Iterator[tuple[str, Any]]:
     """Yield path and default of every setting of a section or component that has one."""
     for name, field in type(model).model_fields.items():
         if not field.is_required():
             default = field.get_default(call_default_factory=True, validated_data={})
-            yield dotted((*place, name)), to_jsonable_python(default, fallback=repr)
+            yield dotted((*key_path, name)), to_jsonable_python(default, fallback=repr)
         value = getattr(model, name)
         if isinstance(value, BaseModel) and not isinstance(value, Component):
-            yield from _defaults(value, (*place, name))
+            yield from _defaults(value, (*key_path, name))

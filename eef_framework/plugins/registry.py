@@ -26,7 +26,7 @@ from eef_framework.plugins.distributions import distribution_of
 from eef_framework.plugins.import_path import check_complete, import_class
 from eef_framework.plugins.kinds import KINDS, Kind, interface_names, kind_of
 from eef_framework.plugins.plugin import Plugin
-from eef_framework.plugins.validation_messages import Place, dotted, validation_messages
+from eef_framework.plugins.validation_messages import KeyPath, dotted, validation_messages
 
 Spec = str | Mapping[str, Any] | Component
 """A component to build: its name, its name and settings, or the component itself."""
@@ -230,7 +230,7 @@ def _build(kind: Kind, name: str, cls: type[Component], settings: dict[str, Any]
     try:
         return cls(**settings)
     except ValidationError as cause:
-        reasons = validation_messages(cause, cls, lambda place: _setting(kind, name, place))
+        reasons = validation_messages(cause, cls, lambda key_path: _setting(kind, name, key_path))
         wrong = [dotted(tuple(each["loc"])) for each in cause.errors()]
         types = [each["type"] for each in cause.errors()]
         own = "Its settings are the fields of its class."
@@ -250,5 +250,5 @@ def _build(kind: Kind, name: str, cls: type[Component], settings: dict[str, Any]
         ) from cause
 
 
-def _setting(kind: str, name: str, place: Place) -> str:
-    return f"setting {dotted(place)!r} of {kind} {name!r}" if place else f"{kind} {name!r}"
+def _setting(kind: str, name: str, key_path: KeyPath) -> str:
+    return f"setting {dotted(key_path)!r} of {kind} {name!r}" if key_path else f"{kind} {name!r}"

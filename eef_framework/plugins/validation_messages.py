@@ -12,38 +12,38 @@ from pydantic import BaseModel, ValidationError
 
 from eef_framework.errors import nearest
 
-Place = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 """Keys and indices from the root of the settings to the one concerned."""
 
 
-def validation_messages(error: ValidationError, model: type[BaseModel], at: Callable[[Place], str]) -> str:
+def validation_messages(error: ValidationError, model: type[BaseModel], at: Callable[[KeyPath], str]) -> str:
     """Return one line for every error.
 
     Args:
         error: the pydantic error.
         model: the model that was validated; its fields are the names to suggest.
-        at: how to name a place, such as `setting 'probes' (recipe.yaml, line 3)`.
+        at: how to name a setting by its key path, such as `setting 'probes' (recipe.yaml, line 3)`.
     """
     return "\n".join(dict.fromkeys(_line(details, model, at) for details in error.errors()))
 
 
-def dotted(place: Place) -> str:
-    """Return a place as it is written after `--set`: `clone.trainer.epochs`."""
-    return ".".join(map(str, place))
+def dotted(path: KeyPath) -> str:
+    """Return a key path as it is written after `--set`: `clone.trainer.epochs`."""
+    return ".".join(map(str, path))
 
 
-def _line(details: Any, model: type[BaseModel], at: Callable[[Place], str]) -> str:
-    place, given = tuple(details["loc"]), details["input"]
-    parent = model_at(model, place[:-1])
+def _line(details: Any, model: type[BaseModel], at: Callable[[KeyPath], str]) -> str:
+    path, given = tuple(details["loc"]), details["input"]
+    parent = model_at(model, path[:-1])
     if details["type"] == "extra_forbidden":
         known = parent.model_fields if parent else ()
-        return f"{at(place)} is unknown; {nearest(str(place[-1]), known)}"
+        return f"{at(path)} is unknown; {nearest(str(path[-1]), known)}"
     if details["type"] == "missing":
-        return f"{at(place)} is missing"
-    if details["type"] == "string_pattern_mismatch" and parent and (field := parent.model_fields.get(str(place[-1]))):
+        return f"{at(path)} is missing"
+    if details["type"] == "string_pattern_mismatch" and parent and (field := parent.model_fields.get(str(path[-1]))):
         # A regular expression isn't readable: the help text says what is allowed.
         allowed = f": {' '.join(field.description.split())}" if field.description else ""
-        return f"{at(place)} can't be {given!r}{allowed}"
+        return f"{at(path)} can't be {given!r}{allowed}"
     reason = (
         details["msg"]
         .removeprefix("Value error, ")
@@ -53,13 +53,13 @@ def _line(details: Any, model: type[BaseModel], at: Callable[[Place], str]) -> s
     hint = ""
     if details["type"] == "literal_error" and isinstance(given, str):
         hint = "".join(f"; did you mean {near!r}?" for near in difflib.get_close_matches(given, reason.split("'"), n=1))
-    return f"{at(place)} {reason}, not {given!r}{hint}" if reason.startswith("must") else f"{at(place)}: {reason}"
+    return f"{at(path)} {reason}, not {given!r}{hint}" if reason.startswith("must") else f"{at(path)}: {reason}"
 
 
-def model_at(model: type[BaseModel], place: Place) -> type[BaseModel] | None:
-    """Return the model that is expected at a place below another, where there is one."""
+def model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | None:
+    """Return the model that is at a key path below another model; None if there is none."""
     current: type[BaseModel] | None = model
-    for key in place:
+    for key in path:
         if isinstance(key, int):
             continue
         if current is None or key not in current.model_fields:

@@ -219,8 +219,8 @@ def test_a_component_is_named_with_its_source(load):
     assert "expert (--set expert.skil=0.5)" in refused(load, "base", "expert.skil=0.5").message
 
 
-def test_components_are_listed_with_place_and_kind(load):
-    found = {(place, kind): spec["name"] for place, kind, spec in components(load("base", "filters=[deduplicate]"))}
+def test_components_are_listed_with_path_and_kind(load):
+    found = {(path, kind): spec["name"] for path, kind, spec in components(load("base", "filters=[deduplicate]"))}
     assert found == {
         (("environment",), "environment"): "corridor",
         (("expert",), "expert"): "corridor-expert",

@@ -13,10 +13,10 @@ def overlay(**data):
     return result
 
 
-def named_fields(model, place=()):
-    """Yield the place of every field that holds components."""
+def named_fields(model, key_path=()):
+    """Yield the key path of every field that holds components."""
     for name, field in model.model_fields.items():
-        here, annotation = (*place, name), field.annotation
+        here, annotation = (*key_path, name), field.annotation
         if "ComponentSpec" in repr(annotation):
             yield (*here, "*") if "tuple" in repr(annotation) else here
         elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -120,8 +120,8 @@ def test_overlaying_changes_no_source():
 
 
 @pytest.mark.parametrize(
-    ("place", "kind"),
+    ("key_path", "kind"),
     [(("environment",), "environment"), (("filters", 3), "filter"), (("filters",), None), (("clone", "on"), None)],
 )
-def test_places_of_components_are_known(place, kind):
-    assert kind_at(place) == kind
+def test_key_paths_of_components_are_known(key_path, kind):
+    assert kind_at(key_path) == kind

@@ -31,7 +31,7 @@ class Outer(BaseModel):
 def reasons(data):
     with pytest.raises(ValidationError) as caught:
         Outer.model_validate(data)
-    return validation_messages(caught.value, Outer, lambda place: dotted(place) or "settings").splitlines()
+    return validation_messages(caught.value, Outer, lambda key_path: dotted(key_path) or "settings").splitlines()
 
 
 @pytest.mark.parametrize(

@@ -244,12 +244,12 @@ class Connection:
             return failure
         if known_as_too_long(rejection) or is_too_long(rejection):
             long = AnswerFailure(
-                f"the conversation is longer than the context of {self.settings.model!r} at {self.settings.place}: "
+                f"the conversation is longer than the context of {self.settings.model!r} at {self.settings.endpoint}: "
                 f"{rejection.reason}",
                 "Lower format.history or max_tokens, or serve the model with a longer context.",
                 code="too-long",
                 model=self.settings.model,
-                base_url=self.settings.place,
+                base_url=self.settings.endpoint,
                 status=rejection.status,
                 reason=rejection.reason,
             )

@@ -110,9 +110,9 @@ def failure_of(
     explanation, reason = _explanation(error, settings, answered, fields, models)
     times = f" {attempts} times" if attempts > 1 else ""
     kind = PolicyFailure if explanation.everybody else AnswerFailure
-    details = {"model": settings.model, "base_url": settings.place, "attempts": attempts, "reason": reason}
+    details = {"model": settings.model, "base_url": settings.endpoint, "attempts": attempts, "reason": reason}
     return kind(
-        f"{settings.model!r} at {settings.place} {explanation.what}{times}: {reason}",
+        f"{settings.model!r} at {settings.endpoint} {explanation.what}{times}: {reason}",
         explanation.fix,
         code=explanation.code,
         **{**details, **explanation.details},

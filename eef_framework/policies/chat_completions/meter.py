@@ -191,7 +191,8 @@ class Meter:
             parts.append(f"${spent.usd:.4f} of ${budget.usd:g}, the next request may cost ${next_one.usd:.4f}")
         guessed = f" ({estimated.tokens:,} tokens are estimates for lost answers)" if estimated.tokens else ""
         return PolicyFailure(
-            f"the budget of {self._settings.model!r} at {self._settings.place} is spent: {'; '.join(parts)}{guessed}",
+            f"the budget of {self._settings.model!r} at {self._settings.endpoint} is spent: "
+            f"{'; '.join(parts)}{guessed}",
             "Raise the setting `budget` and run the command again to continue: answers that were received are kept.",
             code="budget-spent",
             model=self._settings.model,

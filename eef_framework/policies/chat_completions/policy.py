@@ -127,7 +127,7 @@ class OpenAIPolicy(ServerSettings, Policy):
         self._connection = self._looking = self._meter = None
         self._files.close()
         statistics, self._statistics = self._statistics, AnswerStatistics()
-        statistics.warn(self.model, self.place)
+        statistics.warn(self.model, self.endpoint)
 
     def _connect(self) -> Connection:
         # A client belongs to one event loop; a policy may serve several in turn.
@@ -170,7 +170,7 @@ class OpenAIPolicy(ServerSettings, Policy):
     def _constraint(self, observation: Observation, vllm: bool) -> dict[str, Any]:
         if not vllm:
             raise PolicyFailure(
-                f"{self.model!r} at {self.place} doesn't support restricting answers; vLLM does",
+                f"{self.model!r} at {self.endpoint} doesn't support restricting answers; vLLM does",
                 "Set sampling.constrain to false, or server to 'vllm' if it is one.",
                 code="constraint-unsupported",
             )
@@ -180,7 +180,7 @@ class OpenAIPolicy(ServerSettings, Policy):
         if not observation.admits(response.text) and response.info.get("finish") != "length":
             other = "guided" if self.constraint == "structured_outputs" else "structured_outputs"
             raise PolicyFailure(
-                f"{self.model!r} at {self.place} ignored the allowed answers: it answered {response.text!r:.100}",
+                f"{self.model!r} at {self.endpoint} ignored the allowed answers: it answered {response.text!r:.100}",
                 f"Set constraint to {other!r}, or sampling.constrain to false.",
                 code="constraint-ignored",
                 text=response.text,
@@ -252,7 +252,7 @@ class OpenAIPolicy(ServerSettings, Policy):
             self._seedless = True
             warnings.warn(
                 EefWarning(
-                    f"{self.model!r} at {self.place} takes no seed: equal requests may be answered differently",
+                    f"{self.model!r} at {self.endpoint} takes no seed: equal requests may be answered differently",
                     code="no-seed",
                     model=self.model,
                 ),
@@ -266,10 +266,10 @@ class OpenAIPolicy(ServerSettings, Policy):
         log.lost.append(completion)
         word = completion.choices[0].filtered
         return AnswerFailure(
-            f"{self.model!r} at {self.place} withheld its answer ({word})",
+            f"{self.model!r} at {self.endpoint} withheld its answer ({word})",
             code="content-filter",
             model=self.model,
-            base_url=self.place,
+            base_url=self.endpoint,
             finish_reason=word,
         )
 

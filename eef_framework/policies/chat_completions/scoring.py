@@ -32,7 +32,7 @@ def require_scores(settings: ServerSettings, sampling: Sampling, vllm: bool) -> 
     else:
         return
     raise PolicyFailure(
-        f"{settings.model!r} at {settings.place} can't score answers: {reason}",
+        f"{settings.model!r} at {settings.endpoint} can't score answers: {reason}",
         fix,
         code="scoring-unsupported",
         policy=settings.component_name(),
@@ -68,12 +68,12 @@ async def score_answer(
     logprobs = tuple(echoed[len(prompt) : len(prompt) + len(ids)])
     if len(logprobs) != len(ids) or not all(each is not None and each <= 1e-6 for each in logprobs):
         raise AnswerFailure(
-            f"{settings.model!r} at {settings.place} returned {len(echoed)} log-probabilities for a prompt of "
+            f"{settings.model!r} at {settings.endpoint} returned {len(echoed)} log-probabilities for a prompt of "
             f"{len(prompt) + len(ids)} tokens",
             "Check that tokenizer is the server's.",
             code="unreadable-answer",
             model=settings.model,
-            base_url=settings.place,
+            base_url=settings.endpoint,
         )
     found = [each for each in logprobs if each is not None]
     changed: Response = answer.changed(

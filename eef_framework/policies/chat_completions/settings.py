@@ -188,15 +188,15 @@ class ServerSettings(Component):
     def _without_secrets(self) -> Self:
         with suppress(ConfigError):  # reported before a run, or with the first request
             self.key()  # so that it is known from here on
-        for place, value in _leaves(self.model_dump(mode="json")):
-            name = place[-1] if place else ""
-            secret = place[:1] == ("extra",) and name not in _NOT_SECRET and is_secret_name(name) and bool(value)
+        for key_path, value in _leaves(self.model_dump(mode="json")):
+            name = key_path[-1] if key_path else ""
+            secret = key_path[:1] == ("extra",) and name not in _NOT_SECRET and is_secret_name(name) and bool(value)
             if redact_known(value, SHORTEST_CERTAIN) != value or (secret and value.lower() != "none"):
                 raise ConfigError(
-                    f"setting {'.'.join(place)!r} holds a key or a password, which would end up in the run's record",
+                    f"setting {'.'.join(key_path)!r} holds a key or a password, which would end up in the run's record",
                     "Put the key into an environment variable, and its name into api_key_env.",
                     code="key-in-settings",
-                    setting=".".join(place),
+                    setting=".".join(key_path),
                 )
         return self
 
@@ -205,7 +205,7 @@ class ServerSettings(Component):
         return FREE
 
     @property
-    def place(self) -> str:
+    def endpoint(self) -> str:
         """Where the server is, in words."""
         return self.base_url or "OpenAI"
 
@@ -295,14 +295,14 @@ def _shown(url: str) -> str:
     return re.sub(r"\?.*", f"?{HIDDEN}", shown, flags=re.DOTALL)
 
 
-def _leaves(value: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+def _leaves(value: Any, key_path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield every text in settings, with its path."""
     if isinstance(value, dict):
         for key, each in value.items():
-            yield place, key  # {api_key:sk-...} without a space is a name
-            yield from _leaves(each, (*place, key))
+            yield key_path, key  # {api_key:sk-...} without a space is a name
+            yield from _leaves(each, (*key_path, key))
     elif isinstance(value, list):
         for index, each in enumerate(value):
-            yield from _leaves(each, (*place, str(index)))
+            yield from _leaves(each, (*key_path, str(index)))
     elif isinstance(value, str):
-        yield place, value
+        yield key_path, value

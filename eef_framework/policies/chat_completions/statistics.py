@@ -41,13 +41,13 @@ class AnswerStatistics:
         if why:
             self._why[why] += 1
 
-    def warn(self, model: str, place: str) -> None:
+    def warn(self, model: str, endpoint: str) -> None:
         """Warn of answers without text (if there are many, with a fix), and of unknown costs."""
-        self._tell_without_text(model, place)
+        self._tell_without_text(model, endpoint)
         if self._unknown:
             warnings.warn(
                 EefWarning(
-                    f"{self._unknown} of {self._answers} answers of {model!r} at {place} came without plausible "
+                    f"{self._unknown} of {self._answers} answers of {model!r} at {endpoint} came without plausible "
                     "token counts: their cost is unknown, and isn't included in the costs",
                     code="unknown-costs",
                     answers=self._answers,
@@ -56,7 +56,7 @@ class AnswerStatistics:
                 stacklevel=3,
             )
 
-    def _tell_without_text(self, model: str, place: str) -> None:
+    def _tell_without_text(self, model: str, endpoint: str) -> None:
         silent = self._why.total()
         if not silent:
             return
@@ -64,7 +64,7 @@ class AnswerStatistics:
         advice = f". {_WHY[self._why.most_common(1)[0][0]][1]}" if 2 * silent >= self._answers else ""
         warnings.warn(
             EefWarning(
-                f"{silent} of {self._answers} answers of {model!r} at {place} had no text: {reasons}{advice}",
+                f"{silent} of {self._answers} answers of {model!r} at {endpoint} had no text: {reasons}{advice}",
                 code="answers-without-text",
                 answers=self._answers,
                 reasons=dict(self._why),
