@@ -234,7 +234,7 @@ def test_the_same_run_gives_the_same_page(run):
 
 def test_a_failure_leaves_the_page_there_was(run, monkeypatch):
     before = build_report(run).read_bytes()
-    monkeypatch.setattr("eef_framework.report.build.glossary_list", lambda: 1 / 0)
+    monkeypatch.setattr("eef_framework.report.page.glossary_list", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         build_report(run)
     assert (run / "report.html").read_bytes() == before
