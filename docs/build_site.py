@@ -1,6 +1,7 @@
 """Builds the documentation site: `make docs-site`.
 
-The pages are the Markdown files of the repository, which are also read as files: docs/, the READMEs, the log. They are
+The pages are the Markdown files of the repository, which are also read as files: docs/, the READMEs, the log, and the
+notebooks with their outputs. They are
 copied to build/site-pages with links that fit there, and pages with the reference from the code are added. Zensical
 makes the site of them.
 """
@@ -8,6 +9,7 @@ makes the site of them.
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -26,6 +28,8 @@ PLACES = {"README.md": "index.md", "benchmarks/LOG.md": "log.md", "docs/decision
 """File -> page, for those that have another name or folder on the site."""
 LINK = re.compile(r"(\]\()(?!\w+:|#)([^)#\s]+)((?:#[^)\s]*)?\))")
 FENCE = re.compile(r"^ *(```|~~~)")
+STYLE = re.compile(r"<style.*?</style>|(?<=<table) [^>]*", re.DOTALL)
+"""Styles of data frames, in place of those of the site."""
 
 REFERENCE = {
     "contracts": ("Contracts", "eef_framework", "eef_framework.interfaces"),
@@ -42,9 +46,9 @@ class BrokenLink(Exception):
 
 
 def sources() -> dict[str, str]:
-    """Return page -> file, both as paths with slashes, for all Markdown files and images of the site."""
+    """Return page -> file, both as paths with slashes, for all Markdown files, notebooks and images of the site."""
     files = [*ROOT.glob("*.md"), ROOT / "benchmarks/LOG.md", *ROOT.glob("plugins/*/README.md")]
-    files += [path for path in (ROOT / "docs").rglob("*") if path.suffix in (".md", ".png", ".svg")]
+    files += [path for path in (ROOT / "docs").rglob("*") if path.suffix in (".md", ".ipynb", ".png", ".svg")]
     return {_page_of(path): path.relative_to(ROOT).as_posix() for path in sorted(files)}
 
 
@@ -77,6 +81,27 @@ def with_links_of_the_site(text: str, file: str, pages: dict[str, str]) -> str:
             fence = "" if fence == mark[1] else fence or mark[1]
         lines.append(line if fence else LINK.sub(changed, line))
     return "".join(lines)
+
+
+def notebook_page(text: str) -> str:
+    """Return a notebook as Markdown, with its outputs.
+
+    Args:
+        text: the notebook's file.
+    """
+    parts = []
+    for cell in json.loads(text)["cells"]:
+        source = "".join(cell["source"])
+        parts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
+        parts += [_output(output) for output in cell.get("outputs", ())]
+    return "\n\n".join(parts) + "\n"
+
+
+def _output(output: dict[str, Any]) -> str:
+    data = output.get("data", {})
+    if "text/html" in data:
+        return f"<div>{STYLE.sub('', ''.join(data['text/html']))}</div>"
+    return f"```text\n{''.join(output.get('text') or data['text/plain']).rstrip()}\n```"
 
 
 def references() -> Iterator[tuple[str, str]]:
@@ -122,6 +147,8 @@ def write_pages() -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.suffix == ".md":
             text = (ROOT / file).read_text(encoding="utf-8")
+            if file.endswith(".ipynb"):
+                text = notebook_page(text)
             target.write_text(with_links_of_the_site(text, file, pages), encoding="utf-8")
         else:
             shutil.copyfile(ROOT / file, target)
@@ -161,6 +188,7 @@ def _page_of(path: Path) -> str:
         return PLACES[file]
     if path.parent.parent == ROOT / "plugins":
         return f"distributions/{path.parent.name}.md"
+    file = re.sub(r"\.ipynb$", ".md", file)
     return file.removeprefix("docs/") if "/" in file else f"project/{path.name.lower()}"
 
 
