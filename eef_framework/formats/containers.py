@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from eef_framework.errors import ConfigError, CorruptFile, storage
+from eef_framework.runs import FILES
 from eef_framework.runs.contents import looks_like
 from eef_framework.runs.lines import FREE_BYTES, GZIP, MAX_LINE, MAX_RATIO
 
@@ -90,6 +91,9 @@ def _read_folder(path: Path, report: Report) -> Iterator[FoundRow]:
         for file in trials:
             for found in read_container(file, report):
                 yield found._replace(data=_with_result(found.data, file.parent.parent / "result.json"))
+        return
+    if (explored := path / FILES.simulations).exists():  # an exploration's folder: its verdicts are no episodes
+        yield from read_container(explored, report)
         return
     files = sorted(path.rglob(TRACES)) or sorted(
         {file for pattern in _DATA_FILES for file in path.rglob(pattern) if file.is_file()}

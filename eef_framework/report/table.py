@@ -113,8 +113,9 @@ def _table_so_far(source: Source, counts: RunCounts) -> Element:
 
 
 def _baselines(source: Source) -> list[str]:
+    """Return the baselines that are recipes; a file's method has a name of its own, known once it is trained."""
     baselines = source.config.get("baselines")
-    return [str(b) for b in baselines] if isinstance(baselines, list) else []
+    return [str(b) for b in baselines if not str(b).endswith((".yaml", ".yml"))] if isinstance(baselines, list) else []
 
 
 def _grid(heads: Iterable[Any], rows: list[Element]) -> Element:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import islice
 from typing import ClassVar
 
-from eef_framework.errors import ConfigError, EnvironmentFailure, boundary
+from eef_framework.errors import ConfigError, EnvironmentFailure, ExpertFailure, boundary
 from eef_framework.interfaces import Environment, Expert, Session, replay
 from eef_framework.records import Ending, Observation, Origin, State, Step, Task, Trajectory
 from eef_framework.rollout.concurrency import as_they_end
@@ -109,6 +109,13 @@ class ScriptedExpert(Expert):
                 steps += [session.step(action) for action in start.inserted]
                 initial = session.initial
                 script = self.script(session, random.Random(derive(seed, self.component_name(), task.id)))
+                if isinstance(script, str):
+                    raise ExpertFailure(
+                        f"script() of expert {self.component_name()!r} returned the text {script!r:.80}: each of its "
+                        "characters would be an action",
+                        "Yield actions, or return a list of them.",
+                        code="script-is-text",
+                    )
                 for action in () if session.done else islice(script, most):
                     with boundary(EnvironmentFailure, who, f"taking {action!r} in {task.id!r}"):
                         steps.append(session.step(action))

@@ -19,6 +19,10 @@ from eef_framework.seeds import derive
 T = TypeVar("T")
 
 
+MOST_CALLS = 100_000
+"""Number of calls of `simulate` for one trajectory from which on an attributor is taken to be in an endless loop."""
+
+
 class Simulations(Protocol):
     """Source of simulations: played now, or recorded."""
 
@@ -130,6 +134,23 @@ class Simulator:
         return trajectory
 
 
+def require_few_calls(calls: int, trajectory: Trajectory, most: int = MOST_CALLS) -> None:
+    """Reject an attributor that requests simulations in an endless loop, which nothing else would interrupt.
+
+    Raises:
+        AttributorFailure: there were too many calls.
+    """
+    if calls > most:
+        length = len(trajectory.steps)
+        raise AttributorFailure(
+            f"attribute() called simulate() {most:,} times for one trajectory, of {length} actions, and didn't end",
+            "End the loop in every case: a trajectory may have no actions, and simulations may be lost.",
+            code="endless-attribution",
+            trajectory=trajectory.id,
+            length=length,
+        )
+
+
 class TrajectorySimulate:
     """The `interfaces.Simulate` of an attributor for one trajectory. Records what it requests.
 
@@ -143,9 +164,16 @@ class TrajectorySimulate:
         self._trajectory = trajectory
         self._asked: dict[tuple[str, int, tuple[str, ...]], Sequence[Trajectory]] = {}
         self._cost = Cost()
+        self._calls = 0
 
     async def __call__(self, state: int | State, n: int = 1) -> Sequence[Trajectory]:
-        """Return n simulations from a state."""
+        """Return n simulations from a state.
+
+        Raises:
+            AttributorFailure: it was called so often that the attributor doesn't seem to end.
+        """
+        self._calls += 1
+        require_few_calls(self._calls, self._trajectory)
         start = self._start(state)
         found = await self._simulations.simulate(start, n)
         other = start.trajectory if start.trajectory not in ("", self._trajectory.id) else ""
@@ -195,13 +223,17 @@ class TrajectorySimulate:
         if isinstance(state, int):
             length = len(self._trajectory.steps)
             if not 0 <= state < max(length, 1):
-                raise IndexError(
-                    f"simulations set out from states 0 to {length - 1} of this trajectory, not from {state}"
-                )
+                raise no_such_start(state, length)
             return self._trajectory.at(state)
         if state.steps and state.steps[-1].done:
             raise IndexError(f"the episode {state.trajectory!r} is over after {len(state.steps)} actions")
         return state
+
+
+def no_such_start(state: int, length: int) -> IndexError:
+    """Return the error that there is no state to simulate from."""
+    last = max(length - 1, 0)
+    return IndexError(f"a trajectory of {length} actions has states 0 to {last} to simulate from, not {state}")
 
 
 def by_task(trajectories: Sequence[Trajectory]) -> defaultdict[str, list[Trajectory]]:

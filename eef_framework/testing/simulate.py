@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from eef_framework.records import Observation, Response, State, Step, Task, Trajectory
 from eef_framework.rollout.ids import simulation_id
+from eef_framework.rollout.simulate import no_such_start, require_few_calls
 
 Outcome = Callable[[int, int], bool | None]
 """(state, index of the simulation) -> whether it succeeds; None if it is lost to an infrastructure error."""
@@ -60,6 +61,7 @@ class ScriptedSimulate:
         """Return simulations from a state, after a delay."""
         start = self._start(state)
         self.asked.append((start.length, n))
+        require_few_calls(len(self.asked), self.trajectory, 10_000)
         for _ in range(self._draw.randrange(6)):
             await asyncio.sleep(0)
         outcomes = ((index, self._outcome(start.length, index)) for index in range(n))
@@ -85,7 +87,7 @@ class ScriptedSimulate:
     def _start(self, state: int | State) -> State:
         length = len(self.trajectory.steps)
         if isinstance(state, int) and not 0 <= state < max(length, 1):
-            raise IndexError(f"this trajectory has states 0 to {length - 1} to simulate from, not {state}")
+            raise no_such_start(state, length)
         return self.trajectory.at(state) if isinstance(state, int) else state
 
     def _simulation(self, start: State, index: int, won: bool) -> Trajectory:

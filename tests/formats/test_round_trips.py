@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from eef_framework.errors import EefWarning
 from eef_framework.formats import FORMATS, convert, episodes, read_records, training_examples
-from eef_framework.records import Example, Message, Trajectory
+from eef_framework.records import Attribution, Example, Message, Observation, Step, Task, Trajectory
 from eef_framework.runs import read_rows, write_rows
 from eef_framework.testing import strategies
 
@@ -228,3 +228,14 @@ def test_thoughts_of_a_react_log_are_steps_of_it(trajectory):
     (row,) = FORMATS["react"].write(episodes.dialogue_of(trajectory, with_record=False))
     actions = [step["action"] for step in row["steps"] if not step["action"].startswith(("think[", "reset"))]
     assert actions == [a for a in trajectory.actions if not a.startswith(("think[", "reset"))]
+
+
+def test_the_folder_of_an_exploration_is_read_as_its_episodes(tmp_path, recwarn):
+    task = Task(id="t", environment="e")
+    steps = (Step(action="go", observation=Observation(text="there")),)
+    played = Trajectory(id="agent/1", task=task, actor="agent/x", initial=Observation(text="here"), steps=steps)
+    write_rows(tmp_path / "simulations.jsonl", [played])
+    write_rows(tmp_path / "attributions.jsonl", [Attribution(trajectory="expert/1", length=1)])
+    write_rows(tmp_path / "advice.jsonl", [played.changed(id="expert/2")])
+    assert read_records(tmp_path, Trajectory) == [played]
+    assert not recwarn.list

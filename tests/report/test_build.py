@@ -184,6 +184,14 @@ def test_a_run_that_only_clones_tells_no_story_of_exploring(run, page_class):
     assert "sft-all" not in story
 
 
+def test_a_baseline_from_a_file_has_the_name_of_its_method(run, page_class):
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("baselines: [rft-matched]", "baselines: [folder/own.yaml]"))
+    text = page_class(build_report(run).read_text(encoding="utf-8")).within("story")[0]
+    assert "own.yaml" not in text
+    assert "rft-matched" in text
+
+
 def test_what_training_left_out_is_told(run, page_class):
     counted = {"examples": 156, "tokens": 4396, "tokens_with_loss": 402, "over_long": ["a", "b"], "without_loss": []}
     (run / "clone/checkpoint/preparation.json").write_text(json.dumps(counted))

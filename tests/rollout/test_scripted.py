@@ -91,6 +91,16 @@ def test_a_script_that_looks_at_the_session_continues_from_any_state(environment
     assert {(row.reward, row.ending) for row in ends} == {(1.0, "terminated")}
 
 
+def test_a_script_that_returns_text_is_refused():
+    class Text(Guide):
+        def script(self, session, draw):
+            return "open[door]"
+
+    with pytest.raises(ExpertFailure) as caught:
+        demonstrate(Text(), Corridor())
+    assert caught.value.code == "script-is-text"
+
+
 def test_a_script_for_whole_tasks_continues_nothing():
     async def collect():
         return [row async for row in continuations(Guide(), Corridor(), states_of(Corridor(), "go[east]"), 0)]

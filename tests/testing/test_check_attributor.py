@@ -206,3 +206,19 @@ class Hashed(Halves):
 
 def test_verdicts_by_hash_are_reported():
     assert broken(Hashed()) == ["equal-in-another-process"]
+
+
+def test_an_attributor_that_does_not_end_is_reported():
+    class Endless(Halves):
+        async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> list[Segment]:
+            found, states = [], set(range(len(trajectory.steps)))
+            while len(found) != len(states) or not states:  # a trajectory of no actions never gets there
+                found = [await simulate(state) for state in sorted(states or {0})]
+            return []
+
+        def planned_simulations(self, length: int) -> None:
+            return None
+
+    found = attributor_violations(Endless())
+    assert found
+    assert all("AttributorFailure" in each.actual for each in found)
