@@ -47,13 +47,13 @@ def conversations(row: Row) -> Iterator[tuple[str, Row]]:
         where = f"trace {place}" if len(traces) > 1 else ""
         part = {"trace": trace, "env": row.get("env")}
         try:
-            paths = _paths(trace)
+            leaves = _leaves(trace)
         except MalformedRow as cause:  # one trace, not the whole episode
-            yield where, {**part, "path": [], "problem": str(cause)}
+            yield where, {**part, "problem": str(cause)}
             continue
-        for path in paths:
-            leaf = f"the path to message {path[-1]}" if len(paths) > 1 else ""
-            yield ", ".join(filter(None, (where, leaf))), {**part, "path": path, "single": len(paths) == 1}
+        for leaf in leaves:
+            path = f"the path to message {leaf}" if len(leaves) > 1 else ""
+            yield ", ".join(filter(None, (where, path))), {**part, "leaf": leaf, "single": len(leaves) == 1}
 
 
 def read(row: Row) -> Dialogue:
@@ -64,10 +64,10 @@ def read(row: Row) -> Dialogue:
     """
     if "problem" in row:
         raise MalformedRow(row["problem"])
-    trace, path = row["trace"], row["path"]
+    trace, leaf = row["trace"], row["leaf"]
     agent = mapping(trace.get("agent"))
-    nodes = [trace["nodes"][index] for index in path]
-    trained = agent.get("trainable", True) is not False and _is_trained(trace, path[-1])
+    nodes = _path(trace["nodes"], leaf)
+    trained = agent.get("trainable", True) is not False and _is_trained(trace, leaf)
     given = []
     for node in nodes:
         message = mapping(node.get("message"))
@@ -82,7 +82,7 @@ def read(row: Row) -> Dialogue:
     id_ = string(trace.get("id"))
     return Dialogue(
         turns=tuple(turns_of(given)),
-        id=id_ if row["single"] or not id_ else f"{id_}-{path[-1]}",
+        id=id_ if row["single"] or not id_ else f"{id_}-{leaf}",
         task=_task(trace),
         reward=_reward(trace.get("rewards")),
         ending=_ending(trace),
@@ -133,8 +133,8 @@ def write(dialogue: Dialogue) -> Iterator[Row]:
     }
 
 
-def _paths(trace: Row) -> list[list[int]]:
-    """Return the indices of messages from a root to each leaf.
+def _leaves(trace: Row) -> list[int]:
+    """Return the indices of the messages that no other continues.
 
     Raises:
         MalformedRow: a message's parent doesn't precede it.
@@ -144,13 +144,15 @@ def _paths(trace: Row) -> list[list[int]]:
     for index, parent in enumerate(parents):
         if parent is not None and not (isinstance(parent, int) and 0 <= parent < index):
             raise MalformedRow(f"message {index} has the parent {parent!r}; expected the index of an earlier message")
-    paths = []
-    for leaf in sorted(set(range(len(nodes))) - set(parents)):
-        path = [leaf]
-        while (parent := parents[path[-1]]) is not None:
-            path.append(parent)
-        paths.append(path[::-1])
-    return paths
+    return sorted(set(range(len(nodes))) - set(parents))
+
+
+def _path(nodes: list[Row], leaf: int) -> list[Row]:
+    """Return the messages from a root to a leaf."""
+    path = [nodes[leaf]]
+    while (parent := path[-1].get("parent")) is not None:
+        path.append(nodes[parent])
+    return path[::-1]
 
 
 def _is_trained(trace: Row, leaf: int) -> bool:
