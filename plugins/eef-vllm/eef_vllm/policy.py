@@ -149,7 +149,7 @@ class VllmPolicy(TrainablePolicy):
             chat = ChatTokenizer(load_tokenizer(checkpoint.path))
             name = replicas.base if served.adapter is None else f"eef-{_digest(served.adapter)}"
             known = self._known_tokens(name, checkpoint, chat) if self.verify else ()
-            replicas.add(ServedWeights(name, None if served.adapter is None else str(served.adapter), known))
+            replicas.add(ServedWeights(name, None if served.adapter is None else str(served.adapter.absolute()), known))
         except BaseException:
             replicas.users -= 1
             raise
@@ -252,7 +252,7 @@ class VllmPolicy(TrainablePolicy):
         return ManagedServer(
             self.python,
             [
-                *("--model", str(base), "--served-model-name", name, "--dtype", self.dtype),
+                *("--model", str(base.absolute()), "--served-model-name", name, "--dtype", self.dtype),
                 *("--generation-config", "vllm"),
                 *(lora if self.max_lora_rank else ()),
                 *(("--max-model-len", str(self.max_model_len)) if self.max_model_len else ()),

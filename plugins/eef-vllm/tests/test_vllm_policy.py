@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from eef_vllm.policy import VllmPolicy
 
@@ -26,6 +28,13 @@ def test_a_checkpoint_is_served_whatever_its_training_started_from(
     assert [folder for _, folder in server.loads] == [
         str(path) for path in adapter_chain(checkpoint.path).adapters if start == "first"
     ] or start == "second"
+
+
+def test_servers_get_absolute_paths_since_their_current_folder_is_another_one(server, policy_on, trained, monkeypatch):
+    folder = trained["first"].path
+    monkeypatch.chdir(folder.parent)
+    with policy_on(server, verify=0).load(trained["first"].changed(path=Path(folder.name))):
+        assert [Path(path).is_absolute() for _, path in server.loads] == [True]
 
 
 def test_tokens_go_to_the_server_as_they_were_sampled(server, policy_on, trained, asked):
