@@ -85,7 +85,7 @@ def test_only_what_the_library_trains_on_has_loss():
 def test_a_trace_without_an_answer_is_left_out_and_named():
     with pytest.warns(EefWarning) as said:
         assert len(read_records(RECORDED, Trajectory)) == 6
-    (left,) = said[0].message.details["left_out"]
+    (left,) = said.pop(EefWarning).message.details["left_out"]
     assert left["row"] == "line 3, trace 2"
 
 
@@ -124,7 +124,7 @@ def test_malformed_episodes_are_named_and_good_ones_are_kept(tmp_path, bad):
     with pytest.warns(EefWarning) as said:
         (kept,) = read_records(lines(tmp_path / "rows.jsonl", bad, good), Trajectory)
     assert kept.actions == ("go",)
-    assert [each["row"] for each in said[0].message.details["left_out"]] == ["line 1"]
+    assert [each["row"] for each in said.pop(EefWarning).message.details["left_out"]] == ["line 1"]
     with pytest.raises(CorruptFile) as caught:
         read_records(lines(tmp_path / "bad.jsonl", bad), Trajectory)
     assert caught.value.code == "no-rows"

@@ -190,7 +190,7 @@ def test_two_classes_of_one_name_are_told(ids):
     registry.register(twin)
     with pytest.warns(EefWarning) as warned:
         assert register_envs(registry).count("eef/Corridor-v0") == 1
-    (warning,) = [each.message for each in warned]
+    warning = warned.pop(EefWarning).message
     assert warning.code == "gymnasium-id-taken"
     assert warning.details == {"id": "eef/Corridor-v0", "environment": "twin"}
 

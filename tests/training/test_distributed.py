@@ -53,7 +53,7 @@ def test_variables_of_a_launcher_are_hidden_reported_and_restored(kind, monkeypa
     assert [warning.message.code for warning in caught if isinstance(warning.message, EefWarning)] == [
         "launcher-variables"
     ]
-    assert set(caught[0].message.details["names"]) >= LEFT[kind].keys()
+    assert set(caught.pop(EefWarning).message.details["names"]) >= LEFT[kind].keys()
     assert {name: os.environ.get(name) for name in LEFT[kind]} == LEFT[kind]
     assert "ACCELERATE_TORCH_DEVICE" not in os.environ
 

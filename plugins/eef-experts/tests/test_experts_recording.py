@@ -25,7 +25,7 @@ TASKS = CORRIDOR.tasks("train")[:5]
 def test_the_old_name_of_a_setting_is_read_with_a_warning(expert, settings):
     with pytest.warns(EefWarning) as caught:
         assert expert.model_validate(settings).concurrency == 3
-    assert caught[0].message.code == "renamed"
+    assert caught.pop(EefWarning).message.code == "renamed"
 
 
 def demonstrations(expert, environment=CORRIDOR, tasks=TASKS):

@@ -228,8 +228,9 @@ def test_demonstrations_of_a_killed_worker_are_given_again(ray_executor: RayExec
 def test_warnings_and_errors_of_workers_arrive(ray_executor: RayExecutor, components: Any, tmp_path: Path) -> None:
     with pytest.warns(EefWarning) as said:
         played(ray_executor, setup_of(components.WarningPolicy()), specs(2))
-    assert {each.message.code for each in said if isinstance(each.message, EefWarning)} == {"careful"}
-    assert all(each.message.details["process"] != os.getpid() for each in said)
+    ours = [each.message for each in said if isinstance(each.message, EefWarning)]
+    assert {each.code for each in ours} == {"careful"}
+    assert all(each.details["process"] != os.getpid() for each in ours)
     gone = Checkpoint(path=tmp_path / "gone")
     with pytest.raises(ConfigError) as caught:
         played(ray_executor, setup_of(TransformersPolicy(), checkpoint=gone), specs(1))
