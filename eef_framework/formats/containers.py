@@ -92,11 +92,10 @@ def _read_folder(path: Path, report: Report) -> Iterator[FoundRow]:
             for found in read_container(file, report):
                 yield found._replace(data=_with_result(found.data, file.parent.parent / "result.json"))
         return
-    if (explored := path / FILES.simulations).exists():  # an exploration's folder: its verdicts are no episodes
-        yield from read_container(explored, report)
-        return
+    # Beside the episodes of an exploration, its verdicts and the expert's advice aren't the agent's episodes.
+    beside = {path / FILES.attributions, path / FILES.advice} if (path / FILES.simulations).exists() else set()
     files = sorted(path.rglob(TRACES)) or sorted(
-        {file for pattern in _DATA_FILES for file in path.rglob(pattern) if file.is_file()}
+        {file for pattern in _DATA_FILES for file in path.rglob(pattern) if file.is_file()} - beside
     )
     if not files:
         raise CorruptFile(

@@ -80,6 +80,13 @@ async def continuations(
         id = continuation_id(name, state)
         provenance = trajectory.provenance or provenance_of(expert, environment)
         yield trajectory.changed(id=id, actor=f"expert/{name}", task=state.task, provenance=provenance)
+    if owed:
+        raise ExpertFailure(
+            f"expert {name!r} continued from {len(states) - len(owed)} of {len(states)} states",
+            "Yield one Trajectory for each state that continue_from() is given, failures included.",
+            code="continuations-missing",
+            missing=len(owed),
+        )
 
 
 def continuation_id(expert: str, state: State) -> str:

@@ -238,4 +238,6 @@ def test_the_folder_of_an_exploration_is_read_as_its_episodes(tmp_path, recwarn)
     write_rows(tmp_path / "attributions.jsonl", [Attribution(trajectory="expert/1", length=1)])
     write_rows(tmp_path / "advice.jsonl", [played.changed(id="expert/2")])
     assert read_records(tmp_path, Trajectory) == [played]
+    write_rows(tmp_path / "more.jsonl", [played.changed(id="agent/2")])  # a file of the user's isn't left out
+    assert [row.id for row in read_records(tmp_path, Trajectory)] == ["agent/2", "agent/1"]
     assert not [each for each in recwarn.list if isinstance(each.message, EefWarning)]

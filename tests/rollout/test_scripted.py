@@ -125,6 +125,20 @@ def test_a_continuation_that_was_not_asked_for_is_refused():
     assert caught.value.code == "not-asked-for"
 
 
+def test_a_state_without_a_continuation_is_an_error():
+    class Silent(Anywhere):
+        async def continue_from(self, environment, states, seed, steps=None):
+            async for row in super().continue_from(environment, states[1:], seed, steps):
+                yield row
+
+    async def collect():
+        return [row async for row in continuations(Silent(), Corridor(), states_of(Corridor(), "go[east]"), 0, 1)]
+
+    with pytest.raises(ExpertFailure) as caught:
+        asyncio.run(collect())
+    assert (caught.value.code, caught.value.details["missing"]) == ("continuations-missing", 1)
+
+
 def test_a_world_that_went_elsewhere_is_an_error_of_that_continuation_alone():
     states = states_of(Corridor(), "go[east]", "go[west]")
     wrong = states[1].steps[0].changed(observation=states[0].initial.changed(text="another world"))

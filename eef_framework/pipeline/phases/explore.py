@@ -167,6 +167,7 @@ class Explore(Phase):
                     known[row.id] = row
 
             context.wait_for(ask())
+            check_errors([known[id] for id in ids])
             self.files.advice.rewrite(rows, [known[id] for id in ids])
         return cost_of(self.files.advice.read()).changed(episodes=0)
 
