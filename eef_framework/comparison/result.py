@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -93,30 +93,32 @@ class Comparison(Record):
         """
         return frame(_flat(difference) for difference in self.differences)
 
+    def __repr__(self) -> str:
+        names = ", ".join(repr(each.name) for each in self.experiments)
+        lines = [
+            f"\n  {label}: {value} {unit}, {seeds} over {count} seed{'' if count == '1' else 's'}, {tasks} over tasks"
+            for unit, (label, value, seeds, tasks, count) in self._results()
+        ]
+        return f"comparison of {names or 'no runs'}{''.join(lines)}"
+
+    __str__ = __repr__
+
     def _repr_html_(self) -> str:
         """Show the rows and differences in a notebook."""
         heads = ("", "success %", "over seeds", "over tasks", "seeds")
-        rows = [
-            (
-                row.label,
-                f"{100 * row.success_over_tasks.mean:.1f}",
-                interval(row.success_over_seeds),
-                interval(row.success_over_tasks),
-                str(len(row.seeds)),
-            )
-            for row in self.rows
-        ]
-        rows += [
-            (
-                f"{each.first} - {each.second}",
-                f"{100 * each.over_tasks.mean:+.1f}",
-                interval(each.over_seeds, "+"),
-                interval(each.over_tasks, "+"),
-                str(len(each.seeds)),
-            )
-            for each in self.differences
-        ]
+        rows = (cells for _, cells in self._results())
         return f"<table><thead>{_line(heads, 'th')}</thead><tbody>{''.join(map(_line, rows))}</tbody></table>"
+
+    def _results(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield the unit of each row and difference, and its label, value, two intervals and number of seeds."""
+        for row in self.rows:
+            over_seeds, over_tasks = interval(row.success_over_seeds), interval(row.success_over_tasks)
+            value = f"{100 * row.success_over_tasks.mean:.1f}"
+            yield "%", (row.label, value, over_seeds, over_tasks, str(len(row.seeds)))
+        for each in self.differences:
+            over_seeds, over_tasks = interval(each.over_seeds, "+"), interval(each.over_tasks, "+")
+            label, value = f"{each.first} - {each.second}", f"{100 * each.over_tasks.mean:+.1f}"
+            yield "points", (label, value, over_seeds, over_tasks, str(len(each.seeds)))
 
 
 def interval(estimate: Estimate, sign: str = "") -> str:

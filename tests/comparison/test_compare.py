@@ -191,6 +191,15 @@ def test_data_frames_have_a_row_each(pooled: Comparison) -> None:
     assert "eef 1" in pooled._repr_html_()
 
 
+def test_a_comparison_is_shown_in_a_line_for_each_row_and_difference(pooled: Comparison) -> None:
+    lines = repr(pooled).splitlines()
+    assert len(lines) == 1 + len(pooled.rows) + len(pooled.differences)
+    assert "'small'" in lines[0]
+    assert all(row.label in line for row, line in zip(pooled.rows, lines[1:], strict=False))
+    assert "eef 1 - sft" in str(pooled)
+    assert repr(Comparison())
+
+
 def test_costs_that_are_lower_bounds_are_noted(seeds: Path, tmp_path: Path) -> None:
     shutil.copytree(seeds, tmp_path / "small")
     metrics = load_run(seeds / "seed-2").metrics

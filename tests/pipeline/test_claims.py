@@ -63,6 +63,20 @@ def test_a_matched_baseline_gets_what_the_main_method_spent_task_by_task(
     assert sum(each.steps for each in done.spending("eef").values()) > 0
 
 
+def test_a_method_that_selects_otherwise_explores_alike_in_the_first_iteration(
+    registry: Registry, tmp_path: Path
+) -> None:
+    (tmp_path / "all.yaml").write_text("method: eef-keep-all\nselect: {prefix_loss: all}\n")
+    settings = SETTINGS | {"attributor": {"name": "interval", "probes": 3}, "baselines": [str(tmp_path / "all.yaml")]}
+    done = run(settings, registry, tmp_path / "run")
+    first, other = (
+        [(row.id.removeprefix(method), row.actions) for row in done.trajectories("explore", method, 1)]
+        for method in ("eef", "eef-keep-all")
+    )
+    assert first == other
+    assert len(first) > 10
+
+
 def test_what_interval_plans_is_what_it_is_measured_to_spend(registry: Registry, tmp_path: Path) -> None:
     attributor = IntervalAttributor(probes=3)
     done = run(SETTINGS | {"attributor": attributor, "iterations": 1}, registry, tmp_path)
