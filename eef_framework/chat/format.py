@@ -15,6 +15,9 @@ from eef_framework.chat.spelling import same
 from eef_framework.chat.tool_calls import as_call, as_observation
 from eef_framework.records import Conversation, Example, Message, Observation, Response, Step, Trajectory
 
+PREDICT = "Predict what you observe after this answer:"
+"""What is asked for in an example of `ChatFormat.prediction`, before the answer. The sentence is ours."""
+
 
 class Outcomes(BaseModel):
     """Sentences in the prompt that say how the episode ends."""
@@ -165,6 +168,35 @@ class ChatFormat(BaseModel):
             return [self._example(trajectory, weights, head, source, (state,)) for state in states]
         groups = groupby(states, key=lambda state: _dropped(trajectory, state))
         return [self._example(trajectory, weights, head, source, tuple(group)) for _, group in groups]
+
+    def prediction(self, trajectory: Trajectory, state: int, instructions: str) -> Example | None:
+        """Create an example in which the observation after an action is predicted (implicit world modelling).
+
+        The prompt is that of the agent in the state before the action, followed by the action as an answer without its
+        thought. Only the observation has loss.
+
+        Args:
+            trajectory: it has the action.
+            state: the state that the action was taken in.
+            instructions: the environment's instructions.
+
+        Returns:
+            The example; None if the observation is blank.
+        """
+        step = trajectory.steps[state]
+        if not step.observation.text.strip():
+            return None
+        first = self._first_shown(state) + _dropped(trajectory, state)
+        *turns, seen = self._turns(trajectory.initial, trajectory.steps[:state], [0.0] * state, first)
+        question = f"{seen.content}\n\n{PREDICT}\n{self.answer(step.action)}"
+        answer = Message(role="assistant", content=step.observation.text, weight=1.0)
+        return Example(
+            id=f"{trajectory.id}#world-model@{state}",
+            messages=(*self._head(instructions), *turns, Message(role="user", content=question), answer),
+            task=trajectory.task.id,
+            source="world-model",
+            trajectory=trajectory.id,
+        )
 
     def _example(
         self, trajectory: Trajectory, weights: Sequence[float], head: Conversation, source: str, states: tuple[int, ...]

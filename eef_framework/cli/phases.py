@@ -138,6 +138,8 @@ def explore(context: RunContext, out: OutFolder, demonstrations: Demonstrations,
         Explore(variant=context.config, demonstrations=known, weights=weights, files=files).run(context)
     found, attributed = files.simulations.read(), files.attributions.read_if_there()
     solved = plural(_successes(context, found), "success")
+    if context.config.explore.alternatives:
+        found = [*found, *files.alternatives.read()]
     return f"{out}: {plural(len(found), 'simulation')}, {solved}, {plural(len(attributed), 'attribution')}"
 
 
@@ -173,20 +175,32 @@ def select(
         typer.Option(metavar="FOLDER", help="Folder of `eef explore`. Repeatable, in order. Without it: cloning."),
     ] = None,
 ) -> str:
-    """Select training examples from demonstrations and explorations."""
+    """Select training examples from demonstrations and explorations.
+
+    If alternatives were explored, the observations to predict go to the file NAME.predictions.jsonl next to the output.
+    """
     files = [ExplorationFiles(folder) for folder in explored or ()]
-    read = [path for each in files for path in (each.simulations.path, each.attributions.path)]
+    read = [rows.path for each in files for rows in (each.simulations, each.attributions, each.alternatives)]
     check_output(out, Example, demonstrations, *read)
+    predictions = (
+        out.with_name(f"{out.stem}.predictions.jsonl") if context.config.explore.alternatives and files else None
+    )
+    if predictions is not None:
+        check_output(predictions, Example, demonstrations, *read)
     phase = Select(
         variant=context.config,
         demonstrations=Rows(demonstrations, Trajectory),
         explorations=files,
         examples=Rows(out, Example),
+        predictions=None if predictions is None else Rows(predictions, Example),
     )
     phase.run(context)
     found = phase.examples.read()
     turns = sum(example.trained_turns for example in found)
-    return f"{out}: {plural(len(found), 'example')} with {plural(turns, 'turn')} to train on"
+    said = f"{out}: {plural(len(found), 'example')} with {plural(turns, 'turn')} to train on"
+    if phase.predictions is None:
+        return said
+    return f"{said}\n{predictions}: {plural(len(phase.predictions.read()), 'observation')} to predict"
 
 
 @_command

@@ -213,6 +213,7 @@ def _complete_components(data: dict[str, Any]) -> None:
     clone, tune = data.get("clone"), data.get("tune")
     if isinstance(clone, dict) and isinstance(tune, dict):
         tune["trainer"] = _completed(tune.get("trainer"), clone.get("trainer"))
+        tune["world_model"] = _completed(tune.get("world_model"), tune["trainer"] or clone.get("trainer"))
     data["executor"] = _completed(data.get("executor"), "threads")
 
 

@@ -19,6 +19,7 @@ COMPONENTS: dict[KeyPath, Kind] = {
     ("attributor",): "attributor",
     ("filters", "*"): "filter",
     ("tune", "trainer"): "trainer",
+    ("tune", "world_model"): "trainer",
     ("executor",): "executor",
     ("trackers", "*"): "tracker",
 }

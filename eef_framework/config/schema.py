@@ -137,8 +137,8 @@ class Schedule(Section):
 class Explore(Section):
     """Phase 2, exploration by the current agent."""
 
-    simulations: int = Field(default=1, gt=0)
-    """Number of episodes from every training task's initial state."""
+    simulations: int = Field(default=1, ge=0)
+    """Number of episodes from every training task's initial state. 0 only where something else is explored."""
     attribute: Literal["all", "failures", "none"] = "all"
     """Which demonstrations are attributed, if there is an attributor. The paper: all."""
     matched: bool = False
@@ -148,6 +148,10 @@ class Explore(Section):
     advice: bool = False
     """Ask the expert for its action in every state of the agent's episodes from initial states, and learn these actions
     as well (DAgger, arXiv 1011.0686). Needs an expert that can continue from any state."""
+    alternatives: int = Field(default=0, ge=0)
+    """Number of actions that the agent tries in every state of the expert's successes, one step each. Before each
+    fine-tuning, it learns to predict what it observes after them and after the expert's own actions (implicit world
+    modelling, arXiv 2510.08558). They come on top of the budget of a schedule."""
     schedule: Schedule | None = None
     """Adapt the exploration to what was played; null for the same number of episodes for every task (the paper)."""
     sampling: Sampling = Sampling(temperature=1.0)
@@ -212,6 +216,12 @@ class Tune(Section):
     """Which weights each iteration starts from."""
     trainer: ComponentSpec | None = None
     """The trainer; null for the trainer of `clone`."""
+    world_model: ComponentSpec | None = None
+    """The trainer that learns to predict observations (`explore.alternatives`); null for `trainer`."""
+
+    def world_model_trainer(self, clone: Clone) -> ComponentSpec:
+        """Return the trainer that learns to predict observations, given the section `clone`."""
+        return self.world_model or self.trainer or clone.trainer
 
 
 class Evaluate(Section):

@@ -272,6 +272,14 @@ class RunContext:
             )
         if config.explore.advice and config.iterations and not self.expert.continues:
             raise cannot_continue(self.expert)
+        if config.iterations and not _explores(config):
+            raise ConfigError(
+                f"method {config.method!r} explores, and explore.simulations is 0, with neither attribution nor "
+                "explore.alternatives",
+                "Set explore.simulations to 1 or more.",
+                code="nothing-to-explore",
+                method=config.method,
+            )
         self.attributor(config)
         self.filters(config)
         constrained = config.explore.sampling.constrain or config.evaluate.sampling.constrain
@@ -285,12 +293,19 @@ class RunContext:
     def _check_trainers(self, config: RunConfig) -> None:
         cloning = self.trainer(config.clone.trainer)
         tuning = self.trainer(config.tune.trainer or config.clone.trainer)
+        predicting = self.trainer(config.tune.world_model_trainer(config.clone))
         if config.select.pairs:
             require_whole_episodes(config.format)
         if cloning.needs_pairs:
             raise ConfigError(
                 f"trainer {cloning.component_name()!r} learns from pairs, and cloning the expert has none",
                 "Name another in clone.trainer (`sft`), and this one in tune.trainer.",
+                code="no-pairs",
+            )
+        if config.explore.alternatives and predicting.needs_pairs:
+            raise ConfigError(
+                f"trainer {predicting.component_name()!r} learns from pairs, and observations to predict aren't pairs",
+                "Name another in tune.world_model (`sft`).",
                 code="no-pairs",
             )
         if config.select.step_pairs and config.attributor is None:
@@ -328,6 +343,12 @@ class RunContext:
         if key not in self._built:
             self._built[key] = spec.take_checked() or self.registry.build(kind, spec)
         return self._built[key]
+
+
+def _explores(config: RunConfig) -> bool:
+    explore = config.explore
+    attributes = config.attributor is not None and explore.attribute != "none"
+    return bool(explore.simulations or explore.alternatives or explore.matched or attributes)
 
 
 def _defaults(model: BaseModel, key_path: KeyPath = ()) -> Iterator[tuple[str, Any]]:

@@ -46,6 +46,11 @@ class Planned:
     episodes: int | None
     at_most: bool = False
 
+    def __add__(self, other: Planned) -> Planned:
+        if self.episodes is None or other.episodes is None:
+            return Planned(None)
+        return Planned(self.episodes + other.episodes, self.at_most or other.at_most)
+
 
 @dataclass(kw_only=True)
 class Phase(ABC):

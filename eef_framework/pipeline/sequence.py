@@ -89,6 +89,9 @@ class _Sequence:
             paid_for += [explore, select] if select.charged else [explore]
             source = {"base": base, "clone": start, "previous": latest}[variant.tune.start]
             if source is not None:  # without weights, selection is the last phase
+                if select.predictions is not None:
+                    source = predict = self._predict(variant, iteration, select.predictions, source)
+                    paid_for.append(predict)
                 latest = tune = self._tune(variant, iteration, select, source)
                 paid_for.append(tune)
                 self._evaluate((name, str(iteration)), StageKey("evaluate", name, iteration), latest, paid_for)
@@ -161,7 +164,25 @@ class _Sequence:
                 demonstrations=self.demonstrations,
                 explorations=tuple(explorations),
                 examples=Rows(self.layout.examples(variant.method, iteration), Example),
+                predictions=Rows(self.layout.predictions(variant.method, iteration), Example)
+                if variant.explore.alternatives
+                else None,
                 charged=variant.select.shorten != "none",  # replays cost steps
+            )
+        )
+
+    def _predict(self, variant: RunConfig, iteration: int, predictions: Rows[Example], start: Weights) -> Train:
+        key = StageKey("world-model", variant.method, iteration)
+        return self._add(
+            Train(
+                title=f"{variant.method}/{iteration}: predict observations",
+                stage=self._stage(key),
+                trainer=variant.tune.world_model_trainer(variant.clone),
+                examples=predictions,
+                start=start,
+                folder=self.layout.checkpoint(key),
+                name=f"{variant.method}-{iteration}-world-model",
+                seed_names=("world-model", iteration),
             )
         )
 

@@ -25,11 +25,13 @@ class Exploration:
         simulations: all its episodes, from initial and from intermediate states.
         attributions: its verdicts, by id of the expert trajectory.
         advice: single actions of the expert in states that the agent came to.
+        alternatives: single actions of the agent in states of the expert's successes.
     """
 
     simulations: Sequence[Trajectory]
     attributions: Mapping[str, Attribution]
     advice: Sequence[Trajectory] = ()
+    alternatives: Sequence[Trajectory] = ()
 
 
 @dataclass(frozen=True)

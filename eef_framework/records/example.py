@@ -64,11 +64,13 @@ class Example(VersionedRecord):
     task: str = ""
     """Id of the task, used for caps and counts."""
     source: str = ""
-    """Why it is in the training set: `expert`, `agent`, `continuation`, `recovery`, `advice`, `pair`."""
+    """Why it is in the training set: `expert`, `agent`, `continuation`, `recovery`, `advice`, `pair`,
+    `world-model`."""
     trajectory: str = ""
     """Id of the trajectory it was made from."""
     states: tuple[int, ...] = ()
-    """The state that each trained turn answers, in order: the actions of the trajectory that get loss."""
+    """The state that each trained turn answers, in order: the actions of the trajectory that get loss. Empty if an
+    observation is learned."""
     info: Info = Field(default_factory=dict)
     """About its trajectory, for filters: `kind` of the task; number of `steps`, of `invalid` actions and of `unparsed`
     answers; how many of the agent's `tries` from the initial state `solved` the task."""

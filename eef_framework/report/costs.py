@@ -53,7 +53,12 @@ def stage_title(name: str) -> str:
         return name
     if key.phase == "collect":
         return "expert: demonstrations"
-    phases = {"explore": "exploration", "select": "selection of examples", "evaluate": "evaluation"}
+    phases = {
+        "explore": "exploration",
+        "select": "selection of examples",
+        "world-model": "training to predict observations",
+        "evaluate": "evaluation",
+    }
     label = f"{key.method} {key.iteration or ''}".strip() or ("expert" if key.expert else "clone")
     return f"{label}: {phases.get(key.phase, 'training')}"
 
@@ -70,7 +75,7 @@ def _cost_row(title: str, cost: Cost, longest: float, paid: bool) -> Element:
 
 
 def _losses(source: Source) -> Iterator[Element]:
-    curves = [(training, source.losses(training)) for training in source.trainings()]
+    curves = [(training, source.losses(training)) for training in source.trainings_with_world_models()]
     curves = [(training, points) for training, points in curves if points]
     if not curves:
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -116,6 +116,20 @@ class Source:
         for method in self._methods():
             found += [self._training(f"{method} {i}", method, i) for i in self.layout.iterations(method)]
         return found
+
+    def trainings_with_world_models(self) -> Iterator[Training]:
+        """Yield the training runs, each after the one before it that learned to predict observations, if any."""
+        for training in self.trainings():
+            of_iteration = training.method, training.iteration
+            if training.iteration and (self.run / StageKey("world-model", *of_iteration).path).is_dir():
+                yield replace(
+                    training,
+                    label=f"{training.label}: observations",
+                    examples=self.layout.predictions(*of_iteration),
+                    log=self.layout.training_log(*of_iteration, "world-model"),
+                    preparation=self.layout.training_preparation(*of_iteration, "world-model"),
+                )
+            yield training
 
     def _training(self, label: str, method: str, iteration: int) -> Training:
         return Training(

@@ -50,6 +50,7 @@ class Simulator:
         played: called whenever an episode is finished.
         demonstrations: the expert's episodes, available to attributors.
         initial_simulations: number of episodes of the agent from a task's initial state available to attributors.
+        steps: maximum number of actions of each simulation; None to play to the end.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Simulator:
         played: Callable[[Trajectory], None] = lambda trajectory: None,
         demonstrations: Sequence[Trajectory] = (),
         initial_simulations: int = 0,
+        steps: int | None = None,
     ) -> None:
         self._play_episode = play
         self._rows = rows
@@ -71,6 +73,7 @@ class Simulator:
         self._played = played
         self._demonstrations = by_task(demonstrations)
         self._initial_simulations = initial_simulations
+        self._steps = steps
         # Episodes lost to infrastructure failures are played again.
         self._known = {row.id: row for row in rows.rows if row.ending != "error"}
         self._lost = {row.id: row for row in rows.rows if row.ending == "error"}
@@ -125,7 +128,7 @@ class Simulator:
         return await asyncio.shield(self._under_way[key])
 
     async def _play(self, key: str, state: State, seed: int) -> Trajectory:
-        trajectory = await self._play_episode(EpisodeSpec(id=key, start=state, seed=seed))
+        trajectory = await self._play_episode(EpisodeSpec(id=key, start=state, seed=seed, steps=self._steps))
         if key in self._lost:
             trajectory = with_lost_costs(trajectory, [self._lost[key]])
         self._rows.append(trajectory)

@@ -5,7 +5,7 @@ answers/                                                   answers of servers, a
 figures.jsonl  tensorboard/  wandb/  tracked.json          figures for trackers, and which of them were sent
 collect/  base/  clone/  evaluate/{expert,clone}/          stages that all methods share
 methods/NAME/{clone,evaluate}/                             a method that has its own clone
-methods/NAME/ITERATION/{explore,select,tune,evaluate}/
+methods/NAME/ITERATION/{explore,select,world-model,tune,evaluate}/
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Literal, Self, get_args
 
 from eef_framework.runs.stage import FILES, Stage
 
-PhaseName = Literal["collect", "base", "clone", "explore", "select", "tune", "evaluate"]
+PhaseName = Literal["collect", "base", "clone", "explore", "select", "world-model", "tune", "evaluate"]
 """The phases that write a stage, in the order of a run."""
 
 TRAINING_LOG = "training.jsonl"
@@ -125,18 +125,22 @@ class RunLayout:
         key = StageKey("select", method, iteration) if iteration else StageKey("clone", method)
         return self.path / key.path / FILES.examples
 
+    def predictions(self, method: str, iteration: int) -> Path:
+        """Return the file of a method's examples of observations to predict."""
+        return self.path / StageKey("select", method, iteration).path / FILES.predictions
+
     def checkpoint(self, key: StageKey) -> Path:
         """Return the folder of the weights that a stage writes."""
         return self.path / key.path / "checkpoint"
 
-    def training_log(self, method: str, iteration: int) -> Path:
+    def training_log(self, method: str, iteration: int, phase: Literal["tune", "world-model"] = "tune") -> Path:
         """Return the file of a training's losses; iteration 0 is the clone's."""
-        key = StageKey("tune", method, iteration) if iteration else StageKey("clone", method)
+        key = StageKey(phase, method, iteration) if iteration else StageKey("clone", method)
         return self.checkpoint(key) / TRAINING_LOG
 
-    def training_preparation(self, method: str, iteration: int) -> Path:
+    def training_preparation(self, method: str, iteration: int, phase: Literal["tune", "world-model"] = "tune") -> Path:
         """Return the file with counts of a training's examples; iteration 0 is the clone's."""
-        return self.training_log(method, iteration).with_name(PREPARATION)
+        return self.training_log(method, iteration, phase).with_name(PREPARATION)
 
     def _of_methods(self) -> Iterator[StageKey]:
         for method in self.methods():

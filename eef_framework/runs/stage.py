@@ -215,8 +215,10 @@ class StageFiles(Record):
     simulations: str = "simulations.jsonl"
     attributions: str = "attributions.jsonl"
     advice: str = "advice.jsonl"
+    alternatives: str = "alternatives.jsonl"
     examples: str = "examples.jsonl"
     selected: str = "selected.jsonl"
+    predictions: str = "predictions.jsonl"
 
 
 FILES = StageFiles()

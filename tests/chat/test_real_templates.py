@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from eef_framework.chat.format import ChatFormat
+from eef_framework.chat.format import PREDICT, ChatFormat
 from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.chat.tool_calls import as_call
 from eef_framework.errors import ConfigError
@@ -198,6 +198,30 @@ def test_tool_calls_are_trained_exactly(family, thoughts, sampled):
     turns_trained = [turn.replace("<think>\n\n</think>\n\n", "").lstrip() for turn in trained.split(stop)]
     assert turns_trained == [*turns, ""]
     assert "<tool_response>\npage 0\n</tool_response>" in tokens.tokenizer.decode(ids)
+
+
+@pytest.mark.parametrize("history", [None, 1])
+@pytest.mark.parametrize("style", ["react", "tools"])
+@pytest.mark.parametrize("family", [*SPECIAL, "qwen3"])
+def test_a_prediction_trains_exactly_the_next_observation(family, style, history):
+    tokens, format = chat(family), ChatFormat(style=style, history=history)
+    seen = f"results: {SPECIAL['qwen2_5'][1]} Action: click[red shirt]\nThought: </s> end"
+    episode = episode_of(CALLING if style == "tools" else dict.fromkeys(ACTIONS, ("", "")), tokens)
+    last = episode.steps[1].changed(observation=Observation(text=seen))
+    episode = episode.changed(steps=(episode.steps[0], last))
+    example = format.prediction(episode, 1, "Rules")
+    ids, weights = tokens.encode(example.messages)
+    (dataset,) = TokenizedDataset.from_examples([example], tokens, 100000).examples
+    trained = [token for token, weight in zip(ids, weights, strict=True) if weight]
+    assert [dataset.token_ids[i] for i in dataset.target_positions] == trained
+    # The whole observation and the end of the turn, and nothing of the action, the question or earlier turns.
+    assert trained == [*tokens.answer_ids(seen), *tokens.stop_ids]
+    assert tokens.text(trained) == tokens.escape_special_tokens(seen)
+    assert format.answer(ACTIONS[1]) in example.messages[-2].content
+    # Up to the question, the prompt is the agent's own.
+    asked = format.conversation("Rules", episode.initial, episode.steps[:1])
+    assert example.messages[:-2] == asked[:-1]
+    assert example.messages[-2].content.startswith(f"{asked[-1].content}\n\n{PREDICT}\n")
 
 
 @pytest.mark.parametrize("family", ["qwen2_5", "qwen3_instruct_2507"])

@@ -167,9 +167,9 @@ def test_an_unknown_environment_variable_is_named(load):
 
 
 def test_a_wrong_value_is_explained_with_its_source(load):
-    error = refused(load, "base", "explore.simulations=0")
-    assert error.details == {"settings": ["explore.simulations"], "reasons": ["greater_than"]}
-    assert "(--set explore.simulations=0)" in error.message
+    error = refused(load, "base", "explore.simulations=-1")
+    assert error.details == {"settings": ["explore.simulations"], "reasons": ["greater_than_equal"]}
+    assert "(--set explore.simulations=-1)" in error.message
 
 
 def test_an_override_without_a_value_is_explained(load):

@@ -11,7 +11,7 @@ from eef_framework.config.schema import Budget, RunConfig, TaskList
 from eef_framework.errors import AttributorFailure
 from eef_framework.evaluation.spending import spending_by_task
 from eef_framework.formats import explorable
-from eef_framework.interfaces import Attributor, Component, ProgressCallback
+from eef_framework.interfaces import Attributor, Component, PlayEpisode, ProgressCallback
 from eef_framework.pipeline.adaptive import AdaptiveExploration
 from eef_framework.pipeline.attribution import (
     check_attributions,
@@ -29,6 +29,7 @@ from eef_framework.pipeline.progress import Counter
 from eef_framework.pipeline.rows import Rows
 from eef_framework.pipeline.schedule import per_task
 from eef_framework.pipeline.solutions import Exploration
+from eef_framework.pipeline.world_model import expert_states
 from eef_framework.records import Attribution, Cost, Spending, State, Task, Trajectory
 from eef_framework.rollout import Simulator, continuation_id, continuations
 from eef_framework.runs import FILES, JsonlFile, content_id
@@ -45,18 +46,22 @@ class ExplorationFiles:
         simulations: all its episodes, from initial and from intermediate states.
         attributions: its verdicts; the file doesn't exist if nothing was attributed.
         advice: the expert's actions in states of the agent's episodes; the file doesn't exist if it wasn't asked.
+        alternatives: the agent's actions in states of the expert's successes; the file doesn't exist if none was tried.
     """
 
     def __init__(self, folder: Path) -> None:
         self.simulations = Rows(folder / FILES.simulations, Trajectory)
         self.attributions = Rows(folder / FILES.attributions, Attribution)
         self.advice = Rows(folder / FILES.advice, Trajectory)
+        self.alternatives = Rows(folder / FILES.alternatives, Trajectory)
 
     def read(self) -> Exploration:
-        """Return both."""
+        """Return what they have, without single actions that were lost."""
         verdicts = {verdict.trajectory: verdict for verdict in self.attributions.read_if_there()}
-        advice = [row for row in self.advice.read_if_there() if row.ending != "error"]
-        return Exploration(self.simulations.read(), verdicts, advice)
+        advice, alternatives = (
+            [row for row in rows.read_if_there() if row.ending != "error"] for rows in (self.advice, self.alternatives)
+        )
+        return Exploration(self.simulations.read(), verdicts, advice, alternatives)
 
 
 @dataclass(kw_only=True)
@@ -96,7 +101,7 @@ class Explore(Phase):
     def spent(self) -> dict[str, Spending]:
         """Return its spending per task, tokens of attributions included, once it is done."""
         if self._spent is None:
-            self._spent = spending_by_task(self.files.simulations.read())
+            self._spent = spending_by_task([*self.files.simulations.read(), *self.files.alternatives.read_if_there()])
             tasks = {row.id: row.task.id for row in self.demonstrations.read()}
             for each in self.files.attributions.read_if_there():
                 if (task := tasks.get(each.trajectory)) is not None:
@@ -118,6 +123,7 @@ class Explore(Phase):
         with self.episodes(context, path, tasks, *parts, **given) as rows:
             counts = self._from_start(context, demonstrations, tasks)
             expected = self._expected(context, demonstrations, tasks)
+            expected += settings.alternatives * len(expert_states(demonstrations, rule))
             counter = Counter(progress, expected, rule, rows.rows)
             seed = derive(context.config.seed, "explore", self.iteration)
             with context.playing(context.episodes(checkpoint, f"agent/{self.name}", settings.sampling)) as play:
@@ -136,17 +142,38 @@ class Explore(Phase):
                     adaptive.play() if adaptive else self._explore(simulator, tasks, counts, demonstrations, attributor)
                 )
                 attributions = context.wait_for(simulator.until(exploration))
+                if settings.alternatives:
+                    self._try_alternatives(context, demonstrations, play, counter)
             check_errors(rows.rows)
             found = in_order(without_replaced(rows.rows))
             self.files.simulations.rewrite(rows, found)
         if attributions or self.files.attributions.path.exists():
             self.files.attributions.write(attributions)
-        cost = with_attributions(cost_of(found, by_agent=True), attributions)
+        cost, counts_of_rows = with_attributions(cost_of(found, by_agent=True), attributions), {path.name: len(found)}
+        if settings.alternatives:
+            tried = self.files.alternatives.read()
+            cost += cost_of(tried, by_agent=True)
+            counts_of_rows[self.files.alternatives.path.name] = len(tried)
         if settings.advice:
             cost += self._ask_expert(context, found)
         figures = mean_results(found, rule)
         info = lost_workers(play) | ({"exploration": adaptive.info()} if adaptive else {})
-        return PhaseResult(cost, {path.name: len(found)}, info, figures)
+        return PhaseResult(cost, counts_of_rows, info, figures)
+
+    def _try_alternatives(
+        self, context: RunContext, demonstrations: Sequence[Trajectory], play: PlayEpisode, counter: Counter
+    ) -> None:
+        """Let the agent act once in every state of the expert's successes, several times; keep what is known."""
+        rule, settings = context.config.success, self.variant.explore
+        seed = derive(context.config.seed, "explore", self.iteration, "alternatives")
+        with JsonlFile(self.files.alternatives.path, Trajectory) as rows:
+            name = f"{self.name}/alternatives"
+            simulator = Simulator(play, rows, name, seed, rule, played=counter.add, steps=1)
+            states = expert_states(demonstrations, rule)
+            tried = gather(simulator.simulate(state, settings.alternatives) for state in states)
+            context.wait_for(simulator.until(tried))
+            check_errors(rows.rows)
+            self.files.alternatives.rewrite(rows, in_order(without_replaced(rows.rows)))
 
     def _ask_expert(self, context: RunContext, episodes: Sequence[Trajectory]) -> Cost:
         """Ask the expert for its action in every state of the episodes from initial states; keep what is known."""
@@ -173,6 +200,18 @@ class Explore(Phase):
 
     def planned(self, context: RunContext) -> Planned:
         """Return the maximum number of episodes: exact if the demonstrations exist already."""
+        return self._planned_episodes(context) + self._planned_alternatives(context)
+
+    def _planned_alternatives(self, context: RunContext) -> Planned:
+        each = self.variant.explore.alternatives
+        demonstrations = self._known_demonstrations(context) if each else []
+        if demonstrations is not None:
+            return Planned(each * len(expert_states(demonstrations, context.config.success)))
+        longest = context.longest_episode
+        states = None if longest is None else longest * len(self._tasks(context, ()))
+        return Planned(None if states is None else each * states, at_most=True)
+
+    def _planned_episodes(self, context: RunContext) -> Planned:
         settings, attributor = self.variant.explore, context.attributor(self.variant)
         if settings.matched and self.matches is not None:
             return self.matches.planned(context)

@@ -23,6 +23,7 @@ from eef_framework.pipeline.selection_record import selected_rows
 from eef_framework.pipeline.shortening import shorten_all
 from eef_framework.pipeline.solutions import Exploration, Selection, demonstrated, selection
 from eef_framework.pipeline.step_pairs import step_pairs
+from eef_framework.pipeline.world_model import predictions
 from eef_framework.records import Cost, Example, Selected, Trajectory
 from eef_framework.runs import FILES
 from eef_framework.seeds import derive
@@ -37,6 +38,7 @@ class Select(Phase):
         demonstrations: the expert's trajectories, failures included.
         explorations: the explorations so far, in order. Without any, the demonstrations are cloned.
         examples: the file to write.
+        predictions: the file to write with observations to predict, if the agent tried alternatives; None for none.
     """
 
     title: str = "choose what to learn"
@@ -44,6 +46,7 @@ class Select(Phase):
     demonstrations: Rows[Trajectory]
     explorations: Sequence[ExplorationFiles] = field(default_factory=tuple)
     examples: Rows[Example]
+    predictions: Rows[Example] | None = None
 
     charged: bool = False
 
@@ -59,6 +62,7 @@ class Select(Phase):
             path = self.demonstrations.path
             raise EefError(f"{path} has no demonstration", code="no-demonstrations", path=str(path))
         chosen: _Chosen | None = None
+        explored: Sequence[Exploration] = ()
         if not self.explorations:
             examples = cloning_examples(context, self.variant, demonstrations)
         else:
@@ -81,6 +85,10 @@ class Select(Phase):
         self.examples.write(found.kept)
         rows = {self.examples.path.name: len(found.kept)}
         info: dict[str, Any] = {"dropped": found.dropped}
+        if self.predictions is not None and explored and self.variant.explore.alternatives:
+            observations, info["predictions"] = _predictions(context, self.variant, demonstrations, explored)
+            self.predictions.write(observations)
+            rows[self.predictions.path.name] = len(observations)
         if chosen is None:
             return PhaseResult(rows=rows, info=info)
         if self.stage is not None:
@@ -148,7 +156,8 @@ def _check_tasks(
     """
     tasks, ids = set(map(_task_key, demonstrations)), {row.id for row in demonstrations}
     for file, exploration in zip(files, explored, strict=True):
-        if not any(_task_key(row) in tasks and row.id not in ids for row in exploration.simulations):
+        rows = [*exploration.simulations, *exploration.alternatives]
+        if rows and not any(_task_key(row) in tasks and row.id not in ids for row in rows):
             path = file.simulations.path
             raise EefError(
                 f"{path} has no simulation of a task that was demonstrated",
@@ -188,6 +197,31 @@ def _nothing_to_learn(
         code="nothing-solved",
         threshold=context.config.success.threshold,
     )
+
+
+def _predictions(
+    context: RunContext,
+    variant: RunConfig,
+    demonstrations: Sequence[Trajectory],
+    explorations: Sequence[Exploration],
+) -> tuple[list[Example], dict[str, int]]:
+    """Return the observations to predict, and counts of them.
+
+    Raises:
+        NothingToTrain: all of them are blank.
+    """
+    format, instructions = context.config.format, context.environment.instructions
+    rule, settings = context.config.success, variant.select
+    found, counts = predictions(demonstrations, explorations, settings, rule, format, instructions)
+    if not found:
+        raise NothingToTrain(
+            f"there is no observation to predict: {counts['blank']} actions in states of the expert's successes were "
+            "answered by a blank text",
+            "Set explore.alternatives to 0: this environment shows nothing after an action.",
+            code="no-predictions",
+            blank=counts["blank"],
+        )
+    return found, counts
 
 
 def _pair_examples(
