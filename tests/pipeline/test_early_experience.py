@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from eef_framework.chat.format import PREDICT
+from eef_framework.chat.format import PREDICT, ChatFormat
 from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.cli.main import app
 from eef_framework.config.loading import load_config
@@ -195,6 +195,16 @@ def test_an_expert_without_a_success_is_an_error_that_says_so(tmp_path: Path, re
     with pytest.raises(NothingToTrain) as caught:
         run(small(registry, *hopeless, "clone.on=none"), registry, tmp_path / "not-cloned")
     assert caught.value.code == "nothing-solved"
+
+
+def test_an_environment_that_shows_nothing_after_actions_is_an_error_that_says_so(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ChatFormat, "prediction", lambda self, trajectory, state, instructions: None)  # all blank
+    with pytest.raises(NothingToTrain) as caught:
+        run(small(registry), registry, tmp_path / "run")
+    assert caught.value.code == "no-predictions"
+    assert caught.value.details["blank"] > 0
 
 
 def test_the_initial_model_can_try_the_alternatives(tmp_path: Path, registry: Registry) -> None:

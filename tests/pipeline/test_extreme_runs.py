@@ -1,0 +1,113 @@
+"""Whole runs in which nothing can be learned, or hardly anything: a sensible result, or an error that says why."""
+
+from pathlib import Path
+
+import pytest
+
+from eef_framework.config.loading import load_config
+from eef_framework.config.schema import Budget, RunConfig
+from eef_framework.errors import ConfigError, EnvironmentFailure, NothingToTrain
+from eef_framework.pipeline import run
+from eef_framework.plugins import Registry, load_plugins
+from eef_framework.records import Example, Selected, Trajectory
+from eef_framework.runs import RunLayout, StageKey, read_rows
+
+EXPLORING = ("eef", "eef-adaptive", "rft", "dagger", "early-experience")
+SMALL = [
+    "environment=corridor",
+    "policy=lookup",
+    "clone.trainer=lookup",
+    "collect.tasks.count=8",
+    "evaluate.tasks.count=4",
+    "format.history=1",
+    "iterations=1",
+]
+FIRST_STEP_SOLVES = ("limits.steps=1", "success.threshold=0")
+"""Every episode has one action, and is a success."""
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return load_plugins(["builtin", "eef_framework.testing.plugin", "eef_attribution.plugin"], {})
+
+
+def small(registry: Registry, recipe: str, skill: float, *more: str) -> RunConfig:
+    expert = f"expert={{name: corridor-expert, skill: {skill}}}"
+    return load_config(recipe, [*SMALL, expert, *more], {}, registry)
+
+
+def learned_from(layout: RunLayout, method: str) -> list[str]:
+    return [row.source for row in read_rows(layout.examples(method, 1), Example)]
+
+
+@pytest.mark.parametrize("recipe", EXPLORING)
+def test_an_expert_without_failures(tmp_path: Path, registry: Registry, recipe: str) -> None:
+    metrics = run(small(registry, recipe, 1.0), registry, tmp_path / "run").metrics
+    assert metrics.rows[-1].evaluation.episodes == 4
+    assert "expert" in learned_from(RunLayout(tmp_path / "run"), recipe)
+
+
+@pytest.mark.parametrize("recipe", EXPLORING)
+def test_an_expert_without_successes(tmp_path: Path, registry: Registry, recipe: str) -> None:
+    with pytest.raises(NothingToTrain) as caught:
+        run(small(registry, recipe, 0.0), registry, tmp_path / "run")
+    assert caught.value.code == "no-expert-success"
+
+
+@pytest.mark.parametrize("recipe", [name for name in EXPLORING if name != "dagger"])
+def test_nobody_succeeds(tmp_path: Path, registry: Registry, recipe: str) -> None:
+    settings = ("clone.on=none", "success.threshold=2")
+    with pytest.raises(NothingToTrain) as caught:
+        run(small(registry, recipe, 0.5, *settings), registry, tmp_path / "run")
+    assert caught.value.code == "nothing-solved"
+
+
+def test_an_experts_advice_is_learned_although_nobody_succeeds(tmp_path: Path, registry: Registry) -> None:
+    run(small(registry, "dagger", 0.5, "clone.on=none", "success.threshold=2"), registry, tmp_path / "run")
+    assert set(learned_from(RunLayout(tmp_path / "run"), "dagger")) == {"advice"}
+
+
+@pytest.mark.parametrize("recipe", EXPLORING)
+def test_episodes_of_one_action(tmp_path: Path, registry: Registry, recipe: str) -> None:
+    metrics = run(small(registry, recipe, 0.5, *FIRST_STEP_SOLVES), registry, tmp_path / "run").metrics
+    assert metrics.rows[-1].evaluation.steps.mean == 1.0
+    layout = RunLayout(tmp_path / "run")
+    selected = read_rows(layout.examples(recipe, 1).with_name("selected.jsonl"), Selected)
+    assert {row.trained for row in selected} <= {(0,), ()}
+    assert learned_from(layout, recipe)
+
+
+@pytest.mark.parametrize("recipe", EXPLORING)
+def test_all_simulations_are_lost(tmp_path: Path, registry: Registry, recipe: str) -> None:
+    run(small(registry, "sft", 0.5), registry, tmp_path / "sft")
+    known = f"collect.trajectories={RunLayout(tmp_path / 'sft').trajectories(StageKey('collect'))}"
+    broken = "environment={name: corridor, fault: open}"
+    settings = (known, broken, "evaluate.expert=false", "clone.on=none")
+    with pytest.raises(EnvironmentFailure) as caught:
+        run(small(registry, recipe, 0.5, *settings), registry, tmp_path / "run")
+    assert caught.value.code == "episodes-lost"
+    assert caught.value.details["lost"] == caught.value.details["episodes"] > 0
+
+
+@pytest.mark.parametrize("limit", Budget.model_fields)
+def test_a_budget_of_0_is_refused(registry: Registry, limit: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        small(registry, "eef-adaptive", 0.5, f"explore.schedule.budget={{{limit}: 0}}")
+    assert caught.value.details["settings"] == [f"explore.schedule.budget.{limit}"]
+    assert caught.value.details["reasons"] == ["greater_than"]
+
+
+def test_a_budget_below_one_episode_leaves_the_experts_successes(tmp_path: Path, registry: Registry) -> None:
+    config = small(registry, "eef-adaptive", 0.5, "explore.schedule.budget={simulations: 0.01}")
+    metrics = run(config, registry, tmp_path / "run").metrics
+    layout = RunLayout(tmp_path / "run")
+    assert list(read_rows(layout.trajectories(StageKey("explore", "eef-adaptive", 1)), Trajectory)) == []
+    assert set(learned_from(layout, "eef-adaptive")) == {"expert"}
+    assert metrics.rows[-1].evaluation.episodes == 4
+
+
+def test_filters_that_drop_everything_are_named(tmp_path: Path, registry: Registry) -> None:
+    with pytest.raises(NothingToTrain) as caught:
+        run(small(registry, "rft", 1.0, "filters=[{name: limit-length, characters: 1}]"), registry, tmp_path / "run")
+    assert caught.value.code == "all-filtered"
+    assert caught.value.details["dropped"] == {"limit-length": caught.value.details["dropped"]["limit-length"]}
