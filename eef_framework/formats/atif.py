@@ -11,7 +11,7 @@ from typing import Any
 
 from eef_framework.chat.tool_calls import Call, as_result, results_of, with_calls, without_calls
 from eef_framework.formats.dialogue import Dialogue, MalformedRow, Turn, mapping, messages_of, number, string, text_of
-from eef_framework.formats.tool_calls import with_reasoning, without_reasoning
+from eef_framework.formats.tool_calls import split_reasoning, with_reasoning
 
 VERSION = "ATIF-v1.6"
 """The version that is written: newer ones only add fields that aren't used here."""
@@ -124,7 +124,7 @@ def _step(turn: Turn, number: int) -> tuple[dict[str, Any], list[str]]:
     """Return a step, and the ids of its calls."""
     if turn.role != "assistant":
         return {"step_id": number, "source": turn.role, "message": turn.content}, []
-    reasoning, text = without_reasoning(turn.content)
+    reasoning, text = split_reasoning(turn)
     content, calls = without_calls(text)
     step: dict[str, Any] = {"step_id": number, "source": "agent", "message": content}
     ids = [f"call_{number}_{position}" for position in range(1, len(calls) + 1)]

@@ -22,7 +22,7 @@ from eef_framework.formats.dialogue import (
     number,
     string,
 )
-from eef_framework.formats.tool_calls import call_of, with_reasoning, without_reasoning
+from eef_framework.formats.tool_calls import call_of, split_reasoning, with_reasoning
 
 ROLES: dict[str, Role] = {
     "system": "system",
@@ -168,7 +168,7 @@ def messages(
         if turn.role != "assistant":
             written.append({"role": turn.role, "content": turn.content})
             continue
-        thought, text = without_reasoning(turn.content) if reasoning else ("", turn.content)
+        thought, text = split_reasoning(turn) if reasoning else ("", turn.content)
         content, calls = without_calls(text)
         message: dict[str, Any] = {"role": "assistant", "content": content}
         if thought:

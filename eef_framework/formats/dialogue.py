@@ -34,6 +34,7 @@ class Turn:
         unweighted_suffix_chars: number of characters at the end without loss.
         action: for a turn of the agent, the action in it, if known.
         thought: the thought in it, if known.
+        reasoning: the reasoning that a server returned apart from the text.
         token_ids: the sampled tokens, if known.
         logprobs: their log-probabilities, if known.
         preamble: whether it stands before the episode's first observation, such as instructions and `OK`.
@@ -47,6 +48,7 @@ class Turn:
     unweighted_suffix_chars: int = 0
     action: str | None = None
     thought: str = ""
+    reasoning: str = ""
     token_ids: Sequence[int] | None = None
     logprobs: Sequence[float] | None = None
     preamble: bool = False

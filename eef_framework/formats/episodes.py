@@ -15,8 +15,8 @@ from pydantic_core import to_json
 from eef_framework.chat import reasoning
 from eef_framework.chat.format import ChatFormat
 from eef_framework.chat.tool_calls import with_calls, without_calls
-from eef_framework.formats.dialogue import Dialogue, MalformedRow, Turn, mapping, reason_of
-from eef_framework.formats.tool_calls import without_reasoning
+from eef_framework.formats.dialogue import Dialogue, MalformedRow, Turn, mapping, reason_of, string
+from eef_framework.formats.tool_calls import with_reasoning, without_reasoning
 from eef_framework.records import Ending, Info, Observation, Response, Step, Task, Trajectory
 
 KIND = "trajectory"
@@ -99,6 +99,7 @@ def _turn(step: Step, trajectory: Trajectory, number: int) -> Turn:
         weight=float(weight) if isinstance(weight, int | float) else None,
         action=step.action,
         thought=response.thought if response is not None else "",
+        reasoning=response.thought if response is not None and response.thought not in response.text else "",
         token_ids=response.token_ids if response is not None else None,
         logprobs=response.logprobs if response is not None else None,
         info={"thoughts": step.info["thoughts"]} if "thoughts" in step.info else {},
@@ -121,6 +122,8 @@ def _step_record(step: Step, turn: Turn) -> dict[str, Any]:
         data["action"] = step.action
     if seen := _hints(step.observation):
         data["observation"] = seen
+    if turn.reasoning:
+        data["apart"] = True
     if step.response is None:
         data["response"] = None
     elif own := step.response.model_dump(mode="json", exclude_defaults=True, exclude={"text"}):
@@ -145,11 +148,14 @@ def _recorded(record: dict[str, Any], turns: tuple[Turn, ...]) -> Trajectory | N
     steps = []
     for position, own in enumerate(given):
         said, seen = turns[2 * position + 1], turns[2 * position + 2 : 2 * position + 3]
-        action = said.action if said.action is not None else _action(said.content)[0]
-        step = {"action": action, **own}
+        # Formats with a field for reasoning have that of a server there, too; it isn't part of our text.
+        thought = string(mapping(own.get("response")).get("thought"))
+        text = said.content.removeprefix(with_reasoning(thought, "") if own.get("apart") else "")
+        action = said.action if said.action is not None else _action(text)[0]
+        step = {"action": action, **{key: value for key, value in own.items() if key != "apart"}}
         step["observation"] = {**mapping(own.get("observation")), "text": seen[0].content if seen else ""}
         if own.get("response", {}) is not None:
-            step["response"] = {"text": said.content, **mapping(own.get("response"))}
+            step["response"] = {"text": text, **mapping(own.get("response"))}
         steps.append(step)
     initial = {**mapping(data.pop("initial", None)), "text": turns[0].content}
     return _valid({**data, "initial": initial, "steps": steps})

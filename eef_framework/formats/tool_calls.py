@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from eef_framework.chat.tool_calls import Call
-from eef_framework.formats.dialogue import MalformedRow
+from eef_framework.formats.dialogue import MalformedRow, Turn
 
 _THINK = re.compile(r"\A<think>\n(?P<thought>.*?)\n</think>\n\n", re.DOTALL)
 
@@ -39,3 +39,8 @@ def without_reasoning(text: str) -> tuple[str, str]:
     if found and found["thought"]:
         return found["thought"], text[found.end() :]
     return "", text
+
+
+def split_reasoning(turn: Turn) -> tuple[str, str]:
+    """Return the reasoning of an answer, from its text or apart from it, and the text without it."""
+    return (turn.reasoning, turn.content) if turn.reasoning else without_reasoning(turn.content)

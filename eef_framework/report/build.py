@@ -15,7 +15,7 @@ from eef_framework.report.page import page_parts, write_page
 from eef_framework.report.sections import sections
 from eef_framework.report.source import Group, Source
 from eef_framework.report.summary import name_of, summary
-from eef_framework.report.trajectory_index import TrajectoryIndex
+from eef_framework.report.trajectory_index import Advice, TrajectoryIndex
 from eef_framework.runs import FILES
 
 MOST_TRAJECTORIES = 40_000
@@ -80,6 +80,7 @@ def _read_group(source: Source, group: Group, index: TrajectoryIndex, counts: Ru
         "start": f"{group.label}: exploration from the start",
         "simulation": f"{group.label}: exploration from probes",
     }
+    advice = _advice(source, group)
     for trajectory in source.rows(group.path, Trajectory):
         phase: str = group.phase
         if phase == "exploration":
@@ -94,6 +95,19 @@ def _read_group(source: Source, group: Group, index: TrajectoryIndex, counts: Ru
             if phase not in numbers:
                 numbers[phase] = index.group(titles[phase], phase, group.label)
             index.add(trajectory, numbers[phase])
+            if phase == "start" and advice:
+                index.advise(trajectory, advice)
+
+
+def _advice(source: Source, group: Group) -> Advice:
+    """Return what the expert said in the states of an exploration's episodes, if it was asked."""
+    path = group.path.with_name(FILES.advice)
+    rows = source.rows(path, Trajectory) if group.phase == "exploration" and path.exists() else ()
+    return {
+        (row.task.id, row.actions[: row.prefix_length]): (row.id, row.actions[row.prefix_length])
+        for row in rows
+        if len(row.steps) > row.prefix_length
+    }
 
 
 def _read_links(source: Source, index: TrajectoryIndex, counts: RunCounts) -> None:

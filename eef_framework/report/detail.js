@@ -98,7 +98,7 @@ function draw(number, found, linked, judged, choice) {
     attribution && !own ? strip(found, attribution) : "",
     !linked.learned.length ? "" : groupOf(number).phase === "file" ? fileLegend() : learnedLegend(linked.learned),
     ...linked.selected.map(selectionNote),
-    steps(found, attribution, linked.learned, own),
+    steps(found, attribution, linked, own),
     others(number),
   );
 }
@@ -197,7 +197,7 @@ function selectionNote([training, outcome, reason, leftOut]) {
     : `: not learned from, ${outcome === "filtered" ? `dropped by the filter ${reason}` : `because ${reason}`}.`);
 }
 
-function steps(found, attribution, learned, own) {
+function steps(found, attribution, linked, own) {
   const shown = el("ol", { class: "timeline" });
   const replayed = own ? el("ol", { class: "timeline" }) : shown;
   let before = null;
@@ -208,7 +208,7 @@ function steps(found, attribution, learned, own) {
     into.append(stateItem(found, state, before, attribution, own));
     into.append(...segmentHead(attribution, state, own));
     before = state ? found.steps[state - 1].seen : found.initial;
-    if (step) into.append(actionItem(step, state, attribution, learned, own));
+    if (step) into.append(actionItem(step, state, attribution, linked, own));
   }
   if (!own) return shown;
   const summary = own === 1 ? "The expert's first action, repeated" : `The expert's first ${own} actions, repeated`;
@@ -262,7 +262,7 @@ function probeCard([state, successes, n, simulations], at) {
     chips);
 }
 
-function actionItem(step, state, attribution, learned, own) {
+function actionItem(step, state, attribution, linked, own) {
   const mine = state >= own;
   const key = attribution && (!own || !mine) ? verdictAt(attribution, state).key : "";
   return el("li", { class: `action ${key ? `edge v-${key}` : ""}` },
@@ -270,8 +270,16 @@ function actionItem(step, state, attribution, learned, own) {
     el("p", {}, el("span", { class: "number" }, `${state + 1}. `), el("code", {}, step.action), " ",
       key ? el("span", { class: `chip v-${key}` }, `${verdictOf(key).icon} ${key}`) : "", " ",
       step.reward ? el("span", { class: "chip" }, `reward ${+step.reward.toFixed(3)}`) : "", " ",
-      step.invalid ? el("span", { class: "chip bad" }, "✗ ", "invalid action") : "", " ", learnedChip(learned, state)),
-    step.said ? el("p", { class: "remarks" }, term("unparsed", "Unparsed answer"), `: ${step.said}`) : "");
+      step.invalid ? el("span", { class: "chip bad" }, "✗ ", "invalid action") : "", " ", learnedChip(linked.learned, state)),
+    step.said ? el("p", { class: "remarks" }, term("unparsed", "Unparsed answer"), `: ${step.said}`) : "",
+    linked.advice.filter(([at]) => at === state).map(([, action, trainings]) => adviceLine(step, action, trainings)));
+}
+
+// Show what the expert would have done in the state before an action, and which trainings learned it.
+function adviceLine(step, action, trainings) {
+  return el("p", { class: "advice" }, term("advice", "Expert's advice"), ": ",
+    action === step.action ? "the same action" : el("code", {}, action), " ",
+    trainings.length ? el("span", { class: "chip learned", title: `learned in ${trainings.join(", ")}` }, "● learned") : "");
 }
 
 // Show whether a step was learned, and in which trainings if they differ.

@@ -56,6 +56,11 @@ GLOSSARY: dict[str, tuple[str, str]] = {
         "A baseline that also learns from failed demonstrations, which are marked as failures in the prompt.",
     ),
     "eto": ("ETO", "A baseline that learns to prefer a successful attempt to a failed one at the same task."),
+    "dagger": (
+        "DAgger",
+        "A baseline in which the expert says what it would do in the states that the agent comes to, and the agent "
+        "learns that.",
+    ),
     "ipr": (
         "IPR",
         "A baseline that learns to prefer the better of two actions in the same state, the expert's and the agent's, "
@@ -105,6 +110,11 @@ GLOSSARY: dict[str, tuple[str, str]] = {
         "recovery example",
         "The agent's continuation from a state that harmful actions of the expert had led to.",
     ),
+    "source-advice": (
+        "advice example",
+        "An episode of the agent up to a state, and what the expert would do there, which is learned.",
+    ),
+    "advice": ("advice", "What the expert said it would do in a state that the agent came to. It wasn't done there."),
     "loss": (
         "training loss",
         "The mean negative log-likelihood of the actions that are learned. It falls during training.",
@@ -128,7 +138,7 @@ GLOSSARY: dict[str, tuple[str, str]] = {
 }
 """Key -> the term and its definition."""
 
-_METHODS = ("eef", "rft", "sft", "nat", "eto", "ipr")
+_METHODS = ("eef", "rft", "sft", "nat", "eto", "ipr", "dagger")
 
 
 def term(key: str, text: str | None = None) -> Element:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -21,6 +21,8 @@ from eef_framework.report.chunks import Chunks
 
 VERDICT_BITS = {"beneficial": 1, "harmful": 2, "neutral": 4, "unknown": 8}
 FAILED, SUCCEEDED, LOST, UNKNOWN = range(4)
+Advice = Mapping[tuple[str, tuple[str, ...]], tuple[str, str]]
+"""Id of a task and the actions so far -> id of the expert's advice, and the action that it advised."""
 
 
 class TrajectoryIndex:
@@ -44,8 +46,9 @@ class TrajectoryIndex:
         }
         self._verdicts: dict[int, dict[str, int]] = defaultdict(dict)
         self._links: dict[int, dict[str, list[Any]]] = defaultdict(
-            lambda: {"attributions": [], "learned": [], "selected": []}
+            lambda: {"attributions": [], "learned": [], "selected": [], "advice": []}
         )
+        self._advised: dict[str, list[list[Any]]] = defaultdict(list)
 
     def __len__(self) -> int:
         return len(self._columns["id"])
@@ -107,8 +110,19 @@ class TrajectoryIndex:
             }
         )
 
+    def advise(self, trajectory: Trajectory, advice: Advice) -> None:
+        """Add what the expert would have done in the states of a trajectory that was added before."""
+        for state in range(len(trajectory.steps)):
+            ident, action = advice.get((trajectory.task.id, trajectory.actions[:state]), ("", ""))
+            if ident:
+                entry = [state, action, []]
+                self._links[self._numbers[trajectory.id]]["advice"].append(entry)
+                self._advised[ident].append(entry)
+
     def learn(self, example: Example, training: str) -> None:
-        """Add the steps of a trajectory that a training used. Ignored if the trajectory isn't on the page."""
+        """Add the steps of a trajectory, or the advice, that a training used. Ignored if it isn't on the page."""
+        for _, _, trainings in self._advised.get(example.trajectory, ()):
+            trainings.extend({training}.difference(trainings))
         number = self._numbers.get(example.trajectory)
         if number is None:
             return

@@ -6,9 +6,10 @@ import pytest
 
 from eef_framework.chat.format import ChatFormat
 from eef_framework.formats import convert, read_records
-from eef_framework.records import Example, Trajectory
+from eef_framework.records import Example, Observation, Response, Step, Task, Trajectory
 
 CALL = {"id": "c", "type": "function", "function": {"name": "search", "arguments": "{}"}}
+ACTIONS = ("go east", "go", "go")
 CALLED = '<tool_call>\n{"name": "search", "arguments": {}}\n</tool_call>'
 
 
@@ -115,3 +116,27 @@ def test_the_setting_of_a_format_applies_to_imported_reasoning(tmp_path, reasoni
 def test_examples_keep_reasoning_in_the_answer(tmp_path):
     (found,) = read_records(lines(tmp_path / "r.jsonl", row(reasoning="East is right.")), Example)
     assert found.messages[-1].content == "<think>\nEast is right.\n</think>\n\ngo east"
+
+
+@pytest.mark.parametrize(
+    ("to", "name"), [("messages", "o.jsonl"), ("atif", "o.jsonl"), ("verifiers", "o.jsonl"), ("inspect", "o.json")]
+)
+def test_reasoning_that_a_server_returned_apart_is_written_apart_and_comes_back_as_it_was(tmp_path, to, name):
+    seen = Observation(text="shop")
+    answers = [
+        Response(text="go east", thought="East is right."),
+        Response(text="Thought: in the text\nAction: go", thought="in the text"),
+        Response(text="<think>\nshort\n</think>\n\ngo", thought="A long thought."),
+    ]
+    steps = [
+        Step(action=action, observation=seen, response=answer) for action, answer in zip(ACTIONS, answers, strict=True)
+    ]
+    task = Task(id="t", environment="shop")
+    given = Trajectory(id="a", task=task, actor="expert/openai", initial=seen, steps=tuple(steps), reward=1.0)
+    path = lines(tmp_path / "rows.jsonl", json.loads(given.model_dump_json()))
+    convert(path, tmp_path / name, to)
+    assert list(read_records(tmp_path / name, Trajectory)) == [given]
+    if to == "messages":
+        said = [each for each in json.loads((tmp_path / name).read_text())["messages"] if each["role"] == "assistant"]
+        assert [each.get("reasoning_content") for each in said] == ["East is right.", None, "A long thought."]
+        assert said[0]["content"] == "go east"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from eef_framework.errors import EefWarning
 from eef_framework.formats import FORMATS, convert, episodes, read_records, training_examples
+from eef_framework.formats.tool_calls import with_reasoning
 from eef_framework.records import Attribution, Example, Message, Observation, Step, Task, Trajectory
 from eef_framework.runs import read_rows, write_rows
 from eef_framework.testing import strategies
@@ -133,9 +134,11 @@ def test_a_completion_is_one_trained_answer_with_all_that_precedes_it(example):
 @given(trajectory=TRAJECTORY)
 def test_without_our_record_an_episode_has_the_same_texts_and_reward(trajectory):
     for name in ("sharegpt", "agenttraj", "messages", "atif", "inspect", "verifiers"):
-        found = through(name, episodes.dialogue_of(trajectory, with_record=False))
+        given_ = episodes.dialogue_of(trajectory, with_record=False)
+        found = through(name, given_)
+        apart = name in ("messages", "atif", "inspect", "verifiers")  # where reasoning has a field
         assert [turn.content for turn in found.turns] == [
-            turn.content for turn in episodes.dialogue_of(trajectory).turns
+            with_reasoning(turn.reasoning, turn.content) if apart else turn.content for turn in given_.turns
         ]
         assert found.reward == trajectory.reward
         assert found.task == trajectory.task.id

@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from eef_framework.pipeline import run
+from eef_framework.plugins import load_plugins
+from eef_framework.testing.small_run import small_settings
+
 
 class Page(HTMLParser):
     """A report as a browser sees it: elements, visible text, scripts by id."""
@@ -86,7 +90,8 @@ class Page(HTMLParser):
 
     def links(self, number: int) -> dict:
         chunk = max(k for k, start in enumerate(self.data["chunks"]) if start <= number)
-        return self.piece(f"links-{chunk}").get(str(number), {"attributions": [], "learned": [], "selected": []})
+        nothing = {"attributions": [], "learned": [], "selected": [], "advice": []}
+        return self.piece(f"links-{chunk}").get(str(number), nothing)
 
 
 @pytest.fixture(scope="session")
@@ -104,6 +109,14 @@ def synthetic():
 def finished(synthetic, tmp_path_factory) -> Path:
     """A finished run of some 370 trajectories. Not to be written to: make a copy first."""
     return synthetic.write_run(tmp_path_factory.mktemp("run") / "finished")
+
+
+@pytest.fixture(scope="session")
+def advised(tmp_path_factory) -> Path:
+    """A run of the recipe dagger. Not to be written to: make a copy first."""
+    registry = load_plugins(["builtin", "eef_framework.testing.plugin", "eef_attribution.plugin"], {})
+    settings = small_settings(extends="dagger", explore={"simulations": 2})
+    return run(settings, registry, tmp_path_factory.mktemp("advised") / "run").path
 
 
 @pytest.fixture(scope="session")

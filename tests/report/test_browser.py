@@ -11,10 +11,11 @@ from xml.etree import ElementTree
 import pytest
 
 from eef_framework.comparison import ComparedDifference, ComparedRow, Comparison
-from eef_framework.records import Estimate, SuccessRule
+from eef_framework.records import Estimate, SuccessRule, Trajectory
 from eef_framework.report.build import build_report
 from eef_framework.report.comparison_page import build_comparison_page
 from eef_framework.report.view import build_view
+from eef_framework.runs import read_rows
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
@@ -47,6 +48,14 @@ def test_the_list_and_a_demonstration_open_without_a_complaint(report, page_clas
     assert len(read.within("verdicts")) == 1
     assert read.within("probe")
     assert any(attrs.get("id") == "state-0" for _, attrs in read.tags)
+
+
+def test_advice_is_shown_after_the_agents_actions(advised, page_class, tmp_path):
+    run = shutil.copytree(advised, tmp_path / "run")
+    episode = next(read_rows(run / "methods/dagger/1/explore/simulations.jsonl", Trajectory))
+    html, complaints = _opened(build_report(run), "trajectory/" + quote(episode.id, safe=""), tmp_path / "profile")
+    assert complaints == []
+    assert len(page_class(html).within("advice")) == len(episode.steps)
 
 
 def test_a_link_with_filters_shows_what_fits_them(report, page_class, tmp_path):

@@ -14,6 +14,7 @@ from eef_framework.evaluation.formatting import ONE_TRAINING
 from eef_framework.records import RunMetrics, Selected, Trajectory
 from eef_framework.report.build import build_report
 from eef_framework.report.glossary import GLOSSARY
+from eef_framework.runs import read_rows
 
 HOSTILE = "</script><img src=x onerror=alert(1)><!--<script>&lt;\u2028 {{script}} \\"
 
@@ -95,6 +96,21 @@ def test_successes_that_were_not_learned_carry_the_reason(run, page_class):
     (run / "methods/eef/2/select/selected.jsonl").write_text(row.model_dump_json() + "\n")
     built = page_class(build_report(run).read_text(encoding="utf-8"))
     assert built.links(built.number(name))["selected"] == [["eef 2", "not-selected", reason, []]]
+
+
+def test_advice_stands_at_the_states_it_is_for_with_the_trainings_that_learned_it(advised, page_class):
+    page = page_class(build_report(shutil.copytree(advised, advised.with_name("copy"))).read_text(encoding="utf-8"))
+    explored = advised / "methods/dagger/1/explore"
+    advice = list(read_rows(explored / "advice.jsonl", Trajectory))
+    by_state = {(row.task.id, row.actions[:-1]): row.actions[-1] for row in advice}
+    episodes = list(read_rows(explored / "simulations.jsonl", Trajectory))
+    assert sum(len(episode.steps) for episode in episodes) > len(advice) > 0
+    for episode in episodes:
+        expected = [
+            [state, by_state[episode.task.id, episode.actions[:state]], ["dagger 1"]]
+            for state in range(len(episode.steps))
+        ]
+        assert page.links(page.number(episode.id))["advice"] == expected
 
 
 def test_the_page_needs_no_network_and_allows_none(built):
