@@ -56,6 +56,9 @@ class ChatFormat(BaseModel):
     train_thoughts: bool = True
     """Apply the loss to thoughts, if they are shown. Otherwise a turn has loss from its action on, label included. Text
     after the action never has loss."""
+    train_actions: bool = True
+    """Apply the loss to actions. Otherwise only thoughts have loss, and reasoning if it is trained. Turns without a
+    thought then stay in the context, without loss."""
     reasoning: Literal["keep", "train", "drop"] = "keep"
     """Reasoning before an answer, such as `<think>...</think>`. `keep`: later prompts show it, and it has no loss (in a
     format without thoughts, it isn't shown). `train`: it is shown and has loss. `drop`: it is left out of prompts and
@@ -90,6 +93,16 @@ class ChatFormat(BaseModel):
                 "reasoning-without-thoughts",
                 "reasoning is 'train' and train_thoughts is false: a thought between reasoning and action has the loss "
                 "of both; set train_thoughts to true",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_trained(self) -> Self:
+        if not self.train_actions and not (self.train_thoughts and self._shows_thoughts):
+            raise PydanticCustomError(
+                "nothing-trained",
+                "train_actions is false, and thoughts have no loss either: set train_thoughts and thoughts to true, "
+                "and style to 'react' or 'tools'",
             )
         return self
 
@@ -160,7 +173,8 @@ class ChatFormat(BaseModel):
                 "give one for each step"
             )
         weights = [
-            weight if self._is_trained(step) else 0.0 for step, weight in zip(trajectory.steps, weights, strict=True)
+            weight if weight and self._is_trained(step, trajectory.observation(state)) else 0.0
+            for state, (step, weight) in enumerate(zip(trajectory.steps, weights, strict=True))
         ]
         states = [state for state, weight in enumerate(weights) if weight > 0]
         head = self._head(instructions, failed)
@@ -241,6 +255,18 @@ class ChatFormat(BaseModel):
         return tuple(messages)
 
     def _turn(self, step: Step, weight: float, seen: Observation) -> Message:
+        message = self._whole_turn(step, weight, seen)
+        return message if self.train_actions or not weight else self._thought_alone(message, seen)
+
+    def _thought_alone(self, message: Message, seen: Observation) -> Message:
+        """Return a turn with loss on what is before its action, or without loss if there is nothing."""
+        answer, start = self.parse(message.content, seen), message.unweighted_prefix_chars
+        end = len(message.content[: answer.action_span.start].rstrip()) if answer.action_span else 0
+        if end <= start:
+            return message.changed(weight=0.0, unweighted_prefix_chars=0, unweighted_suffix_chars=0)
+        return message.changed(unweighted_suffix_chars=len(message.content) - end)
+
+    def _whole_turn(self, step: Step, weight: float, seen: Observation) -> Message:
         response, answer = step.response, self._read(step, seen)
         if response is not None and answer is not None and answer.reasoning and self.reasoning == "drop":
             response = _without_reasoning(response, answer)
@@ -274,8 +300,10 @@ class ChatFormat(BaseModel):
     def _shows_thoughts(self) -> bool:
         return self.style != "action" and self.thoughts
 
-    def _is_trained(self, step: Step) -> bool:
-        return self.train_unparsed or step.response is None or step.response.parsed
+    def _is_trained(self, step: Step, seen: Observation) -> bool:
+        if not (self.train_unparsed or step.response is None or step.response.parsed):
+            return False
+        return self.train_actions or self._turn(step, 1.0, seen).weight > 0
 
     def _read(self, step: Step, seen: Observation) -> Answer | None:
         """Return the position of the executed action in an answer; None if there is none, or it has another action.

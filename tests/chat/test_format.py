@@ -259,6 +259,28 @@ def test_loss_begins_where_the_action_was_found_or_the_thought_before_it(thought
     assert trained(thought + action, ChatFormat()) == (thought + action, True)
 
 
+@pytest.mark.parametrize(("thought", "action"), SPELLINGS)
+def test_thoughts_alone_are_trained_where_that_is_set(thought, action):
+    found = trained(thought + action, ChatFormat(train_actions=False))
+    assert found == ((thought.rstrip(), False) if thought else None)
+
+
+def test_turns_without_a_thought_stay_in_the_context_of_thoughts():
+    (example,) = ChatFormat(train_actions=False).examples(TRAJECTORY, [1.0, 1.0, 1.0], "", "expert")
+    assert example.states == (0,)
+    turns = [message for message in example.messages if message.role == "assistant"]
+    assert [(turn.weight, turn.content[: -turn.unweighted_suffix_chars]) for turn in turns] == [(1.0, "Thought: t0")]
+    parted = ChatFormat(train_actions=False, history=1).examples(TRAJECTORY, [1.0, 1.0, 1.0], "", "expert")
+    assert [each.states for each in parted] == [(0,)]
+
+
+@pytest.mark.parametrize("settings", [{"style": "action"}, {"thoughts": False}, {"train_thoughts": False}])
+def test_a_format_in_which_nothing_is_trained_is_refused(settings):
+    with pytest.raises(ValidationError) as caught:
+        ChatFormat(train_actions=False, **settings)
+    assert [error["type"] for error in caught.value.errors()] == ["nothing-trained"]
+
+
 MADE_UP = [
     "\nObservation: MADE UP\nThought: SECRET\nAction: click[back]",
     "\n观察：MADE UP",

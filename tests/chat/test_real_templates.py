@@ -329,3 +329,22 @@ def test_loss_is_where_the_parser_found_the_turn(family, thought, action, made_u
     said = tokens.tokenizer.decode(learned, clean_up_tokenization_spaces=False)
     lead = " " if family == "mistral" and train_thoughts and not sampled else ""  # the template's own
     assert said == 2 * (lead + (thought if train_thoughts else "") + action + stop)
+
+
+@pytest.mark.parametrize("family", SPECIAL)
+@pytest.mark.parametrize(("thought", "action", "made_up"), [form for form in FORMS if form[0]])
+@pytest.mark.parametrize("sampled", [False, True])
+def test_thoughts_alone_are_trained_up_to_their_last_token(family, thought, action, made_up, sampled):
+    tokens = chat(family)
+    parts = (thought.rstrip(), thought[len(thought.rstrip()) :], action, made_up)
+    ids = [token for part in parts for token in tokens.tokens(part)]
+    known = {"token_ids": (*ids, *tokens.stop_ids), "tokenizer": tokens.fingerprint} if sampled else {}
+    page = Observation(text="page", actions=("click[x]",))
+    step = Step(action="click[x]", observation=page, response=Response(text=thought + action + made_up, **known))
+    played = Trajectory(id="t", task=Task(id="a", environment="e"), initial=page, steps=(step, step))
+    (example,) = ChatFormat(train_actions=False).examples(played, [1.0, 1.0], "rules", "agent")
+    ids, weights = tokens.encode(example.messages)
+    learned = [token for token, weight in zip(ids, weights, strict=True) if weight]
+    lead = " " if family == "mistral" and not sampled else ""  # the template's own
+    said = tokens.tokenizer.decode(learned, clean_up_tokenization_spaces=False)
+    assert said == 2 * (lead + thought.rstrip())

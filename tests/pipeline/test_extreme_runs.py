@@ -106,6 +106,17 @@ def test_a_budget_below_one_episode_leaves_the_experts_successes(tmp_path: Path,
     assert metrics.rows[-1].evaluation.episodes == 4
 
 
+@pytest.mark.parametrize("clone", ["successes", "none"])
+def test_an_expert_without_thoughts_where_thoughts_alone_are_learned(
+    tmp_path: Path, registry: Registry, clone: str
+) -> None:
+    settings = ("format.train_actions=false", f"clone.on={clone}")
+    with pytest.raises(NothingToTrain) as caught:
+        run(small(registry, "rft", 1.0, *settings), registry, tmp_path / "run")
+    assert caught.value.code == "no-turn-with-loss"
+    assert caught.value.details["trajectories"] >= 8
+
+
 def test_filters_that_drop_everything_are_named(tmp_path: Path, registry: Registry) -> None:
     with pytest.raises(NothingToTrain) as caught:
         run(small(registry, "rft", 1.0, "filters=[{name: limit-length, characters: 1}]"), registry, tmp_path / "run")

@@ -74,6 +74,8 @@ class Select(Phase):
                 chosen = _choose(context, self.variant.select, demonstrations, explored, seed)
                 examples = chosen.examples
         found = filtered(examples, context.filters(self.variant), seed)
+        if chosen is not None and chosen.solutions and not examples:
+            raise no_turn_with_loss(len(chosen.solutions))
         if not found.kept:
             raise _nothing_to_learn(
                 context,
@@ -144,6 +146,17 @@ def cloning_examples(context: RunContext, variant: RunConfig, demonstrations: Se
     """Return the demonstrations that a method imitates, as examples."""
     chosen = demonstrated(demonstrations, variant.clone.on, context.config.success)
     return examples_of(chosen, context.config.format, context.environment.instructions)
+
+
+def no_turn_with_loss(trajectories: int) -> NothingToTrain:
+    """Return the error that there are trajectories to learn from, and none of their turns gets loss."""
+    return NothingToTrain(
+        f"no turn of the {trajectories} trajectories to learn from gets loss: no answer has an action, or none has a "
+        "thought and format.train_actions is false",
+        "Set format.train_actions or format.train_unparsed to true, or use an expert that thinks.",
+        code="no-turn-with-loss",
+        trajectories=trajectories,
+    )
 
 
 def _check_tasks(

@@ -12,8 +12,9 @@ from eef_framework.formats import own_kind
 from eef_framework.interfaces import Component, ProgressCallback
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.phase import Phase, PhaseResult, Weights
-from eef_framework.pipeline.phases.select import cloning_examples
+from eef_framework.pipeline.phases.select import cloning_examples, no_turn_with_loss
 from eef_framework.pipeline.rows import Rows
+from eef_framework.pipeline.solutions import demonstrated
 from eef_framework.records import Checkpoint, Cost, Example, TrainResult, Trajectory
 from eef_framework.runs import TRAINING_LOG
 from eef_framework.seeds import derive
@@ -92,6 +93,8 @@ class Clone(Train):
         examples = cloning_examples(context, self.variant, demonstrations)
         if not examples:
             threshold = context.config.success.threshold
+            if chosen := demonstrated(demonstrations, self.variant.clone.on, context.config.success):
+                raise no_turn_with_loss(len(chosen))
             raise NothingToTrain(
                 f"the expert solved none of the {len(demonstrations)} training tasks (a reward of {threshold:g} or "
                 "more), so there is nothing to imitate",
