@@ -31,8 +31,8 @@ function close() {
   opened = -1;
   const tips = suggestions().map(([number, why]) => el("li", {}, el("a", { href: linkTo(number) }, why)));
   detail.replaceChildren(
-    el("p", { class: "lead empty" }, "Choose a ", term("trajectory"), " to read it step by step. ",
-      "Demonstrations show which of the expert's actions helped the agent and which did harm."),
+    el("p", { class: "lead empty" }, "Choose a ", term("trajectory"), " to read it step by step. ", Object.keys(data.verdicts).length
+      ? "Demonstrations show which of the expert's actions helped the agent and which did harm." : ""),
     tips.length ? el("div", {}, el("h3", {}, "Examples"), el("ul", {}, tips)) : "");
   markOpen();
 }

@@ -31,7 +31,7 @@ function setUpFilters() {
   choices("phase", "any", phases.map((phase) => [phase, PHASES[phase]]));
   choices("kind", "any", kinds.map((kind) => [kind, kind]));
   choices("verdict", "any", judged.map(({ key, icon }) => [key, `${icon} some ${key}`]));
-  choices("learned", "any", [["1", "learned from"], ["0", "not learned from"]]);
+  choices("learned", "any", [["1", "learned from"], ["0", "not learned from"]].filter(([value]) => rows.learned.includes(+value)));
   let pause;
   byId("f-text").addEventListener("input", (event) => {
     clearTimeout(pause);

@@ -12,9 +12,9 @@ from eef_framework.formats.episodes import trajectory_of
 from eef_framework.formats.training_examples import dialogue_of
 from eef_framework.records import Attribution, Example, Observation, SuccessRule, Trajectory
 from eef_framework.report.chunks import TEXT_LIMIT, Chunks
-from eef_framework.report.html import Element, tag
+from eef_framework.report.html import Child, Element, tag
 from eef_framework.report.page import is_page, page_parts, write_page
-from eef_framework.report.trajectory_index import SUCCEEDED, UNKNOWN, TrajectoryIndex
+from eef_framework.report.trajectory_index import FAILED, LOST, SUCCEEDED, UNKNOWN, TrajectoryIndex
 
 
 def build_view(file: Path, page: Path, rule: SuccessRule) -> int:
@@ -104,14 +104,13 @@ def _parts(
 def _summary(file: Path, rows: dict[str, list[Any]], chunks: Chunks, rule: SuccessRule) -> Element:
     outcomes = rows["outcome"]
     rewards = [reward for reward, outcome in zip(rows["reward"], outcomes, strict=True) if outcome != UNKNOWN]
-    successes, unknown = outcomes.count(SUCCEEDED), outcomes.count(UNKNOWN)
-    lines = [
+    lines: list[Child] = [
         f"{len(outcomes):,} rows with {sum(rows['steps']):,} steps",
-        f"{successes:,} successes (a reward of {rule.threshold:g} or more)",
-        f"{len(outcomes) - successes - unknown:,} failures",
+        _counted(outcomes, SUCCEEDED, "successes", f" (a reward of {rule.threshold:g} or more)"),
+        _counted(outcomes, FAILED, "failures"),
+        _counted(outcomes, LOST, "lost to an error"),
+        _counted(outcomes, UNKNOWN, "of unknown outcome", ": their rows have no reward"),
     ]
-    if unknown:
-        lines.append(f"{unknown:,} of unknown outcome: their rows have no reward")
     if rewards:
         lines.append(f"mean reward {sum(rewards) / len(rewards):.3f}")
     cut = f"{chunks.cut:,} texts are truncated to {TEXT_LIMIT:,} characters." if chunks.cut else ""
@@ -121,6 +120,12 @@ def _summary(file: Path, rows: dict[str, list[Any]], chunks: Chunks, rule: Succe
         tag("h2", "Summary"),
         tag("p", "All rows of ", tag("code", str(file)), " can be read one by one under ", link, "."),
         tag("aside", cut, class_="remarks") if cut else None,
-        tag("ul", [tag("li", line) for line in lines]),
+        tag("ul", [tag("li", line) for line in lines if line is not None]),
         id="found",
     )
+
+
+def _counted(outcomes: list[int], outcome: int, name: str, more: str = "") -> Element | None:
+    """Return the number of rows with an outcome, as a link to them; None if there are none."""
+    n = outcomes.count(outcome)
+    return tag("span", tag("a", f"{n:,} {name}", href=f"#trajectories?outcome={outcome}"), more) if n else None

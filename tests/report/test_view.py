@@ -38,6 +38,8 @@ def test_imported_episodes_are_shown_with_their_outcomes(tmp_path, page_class):
     page = shown(tmp_path / "page.html", page_class)
     assert page.data["rows"]["outcome"] == [1, 0, 3]
     assert page.data["rows"]["steps"] == [2, 2, 2]
+    links = [attrs["href"] for name, attrs in page.tags if name == "a" and "outcome=" in attrs.get("href", "")]
+    assert links == [f"#trajectories?outcome={outcome}" for outcome in (1, 0, 3)]
     assert "mean reward 0.750" in page.text
 
 
