@@ -21,7 +21,7 @@ from eef_framework.config.schema import RunConfig
 from eef_framework.errors import EefError
 from eef_framework.plugins import hookspecs
 from eef_framework.plugins.describe import settings_of, shown, summary_of
-from eef_framework.plugins.validation_messages import KeyPath, dotted, model_at
+from eef_framework.validation_messages import KeyPath, dotted, model_at
 
 HERE = Path(__file__).parent
 HEAD = "<!-- Written by docs/generate.py from the code: change that, and run `make docs`. -->\n"

@@ -28,8 +28,9 @@ Programs and tests should use `error.code` and `error.details`. The wording may 
 
 from __future__ import annotations
 
-import difflib
 import errno
+import os
+import sys
 import sysconfig
 import traceback
 from collections.abc import Iterable, Iterator
@@ -38,6 +39,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from eef_framework.redaction import redact, redacted
+from eef_framework.validation_messages import nearest, reason
 
 
 class EefError(Exception):
@@ -106,13 +108,6 @@ class UnknownName(ConfigError):
         """
         names = tuple(known)
         return cls(f"there is no {what} {given!r}; {nearest(given, names)}", fix, what=what, given=given, known=names)
-
-
-def nearest(given: str, known: Iterable[str]) -> str:
-    """Return `did you mean 'x'?` for a misspelt name, or the list of all names."""
-    names = sorted(known)
-    near = difflib.get_close_matches(given, names, n=3, cutoff=0.6)
-    return f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(names) or 'none'}"
 
 
 class PluginError(EefError):
@@ -233,7 +228,7 @@ def boundary(failure: type[ComponentFailure], who: str, doing: str) -> Iterator[
     except Exception as cause:
         where = author_line(cause)
         at = f" ({where})" if where else ""
-        raise failure(f"{who} failed while {doing}: {type(cause).__name__}: {cause}{at}", where=where) from cause
+        raise failure(f"{who} failed while {doing}: {reason(cause)}{at}", where=where) from cause
 
 
 def author_line(cause: BaseException) -> str:
@@ -244,15 +239,21 @@ def author_line(cause: BaseException) -> str:
     """
     if isinstance(cause, SyntaxError) and cause.filename:
         return f"{cause.filename}, line {cause.lineno}"
-    framework = str(Path(__file__).parent)
-    paths = sysconfig.get_paths()
-    python = (framework, "<", paths["stdlib"], paths["platstdlib"])
-    installed = (paths["purelib"], paths["platlib"])
-    frames = traceback.extract_tb(cause.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith((*python, *installed))]
-    plugin = [f for f in frames if f.filename.startswith(installed) or not f.filename.startswith(python)]
+    ours = (f"{Path(__file__).parent}{os.sep}", "<")
+    python = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
+    installed = _folders_of_libraries()
+    frames = [frame for frame in traceback.extract_tb(cause.__traceback__) if not frame.filename.startswith(ours)]
+    plugin = [each for each in frames if each.filename.startswith(installed) or not each.filename.startswith(python)]
+    own = [each for each in plugin if not each.filename.startswith(installed)]
     frame = own[-1] if own else plugin[0] if plugin else None
     return f"{frame.filename}, line {frame.lineno}" if frame else ""
+
+
+def _folders_of_libraries() -> tuple[str, ...]:
+    """Return the folders that pip installed into: those of this Python, of users, of other environments, `--target`."""
+    folders = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    folders |= {each for each in sys.path if each and next(Path(each).glob("*.dist-info"), None)}
+    return tuple(f"{each.rstrip(os.sep)}{os.sep}" for each in folders)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 import asyncio
 import errno
+import importlib
 import json
 import os
 import sys
@@ -19,6 +20,7 @@ from eef_framework.errors import (
     boundary,
     storage,
 )
+from eef_framework.records import Segment
 
 
 def test_an_error_shows_how_to_go_on_on_a_line_of_its_own():
@@ -54,6 +56,35 @@ def test_the_boundary_names_the_authors_own_line_and_not_the_librarys():
     line = sys._getframe().f_lineno - 1
     assert caught.value.details["where"] == f"{__file__}, line {line}"
     assert f"line {line}" in caught.value.message
+
+
+def test_the_authors_own_line_is_named_wherever_libraries_are_installed(tmp_path, monkeypatch):
+    folder = tmp_path / "elsewhere"
+    (folder / "a_library-1.0.dist-info").mkdir(parents=True)
+    (folder / "a_library_elsewhere.py").write_text("def load():\n    raise OSError('no weights')\n")
+    monkeypatch.syspath_prepend(folder)
+    module = importlib.import_module("a_library_elsewhere")
+    with pytest.raises(EnvironmentFailure) as caught, boundary(EnvironmentFailure, "environment 'shop'", "opening"):
+        module.load()
+    line = sys._getframe().f_lineno - 1
+    assert caught.value.details["where"] == f"{__file__}, line {line}"
+
+
+def test_an_invalid_record_is_explained_with_field_given_and_expected():
+    with pytest.raises(AttributorFailure) as caught, boundary(AttributorFailure, "attributor 'mine'", "attributing"):
+        Segment(start="one", end=2, verdict="good", credits=1)
+    message = caught.value.message
+    for part in (
+        "'start' of Segment",
+        "'one'",
+        "'verdict' of Segment",
+        "'good'",
+        "'credits'",
+        "did you mean 'credit'?",
+    ):
+        assert part in message
+    assert "pydantic" not in message
+    assert "\n" not in message
 
 
 def test_an_error_has_the_code_of_its_class_unless_it_has_one_of_its_own():

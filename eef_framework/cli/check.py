@@ -14,7 +14,7 @@ from eef_framework.cli.errors import show
 from eef_framework.cli.options import PluginList, assignment, say, selected
 from eef_framework.errors import ConfigError, EefError, UnknownName
 from eef_framework.evaluation.formatting import plural
-from eef_framework.interfaces import Component
+from eef_framework.interfaces import Component, TrainablePolicy
 from eef_framework.paths import expand
 from eef_framework.plugins import Kind, Registry, load_plugins
 from eef_framework.plugins.import_path import import_class
@@ -34,7 +34,7 @@ OPTIONS: dict[str, tuple[Kind, ...]] = {
 }
 """Option -> kinds of components whose checks take it."""
 DEFAULT_POLICY = "transformers"
-"""The policy that trainers are checked with."""
+"""The policy that trainers are checked with if no other one belongs to them."""
 
 
 def check(
@@ -45,9 +45,13 @@ def check(
     kind: Annotated[
         str | None, typer.Option(metavar="KIND", help="Kind of component, if several share the name.")
     ] = None,
-    env: Annotated[str | None, typer.Option("--env", metavar="NAME", help="Environment for an expert.")] = None,
+    env: Annotated[
+        str | None,
+        typer.Option("--env", metavar="NAME", help="Environment for an expert. Default: the only one of its plugin."),
+    ] = None,
     policy: Annotated[
-        str | None, typer.Option("--policy", metavar="NAME", help="Policy for a trainer. Default: transformers.")
+        str | None,
+        typer.Option("--policy", metavar="NAME", help="Policy for a trainer. Default: its own, or transformers."),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -160,20 +164,20 @@ class _Checker:
             taken.pop(name, None)
         with ExitStack() as stack:
             needed: dict[str, Any] = {}
-            if kind == "expert" and self.env is not None:
-                needed["environment"] = stack.enter_context(self._build("environment", self.env))
+            if kind == "expert":
+                needed["environment"] = stack.enter_context(self._build("environment", self._environment(target)))
             if kind == "trainer":
-                needed["policy"] = stack.enter_context(self._build("policy", self.policy or DEFAULT_POLICY))
+                needed["policy"] = stack.enter_context(self._build("policy", self._policy(target)))
             component = stack.enter_context(self._build(kind, target, target if target in self.settings else ""))
             try:
                 check_component(component, **needed, **taken)
             except Nonconformance as error:
                 if kind == "trainer" and self.policy is None:
-                    error.fix = (
-                        f"The policy was {DEFAULT_POLICY!r}: name the one that this trainer is for with --policy."
-                    )
+                    name = needed["policy"].component_name()
+                    error.fix = f"The policy was {name!r}: name the one that this trainer is for with --policy."
                 raise
-        return f"{kind} {target!r} keeps its contract"
+        partner = "".join(f" ({each} {part.component_name()!r})" for each, part in needed.items())
+        return f"{kind} {target!r} keeps its contract{partner}"
 
     def require_all_used(self) -> None:
         """Raise an error for settings of components that no check used."""
@@ -185,6 +189,32 @@ class _Checker:
                     code="unused-setting",
                     component=owner,
                 )
+
+    def _environment(self, expert: str) -> str:
+        """Return the environment to check an expert in: the given one, or the only one that comes with the expert."""
+        if self.env is not None:
+            return self.env
+        found = self.registry.companions("expert", expert, "environment")
+        if len(found) == 1:
+            return _name(self.registry, "environment", found[0])
+        names = [_name(self.registry, "environment", each) for each in found] or self.registry.names("environment")
+        raise ConfigError(
+            f"the check of expert {expert!r} needs an environment",
+            f"Choose one with --env: {', '.join(names) or 'none is installed'}.",
+            code="expert-without-environment",
+            expert=expert,
+            environments=names,
+        )
+
+    def _policy(self, trainer: str) -> str:
+        """Return the policy to check a trainer with: the given one, the trainer's own, or the only one beside it."""
+        if self.policy is not None:
+            return self.policy
+        named: Any = self.registry.get("trainer", trainer)
+        found = self.registry.companions("trainer", trainer, "policy")
+        beside = [each for each in found if issubclass(each, TrainablePolicy)]
+        own = named.policies[:1] or (beside if len(beside) == 1 else ())
+        return _name(self.registry, "policy", own[0]) if own else DEFAULT_POLICY
 
     def _build(self, kind: Kind, name: str, *owners: str) -> Component:
         settings: dict[str, Any] = {}
@@ -209,6 +239,12 @@ class _Checker:
         for name in above:
             section = section.setdefault(name, {})
         section[last] = value
+
+
+def _name(registry: Registry, kind: Kind, cls: type[Component]) -> str:
+    """Return the name that a class is registered under, or else its import path."""
+    registered = cls.name in registry.names(kind) and registry.get(kind, cls.name) is cls
+    return cls.name if registered else f"{cls.__module__}:{cls.__qualname__}"
 
 
 def _kind(registry: Registry, name: str, kind: str | None) -> Kind:

@@ -16,9 +16,9 @@ from eef_framework.config.yaml_source import YamlSource, parse_value, read_yaml
 from eef_framework.errors import ConfigError
 from eef_framework.paths import expand
 from eef_framework.plugins import Kind, Registry, load_plugins
-from eef_framework.plugins.validation_messages import KeyPath, dotted, validation_messages
 from eef_framework.records import Trajectory
 from eef_framework.runs import read_rows
+from eef_framework.validation_messages import KeyPath, dotted, validation_messages
 
 PREFIX = "EEF__"
 """Prefix of environment variables with settings: `EEF__explore__simulations=2`."""

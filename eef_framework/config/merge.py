@@ -9,7 +9,7 @@ from eef_framework.config.schema import RunConfig
 from eef_framework.config.yaml_source import YamlSource
 from eef_framework.errors import ConfigError
 from eef_framework.plugins import Kind
-from eef_framework.plugins.validation_messages import KeyPath
+from eef_framework.validation_messages import KeyPath
 
 COMPONENTS: dict[KeyPath, Kind] = {
     ("environment",): "environment",

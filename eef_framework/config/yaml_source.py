@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from eef_framework.errors import ConfigError, storage
-from eef_framework.plugins.validation_messages import KeyPath
+from eef_framework.validation_messages import KeyPath
 
 HINTS = {
     "'\\t'": "Indent with spaces, not tabs.",

@@ -59,6 +59,19 @@ class Simulate(Protocol):
     def succeeded(self, trajectory: Trajectory) -> bool:
         """Return whether a trajectory is a success under the run's rule."""
 
+    async def success_rate(self, state: int | State, n: int = 1) -> float | None:
+        """Return the fraction of n simulations from a state that succeed; None if all of them were lost.
+
+        Args:
+            state: as for a simulation.
+            n: total number of simulations from this state.
+
+        Raises:
+            IndexError: the trajectory has no such state, or it is its last one.
+        """
+        runs = await self(state, n)
+        return sum(map(self.succeeded, runs)) / len(runs) if runs else None
+
     async def episodes(self) -> Sequence[Trajectory]:
         """Return the recorded episodes of this task: its demonstrations, and the agent's from its initial state.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Self, final
+from typing import Any, ClassVar, Self, final
 
-from eef_framework.errors import EnvironmentFailure, ReplayDivergence
+from eef_framework.errors import ConfigError, EnvironmentFailure, ReplayDivergence
 from eef_framework.interfaces.component import Component
-from eef_framework.records import Observation, Step, Task
+from eef_framework.records import Observation, Step, Task, fingerprint
 
 
 class Environment(Component):
@@ -26,6 +27,9 @@ class Environment(Component):
     """Whether a step may take longer than about a millisecond. If so, sessions are stepped in threads, so that other
     episodes continue meanwhile."""
 
+    splits: ClassVar[Sequence[str]] = ("train", "dev", "test")
+    """The splits that it has; `new_task` refuses others."""
+
     @property
     def instructions(self) -> str:
         """Instructions for the agent, shown once before the first observation: the rules and the format of actions."""
@@ -40,7 +44,7 @@ class Environment(Component):
     def longest_episode(self) -> int | None:
         """Longest episode that this environment allows, in actions; None if there is no limit.
 
-        Defaults to its setting `max_steps`, if it has one.
+        Defaults to its setting `max_steps`, if it has one. The last step of such an episode is truncated.
         """
         limit = getattr(self, "max_steps", None)
         return limit if isinstance(limit, int) else None
@@ -52,6 +56,30 @@ class Environment(Component):
         Raises:
             ConfigError: the split doesn't exist.
         """
+
+    def new_task(self, split: str, id: str, fingerprint: str = "", **fields: Any) -> Task:
+        """Return a task of this environment, for `tasks`.
+
+        Args:
+            split: its split.
+            id: its id, unique within the environment.
+            fingerprint: hash of what defines the task. Default: that of `instruction` and `info`.
+            fields: further fields of `Task`.
+
+        Raises:
+            ConfigError: the environment has no such split.
+        """
+        name = self.component_name()
+        if split not in self.splits:
+            raise ConfigError(
+                f"{name} has no split {split!r}",
+                f"Choose one of: {', '.join(self.splits)}.",
+                code="no-such-split",
+                split=split,
+                splits=list(self.splits),
+            )
+        task = Task(id=id, environment=name, split=split, fingerprint=fingerprint, **fields)
+        return task if fingerprint else task.changed(fingerprint=_content_of(task))
 
     @abstractmethod
     def open(self, task: Task) -> Session:
@@ -96,7 +124,10 @@ class Session(ABC):
 
     @abstractmethod
     def perform(self, action: str) -> Step:
-        """Carry out an action, which may be any string. The step of an invalid action has `valid=False`."""
+        """Carry out an action, which may be any string. The step of an invalid action has `valid=False`.
+
+        A step at the limit of `longest_episode` needn't say that it is truncated.
+        """
 
     def duplicate(self) -> Self | None:
         """Return an independent session in the same state, or None if only replay can create one.
@@ -125,6 +156,9 @@ class Session(ABC):
                 task=self.task.id,
             )
         step = self.perform(action)
+        limit = self.environment.longest_episode
+        if limit is not None and len(self.steps) + 1 >= limit and not step.done:
+            step = step.changed(truncated=True)
         self.steps.append(step)
         self.observation = step.observation
         return step
@@ -185,6 +219,10 @@ def replay(environment: Environment, task: Task, initial: Observation | None, st
         session.close()
         raise
     return session
+
+
+def _content_of(task: Task) -> str:
+    return fingerprint(json.dumps([task.instruction, task.info], sort_keys=True))
 
 
 def _compare(task: Task, state: int, action: str, expected: Observation, actual: Observation) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from eef_framework.interfaces.component import Component
+from eef_framework.interfaces.policy import TrainablePolicy
 from eef_framework.records import Checkpoint, Example, TrainResult
 
 ProgressCallback = Callable[[int, int, str], None]
@@ -20,6 +21,9 @@ class Trainer(Component):
     needs_pairs: ClassVar[bool] = False
     """Whether it learns from pairs: examples with a `rejected` conversation. Other trainers ignore `rejected`."""
 
+    policies: ClassVar[Sequence[type[TrainablePolicy]]] = ()
+    """The policies whose checkpoints it trains; empty if it doesn't say. A run with another one is refused at once."""
+
     @abstractmethod
     def train(
         self, examples: Sequence[Example], start: Checkpoint, output: Path, seed: int, progress: ProgressCallback
@@ -27,7 +31,7 @@ class Trainer(Component):
         """Train from a checkpoint and write the new one to `output`.
 
         Args:
-            examples: the training examples.
+            examples: the training examples; at least one has a turn with a weight.
             start: the checkpoint to start from.
             output: folder for the new checkpoint. It may contain files of an interrupted training: continue from them
                 with the same result, or replace them.
@@ -38,5 +42,5 @@ class Trainer(Component):
             Steps, tokens and losses, as far as the trainer counts them; `TrainResult()` is enough.
 
         Raises:
-            NothingToTrain: no example has a token with loss.
+            NothingToTrain: no example is left, for example because all are too long.
         """

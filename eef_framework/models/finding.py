@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from eef_framework.errors import ConfigError, UnknownName, nearest
+from eef_framework.errors import ConfigError, UnknownName
 from eef_framework.models.adapter import base_of, is_adapter
 from eef_framework.models.inspection import check_config, check_model, check_weights, read_json
 from eef_framework.models.known import KNOWN
 from eef_framework.models.store import resolve
 from eef_framework.paths import expand
+from eef_framework.validation_messages import nearest
 
 HUB_TIMEOUT_S = 5.0
 """Timeout of each request to the hub, in seconds."""

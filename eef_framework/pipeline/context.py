@@ -44,12 +44,12 @@ from eef_framework.pipeline.pairs import require_whole_episodes
 from eef_framework.pipeline.progress import ProgressDisplay
 from eef_framework.pipeline.tracking import Tracking
 from eef_framework.plugins import Kind, Registry
-from eef_framework.plugins.validation_messages import KeyPath, dotted
 from eef_framework.records import Checkpoint, Task
 from eef_framework.rollout import EpisodeRunner, ThreadExecutor
 from eef_framework.rollout.resubmission import Resubmission
 from eef_framework.runs import Leeway, installed_versions
 from eef_framework.tracking import FileTracker
+from eef_framework.validation_messages import KeyPath, dotted, reason
 
 T = TypeVar("T")
 
@@ -248,7 +248,7 @@ class RunContext:
                 name, where = component.component_name(), author_line(cause)
                 at = f" ({where})" if where else ""
                 raise ConfigError(
-                    f"preflight() of {name!r} failed: {type(cause).__name__}: {cause}{at}",
+                    f"preflight() of {name!r} failed: {reason(cause)}{at}",
                     code="preflight-failed",
                     component=name,
                     where=where,
@@ -294,6 +294,10 @@ class RunContext:
         cloning = self.trainer(config.clone.trainer)
         tuning = self.trainer(config.tune.trainer or config.clone.trainer)
         predicting = self.trainer(config.tune.world_model_trainer(config.clone))
+        if config.clone.on != "none":
+            self._check_policy_of(cloning, "clone.trainer")
+        if config.iterations:
+            self._check_policy_of(tuning, "tune.trainer" if config.tune.trainer else "clone.trainer")
         if config.select.pairs:
             require_whole_episodes(config.format)
         if cloning.needs_pairs:
@@ -320,6 +324,20 @@ class RunContext:
                 "false",
                 "Set select.pairs to true, as the recipe eto does, or select.step_pairs, as ipr does.",
                 code="no-pairs",
+            )
+
+    def _check_policy_of(self, trainer: Trainer, setting: str) -> None:
+        trains = isinstance(self.policy, TrainablePolicy)  # one without weights is refused elsewhere
+        if trains and trainer.policies and not isinstance(self.policy, tuple(trainer.policies)):
+            names = [policy.component_name() for policy in trainer.policies]
+            name, policy = trainer.component_name(), self.policy.component_name()
+            raise ConfigError(
+                f"trainer {name!r} is for policy {' or '.join(map(repr, names))}, and the policy is {policy!r}",
+                f"Name another trainer in {setting}, or another policy.",
+                code="trainer-for-another-policy",
+                trainer=name,
+                policy=policy,
+                policies=names,
             )
 
     def close(self) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
-from eef_framework.errors import EnvironmentFailure
+from eef_framework.chat import ChatFormat
+from eef_framework.errors import EefWarning, EnvironmentFailure
 from eef_framework.records import SuccessRule, Trajectory
 from eef_framework.records.base import Info
 from eef_framework.rollout.resubmission import Resubmission
@@ -15,6 +17,9 @@ T = TypeVar("T")
 
 MOST_ERRORS = 0.2
 """If a larger share of episodes is lost to infrastructure failures, a phase's results are meaningless."""
+
+SHOWN = 80
+"""Maximum length of an answer in a warning, in characters."""
 
 
 async def gather(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
@@ -83,3 +88,38 @@ def check_errors(rows: Sequence[Trajectory]) -> None:
             lost=len(failed),
             episodes=len(rows),
         )
+
+
+def warn_of_answers(rows: Iterable[Trajectory], format: ChatFormat, trained: bool) -> None:
+    """Warn if no answer of the agent has the form that it should have, which would look like an agent that fails.
+
+    Args:
+        rows: the episodes.
+        format: the form of answers.
+        trained: whether the agent was trained on examples in this form.
+    """
+    steps = [step for row in rows for step in row.steps[row.prefix_length :]]
+    answers = [step.response for step in steps if step.response is not None]
+    if not answers:
+        return
+    shown = answers[0].text if len(answers[0].text) <= SHOWN else f"{answers[0].text[:SHOWN]}..."
+    count, style = len(answers), format.style
+    if not any(answer.parsed for answer in answers):
+        unparsed = EefWarning(
+            f"no action was found in any of the agent's {count} answers, such as {shown!r}; format.style is {style!r}. "
+            "Choose the style of the model's answers, or train it longer (clone.trainer).",
+            code="answers-unparsed",
+            answers=count,
+            style=style,
+        )
+        warnings.warn(unparsed, stacklevel=3)
+    elif trained and style == "react" and not any("action" in answer.text.casefold() for answer in answers):
+        example = f"Action: {steps[0].action}"
+        unlabelled = EefWarning(
+            f"none of the agent's {count} answers has the form that it was trained on: it answered {shown!r}, its "
+            f"examples {example!r}. Set format.style to 'action', or let the policy answer as its examples do.",
+            code="answers-unlabelled",
+            answers=count,
+            style=style,
+        )
+        warnings.warn(unlabelled, stacklevel=3)

@@ -18,6 +18,7 @@ from eef_framework.interfaces import ProgressCallback, TrackedRun, Tracker
 from eef_framework.records import Cost, fingerprint
 from eef_framework.rollout.threads import WorkerThread
 from eef_framework.runs import StageKey, write_json
+from eef_framework.validation_messages import reason
 
 EVERY_S = 2.0
 """How often the log of a training is read while it is written, in seconds."""
@@ -262,7 +263,7 @@ class _Connection:
         name, where = self.tracker.component_name(), author_line(error)
         warnings.warn(
             EefWarning(
-                f"tracker {name!r} failed and gets no further figures: {type(error).__name__}: {error}"
+                f"tracker {name!r} failed and gets no further figures: {reason(error)}"
                 f"{f' ({where})' if where else ''}. The run continues. Running the command "
                 "again sends what is missing.",
                 code="tracker-failed",

@@ -10,6 +10,7 @@ import pluggy
 
 from eef_framework.interfaces import (
     Attributor,
+    Component,
     Environment,
     Executor,
     Expert,
@@ -28,6 +29,11 @@ GROUP = "eef_framework"
 
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
+
+
+@hookspec
+def register_components(register: Callable[[*tuple[type[Component], ...]], None]) -> None:
+    """Call `register(cls, ...)` for components of any kind; the other hooks each take one kind."""
 
 
 @hookspec

@@ -11,6 +11,7 @@ from typing import Any
 
 from eef_framework.errors import ConfigError, UnknownName, author_line
 from eef_framework.interfaces import Component
+from eef_framework.validation_messages import reason
 
 
 def add_cwd_to_sys_path() -> None:
@@ -41,7 +42,7 @@ def import_class(path: str) -> Any:
                 module=cause.name,
             ) from cause
         raise ConfigError(
-            f"importing {name!r} failed: {type(cause).__name__}: {cause}{f' ({where})' if where else ''}",
+            f"importing {name!r} failed: {reason(cause)}{f' ({where})' if where else ''}",
             "Correct the module there." if where else "Correct the module.",
             code="module-failed",
             module=name,

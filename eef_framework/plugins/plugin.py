@@ -15,7 +15,8 @@ import pluggy
 from eef_framework.errors import PluginError, author_line
 from eef_framework.interfaces import Component
 from eef_framework.plugins import hookspecs
-from eef_framework.plugins.kinds import HOOKS, KINDS, Kind, interface_names
+from eef_framework.plugins.kinds import HOOKS, KINDS, Kind, interface_names, kind_of
+from eef_framework.validation_messages import reason
 
 if TYPE_CHECKING:
     import typer
@@ -68,9 +69,19 @@ class Plugin:
             raise PluginError(
                 f"{self} implements no hook", "Decorate its functions with @hookimpl of eef_framework.plugins."
             )
+        self._call("register_components", register=self.register_all)
         for hook, kind in HOOKS.items():
             self._call(hook, register=partial(self.register, kind))
         self._call("register_recipes", register=self._register_recipes)
+
+    def register_all(self, *classes: type[Component]) -> None:
+        """Add components of any kind.
+
+        Raises:
+            PluginError: as for `register`.
+        """
+        for cls in classes:
+            self.register(kind_of(cls), cls)
 
     def add_commands(self, cli: typer.Typer) -> None:
         """Let the plugin add its commands; one that fails is broken from then on."""
@@ -84,7 +95,7 @@ class Plugin:
         if not isinstance(cause, PluginError):
             where = author_line(cause)
             error = PluginError(
-                f"{self} can't be loaded: {type(cause).__name__}: {cause}{f' ({where})' if where else ''}",
+                f"{self} can't be loaded: {reason(cause)}{f' ({where})' if where else ''}",
                 f"Upgrade or uninstall {self.distribution or 'it'}, or leave it out with --plugins.",
                 code="plugin-not-loaded",
                 where=where,

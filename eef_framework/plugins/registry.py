@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
@@ -26,7 +28,7 @@ from eef_framework.plugins.distributions import distribution_of
 from eef_framework.plugins.import_path import check_complete, import_class
 from eef_framework.plugins.kinds import KINDS, Kind, interface_names, kind_of
 from eef_framework.plugins.plugin import Plugin
-from eef_framework.plugins.validation_messages import KeyPath, dotted, validation_messages
+from eef_framework.validation_messages import KeyPath, dotted, reason, validation_messages
 
 Spec = str | Mapping[str, Any] | Component
 """A component to build: its name, its name and settings, or the component itself."""
@@ -140,6 +142,25 @@ class Registry:
                 raise plugin.error
         raise UnknownName.of(kind, name, self.names(kind), self._advice(name))
 
+    def companions(self, kind: Kind, name: str, wanted: Kind) -> list[type[Component]]:
+        """Return the components of a kind that come with a component: from its plugin, or from its module.
+
+        Of classes in a module, those that it defines come before those that it imports.
+
+        Args:
+            kind: the kind of the component.
+            name: its registered name or import path, as for `get`.
+            wanted: the kind of the companions.
+        """
+        cls = self.get(kind, name)
+        for plugin in self._usable:
+            if plugin.components.get((kind, cls.name)) is cls:
+                return [each for (other, _), each in plugin.components.items() if other == wanted]
+        named = vars(sys.modules[cls.__module__]).values()
+        classes = [each for each in named if isinstance(each, type) and issubclass(each, KINDS[wanted])]
+        found = [each for each in dict.fromkeys(classes) if not inspect.isabstract(each)]
+        return [each for each in found if each.__module__ == cls.__module__] or found
+
     def recipe(self, name: str) -> Path:
         """Return the file of a recipe.
 
@@ -243,7 +264,7 @@ def _build(kind: Kind, name: str, cls: type[Component], settings: dict[str, Any]
     except Exception as cause:
         where = author_line(cause)
         raise ConfigError(
-            f"{kind} {name!r} can't be built: {type(cause).__name__}: {cause}{f' ({where})' if where else ''}",
+            f"{kind} {name!r} can't be built: {reason(cause)}{f' ({where})' if where else ''}",
             "Correct it there." if where else "",
             code="component-not-built",
             where=where,

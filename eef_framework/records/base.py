@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, JsonValue, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, field_validator
 
 SCHEMA_VERSION = 1
 """Version of the wire format; every row of every file carries it."""
 
-Info = dict[str, JsonValue]
-"""Free-form data that a plugin attaches to a record. The core stores and displays it, but doesn't interpret it."""
+
+def _with_lists(value: Any) -> Any:
+    """Return data with lists in place of tuples, which JSON doesn't have."""
+    if isinstance(value, dict):
+        return {key: _with_lists(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_lists(each) for each in value]
+    return value
+
+
+Info = Annotated[dict[str, JsonValue], BeforeValidator(_with_lists)]
+"""Free-form data that a plugin attaches to a record: JSON values, in which tuples become lists. The core stores and
+displays it, but doesn't interpret it."""
 
 
 class Record(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -102,6 +103,12 @@ class Example(VersionedRecord):
                 {"role": messages[-1].role},
             )
         return messages
+
+    def turns(self) -> Iterator[tuple[Conversation, Message]]:
+        """Yield each turn that gets loss, after the conversation that it answers."""
+        for number, message in enumerate(self.messages):
+            if message.weight > 0:
+                yield self.messages[:number], message
 
     @property
     def trained_turns(self) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
 from eef_framework.errors import AnswerFailure, AttributorFailure
-from eef_framework.interfaces import EpisodeSpec, PlayEpisode
+from eef_framework.interfaces import EpisodeSpec, PlayEpisode, Simulate
 from eef_framework.records import Cost, Probe, Response, State, SuccessRule, Task, Trajectory
 from eef_framework.rollout.episode_costs import cost_of_answers, with_lost_costs
 from eef_framework.rollout.ids import simulation_id
@@ -154,7 +154,7 @@ def require_few_calls(calls: int, trajectory: Trajectory, most: int = MOST_CALLS
         )
 
 
-class TrajectorySimulate:
+class TrajectorySimulate(Simulate):
     """The `interfaces.Simulate` of an attributor for one trajectory. Records what it requests.
 
     Args:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
 from collections.abc import Iterable, Sequence
@@ -11,7 +10,6 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from eef_framework.errors import NothingToTrain
 from eef_framework.interfaces import Policy, ProgressCallback, Sampling, TrainablePolicy, Trainer
 from eef_framework.records import Checkpoint, Conversation, Example, Observation, Response, TrainResult
 from eef_framework.seeds import derive
@@ -19,8 +17,6 @@ from eef_framework.testing.queue_policy import answer, any_action
 
 Table = dict[str, dict[str, float]]
 """Message of the user -> answer -> weight."""
-
-FILE = "lookup.json"
 
 
 class LookupPolicy(TrainablePolicy):
@@ -35,11 +31,11 @@ class LookupPolicy(TrainablePolicy):
 
     def initial_checkpoint(self, conversations: Iterable[Conversation], output: Path, seed: int) -> Checkpoint:
         """Write an empty table."""
-        return write_table({}, output, "base")
+        return Checkpoint.of_json(output, {}, "base")
 
     def load(self, checkpoint: Checkpoint) -> Policy:
         """Return a policy with the table of a checkpoint."""
-        return LoadedLookup(table=read_table(checkpoint), epsilon=self.epsilon, template=self.template)
+        return LoadedLookup(table=checkpoint.read_json(), epsilon=self.epsilon, template=self.template)
 
 
 class LoadedLookup(Policy):
@@ -87,6 +83,8 @@ class LookupTrainer(Trainer):
 
     name: ClassVar[str] = "lookup"
 
+    policies: ClassVar[Sequence[type[TrainablePolicy]]] = (LookupPolicy,)
+
     decay: float = Field(default=1.0, ge=0.0)
     """Factor for the weights learned earlier."""
 
@@ -94,30 +92,16 @@ class LookupTrainer(Trainer):
         self, examples: Sequence[Example], start: Checkpoint, output: Path, seed: int, progress: ProgressCallback
     ) -> TrainResult:
         """Learn the turns with a weight above 0. The loss of a step is the mean over the turns of one example."""
-        table = {message: {a: w * self.decay for a, w in known.items()} for message, known in read_table(start).items()}
+        before: Table = start.read_json()
+        table = {message: {a: w * self.decay for a, w in known.items()} for message, known in before.items()}
         tokens, losses = 0, []
         for number, example in enumerate(examples, 1):
             loss, learned = _learn(table, example)
             tokens += learned
             losses.append(loss)
             progress(number, len(examples), f"loss {loss:.2f}")
-        if not tokens:
-            raise NothingToTrain(f"none of the {len(examples)} examples has a turn with a weight above 0")
-        write_table(table, output)
+        Checkpoint.of_json(output, table)
         return TrainResult(trained_tokens=tokens, losses=tuple(losses))
-
-
-def read_table(checkpoint: Checkpoint) -> Table:
-    """Read the table of a checkpoint."""
-    table: Table = json.loads((checkpoint.path / FILE).read_text(encoding="utf-8"))
-    return table
-
-
-def write_table(table: Table, output: Path, name: str = "") -> Checkpoint:
-    """Write a checkpoint. Equal tables give equal files."""
-    output.mkdir(parents=True, exist_ok=True)
-    (output / FILE).write_text(json.dumps(table, sort_keys=True, indent=1), encoding="utf-8")
-    return Checkpoint(path=output, name=name)
 
 
 def _learn(table: Table, example: Example) -> tuple[float, int]:
@@ -128,11 +112,10 @@ def _learn(table: Table, example: Example) -> tuple[float, int]:
         its trained words.
     """
     losses, words = [], 0
-    for before, message in zip(example.messages, example.messages[1:], strict=False):
-        if message.weight > 0:
-            known = table.setdefault(before.content, {})
-            share = known.get(message.content, 0.0) / (sum(known.values()) or 1.0)
-            losses.append(-math.log(max(share, 0.01)))
-            known[message.content] = known.get(message.content, 0.0) + message.weight
-            words += len(message.content.split())
+    for conversation, message in example.turns():
+        known = table.setdefault(conversation[-1].content, {})
+        share = known.get(message.content, 0.0) / (sum(known.values()) or 1.0)
+        losses.append(-math.log(max(share, 0.01)))
+        known[message.content] = known.get(message.content, 0.0) + message.weight
+        words += len(message.content.split())
     return (sum(losses) / len(losses) if losses else 0.0), words

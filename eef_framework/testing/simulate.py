@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 
+from eef_framework.interfaces import Simulate
 from eef_framework.records import Observation, Response, State, Step, Task, Trajectory
 from eef_framework.rollout.ids import simulation_id
 from eef_framework.rollout.simulate import no_such_start, require_few_calls
@@ -26,7 +27,7 @@ def demonstration(length: int) -> Trajectory:
     )
 
 
-class ScriptedSimulate:
+class ScriptedSimulate(Simulate):
     """The `simulate` of an attributor, with scripted outcomes.
 
     Args:

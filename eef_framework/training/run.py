@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from eef_framework.errors import TrainerFailure, boundary
+from eef_framework.errors import NothingToTrain, TrainerFailure, boundary
 from eef_framework.interfaces import ProgressCallback, Trainer
 from eef_framework.records import Checkpoint, Example, TrainResult
 from eef_framework.runs.atomic import write_text
@@ -38,6 +38,12 @@ def run_trainer(
         TrainerFailure: the trainer raised an exception, returned something else, or left no checkpoint in `output`.
         NothingToTrain: no example has a token with loss.
     """
+    if not any(example.trained_turns for example in examples):
+        raise NothingToTrain(
+            f"none of the {len(examples)} examples has a turn with a weight above 0",
+            "Collect more, or choose other selection rules.",
+            examples=len(examples),
+        )
     who, done = f"trainer {trainer.component_name()!r}", 0
 
     def count_steps(step: int, steps: int, note: str) -> None:

@@ -88,6 +88,7 @@ def test_yaml_of_a_dry_run_is_never_wrapped(command, folder, monkeypatch):
         (["collect.tasks.count=1000"], "too-few-tasks"),
         (["collect.tasks.split=tset"], "no-such-split"),
         (["policy=scripted"], "policy-without-weights"),
+        (["policy=transformers"], "trainer-for-another-policy"),
         (["explore.matched=true"], "nothing-to-match"),
         (["expert=misfit"], "expert-misfit"),
         (["trackers=[{name: wandb, mode: online}]"], "no-key"),

@@ -1,6 +1,6 @@
 import pytest
 
-from eef_framework.errors import EnvironmentFailure, ReplayDivergence
+from eef_framework.errors import ConfigError, EnvironmentFailure, ReplayDivergence
 from eef_framework.interfaces import Environment, Session, replay
 from eef_framework.records import Observation, Step, Task
 from eef_framework.testing.corridor import Corridor, CorridorSession, best_action
@@ -149,3 +149,53 @@ def test_the_reward_of_an_episode_is_its_last_steps():
     assert session.reward == 0.0
     solve(session)
     assert session.reward == 1.0
+
+
+class Counting(Environment):
+    """Counts up, and never ends by itself."""
+
+    name = "counting"
+    splits = ("train", "extra")
+    max_steps: int = 2
+    """Longest episode, in actions."""
+
+    def tasks(self, split):
+        return [self.new_task(split, f"{split}-{goal}", info={"goal": goal}) for goal in (3, 4)]
+
+    def open(self, task):
+        return CountingSession(self, task, Observation(text="0"))
+
+
+class CountingSession(Session):
+    def perform(self, action):
+        return Step(action=action, observation=Observation(text=action), terminated=action == "end")
+
+
+def test_a_new_task_says_where_it_belongs_and_what_defines_it():
+    first, second = Counting().tasks("extra")
+    assert (first.environment, first.split, first.info) == ("counting", "extra", {"goal": 3})
+    assert first.fingerprint
+    assert first.fingerprint != second.fingerprint
+    assert [task.fingerprint for task in Counting().tasks("train")] == [first.fingerprint, second.fingerprint]
+    assert Counting().new_task("train", "own", "abc").fingerprint == "abc"
+
+
+def test_a_task_of_a_split_that_does_not_exist_is_refused():
+    with pytest.raises(ConfigError) as caught:
+        Counting().tasks("test")
+    assert caught.value.code == "no-such-split"
+    assert caught.value.details == {"split": "test", "splits": ["train", "extra"]}
+
+
+@pytest.mark.parametrize(
+    ("actions", "ends"),
+    [("ab", [(False, False), (False, True)]), (["a", "end"], [(False, False), (True, False)])],
+    ids=["unended", "ended"],
+)
+def test_the_last_step_of_the_longest_episode_is_truncated_unless_it_ends_the_task(actions, ends):
+    environment = Counting()
+    with environment.open(environment.tasks("train")[0]) as session:
+        for action in actions:
+            session.step(action)
+        assert [(step.terminated, step.truncated) for step in session.steps] == ends
+        assert session.done

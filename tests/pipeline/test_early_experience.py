@@ -20,7 +20,6 @@ from eef_framework.policies.loading import load_tokenizer
 from eef_framework.records import Checkpoint, Example, RunMetrics, Trajectory
 from eef_framework.runs import RunLayout, StageKey, read_rows
 from eef_framework.testing.corridor import Corridor
-from eef_framework.testing.lookup import read_table
 from eef_framework.training.dataset import TokenizedDataset
 
 SMALL = [
@@ -98,7 +97,7 @@ def test_first_the_world_is_learned_from_the_initial_model_then_the_expert(
 ) -> None:
     layout, _ = whole
     base, predicting, tuned = (
-        read_table(Checkpoint(path=path))
+        Checkpoint(path=path).read_json()
         for path in (
             layout.path / "base/checkpoint",
             folder(layout, "world-model") / "checkpoint",
@@ -256,7 +255,7 @@ def test_each_phase_works_on_files(tmp_path: Path, whole: tuple[RunLayout, RunMe
     assert [row.messages for row in read_rows(observations, Example)] == [row.messages for row in in_run]
     eef("train", "--examples", observations, "--model", layout.path / "base/checkpoint", "--out", tmp_path / "world")
     eef("train", "--examples", examples, "--model", tmp_path / "world", "--out", tmp_path / "tuned")
-    assert any(PREDICT in asked for asked in read_table(Checkpoint(path=tmp_path / "tuned")))
+    assert any(PREDICT in asked for asked in Checkpoint(path=tmp_path / "tuned").read_json())
 
 
 def trained(tokens: ChatTokenizer, example: Example) -> list[int]:

@@ -155,3 +155,28 @@ def test_commands_that_cannot_be_added_break_the_plugin_alone():
     mine.attach(SimpleNamespace(register_commands=register_commands))
     mine.add_commands(None)
     assert "no commands today" in str(mine.error)
+
+
+def test_one_hook_takes_components_of_all_kinds():
+    class Silent(Attributor):
+        name = "silent"
+
+        async def attribute(self, trajectory, simulate):
+            return []
+
+    @hookimpl
+    def register_components(register):
+        register(Keep, Silent)
+
+    mine = plugin()
+    mine.attach(SimpleNamespace(register_components=register_components))
+    assert mine.components == {("filter", "keep"): Keep, ("attributor", "silent"): Silent}
+
+
+def test_what_is_not_a_component_is_refused_by_the_hook_of_all_kinds():
+    @hookimpl
+    def register_components(register):
+        register(Keep, int)
+
+    with pytest.raises(PluginError):
+        plugin().attach(SimpleNamespace(register_components=register_components))

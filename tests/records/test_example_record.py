@@ -58,3 +58,9 @@ def test_a_weight_is_a_number_from_0_on(weight):
     with pytest.raises(ValidationError) as caught:
         Message(role="assistant", content="go", weight=weight)
     assert [error["loc"] for error in caught.value.errors()] == [("weight",)]
+
+
+def test_turns_are_those_with_a_weight_each_after_what_it_answers():
+    silent = SAY.changed(weight=0.0)
+    example = Example(id="e", messages=(RULES, ASK, SAY, ASK, silent, ASK, SAY))
+    assert list(example.turns()) == [((RULES, ASK), SAY), (example.messages[:6], SAY)]

@@ -222,3 +222,12 @@ def test_an_attributor_that_does_not_end_is_reported():
     found = attributor_violations(Endless())
     assert found
     assert all("AttributorFailure" in each.actual for each in found)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "rate"), [([True, False, None], 0.5), ([None] * 3, None), ([False] * 3, 0.0), ([True] * 3, 1.0)]
+)
+def test_a_success_rate_leaves_out_lost_simulations(outcomes, rate):
+    simulate = ScriptedSimulate(demonstration(3), lambda state, index: outcomes[index])
+    assert asyncio.run(simulate.success_rate(1, 3)) == rate
+    assert simulate.asked == [(1, 3)]

@@ -12,7 +12,7 @@ from eef_framework.policies.tiny import TinyModel
 from eef_framework.policies.transformers_policy import TransformersPolicy
 from eef_framework.records import Checkpoint
 from eef_framework.testing.conformance import Nonconformance, Violation, check_policy, policy_violations
-from eef_framework.testing.lookup import LoadedLookup, LookupPolicy, LookupTrainer, read_table, write_table
+from eef_framework.testing.lookup import LoadedLookup, LookupPolicy, LookupTrainer
 from eef_framework.testing.queue_policy import QueuePolicy, ScriptedPolicy
 
 counter = itertools.count()
@@ -181,13 +181,13 @@ class Learner(LookupPolicy):
     """A lookup policy to break, whose checkpoints have a secret."""
 
     def initial_checkpoint(self, conversations, output, seed):
-        return write_table({"secret": {str(self.secret(seed)): 1.0}}, output, "base")
+        return Checkpoint.of_json(output, {"secret": {str(self.secret(seed)): 1.0}}, "base")
 
     def secret(self, seed: int) -> int:
         return seed
 
     def load(self, checkpoint):
-        return Learned(table=read_table(checkpoint), epsilon=self.epsilon, template=self.template)
+        return Learned(table=checkpoint.read_json(), epsilon=self.epsilon, template=self.template)
 
 
 def test_the_learner_is_right_as_it_is():

@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from eef_framework.errors import NothingToTrain
 from eef_framework.policies.tiny import TinyModel
 from eef_framework.policies.transformers_policy import TransformersPolicy
 from eef_framework.records import Checkpoint, Example, TrainResult
 from eef_framework.testing.conformance import Nonconformance, Violation, check_trainer, trainer_violations
-from eef_framework.testing.lookup import LookupPolicy, LookupTrainer, write_table
+from eef_framework.testing.lookup import LookupPolicy, LookupTrainer
 from eef_framework.training import DpoTrainer, SftTrainer
 
 counter = itertools.count()
@@ -69,7 +68,7 @@ def test_the_shortest_result_is_enough():
 
 def test_a_checkpoint_without_weights_is_reported():
     def empty(result, start, output):
-        (output / "lookup.json").unlink()
+        (output / "checkpoint.json").unlink()
         (output / "training.jsonl").touch()
         return result
 
@@ -78,7 +77,7 @@ def test_a_checkpoint_without_weights_is_reported():
 
 def test_a_checkpoint_that_can_not_be_loaded_is_reported():
     def torn(result, start, output):
-        (output / "lookup.json").write_text("{")
+        (output / "checkpoint.json").write_text("{")
         return result
 
     assert violation("checkpoints-can-be-loaded", changed(torn))
@@ -115,21 +114,21 @@ def test_a_start_that_is_changed_is_reported():
 
 def test_weights_that_do_not_come_from_the_arguments_are_reported():
     def moody(result, start, output):
-        write_table({"mood": {str(next(counter)): 1.0}}, output)
+        Checkpoint.of_json(output, {"mood": {str(next(counter)): 1.0}})
         return result
 
-    assert "['lookup.json']" in violation("trainings-depend-on-their-arguments", changed(moody)).expected
+    assert "['checkpoint.json']" in violation("trainings-depend-on-their-arguments", changed(moody)).expected
 
 
 def test_masked_examples_that_contribute_are_reported():
     class Counting(LookupTrainer):
         def train(self, examples, start, output, seed, progress):
             result = super().train(examples, start, output, seed, progress)
-            write_table({"examples": {str(len(examples)): 1.0}}, output)
+            Checkpoint.of_json(output, {"examples": {str(len(examples)): 1.0}})
             return result
 
     found = violation("masked-examples-contribute-nothing", Counting())
-    assert "['lookup.json']" in found.actual
+    assert "['checkpoint.json']" in found.actual
 
 
 def test_turns_that_are_learned_without_a_weight_are_reported():
@@ -162,23 +161,6 @@ def test_weights_that_only_switch_turns_on_are_reported():
             return super().train([coarse(each) for each in examples], start, output, seed, progress)
 
     assert [each.code for each in trainer_violations(Coarse(), LookupPolicy())] == ["weights-scale-the-loss"]
-
-
-@pytest.mark.parametrize("error", [None, ValueError("no examples")])
-def test_nothing_to_train_that_passes_is_reported(error):
-    class Content(LookupTrainer):
-        def train(self, examples, start, output, seed, progress):
-            try:
-                return super().train(examples, start, output, seed, progress)
-            except NothingToTrain:
-                if error:
-                    raise error from None
-                write_table({}, output)
-                return TrainResult()
-
-    (found,) = trainer_violations(Content(), LookupPolicy())
-    assert (found.code, found.expected) == ("nothing-to-train-is-an-error", "NothingToTrain")
-    assert found.actual.startswith("ValueError: no examples" if error else "Checkpoint(")
 
 
 class Resuming(LookupTrainer):

@@ -4,13 +4,12 @@ from pathlib import Path
 import pytest
 
 from eef_framework.chat.format import ChatFormat
-from eef_framework.errors import NothingToTrain
 from eef_framework.interfaces import Policy, Sampling
 from eef_framework.records import Checkpoint, Example, Message, Observation, TrainResult
 from eef_framework.rollout import demonstrations
 from eef_framework.testing.corridor import Corridor
 from eef_framework.testing.corridor_expert import CorridorExpert
-from eef_framework.testing.lookup import LookupPolicy, LookupTrainer, read_table
+from eef_framework.testing.lookup import LookupPolicy, LookupTrainer
 
 SEEN = Observation(text="a room", actions=("go", "stay"))
 
@@ -40,13 +39,13 @@ def act(policy: Policy, asked: str, temperature: float = 0.0, seed: int = 0) -> 
 
 def test_a_base_knows_nothing(base):
     assert base.name == "base"
-    assert read_table(base) == {}
+    assert base.read_json() == {}
     assert {act(LookupPolicy().load(base), "a room", seed=seed) for seed in range(20)} == {"Action: go", "Action: stay"}
 
 
 def test_weighted_turns_are_learned_and_others_are_not(base):
     checkpoint, result = train(base, example(("a", "left", 0.0), ("b", "right", 1.0)))
-    assert read_table(checkpoint) == {"b": {"right": 1.0}}
+    assert checkpoint.read_json() == {"b": {"right": 1.0}}
     assert result.trained_tokens == 1
     assert act(LookupPolicy().load(checkpoint), "b") == "right"
 
@@ -75,27 +74,21 @@ def test_it_strays_in_proportion_to_the_temperature(base):
 def test_training_goes_on_from_a_checkpoint(base):
     first, _ = train(base, example(("a", "left", 1.0)), into="first")
     both, _ = train(first, example(("b", "right", 1.0)), into="both")
-    assert read_table(both) == {"a": {"left": 1.0}, "b": {"right": 1.0}}
-    assert read_table(first) == {"a": {"left": 1.0}}
+    assert both.read_json() == {"a": {"left": 1.0}, "b": {"right": 1.0}}
+    assert first.read_json() == {"a": {"left": 1.0}}
 
 
 def test_earlier_weights_can_fade(base):
     first, _ = train(base, example(("a", "left", 1.0)), into="first")
     faded, _ = train(first, example(("a", "right", 1.0)), into="faded", decay=0.5)
-    assert read_table(faded) == {"a": {"left": 0.5, "right": 1.0}}
+    assert faded.read_json() == {"a": {"left": 0.5, "right": 1.0}}
 
 
 def test_equal_tables_are_equal_files(base):
     turns = [example(("a", "left", 1.0)), example(("b", "right", 1.0))]
     one, _ = train(base, *turns, into="one")
     other, _ = train(base, *reversed(turns), into="other")
-    assert (one.path / "lookup.json").read_bytes() == (other.path / "lookup.json").read_bytes()
-
-
-@pytest.mark.parametrize("examples", [[], [example(("a", "left", 0.0))]])
-def test_nothing_to_train_is_an_error(base, examples):
-    with pytest.raises(NothingToTrain, match=f"none of the {len(examples)} examples"):
-        train(base, *examples)
+    assert (one.path / "checkpoint.json").read_bytes() == (other.path / "checkpoint.json").read_bytes()
 
 
 def test_the_loss_falls(base):

@@ -2,13 +2,13 @@ import json
 
 import pytest
 
-from eef_framework.errors import TrainerFailure
+from eef_framework.errors import NothingToTrain, TrainerFailure
 from eef_framework.interfaces import Trainer
 from eef_framework.records import Checkpoint, Example, Message, TrainResult
 from eef_framework.training.run import run_trainer
 
 
-def run(tmp_path, train, name=""):
+def run(tmp_path, train, name="", weight=1.0):
     """Run a trainer with this method in an output folder."""
 
     class Custom(Trainer):
@@ -18,7 +18,9 @@ def run(tmp_path, train, name=""):
             return train(output, progress)
 
     start = Checkpoint(path=tmp_path / "start")
-    example = Example(id="e", messages=(Message(role="user", content="a"), Message(role="assistant", content="b")))
+    example = Example(
+        id="e", messages=(Message(role="user", content="a"), Message(role="assistant", content="b", weight=weight))
+    )
     return run_trainer(Custom(), [example], start, tmp_path / "out", 0, lambda *_: None, name)
 
 
@@ -119,3 +121,11 @@ def test_an_exception_names_the_trainer_and_its_line(tmp_path):
         run(tmp_path, train)
     assert caught.value.code == "trainer-failed"
     assert __file__ in caught.value.details["where"]
+
+
+def test_a_trainer_is_never_called_without_a_turn_that_has_a_weight(tmp_path):
+    called = []
+    with pytest.raises(NothingToTrain) as caught:
+        run(tmp_path, lambda output, progress: called.append(output), weight=0.0)
+    assert caught.value.details == {"examples": 1}
+    assert called == []

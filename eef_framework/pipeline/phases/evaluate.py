@@ -12,8 +12,17 @@ from eef_framework.evaluation.evaluate import evaluation_of
 from eef_framework.interfaces import Component, ProgressCallback
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.costs import cost_of
-from eef_framework.pipeline.episodes import check_errors, gather, latest, lost_workers, mean_results, with_others
+from eef_framework.pipeline.episodes import (
+    check_errors,
+    gather,
+    latest,
+    lost_workers,
+    mean_results,
+    warn_of_answers,
+    with_others,
+)
 from eef_framework.pipeline.phase import Phase, PhaseResult, Planned, Weights
+from eef_framework.pipeline.phases.initial_checkpoint import InitialCheckpoint
 from eef_framework.pipeline.progress import Counter
 from eef_framework.pipeline.rows import Rows
 from eef_framework.records import Evaluation, Task, Trajectory
@@ -67,6 +76,8 @@ class Evaluate(Phase):
             check_errors(rows.rows)
             found = _of_tasks(rows.rows, tasks)
             self.played.rewrite(rows, with_others(found, rows.rows))
+        if not isinstance(self.weights, InitialCheckpoint):
+            warn_of_answers(found, context.config.format, trained=self.weights is not None)
         cost, figures = cost_of(found, by_agent=True), mean_results(found, rule)
         return PhaseResult(cost, {path.name: len(found)}, lost_workers(play), figures)
 

@@ -22,9 +22,18 @@ from eef_framework.pipeline.attribution import (
 )
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.costs import cost_of, with_attributions
-from eef_framework.pipeline.episodes import check_errors, gather, in_order, lost_workers, mean_results, without_replaced
+from eef_framework.pipeline.episodes import (
+    check_errors,
+    gather,
+    in_order,
+    lost_workers,
+    mean_results,
+    warn_of_answers,
+    without_replaced,
+)
 from eef_framework.pipeline.phase import Phase, PhaseResult, Planned, Weights
 from eef_framework.pipeline.phases.collect import expected_expert_cost
+from eef_framework.pipeline.phases.initial_checkpoint import InitialCheckpoint
 from eef_framework.pipeline.progress import Counter
 from eef_framework.pipeline.rows import Rows
 from eef_framework.pipeline.schedule import per_task
@@ -147,6 +156,8 @@ class Explore(Phase):
             check_errors(rows.rows)
             found = in_order(without_replaced(rows.rows))
             self.files.simulations.rewrite(rows, found)
+        if not isinstance(self.weights, InitialCheckpoint):
+            warn_of_answers(found, context.config.format, trained=self.weights is not None)
         if attributions or self.files.attributions.path.exists():
             self.files.attributions.write(attributions)
         cost, counts_of_rows = with_attributions(cost_of(found, by_agent=True), attributions), {path.name: len(found)}

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from eef_framework.errors import nearest
 from eef_framework.policies.chat_completions.error_response import ErrorResponse
 from eef_framework.policies.chat_completions.settings import LIMITS, ServerSettings
+from eef_framework.validation_messages import nearest
 
 _PASSING = frozenset({408, 409, 425, 429})
 _OUT_OF_MONEY = frozenset(

@@ -9,6 +9,7 @@ from eef_framework.records import Observation
 from eef_framework.testing.conformance.context import EnvironmentContext
 from eef_framework.testing.conformance.divergence import DETERMINISM, divergence, divergence_violation
 from eef_framework.testing.conformance.violation import Violation, quoted, rule_of
+from eef_framework.validation_messages import reason
 
 ODD_ACTIONS = ("", " ", "\n\n", "\x00", "x" * 100_000, "naïve 猫 🦉 \u202e", "[", "][", "%s {0} {} \\", "None")
 """Actions that a language model may generate."""
@@ -89,7 +90,7 @@ def odd_actions_are_survived(context: EnvironmentContext) -> Violation | None:
             try:
                 step = session.step(action)
             except Exception as error:
-                actual = f"{type(error).__name__}: {quoted(str(error))}"
+                actual = reason(error)
             else:
                 understood = step.valid and seen.actions is not None and not seen.admits(action)
                 if step.action == action and not understood:

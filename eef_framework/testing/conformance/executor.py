@@ -17,7 +17,7 @@ from eef_framework.chat.format import ChatFormat
 from eef_framework.errors import PolicyFailure
 from eef_framework.event_loop import run_coroutine
 from eef_framework.interfaces import EpisodeSpec, Executor, PlayEpisode, Policy, Sampling, TrainablePolicy
-from eef_framework.records import State, Task, Trajectory
+from eef_framework.records import Checkpoint, State, Task, Trajectory
 from eef_framework.rollout import EpisodeRunner, ThreadExecutor
 from eef_framework.rollout.resubmission import Resubmission
 from eef_framework.seeds import derive
@@ -25,7 +25,7 @@ from eef_framework.testing.conformance.examples import demonstrations
 from eef_framework.testing.conformance.violation import Violation, quoted, require, rule_of, run_checks
 from eef_framework.testing.corridor import Corridor, CorridorSession
 from eef_framework.testing.corridor_expert import CorridorExpert
-from eef_framework.testing.lookup import LookupPolicy, write_table
+from eef_framework.testing.lookup import LookupPolicy
 from eef_framework.testing.queue_policy import QueuePolicy, ScriptedPolicy
 
 MANY = 60
@@ -119,7 +119,9 @@ def weights_are_loaded(context: ExecutorContext) -> Violation | None:
     # An action that the policy doesn't take without these weights.
     seen = {spec.start.initial or Corridor().open(spec.task).observation for spec in context.specs}
     table = {observation.text: {"Action: jump": 1.0} for observation in seen}
-    setup = context.setup(LookupPolicy(epsilon=0.0), checkpoint=write_table(table, context.folder / "checkpoint"))
+    setup = context.setup(
+        LookupPolicy(epsilon=0.0), checkpoint=Checkpoint.of_json(context.folder / "checkpoint", table)
+    )
     specs = [spec for spec in context.specs if not spec.start.length]
     expected = context.play(setup, specs, ThreadExecutor())
     return _compared(weights_are_loaded, expected, context.play(setup, specs))

@@ -8,6 +8,7 @@ from eef_framework.errors import ConfigError
 from eef_framework.records import Task
 from eef_framework.testing.conformance.context import EnvironmentContext
 from eef_framework.testing.conformance.violation import Violation, quoted, rule_of
+from eef_framework.validation_messages import reason
 
 SPLITS = ("train", "dev", "test")
 NO_SPLIT = "no-such-split"
@@ -82,7 +83,7 @@ def unknown_splits_are_refused(context: EnvironmentContext) -> Violation | None:
     except ConfigError:
         return None
     except Exception as error:
-        actual = f"{type(error).__name__}: {error}"
+        actual = reason(error)
     else:
         actual = f"{len(tasks)} tasks"
     return Violation(

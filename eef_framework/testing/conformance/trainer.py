@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from eef_framework.errors import NothingToTrain, TrainerFailure
+from eef_framework.errors import TrainerFailure
 from eef_framework.interfaces import TrainablePolicy, Trainer
 from eef_framework.interfaces.trainer import ProgressCallback
 from eef_framework.records import Checkpoint, Example
@@ -211,21 +211,6 @@ def weights_scale_the_loss(context: TrainerContext) -> Violation | None:
     )
 
 
-def nothing_to_train_is_an_error(context: TrainerContext) -> Violation | None:
-    """train() raises NothingToTrain if no turn has a weight."""
-    for what, given in {"no examples": [], "examples without a weight": examples(weight=0.0)}.items():
-        try:
-            result: object = context.train(f"nothing: {what}", given)
-            actual = quoted(result)
-        except NothingToTrain:
-            continue
-        except Exception as error:
-            actual = f"{type(error).__name__}: {error}"
-        fix = "Raise eef_framework.errors.NothingToTrain before training."
-        return Violation(rule_of(nothing_to_train_is_an_error), what, "NothingToTrain", actual, fix)
-    return None
-
-
 def interrupted_trainings_can_be_repeated(context: TrainerContext) -> Violation | None:
     """An interrupted training, repeated in the same folder, gives the same result as an uninterrupted one."""
     context.trained  # noqa: B018 - records how often progress is reported
@@ -257,7 +242,6 @@ CHECKS = (
     masked_examples_contribute_nothing,
     masked_turns_contribute_nothing,
     weights_scale_the_loss,
-    nothing_to_train_is_an_error,
     interrupted_trainings_can_be_repeated,
 )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from eef_framework.errors import EefError, author_line
+from eef_framework.validation_messages import reason
 
 Context = TypeVar("Context")
 
@@ -105,7 +106,7 @@ def _guarded(check: Check[Context], context: Context) -> Violation | None:
             rule=rule_of(check),
             where=where or _last_line(error),
             expected="no exception",
-            actual=f"{type(error).__name__}: {error}",
+            actual=reason(error),
             fix="Fix this line."
             if where
             else "Compare the method's arguments and what it returns with those of its base class.",

@@ -81,7 +81,7 @@ class SequentialAttributor(Attributor):
         return isinstance(self._built, ComparingAttributor) and self._built.decided(outcome)
 
 
-class _RationedSimulate:
+class _RationedSimulate(Simulate):
     """The simulations that were played so far, for a strategy that asks for more.
 
     Attributes:

@@ -10,6 +10,6 @@ class LastGood(Attributor):
 
     async def attribute(self, trajectory, simulate):
         for k in range(len(trajectory.steps) - 1, 0, -1):
-            if any(map(simulate.succeeded, await simulate(k))):
+            if await simulate.success_rate(k):
                 return [Segment(start=0, end=k, verdict="beneficial")]
         return []

@@ -14,21 +14,9 @@ if TYPE_CHECKING:
 
 
 @hookimpl
-def register_environments(register: Any) -> None:
-    """Register the game."""
-    register(Doubling)
-
-
-@hookimpl
-def register_experts(register: Any) -> None:
-    """Register its expert."""
-    register(Hasty)
-
-
-@hookimpl
-def register_attributors(register: Any) -> None:
-    """Register the strategy."""
-    register(LastGood)
+def register_components(register: Any) -> None:
+    """Register the game, its expert and the strategy."""
+    register(Doubling, Hasty, LastGood)
 
 
 @hookimpl

@@ -1,16 +1,14 @@
-"""Formats pydantic's validation errors of settings, with the nearest names."""
+"""Formats exceptions and pydantic's validation errors, with the nearest names."""
 
 from __future__ import annotations
 
 import difflib
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-
-from eef_framework.errors import nearest
 
 KeyPath = tuple[str | int, ...]
 """Keys and indices from the root of the settings to the one concerned."""
@@ -25,6 +23,23 @@ def validation_messages(error: ValidationError, model: type[BaseModel], at: Call
         at: how to name a setting by its key path, such as `setting 'probes' (recipe.yaml, line 3)`.
     """
     return "\n".join(dict.fromkeys(_line(details, model, at) for details in error.errors()))
+
+
+def reason(cause: BaseException) -> str:
+    """Return an exception as text: type and message; for pydantic's, the fields with what was given and expected."""
+    if not isinstance(cause, ValidationError):
+        return f"{type(cause).__name__}: {cause}"
+    name = cause.title
+    model = next((each for each in _subclasses(BaseModel) if each.__name__ == name), BaseModel)
+    lines = validation_messages(cause, model, lambda path: f"field {dotted(path)!r} of {name}" if path else name)
+    return lines.replace("\n", "; ")
+
+
+def nearest(given: str, known: Iterable[str]) -> str:
+    """Return `did you mean 'x'?` for a misspelt name, or the list of all names."""
+    names = sorted(known)
+    near = difflib.get_close_matches(given, names, n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(names) or 'none'}"
 
 
 def dotted(path: KeyPath) -> str:
@@ -66,6 +81,12 @@ def model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | None:
             return None
         current = _model_in(current.model_fields[key].annotation)
     return current
+
+
+def _subclasses(cls: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for each in cls.__subclasses__():
+        yield each
+        yield from _subclasses(each)
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -3,7 +3,7 @@ from typing import Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from eef_framework.plugins.validation_messages import dotted, model_at, validation_messages
+from eef_framework.validation_messages import dotted, model_at, validation_messages
 
 
 class Inner(BaseModel):
