@@ -6,7 +6,7 @@ import functools
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import typer
@@ -27,8 +27,12 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as in shells (128 + SIGINT)."""
 
 
-def run_app(app: typer.Typer) -> None:
+def run_app(app: typer.Typer, resumable: Collection[str] | None = None) -> None:
     """Run a command line and exit.
+
+    Args:
+        app: the command line.
+        resumable: commands that continue an interrupted run if they are repeated; None for all.
 
     Exit codes: 0 done; 1 failed; 2 wrong command or configuration; 130 interrupted. An error that isn't an `EefError`
     is a bug and keeps its traceback; `EEF_TRACEBACK=1` shows the traceback of the others, too.
@@ -54,11 +58,11 @@ def run_app(app: typer.Typer) -> None:
         show(storage_error(error, error.filename, "using"))
         sys.exit(1)
     except KeyboardInterrupt:
-        _interrupted()
+        _interrupted(resumable)
         sys.exit(INTERRUPTED)
     except SystemExit as done:
         if done.code == INTERRUPTED:  # typer handles Ctrl-C itself
-            _interrupted()
+            _interrupted(resumable)
         raise
 
 
@@ -107,6 +111,7 @@ def _warned(otherwise: Callable[..., None], message: Warning | str, *where: Any,
         otherwise(message, *where, **how)
 
 
-def _interrupted() -> None:
+def _interrupted(resumable: Collection[str] | None) -> None:
+    resumes = resumable is None or any(word in resumable for word in sys.argv[1:2])
     console = Console(stderr=True, highlight=False)
-    console.print("Interrupted. To resume a run, repeat the command.", style="yellow")
+    console.print(f"Interrupted.{' To resume, repeat the command.' if resumes else ''}", style="yellow")

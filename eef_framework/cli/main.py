@@ -43,4 +43,4 @@ def main() -> None:
     """Entry point of `eef`, with the commands that plugins add."""
     for plugin in load_plugins().plugins:
         plugin.add_commands(app)
-    run_app(app)
+    run_app(app, resumable=[phase.__name__ for phase in COMMANDS])

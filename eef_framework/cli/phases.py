@@ -37,7 +37,10 @@ from eef_framework.records import Attribution, Example, Trajectory, fingerprint
 from eef_framework.runs import check_not_input, check_output, claim_folder
 
 Demonstrations = Annotated[Path, typer.Option(metavar="FILE", help="The expert's trajectories (.jsonl).")]
-Model = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Checkpoint of the agent. Default: policy.model.")]
+Model = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Checkpoint of the agent. Default: the policy's initial one (policy.model)."),
+]
 OutFile = Annotated[Path, typer.Option("--out", metavar="FILE", help="Output file (.jsonl).")]
 OutFolder = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Output folder.")]
 

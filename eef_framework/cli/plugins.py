@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -16,6 +17,9 @@ from eef_framework.plugins.describe import settings_of, summary_of, summary_of_r
 from eef_framework.plugins.import_path import import_class
 from eef_framework.plugins.kinds import kind_of
 
+WIDE = 500
+"""Width of a table that isn't shown on a terminal, in characters."""
+
 
 def plugins(
     names: Annotated[
@@ -26,6 +30,8 @@ def plugins(
     """List the installed components, or show the settings of some."""
     registry = load_plugins()
     console = Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = WIDE  # one line for each, for grep and the like
     if not names:
         _list(registry, console)
     for found in [_find(registry, name) for name in names or ()]:  # a misspelt name is reported before any output

@@ -19,7 +19,7 @@ class Environment(Component):
 
     * the same task and the same actions always lead to equal observations, in any process: **a state is its task
       and the actions that led there**, and everything else depends on that;
-    * `tasks(split)` always returns the same tasks in the same order, and splits are disjoint;
+    * `tasks(split)` always returns the same tasks in the same order, and no task is in two splits;
     * any number of sessions may be open at once without affecting one another.
     """
 

@@ -1,3 +1,4 @@
+import sys
 import warnings
 
 import pytest
@@ -62,6 +63,20 @@ def test_an_interruption_says_how_to_go_on(capsys):
         run_app(raising(KeyboardInterrupt()))
     assert left.value.code == 130
     assert "repeat the command" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("command", "resumes"), [("explore", True), ("check", False)])
+def test_an_interrupted_command_says_how_to_resume_only_if_it_resumes(command, resumes, capsys, monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    app = typer.Typer()
+    for name in ("explore", "check"):
+        app.command(name)(interrupted)
+    monkeypatch.setattr(sys, "argv", ["eef", command])
+    with pytest.raises(SystemExit):
+        run_app(app, resumable=["collect", "explore"])
+    assert ("repeat the command" in capsys.readouterr().err) is resumes
 
 
 @pytest.mark.filterwarnings("default")

@@ -64,3 +64,10 @@ def test_a_class_is_shown_by_its_import_path(command, folder):
     assert done.code == 0, done.err
     assert all(part in done.out for part in ("my_shown_idea:Mine", "Keeps all.", "The most that are kept.", "dedupl"))
     assert command("eef", "plugins", "my_shown_idea:Other").error.code == "unknown-name"
+
+
+def test_without_a_terminal_each_component_is_on_a_line_of_its_own(command, monkeypatch):
+    monkeypatch.delenv("COLUMNS")
+    done = command("eef", "plugins")
+    kinds = {"kind", "environment", "expert", "policy", "attributor", "filter", "trainer", "executor", "tracker"}
+    assert {row[0] for row in rows(done)} <= {*kinds, "recipe", "plugin"}

@@ -58,7 +58,7 @@ def splits_are_stable(context: EnvironmentContext) -> Violation | None:
 
 
 def ids_are_unique(context: EnvironmentContext) -> Violation | None:
-    """Task ids are unique within an environment, so splits are disjoint."""
+    """Task ids are unique within an environment, so no task is in two splits."""
     places: dict[str, list[str]] = {}
     for split in SPLITS:
         for task in _tasks_if_any(context, split):
