@@ -93,7 +93,7 @@ class Attributor(Component):
         """Return verdicts on the actions of a trajectory. Actions that no segment covers are unknown.
 
         Args:
-            trajectory: an episode of the expert, or of the agent.
+            trajectory: an episode of the expert, or of the agent, of at least one action.
             simulate: plays the current agent from its states.
 
         Returns:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Any
 
 from pydantic import ValidationError
 
 from eef_framework.errors import AttributorFailure
-from eef_framework.interfaces import Attributor
+from eef_framework.interfaces import Attributor, Simulate
 from eef_framework.records import Attribution, Segment, StateValue, Trajectory
 from eef_framework.rollout.simulate import Simulations, TrajectorySimulate
 
@@ -24,8 +24,26 @@ async def attribute(attributor: Attributor, trajectory: Trajectory, simulations:
 
 async def attribute_with(attributor: Attributor, trajectory: Trajectory, simulate: TrajectorySimulate) -> Attribution:
     """Attribute one trajectory as `attribute` does, with simulations that keep their cost if it fails."""
-    found = attribution_of(trajectory, await attributor.attribute(trajectory, simulate))
+    found = await attribution_by(attributor, trajectory, simulate)
     return found.changed(method=attributor.component_name(), probes=simulate.probes, cost=simulate.cost)
+
+
+async def attribution_by(attributor: Attributor, trajectory: Trajectory, simulate: Simulate) -> Attribution:
+    """Return the verdicts of an attributor. A trajectory without actions has none, and it isn't asked.
+
+    Raises:
+        AttributorFailure: it returned something other than segments of this trajectory, or isn't a coroutine.
+    """
+    if not trajectory.steps:
+        return attribution_of(trajectory, ())
+    found: object = attributor.attribute(trajectory, simulate)
+    if not isinstance(found, Awaitable):
+        raise AttributorFailure(
+            f"attribute() of {attributor.component_name()!r} isn't a coroutine: it returned {found!r:.80}",
+            "Write `async def attribute(self, trajectory, simulate)`, and return a list of segments.",
+            code="not-a-coroutine",
+        )
+    return attribution_of(trajectory, await found)
 
 
 def attribution_of(trajectory: Trajectory, given: Iterable[Segment | StateValue]) -> Attribution:

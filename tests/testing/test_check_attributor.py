@@ -8,6 +8,7 @@ import pytest
 
 from eef_framework.interfaces import Attributor, Simulate
 from eef_framework.records import Attribution, Segment, Trajectory, Verdict
+from eef_framework.rollout.attribution import attribution_by
 from eef_framework.testing.conformance import Nonconformance, attributor_violations, check_attributor
 from eef_framework.testing.simulate import ScriptedSimulate, demonstration
 
@@ -212,8 +213,8 @@ def test_an_attributor_that_does_not_end_is_reported():
     class Endless(Halves):
         async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> list[Segment]:
             found, states = [], set(range(len(trajectory.steps)))
-            while len(found) != len(states) or not states:  # a trajectory of no actions never gets there
-                found = [await simulate(state) for state in sorted(states or {0})]
+            while len(found) != len(states) or len(states) == 1:  # a trajectory of one action never gets there
+                found = [await simulate(state) for state in sorted(states)]
             return []
 
         def planned_simulations(self, length: int) -> None:
@@ -231,3 +232,33 @@ def test_a_success_rate_leaves_out_lost_simulations(outcomes, rate):
     simulate = ScriptedSimulate(demonstration(3), lambda state, index: outcomes[index])
     assert asyncio.run(simulate.success_rate(1, 3)) == rate
     assert simulate.asked == [(1, 3)]
+
+
+def test_an_attributor_that_is_no_coroutine_is_told_to_become_one():
+    class Plain(Attributor):
+        def attribute(self, trajectory, simulate):
+            return []
+
+    (found,) = attributor_violations(Plain())
+    assert found.code == "results-are-segments"
+    assert "async def" in found.fix
+
+
+def test_an_exception_is_reported_with_the_trajectory_that_it_was_raised_for():
+    class Halving(Attributor):
+        async def attribute(self, trajectory, simulate):
+            return [Segment(start=0, end=len(trajectory.steps) // 2, verdict="neutral")]
+
+    (found,) = attributor_violations(Halving())
+    assert "'end' of Segment" in found.actual
+    assert found.actual.endswith("with a trajectory of 1 action")
+    assert found.where.startswith(__file__)
+
+
+def test_a_trajectory_without_actions_is_not_attributed():
+    class Confident(Attributor):
+        async def attribute(self, trajectory, simulate):
+            return [Segment(start=0, end=len(trajectory.steps), verdict="neutral")]
+
+    assert attributor_violations(Confident()) == []
+    assert asyncio.run(attribution_by(Confident(), demonstration(0), None)).segments == ()

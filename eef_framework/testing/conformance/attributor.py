@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from eef_framework.errors import AttributorFailure
+from eef_framework.evaluation.formatting import plural
 from eef_framework.event_loop import run_coroutine
 from eef_framework.interfaces import Attributor
 from eef_framework.records import Attribution, Trajectory, Verdict
-from eef_framework.rollout.attribution import attribution_of
+from eef_framework.rollout.attribution import attribution_by
 from eef_framework.seeds import derive
 from eef_framework.testing.conformance.processes import differs_in_another_process
 from eef_framework.testing.conformance.violation import Violation, quoted, require, rule_of, run_checks
 from eef_framework.testing.simulate import Outcome, ScriptedSimulate, demonstration
 
-LENGTHS = (0, 1, 2, 3, 7, 12, 25)
+LENGTHS = (1, 2, 3, 7, 12, 25)
 """Lengths of the tested trajectories, in actions."""
 
 
@@ -46,8 +47,12 @@ class AttributorContext:
         """Attribute one trajectory."""
         trajectory = demonstration(length)
         simulate = ScriptedSimulate(trajectory, outcome, derive(waiting, "waiting", length))
-        given = run_coroutine(self.attributor.attribute(trajectory, simulate))
-        return trajectory, simulate, attribution_of(trajectory, given)
+        try:
+            found = run_coroutine(attribution_by(self.attributor, trajectory, simulate))
+        except Exception as error:
+            error.add_note(f"with {_case(trajectory)}")
+            raise
+        return trajectory, simulate, found
 
 
 def check_attributor(attributor: Attributor, seed: int = 0) -> None:
@@ -72,13 +77,12 @@ def attributor_violations(attributor: Attributor, seed: int = 0) -> list[Violati
 
 def results_are_segments(context: AttributorContext) -> Violation | None:
     """attribute() returns segments of the trajectory that don't overlap, and optionally values of its states."""
-    for trajectory in map(demonstration, LENGTHS):
-        given = run_coroutine(context.attributor.attribute(trajectory, ScriptedSimulate(trajectory, context.outcome)))
+    for length in LENGTHS:
         try:
-            attribution_of(trajectory, given)
+            context.attribute(length, context.outcome)
         except AttributorFailure as failure:
-            expected = f"segments and values within {len(trajectory.steps)} actions"
-            return Violation(rule_of(results_are_segments), _case(trajectory), expected, failure.message, failure.fix)
+            case, expected = _case(demonstration(length)), f"segments and values within {length} actions"
+            return Violation(rule_of(results_are_segments), case, expected, failure.message, failure.fix)
     return None
 
 
@@ -190,7 +194,7 @@ def _attributed(attributor: Attributor, seed: int) -> list[list[str]]:
 
 
 def _case(trajectory: Trajectory) -> str:
-    return f"a trajectory of {len(trajectory.steps)} actions"
+    return f"a trajectory of {plural(len(trajectory.steps), 'action')}"
 
 
 def _verdicts(attribution: Attribution) -> str:

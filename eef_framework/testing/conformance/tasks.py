@@ -101,11 +101,12 @@ def tasks_survive_the_disk(context: EnvironmentContext) -> Violation | None:
         read = Task.model_validate_json(task.model_dump_json())
         with context.environment.open(task) as session, context.environment.open(read) as other:
             if read != task or session.observation != other.observation:
+                name = next((each for each in Task.model_fields if getattr(task, each) != getattr(read, each)), None)
                 return Violation(
                     rule_of(tasks_survive_the_disk),
                     f"task {task.id!r}",
-                    quoted(session.observation.text),
-                    quoted(other.observation.text),
+                    f"{name} {quoted(getattr(task, name))}" if name else quoted(session.observation.text),
+                    f"{name} {quoted(getattr(read, name))}" if name else quoted(other.observation.text),
                     "Open a task using only its id and `info`, and keep only JSON values in `info`.",
                 )
     return None

@@ -106,7 +106,7 @@ def _guarded(check: Check[Context], context: Context) -> Violation | None:
             rule=rule_of(check),
             where=where or _last_line(error),
             expected="no exception",
-            actual=reason(error),
+            actual=", ".join([reason(error), *getattr(error, "__notes__", ())]),
             fix="Fix this line."
             if where
             else "Compare the method's arguments and what it returns with those of its base class.",
