@@ -147,7 +147,7 @@ def require_few_calls(calls: int, trajectory: Trajectory, most: int = MOST_CALLS
         length = len(trajectory.steps)
         raise AttributorFailure(
             f"attribute() called simulate() {most:,} times for one trajectory, of {length} actions, and didn't end",
-            "End the loop in every case: a trajectory may have no actions, and simulations may be lost.",
+            "End the loop in every case: a trajectory may have a single action, and simulations may be lost.",
             code="endless-attribution",
             trajectory=trajectory.id,
             length=length,

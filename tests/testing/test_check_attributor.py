@@ -220,9 +220,8 @@ def test_an_attributor_that_does_not_end_is_reported():
         def planned_simulations(self, length: int) -> None:
             return None
 
-    found = attributor_violations(Endless())
-    assert found
-    assert all("AttributorFailure" in each.actual for each in found)
+    (found,) = attributor_violations(Endless())
+    assert "10,000" in found.actual
 
 
 @pytest.mark.parametrize(
@@ -234,7 +233,7 @@ def test_a_success_rate_leaves_out_lost_simulations(outcomes, rate):
     assert simulate.asked == [(1, 3)]
 
 
-def test_an_attributor_that_is_no_coroutine_is_told_to_become_one():
+def test_an_attributor_without_async_is_told_so():
     class Plain(Attributor):
         def attribute(self, trajectory, simulate):
             return []

@@ -169,8 +169,8 @@ def demonstrations_depend_on_seed_and_task_alone(context: ExpertContext) -> Viol
                     f"task {each.task.id!r}, demonstrated {how}",
                     f"actions {quoted(one.actions)}, reward {one.reward:g}, {one.ending}",
                     f"actions {quoted(other.actions)}, reward {other.reward:g}, {other.ending}",
-                    "Draw from script()'s `draw`, or from random.Random(derive(seed, name, task.id)), and keep no state "
-                    "between tasks.",
+                    "Draw from script()'s `draw`, or from random.Random(derive(seed, name, task.id)), and keep no "
+                    "state between tasks.",
                 )
     return None
 
