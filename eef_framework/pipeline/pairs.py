@@ -116,6 +116,7 @@ def _example(pair: Pair, format: ChatFormat, instructions: str) -> Example | Non
         info={
             "kind": pair.preferred.task.kind,
             "rejected": pair.rejected.id,
+            "rejected_states": [*rejected.states],
             "rewards": [pair.preferred.reward, pair.rejected.reward],
         },
     )

@@ -8,14 +8,15 @@ from eef_framework.records.base import VersionedRecord
 
 
 class Selected(VersionedRecord):
-    """What selection and filters did with one success of the expert or the agent."""
+    """What selection and filters did with one success of the expert or the agent; for pairs, with any attempt."""
 
     trajectory: str
     """Its id."""
     task: str
     """Id of its task."""
     source: str = ""
-    """Why it was selected: `expert`, `agent`, `continuation`, `recovery`; empty if it wasn't."""
+    """Why it was selected: `expert`, `agent`, `continuation`, `recovery`; `pair` if it is preferred to another attempt,
+    `rejected` if another is preferred to it; empty if it wasn't."""
     outcome: Literal["learned", "filtered", "not-selected"]
     """Whether it is learned from; if not, whether a filter or selection left it out."""
     reason: str = ""

@@ -14,7 +14,7 @@ from eef_framework.pipeline.phases import Collect, ExplorationFiles, Explore, In
 from eef_framework.pipeline.plan import plan
 from eef_framework.pipeline.rows import Rows
 from eef_framework.plugins import Registry, load_plugins
-from eef_framework.records import Example, Trajectory
+from eef_framework.records import Example, Selected, Trajectory
 from eef_framework.runs import read_rows
 
 SMALL = """\
@@ -83,6 +83,12 @@ def test_a_run_learns_from_pairs_and_can_be_taken_up(tmp_path: Path, registry: R
         better, worse = played[example.trajectory], played[str(example.info["rejected"])]
         assert better.reward > worse.reward
         assert better.task == worse.task
+    selected = {row.trajectory: row for row in read_rows(place / "select/selected.jsonl", Selected)}
+    assert selected.keys() == played.keys()
+    learned = {name: row.source for name, row in selected.items() if row.outcome == "learned"}
+    assert learned == {str(each.info["rejected"]): "rejected" for each in examples} | {
+        each.trajectory: "pair" for each in examples
+    }
     assert not (tmp_path / "run/methods/eto/clone").exists()
     (first,) = (json.loads(row) for row in (place / "tune/checkpoint/training.jsonl").read_text().splitlines()[:1])
     assert first["loss"] == pytest.approx(0.6931, abs=1e-4)

@@ -140,7 +140,7 @@ def test_a_pair_becomes_one_example_with_loss_on_all_turns_of_both_sides() -> No
     for side in (example.messages, example.rejected):
         assert all(message.weight == (message.role == "assistant") for message in side)
     assert (example.id, example.task, example.trajectory, example.source) == ("good#pair#bad", "t", "good", "pair")
-    assert example.info == {"kind": "", "rejected": "bad", "rewards": [1.0, 0.0]}
+    assert example.info == {"kind": "", "rejected": "bad", "rejected_states": [0, 1, 2], "rewards": [1.0, 0.0]}
 
 
 def test_a_side_ends_where_its_prompts_lost_their_beginning() -> None:

@@ -19,7 +19,7 @@ from eef_framework.pipeline.phase import Phase, PhaseResult
 from eef_framework.pipeline.phases.explore import ExplorationFiles
 from eef_framework.pipeline.preference import Solution
 from eef_framework.pipeline.rows import Rows
-from eef_framework.pipeline.selection_record import selected_rows
+from eef_framework.pipeline.selection_record import pair_rows, selected_rows
 from eef_framework.pipeline.shortening import shorten_all
 from eef_framework.pipeline.solutions import Exploration, Selection, demonstrated, selection
 from eef_framework.pipeline.step_pairs import step_pairs
@@ -91,14 +91,15 @@ class Select(Phase):
             observations, info["predictions"] = _predictions(context, self.variant, demonstrations, explored)
             self.predictions.write(observations)
             rows[self.predictions.path.name] = len(observations)
-        if chosen is None:
-            return PhaseResult(rows=rows, info=info)
-        if self.stage is not None:
-            successes = (*demonstrations, *(played for each in explored for played in each.simulations))
-            done = [*selected_rows(successes, chosen.solutions, chosen.found.left_out, found.kept, found.dropped_by)]
+        if self.stage is not None and explored:
+            played = (*demonstrations, *(simulation for each in explored for simulation in each.simulations))
+            if chosen is None:
+                done = [*pair_rows(played, examples, found.kept, found.dropped_by)]
+            else:
+                done = [*selected_rows(played, chosen.solutions, chosen.found.left_out, found.kept, found.dropped_by)]
             Rows(self.stage.path / FILES.selected, Selected).write(done)
             rows[FILES.selected] = len(done)
-        return PhaseResult(chosen.cost, rows, {**info, **chosen.counts})
+        return PhaseResult(chosen.cost if chosen else Cost(), rows, info | (chosen.counts if chosen else {}))
 
 
 @dataclass(frozen=True)
