@@ -15,7 +15,7 @@ from eef_framework.report.page import page_parts, write_page
 from eef_framework.report.sections import sections
 from eef_framework.report.source import Group, Source
 from eef_framework.report.summary import name_of, summary
-from eef_framework.report.trajectory_index import Advice, TrajectoryIndex
+from eef_framework.report.trajectory_index import Advice, Alternatives, TrajectoryIndex
 from eef_framework.runs import FILES
 
 MOST_TRAJECTORIES = 40_000
@@ -81,6 +81,7 @@ def _read_group(source: Source, group: Group, index: TrajectoryIndex, counts: Ru
         "simulation": f"{group.label}: exploration from probes",
     }
     advice = _advice(source, group)
+    alternatives = _alternatives(source) if group.phase == "demonstration" else {}
     for trajectory in source.rows(group.path, Trajectory):
         phase: str = group.phase
         if phase == "exploration":
@@ -97,6 +98,20 @@ def _read_group(source: Source, group: Group, index: TrajectoryIndex, counts: Ru
             index.add(trajectory, numbers[phase])
             if phase == "start" and advice:
                 index.advise(trajectory, advice)
+            if alternatives:
+                index.add_alternatives(trajectory, alternatives)
+
+
+def _alternatives(source: Source) -> Alternatives:
+    """Return what the agent tried in states of the demonstrations, in any exploration."""
+    found: dict[tuple[str, tuple[str, ...]], dict[str, tuple[str, list[str]]]] = {}
+    for training in source.trainings():
+        for row in source.rows(training.attributions.with_name(FILES.alternatives), Trajectory):
+            for step in row.steps[row.prefix_length :]:
+                tried = found.setdefault((row.task.id, row.actions[: row.prefix_length]), {})
+                _, trainings = tried.setdefault(step.action, (step.observation.text[:TEXT_LIMIT], []))
+                trainings.extend({training.label}.difference(trainings))
+    return found
 
 
 def _advice(source: Source, group: Group) -> Advice:

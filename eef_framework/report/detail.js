@@ -272,7 +272,8 @@ function actionItem(step, state, attribution, linked, own) {
       step.reward ? el("span", { class: "chip" }, `reward ${+step.reward.toFixed(3)}`) : "", " ",
       step.invalid ? el("span", { class: "chip bad" }, "✗ ", "invalid action") : "", " ", learnedChip(linked.learned, state)),
     step.said ? el("p", { class: "remarks" }, term("unparsed", "Unparsed answer"), `: ${step.said}`) : "",
-    linked.advice.filter(([at]) => at === state).map(([, action, trainings]) => adviceLine(step, action, trainings)));
+    linked.advice.filter(([at]) => at === state).map(([, action, trainings]) => adviceLine(step, action, trainings)),
+    linked.alternatives.filter(([at]) => at === state).map(alternativeItem));
 }
 
 // Show what the expert would have done in the state before an action, and which trainings learned it.
@@ -280,6 +281,12 @@ function adviceLine(step, action, trainings) {
   return el("p", { class: "advice" }, term("advice", "Expert's advice"), ": ",
     action === step.action ? "the same action" : el("code", {}, action), " ",
     trainings.length ? el("span", { class: "chip learned", title: `learned in ${trainings.join(", ")}` }, "● learned") : "");
+}
+
+// Show another action of the agent in the state before an action, and what it led to.
+function alternativeItem([, action, seen, trainings]) {
+  return el("details", { class: "advice", title: trainings.join(", ") },
+    el("summary", {}, "Alternative of the agent: ", el("code", {}, action)), el("div", { class: "seen" }, seen));
 }
 
 // Show whether a step was learned, and in which trainings if they differ.

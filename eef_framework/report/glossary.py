@@ -61,6 +61,11 @@ GLOSSARY: dict[str, tuple[str, str]] = {
         "A baseline in which the expert says what it would do in the states that the agent comes to, and the agent "
         "learns that.",
     ),
+    "early-experience": (
+        "Early Experience",
+        "A baseline that learns to predict what follows the agent's and the expert's actions, then to imitate the "
+        "expert.",
+    ),
     "ipr": (
         "IPR",
         "A baseline that learns to prefer the better of two actions in the same state, the expert's and the agent's, "
@@ -115,6 +120,11 @@ GLOSSARY: dict[str, tuple[str, str]] = {
         "An episode of the agent up to a state, and what the expert would do there, which is learned.",
     ),
     "advice": ("advice", "What the expert said it would do in a state that the agent came to. It wasn't done there."),
+    "alternative": (
+        "alternative",
+        "An action that the agent tried in a state of the expert's success, and what it observed then. It learned to "
+        "predict that.",
+    ),
     "loss": (
         "training loss",
         "The mean negative log-likelihood of the actions that are learned. It falls during training.",
@@ -138,7 +148,7 @@ GLOSSARY: dict[str, tuple[str, str]] = {
 }
 """Key -> the term and its definition."""
 
-_METHODS = ("eef", "rft", "sft", "nat", "eto", "ipr", "dagger")
+_METHODS = ("eef", "rft", "sft", "nat", "eto", "ipr", "dagger", "early-experience")
 
 
 def term(key: str, text: str | None = None) -> Element:
@@ -148,8 +158,8 @@ def term(key: str, text: str | None = None) -> Element:
 
 def method_term(name: str) -> Element:
     """Return a method's name, with its definition if it is a known method or named after one (`rft-matched`)."""
-    key = name.partition("-")[0].lower()
-    return term(key, name) if key in _METHODS else tag("b", name)
+    key = next((key for key in _METHODS if f"{name.lower()}-".startswith(f"{key}-")), "")
+    return term(key, name) if key else tag("b", name)
 
 
 def glossary_list() -> Element:

@@ -100,5 +100,5 @@ async function trajectory(number) {
 // Return {attributions, learned} of a trajectory.
 async function links(number) {
   const found = await chunk(`links-${chunkNumber(number)}`);
-  return found[number] || { attributions: [], learned: [], selected: [], advice: [] };
+  return found[number] || { attributions: [], learned: [], selected: [], advice: [], alternatives: [] };
 }

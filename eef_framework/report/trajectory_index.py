@@ -21,6 +21,8 @@ from eef_framework.report.chunks import Chunks
 
 VERDICT_BITS = {"beneficial": 1, "harmful": 2, "neutral": 4, "unknown": 8}
 FAILED, SUCCEEDED, LOST, UNKNOWN = range(4)
+Alternatives = Mapping[tuple[str, tuple[str, ...]], Mapping[str, tuple[str, list[str]]]]
+"""Id of a task and the actions so far -> other actions of the agent there, what it observed, and in which trainings."""
 Advice = Mapping[tuple[str, tuple[str, ...]], tuple[str, str]]
 """Id of a task and the actions so far -> id of the expert's advice, and the action that it advised."""
 
@@ -46,7 +48,7 @@ class TrajectoryIndex:
         }
         self._verdicts: dict[int, dict[str, int]] = defaultdict(dict)
         self._links: dict[int, dict[str, list[Any]]] = defaultdict(
-            lambda: {"attributions": [], "learned": [], "selected": [], "advice": []}
+            lambda: {"attributions": [], "learned": [], "selected": [], "advice": [], "alternatives": []}
         )
         self._advised: dict[str, list[list[Any]]] = defaultdict(list)
 
@@ -118,6 +120,14 @@ class TrajectoryIndex:
                 entry = [state, action, []]
                 self._links[self._numbers[trajectory.id]]["advice"].append(entry)
                 self._advised[ident].append(entry)
+
+    def add_alternatives(self, trajectory: Trajectory, alternatives: Alternatives) -> None:
+        """Add what the agent did otherwise in the states of a demonstration that was added before."""
+        for state, own in enumerate(trajectory.actions):
+            tried = alternatives.get((trajectory.task.id, trajectory.actions[:state]), {})
+            entries = [[state, action, *of] for action, of in tried.items() if action != own]
+            if entries:
+                self._links[self._numbers[trajectory.id]]["alternatives"].extend(entries)
 
     def learn(self, example: Example, training: str) -> None:
         """Add the steps of a trajectory, or the advice, that a training used. Ignored if it isn't on the page."""

@@ -90,7 +90,7 @@ class Page(HTMLParser):
 
     def links(self, number: int) -> dict:
         chunk = max(k for k, start in enumerate(self.data["chunks"]) if start <= number)
-        nothing = {"attributions": [], "learned": [], "selected": [], "advice": []}
+        nothing = {"attributions": [], "learned": [], "selected": [], "advice": [], "alternatives": []}
         return self.piece(f"links-{chunk}").get(str(number), nothing)
 
 
@@ -117,6 +117,14 @@ def advised(tmp_path_factory) -> Path:
     registry = load_plugins(["builtin", "eef_framework.testing.plugin", "eef_attribution.plugin"], {})
     settings = small_settings(extends="dagger", explore={"simulations": 2})
     return run(settings, registry, tmp_path_factory.mktemp("advised") / "run").path
+
+
+@pytest.fixture(scope="session")
+def tried(tmp_path_factory) -> Path:
+    """A run of the recipe early-experience. Not to be written to: make a copy first."""
+    registry = load_plugins(["builtin", "eef_framework.testing.plugin", "eef_attribution.plugin"], {})
+    settings = small_settings(extends="early-experience")
+    return run(settings, registry, tmp_path_factory.mktemp("tried") / "run").path
 
 
 @pytest.fixture(scope="session")

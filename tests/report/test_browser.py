@@ -58,6 +58,17 @@ def test_advice_is_shown_after_the_agents_actions(advised, page_class, tmp_path)
     assert len(page_class(html).within("advice")) == len(episode.steps)
 
 
+def test_alternatives_are_shown_after_the_experts_actions(tried, page_class, tmp_path):
+    run = shutil.copytree(tried, tmp_path / "run")
+    demonstrations = read_rows(run / "collect/trajectories.jsonl", Trajectory)
+    page = page_class(build_report(run).read_text(encoding="utf-8"))
+    found = {each.id: page.links(page.number(each.id))["alternatives"] for each in demonstrations}
+    name = max(found, key=lambda id: len(found[id]))
+    html, complaints = _opened(run / "report.html", "trajectory/" + quote(name, safe=""), tmp_path / "profile")
+    assert complaints == []
+    assert len(page_class(html).within("advice")) == len(found[name]) > 0
+
+
 def test_a_link_with_filters_shows_what_fits_them(report, page_class, tmp_path):
     html, complaints = _opened(report, "trajectories?phase=demonstration&outcome=0", tmp_path)
     read = page_class(html)

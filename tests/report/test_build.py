@@ -113,6 +113,26 @@ def test_advice_stands_at_the_states_it_is_for_with_the_trainings_that_learned_i
         assert page.links(page.number(episode.id))["advice"] == expected
 
 
+def test_alternatives_stand_at_the_experts_actions_with_what_was_observed(tried, page_class):
+    page = page_class(build_report(shutil.copytree(tried, tried.with_name("copy"))).read_text(encoding="utf-8"))
+    expert = list(read_rows(tried / "collect/trajectories.jsonl", Trajectory))
+    of_agent = list(read_rows(tried / "methods/early-experience/1/explore/alternatives.jsonl", Trajectory))
+    shown = 0
+    for episode in expert:
+        wanted = {
+            (row.prefix_length, row.actions[-1], row.steps[-1].observation.text)
+            for row in of_agent
+            if row.task == episode.task
+            and row.actions[:-1] == episode.actions[: row.prefix_length]
+            and row.actions[-1] != episode.actions[row.prefix_length]
+        }
+        found = page.links(page.number(episode.id))["alternatives"]
+        assert sorted((state, action, seen) for state, action, seen, _ in found) == sorted(wanted)
+        assert all(trainings == ["early-experience 1"] for *_, trainings in found)
+        shown += len(found)
+    assert shown > 0
+
+
 def test_the_page_needs_no_network_and_allows_none(built):
     policy = next(attrs["content"] for tag, attrs in built.tags if attrs.get("http-equiv") == "Content-Security-Policy")
     assert policy.startswith("default-src 'none';")
