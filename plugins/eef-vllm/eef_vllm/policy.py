@@ -25,10 +25,13 @@ from eef_framework.policies import TransformersPolicy, load_tokenizer
 from eef_framework.policies.chat_completions import address
 from eef_framework.records import Checkpoint, Conversation, Observation, Response
 from eef_vllm.loaded_policy import LoadedVllmPolicy
-from eef_vllm.managed_server import HOW_TO_INSTALL, ManagedServer, check_python
+from eef_vllm.managed_server import HOW_TO_INSTALL, ManagedServer, check_python, is_cpu_build
 from eef_vllm.replica import ServedWeights, Waits
 from eef_vllm.replicas import Replicas
 from eef_vllm.verification import ALIKE, ANSWER_TOKENS, KnownToken, compare, conversations, known_token
+
+MAX_LORA_RANK = 32
+"""Maximum rank of adapters on managed servers with a GPU, if it isn't set."""
 
 
 class _Served(NamedTuple):
@@ -70,10 +73,11 @@ class VllmPolicy(TrainablePolicy):
     """Data type for computation on managed servers; `auto` is the server's choice."""
     max_model_len: int | None = Field(default=None, gt=0)
     """Maximum length of prompt and answer on managed servers, in tokens; null for the model's context window."""
-    max_lora_rank: int = Field(default=32, ge=0)
+    max_lora_rank: int | None = Field(default=None, ge=0)
     """Maximum rank of adapters on managed servers. Ranks of trainings that continue each other add up. Checkpoints with
     a higher rank, and all checkpoints if it is 0, are served with their complete weights, and the servers are started
-    again for each. On a CPU, vLLM computes adapters slowly, in proportion to this."""
+    again for each. null for 32, or for 0 with vLLM's build for CPUs: there, adapters take several times longer than the
+    model itself, in proportion to this."""
     adapter_folder: Path | None = None
     """Folder for combined adapters, on a disk that running servers see at the same path; null for a temporary one."""
     max_prompt_tokens: int | None = Field(default=None, gt=0)
@@ -173,6 +177,14 @@ class VllmPolicy(TrainablePolicy):
             self._folder.cleanup()
             self._folder = None
 
+    @functools.cached_property
+    def _max_rank(self) -> int:
+        """Maximum rank of adapters on managed servers."""
+        if self.max_lora_rank is not None:
+            return self.max_lora_rank
+        assert self.python is not None
+        return 0 if is_cpu_build(self.python, self.environment) else MAX_LORA_RANK
+
     def _served(self, path: Path) -> _Served:
         """Return how to serve a checkpoint: as adapters of the model that training began with, if possible."""
         chain = adapter_chain(path)
@@ -194,16 +206,16 @@ class VllmPolicy(TrainablePolicy):
         if not chain.adapters:
             return _Served(base, None)
         adapter = self._combined(chain.adapters)
-        if self.python is None or (adapter is not None and _rank(adapter) <= self.max_lora_rank):
+        if self.python is None or (adapter is not None and _rank(adapter) <= self._max_rank):
             return _Served(base, adapter)
         if (path / "config.json").is_file():
             return _Served(path, None)
         raise ConfigError(
-            f"the adapters in {str(path)!r} have rank {_rank(path)}, and max_lora_rank is {self.max_lora_rank}",
+            f"the adapters in {str(path)!r} have rank {_rank(path)}, and max_lora_rank is {self._max_rank}",
             "Raise max_lora_rank.",
             code="adapter-rank",
             adapters=str(path),
-            max_lora_rank=self.max_lora_rank,
+            max_lora_rank=self._max_rank,
         )
 
     def _combined(self, adapters: Sequence[Path]) -> Path | None:
@@ -248,13 +260,13 @@ class VllmPolicy(TrainablePolicy):
 
     def _launch(self, base: Path, name: str) -> ManagedServer:
         assert self.python is not None
-        lora = ("--enable-lora", "--max-lora-rank", str(self.max_lora_rank), "--max-loras", "2")
+        lora = ("--enable-lora", "--max-lora-rank", str(self._max_rank), "--max-loras", "2")
         return ManagedServer(
             self.python,
             [
                 *("--model", str(base.absolute()), "--served-model-name", name, "--dtype", self.dtype),
                 *("--generation-config", "vllm"),
-                *(lora if self.max_lora_rank else ()),
+                *(lora if self._max_rank else ()),
                 *(("--max-model-len", str(self.max_model_len)) if self.max_model_len else ()),
                 *self.arguments,
             ],

