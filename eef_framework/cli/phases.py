@@ -135,6 +135,7 @@ def explore(context: RunContext, out: OutFolder, demonstrations: Demonstrations,
     """Simulate from initial states and from states of demonstrations, and attribute the demonstrations."""
     files = ExplorationFiles(out)
     check_not_input(files.simulations.path, demonstrations)
+    check_not_input(files.alternatives.path, demonstrations)
     check_output(files.attributions.path, Attribution, demonstrations)
     known = Rows(demonstrations, Trajectory)
     with _weights(context, model) as weights:

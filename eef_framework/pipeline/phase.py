@@ -41,15 +41,18 @@ class Planned:
     Attributes:
         episodes: the number; None if it isn't known in advance.
         at_most: whether that is an upper bound.
+        single: how many of them have one action.
     """
 
     episodes: int | None
     at_most: bool = False
+    single: int = 0
 
     def __add__(self, other: Planned) -> Planned:
         if self.episodes is None or other.episodes is None:
             return Planned(None)
-        return Planned(self.episodes + other.episodes, self.at_most or other.at_most)
+        at_most, single = self.at_most or other.at_most, self.single + other.single
+        return Planned(self.episodes + other.episodes, at_most, single)
 
 
 @dataclass(kw_only=True)

@@ -74,11 +74,7 @@ def plan_table(plan: Plan) -> Table:
     table.add_column("phase")
     for column in ("episodes", "actions", *(("tokens", "US dollars") if plan.costs else ())):
         table.add_column(column, justify="right")
-    counts = [planned.episodes for _, planned in plan.phases]
-    known = [count for count in counts if count is not None]
-    total = Planned(
-        sum(known) if len(known) == len(counts) else None, at_most=any(planned.at_most for _, planned in plan.phases)
-    )
+    total = sum((planned for _, planned in plan.phases), Planned(0))
     for title, planned in plan.phases:
         cost = _cost(plan.costs.get(title)) if plan.costs else ()
         table.add_row(title, _number(planned), _actions(planned, plan.longest_episode), *cost)
@@ -102,7 +98,7 @@ def _cost(cost: Cost | None) -> tuple[str, str]:
 def _actions(planned: Planned, longest: int | None) -> str:
     if planned.episodes is None or longest is None:
         return "unknown"
-    return _number(Planned(planned.episodes * longest, at_most=True))
+    return _number(Planned((planned.episodes - planned.single) * longest + planned.single, at_most=True))
 
 
 def _number(planned: Planned) -> str:

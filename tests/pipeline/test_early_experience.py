@@ -11,7 +11,7 @@ from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.cli.main import app
 from eef_framework.config.loading import load_config
 from eef_framework.config.schema import RunConfig
-from eef_framework.errors import ConfigError, NothingToTrain
+from eef_framework.errors import ConfigError, NothingToTrain, RunConflict
 from eef_framework.pipeline import run, variants
 from eef_framework.pipeline.phase import Planned
 from eef_framework.pipeline.plan import plan
@@ -179,9 +179,10 @@ def test_the_plan_counts_alternatives_exactly_if_the_demonstrations_are_known(
     known = small(registry, f"collect.trajectories={layout.trajectories(StageKey('collect'))}")
     planned = dict(plan(known, registry, tmp_path / "run").phases)["early-experience/1: explore"]
     tried = sum(1 for _ in read_rows(folder(layout, "explore") / "alternatives.jsonl", Trajectory))
-    assert planned == Planned(tried)
+    assert planned == Planned(tried, single=tried)
     unknown = dict(plan(small(registry), registry, tmp_path / "run").phases)["early-experience/1: explore"]
     assert unknown.at_most
+    assert unknown.single == unknown.episodes
     assert unknown.episodes is not None
     assert unknown.episodes >= tried
 
@@ -249,6 +250,12 @@ def test_each_phase_works_on_files(tmp_path: Path, whole: tuple[RunLayout, RunMe
     model, explored, examples = layout.path / "clone/checkpoint", tmp_path / "explored", tmp_path / "examples.jsonl"
     eef("explore", "--demonstrations", expert, "--model", model, "--out", explored)
     assert sorted(path.name for path in explored.glob("*.jsonl")) == ["alternatives.jsonl", "simulations.jsonl"]
+    before = (explored / "alternatives.jsonl").read_bytes()
+    other = ("explore", "early-experience", *plugins, *settings, "--model", str(layout.path / "base/checkpoint"))
+    refused = CliRunner().invoke(app, [*other, "--demonstrations", str(expert), "--out", str(explored)])
+    assert isinstance(refused.exception, RunConflict)
+    assert refused.exception.code == "other-settings"
+    assert (explored / "alternatives.jsonl").read_bytes() == before
     eef("select", "--demonstrations", expert, "--explored", explored, "--out", examples)
     observations = tmp_path / "examples.predictions.jsonl"
     in_run = read_rows(folder(layout, "select") / "predictions.jsonl", Example)

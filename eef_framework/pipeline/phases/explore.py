@@ -125,11 +125,8 @@ class Explore(Phase):
         tasks = self._tasks(context, demonstrations)
         attributor = context.attributor(self.variant)
         checkpoint = self.weights.checkpoint if self.weights else None
-        given = {} if self.stage else {"demonstrations": content_id(self.demonstrations.path)}
-        given |= {} if self.stage else {"model": content_id(checkpoint.path if checkpoint else None)}
-        parts = ("policy", "format", "success", "attributor", "explore", *(["expert"] if settings.advice else []))
         path = self.files.simulations.path
-        with self.episodes(context, path, tasks, *parts, **given) as rows:
+        with self._open(context, path, tasks) as rows:
             counts = self._from_start(context, demonstrations, tasks)
             expected = self._expected(context, demonstrations, tasks)
             expected += settings.alternatives * len(expert_states(demonstrations, rule))
@@ -152,7 +149,7 @@ class Explore(Phase):
                 )
                 attributions = context.wait_for(simulator.until(exploration))
                 if settings.alternatives:
-                    self._try_alternatives(context, demonstrations, play, counter)
+                    self._try_alternatives(context, tasks, demonstrations, play, counter)
             check_errors(rows.rows)
             found = in_order(without_replaced(rows.rows))
             self.files.simulations.rewrite(rows, found)
@@ -171,13 +168,27 @@ class Explore(Phase):
         info = lost_workers(play) | ({"exploration": adaptive.info()} if adaptive else {})
         return PhaseResult(cost, counts_of_rows, info, figures)
 
+    def _open(self, context: RunContext, path: Path, tasks: Sequence[Task]) -> JsonlFile[Trajectory]:
+        """Open a file of the agent's episodes to continue it."""
+        checkpoint = self.weights.checkpoint if self.weights else None
+        given = {} if self.stage else {"demonstrations": content_id(self.demonstrations.path)}
+        given |= {} if self.stage else {"model": content_id(checkpoint.path if checkpoint else None)}
+        experts = ["expert"] if self.variant.explore.advice else []
+        parts = ("policy", "format", "success", "attributor", "explore", *experts)
+        return self.episodes(context, path, tasks, *parts, **given)
+
     def _try_alternatives(
-        self, context: RunContext, demonstrations: Sequence[Trajectory], play: PlayEpisode, counter: Counter
+        self,
+        context: RunContext,
+        tasks: Sequence[Task],
+        demonstrations: Sequence[Trajectory],
+        play: PlayEpisode,
+        counter: Counter,
     ) -> None:
         """Let the agent act once in every state of the expert's successes, several times; keep what is known."""
         rule, settings = context.config.success, self.variant.explore
         seed = derive(context.config.seed, "explore", self.iteration, "alternatives")
-        with JsonlFile(self.files.alternatives.path, Trajectory) as rows:
+        with self._open(context, self.files.alternatives.path, tasks) as rows:
             name = f"{self.name}/alternatives"
             simulator = Simulator(play, rows, name, seed, rule, played=counter.add, steps=1)
             states = expert_states(demonstrations, rule)
@@ -217,10 +228,12 @@ class Explore(Phase):
         each = self.variant.explore.alternatives
         demonstrations = self._known_demonstrations(context) if each else []
         if demonstrations is not None:
-            return Planned(each * len(expert_states(demonstrations, context.config.success)))
-        longest = context.longest_episode
-        states = None if longest is None else longest * len(self._tasks(context, ()))
-        return Planned(None if states is None else each * states, at_most=True)
+            tries = each * len(expert_states(demonstrations, context.config.success))
+            return Planned(tries, single=tries)
+        if context.longest_episode is None:
+            return Planned(None)
+        tries = each * context.longest_episode * len(self._tasks(context, ()))
+        return Planned(tries, at_most=True, single=tries)
 
     def _planned_episodes(self, context: RunContext) -> Planned:
         settings, attributor = self.variant.explore, context.attributor(self.variant)
