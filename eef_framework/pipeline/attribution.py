@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from eef_framework.config.schema import Explore
-from eef_framework.errors import AttributorFailure, boundary
+from eef_framework.errors import AttributorFailure, PolicyFailure, boundary
 from eef_framework.interfaces import Attributor
 from eef_framework.pipeline.episodes import MOST_ERRORS
 from eef_framework.records import Attribution, SuccessRule, Trajectory
@@ -17,18 +17,26 @@ from eef_framework.rollout.simulate import TrajectorySimulate
 async def try_to_attribute(
     attributor: Attributor, trajectory: Trajectory, simulations: Simulations, failed: list[AttributorFailure]
 ) -> Attribution:
-    """Attribute one trajectory. Any failure is recorded, and leaves all its actions unknown.
+    """Attribute one trajectory. Any failure of the attributor is recorded, and leaves all its actions unknown.
 
     Args:
         attributor: the attributor.
         trajectory: the trajectory to attribute.
         simulations: source of the agent's simulations.
         failed: failures are appended to it.
+
+    Raises:
+        PolicyFailure: the agent can't answer, or not what the attributor asks of it.
     """
     name, simulate = attributor.component_name(), TrajectorySimulate(simulations, trajectory)
     try:
         with boundary(AttributorFailure, f"attributor {name!r}", f"attributing {trajectory.id!r}"):
             return await attribute_with(attributor, trajectory, simulate)
+    except PolicyFailure as failure:
+        if failure.code == "scoring-unsupported":
+            failure.message = f"attributor {name!r} needs the agent's log-probabilities: {failure.message}"
+            failure.details["attributor"] = name
+        raise
     except AttributorFailure as failure:
         failed.append(failure)
         length = len(trajectory.steps)

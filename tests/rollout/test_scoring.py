@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from eef_framework.chat.format import ChatFormat
-from eef_framework.errors import AnswerFailure, AttributorFailure, EefError
-from eef_framework.interfaces import PlayEpisode, Policy, Sampling
+from eef_framework.errors import AnswerFailure, AttributorFailure, EefError, PolicyFailure
+from eef_framework.interfaces import Attributor, PlayEpisode, Policy, Sampling, Simulate
+from eef_framework.pipeline.attribution import try_to_attribute
 from eef_framework.records import Response, State, SuccessRule, Trajectory
 from eef_framework.rollout import EpisodeRunner, RecordedSimulations, Simulator, demonstrations
 from eef_framework.rollout.resubmission import Resubmission
@@ -121,3 +122,21 @@ def test_what_cannot_be_scored_is_an_error_with_a_code(source: Trajectory, rows:
 def test_a_lost_score_affects_one_trajectory_only(source: Trajectory, rows: JsonlFile[Trajectory]) -> None:
     with pytest.raises(AttributorFailure):
         asyncio.run(simulate(source, rows, runner(LosesAnswers())).score(1, ["look"]))
+
+
+def test_an_attributor_that_needs_scores_is_named_with_the_policy_that_has_none(
+    source: Trajectory, rows: JsonlFile[Trajectory]
+) -> None:
+    class Scoring(Attributor):
+        name = "scoring"
+
+        async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> list[Any]:
+            await simulate.score(0, trajectory.actions[:1])
+            return []
+
+    simulator = Simulator(runner(ScriptedPolicy()), rows, "eef/1", 5, RULE)
+    with pytest.raises(PolicyFailure) as caught:
+        asyncio.run(try_to_attribute(Scoring(), source, simulator, []))
+    assert caught.value.code == "scoring-unsupported"
+    assert caught.value.details == {"policy": "scripted", "attributor": "scoring"}
+    assert "'scoring'" in caught.value.message
