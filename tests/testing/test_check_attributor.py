@@ -1,6 +1,7 @@
 """Each rule is tested against an attributor that breaks it."""
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -261,3 +262,16 @@ def test_a_trajectory_without_actions_is_not_attributed():
 
     assert attributor_violations(Confident()) == []
     assert asyncio.run(attribution_by(Confident(), demonstration(0), None)).segments == ()
+
+
+def test_an_attributor_that_compares_states_looks_at_all_simulations():
+    class Drops(Attributor):
+        async def attribute(self, trajectory, simulate):
+            rates = [await simulate.success_rate(k, 2) for k in range(len(trajectory.steps))]
+            return [
+                Segment(start=k, end=k + 1, verdict="harmful")
+                for k, (before, after) in enumerate(itertools.pairwise(rates))
+                if before is not None and after is not None and after < before
+            ]
+
+    assert attributor_violations(Drops()) == []
