@@ -39,7 +39,8 @@ class ChatFormat(BaseModel):
     """`react`: an answer is `Thought: ...` and `Action: ...` on separate lines (arXiv 2210.03629). `action`: an
     answer is the action itself, which constrained sampling requires. `tools`: an answer is a thought and a tool call,
     `<tool_call>{"name": "act", "arguments": {"action": ...}}</tool_call>`, and observations are tool results; the
-    notations of Qwen, Llama and Mistral models are read."""
+    notations of Qwen, Llama and Mistral models are read, and a template with a notation of its own writes an answer
+    that is nothing but a call."""
     history: int | None = Field(default=None, gt=0)
     """Number of latest observations shown, with the turns between them; null for the whole episode. 1 shows only the
     current observation."""

@@ -17,6 +17,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from eef_framework.chat.reasoning import is_reasoning_mark
+from eef_framework.chat.template_calls import PROBE, escaped, only_call, template_messages
+from eef_framework.chat.tool_calls import as_result, with_calls
 from eef_framework.errors import ConfigError
 from eef_framework.records import Conversation, Message, fingerprint
 
@@ -70,8 +72,10 @@ class ChatTokenizer:
         longest_first = sorted((token for token in self._special_tokens() if len(token) > 1), key=len, reverse=True)
         self._special_pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
         self._merges_system = self._rejects_system()
+        self._writes_calls = False  # until it is known how turns are written
         self._sample_prompt = self._render((Message(role="user", content=_MARK),), prompt=True)
         self._turn_prefix, self._stop_text = self._turn_delimiters()
+        self._writes_calls = self._has_own_notation_of_calls()
         self.stop_ids = tuple(self.tokens(self._stop_text))
         self.end_ids = frozenset({self.stop_ids[-1], tokenizer.eos_token_id} - {None})
         self._hidden_ids = self._special_ids() - self._reasoning_ids()
@@ -123,6 +127,11 @@ class ChatTokenizer:
 
     def answer_ids(self, text: str) -> list[int]:
         """Return the tokens of an answer as they follow a prompt, without the stop token."""
+        if self._writes_calls and only_call(text):
+            whole = self._render(
+                (Message(role="user", content=_MARK), Message(role="assistant", content=text)), prompt=False
+            )
+            return self._continuation_ids(self._sample_prompt, self._split_turn(self._sample_prompt, whole)[0])
         return self._continuation_ids(self._sample_prompt, self._turn_prefix + self.escape_special_tokens(text))
 
     def escape_special_tokens(self, text: str) -> str:
@@ -171,7 +180,7 @@ class ChatTokenizer:
         """Return a turn's tokens, given the text that the template makes of it."""
         if (sampled := self._sampled_ids(message)) is not None:
             return list(sampled)
-        if self.escape_special_tokens(message.content).strip() not in rendered:
+        if not (self.escape_special_tokens(message.content).strip() in rendered or self._is_call(message, rendered)):
             raise ConfigError(
                 f"the chat template turns the answer {message.content!r} into {rendered!r}",
                 "Leave out reasoning (format.reasoning: drop) or thoughts (format.thoughts: false), or put another "
@@ -181,6 +190,11 @@ class ChatTokenizer:
                 rendered=rendered,
             )
         return [*self._continuation_ids(self._sample_prompt, rendered), *self.stop_ids]
+
+    def _is_call(self, message: Message, rendered: str) -> bool:
+        """Return whether the template wrote a turn's call in its own notation."""
+        call = only_call(message.content) if self._writes_calls else None
+        return call is not None and only_call(rendered) == escaped(call, self.escape_special_tokens)
 
     def _weighted_range(self, message: Message, turn: list[int]) -> tuple[int, int]:
         """Return start and exclusive end of the tokens of a turn that have its weight."""
@@ -241,6 +255,18 @@ class ChatTokenizer:
         position, token = min(special)
         return prefix, tail[:position] + token
 
+    def _has_own_notation_of_calls(self) -> bool:
+        """Return whether the template writes calls in a notation that isn't ours and is read as the same call."""
+        ours = with_calls("", [PROBE])
+        question = Message(role="user", content=_MARK)
+        messages = (question, Message(role="assistant", content=ours), question.changed(content=as_result(_MARK)))
+        try:
+            written = self._apply_template(template_messages(messages, str), prompt=True)
+            turn, result = self._split_turn(self._sample_prompt, written)
+        except Exception:  # templates reject by raising any exception
+            return False
+        return ours not in turn and only_call(turn) == PROBE and _MARK in result
+
     def _special_tokens(self) -> set[str]:
         added = self.tokenizer.added_tokens_decoder.values()
         return {*self.tokenizer.all_special_tokens, *(token.content for token in added if token.special)}
@@ -262,7 +288,12 @@ class ChatTokenizer:
 
     def _render(self, messages: Conversation, *, prompt: bool) -> str:
         """Return the text that the template makes of messages; for a prompt, with the beginning of an answer."""
-        plain = [{"role": message.role, "content": self.escape_special_tokens(message.content)} for message in messages]
+        escape = self.escape_special_tokens
+        plain = (
+            template_messages(messages, escape)
+            if self._writes_calls
+            else [{"role": message.role, "content": escape(message.content)} for message in messages]
+        )
         if self._merges_system and len(plain) > 1 and plain[0]["role"] == "system":
             instructions = plain.pop(0)["content"]
             plain[0]["content"] = f"{instructions}\n\n{plain[0]['content']}"
@@ -273,7 +304,7 @@ class ChatTokenizer:
                 f"the chat template failed: {type(cause).__name__}: {cause}", _OTHER_TEMPLATE, code="template-failed"
             ) from cause
 
-    def _apply_template(self, messages: list[dict[str, str]], *, prompt: bool) -> str:
+    def _apply_template(self, messages: list[dict[str, Any]], *, prompt: bool) -> str:
         text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt)
         return str(text)
 

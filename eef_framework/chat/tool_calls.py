@@ -1,7 +1,7 @@
 """Calls of tools in answers: found in the notations of several models, and written in one of them.
 
 Conversations are text here. A call is written as most open models write it, JSON within `<tool_call>`, and a result
-within `<tool_response>`.
+within `<tool_response>`. `chat.template_calls` lets other models' templates write them.
 """
 
 from __future__ import annotations

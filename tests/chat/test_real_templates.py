@@ -44,12 +44,36 @@ MISTRAL = (  # TRL has none of this kind
     "{% else %}{{ raise_exception('after the optional system message, roles take turns') }}{% endif %}{% endfor %}"
 )
 
+MISTRAL_V3 = (  # the notation of Mistral 7B v0.3 and its successors, in few words
+    "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}{{ '[INST] ' + m['content'] + '[/INST]' }}"
+    "{% elif m['role'] == 'tool' %}{{ '[TOOL_RESULTS] {\"content\": ' + m['content']|tojson + ', \"call_id\": \"'"
+    " + m['tool_call_id'] + '\"}[/TOOL_RESULTS]' }}"
+    "{% elif m['tool_calls'] is defined %}{{ '[TOOL_CALLS] [' }}{% for c in m['tool_calls'] %}"
+    "{{ '{\"name\": \"' + c['function']['name'] + '\", \"arguments\": ' + c['function']['arguments']|tojson }}"
+    "{% if c['id']|length != 9 %}{{ raise_exception('ids of calls have nine characters') }}{% endif %}"
+    "{{ ', \"id\": \"' + c['id'] + '\"}' }}{% endfor %}{{ ']' + eos_token }}"
+    "{% elif m['role'] == 'assistant' %}{{ ' ' + m['content'] + eos_token }}"
+    "{% else %}{{ raise_exception('no other roles') }}{% endif %}{% endfor %}"
+)
+MISTRAL_MARKS = ["[INST]", "[/INST]", "[TOOL_CALLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]"]
+MARKS = SPECIAL | {"qwen3": SPECIAL["qwen2_5"], "llama3_1": SPECIAL["llama3"], "mistral_v3": MISTRAL_MARKS}
+
+OWN_NOTATION = {
+    "llama3_1": ('{"name": "act", "parameters": {"action": "%s"}}', 'ipython<|end_header_id|>\n\n"%s"<|eot_id|>'),
+    "llama3_2": ('{"name": "act", "parameters": {"action": "%s"}}', 'ipython<|end_header_id|>\n\n"%s"<|eot_id|>'),
+    "mistral_v3": (
+        '[TOOL_CALLS] [{"name": "act", "arguments": {"action": "%s"}, "id": "call%05d"}]',
+        '[TOOL_RESULTS] {"content": "%s", "call_id": ',
+    ),
+}
+"""Families whose templates write calls and results in notations of their own: both with the text in place of `%s`."""
+
 WORDS = ["Thought: I should search.\nAction: search[red shirt]", "click[buy now] user assistant model system"] * 9
 
 
 def template(family):
-    if family == "mistral":
-        return MISTRAL
+    if family.startswith("mistral"):
+        return MISTRAL if family == "mistral" else MISTRAL_V3
     return files("trl").joinpath(f"chat_templates/{family}.jinja").read_text(encoding="utf-8")
 
 
@@ -59,7 +83,7 @@ def chat(family):
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    marks = SPECIAL["qwen2_5" if family == "qwen3" else family]
+    marks = MARKS[family]
     special = ["<s>", "</s>", *marks]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
@@ -198,6 +222,68 @@ def test_tool_calls_are_trained_exactly(family, thoughts, sampled):
     turns_trained = [turn.replace("<think>\n\n</think>\n\n", "").lstrip() for turn in trained.split(stop)]
     assert turns_trained == [*turns, ""]
     assert "<tool_response>\npage 0\n</tool_response>" in tokens.tokenizer.decode(ids)
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+@pytest.mark.parametrize("family", OWN_NOTATION)
+def test_calls_are_shown_and_trained_in_the_templates_own_notation(family, sampled):
+    tokens, format = chat(family), ChatFormat(style="tools", thoughts=False)
+    call, result = OWN_NOTATION[family]
+    written = [call % ((action, 2 * n + 1) if "%05d" in call else action) for n, action in enumerate(ACTIONS)]
+    episode = episode_of(dict.fromkeys(ACTIONS, ("", "")))
+    steps = [
+        step.changed(
+            response=Response(
+                text=tokens.text(tokens.tokens(text)),
+                token_ids=(*tokens.tokens(text), *tokens.stop_ids),
+                tokenizer=tokens.fingerprint,
+            )
+            if sampled
+            else None
+        )
+        for step, text in zip(episode.steps, written, strict=True)
+    ]
+    episode = episode.changed(steps=tuple(steps))
+    (example,) = format.examples(episode, [1.0, 1.0], "", "x")
+    ids, weights = tokens.encode(example.messages)
+    trained = [token for token, weight in zip(ids, weights, strict=True) if weight]
+    assert trained == [token for text in written for token in (*tokens.tokens(text), *tokens.stop_ids)]
+    # Results have the role of results, and what is trained follows exactly the prompt that the agent got.
+    last = tokens.prompt(format.conversation("", episode.initial, episode.steps))
+    assert result % "page 0" in last.text
+    assert result % "page 1" in last.text
+    assert "<tool_" not in last.text
+    for state in range(2):
+        prompt = tokens.prompt_ids(format.conversation("", episode.initial, episode.steps[:state]))
+        answer = [*tokens.tokens(written[state]), *tokens.stop_ids]
+        assert ids[: len(prompt) + len(answer)] == [*prompt, *answer]
+        assert format.parse(tokens.text(answer), Observation(text="")).action == ACTIONS[state]
+
+
+@pytest.mark.parametrize("family", OWN_NOTATION)
+def test_special_tokens_in_the_arguments_of_a_call_are_escaped(family):
+    tokens, format = chat(family), ChatFormat(style="tools", thoughts=False)
+    special = MARKS[family][-1]
+    step = Step(action=f"search[{special}]", observation=Observation(text=f"no {special} found"))
+    task = Task(id="t", environment="shop")
+    episode = Trajectory(id="x", task=task, initial=Observation(text="start"), steps=(step,))
+    (example,) = format.examples(episode, [1.0], "", "x")
+    ids, weights = tokens.encode(example.messages)
+    taught = [token for token, weight in zip(ids, weights, strict=True) if weight]
+    assert tokens.tokenizer.convert_tokens_to_ids(special) not in taught[:-1]
+    assert tokens.answer_ids(format.answer(step.action)) == taught[:-1]
+    assert f"no {special} found" not in tokens.prompt(format.conversation("", episode.initial, [step])).text
+
+
+@pytest.mark.parametrize("family", OWN_NOTATION)
+def test_json_that_is_no_call_stays_text(family):
+    text = '{"name": "lamp", "arguments": {"price": 3}}'
+    said = Message(role="assistant", content=text, weight=1.0)
+    page = Message(role="user", content="page")
+    tokens = chat(family)
+    assert text in tokens.prompt((page, said, page)).text
+    ids, weights = tokens.encode((page, said))
+    assert tokens.text([token for token, weight in zip(ids, weights, strict=True) if weight]) == text
 
 
 @pytest.mark.parametrize("history", [None, 1])
