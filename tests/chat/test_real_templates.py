@@ -276,7 +276,7 @@ def test_special_tokens_in_the_arguments_of_a_call_are_escaped(family):
 
 
 @pytest.mark.parametrize("family", OWN_NOTATION)
-def test_json_that_is_no_call_stays_text(family):
+def test_json_that_is_not_a_call_stays_text(family):
     text = '{"name": "lamp", "arguments": {"price": 3}}'
     said = Message(role="assistant", content=text, weight=1.0)
     page = Message(role="user", content="page")
