@@ -81,7 +81,7 @@ def _read_group(source: Source, group: Group, index: TrajectoryIndex, counts: Ru
         "simulation": f"{group.label}: exploration from probes",
     }
     advice = _advice(source, group)
-    alternatives = _alternatives(source) if group.phase == "demonstration" else {}
+    alternatives = _alternatives(source, counts) if group.phase == "demonstration" else {}
     for trajectory in source.rows(group.path, Trajectory):
         phase: str = group.phase
         if phase == "exploration":
@@ -102,12 +102,13 @@ def _read_group(source: Source, group: Group, index: TrajectoryIndex, counts: Ru
                 index.add_alternatives(trajectory, alternatives)
 
 
-def _alternatives(source: Source) -> Alternatives:
-    """Return what the agent tried in states of the demonstrations, in any exploration."""
+def _alternatives(source: Source, counts: RunCounts) -> Alternatives:
+    """Return what the agent tried in states of the demonstrations, in any exploration, and count it."""
     found: dict[tuple[str, tuple[str, ...]], dict[str, tuple[str, list[str]]]] = {}
     for training in source.trainings():
         for row in source.rows(training.attributions.with_name(FILES.alternatives), Trajectory):
             for step in row.steps[row.prefix_length :]:
+                counts.explorations.setdefault(training.label, ExplorationCounts()).alternatives += 1
                 tried = found.setdefault((row.task.id, row.actions[: row.prefix_length]), {})
                 _, trainings = tried.setdefault(step.action, (step.observation.text[:TEXT_LIMIT], []))
                 trainings.extend({training.label}.difference(trainings))
@@ -131,6 +132,10 @@ def _read_links(source: Source, index: TrajectoryIndex, counts: RunCounts) -> No
             task = counts.demonstrated.get(attribution.trajectory)
             counts.explorations.setdefault(training.label, ExplorationCounts()).attribute(attribution, task)
             index.attribute(attribution, training.label)
+        predictions = training.examples.with_name(FILES.predictions)
+        for example in source.rows(predictions, Example):
+            by_expert = example.trajectory in counts.demonstrated
+            counts.explorations.setdefault(training.label, ExplorationCounts()).predictions[by_expert] += 1
         selected = training.examples.with_name(FILES.selected)
         for row in source.rows(selected, Selected) if selected.exists() else ():
             index.select(row, training.label)

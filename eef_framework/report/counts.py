@@ -55,6 +55,10 @@ class ExplorationCounts:
     """Verdict -> number of the expert's actions."""
     attributed: int = 0
     """Number of demonstrations with verdicts."""
+    alternatives: int = 0
+    """Number of single actions that the agent tried in states of the demonstrations."""
+    predictions: Counter[bool] = field(default_factory=Counter)
+    """Whether an action is the expert's -> number of observations after such actions to predict."""
 
     def add(self, trajectory: Trajectory, rule: SuccessRule) -> None:
         """Count an episode."""

@@ -127,10 +127,17 @@ def _yield_card(label: str, exploration: ExplorationCounts, counts: RunCounts) -
     starts = sum(exploration.starts.values(), EpisodeCounts())
     simulations = sum(exploration.simulations.values(), EpisodeCounts())
     tasks = len(exploration.starts.keys() | exploration.simulations.keys())
-    facts: list[tuple[list[Child], str]] = [
-        (["attempts from the start"], f"{starts.n:,}, {_percent(starts.rate)} succeed"),
-        (["tasks solved from the start"], f"{exploration.solved:,} of {tasks:,}"),
-    ]
+    facts: list[tuple[list[Child], str]] = []
+    if tasks:
+        facts.append((["attempts from the start"], f"{starts.n:,}, {_percent(starts.rate)} succeed"))
+        facts.append((["tasks solved from the start"], f"{exploration.solved:,} of {tasks:,}"))
+    if exploration.alternatives:
+        facts.append(
+            ([term("alternative", "alternatives"), " tried"], f"{exploration.alternatives:,}, one action each")
+        )
+        learned = exploration.predictions
+        text = f"{learned[True]:,} after the expert's actions, {learned[False]:,} after others"
+        facts.append((["observations to predict"], text))
     if simulations.n:
         text = f"{simulations.n:,}, {_percent(simulations.rate)} succeed"
         facts.append(([term("simulation", "simulations"), " from ", term("probe", "probes")], text))
@@ -143,7 +150,9 @@ def _yield_card(label: str, exploration: ExplorationCounts, counts: RunCounts) -
         tag("dl", [tag("div", tag("dt", name), tag("dd", value)) for name, value in facts], class_="facts"),
         _verdict_bar(exploration) if exploration.attributed else None,
         _examples(label, counts),
-        tag("p", tag("a", "Show these attempts", href=f"#trajectories?{urlencode({'label': label})}")),
+        tag("p", tag("a", "Show these attempts", href=f"#trajectories?{urlencode({'label': label})}"))
+        if tasks
+        else None,
         class_="card",
     )
 

@@ -11,7 +11,7 @@ import yaml
 
 from eef_framework.errors import EefWarning, StorageError
 from eef_framework.evaluation.formatting import ONE_TRAINING
-from eef_framework.records import RunMetrics, Selected, Trajectory
+from eef_framework.records import Example, RunMetrics, Selected, Trajectory
 from eef_framework.report.build import build_report
 from eef_framework.report.glossary import GLOSSARY
 from eef_framework.runs import read_rows
@@ -131,6 +131,10 @@ def test_alternatives_stand_at_the_experts_actions_with_what_was_observed(tried,
         assert all(trainings == ["early-experience 1"] for *_, trainings in found)
         shown += len(found)
     assert shown > 0
+    predicted = list(read_rows(tried / "methods/early-experience/1/select/predictions.jsonl", Example))
+    by_expert = sum(example.trajectory.startswith("expert/") for example in predicted)
+    assert f"{len(of_agent):,}, one action each" in page.text
+    assert f"{by_expert:,} after the expert's actions, {len(predicted) - by_expert:,} after others" in page.text
 
 
 def test_the_page_needs_no_network_and_allows_none(built):
