@@ -52,6 +52,11 @@ class FallibleExpert(GoldExpert):
     """Probability of an episode without a mistake that fails the task."""
     wandering: float = Field(default=0.15, ge=0.0, le=1.0)
     """Probability of a detour before an action: looking around, or going to another room and back."""
+    hard: tuple[str, ...] = ()
+    """Beginnings of actions that are hard for this expert, such as `pick up`: its successes don't show them, its
+    failures do."""
+    hard_skill: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Probability, after a hard action, of not stopping."""
 
     def script(self, session: Session, draw: random.Random) -> Iterator[str]:
         """Follow the solution, with detours and at most one mistake."""
@@ -66,6 +71,8 @@ class FallibleExpert(GoldExpert):
                 yield _with_wrong_object(action, session, draw)
             else:
                 yield _listed(action, session)
+            if action.startswith(self.hard) and draw.random() >= self.hard_skill:
+                return
 
     def _mistake(self, path: tuple[str, ...], draw: random.Random) -> tuple[str, int]:
         """Return the kind of mistake and its action; late ones are more likely, so that failures begin correctly."""

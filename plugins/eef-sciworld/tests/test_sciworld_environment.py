@@ -68,6 +68,18 @@ def test_a_fallible_expert_succeeds_as_often_as_it_is_skilled_and_always_the_sam
     ]
 
 
+@pytest.mark.slow
+def test_a_fallible_expert_stops_after_a_hard_action(environment):
+    tasks = environment.tasks("train")[:3]
+    (path, *_) = [environment.gold_path(task) for task in tasks]
+    hard = FallibleExpert(skill=1.0, wandering=0.0, hard=(path[1],))
+    (stopped, *_) = demonstrations(hard, environment, tasks)
+    assert stopped.actions == path[:2]
+    assert stopped.reward < 1.0
+    willing = hard.model_copy(update={"hard_skill": 1.0})
+    assert demonstrations(willing, environment, tasks)[0].reward == 1.0
+
+
 def test_experts_refuse_other_environments():
     with pytest.raises(ConfigError) as caught:
         GoldExpert().preflight(Corridor())

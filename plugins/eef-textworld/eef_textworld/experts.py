@@ -46,6 +46,11 @@ class TextWorldFallible(TextWorldWalkthrough):
     """Probability of a detour before a command: to another room and back, or taking an object and dropping it."""
     patience: int = Field(default=4, ge=1)
     """Maximum number of commands after losing track."""
+    hard: tuple[str, ...] = ()
+    """First words of commands that are hard for this expert, such as `unlock`: its successes don't show them, its
+    failures do."""
+    hard_skill: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Probability, after a hard command, of not losing track."""
 
     def script(self, session: Session, draw: random.Random) -> Iterator[str]:
         """Follow the walkthrough with detours, until the expert loses track."""
@@ -59,6 +64,9 @@ class TextWorldFallible(TextWorldWalkthrough):
             if draw.random() < self.detours:
                 yield from _detour(session, draw, command)
             yield command
+            if command.split()[0] in self.hard and draw.random() >= self.hard_skill:
+                yield from self._lost_track(session, draw, command)
+                return
 
     def _lost_track(self, session: Session, draw: random.Random, command: str) -> Iterator[str]:
         """Yield a few wrong commands."""
