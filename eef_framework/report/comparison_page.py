@@ -199,8 +199,9 @@ def _looks(comparison: Comparison) -> dict[str, str]:
     """Return the CSS class of each row: a colour for each experiment, or where there is one, for each row."""
     names = [each.experiment for each in comparison.rows]
     keys = names if len(set(names)) > 1 else [each.label for each in comparison.rows]
-    order = list(dict.fromkeys(keys))
-    return {row.label: f"s-{order.index(key) % LOOKS}" for row, key in zip(comparison.rows, keys, strict=True)}
+    order = list(dict.fromkeys(key for key in keys if key != "expert"))
+    looks = {key: f"s-{number % LOOKS}" for number, key in enumerate(order)} | {"expert": "s-expert"}
+    return {row.label: looks[key] for row, key in zip(comparison.rows, keys, strict=True)}
 
 
 def _bounds(difference: ComparedDifference) -> Iterator[float]:
