@@ -14,7 +14,7 @@ from eef_framework.cli.errors import show
 from eef_framework.cli.options import PluginList, assignment, say, selected
 from eef_framework.errors import ConfigError, EefError, UnknownName
 from eef_framework.evaluation.formatting import plural
-from eef_framework.interfaces import Component, TrainablePolicy
+from eef_framework.interfaces import Component, Environment, TrainablePolicy
 from eef_framework.paths import expand
 from eef_framework.plugins import Kind, Registry, load_plugins
 from eef_framework.plugins.import_path import import_class
@@ -172,9 +172,11 @@ class _Checker:
             try:
                 check_component(component, **needed, **taken)
             except Nonconformance as error:
-                if kind == "trainer" and self.policy is None:
-                    name = needed["policy"].component_name()
-                    error.fix = f"The policy was {name!r}: name the one that this trainer is for with --policy."
+                if kind == "trainer" and self._policy(target) == DEFAULT_POLICY != self.policy:
+                    error.fix = (
+                        f"The policy was {DEFAULT_POLICY!r}. If this trainer is for another one, name it in `policies` "
+                        "of the trainer, or with --policy."
+                    )
                 raise
         partner = "".join(f" ({each} {part.component_name()!r})" for each, part in needed.items())
         return f"{kind} {target!r} keeps its contract{partner}"
@@ -194,7 +196,7 @@ class _Checker:
         """Return the environment to check an expert in: the given one, or the only one that comes with the expert."""
         if self.env is not None:
             return self.env
-        found = self.registry.companions("expert", expert, "environment")
+        found = self.registry.companions("expert", expert, Environment)
         if len(found) == 1:
             return _name(self.registry, "environment", found[0])
         names = [_name(self.registry, "environment", each) for each in found] or self.registry.names("environment")
@@ -211,8 +213,7 @@ class _Checker:
         if self.policy is not None:
             return self.policy
         named: Any = self.registry.get("trainer", trainer)
-        found = self.registry.companions("trainer", trainer, "policy")
-        beside = [each for each in found if issubclass(each, TrainablePolicy)]
+        beside = self.registry.companions("trainer", trainer, TrainablePolicy)
         own = named.policies[:1] or (beside if len(beside) == 1 else ())
         return _name(self.registry, "policy", own[0]) if own else DEFAULT_POLICY
 

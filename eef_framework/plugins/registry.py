@@ -142,22 +142,22 @@ class Registry:
                 raise plugin.error
         raise UnknownName.of(kind, name, self.names(kind), self._advice(name))
 
-    def companions(self, kind: Kind, name: str, wanted: Kind) -> list[type[Component]]:
-        """Return the components of a kind that come with a component: from its plugin, or from its module.
+    def companions(self, kind: Kind, name: str, base: type[Component]) -> list[type[Component]]:
+        """Return the subclasses of a base class that come with a component: from its plugin, or from its module.
 
         Of classes in a module, those that it defines come before those that it imports.
 
         Args:
             kind: the kind of the component.
             name: its registered name or import path, as for `get`.
-            wanted: the kind of the companions.
+            base: the base class of the companions, such as `Environment`.
         """
         cls = self.get(kind, name)
         for plugin in self._usable:
             if plugin.components.get((kind, cls.name)) is cls:
-                return [each for (other, _), each in plugin.components.items() if other == wanted]
+                return [each for each in plugin.components.values() if issubclass(each, base)]
         named = vars(sys.modules[cls.__module__]).values()
-        classes = [each for each in named if isinstance(each, type) and issubclass(each, KINDS[wanted])]
+        classes = [each for each in named if isinstance(each, type) and issubclass(each, base)]
         found = [each for each in dict.fromkeys(classes) if not inspect.isabstract(each)]
         return [each for each in found if each.__module__ == cls.__module__] or found
 

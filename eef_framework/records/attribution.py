@@ -114,7 +114,7 @@ class Attribution(VersionedRecord):
             if not position <= segment.start < segment.end <= self.length:
                 raise ValueError(
                     f"segment {segment.start}..{segment.end} of trajectory {self.trajectory!r} is out of order, "
-                    f"overlaps another, or leaves the {self.length} actions there are; segments are "
+                    f"overlaps another, or leaves the {self.length} actions; segments are "
                     "half-open and sorted"
                 )
             position = segment.end

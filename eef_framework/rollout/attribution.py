@@ -78,7 +78,7 @@ def attribution_of(trajectory: Trajectory, given: Iterable[Segment | StateValue]
         return Attribution(trajectory=trajectory.id, length=length, segments=tuple(segments), values=tuple(values))
     except ValidationError as cause:
         raise AttributorFailure(
-            cause.errors(include_url=False, include_context=False)[0]["msg"],
+            cause.errors(include_url=False, include_context=False)[0]["msg"].removeprefix("Value error, "),
             f"Segments are half-open ranges of the {length} actions: start and end, without overlap.",
             code="segments-dont-fit",
         ) from cause

@@ -16,7 +16,7 @@ from eef_framework.testing.conformance.processes import differs_in_another_proce
 from eef_framework.testing.conformance.violation import Violation, quoted, require, rule_of, run_checks
 from eef_framework.testing.simulate import Outcome, ScriptedSimulate, demonstration
 
-LENGTHS = (1, 2, 3, 7, 12, 25)
+LENGTHS = (3, 1, 2, 7, 12, 25)
 """Lengths of the tested trajectories, in actions."""
 
 

@@ -37,7 +37,7 @@ def tasks_say_where_they_belong(context: EnvironmentContext) -> Violation | None
                 f"task {task.id!r}",
                 f"environment {name!r}, split {context.split!r}",
                 f"environment {task.environment!r}, split {task.split!r}",
-                "Set `environment` and `split` of every Task.",
+                "Make tasks with `self.new_task(split, id, ...)`, or set `environment` and `split` of every Task.",
             )
     return None
 
