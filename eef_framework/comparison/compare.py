@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from eef_framework.evaluation.formatting import unknown_costs
 from eef_framework.evaluation.run_results import RunResults
 from eef_framework.records import ResultRow, SuccessRule
 
+_NUMBERS = re.compile(r"\d[\d.,]*\w?")
 NOT_THE_EXPERIMENT = ("seed", "plugins", "limits.concurrency", "executor", "trackers")
 """Settings in which two runs of one experiment may differ."""
 
@@ -284,15 +286,23 @@ def _difference(a: _Actor, b: _Actor) -> ComparedDifference:
 
 
 def _notes(runs: Sequence[_Run]) -> tuple[str, ...]:
-    """Return the notes of all runs; one that not all have is marked with its run."""
-    having: dict[str, list[str]] = {}
+    """Return the notes of all runs. One that not all have is marked with its run, and others like it are counted."""
+    having: dict[str, dict[str, list[str]]] = {}
     for run in runs:
         metrics = run.results.metrics
         unknown = unknown_costs(sum(cost.answers_of_unknown_cost for cost in metrics.stages.values()))
-        for note in dict.fromkeys((*metrics.notes, unknown)):
-            having.setdefault(note, []).append(run.results.path.name)
-    having.pop("", None)
-    return tuple(note if len(names) == len(runs) else f"{', '.join(names)}: {note}" for note, names in having.items())
+        for note in dict.fromkeys(filter(None, (*metrics.notes, unknown))):
+            alike = having.setdefault(_NUMBERS.sub("#", note), {})
+            alike.setdefault(note, []).append(run.results.path.name)
+    return tuple(_note(alike, len(runs)) for alike in having.values())
+
+
+def _note(alike: Mapping[str, Sequence[str]], runs: int) -> str:
+    """Return one of the notes that differ in their numbers only: note -> the runs that have it."""
+    note, names = next(iter(alike.items()))
+    others = sum(map(len, alike.values())) - len(names)
+    said = note if len(names) == runs else f"{', '.join(names)}: {note}"
+    return f"{said} (The same with other numbers: {others} more run{'s' * (others > 1)}.)" if others else said
 
 
 def _listed(seeds: Iterable[int]) -> str:

@@ -200,6 +200,20 @@ def test_a_comparison_is_shown_in_a_line_for_each_row_and_difference(pooled: Com
     assert repr(Comparison())
 
 
+def test_notes_that_differ_in_their_numbers_are_one(seeds: Path, tmp_path: Path) -> None:
+    shutil.copytree(seeds, tmp_path / "small")
+    for number, seed in enumerate((1, 2, 10)):
+        path = tmp_path / "small" / f"seed-{seed}" / "metrics.json"
+        metrics = load_run(path.parent).metrics
+        own = ("only here",) if seed == 2 else ()
+        notes = (f"played {1000 + number:,} of {number}.5k", "in all", *own)
+        path.write_text(metrics.changed(notes=notes).model_dump_json())
+    alike, same, single = compare_runs([tmp_path / "small"]).notes
+    assert alike.startswith("seed-1: played 1,000 of 0.5k (")
+    assert "2 more runs" in alike
+    assert (same, single) == ("in all", "seed-2: only here")
+
+
 def test_costs_that_are_lower_bounds_are_noted(seeds: Path, tmp_path: Path) -> None:
     shutil.copytree(seeds, tmp_path / "small")
     metrics = load_run(seeds / "seed-2").metrics
