@@ -33,6 +33,10 @@ class ServerBusy(ServerUnavailable):
     """The server is there, and asks to send the request again later."""
 
 
+class RequestFailed(ServerUnavailable):
+    """The server failed at this request. Whether it still answers others isn't known."""
+
+
 class Rejected(Exception):
     """The server rejects a request.
 
@@ -232,7 +236,9 @@ def _checked(response: httpx.Response) -> httpx.Response:
     lost_adapter = response.status_code == 404 and response.request.url.path == "/v1/completions"
     if response.status_code in (429, 503):
         raise ServerBusy(f"{response.status_code}: {reason}")
-    if response.status_code >= 500 or response.status_code == 408 or lost_adapter:
+    if response.status_code == 500:
+        raise RequestFailed(f"{response.status_code}: {reason}")
+    if response.status_code > 500 or response.status_code == 408 or lost_adapter:
         raise ServerUnavailable(f"{response.status_code}: {reason}")
     raise Rejected(response.status_code, reason)
 

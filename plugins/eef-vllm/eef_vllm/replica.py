@@ -123,11 +123,9 @@ class Replica:
             self._base_model(base)
             return
         if self.server is not None and self.server.running:
-            try:
-                self._probe(base)
+            if self.answers(base):
                 return
-            except ServerUnavailable:  # it hangs
-                self.server.stop()
+            self.server.stop()  # it hangs
         for attempt in range(STARTS):
             self.start()
             self.restarts += 1
@@ -137,6 +135,17 @@ class Replica:
             except ConfigError:
                 if attempt + 1 == STARTS or self._closing.is_set():
                     raise
+
+    def answers(self, base: str) -> bool:
+        """Return whether the server answers when asked for one token; one that hangs may say that it is healthy."""
+        assert self.api is not None
+        try:
+            self.api.score(base, [[0]], [0])
+        except ServerUnavailable:
+            return False
+        except Rejected:
+            pass
+        return True
 
     def load(self, weights: ServedWeights) -> None:
         """Load weights, and verify them.
@@ -187,14 +196,6 @@ class Replica:
                 served=[model.id for model in listed],
             )
         return found[0]
-
-    def _probe(self, base: str) -> None:
-        """Ask for one token: a server may say that it is healthy, and never answer."""
-        assert self.api is not None
-        try:
-            self.api.score(base, [[0]], [0])
-        except Rejected:
-            return
 
 
 def _not_ready(url: str, reason: str, server: ManagedServer | None, ended: bool) -> ConfigError:

@@ -11,7 +11,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from eef_framework.errors import AnswerFailure, EefError, EefWarning, PolicyFailure
-from eef_vllm.api import BUSY_WAITS_S, Completion, Rejected, ServerBusy, ServerUnavailable, VllmApi, explained
+from eef_vllm.api import (
+    BUSY_WAITS_S,
+    Completion,
+    Rejected,
+    RequestFailed,
+    ServerBusy,
+    ServerUnavailable,
+    VllmApi,
+    explained,
+)
 from eef_vllm.managed_server import ManagedServer
 from eef_vllm.replica import POLL_S, Replica, ServedWeights, Waits
 
@@ -37,6 +46,7 @@ class Replicas:
         context_window: the smallest context window of the servers, in tokens; None if none of them tells it.
         users: number of loaded policies that use the servers.
         repeated: how many requests were sent again.
+        lost: how many requests were given up.
     """
 
     def __init__(
@@ -51,7 +61,7 @@ class Replicas:
         self._managed, self._waits = launch is not None, waits
         self.base = base
         self.context_window: int | None = None
-        self.users = self.repeated = 0
+        self.users = self.repeated = self.lost = 0
         self._weights: dict[str, ServedWeights] = {}
         self._failure: EefError | None = None
         self._closed = threading.Event()
@@ -163,8 +173,9 @@ class Replicas:
             warnings.warn(
                 EefWarning(
                     f"vLLM servers failed: {self.repeated} requests were sent again, servers were restarted "
-                    f"{self.restarts} times. No episode was lost",
+                    f"{self.restarts} times. {self.lost or 'No'} answers were lost",
                     code="vllm-recovered",
+                    lost=self.lost,
                     repeated=self.repeated,
                     restarts=self.restarts,
                 ),
@@ -188,15 +199,25 @@ class Replicas:
                 await asyncio.sleep(BUSY_WAITS_S[min(attempt, len(BUSY_WAITS_S) - 1)])
             except ServerUnavailable as cause:
                 last = cause
-                if replica.api is api and replica.outages == outages:  # otherwise it is being dealt with
+                # A request at which the server fails again and again must not cost the answers to all others.
+                alive = isinstance(cause, RequestFailed) and await asyncio.to_thread(replica.answers, self.base)
+                if alive:
+                    await asyncio.sleep(BUSY_WAITS_S[min(attempt, len(BUSY_WAITS_S) - 1)])
+                elif replica.api is api and replica.outages == outages:  # otherwise it is being dealt with
                     self._down(replica)
             except Rejected as rejected:
                 raise explained(rejected, api.url) from None
+        self.lost += 1
+        log = replica.server.log_tail if replica.server is not None else ""
         raise AnswerFailure(
-            f"a request failed {ATTEMPTS} times, and the server answered others in between; last failure: {last}",
-            "See the server's log.",
+            f"a request failed {ATTEMPTS} times, and the server answered others in between; last failure: {last}"
+            + (f". Last output of the server:\n{log}" if log else ""),
+            "See the server's log. If it names structured outputs or a grammar, try sampling with constrain: false, or "
+            "another version of vLLM.",
             code="answer-lost",
             attempts=ATTEMPTS,
+            reason=str(last),
+            log=log,
         )
 
     async def _pick(self, key: str) -> tuple[Replica, VllmApi]:

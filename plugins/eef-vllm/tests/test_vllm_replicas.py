@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from eef_framework.errors import EefWarning, PolicyFailure
+from eef_framework.errors import AnswerFailure, EefWarning, PolicyFailure
 from eef_framework.event_loop import run_coroutine
 from eef_framework.interfaces import Sampling
 from eef_framework.records import Observation
@@ -88,6 +88,28 @@ def test_a_server_that_fails_now_and_then_costs_no_answer(server, policy_on, tra
         server.fault = lambda body: 503 if next(count) % 5 == 0 else None
         after = answers(policy)
     assert [answer.token_ids for answer in after] == [answer.token_ids for answer in before]
+
+
+def test_a_request_at_which_the_server_fails_costs_no_answer_but_its_own(
+    server, policy_on, trained, answers, monkeypatch
+):
+    monkeypatch.setattr("eef_vllm.replicas.BUSY_WAITS_S", (0.01,))
+    policy = policy_on(server)
+    with policy.load(trained["first"]) as loaded:
+        before = answers(loaded)
+        seed = [body["seed"] for body in server.requests if body["max_tokens"] > 1][3]
+        server.fault = lambda body: 500 if body["seed"] == seed and body["max_tokens"] > 1 else None
+        after = answers(loaded, errors=True)
+        assert loaded.replicas.lost == 1
+    failed = [each for each in after if isinstance(each, AnswerFailure)]
+    assert [each.code for each in failed] == ["answer-lost"]
+    assert "a fault" in failed[0].details["reason"]
+    kept = [(one.token_ids, two.token_ids) for one, two in zip(before, after, strict=True) if two not in failed]
+    assert len(kept) == len(before) - 1
+    assert all(one == two for one, two in kept)
+    with pytest.warns(EefWarning) as caught:
+        policy.close()
+    assert caught.pop(EefWarning).message.details["lost"] == 1
 
 
 def test_an_outage_without_end_stops_the_run(server, policy_on, trained, answers):
