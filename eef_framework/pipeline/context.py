@@ -366,7 +366,7 @@ class RunContext:
 def _explores(config: RunConfig) -> bool:
     explore = config.explore
     attributes = config.attributor is not None and explore.attribute != "none"
-    return bool(explore.simulations or explore.alternatives or explore.matched or attributes)
+    return bool(explore.simulations or explore.alternatives or explore.matched or explore.schedule or attributes)
 
 
 def _defaults(model: BaseModel, key_path: KeyPath = ()) -> Iterator[tuple[str, Any]]:

@@ -61,6 +61,12 @@ def test_no_more_is_played_than_the_budget_allows(tmp_path: Path, budget: float)
     assert len(per_task) == TASKS
 
 
+def test_without_first_episodes_the_budget_goes_where_something_can_be_learned(tmp_path: Path) -> None:
+    found = Explored(tmp_path, config({"budget": {"simulations": 2}}, explore={"simulations": 0}))
+    assert found.attributions
+    assert 0 < len(found.simulations) <= 2 * TASKS
+
+
 def test_a_budget_of_steps_ends_the_exploration_as_well(tmp_path: Path) -> None:
     found = Explored(tmp_path, config({"budget": {"simulations": None, "steps": 12.0}}))
     own = sum(len(row.steps) - row.prefix_length for row in found.simulations)
