@@ -162,7 +162,7 @@ def test_scores_are_the_logprobs_of_sampled_answers(model, questions, shop):
     with TransformersPolicy(device="cpu").load(checkpoint) as policy:
         for constrain in (False, True):
             sampled, scored = asyncio.run(both(policy, Sampling(max_tokens=6, constrain=constrain)))
-            assert scored == pytest.approx(sampled, abs=2e-3)
+            assert scored == pytest.approx(sampled, abs=2e-3, rel=1e-3)  # other processors round otherwise
 
 
 @pytest.mark.slow
