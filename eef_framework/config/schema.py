@@ -151,7 +151,8 @@ class Explore(Section):
     alternatives: int = Field(default=0, ge=0)
     """Number of actions that the agent tries in every state of the expert's successes, one step each. Before each
     fine-tuning, it learns to predict what it observes after them and after the expert's own actions (implicit world
-    modelling, arXiv 2510.08558). They come on top of the budget of a schedule."""
+    modelling, arXiv 2510.08558). They come on top of the budget of a schedule. If there are no other simulations, the
+    agent is the model that `tune` starts from."""
     schedule: Schedule | None = None
     """Adapt the exploration to what was played; null for the same number of episodes for every task (the paper)."""
     sampling: Sampling = Sampling(temperature=1.0)

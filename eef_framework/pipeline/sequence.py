@@ -74,8 +74,11 @@ class _Sequence:
         name, clone = variant.method, shared
         if variant.clone != self.config.clone:
             clone = self._clone(variant, base, StageKey("clone", name), f"{name}: clone")
-        paid_for: list[Phase] = [] if clone is None else [clone]
         start: Weights | None = clone or base
+        # Nothing but alternatives: they are those of the model that learns from them. A clone of the expert has few.
+        alone = bool(variant.explore.alternatives and not variant.explore.simulations)
+        uses_clone = not (alone and variant.tune.start == "base")
+        paid_for: list[Phase] = [clone] if clone is not None and uses_clone else []
         if clone is None:
             self._evaluate(("untrained",), StageKey("evaluate", name), base, [])
         elif clone is not shared:
@@ -83,11 +86,11 @@ class _Sequence:
         explorations: list[ExplorationFiles] = []
         latest = start
         for iteration in range(1, variant.iterations + 1):
-            explore = self._explore(variant, iteration, latest)
+            source = {"base": base, "clone": start, "previous": latest}[variant.tune.start]
+            explore = self._explore(variant, iteration, source if alone else latest)
             explorations.append(explore.files)
             select = self._select(variant, iteration, explorations)
             paid_for += [explore, select] if select.charged else [explore]
-            source = {"base": base, "clone": start, "previous": latest}[variant.tune.start]
             if source is not None:  # without weights, selection is the last phase
                 if select.predictions is not None:
                     source = predict = self._predict(variant, iteration, select.predictions, source)

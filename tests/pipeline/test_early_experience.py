@@ -122,11 +122,12 @@ def test_every_alternative_is_paid_for(whole: tuple[RunLayout, RunMetrics]) -> N
     tried = sum(1 for _ in read_rows(folder(layout, "explore") / "alternatives.jsonl", Trajectory))
     row = next(row for row in metrics.rows if row.method == "early-experience")
     assert (row.cost.simulations, row.cost.steps) == (tried, tried)
-    trainings = ("clone", *(f"methods/early-experience/1/{phase}" for phase in ("world-model", "tune")))
+    trainings = [f"methods/early-experience/1/{phase}" for phase in ("world-model", "tune")]  # the clone isn't used
     assert row.cost.trained_tokens == sum(metrics.stages[name].trained_tokens for name in trainings) > 0
     counts = json.loads((folder(layout, "select") / "stage.json").read_text())["info"]["predictions"]
     steps = sum(len(each.steps) for each in demonstrations(layout) if each.reward >= 1.0)
     assert sum(counts.values()) == steps + tried
+    assert counts["agent"] > steps  # the initial model doesn't repeat the expert
     assert "early-experience 1: observations" in layout.report.read_text()
 
 
@@ -207,7 +208,22 @@ def test_an_environment_that_shows_nothing_after_actions_is_an_error_that_says_s
     assert caught.value.details["blank"] > 0
 
 
-def test_the_initial_model_can_try_the_alternatives(tmp_path: Path, registry: Registry) -> None:
+@pytest.mark.parametrize("start", ["base", "clone"])
+def test_the_model_that_learns_tries_the_alternatives(tmp_path: Path, registry: Registry, start: str) -> None:
+    config = small(registry, f"tune.start={start}", "policy.epsilon=0.05")
+    metrics = run(config, registry, tmp_path / "run").metrics
+    layout = RunLayout(tmp_path / "run")
+    tried = list(read_rows(folder(layout, "explore") / "alternatives.jsonl", Trajectory))
+    expert = [each for each in demonstrations(layout) if each.reward >= 1.0]
+    taken = {(each.task.id, each.actions[: k + 1]) for each in expert for k in range(len(each.steps))}
+    repeated = sum((each.task.id, each.actions) in taken for each in tried)
+    assert repeated > 0.8 * len(tried) if start == "clone" else repeated < 0.7 * len(tried)
+    cloned = metrics.stages["clone"].trained_tokens
+    own = sum(metrics.stages[f"methods/early-experience/1/{name}"].trained_tokens for name in ("world-model", "tune"))
+    assert metrics.rows[-1].cost.trained_tokens == own + (cloned if start == "clone" else 0)
+
+
+def test_without_a_clone_nothing_else_changes(tmp_path: Path, registry: Registry) -> None:
     metrics = run(small(registry, "clone.on=none", "explore.alternatives=2"), registry, tmp_path / "run")
     assert [row.label for row in metrics.rows] == ["expert", "untrained", "early-experience 1"]
     assert metrics.rows[-1].cost.trained_tokens > 0
@@ -247,11 +263,11 @@ def test_each_phase_works_on_files(tmp_path: Path, whole: tuple[RunLayout, RunMe
         assert result.exit_code == 0, result.output
         return result.output
 
-    model, explored, examples = layout.path / "clone/checkpoint", tmp_path / "explored", tmp_path / "examples.jsonl"
+    model, explored, examples = layout.path / "base/checkpoint", tmp_path / "explored", tmp_path / "examples.jsonl"
     eef("explore", "--demonstrations", expert, "--model", model, "--out", explored)
     assert sorted(path.name for path in explored.glob("*.jsonl")) == ["alternatives.jsonl", "simulations.jsonl"]
     before = (explored / "alternatives.jsonl").read_bytes()
-    other = ("explore", "early-experience", *plugins, *settings, "--model", str(layout.path / "base/checkpoint"))
+    other = ("explore", "early-experience", *plugins, *settings, "--model", str(layout.path / "clone/checkpoint"))
     refused = CliRunner().invoke(app, [*other, "--demonstrations", str(expert), "--out", str(explored)])
     assert isinstance(refused.exception, RunConflict)
     assert refused.exception.code == "other-settings"
