@@ -1,12 +1,14 @@
 """Are episodes on Ray workers as fast as in one process, on the same cores?
 
 The executor `threads`, with all cores for one model, and the executor `ray`, whose workers divide the cores, play the
-same episodes in turns, in one run. Both have built environment and policy before the clock starts.
+same episodes in turns, in one run. Each worker has as many under way as the threads, so that batches are of equal
+size: half a batch costs a model nearly as much as a whole one. Both have built environment and policy before the clock
+starts.
 Three workloads: language models with random weights in the generated shop, one as tiny as the demo's and one about
 forty times larger; and a scripted policy in a corridor, whose episodes take a millisecond: it shows what a call costs.
 
     python benchmarks/ray_speed.py
-    python benchmarks/ray_speed.py --workers 2   # each has half of the cores, a model of its own, and smaller batches
+    python benchmarks/ray_speed.py --workers 2   # each has half of the cores, and a model of its own
     python benchmarks/ray_speed.py --profile     # also where the time of both processes goes
 """
 
@@ -19,6 +21,7 @@ import pstats
 import tempfile
 import time
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -42,9 +45,9 @@ def main() -> None:
         __doc__,
         {"turns": 1, "episodes": 16, "short": 100, "concurrency": 8},
         turns=(5, "how often both sides play"),
-        episodes=(128, "episodes of the tiny model per turn, and a quarter as many of the larger one"),
+        episodes=(128, "episodes of the tiny model per turn and worker, and half as many of the larger one"),
         short=(1000, "episodes in the corridor per turn"),
-        concurrency=(128, "episodes under way"),
+        concurrency=(128, "episodes under way with threads, and in each worker"),
         workers=(1, "Ray workers, which divide the cores"),
         profile=(False, "print where the calling process spends its time", bool),
     )
@@ -80,7 +83,8 @@ def workloads(args: Any, folder: Path) -> dict[str, tuple[EpisodeRunner, list[Ep
     shop, shopper = registry.build("environment", "shop"), registry.build("expert", "shopper")
     format = ChatFormat(style="action", history=1)
     # Each turn has other tasks: policies keep what they computed, and would play the same ones from memory.
-    tasks = shop.tasks("train")[: args.episodes * args.turns + args.concurrency]
+    warm_up, of_tiny = args.workers * args.concurrency, args.workers * args.episodes
+    tasks = shop.tasks("train")[: warm_up + args.turns * of_tiny]
     shown = asyncio.run(gathered(demonstrations(shopper, shop, tasks[:50], 0)))
     conversations = [format.conversation(shop.instructions, each.initial, each.steps) for each in shown]
     tiny = TransformersPolicy()
@@ -90,9 +94,9 @@ def workloads(args: Any, folder: Path) -> dict[str, tuple[EpisodeRunner, list[Ep
     ]
     sampling = Sampling(max_tokens=12, constrain=True)
     common = {"sampling": sampling, "concurrency": args.concurrency, "max_steps": 10}
-    corridor = Corridor(tasks_per_split=args.short * args.turns + args.concurrency)
+    corridor = Corridor(tasks_per_split=warm_up + args.turns * args.short)
     episodes = [EpisodeSpec(id=f"shop/{n}", start=State(task=task), seed=n) for n, task in enumerate(tasks)]
-    fewer = episodes[: args.concurrency + args.turns * max(1, args.episodes // 4)]
+    fewer = episodes[: warm_up + args.turns * max(1, of_tiny // 2)]
     return {
         "tiny model in the shop": (
             EpisodeRunner(shop, tiny, "agent/speed", format, checkpoint=weights[0], **common),
@@ -117,14 +121,16 @@ def compared(
     found: dict[str, list[float]] = {side: [] for side in sides}
     results: dict[str, list[Any]] = {}
     equal = True
+    warm_up = args.workers * args.concurrency
+    setups = {"threads": setup, "ray": replace(setup, concurrency=warm_up)}
     with ExitStack() as stack:
-        playing = {side: stack.enter_context(executor.start(setup)) for side, executor in sides.items()}
+        playing = {side: stack.enter_context(executor.start(setups[side])) for side, executor in sides.items()}
         loop = stack.enter_context(asyncio.Runner())
         for play in playing.values():
-            loop.run(played(play, specs[: args.concurrency]))  # both sides warm up
-        each = (len(specs) - args.concurrency) // args.turns
+            loop.run(played(play, specs[:warm_up]))  # both sides warm up
+        each = (len(specs) - warm_up) // args.turns
         for turn in range(args.turns):
-            specs_of_turn = specs[args.concurrency + turn * each :][:each]
+            specs_of_turn = specs[warm_up + turn * each :][:each]
             for side, play in playing.items():
                 profile = cProfile.Profile() if args.profile else None
                 if profile:
