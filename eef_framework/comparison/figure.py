@@ -84,8 +84,9 @@ def draw(comparison: Comparison, path: Path) -> None:
         figure = Figure(figsize=(6.0, 1.1 + 0.32 * len(rows)), layout="constrained")
         axes = figure.subplots()
         for height, row in enumerate(rows):
-            _bar(axes, height, row.success_over_tasks, width=1.2, color="0.45")
-            _bar(axes, height, row.success_over_seeds, width=4.0, color="C0")
+            # The thin bar may be the shorter one: it is drawn over the thick one, which is pale.
+            _bar(axes, height, row.success_over_seeds, width=5.0, color="#8fbbd9")
+            _bar(axes, height, row.success_over_tasks, width=1.2, color="0.25")
             axes.plot(100 * row.success_over_tasks.mean, height, "o", color="C0", markersize=5)
         axes.set_yticks(range(len(rows)), [row.label for row in rows])
         axes.set_ylim(-0.6, len(rows) - 0.4)
