@@ -29,6 +29,7 @@ Programs and tests should use `error.code` and `error.details`. The wording may 
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import sys
 import sysconfig
@@ -241,7 +242,7 @@ def author_line(cause: BaseException) -> str:
         return f"{cause.filename}, line {cause.lineno}"
     ours = (f"{Path(__file__).parent}{os.sep}", "<")
     python = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
-    installed = _folders_of_libraries()
+    installed = _folders_of_libraries(tuple(sys.path))
     frames = [frame for frame in traceback.extract_tb(cause.__traceback__) if not frame.filename.startswith(ours)]
     plugin = [each for each in frames if each.filename.startswith(installed) or not each.filename.startswith(python)]
     own = [each for each in plugin if not each.filename.startswith(installed)]
@@ -249,10 +250,11 @@ def author_line(cause: BaseException) -> str:
     return f"{frame.filename}, line {frame.lineno}" if frame else ""
 
 
-def _folders_of_libraries() -> tuple[str, ...]:
+@functools.cache
+def _folders_of_libraries(paths: tuple[str, ...]) -> tuple[str, ...]:
     """Return the folders that pip installed into: those of this Python, of users, of other environments, `--target`."""
     folders = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
-    folders |= {each for each in sys.path if each and next(Path(each).glob("*.dist-info"), None)}
+    folders |= {each for each in paths if each and next(Path(each).glob("*.dist-info"), None)}
     return tuple(f"{each.rstrip(os.sep)}{os.sep}" for each in folders)
 
 
