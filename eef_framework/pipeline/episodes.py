@@ -96,7 +96,7 @@ def warn_of_answers(rows: Iterable[Trajectory], format: ChatFormat, trained: boo
     Args:
         rows: the episodes.
         format: the form of answers.
-        trained: whether the agent was trained on examples in this form.
+        trained: whether the agent has weights, which are trained on examples in this form.
     """
     steps = [step for row in rows for step in row.steps[row.prefix_length :]]
     answers = [step.response for step in steps if step.response is not None]
@@ -116,8 +116,8 @@ def warn_of_answers(rows: Iterable[Trajectory], format: ChatFormat, trained: boo
     elif trained and style == "react" and not any("action" in answer.text.casefold() for answer in answers):
         example = f"Action: {steps[0].action}"
         unlabelled = EefWarning(
-            f"none of the agent's {count} answers has the form that it was trained on: it answered {shown!r}, its "
-            f"examples {example!r}. Set format.style to 'action', or let the policy answer as its examples do.",
+            f"none of the agent's {count} answers has the form of training examples: it answers {shown!r}, and "
+            f"examples say {example!r}. Set format.style to 'action', or let the policy answer as its examples do.",
             code="answers-unlabelled",
             answers=count,
             style=style,

@@ -38,7 +38,7 @@ def test_an_agent_without_a_readable_answer_is_warned_of():
     assert warned([*rows, episode(("Action: go", True))]) == []
 
 
-def test_a_trained_agent_that_never_answers_in_the_form_of_its_examples_is_warned_of():
+def test_an_agent_with_weights_that_never_answers_in_the_form_of_examples_is_warned_of():
     bare = [episode(("go", True), ("go", True))]
     assert warned(bare) == ["answers-unlabelled"]
     assert warned([*bare, episode(("Action: go", True))]) == []
