@@ -155,7 +155,13 @@ class Session(ABC):
                 code="session-closed" if self.closed else "episode-over",
                 task=self.task.id,
             )
-        step = self.perform(action)
+        step: object = self.perform(action)
+        if not isinstance(step, Step):
+            raise EnvironmentFailure(
+                f"perform() of {type(self).__name__} returned {step!r:.80}, not a Step",
+                "Return Step(action=action, observation=...).",
+                code="not-a-step",
+            )
         limit = self.environment.longest_episode
         if limit is not None and len(self.steps) + 1 >= limit and not step.done:
             step = step.changed(truncated=True)

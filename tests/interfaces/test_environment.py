@@ -199,3 +199,15 @@ def test_the_last_step_of_the_longest_episode_is_truncated_unless_it_ends_the_ta
             session.step(action)
         assert [(step.terminated, step.truncated) for step in session.steps] == ends
         assert session.done
+
+
+def test_what_is_not_a_step_is_refused():
+    class Silent(CountingSession):
+        def perform(self, action):
+            return action
+
+    session = Silent(Counting(), Counting().tasks("train")[0], Observation(text="0"))
+    with pytest.raises(EnvironmentFailure) as caught:
+        session.step("a")
+    assert caught.value.code == "not-a-step"
+    assert session.steps == []

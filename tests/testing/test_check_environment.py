@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -611,8 +612,12 @@ def test_an_environment_that_another_process_can_not_import_is_not_compared():
 
 
 def test_a_failing_check_raises_a_numbered_report():
+    class OneSplit(Corridor):
+        def tasks(self, split: str) -> Sequence[Task]:
+            return super().tasks("train")
+
     with pytest.raises(Nonconformance) as caught:
-        check_environment(Corridor(fault="raise"), processes=False)
+        check_environment(OneSplit(), processes=False, cycles=10)
     first, second = caught.value.violations
     assert caught.value.message.startswith("environment 'corridor'")
     assert caught.value.message.endswith(f"\n1. {first}\n2. {second}")
@@ -629,3 +634,29 @@ def test_actions_can_be_given_for_environments_that_list_none():
     context = EnvironmentContext(environment, extra=("go[east]", "go[west]"))
     walked = {step.action for task in context.tasks() for step in context.walk(task)}
     assert walked == {"go[east]", "go[west]"}
+
+
+class Stepless(CorridorSession):
+    def perform(self, action: str) -> Any:
+        super().perform(action)
+
+
+class Closed(Corridor):
+    def open(self, task: Task) -> Any:
+        return None
+
+
+class SingleTask(Corridor):
+    def tasks(self, split: str) -> Any:
+        return super().tasks(split)[0]
+
+
+def test_results_of_another_type_are_reported_once_and_nothing_else_is():
+    found = [violations(each) for each in (corridor_of(Stepless), Closed(), SingleTask(), Corridor(fault="raise"))]
+    assert [[each.code for each in several] for several in found] == [["results-have-their-types"]] * 4
+    assert [several[0].expected for several in found] == [
+        "a Step from perform()",
+        "a Session from open()",
+        "a list of Tasks",
+        "no exception",
+    ]

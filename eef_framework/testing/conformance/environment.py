@@ -11,7 +11,7 @@ from eef_framework.testing.conformance.context import EnvironmentContext
 from eef_framework.testing.conformance.episodes import DETERMINISM_CHECKS, EPISODE_CHECKS
 from eef_framework.testing.conformance.processes import equal_in_another_process
 from eef_framework.testing.conformance.replays import REPLAY_CHECKS
-from eef_framework.testing.conformance.tasks import TASK_CHECKS, tasks_exist
+from eef_framework.testing.conformance.tasks import FIRST_CHECKS, TASK_CHECKS
 from eef_framework.testing.conformance.violation import Violation, require, run_checks
 
 
@@ -62,9 +62,9 @@ def environment_violations(
     """Return the violations of an environment's contract; see `check_environment`."""
     context = EnvironmentContext(environment, split, tasks, steps, actions, seed, cycles, patience_s)
     _require_settings(environment, split)
-    violations = run_checks([tasks_exist], context)
-    if violations:  # the other checks need tasks
-        return violations
+    for check in FIRST_CHECKS:  # each needs those before it, and all others need these
+        if violations := run_checks([check], context):
+            return violations
     violations = run_checks((*TASK_CHECKS, *EPISODE_CHECKS, *CLEANUP_CHECKS), context)
     if nondeterministic := run_checks(DETERMINISM_CHECKS, context, violations):
         return violations + nondeterministic

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from eef_framework.errors import ConfigError
+from eef_framework.errors import ConfigError, EnvironmentFailure
+from eef_framework.interfaces import Session
 from eef_framework.records import Task
 from eef_framework.testing.conformance.context import EnvironmentContext
 from eef_framework.testing.conformance.violation import Violation, quoted, rule_of
@@ -25,6 +26,31 @@ def tasks_exist(context: EnvironmentContext) -> Violation | None:
         "none",
         "Return the tasks of the split from tasks(split), or check another split.",
     )
+
+
+def results_have_their_types(context: EnvironmentContext) -> Violation | None:
+    """tasks() returns Tasks, open() a Session, and its perform() Steps."""
+    found: list[object] = list(context.tasks())
+    where, expected, wrong, fix = "", "", None, ""
+    if odd := [each for each in found if not isinstance(each, Task)]:
+        where, expected, wrong = f"tasks({context.split!r})", "a list of Tasks", quoted(odd[0])
+        fix = "Return a list of `self.new_task(split, id, ...)`."
+    else:
+        task = context.tasks()[0]
+        session: object = context.environment.open(task)
+        where = f"task {task.id!r}"
+        if not isinstance(session, Session):
+            expected, wrong = "a Session from open()", quoted(session)
+            fix = "Return an object of a class derived from Session."
+        else:
+            with session:
+                try:
+                    context.random_walk(session, 1)
+                except EnvironmentFailure as failure:
+                    if failure.code != "not-a-step":
+                        raise
+                    expected, wrong, fix = "a Step from perform()", failure.message, failure.fix
+    return Violation(rule_of(results_have_their_types), where, expected, wrong, fix) if wrong is not None else None
 
 
 def tasks_say_where_they_belong(context: EnvironmentContext) -> Violation | None:
@@ -111,6 +137,8 @@ def tasks_survive_the_disk(context: EnvironmentContext) -> Violation | None:
                 )
     return None
 
+
+FIRST_CHECKS = (tasks_exist, results_have_their_types)
 
 TASK_CHECKS = (
     tasks_say_where_they_belong,
