@@ -306,7 +306,7 @@ def test_an_action_that_raises_is_reported(action):
             return super().perform(given)
 
     found = violations(corridor_of(Strict))[0]
-    assert (found.code, found.actual) == ("odd-actions-are-survived", 'EnvironmentFailure: "can\'t do that"')
+    assert (found.code, found.actual) == ("odd-actions-are-survived", "EnvironmentFailure: can't do that")
 
 
 @pytest.mark.slow
