@@ -58,6 +58,11 @@ def preflight(context: RunContext, variants: Sequence[RunConfig], phases: Iterab
     to_do = [phase for phase in phases if not phase.done]
     for phase in to_do:
         context.preflight(phase.components(context))
+    if to_do and context.longest_episode is None:
+        name = context.environment.component_name()
+        message = f"episodes of environment {name!r} have no limit: one that doesn't end by itself goes on for ever"
+        fix = "Set limits.steps, or the environment's max_steps."
+        warnings.warn(EefWarning(f"{message}. {fix}", code="no-step-limit", environment=name), stacklevel=2)
     for phase in to_do:
         phase.planned(context)  # lists the tasks
     return _training_tasks(context) if needs_demonstrations(context, variants) else []

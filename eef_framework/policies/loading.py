@@ -203,6 +203,15 @@ def load_tokenizer(path: Path | str, trust_remote_code: bool = False) -> Any:
     where = expand(resolve(str(path)))
     if is_adapter(where) and not (where / "tokenizer_config.json").is_file():
         return load_tokenizer(base_of(where), trust_remote_code)
+    if where.is_dir() and not any((where / name).is_file() for name in ("config.json", "tokenizer_config.json")):
+        raise ConfigError(
+            f"{str(path)!r} holds no model of transformers: there is no config.json in it",
+            "If the policy writes other checkpoints, set clone.trainer and tune.trainer to a trainer for them. "
+            "Otherwise give the folder that holds config.json and weights.",
+            code="model-incomplete",
+            path=str(path),
+            missing=["config.json"],
+        )
     with _readable(path, "no-tokenizer"):
         if where.is_file():
             tokenizer = load_gguf_tokenizer(where)

@@ -8,6 +8,7 @@ from eef_framework.pipeline import run
 from eef_framework.pipeline.episodes import warn_of_answers
 from eef_framework.plugins import load_plugins
 from eef_framework.records import Observation, Origin, Response, Step, Task, Trajectory
+from eef_framework.testing.corridor import Corridor
 from eef_framework.testing.lookup import LookupPolicy
 from eef_framework.testing.small_run import small_config
 
@@ -55,3 +56,15 @@ def test_a_run_says_that_its_agent_never_answers_as_it_was_trained(tmp_path):
     with pytest.warns(EefWarning) as caught:
         run(config, load_plugins([]), tmp_path / "run")
     assert {each.message.code for each in caught} == {"answers-unlabelled"}
+
+
+def test_a_run_whose_episodes_have_no_limit_says_so(tmp_path):
+    class Unlimited(Corridor):
+        @property
+        def longest_episode(self):
+            return None
+
+    config = small_config(4, environment=Unlimited(), iterations=0)
+    with pytest.warns(EefWarning) as caught:
+        run(config, load_plugins([]), tmp_path / "run")
+    assert "no-step-limit" in {each.message.code for each in caught if isinstance(each.message, EefWarning)}

@@ -67,6 +67,26 @@ def corridor_of(session: type[CorridorSession], **settings: Any) -> Corridor:
     return Broken(**settings)
 
 
+class Endless(Corridor):
+    """Its episodes have no limit."""
+
+    @property
+    def longest_episode(self) -> int | None:
+        return None
+
+    def open(self, task: Task) -> CorridorSession:
+        return EndlessSession(self, task)
+
+
+class EndlessSession(CorridorSession):
+    def perform(self, action: str) -> Step:
+        return super().perform(action).changed(terminated=False, truncated=False)
+
+
+def test_episodes_without_end_and_limit_are_found() -> None:
+    assert violation("episodes-end", Endless()).expected.startswith("an end within")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("copies", [True, False], ids=["copy", "replay"])
 def test_the_corridor_keeps_its_contract(copies):

@@ -17,6 +17,9 @@ ODD_ACTIONS = ("", " ", "\n\n", "\x00", "x" * 100_000, "naïve 猫 🦉 \u202e",
 EPISODE = 200
 """Maximum length of a walk that searches for the end of an episode, in actions."""
 
+WITHOUT_LIMIT = 500
+"""Length of a walk that looks for the end of an episode without a limit, in actions."""
+
 
 def first_observation_is_fixed(context: EnvironmentContext) -> Violation | None:
     """The same task always has the same first observation."""
@@ -62,6 +65,24 @@ def ends_are_final(context: EnvironmentContext) -> Violation | None:
                 f"step({action!r}) was carried out",
                 "Don't override `done` and `step` of Session.",
             )
+    return None
+
+
+def episodes_end(context: EnvironmentContext) -> Violation | None:
+    """Episodes end: by themselves, or at a limit in actions, the setting `max_steps` or `longest_episode`."""
+    if context.environment.longest_episode is not None:
+        return None
+    for task in context.tasks()[:1]:
+        with context.environment.open(task) as session:
+            context.random_walk(session, WITHOUT_LIMIT)
+            if not session.done:
+                return Violation(
+                    rule_of(episodes_end),
+                    f"task {task.id!r}",
+                    f"an end within {WITHOUT_LIMIT:,} random actions, or a limit",
+                    "neither",
+                    "Give the environment a field `max_steps: int = 30`, or a property `longest_episode`.",
+                )
     return None
 
 
@@ -124,7 +145,7 @@ def rewards_are_finite(context: EnvironmentContext) -> Violation | None:
     return None
 
 
-EPISODE_CHECKS = (ends_are_final, ends_are_told_apart, odd_actions_are_survived, rewards_are_finite)
+EPISODE_CHECKS = (ends_are_final, episodes_end, ends_are_told_apart, odd_actions_are_survived, rewards_are_finite)
 
 DETERMINISM_CHECKS = (first_observation_is_fixed, steps_are_deterministic)
 
