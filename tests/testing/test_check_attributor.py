@@ -123,6 +123,22 @@ def test_lost_simulations_that_count_as_failures_are_found():
     assert broken(Careless()) == ["lost-simulations-are-no-evidence"]
 
 
+def test_a_state_without_simulations_that_is_compared_as_a_failure_is_found():
+    class Neighbours(Attributor):
+        name: ClassVar[str] = ""
+
+        async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> list[Segment]:
+            states = range(len(trajectory.steps))
+            rates = [await simulate.success_rate(state) for state in states]
+            if not any(rate is not None for rate in rates):
+                return []
+            pairs = enumerate(itertools.pairwise(rate or 0.0 for rate in rates))
+            worse = [state for state, (one, two) in pairs if one > two]
+            return [Segment(start=state, end=state + 1, verdict=Verdict.HARMFUL) for state in worse]
+
+    assert broken(Neighbours()) == ["lost-simulations-are-no-evidence"]
+
+
 def test_an_attributor_that_simulates_nothing_may_have_its_own_opinion():
     class Opinionated(Halves):
         async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> list[Segment]:

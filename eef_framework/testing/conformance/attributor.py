@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from eef_framework.errors import AttributorFailure
 from eef_framework.evaluation.formatting import plural
@@ -18,6 +20,11 @@ from eef_framework.testing.simulate import Outcome, ScriptedSimulate, demonstrat
 
 LENGTHS = (3, 1, 2, 7, 12, 25)
 """Lengths of the tested trajectories, in actions."""
+
+_LOST = (
+    "simulate() may return fewer simulations than requested, and success_rate() None: a state without simulations is "
+    "neither good nor bad."
+)
 
 
 @dataclass(frozen=True)
@@ -115,7 +122,19 @@ def lost_simulations_are_no_evidence(context: AttributorContext) -> Violation | 
                 f"{_case(trajectory)}, actions {segment.start} to {segment.end - 1}, all simulations lost",
                 "verdict unknown",
                 f"verdict {segment.verdict.value}",
-                "simulate() may return fewer simulations than requested: return no verdict if too few are left.",
+                _LOST,
+            )
+    for length, every in itertools.product(LENGTHS, (2, 3)):
+        trajectory, _, whole = context.attribute(length, lambda state, index: True)
+        _, _, lossy = context.attribute(length, partial(_lost_at, every))
+        harmful = _harmful(lossy) - _harmful(whole)
+        if harmful:
+            return Violation(
+                rule_of(lost_simulations_are_no_evidence),
+                f"{_case(trajectory)}, all simulations of every {every}. state lost, all others succeed",
+                "no verdict harmful",
+                f"harmful: actions {quoted(sorted(harmful))}",
+                _LOST,
             )
     return None
 
@@ -165,6 +184,17 @@ def every_simulation_counts(context: AttributorContext) -> Violation | None:
         "the same result",
         "Look at all simulations that simulate(state, n) returns, or request one.",
     )
+
+
+def _lost_at(every: int, state: int, index: int) -> bool | None:
+    """Return None for all simulations of some states; all others succeed."""
+    return None if state % every == 1 else True
+
+
+def _harmful(attribution: Attribution) -> set[int]:
+    """Return the actions with the verdict harmful."""
+    segments = (segment for segment in attribution.segments if segment.verdict is Verdict.HARMFUL)
+    return {action for segment in segments for action in range(segment.start, segment.end)}
 
 
 def equal_in_another_process(context: AttributorContext) -> Violation | None:
