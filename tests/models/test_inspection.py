@@ -378,7 +378,7 @@ def test_paths_may_hold_variables_and_the_home_folder(base, monkeypatch):
     assert find_model(f"~/{base.name}") == find_model(f"$MODELS/{base.name}") == base
 
 
-def test_a_checkpoint_of_another_policy_is_no_model(tmp_path):
+def test_a_checkpoint_of_another_policy_is_not_taken_for_a_model(tmp_path):
     (tmp_path / "counts.json").write_text("{}")
     with pytest.raises(ConfigError) as caught:
         load_tokenizer(tmp_path)
