@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 import yaml
-from common import arguments, eef, eef_command, finish, settings, skip, table
+from common import arguments, eef, eef_command, finish, settings, table
 from safetensors.torch import load_file
 
 from eef_framework import Trajectory
@@ -45,7 +45,8 @@ def main() -> None:
         device=("cuda", "what is compared with the CPU"),
     )
     if args.device.startswith("cuda") and not torch.cuda.is_available():
-        skip("there is no GPU")
+        print("skipped: there is no GPU")
+        return
     args.folder.mkdir(parents=True, exist_ok=True)
     run = args.folder / "run"
     given = [f"collect.tasks.count={args.tasks}", f"clone.trainer.steps={args.steps}", "clone.trainer.device=cpu"]
