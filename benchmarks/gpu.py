@@ -113,7 +113,7 @@ def kill_halfway(run: Path, args: Any, trainer: dict[str, Any]) -> bool:
 def difference(reference: dict[str, torch.Tensor], path: Path) -> float:
     """Return the largest difference of a weight."""
     found = load_file(path)
-    return max((reference[name].float() - found[name].float()).abs().max().item() for name in reference)
+    return max(float((reference[name].float() - found[name].float()).abs().max()) for name in reference)
 
 
 def play(run: Path, args: Any, name: str, where: str) -> list[str]:
