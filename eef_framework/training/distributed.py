@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -27,6 +28,9 @@ from eef_framework.training.settings import SupervisedSettings
 
 LINES_SHOWN = 12
 """Number of lines of a failed process's log to show."""
+
+LAUNCHER_REPORT = re.compile(r"[EW]\d{4} .*torch/distributed/elastic/")
+"""Begin of what the launcher logs about a failed process. Its own traceback follows, which explains nothing."""
 
 
 @contextmanager
@@ -104,10 +108,11 @@ def train_distributed(
     if "error" in message:
         raise getattr(errors, message["kind"])(**message["error"])
     if launcher.returncode or "result" not in message:
-        lines = "\n".join(log.read_text(encoding="utf-8").strip().splitlines()[-LINES_SHOWN:])
+        lines = _last_words(log)
         raise TrainerFailure(
-            f"training on several processes failed (status {launcher.returncode}):\n{lines}",
+            f"training on several processes failed (status {launcher.returncode}):\n" + "\n".join(lines),
             f"Their whole output is in {log}. What was saved so far is kept: run the command again.",
+            lines=lines,
         )
     for path in (output / "request.json", log):
         path.unlink()
@@ -120,6 +125,14 @@ def _command(trainer: SupervisedSettings, output: Path) -> list[str]:
     if trainer.accelerate_config is not None:
         launcher = [LAUNCH_MODULE, "--config_file", str(trainer.accelerate_config)]
     return [sys.executable, "-m", *launcher, "-m", "eef_framework.training.worker", str(output)]
+
+
+def _last_words(log: Path) -> list[str]:
+    """Return the last lines that processes wrote before one failed, and the launcher's line with its exit code."""
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    reports = [number for number, line in enumerate(lines) if LAUNCHER_REPORT.match(line)]
+    own = lines[: reports[0]] if reports else lines
+    return own[-LINES_SHOWN:] + [lines[number] for number in reports]
 
 
 def _relay(stdout: IO[str], progress: ProgressCallback) -> dict[str, Any]:

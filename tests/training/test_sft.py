@@ -1,6 +1,7 @@
 import contextlib
 import json
 import math
+import sys
 
 import psutil
 import pytest
@@ -11,7 +12,7 @@ from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.errors import ConfigError, NothingToTrain, TrainerFailure
 from eef_framework.policies.loading import load_model, load_tokenizer
 from eef_framework.records import Checkpoint, Example, Message
-from eef_framework.training import SftTrainer
+from eef_framework.training import SftTrainer, distributed
 from eef_framework.training.dataset import TokenizedDataset
 from eef_framework.training.loop import Training
 
@@ -333,6 +334,18 @@ def test_an_error_in_one_of_several_processes_is_raised(examples, start, tmp_pat
     with pytest.raises(NothingToTrain) as caught:
         train(examples, start, tmp_path, max_tokens=2, processes=2)
     assert caught.value.code == "nothing-to-train"
+
+
+@pytest.mark.slow
+def test_the_own_words_of_a_process_that_aborts_are_shown(examples, start, tmp_path, monkeypatch):
+    script = tmp_path / "aborts.py"
+    script.write_text("import os, sys\nprint('out of luck', file=sys.stderr, flush=True)\nos.abort()\n")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=1", str(script)]
+    monkeypatch.setattr(distributed, "_command", lambda *_: launcher)
+    with pytest.raises(TrainerFailure) as caught:
+        train(examples, start, tmp_path / "out", processes=2)
+    words, report = caught.value.details["lines"]
+    assert (words, "exitcode: -6" in report) == ("out of luck", True)
 
 
 def test_tensorboard_gets_loss_and_learning_rate(examples, start, tmp_path):
