@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -261,13 +261,8 @@ def _kind(registry: Registry, name: str, kind: str | None) -> Kind:
             code="ambiguous-name",
             kinds=list(kinds),
         )
-    fix = ""
     for each in KINDS:
-        try:
+        with suppress(UnknownName):
             registry.get(each, name)  # raises the plugin's error if it comes from a broken plugin
-        except UnknownName as unknown:
-            fix = unknown.fix
-    if not fix and "." in name:
-        fix = "A class is named by its module and a colon: my_package.my_module:MyClass."
     known = {component for each in KINDS for component in registry.names(each)}
-    raise UnknownName.of("component or file", name, known, fix)
+    raise UnknownName.of("component or file", name, known, registry.advice(name))

@@ -88,5 +88,6 @@ def _find(registry: Registry, name: str) -> list[tuple[Plugin | None, Kind, type
             raise plugin.error
     if not parts:
         known = {each for plugin in registry.plugins for _, each in plugin.components}
-        raise UnknownName.of("component or plugin", name, known | {plugin.name for plugin in registry.plugins})
+        known |= {plugin.name for plugin in registry.plugins}
+        raise UnknownName.of("component or plugin", name, known, registry.advice(name))
     return parts

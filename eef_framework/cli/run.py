@@ -102,6 +102,7 @@ def run(
             return
         runs.check_folder()
         folder = runs.run_folder(config.seed)
+        config, registry = compose(recipe, plugins, env, config.seed, [*assignments, *runs.settings(config.seed)])
     if dry_run:
         _show_plan(config, registry, folder)
     else:

@@ -92,6 +92,10 @@ class SeedRuns:
         """Return the run directory of a seed."""
         return self.folder / f"seed-{seed}"
 
+    def settings(self, seed: int) -> list[str]:
+        """Return the settings of a seed's run that get the seed as their value, each as `KEY=VALUE`."""
+        return [f"{key}={seed}" for key in self.per_seed]
+
     def _log(self, seed: int) -> Path:
         return self.folder / f"seed-{seed}.log"
 
@@ -112,7 +116,7 @@ class SeedRuns:
         """Do one run in a process of its own, and return its exit code."""
         if self._stopping.is_set():
             return 1
-        settings = [word for key in self.per_seed for word in ("--set", f"{key}={seed}")]
+        settings = [word for each in self.settings(seed) for word in ("--set", each)]
         threads = str(max(1, available_cores() // self.jobs))
         command = "from eef_framework.cli.run import main; main()"
         out = ["--seed", str(seed), "--out", str(self.run_folder(seed))]

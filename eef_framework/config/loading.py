@@ -162,6 +162,12 @@ def _chain(recipe: str | Path | Mapping[str, Any], registry: Registry) -> Iterat
 
 
 def _file(recipe: str | Path, folder: Path, registry: Registry) -> Path:
+    if not isinstance(recipe, str | Path):
+        raise ConfigError(
+            f"expected a recipe's name, the path of a YAML file or a mapping with settings, got {recipe!r:.80}",
+            "Give components as settings: {'environment': ..., 'expert': ...}.",
+            code="not-settings",
+        )
     text = str(recipe)
     if isinstance(recipe, Path) or text.endswith((".yaml", ".yml")) or "/" in text or os.sep in text:
         path = (folder / expand(recipe)).resolve()

@@ -77,6 +77,16 @@ def check_complete(cls: type[Component], path: str) -> None:
     )
 
 
+def class_given(cls: type[Any]) -> ConfigError:
+    """Return the error for a class where an object of it was expected."""
+    return ConfigError(
+        f"expected an object, got the class {cls.__name__}",
+        f"Give an object of it: {cls.__name__}().",
+        code="class-given",
+        given=cls.__name__,
+    )
+
+
 def _has_source(cls: type[Any]) -> bool:
     try:
         inspect.getsourcelines(cls)

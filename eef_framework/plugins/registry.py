@@ -25,7 +25,7 @@ from eef_framework.interfaces import (
     Trainer,
 )
 from eef_framework.plugins.distributions import distribution_of
-from eef_framework.plugins.import_path import check_complete, import_class
+from eef_framework.plugins.import_path import check_complete, class_given, import_class
 from eef_framework.plugins.kinds import KINDS, Kind, interface_names, kind_of
 from eef_framework.plugins.plugin import Plugin
 from eef_framework.validation_messages import KeyPath, dotted, reason, validation_messages
@@ -35,6 +35,8 @@ Spec = str | Mapping[str, Any] | Component
 
 OWN_CODE = "own code"
 """The name of the plugin that holds what `Registry.register` adds."""
+
+OWN_CLASS = "A class of your own is named by its module and a colon: my_module:MyClass."
 
 BUILDING: ContextVar[Registry] = ContextVar("eef_registry")
 """The registry that is building a component right now; see `current_registry`."""
@@ -140,7 +142,7 @@ class Registry:
         for plugin in self.broken:
             if plugin.error and (kind, name) in plugin.components:
                 raise plugin.error
-        raise UnknownName.of(kind, name, self.names(kind), self._advice(name))
+        raise UnknownName.of(kind, name, self.names(kind), self.advice(name))
 
     def companions(self, kind: Kind, name: str, base: type[Component]) -> list[type[Component]]:
         """Return the subclasses of a base class that come with a component: from its plugin, or from its module.
@@ -168,7 +170,7 @@ class Registry:
             UnknownName: no recipe has this name.
         """
         if name not in self.recipes:
-            raise UnknownName.of("recipe", name, self.recipes, self._advice(name))
+            raise UnknownName.of("recipe", name, self.recipes, self.advice(name, "A file needs its ending: NAME.yaml."))
         return self.recipes[name]
 
     # fmt: off
@@ -201,6 +203,8 @@ class Registry:
         Raises:
             ConfigError: the component doesn't exist, or a setting is unknown or invalid.
         """
+        if isinstance(spec, type):
+            raise class_given(spec)
         if isinstance(spec, Component):
             if not isinstance(spec, KINDS[kind]):
                 raise ConfigError(
@@ -236,11 +240,18 @@ class Registry:
 
         return next(filter(has, self._usable), None)
 
-    def _advice(self, name: str) -> str:
-        advice = []
+    def advice(self, name: str, otherwise: str = OWN_CLASS) -> str:
+        """Return how to fix a name under which nothing of the wanted kind is registered.
+
+        Args:
+            name: the name.
+            otherwise: the advice if nothing of another kind has this name, and no known package provides it.
+        """
+        advice = [f"There is the {kind} {name!r}." for kind in (*KINDS, "recipe") if self._owner(kind, name)]
         distribution = distribution_of(name)
         if distribution and distribution not in {plugin.distribution for plugin in self.plugins}:
             advice.append(f"{name!r} comes with {distribution}: pip install {distribution}.")
+        advice = advice or [otherwise]
         advice += [f"A broken plugin may bring it: {plugin.error.message}." for plugin in self.broken if plugin.error]
         if self.unselected:
             advice.append(f"Installed, but left out by --plugins or EEF_PLUGINS: {', '.join(self.unselected)}.")

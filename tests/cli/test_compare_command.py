@@ -85,7 +85,10 @@ def test_a_run_directory_is_not_filled_with_runs_of_seeds(folder, command):
 
 
 def test_a_dry_run_of_seeds_fits_what_they_left(folder, command):
-    assert command("eef-run", "own.yaml", "--seed", 5, "--out", "runs/seed-5").code == 0
+    key = "evaluate.tasks.count"
+    assert command("eef-run", "own.yaml", "--seed", 5, "--set", f"{key}=5", "--out", "runs/seed-5").code == 0
     (folder / "runs/seed-5.log").write_text("# eef-run --seeds\n")
-    done = command("eef-run", "own.yaml", "--seeds", 2, "--seed", 5, "--out", "runs", "--dry-run")
+    arguments = ("eef-run", "own.yaml", "--seeds", 2, "--seed", 5, "--out", "runs", "--dry-run")
+    done = command(*arguments, "--per-seed", key)
     assert done.code == 0, done.err
+    assert command(*arguments).error.code == "other-configuration"

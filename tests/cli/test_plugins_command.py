@@ -37,6 +37,11 @@ def test_a_misspelt_part_gets_a_suggestion(command):
     assert "'corridor-expert'" in done.error.message
 
 
+def test_a_recipe_given_as_a_component_is_named_as_a_recipe(command):
+    for verb in ("plugins", "check"):
+        assert "recipe 'eef'" in command("eef", verb, "eef").error.fix
+
+
 def test_several_parts_are_shown_in_the_order_of_their_names_on_the_command_line(command):
     done = command("eef", "plugins", "corridor-expert", "corridor")
     assert done.code == 0, done.err

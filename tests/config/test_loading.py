@@ -135,6 +135,11 @@ def test_a_missing_file_lists_the_recipes(load):
     assert "base" in error.fix
 
 
+def test_a_component_in_place_of_settings_is_refused(load):
+    for given in (Halves, Halves()):
+        assert refused(load, given).code == "not-settings"
+
+
 def test_an_unknown_recipe_gets_a_suggestion(load):
     with pytest.raises(UnknownName, match="'base'") as caught:
         load("bsae")

@@ -7,6 +7,7 @@ from pydantic import Field
 from eef_framework.errors import ConfigError, PluginError, UnknownName
 from eef_framework.interfaces import Filter
 from eef_framework.plugins import Plugin, Registry, current_registry
+from eef_framework.testing.conformance import check_component
 
 
 class Cap(Filter):
@@ -85,6 +86,22 @@ def test_a_spec_without_a_name_is_refused_with_the_names_there_are(registry):
 def test_an_unknown_name_gets_a_suggestion(registry):
     with pytest.raises(UnknownName, match=r"there is no filter 'cpa'; did you mean 'cap'\?"):
         registry.get("filter", "cpa")
+
+
+def test_an_unknown_name_gets_told_how_own_classes_are_named(registry):
+    with pytest.raises(UnknownName) as caught:
+        registry.get("filter", "Mine")
+    assert "my_module:MyClass" in caught.value.fix
+    with pytest.raises(UnknownName) as caught:
+        registry.get("expert", "cap")
+    assert caught.value.fix == "There is the filter 'cap'."
+
+
+def test_a_class_in_place_of_an_object_is_refused(registry):
+    for build in (lambda: registry.build("filter", Cap), lambda: check_component(Cap)):
+        with pytest.raises(ConfigError) as caught:
+            build()
+        assert (caught.value.code, caught.value.details["given"]) == ("class-given", "Cap")
 
 
 def test_an_unknown_name_of_ours_gets_the_package_to_install(registry):

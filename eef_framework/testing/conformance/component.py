@@ -17,6 +17,7 @@ from eef_framework.interfaces import (
     TrainablePolicy,
     Trainer,
 )
+from eef_framework.plugins.import_path import class_given
 from eef_framework.testing.conformance.attributor import check_attributor
 from eef_framework.testing.conformance.environment import check_environment
 from eef_framework.testing.conformance.executor import check_executor
@@ -45,6 +46,8 @@ def check_component(
         Nonconformance: it doesn't. The message lists all violations.
         ConfigError: an argument is missing, or there is no check for its kind.
     """
+    if isinstance(component, type):
+        raise class_given(component)
     name = component.component_name()
     if isinstance(component, Expert):
         if environment is None:
