@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 from eef_framework.config.schema import Explore
-from eef_framework.errors import AttributorFailure, PolicyFailure, boundary
+from eef_framework.errors import AttributorFailure, EefWarning, PolicyFailure, boundary
 from eef_framework.interfaces import Attributor
 from eef_framework.pipeline.episodes import MOST_ERRORS
-from eef_framework.records import Attribution, SuccessRule, Trajectory
+from eef_framework.records import Attribution, SuccessRule, Trajectory, Verdict
 from eef_framework.rollout import Simulations
 from eef_framework.rollout.attribution import attribute_with
 from eef_framework.rollout.simulate import TrajectorySimulate
@@ -60,6 +61,21 @@ def check_attributions(attributor: Attributor, attributed: int, failed: Sequence
             first=failed[0].code,
             where=failed[0].details.get("where", ""),
         ) from failed[0]
+
+
+def warn_of_unknown(attributions: Sequence[Attribution]) -> None:
+    """Warn if no action has a verdict: the method then learns as it would without attribution."""
+    known = (segment for row in attributions for segment in row.segments if segment.verdict is not Verdict.UNKNOWN)
+    if attributions and next(known, None) is None:
+        name, count = attributions[0].method, len(attributions)
+        message = EefWarning(
+            f"attributor {name!r} gave no verdict on any action of {count} demonstrations: nothing is learned from "
+            "failed ones. `eef check` tries an attributor on small cases.",
+            code="verdicts-unknown",
+            attributor=name,
+            trajectories=count,
+        )
+        warnings.warn(message, stacklevel=3)
 
 
 def to_attribute(demonstrations: Sequence[Trajectory], rule: SuccessRule, settings: Explore) -> list[Trajectory]:

@@ -178,7 +178,9 @@ def _verdict_bar(exploration: ExplorationCounts) -> Element:
         f"The expert's {total:,} actions in {exploration.attributed:,} demonstrations, by ",
         term("verdict"),
     ]
-    return tag("div", tag("p", title), bar, tag("ul", words, class_="legend"))
+    silent = "No action has a verdict, so nothing was learned from failed demonstrations."
+    note = tag("p", silent) if set(+exploration.verdicts) == {"unknown"} else None
+    return tag("div", tag("p", title), bar, tag("ul", words, class_="legend"), note)
 
 
 def _examples(label: str, counts: RunCounts) -> Element | None:

@@ -212,7 +212,7 @@ class Picky(Attributor):
         await asyncio.sleep(0)
         if int(trajectory.task.id.rpartition("-")[2]) % self.share == 0:
             raise ValueError("not to my taste")
-        return []
+        return [Segment(start=0, end=1, verdict=Verdict.NEUTRAL)]
 
 
 def test_an_attributor_that_fails_on_one_trajectory_loses_that_one_only(tmp_path: Path) -> None:

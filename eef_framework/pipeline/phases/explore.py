@@ -19,6 +19,7 @@ from eef_framework.pipeline.attribution import (
     planned_by_task,
     to_attribute,
     try_to_attribute,
+    warn_of_unknown,
 )
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.costs import cost_of, with_attributions
@@ -157,6 +158,7 @@ class Explore(Phase):
             warn_of_answers(found, context.config.format, trained=self.weights is not None)
         if attributions or self.files.attributions.path.exists():
             self.files.attributions.write(attributions)
+            warn_of_unknown(attributions)
         cost, counts_of_rows = with_attributions(cost_of(found, by_agent=True), attributions), {path.name: len(found)}
         if settings.alternatives:
             tried = self.files.alternatives.read()
