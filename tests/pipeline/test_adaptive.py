@@ -11,6 +11,7 @@ import pytest
 from eef_attribution.interval import IntervalAttributor
 
 from eef_framework.config.schema import RunConfig
+from eef_framework.errors import EefWarning
 from eef_framework.interfaces import Attributor, Simulate
 from eef_framework.pipeline import RunContext, run
 from eef_framework.pipeline.phases import Collect, ExplorationFiles, Explore, InitialCheckpoint
@@ -130,7 +131,7 @@ class Bisecting(Attributor):
             middle = (low + high) // 2
             solved = any(map(simulate.succeeded, await simulate(middle, 2)))
             low, high = (low, middle) if solved else (middle, high)
-        return [Segment(start=low, end=high, verdict=Verdict.UNKNOWN)] if high > low else []
+        return [Segment(start=low, end=high, verdict=Verdict.NEUTRAL)] if high > low else []
 
 
 def test_a_strategy_without_a_plan_stays_within_its_share_approximately(tmp_path: Path) -> None:
@@ -149,7 +150,9 @@ def test_an_expert_that_never_or_always_succeeds_leaves_an_exploration_that_ends
 
 
 def test_demonstrations_of_one_action_are_explored_from_their_start(tmp_path: Path) -> None:
-    found = Explored(tmp_path, config(limits={"steps": 1}, attributor=IntervalAttributor(probes=3)))
+    with pytest.warns(EefWarning) as told:  # there is no state to probe
+        found = Explored(tmp_path, config(limits={"steps": 1}, attributor=IntervalAttributor(probes=3)))
+    assert [getattr(each.message, "code", "") for each in told] == ["verdicts-unknown"]
     assert found.simulations
     assert all(len(row.steps) <= 1 for row in found.simulations)
 
