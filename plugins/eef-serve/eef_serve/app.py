@@ -1,4 +1,4 @@
-"""The server: sessions of one environment over HTTP."""
+"""The server: sessions of one environment over HTTP, and over WebSockets for OpenEnv's clients."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from eef_framework.errors import ConfigError, EefError
+from eef_framework.errors import EefError
 from eef_framework.interfaces import Environment
-from eef_serve.access import OPEN_PATH, TOO_LARGE, Access
+from eef_serve.access import OPEN_PATH, TOO_LARGE, Access, too_large
+from eef_serve.openenv_socket import add_openenv
+from eef_serve.problems import malformed, problem_of
 from eef_serve.sessions import Limits, Sessions, fingerprints
 from eef_serve.wire import PROTOCOL, Opened, OpenRequest, Problem, Stepped, StepRequest, TaskPage, World
 
 ROOT = f"/v{PROTOCOL}"
+SERVER_SETTINGS: dict[str, Any] = {"ws": "websockets-sansio", "ws_per_message_deflate": False}
+"""Settings of uvicorn's server for this application: WebSockets, whose messages aren't compressed."""
 LARGEST_PAGE = 1000
 """Maximum number of tasks in one answer."""
 
@@ -49,8 +54,9 @@ def create_app(environment: Environment, tokens: Mapping[str, str], limits: Limi
     app = FastAPI(title=f"eef serve {environment.component_name()}", docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.sessions = sessions
     app.add_middleware(Access, tokens=tokens, body=limits.body)
-    _add_errors(app)
+    _add_errors(app, limits.body)
     _add_routes(app, environment, sessions)
+    add_openenv(app, sessions)
     return app
 
 
@@ -114,39 +120,26 @@ def _add_routes(app: FastAPI, environment: Environment, sessions: Sessions) -> N
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
-def _add_errors(app: FastAPI) -> None:
+def _add_errors(app: FastAPI, limit: int) -> None:
     @app.exception_handler(EefError)
-    async def explained(_: Request, error: EefError) -> Response:
-        """Answer with the code, message and fix of a framework error."""
-        status = HTTPStatus.BAD_REQUEST if isinstance(error, ConfigError) else HTTPStatus.INTERNAL_SERVER_ERROR
-        return _problem(getattr(error, "status", status), error.code, error.message, error.fix)
-
     @app.exception_handler(TimeoutError)
-    async def late(_: Request, error: TimeoutError) -> Response:
-        """Answer that a step took too long."""
-        message = "the environment took too long; the session is lost"
-        return _problem(HTTPStatus.GATEWAY_TIMEOUT, "step-timeout", message, "Restore it.")
+    @app.exception_handler(Exception)
+    async def failed(_: Request, error: Exception) -> Response:
+        """Answer with the code, message and fix of an error."""
+        return _problem(*problem_of(error))
 
     @app.exception_handler(RequestValidationError)
-    async def malformed(_: Request, error: RequestValidationError) -> Response:
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
         """Answer which field of a request is invalid."""
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, "malformed-request", f"{place}: {first['msg']}")
+        return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, malformed(error.errors()))
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
         """Answer that a request is too large, malformed, or for an unknown address."""
         if request.scope.get(TOO_LARGE):
-            return _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "the request is too large")
+            return _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large(limit))
         code = "malformed-request" if error.status_code == HTTPStatus.BAD_REQUEST else "unknown-address"
-        return _problem(error.status_code, code, str(error.detail))
-
-    @app.exception_handler(Exception)
-    async def failed(_: Request, error: Exception) -> Response:
-        """Answer that the environment raised an exception."""
-        message = f"the environment failed: {type(error).__name__}: {error}"
-        return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "environment-failed", message)
+        return _problem(error.status_code, Problem(code=code, message=str(error.detail)))
 
 
 async def _close_idle(sessions: Sessions) -> None:
@@ -163,7 +156,6 @@ def _json(content: BaseModel) -> Response:
     return Response(content.model_dump_json(), media_type="application/json")
 
 
-def _problem(status: HTTPStatus | int, code: str, message: str, fix: str = "") -> Response:
+def _problem(status: int, problem: Problem) -> Response:
     headers = {"Retry-After": "1"} if status == HTTPStatus.TOO_MANY_REQUESTS else {}
-    content = Problem(code=code, message=message, fix=fix).model_dump_json()
-    return Response(content, int(status), headers, media_type="application/json")
+    return Response(problem.model_dump_json(), int(status), headers, media_type="application/json")

@@ -45,7 +45,7 @@ def serve(
     """Serve an environment over HTTP: open, step, fork, restore, close.
 
     Clients need a token: that of the environment variable EEF_SERVE_TOKEN, those of --tokens, or else a new one, which
-    is printed. The environment `remote` is a client.
+    is printed. The environment `remote` is a client; so are those of OpenEnv.
     """
     from eef_serve.app import create_app
     from eef_serve.sessions import Limits
@@ -62,6 +62,8 @@ def serve(
 def _listen(app: FastAPI, host: str, port: int, title: str) -> None:
     import uvicorn
 
+    from eef_serve.app import SERVER_SETTINGS
+
     class Server(uvicorn.Server):
         async def startup(self, sockets: object = None) -> None:
             await super().startup(sockets)  # type: ignore[arg-type]
@@ -70,7 +72,9 @@ def _listen(app: FastAPI, host: str, port: int, title: str) -> None:
                     at, number = socket.getsockname()[:2]
                     typer.echo(f"{title} on http://{f'[{at}]' if ':' in at else at}:{number}")
 
-    config = uvicorn.Config(app, host, port, log_level="warning", access_log=False, ws="none", timeout_keep_alive=60)
+    config = uvicorn.Config(
+        app, host, port, log_level="warning", access_log=False, timeout_keep_alive=60, **SERVER_SETTINGS
+    )
     Server(config).run()
 
 

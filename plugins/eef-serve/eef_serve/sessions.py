@@ -127,6 +127,14 @@ class Sessions:
 
         return await self._add(client, restored)
 
+    def get(self, client: str, id: str) -> Session:
+        """Return a session.
+
+        Raises:
+            Refusal: there is no such session, or it is busy.
+        """
+        return self._entry(client, id).session
+
     async def step(self, client: str, id: str, at: int, action: str) -> tuple[Step, Session]:
         """Carry out an action, or return its result if it was carried out by an earlier request.
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import uvicorn
 from fastapi import FastAPI
 
+from eef_serve.app import SERVER_SETTINGS
 from eef_serve.sessions import Sessions
 
 START_S = 60.0
@@ -52,7 +53,7 @@ def running(app: FastAPI, port: int = 0) -> Iterator[RunningServer]:
     Raises:
         RuntimeError: it doesn't start.
     """
-    server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", port, log_level="error", ws="none"))
+    server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", port, log_level="error", **SERVER_SETTINGS))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     end = time.monotonic() + START_S
