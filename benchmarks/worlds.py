@@ -25,7 +25,7 @@ from typing import Any
 import yaml
 from common import arguments, eef, finish, settings, shared_data, table
 
-from eef_framework import load_run
+from eef_framework import RunConfig, load_config, load_run
 
 HERE = Path(__file__).parent
 WORLDS = {"shop": "perfect-shopper", "textworld": "textworld-walkthrough", "webshop": "webshop-perfect"}
@@ -91,26 +91,14 @@ def rules(found: dict[str, Any]) -> dict[str, bool]:
 
 def measured(world: str, args: Any) -> dict[str, Any]:
     """Run a world's trainings, and return its rates."""
-    config = yaml.safe_load((HERE / f"worlds/{world}.yaml").read_text())
-    environment = config.get("environment", "shop")
-    environment = dict(environment) if isinstance(environment, dict) else {"name": environment}
-    if world == "webshop":
-        environment["data"] = str((args.data or shared_data("webshop-1k")).resolve())
-    probing = config.get("attributor") or {}  # as the world's EEF
+    data = args.data or shared_data("webshop-1k") if world == "webshop" else None
+    config = load_config(HERE / f"worlds/{world}.yaml", [*data_settings(data), *args.set])
     folder = args.folder / world
     folder.mkdir(exist_ok=True)
-    methods = {
-        "rft": {"extends": "rft-matched", "method": "rft", "select": SHORTEST},
-        "true": {
-            "extends": "eef",
-            "method": "true",
-            "select": SHORTEST,
-            "attributor": probing | {"name": "oracle:Oracle", "environment": environment, "gold": WORLDS[world]},
-        },
-    }
+    methods = bounds(config, WORLDS[world])
     for name, method in methods.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(method))
-    given = [f"environment={json.dumps(environment)}", *args.set]
+    given = [*data_settings(data), *args.set]
     given += [f"collect.tasks.count={args.tasks}"] if args.tasks else []
     given += [f"evaluate.tasks.count={args.goals}"] if args.goals else []
     tuning = [f"tune.trainer.steps={args.steps}"] if args.steps else []
@@ -144,6 +132,30 @@ def measured(world: str, args: Any) -> dict[str, Any]:
         "simulations": {row.label.split()[0]: row.cost.simulations for row in results.rows if row.iteration},
     }
     return found | {f"{name} - rft": found[name] - found["rft"] for name in ("true", "gold")}
+
+
+def data_settings(data: Path | None) -> list[str]:
+    """Return the setting that names WebShop's files, if there are any."""
+    return [f"environment.data={json.dumps(str(data.resolve()))}"] if data else []
+
+
+def bounds(config: RunConfig, gold: str) -> dict[str, dict[str, Any]]:
+    """Return the recipes beside a world's EEF; the one with true verdicts simulates from the same states.
+
+    Args:
+        config: the world's, with the settings that were given.
+        gold: the perfect expert.
+    """
+    oracle = {"name": "oracle:Oracle", "environment": dict(config.environment), "gold": gold}
+    return {
+        "rft": {"extends": "rft-matched", "method": "rft", "select": SHORTEST},
+        "true": {
+            "extends": "eef",
+            "method": "true",
+            "select": SHORTEST,
+            "attributor": {**(config.attributor or {}), **oracle},
+        },
+    }
 
 
 def run(world: str, out: Path, args: Any, given: list[str], folder: Path) -> None:

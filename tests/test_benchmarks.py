@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from eef_framework import load_config
+
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 BENCHMARKS = sorted(path for path in FOLDER.glob("*.py") if path.name != "common.py")
 
@@ -100,3 +102,16 @@ def test_resumed_results_may_differ_in_times_and_in_what_batches_do_to_log_proba
     spec.loader.exec_module(resume)
     row = {"reward": 1.0, "seconds": 1.0, "finished": 1.0, "logprob": -1.0, "steps": [{"action": "a"}]}
     assert resume.compared([row], [row | changed], 0.0)[0] is equal
+
+
+def test_true_verdicts_are_given_for_the_states_and_the_world_of_the_run(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    spec = importlib.util.spec_from_file_location("benchmarks_worlds", FOLDER / "worlds.py")
+    worlds = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(worlds)
+    given = ["attributor.probes=7", "attributor.simulations=2", "environment.products=60"]
+    config = load_config(FOLDER / "worlds/shop.yaml", given, {})
+    oracle = worlds.bounds(config, "perfect-shopper")["true"]["attributor"]
+    assert (oracle["name"], oracle["probes"], oracle["simulations"]) == ("oracle:Oracle", 7, 2)
+    assert oracle["environment"] == dict(config.environment)
+    assert oracle["environment"]["products"] == 60
