@@ -73,7 +73,7 @@ def _settings(model: type[BaseModel], key_path: KeyPath) -> Iterator[tuple[str, 
     # A section's defaults depend on where it stands: an evaluation isn't sampled as exploration is.
     standing: Any = functools.reduce(lambda data, key: (data or {}).get(key), key_path, cast("Any", defaults()))
     if standing is None:  # a section that is null by default
-        standing = model().model_dump(mode="json")
+        standing = model.model_construct().model_dump(mode="json", warnings=False)
     for name, type_, default, meaning in settings_of(model):
         here = (*key_path, name)
         kind, several = COMPONENTS.get(here), COMPONENTS.get((*here, "*"))

@@ -181,14 +181,13 @@ def select(
 ) -> str:
     """Select training examples from demonstrations and explorations.
 
-    If alternatives were explored, the observations to predict go to the file NAME.predictions.jsonl next to the output.
+    If observations are to be predicted (explore.alternatives), they go to the file NAME.predictions.jsonl next to
+    the output.
     """
     files = [ExplorationFiles(folder) for folder in explored or ()]
-    read = [rows.path for each in files for rows in (each.simulations, each.attributions, each.alternatives)]
+    read = [rows.path for each in files for rows in each.all]
     check_output(out, Example, demonstrations, *read)
-    predictions = (
-        out.with_name(f"{out.stem}.predictions.jsonl") if context.config.explore.alternatives and files else None
-    )
+    predictions = out.with_name(f"{out.stem}.predictions.jsonl") if context.config.explore.predicts and files else None
     if predictions is not None:
         check_output(predictions, Example, demonstrations, *read)
     phase = Select(

@@ -109,7 +109,7 @@ def _at(data: Any, pattern: KeyPath, key_path: KeyPath = ()) -> Iterator[tuple[K
         for index, item in enumerate(data or ()):
             yield from _at(item, pattern[1:], (*key_path, index))
     else:
-        yield from _at(getattr(data, str(pattern[0])), pattern[1:], (*key_path, pattern[0]))
+        yield from _at(getattr(data, str(pattern[0]), None), pattern[1:], (*key_path, pattern[0]))
 
 
 def _overrides(overrides: Overrides) -> Iterator[tuple[str, Any, str]]:

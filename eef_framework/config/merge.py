@@ -17,6 +17,7 @@ COMPONENTS: dict[KeyPath, Kind] = {
     ("policy",): "policy",
     ("clone", "trainer"): "trainer",
     ("attributor",): "attributor",
+    ("explore", "reflection", "judge"): "expert",
     ("filters", "*"): "filter",
     ("tune", "trainer"): "trainer",
     ("tune", "world_model"): "trainer",

@@ -134,6 +134,17 @@ class Schedule(Section):
     """Number of episodes from which on a state gets no further ones."""
 
 
+class Reflection(Section):
+    """Self-reflection (arXiv 2510.08558): a language model writes why the expert's action is better."""
+
+    judge: ComponentSpec
+    """Name and settings of an expert that is a language model: `{name: openai, model: gpt-4o}`."""
+    max_tokens: int = Field(default=512, gt=0)
+    """Maximum length of a reflection, in tokens. One that reaches it is left out."""
+    temperature: float = Field(default=1.0, ge=0)
+    """How reflections are sampled."""
+
+
 class Explore(Section):
     """Phase 2, exploration by the current agent."""
 
@@ -153,9 +164,19 @@ class Explore(Section):
     fine-tuning, it learns to predict what it observes after them and after the expert's own actions (implicit world
     modelling, arXiv 2510.08558). They come on top of the budget of a schedule. If there are no other simulations, the
     agent is the model that `tune` starts from."""
+    reflection: Reflection | None = None
+    """Instead of predicting observations, learn to reason (self-reflection, arXiv 2510.08558): where the agent tried
+    something else, a language model compares the expert's action with the `alternatives` by what was observed after
+    them. What it writes becomes a thought, which is learned with the expert's action, in addition to the expert's
+    successes. The format needs thoughts."""
     schedule: Schedule | None = None
     """Adapt the exploration to what was played; null for the same number of episodes for every task (the paper)."""
     sampling: Sampling = Sampling(temperature=1.0)
+
+    @property
+    def predicts(self) -> bool:
+        """Whether observations are predicted."""
+        return self.alternatives > 0 and self.reflection is None
 
 
 Preference = Literal["least-expert", "fewest-steps", "fewest-trained", "fewest-wasted", "most-probable", "random"]

@@ -92,8 +92,8 @@ def _read_folder(path: Path, report: Report) -> Iterator[FoundRow]:
             for found in read_container(file, report):
                 yield found._replace(data=_with_result(found.data, file.parent.parent / "result.json"))
         return
-    # Beside the episodes of an exploration, its verdicts, single actions and the expert's advice aren't episodes.
-    others = (FILES.attributions, FILES.advice, FILES.alternatives)
+    # Beside the episodes of an exploration, its verdicts, single actions and what was said of them aren't episodes.
+    others = (FILES.attributions, FILES.advice, FILES.alternatives, FILES.reflections)
     beside = {path / name for name in others} if (path / FILES.simulations).exists() else set()
     files = sorted(path.rglob(TRACES)) or sorted(
         {file for pattern in _DATA_FILES for file in path.rglob(pattern) if file.is_file()} - beside

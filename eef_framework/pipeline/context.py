@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from eef_framework.config.loading import components, how_to_name
-from eef_framework.config.schema import ComponentSpec, RunConfig, TaskList
+from eef_framework.config.schema import ComponentSpec, Reflection, RunConfig, TaskList
 from eef_framework.errors import (
     ConfigError,
     EefError,
@@ -42,6 +42,7 @@ from eef_framework.interfaces import (
 from eef_framework.interfaces.expert import cannot_continue
 from eef_framework.pipeline.pairs import require_whole_episodes
 from eef_framework.pipeline.progress import ProgressDisplay
+from eef_framework.pipeline.reflection import check_reflection
 from eef_framework.pipeline.tracking import Tracking
 from eef_framework.plugins import Kind, Registry
 from eef_framework.records import Checkpoint, Task
@@ -105,6 +106,10 @@ class RunContext:
     def attributor(self, config: RunConfig) -> Attributor | None:
         """Return the attributor of a method, if it has one."""
         return self._component("attributor", config.attributor) if config.attributor else None
+
+    def judge(self, settings: Reflection) -> Expert:
+        """Return the expert that writes reflections."""
+        return cast("Expert", self._component("expert", settings.judge))
 
     def trackers(self) -> list[Tracker]:
         """Return the trackers of the run."""
@@ -280,6 +285,8 @@ class RunContext:
                 code="nothing-to-explore",
                 method=config.method,
             )
+        if config.explore.reflection is not None and config.iterations:
+            check_reflection(config, self.judge(config.explore.reflection))
         self.attributor(config)
         self.filters(config)
         constrained = config.explore.sampling.constrain or config.evaluate.sampling.constrain
@@ -306,7 +313,7 @@ class RunContext:
                 "Name another in clone.trainer (`sft`), and this one in tune.trainer.",
                 code="no-pairs",
             )
-        if config.explore.alternatives and predicting.needs_pairs:
+        if config.explore.predicts and predicting.needs_pairs:
             raise ConfigError(
                 f"trainer {predicting.component_name()!r} learns from pairs, and observations to predict aren't pairs",
                 "Name another in tune.world_model (`sft`).",

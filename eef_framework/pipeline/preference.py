@@ -18,7 +18,7 @@ class Solution:
     Attributes:
         trajectory: the whole of it.
         weights: one loss weight per step.
-        source: why it was selected: `expert`, `agent`, `continuation`, `recovery` or `advice`.
+        source: why it was selected: `expert`, `agent`, `continuation`, `recovery`, `advice` or `reflection`.
         kept: for a shortened solution, the index that each of its steps had before; None if nothing was left out.
         failed: whether it is a failure that is marked as such in the prompt.
     """

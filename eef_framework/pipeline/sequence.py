@@ -168,7 +168,7 @@ class _Sequence:
                 explorations=tuple(explorations),
                 examples=Rows(self.layout.examples(variant.method, iteration), Example),
                 predictions=Rows(self.layout.predictions(variant.method, iteration), Example)
-                if variant.explore.alternatives
+                if variant.explore.predicts
                 else None,
                 charged=variant.select.shorten != "none",  # replays cost steps
             )

@@ -32,7 +32,7 @@ async def shorten_all(
     )
 
     async def shorten(solution: Solution) -> tuple[Solution, Shortened]:
-        if solution.source == "advice":  # not a success, so nothing can be verified
+        if solution.source in ("advice", "reflection"):  # not a success, so nothing can be verified
             return solution, Shortened(solution.trajectory, tuple(range(len(solution.weights))))
         end = solution.trajectory.prefix_length if settings.shorten == "prefix" else None
         found = await shortener.shorten(solution.trajectory, end)

@@ -26,12 +26,14 @@ class Exploration:
         attributions: its verdicts, by id of the expert trajectory.
         advice: single actions of the expert in states that the agent came to.
         alternatives: single actions of the agent in states of the expert's successes.
+        reflections: single actions of the expert, with a thought on why they are better than those.
     """
 
     simulations: Sequence[Trajectory]
     attributions: Mapping[str, Attribution]
     advice: Sequence[Trajectory] = ()
     alternatives: Sequence[Trajectory] = ()
+    reflections: Sequence[Trajectory] = ()
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ class Selection:
 
     Attributes:
         solutions: the expert's successes, then solutions for the initial state of every task in order of the
-            demonstrations, then those for states that need recovery, then the expert's advice. No trajectory appears
-            twice.
+            demonstrations, then those for states that need recovery, then the expert's advice and
+            reflections. No trajectory appears twice.
         left_out: id of each other success -> why it isn't learned from.
     """
 
@@ -128,9 +130,10 @@ class _Choice:
         if self.settings.recovery:
             yield from self._for_recovery()
         for exploration in self.explorations:
-            for advised in exploration.advice:
-                own = len(advised.steps) - advised.prefix_length
-                yield Solution(advised, (0.0,) * advised.prefix_length + (1.0,) * own, "advice")
+            for source, found in (("advice", exploration.advice), ("reflection", exploration.reflections)):
+                for row in found:
+                    own = len(row.steps) - row.prefix_length
+                    yield Solution(row, (0.0,) * row.prefix_length + (1.0,) * own, source)
 
     def _for_initial_states(self) -> Iterator[Solution]:
         """For every task: the agent's own solutions, or, if nobody solved it, continuations of the expert's."""

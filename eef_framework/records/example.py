@@ -65,7 +65,7 @@ class Example(VersionedRecord):
     task: str = ""
     """Id of the task, used for caps and counts."""
     source: str = ""
-    """Why it is in the training set: `expert`, `agent`, `continuation`, `recovery`, `advice`, `pair`,
+    """Why it is in the training set: `expert`, `agent`, `continuation`, `recovery`, `advice`, `reflection`, `pair`,
     `world-model`."""
     trajectory: str = ""
     """Id of the trajectory it was made from."""

@@ -119,11 +119,15 @@ GLOSSARY: dict[str, tuple[str, str]] = {
         "advice example",
         "An episode of the agent up to a state, and what the expert would do there, which is learned.",
     ),
+    "source-reflection": (
+        "reflection example",
+        "An action of the expert, after a thought that a language model wrote: why it is better than the alternatives.",
+    ),
     "advice": ("advice", "What the expert said it would do in a state that the agent came to. It wasn't done there."),
     "alternative": (
         "alternative",
         "An action that the agent tried in a state of the expert's success, and what it observed then. It learned to "
-        "predict that.",
+        "predict that, or from a comparison with the expert's action.",
     ),
     "loss": (
         "training loss",

@@ -135,7 +135,7 @@ def _yield_card(label: str, exploration: ExplorationCounts, counts: RunCounts) -
         facts.append(
             ([term("alternative", "alternatives"), " tried"], f"{exploration.alternatives:,}, one action each")
         )
-        learned = exploration.predictions
+    if (learned := exploration.predictions).total():
         text = f"{learned[True]:,} after the expert's actions, {learned[False]:,} after others"
         facts.append((["observations to predict"], text))
     if simulations.n:

@@ -216,6 +216,7 @@ class StageFiles(Record):
     attributions: str = "attributions.jsonl"
     advice: str = "advice.jsonl"
     alternatives: str = "alternatives.jsonl"
+    reflections: str = "reflections.jsonl"
     examples: str = "examples.jsonl"
     selected: str = "selected.jsonl"
     predictions: str = "predictions.jsonl"

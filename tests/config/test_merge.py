@@ -1,3 +1,5 @@
+from typing import get_args
+
 import pytest
 from pydantic import BaseModel
 
@@ -17,6 +19,8 @@ def named_fields(model, key_path=()):
     """Yield the key path of every field that holds components."""
     for name, field in model.model_fields.items():
         here, annotation = (*key_path, name), field.annotation
+        parts = [part for part in get_args(annotation) if part is not type(None)]
+        annotation = parts[0] if len(parts) == 1 and annotation == parts[0] | None else annotation
         if "ComponentSpec" in repr(annotation):
             yield (*here, "*") if "tuple" in repr(annotation) else here
         elif isinstance(annotation, type) and issubclass(annotation, BaseModel):

@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from eef_framework.config.schema import Budget, RunConfig, TaskList
+from eef_framework.config.schema import Budget, Reflection, RunConfig, TaskList
 from eef_framework.errors import AttributorFailure
 from eef_framework.evaluation.spending import spending_by_task
 from eef_framework.formats import explorable
-from eef_framework.interfaces import Attributor, Component, PlayEpisode, ProgressCallback
+from eef_framework.interfaces import Attributor, Component, PlayEpisode, ProgressCallback, Sampling
 from eef_framework.pipeline.adaptive import AdaptiveExploration
 from eef_framework.pipeline.attribution import (
     check_attributions,
@@ -36,12 +37,14 @@ from eef_framework.pipeline.phase import Phase, PhaseResult, Planned, Weights
 from eef_framework.pipeline.phases.collect import expected_expert_cost
 from eef_framework.pipeline.phases.initial_checkpoint import InitialCheckpoint
 from eef_framework.pipeline.progress import Counter
+from eef_framework.pipeline.reflection import Reflecting, check_reflections, comparisons, counts_of, is_usable
 from eef_framework.pipeline.rows import Rows
 from eef_framework.pipeline.schedule import per_task
 from eef_framework.pipeline.solutions import Exploration
 from eef_framework.pipeline.world_model import expert_states
 from eef_framework.records import Attribution, Cost, Spending, State, Task, Trajectory
 from eef_framework.rollout import Simulator, continuation_id, continuations
+from eef_framework.rollout.episode_costs import cost_of_episode
 from eef_framework.runs import FILES, JsonlFile, content_id
 from eef_framework.seeds import derive
 
@@ -57,6 +60,7 @@ class ExplorationFiles:
         attributions: its verdicts; the file doesn't exist if nothing was attributed.
         advice: the expert's actions in states of the agent's episodes; the file doesn't exist if it wasn't asked.
         alternatives: the agent's actions in states of the expert's successes; the file doesn't exist if none was tried.
+        reflections: the expert's actions there, with reflections; the file doesn't exist if none was wanted.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -64,14 +68,22 @@ class ExplorationFiles:
         self.attributions = Rows(folder / FILES.attributions, Attribution)
         self.advice = Rows(folder / FILES.advice, Trajectory)
         self.alternatives = Rows(folder / FILES.alternatives, Trajectory)
+        self.reflections = Rows(folder / FILES.reflections, Trajectory)
+
+    @property
+    def all(self) -> tuple[Rows[Any], ...]:
+        """All files."""
+        return self.simulations, self.attributions, self.advice, self.alternatives, self.reflections
 
     def read(self) -> Exploration:
-        """Return what they have, without single actions that were lost."""
+        """Return what they have, without single actions that were lost, and reflections that can't be used."""
         verdicts = {verdict.trajectory: verdict for verdict in self.attributions.read_if_there()}
-        advice, alternatives = (
-            [row for row in rows.read_if_there() if row.ending != "error"] for rows in (self.advice, self.alternatives)
+        advice, alternatives, reflections = (
+            [row for row in rows.read_if_there() if row.ending != "error"]
+            for rows in (self.advice, self.alternatives, self.reflections)
         )
-        return Exploration(self.simulations.read(), verdicts, advice, alternatives)
+        usable = [row for row in reflections if is_usable(row)]
+        return Exploration(self.simulations.read(), verdicts, advice, alternatives, usable)
 
 
 @dataclass(kw_only=True)
@@ -106,6 +118,8 @@ class Explore(Phase):
         attributor = context.attributor(self.variant)
         others = [attributor] if attributor is not None else []
         experts = [context.expert] if self.variant.explore.advice else []
+        if self.variant.explore.reflection is not None:
+            experts.append(context.judge(self.variant.explore.reflection))
         return context.environment, context.policy, context.executor, *others, *experts
 
     def spent(self) -> dict[str, Spending]:
@@ -113,10 +127,11 @@ class Explore(Phase):
         if self._spent is None:
             self._spent = spending_by_task([*self.files.simulations.read(), *self.files.alternatives.read_if_there()])
             tasks = {row.id: row.task.id for row in self.demonstrations.read()}
-            for each in self.files.attributions.read_if_there():
-                if (task := tasks.get(each.trajectory)) is not None:
-                    more = Spending(tokens=each.cost.computed_tokens)
-                    self._spent[task] = self._spent.get(task, Spending()) + more
+            others = [(tasks.get(each.trajectory), each.cost) for each in self.files.attributions.read_if_there()]
+            others += [(row.task.id, cost_of_episode(row)) for row in self.files.reflections.read_if_there()]
+            for task, cost in others:
+                if task is not None:
+                    self._spent[task] = self._spent.get(task, Spending()) + Spending(tokens=cost.computed_tokens)
         return self._spent
 
     def work(self, context: RunContext, progress: ProgressCallback) -> PhaseResult:
@@ -164,10 +179,15 @@ class Explore(Phase):
             tried = self.files.alternatives.read()
             cost += cost_of(tried, by_agent=True)
             counts_of_rows[self.files.alternatives.path.name] = len(tried)
+        if settings.reflection is not None:
+            cost += self._reflect(context, settings.reflection, demonstrations)
+            counts_of_rows[self.files.reflections.path.name] = len(self.files.reflections.read())
         if settings.advice:
             cost += self._ask_expert(context, found)
         figures = mean_results(found, rule)
         info = lost_workers(play) | ({"exploration": adaptive.info()} if adaptive else {})
+        if settings.reflection is not None:
+            info["reflections"] = counts_of(self.files.reflections.read())
         return PhaseResult(cost, counts_of_rows, info, figures)
 
     def _open(self, context: RunContext, path: Path, tasks: Sequence[Task]) -> JsonlFile[Trajectory]:
@@ -198,6 +218,28 @@ class Explore(Phase):
             context.wait_for(simulator.until(tried))
             check_errors(rows.rows)
             self.files.alternatives.rewrite(rows, in_order(without_replaced(rows.rows)))
+
+    def _reflect(self, context: RunContext, settings: Reflection, demonstrations: Sequence[Trajectory]) -> Cost:
+        """Have a reflection written for every state in which the agent tried something else; keep what is known."""
+        tried = [row for row in self.files.alternatives.read() if row.ending != "error"]
+        compared = comparisons(demonstrations, tried, context.config.success)
+        judge = context.judge(settings)
+        with JsonlFile(self.files.reflections.path, Trajectory) as rows, judge.open_policy() as policy:
+            reflecting = Reflecting(
+                policy,
+                judge.component_name(),
+                f"{self.name}/reflections",
+                context.config.format,
+                context.environment.instructions,
+                Sampling(temperature=settings.temperature, max_tokens=settings.max_tokens),
+                derive(context.config.seed, "explore", self.iteration, "reflections"),
+                context.config.limits.concurrency,
+            )
+            found = context.wait_for(reflecting.write(compared, rows.rows, rows.append))
+            self.files.reflections.rewrite(rows, found)
+        if expert_states(demonstrations, context.config.success):
+            check_reflections(found)
+        return cost_of(found).changed(episodes=0, steps=0)
 
     def _ask_expert(self, context: RunContext, episodes: Sequence[Trajectory]) -> Cost:
         """Ask the expert for its action in every state of the episodes from initial states; keep what is known."""

@@ -87,7 +87,7 @@ class Select(Phase):
         self.examples.write(found.kept)
         rows = {self.examples.path.name: len(found.kept)}
         info: dict[str, Any] = {"dropped": found.dropped}
-        if self.predictions is not None and explored and self.variant.explore.alternatives:
+        if self.predictions is not None and explored and self.variant.explore.predicts:
             observations, info["predictions"] = _predictions(context, self.variant, demonstrations, explored)
             self.predictions.write(observations)
             rows[self.predictions.path.name] = len(observations)

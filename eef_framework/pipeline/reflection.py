@@ -1,0 +1,297 @@
+"""Self-reflection (arXiv 2510.08558): a language model writes why the expert's action is better than the agent's."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from eef_framework.chat import without_reasoning
+from eef_framework.chat.format import ChatFormat
+from eef_framework.chat.spelling import same
+from eef_framework.config.schema import RunConfig
+from eef_framework.errors import AnswerFailure, ConfigError, EefWarning, NothingToTrain, PolicyFailure, boundary
+from eef_framework.interfaces import Expert, Policy, Sampling
+from eef_framework.pipeline.episodes import gather
+from eef_framework.records import Message, Origin, Response, Step, SuccessRule, Trajectory
+from eef_framework.rollout.episode_costs import with_lost_costs
+from eef_framework.seeds import derive
+
+ROLE = "You write down what goes through an agent's mind before it acts in a text environment."
+
+QUESTION = """\
+This is what the agent has been shown so far:
+
+{shown}
+
+It can act in different ways now. Each was tried, to see what happens:
+
+{tried}
+
+The first one, `{action}`, is an expert's, and part of a solution of the task.
+Write the agent's thought before it chooses `{action}`: what this situation asks for, what the other actions would lead
+to, and why this action is better. Write in the first person, in a few sentences, and as someone who expects these
+outcomes but hasn't tried them. Answer with the thought alone, without naming the action on a line of its own."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An action of the expert, and what the agent did instead.
+
+    Attributes:
+        demonstration: the expert's success.
+        state: the state in which it took the action.
+        others: different actions of the agent in that state, with what was observed after them.
+    """
+
+    demonstration: Trajectory
+    state: int
+    others: Sequence[Step]
+
+    @property
+    def chosen(self) -> Step:
+        """The expert's action, with what was observed after it."""
+        return self.demonstration.steps[self.state]
+
+    def question(self, format: ChatFormat, instructions: str) -> str:
+        """Return what the writer is asked. It sees no more of the state than the agent does, and the outcomes."""
+        initial, steps = self.demonstration.initial, self.demonstration.steps[: self.state]
+        shown = [
+            f"[Its answer] {message.content}" if message.role == "assistant" else message.content
+            for message in format.conversation(instructions, initial, steps)
+        ]
+        tried = [
+            f"{number}. `{step.action}`. Observed afterwards:\n{step.observation.text.strip() or '(nothing)'}"
+            for number, step in enumerate((self.chosen, *self.others), 1)
+        ]
+        return QUESTION.format(shown="\n\n".join(shown), tried="\n\n".join(tried), action=self.chosen.action)
+
+
+def comparisons(
+    demonstrations: Sequence[Trajectory], alternatives: Iterable[Trajectory], rule: SuccessRule
+) -> list[Comparison]:
+    """Return the expert's actions in its successes, each once, where the agent did something else.
+
+    Args:
+        demonstrations: the expert's trajectories.
+        alternatives: single actions of the agent in states of the expert's successes; none that was lost. Answers in
+            which no action was found are left out.
+        rule: the success rule.
+    """
+    chosen: dict[tuple[str, tuple[str, ...]], dict[str, tuple[Trajectory, int]]] = {}
+    for trajectory in demonstrations:
+        if rule.holds(trajectory):
+            for state, action in enumerate(trajectory.actions):
+                of_state = chosen.setdefault((trajectory.task.id, trajectory.actions[:state]), {})
+                of_state.setdefault(action, (trajectory, state))
+    others: dict[tuple[str, tuple[str, ...]], dict[str, Step]] = {key: {} for key in chosen}
+    for tried in alternatives:
+        key = tried.task.id, tried.actions[: tried.prefix_length]
+        step = tried.steps[tried.prefix_length]
+        parsed = step.response is None or step.response.parsed
+        if parsed and key in chosen and step.action not in chosen[key]:
+            others[key].setdefault(step.action, step)
+    return [
+        Comparison(trajectory, state, tuple(others[key].values()))
+        for key, of_state in chosen.items()
+        if others[key]
+        for trajectory, state in of_state.values()
+    ]
+
+
+def is_usable(row: Trajectory) -> bool:
+    """Return whether a row has a reflection to learn from."""
+    response = row.steps[-1].response if row.ending != "error" and len(row.steps) > row.prefix_length else None
+    return response is not None and response.parsed
+
+
+def counts_of(rows: Sequence[Trajectory]) -> dict[str, int]:
+    """Return how many reflections can be learned from (`usable`), how many can't, and how many were `lost`."""
+    usable, lost = sum(map(is_usable, rows)), sum(row.ending == "error" for row in rows)
+    return {"usable": usable, "unusable": len(rows) - usable - lost, "lost": lost}
+
+
+def check_reflections(rows: Sequence[Trajectory]) -> None:
+    """Warn of reflections that are missing.
+
+    Raises:
+        NothingToTrain: there is none (`no-other-actions`, `no-reflections`).
+
+    Warns:
+        EefWarning: some were lost, or can't be used (`reflections-missing`).
+    """
+    counts = counts_of(rows)
+    said = f"{counts['lost']} reflections were lost, and {counts['unusable']} are no thought that ends before an action"
+    if not rows:
+        raise NothingToTrain(
+            "there is nothing to reflect on: in the states of the expert's successes, the agent acted as the expert",
+            "Let it try more: increase explore.alternatives or explore.sampling.temperature.",
+            code="no-other-actions",
+        )
+    if not counts["usable"]:
+        raise NothingToTrain(
+            f"there is no reflection to learn from: {said}",
+            "Name another model in explore.reflection.judge, or allow longer answers "
+            "(explore.reflection.max_tokens). Lost ones are requested again if you run the command again.",
+            code="no-reflections",
+            **counts,
+        )
+    if len(rows) > counts["usable"]:
+        message = f"{said}; {counts['usable']} are learned from"
+        warnings.warn(EefWarning(message, code="reflections-missing", **counts), stacklevel=3)
+
+
+def check_reflection(config: RunConfig, judge: Expert) -> None:
+    """Check that reflections can be written and learned.
+
+    Args:
+        config: of the method.
+        judge: writes them.
+
+    Raises:
+        ConfigError: there is nothing to compare with, the format has no thoughts, or the expert can't answer.
+    """
+    if not config.explore.alternatives:
+        raise ConfigError(
+            f"method {config.method!r} reflects on alternatives (explore.reflection), and explore.alternatives is 0",
+            "Set explore.alternatives to 1 or more, or explore.reflection to null.",
+            code="nothing-to-reflect-on",
+            method=config.method,
+        )
+    format = config.format
+    if format.style == "action" or not (format.thoughts and format.train_thoughts):
+        raise ConfigError(
+            "reflections (explore.reflection) are learned as thoughts, and the format has none: format.style is "
+            f"{format.style!r}, format.thoughts {format.thoughts} and format.train_thoughts {format.train_thoughts}",
+            "Set format.style to react or tools, and format.thoughts and format.train_thoughts to true.",
+            code="reflection-without-thoughts",
+            style=format.style,
+            thoughts=format.thoughts,
+            train_thoughts=format.train_thoughts,
+        )
+    if config.select.learns_pairs:
+        raise ConfigError(
+            "reflections (explore.reflection) are examples, and select.pairs or select.step_pairs is true: nothing but "
+            "pairs is learned",
+            "Set select.pairs and select.step_pairs to false, or explore.reflection to null.",
+            code="reflection-with-pairs",
+            method=config.method,
+        )
+    if type(judge).open_policy is Expert.open_policy:
+        judge.open_policy()  # raises
+
+
+class Reflecting:
+    """Asks for reflections, and returns each as an episode: the expert's steps, the last one with the reflection.
+
+    An answer that was lost makes an episode with the ending `error` and without the last step. One that isn't a thought
+    (it is blank, was cut off, or names another action) is kept as it is, as an answer in which no action was found.
+
+    Args:
+        policy: the language model.
+        writer: its name, for records.
+        name: first part of the episodes' ids, such as `early-experience/1/reflections`.
+        format: the agent's; reflections become thoughts in it.
+        instructions: the environment's instructions.
+        sampling: how reflections are sampled.
+        seed: determines them, together with the question.
+        concurrency: maximum number of questions at a time.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        writer: str,
+        name: str,
+        format: ChatFormat,
+        instructions: str,
+        sampling: Sampling,
+        seed: int,
+        concurrency: int,
+    ) -> None:
+        self._policy, self._writer, self._name = policy, writer, name
+        self._format, self._instructions = format, instructions
+        self._sampling, self._seed, self._concurrency = sampling, seed, concurrency
+
+    async def write(
+        self,
+        compared: Iterable[Comparison],
+        known: Iterable[Trajectory],
+        written: Callable[[Trajectory], None],
+    ) -> list[Trajectory]:
+        """Ask for the reflections that aren't known, and return all, in order.
+
+        Args:
+            compared: what to reflect on.
+            known: what an interrupted run wrote, in order.
+            written: called with each new one.
+
+        Raises:
+            PolicyFailure: the model can't answer at all.
+        """
+        slots = asyncio.Semaphore(self._concurrency)
+        of_id: dict[str, list[Trajectory]] = defaultdict(list)
+        for row in known:
+            of_id[row.id].append(row)
+
+        async def one(comparison: Comparison) -> Trajectory:
+            id = f"{self._name}/{comparison.demonstration.id}/s{comparison.state}"
+            earlier = of_id.get(id, [])
+            if earlier and earlier[-1].ending != "error":
+                return earlier[-1]
+            async with slots:
+                row = with_lost_costs(await self._ask(id, comparison), earlier)
+            written(row)
+            return row
+
+        return await gather(one(comparison) for comparison in compared)
+
+    async def _ask(self, id: str, comparison: Comparison) -> Trajectory:
+        demonstration, state = comparison.demonstration, comparison.state
+        question = comparison.question(self._format, self._instructions)
+        conversation = (Message(role="system", content=ROLE), Message(role="user", content=question))
+        seen = demonstration.observation(state).changed(actions=None, free=())  # any text is an answer
+        row = Trajectory(
+            id=id,
+            task=demonstration.task,
+            actor=f"expert/{self._writer}",
+            seed=derive(self._seed, id),
+            origin=Origin(trajectory=demonstration.id, state=state) if state else None,
+            initial=demonstration.initial,
+            steps=demonstration.steps[:state],
+            ending="step-limit",
+        )
+        try:
+            with boundary(PolicyFailure, f"expert {self._writer!r}", f"writing the reflection {id!r}"):
+                response = await self._policy.act(conversation, seen, self._sampling, row.seed)
+        except AnswerFailure as failure:
+            return row.changed(
+                ending="error",
+                error=failure.message,
+                lost_tokens=int(failure.details.get("computed_tokens", 0)),
+                lost_usd=float(failure.details.get("usd", 0.0)),
+                lost_unknown=int(failure.details.get("unknown_requests", 0)),
+            )
+        answer = self._as_turn(response, comparison)
+        return row.changed(steps=(*row.steps, comparison.chosen.changed(response=answer)))
+
+    def _as_turn(self, response: Response, comparison: Comparison) -> Response:
+        """Return an answer as the turn to learn: the reflection as its thought, then the expert's action."""
+        action, seen = comparison.chosen.action, comparison.demonstration.observation(comparison.state)
+        unusable = response.changed(parsed=False)
+        tokens = response.token_ids or ()
+        if response.info.get("finish") or len(tokens) >= self._sampling.max_tokens:
+            return unusable
+        written = without_reasoning(response.text).strip().removeprefix("Thought:")
+        thought, _, named = f"\n{written.strip()}".partition("\nAction:")
+        if not thought.strip() or (named.strip() and not same(named.strip(), action)):
+            return unusable
+        text = self._format.answer(action, thought)
+        read = self._format.parse(text, seen)
+        if not (read.parsed and same(read.action, action) and read.thought.strip()):
+            return unusable
+        return response.changed(
+            text=text, thought=read.thought, parsed=True, token_ids=None, tokenizer="", logprob=None, logprobs=None
+        )
