@@ -264,6 +264,8 @@ EXPORTING = sorted(name for name, path in MODULES.items() if "__all__" in path.r
 
 @pytest.mark.parametrize("name", EXPORTING)
 def test_what_a_package_exports_exists_and_is_sorted(name):
+    if name == "eef_serve":
+        pytest.importorskip("verifiers", reason="for verifiers alone, and loaded when it asks")
     module = importlib.import_module(name)
     assert module.__all__ == sorted(module.__all__, key=lambda each: (not each.isupper(), not each[0].isupper(), each))
     assert all(hasattr(module, each) for each in module.__all__)

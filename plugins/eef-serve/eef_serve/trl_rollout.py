@@ -8,9 +8,10 @@ from contextlib import ExitStack
 from typing import Any
 
 from eef_framework.chat import ChatFormat, ChatTokenizer
-from eef_framework.errors import ConfigError, EnvironmentFailure, boundary
+from eef_framework.errors import EnvironmentFailure, boundary
 from eef_framework.interfaces import Environment, Session
 from eef_framework.records import Response, Step
+from eef_serve.whole_episodes import check_whole
 
 AT_ONCE = 32
 """Maximum number of environment steps at a time."""
@@ -41,15 +42,8 @@ class TrlRollout:
     ) -> None:
         self.environment = environment
         self.tasks = {task.id: task for task in environment.tasks(split)}
-        self.format = format or ChatFormat()
+        self.format = check_whole(format or ChatFormat())
         self.answer_tokens = answer_tokens
-        if self.format.history is not None:
-            raise ConfigError(
-                f"history is {self.format.history}, so prompts aren't continuations of each other",
-                "Leave history out.",
-                code="format-not-whole",
-                history=self.format.history,
-            )
 
     @property
     def rows(self) -> list[dict[str, str]]:
