@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import groupby
+from itertools import cycle, groupby
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from eef_framework.chat.parse import Answer, parse_answer, parse_tool_calls
 from eef_framework.chat.spelling import same
-from eef_framework.chat.tool_calls import as_call, as_observation
-from eef_framework.records import Conversation, Example, Message, Observation, Response, Step, Trajectory
+from eef_framework.chat.tool_calls import ACT, as_call, as_observation
+from eef_framework.errors import ConfigError
+from eef_framework.interfaces import Environment
+from eef_framework.records import Conversation, Example, Message, Observation, Response, Step, Tool, Trajectory
+from eef_framework.validation_messages import reason
 
 PREDICT = "Predict what you observe after this answer:"
 """What is asked for in an example of `ChatFormat.prediction`, before the answer. The sentence is ours."""
@@ -41,6 +44,9 @@ class ChatFormat(BaseModel):
     `<tool_call>{"name": "act", "arguments": {"action": ...}}</tool_call>`, and observations are tool results; the
     notations of Qwen, Llama and Mistral models are read, and a template with a notation of its own writes an answer
     that is nothing but a call."""
+    tools: tuple[Tool, ...] | None = None
+    """With the style `tools`, the tools that the chat template or the server tells the model about; null for those that
+    the environment declares, or if it declares none, `act`, which takes any action."""
     history: int | None = Field(default=None, gt=0)
     """Number of latest observations shown, with the turns between them; null for the whole episode. 1 shows only the
     current observation."""
@@ -87,6 +93,19 @@ class ChatFormat(BaseModel):
                 )
         return shots
 
+    @field_validator("tools")
+    @classmethod
+    def _names_are_clear(cls, tools: tuple[Tool, ...] | None) -> tuple[Tool, ...] | None:
+        names = [tool.name for tool in tools or ()]
+        for tool in tools or ():
+            if names.count(tool.name) > 1 or (tool.name == ACT.name and tool.action != ACT.action):
+                raise PydanticCustomError(
+                    "tool-name-taken",
+                    "there are two tools {name}, or its action isn't {action}, as that of a tool with this name is",
+                    {"name": tool.name, "action": ACT.action},
+                )
+        return tools
+
     @model_validator(mode="after")
     def _reasoning_is_trained_with_thoughts(self) -> Self:
         if self.reasoning == "train" and not self.train_thoughts:
@@ -106,6 +125,23 @@ class ChatFormat(BaseModel):
                 "and style to 'react' or 'tools'",
             )
         return self
+
+    def for_environment(self, environment: Environment) -> Self:
+        """Return this format with the tools that an environment declares, if it calls tools and has none of its own.
+
+        Raises:
+            ConfigError: one of them isn't a tool (`bad-tools`).
+        """
+        if self.style != "tools" or self.tools is not None:
+            return self
+        told = self.model_copy(update={"tools": tools_of(environment)})
+        shots = tuple(tuple(map(told._recalled, shot, cycle((False, True)))) for shot in self.shots)
+        return told.model_copy(update={"shots": shots})
+
+    def _recalled(self, text: str, is_answer: bool) -> str:
+        """Return a text of a shot, with a call of one of the tools in place of another."""
+        read = self.parse(text, Observation(text="")) if is_answer else None
+        return self.answer(read.action, read.thought) if read and read.parsed else text
 
     def shot(self, trajectory: Trajectory) -> tuple[str, ...]:
         """Return an episode as an entry of `shots`: what the agent saw and answered, in this format.
@@ -136,14 +172,15 @@ class ChatFormat(BaseModel):
             text: the answer, without its stop token.
             observation: the state it answers; its admissible actions settle case and spaces.
         """
-        return _parsed(text, observation, self.style)
+        return _parsed(text, observation, self.style, self.tools or ())
 
     def answer(self, action: str, thought: str = "") -> str:
         """Return an action as an answer. A thought is left out if the format has none, or if it is blank."""
         if self.style == "action":
             return action
         if self.style == "tools":
-            return f"{thought.strip()}\n{as_call(action)}" if self.thoughts and thought.strip() else as_call(action)
+            call = as_call(action, self.tools or ())
+            return f"{thought.strip()}\n{call}" if self.thoughts and thought.strip() else call
         shown = f"Thought: {thought.strip()}\n" if self.thoughts and thought.strip() else ""
         return f"{shown}Action: {action}"
 
@@ -239,7 +276,8 @@ class ChatFormat(BaseModel):
             parts.append(f"Example {number}\n\n{lines}")
         if self.outcomes is not None:
             parts.append(self.outcomes.failure if failed else self.outcomes.success)
-        return (Message(role="system", content="\n\n".join(parts)),) if parts else ()
+        tools = self.tools or () if self.style == "tools" else ()
+        return (Message(role="system", content="\n\n".join(parts), tools=tools),) if parts or tools else ()
 
     def _first_shown(self, state: int) -> int:
         """Return the earliest state whose observation is shown in a state."""
@@ -330,9 +368,27 @@ class ChatFormat(BaseModel):
         return written if same(read.action, step.action) else self.answer(step.action)
 
 
+def tools_of(environment: Environment) -> tuple[Tool, ...]:
+    """Return the tools that an environment declares; `act` if it declares none.
+
+    Raises:
+        ConfigError: one of them isn't a tool (`bad-tools`).
+    """
+    try:
+        return ChatFormat(tools=tuple(environment.tools)).tools or (ACT,)
+    except (ValidationError, TypeError) as cause:
+        name = environment.component_name()
+        raise ConfigError(
+            f"environment {name!r} declares tools that can't be used: {reason(cause)}",
+            "Return a sequence of Tool(name=..., description=..., action=...) in its `tools`.",
+            code="bad-tools",
+            environment=name,
+        ) from cause
+
+
 @lru_cache(maxsize=1024)  # every prompt shows all turns before it
-def _parsed(text: str, observation: Observation, style: str) -> Answer:
-    called = parse_tool_calls(text, observation) if style == "tools" else None
+def _parsed(text: str, observation: Observation, style: str, tools: tuple[Tool, ...]) -> Answer:
+    called = parse_tool_calls(text, observation, tools) if style == "tools" else None
     return called or parse_answer(text, observation, labelled=style != "action")
 
 

@@ -16,8 +16,8 @@ from eef_framework.chat.action_search import ActionSearch
 from eef_framework.chat.answer_patterns import FENCE, REST, THOUGHT, THOUGHT_TAG, kind_of
 from eef_framework.chat.reasoning import Block, reasoning, without
 from eef_framework.chat.spelling import admissible, plain
-from eef_framework.chat.tool_calls import ACT, Call, find_calls, with_calls
-from eef_framework.records import Observation
+from eef_framework.chat.tool_calls import Call, action_of, find_calls, with_calls
+from eef_framework.records import Observation, Tool
 
 
 class Span(NamedTuple):
@@ -84,15 +84,17 @@ def parse_answer(text: str, observation: Observation, *, labelled: bool) -> Answ
     )
 
 
-def parse_tool_calls(text: str, observation: Observation) -> Answer | None:
+def parse_tool_calls(text: str, observation: Observation, tools: Sequence[Tool] = ()) -> Answer | None:
     """Parse thought and action from an answer that calls a tool; None if it doesn't.
 
-    The tool `act` takes any action. Another call is the admissible action that its name and argument mean, if the
-    observation lists the admissible actions; otherwise the calls themselves are the action, as text.
+    A call of a declared tool, or of `act`, means the tool's action. Another call is the admissible action that its name
+    and argument mean, if the observation lists the admissible actions; otherwise the calls themselves are the action,
+    as text.
 
     Args:
         text: the answer, without its stop token.
         observation: the state it answers.
+        tools: the declared tools.
     """
     blocks = reasoning(plain(text))
     body = without(text, blocks)  # of the same length
@@ -103,7 +105,7 @@ def parse_tool_calls(text: str, observation: Observation) -> Answer | None:
     thought = body[before : found.start]
     start = before + len(thought) - len(thought.lstrip())
     return Answer(
-        _called(found.calls, observation),
+        _called(found.calls, observation, tools),
         thought.strip(),
         action_span=Span(found.start, found.end if body[found.end :].strip() else len(text)),
         thought_span=Span(start, found.start) if thought.strip() else None,
@@ -111,12 +113,12 @@ def parse_tool_calls(text: str, observation: Observation) -> Answer | None:
     )
 
 
-def _called(calls: Sequence[Call], observation: Observation) -> str:
+def _called(calls: Sequence[Call], observation: Observation, tools: Sequence[Tool]) -> str:
     """Return the action that calls mean. Of several calls the first counts if the environment takes actions as text."""
     name, arguments = calls[0]
-    if name == ACT and arguments.keys() == {"action"} and isinstance(arguments["action"], str):
-        known = admissible(arguments["action"], observation)
-        return known[0] if known else arguments["action"]
+    if (action := action_of(calls[0], tools)) is not None:
+        known = admissible(action, observation)
+        return known[0] if known else action
     if observation.actions is None and not observation.free:
         return with_calls("", calls)
     values = ", ".join(map(str, arguments.values()))

@@ -11,16 +11,17 @@ All token ids and weights are flat lists, `(seq,)`.
 from __future__ import annotations
 
 import re
+import warnings
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from eef_framework.chat.reasoning import is_reasoning_mark
-from eef_framework.chat.template_calls import PROBE, escaped, only_call, template_messages
+from eef_framework.chat.template_calls import PROBE, escaped, escaped_json, only_call, template_messages
 from eef_framework.chat.tool_calls import as_result, with_calls
-from eef_framework.errors import ConfigError
-from eef_framework.records import Conversation, Message, fingerprint
+from eef_framework.errors import ConfigError, EefWarning
+from eef_framework.records import Conversation, Message, Tool, fingerprint
 
 _MAX_TOKENS_PER_CHARACTER = 8
 """Upper bound for the number of tokens of one character."""
@@ -80,6 +81,7 @@ class ChatTokenizer:
         self.end_ids = frozenset({self.stop_ids[-1], tokenizer.eos_token_id} - {None})
         self._hidden_ids = self._special_ids() - self._reasoning_ids()
         self._prompt = lru_cache(maxsize=1024)(self._new_prompt)
+        self._head = lru_cache(maxsize=1024)(self._new_head)
 
     def prompt(self, conversation: Conversation) -> Prompt:
         """Return the model's input for answering a conversation's last message.
@@ -280,32 +282,72 @@ class ChatTokenizer:
         return {number for number, token in added if is_reasoning_mark(token.content)} - self.end_ids
 
     def _rejects_system(self) -> bool:
-        messages = [{"role": "system", "content": "SYSTEM"}, {"role": "user", "content": _MARK}]
+        head = [{"role": "system", "content": "SYSTEM"}, {"role": "user", "content": _MARK}]
+        following = [{"role": "assistant", "content": _MARK}, {"role": "user", "content": _MARK}]
         try:
-            return "SYSTEM" not in self._apply_template(messages, prompt=True)
+            first = self._apply_template(head, prompt=False)
+            # Templates of Mistral models would move it to each later message of the user.
+            return "SYSTEM" not in first or not self._apply_template([*head, *following], prompt=True).startswith(first)
         except Exception:  # templates reject by raising any exception
             return True
 
     def _render(self, messages: Conversation, *, prompt: bool) -> str:
-        """Return the text that the template makes of messages; for a prompt, with the beginning of an answer."""
+        """Return the text that the template makes of messages; for a prompt, with the beginning of an answer.
+
+        Tools are written where the template writes them with the first observation alone. Templates of Mistral models
+        would move them to each later message of the user, and so rewrite earlier ones.
+        """
+        text = self._written(messages, (), prompt)
+        if not (messages and messages[0].tools):
+            return text
+        plain, head = self._head(messages[:2])
+        return (
+            head + text.removeprefix(plain)
+            if text.startswith(plain)
+            else self._written(messages, messages[0].tools, prompt)
+        )
+
+    def _new_head(self, messages: Conversation) -> tuple[str, str]:
+        """Return the text of a system message and the first observation, without and with the tools."""
+        plain, head = (self._written(messages, tools, False) for tools in ((), messages[0].tools))
+        if plain == head:
+            warnings.warn(
+                EefWarning(
+                    "the chat template writes no tools: the model isn't told which ones it may call",
+                    code="template-without-tools",
+                    tools=[tool.name for tool in messages[0].tools],
+                ),
+                stacklevel=2,
+            )
+        return plain, head
+
+    def _written(self, messages: Conversation, tools: Sequence[Tool], prompt: bool) -> str:
         escape = self.escape_special_tokens
         plain = (
             template_messages(messages, escape)
             if self._writes_calls
             else [{"role": message.role, "content": escape(message.content)} for message in messages]
         )
+        if messages[0].tools and not messages[0].content.strip():
+            plain.pop(0)  # it is there for the tools alone
         if self._merges_system and len(plain) > 1 and plain[0]["role"] == "system":
             instructions = plain.pop(0)["content"]
             plain[0]["content"] = f"{instructions}\n\n{plain[0]['content']}"
         try:
-            return self._apply_template(plain, prompt=prompt)
+            return self._apply_template(
+                plain, prompt=prompt, tools=[escaped_json(tool.function, escape) for tool in tools]
+            )
         except Exception as cause:  # templates are programs and may raise any exception
             raise ConfigError(
                 f"the chat template failed: {type(cause).__name__}: {cause}", _OTHER_TEMPLATE, code="template-failed"
             ) from cause
 
-    def _apply_template(self, messages: list[dict[str, Any]], *, prompt: bool) -> str:
-        text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt)
+    def _apply_template(
+        self, messages: list[dict[str, Any]], *, prompt: bool, tools: Sequence[dict[str, Any]] = ()
+    ) -> str:
+        text = self.tokenizer.apply_chat_template(
+            messages, tools=list(tools) or None, tokenize=False, add_generation_prompt=prompt
+        )
         return str(text)
 
     def _continuation_ids(self, before: str, text: str) -> list[int]:

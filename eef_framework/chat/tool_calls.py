@@ -11,6 +11,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from eef_framework.records import Tool
+
 _CALLS = re.compile(r"(?:\A|\n)(?P<calls><tool_call>\n.*\n</tool_call>)\Z", re.DOTALL)
 _CALL = re.compile(r"<tool_call>\n(.*?)\n</tool_call>", re.DOTALL)
 _RESULT = re.compile(r"<tool_response>\n(.*?)\n</tool_response>", re.DOTALL)
@@ -20,8 +22,8 @@ _NEXT = re.compile(r"\s{0,20}(?:<tool_call>|\[TOOL_CALLS\])\s{0,20}")
 _NAMED = re.compile(r"(?P<name>[A-Za-z_][\w.-]{0,100})(?:\[ARGS\])?(?=\{)")
 _JSON = json.JSONDecoder(strict=False)
 
-ACT = "act"
-"""The tool that takes an action of any environment, as its argument `action`."""
+ACT = Tool(name="act", description="Take an action.", action="{action}")
+"""The tool for environments that declare none. Read in any case, and written for actions that no other tool takes."""
 
 
 class Call(NamedTuple):
@@ -78,10 +80,22 @@ def as_observation(text: str) -> str:
     return text if text.startswith("<tool_response>\n") else as_result(text)
 
 
-def as_call(action: str) -> str:
-    """Return an action as a call. An action that is a call already, as in imported episodes, is returned unchanged."""
+def as_call(action: str, tools: Sequence[Tool] = ()) -> str:
+    """Return an action as a call of the first tool that takes it.
+
+    An action that is a call already, as in imported episodes, is returned unchanged.
+    """
     content, calls = without_calls(action)
-    return action if calls and not content else with_calls("", [Call(ACT, {"action": action})])
+    if calls and not content:
+        return action
+    found = ((tool.name, tool.arguments_of(action)) for tool in (*tools, ACT))
+    return with_calls("", [next(Call(name, arguments) for name, arguments in found if arguments is not None)])
+
+
+def action_of(call: Call, tools: Sequence[Tool] = ()) -> str | None:
+    """Return the action that a call of one of the tools takes; None if it is another call."""
+    found = (tool.action_of(call.arguments) for tool in (*tools, ACT) if tool.name == call.name)
+    return next((action for action in found if action is not None), None)
 
 
 def find_calls(text: str) -> FoundCalls | None:

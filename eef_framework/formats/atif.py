@@ -40,6 +40,8 @@ def read(row: dict[str, Any]) -> Dialogue:
     agent = mapping(row.get("agent"))
     known = {"schema_version", "session_id", "trajectory_id", "agent", "steps", "extra", "final_metrics"}
     fields = {key: value for key, value in row.items() if key not in known}
+    if agent.get("tool_definitions"):
+        fields["tools"] = agent["tool_definitions"]
     return Dialogue(
         turns=tuple(turns),
         id=id_,
@@ -76,7 +78,11 @@ def write(dialogue: Dialogue) -> Iterator[dict[str, Any]]:
     yield {
         "schema_version": VERSION,
         "session_id": dialogue.id,
-        "agent": {"name": dialogue.actor or "unknown", "version": "unknown"},
+        "agent": {
+            "name": dialogue.actor or "unknown",
+            "version": "unknown",
+            **({"tool_definitions": dialogue.fields["tools"]} if dialogue.fields.get("tools") else {}),
+        },
         "steps": steps,
         "final_metrics": {"total_steps": len(steps)},
         **({"extra": extra} if extra else {}),

@@ -14,7 +14,7 @@ from pydantic_core import to_json
 
 from eef_framework.chat import reasoning
 from eef_framework.chat.format import ChatFormat
-from eef_framework.chat.tool_calls import with_calls, without_calls
+from eef_framework.chat.tool_calls import ACT, with_calls, without_calls
 from eef_framework.formats.dialogue import Dialogue, MalformedRow, Turn, mapping, reason_of, string
 from eef_framework.formats.tool_calls import with_reasoning, without_reasoning
 from eef_framework.records import Ending, Info, Observation, Response, Step, Task, Trajectory
@@ -51,8 +51,17 @@ def dialogue_of(trajectory: Trajectory, with_record: bool = True) -> Dialogue:
         ending="" if imported and not imported.get("ending", True) else trajectory.ending,
         actor=trajectory.actor,
         record=_record(trajectory, turns) if with_record else {},
-        fields=dict(mapping(info.get("fields"))),
+        fields=_tools(trajectory) | mapping(info.get("fields")),
     )
+
+
+def _tools(trajectory: Trajectory) -> dict[str, Any]:
+    """Return the tools that a trajectory calls, and those declared with them, as a field."""
+    texts = (step.response.text for step in trajectory.steps if step.response is not None)
+    called = {call.name for text in texts for call in without_calls(text)[1]}
+    declared = trajectory.provenance.tools if trajectory.provenance and called else ()
+    tools = [tool.function for tool in (*declared, ACT) if tool in declared or tool.name in called]
+    return {"tools": tools} if tools else {}
 
 
 def trajectory_of(dialogue: Dialogue) -> Trajectory:

@@ -28,6 +28,27 @@ def call_of(function: Any) -> Call:
     return Call(function["name"], arguments)
 
 
+def tools_among(fields: dict[str, Any]) -> list[Any]:
+    """Return the tools beside the messages of a row, in the format of OpenAI's API. Some rows have them as JSON text.
+
+    Raises:
+        MalformedRow: they aren't a list of tools.
+    """
+    tools = fields.get("tools") or []
+    with suppress(ValueError, TypeError):
+        tools = json.loads(tools)
+    if not isinstance(tools, list):
+        raise MalformedRow("'tools' isn't a list of tools")
+    return [_without_nulls(tool) for tool in tools]
+
+
+def _without_nulls(value: Any) -> Any:
+    """Return JSON data without nulls: columns of Parquet have one for each parameter that another tool has."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(each) for key, each in value.items() if each is not None}
+    return [_without_nulls(each) for each in value] if isinstance(value, list) else value
+
+
 def with_reasoning(reasoning: str, content: str) -> str:
     """Return an answer with its reasoning as text."""
     return f"<think>\n{reasoning}\n</think>\n\n{content}" if reasoning else content

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from eef_framework.formats.dialogue import Dialogue, MalformedRow, Turn, reason_of
 from eef_framework.formats.episodes import without_answers_cut
+from eef_framework.formats.tool_calls import tools_among
 from eef_framework.records import Conversation, Example, Message
 
 KIND = "example"
@@ -22,9 +23,11 @@ def dialogue_of(example: Example, with_record: bool = True) -> Dialogue:
         with_record: keep what a conversation doesn't show, so that the example can be read back unchanged.
     """
     reward = example.info.get("reward")
+    tools = [tool.function for tool in example.messages[0].tools]
     return Dialogue(
-        turns=tuple(map(_turn, example.messages)),
-        rejected=tuple(map(_turn, example.rejected)),
+        turns=_turns(example.messages),
+        rejected=_turns(example.rejected),
+        fields={"tools": tools} if tools else {},
         id=example.id,
         task=example.task,
         reward=float(reward) if isinstance(reward, int | float) and not isinstance(reward, bool) else None,
@@ -41,13 +44,18 @@ def example_of(dialogue: Dialogue) -> Example:
     record = dialogue.record if dialogue.record.get("kind") == KIND else {}
     dialogue = without_answers_cut(dialogue.ordered())
     data = {key: value for key, value in record.items() if key not in ("kind", "messages", "rejected")}
+    tools = tools_among(dialogue.fields)
     sides = {"messages": dialogue.turns, "rejected": dialogue.rejected}
     for name, turns in sides.items():
         own = record.get(name)
+        if tools and turns and turns[0].role != "system":
+            turns = (Turn(role="system", content=""), *turns)
         data[name] = [
             _message(turn, own[position] if isinstance(own, list) and len(own) == len(turns) else None)
             for position, turn in enumerate(turns)
         ]
+        if tools and turns:
+            data[name][0] = {"tools": tools, **data[name][0]}
     if not record:
         data |= {"id": dialogue.id, "task": dialogue.task, "source": "imported"}
         data["info"] = {} if dialogue.reward is None else {"reward": dialogue.reward}
@@ -57,6 +65,12 @@ def example_of(dialogue: Dialogue) -> Example:
         return Example.model_validate(data)
     except ValidationError as cause:
         raise MalformedRow(reason_of(cause)) from cause
+
+
+def _turns(messages: Conversation) -> tuple[Turn, ...]:
+    """Return messages as turns, without a system message that is there for its tools alone."""
+    blank = bool(messages) and bool(messages[0].tools) and not messages[0].content
+    return tuple(map(_turn, messages[blank:]))
 
 
 def _turn(message: Message) -> Turn:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self, final
 
 from eef_framework.errors import ConfigError, EnvironmentFailure, ReplayDivergence
 from eef_framework.interfaces.component import Component
-from eef_framework.records import Observation, Step, Task, fingerprint
+from eef_framework.records import Observation, Step, Task, Tool, fingerprint
 
 
 class Environment(Component):
@@ -34,6 +34,14 @@ class Environment(Component):
     def instructions(self) -> str:
         """Instructions for the agent, shown once before the first observation: the rules and the format of actions."""
         return ""
+
+    @property
+    def tools(self) -> Sequence[Tool]:
+        """Tools that the agent calls with `format.style: tools`, each with the action that a call takes.
+
+        Default: none. The agent then calls `act`, which takes any action.
+        """
+        return ()
 
     @property
     def max_sessions(self) -> int | None:

@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar, cast
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
+from eef_framework.chat.format import ChatFormat
 from eef_framework.config.loading import components, how_to_name
 from eef_framework.config.schema import ComponentSpec, Reflection, RunConfig, TaskList
 from eef_framework.errors import (
@@ -160,7 +161,7 @@ class RunContext:
             environment=self.environment,
             policy=self.policy,
             actor=actor,
-            format=self.config.format,
+            format=self.format,
             sampling=sampling,
             concurrency=limits.concurrency,
             max_steps=limits.steps,
@@ -168,6 +169,15 @@ class RunContext:
             episode_timeout_s=limits.episode_timeout_s,
             checkpoint=checkpoint,
         )
+
+    @functools.cached_property
+    def format(self) -> ChatFormat:
+        """The format of conversations, with the tools that the environment declares.
+
+        Raises:
+            ConfigError: it declares something else (`bad-tools`).
+        """
+        return self.config.format.for_environment(self.environment)
 
     @contextmanager
     def playing(self, setup: EpisodeSetup) -> Iterator[Resubmission]:
@@ -201,7 +211,7 @@ class RunContext:
         This is saved in a run's record, so that a default that differs in another version of a plugin shows up as a
         change.
         """
-        data = self.config.model_dump(mode="json")
+        data = {**self.config.model_dump(mode="json"), "format": self.format.model_dump(mode="json")}
         for key_path, kind, spec in components(self.config):
             settings = {**self._component(kind, spec).settings(), "name": spec["name"]}
             *above, last = key_path
@@ -266,6 +276,7 @@ class RunContext:
             ConfigError: a name or a setting is invalid.
         """
         self._check_trainers(config)
+        _ = self.format
         if config.clone.on == "marked" and config.format.outcomes is None:
             raise ConfigError(
                 f"method {config.method!r} marks failures in the prompt, and format.outcomes, which has the sentences "

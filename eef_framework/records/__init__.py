@@ -8,6 +8,7 @@ from eef_framework.records.metrics import Cost, Difference, Estimate, Evaluation
 from eef_framework.records.selected import Selected
 from eef_framework.records.spending import Spending
 from eef_framework.records.task import Task
+from eef_framework.records.tool import Tool
 from eef_framework.records.train_result import TrainResult
 from eef_framework.records.trajectory import (
     Ending,
@@ -54,6 +55,7 @@ __all__ = [
     "Step",
     "SuccessRule",
     "Task",
+    "Tool",
     "TrainResult",
     "Trajectory",
     "Verdict",

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from eef_framework.records.base import Info, Record, VersionedRecord
+from eef_framework.records.tool import Tool
 from eef_framework.renames import with_new_names
 
 Role = Literal["system", "user", "assistant"]
@@ -30,6 +31,8 @@ class Message(Record):
     """For an assistant turn: the sampled tokens, stop token included."""
     tokenizer: str = ""
     """Fingerprint of the tokenizer that `token_ids` belong to."""
+    tools: tuple[Tool, ...] = ()
+    """For a system message, which may be blank: the tools that may be called in the conversation."""
 
     @model_validator(mode="before")
     @classmethod
@@ -45,6 +48,12 @@ class Message(Record):
                 "weight-not-assistant",
                 "a {role}'s message has the weight {weight}; only an assistant's may have one above 0",
                 {"role": self.role, "weight": self.weight},
+            )
+        if self.tools and self.role != "system":
+            raise PydanticCustomError(
+                "tools-not-system",
+                "a {role}'s message has tools; only a system message may have some",
+                {"role": self.role},
             )
         return self
 

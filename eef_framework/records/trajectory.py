@@ -12,6 +12,7 @@ from pydantic import Field
 
 from eef_framework.records.base import Info, Record, VersionedRecord
 from eef_framework.records.task import Task
+from eef_framework.records.tool import Tool
 
 
 class FreeText(Record):
@@ -157,6 +158,8 @@ class Provenance(Record):
     """Name and settings of the expert, such as model, prompt and sampling; without those that don't affect results."""
     environment: Info = Field(default_factory=dict)
     """Name and settings of the environment."""
+    tools: tuple[Tool, ...] = ()
+    """The tools that it declares."""
     versions: dict[str, str] = Field(default_factory=dict)
     """Version of every distribution in use, by name."""
     success: SuccessRule | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from eef_framework.chat.format import tools_of
 from eef_framework.errors import ExecutorFailure, ExpertFailure, WorkerLost
 from eef_framework.interfaces import Environment, Executor, Expert
 from eef_framework.records import Provenance, State, Task, Trajectory
@@ -108,7 +109,8 @@ def provenance_of(expert: Expert, environment: Environment) -> Provenance:
             part = part.get(name) if isinstance(part, dict) else None
         if isinstance(part, dict):
             part.pop(last, None)
-    return Provenance(expert=settings, environment=environment.settings())
+    tools = tools_of(environment) if environment.tools else ()
+    return Provenance(expert=settings, environment=environment.settings(), tools=tools)
 
 
 def _not_asked_for(expert: str, given: object) -> ExpertFailure:

@@ -67,6 +67,9 @@ class EpisodeRunner:
     checkpoint: Checkpoint | None = None
     threads: StepThreads = field(default_factory=StepThreads, repr=False)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "format", self.format.for_environment(self.environment))
+
     @contextmanager
     def open(self, threads: int | None = None) -> Iterator[PlayEpisode]:
         """Load the weights of the checkpoint, and provide what plays episodes with them.

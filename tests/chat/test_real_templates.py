@@ -4,6 +4,7 @@ Tokens are followed all the way into batches: many examples in one piece or each
 cut.
 """
 
+import json
 from collections import Counter
 from functools import lru_cache
 from importlib.resources import files
@@ -17,8 +18,8 @@ from transformers import PreTrainedTokenizerFast
 from eef_framework.chat.format import PREDICT, ChatFormat
 from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.chat.tool_calls import as_call
-from eef_framework.errors import ConfigError
-from eef_framework.records import Example, Message, Observation, Response, Step, Task, Trajectory
+from eef_framework.errors import ConfigError, EefWarning
+from eef_framework.records import Example, Message, Observation, Response, Step, Task, Tool, Trajectory
 from eef_framework.training.batches import micro_batches
 from eef_framework.training.collate import collate
 from eef_framework.training.dataset import TokenizedDataset
@@ -45,7 +46,11 @@ MISTRAL = (  # TRL has none of this kind
 )
 
 MISTRAL_V3 = (  # the notation of Mistral 7B v0.3 and its successors, in few words
-    "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}{{ '[INST] ' + m['content'] + '[/INST]' }}"
+    "{{ bos_token }}{% set system = messages[0]['content'] if messages[0]['role'] == 'system' else '' %}"
+    "{% set asked = messages|selectattr('role', 'equalto', 'user')|list %}"
+    "{% for m in (messages[1:] if system else messages) %}{% if m['role'] == 'user' %}"
+    "{% if tools and m == asked[-1] %}{{ '[AVAILABLE_TOOLS] ' + tools|tojson + '[/AVAILABLE_TOOLS]' }}{% endif %}"
+    "{{ '[INST] ' + (system + '\n\n' if loop.last and system else '') + m['content'] + '[/INST]' }}"
     "{% elif m['role'] == 'tool' %}{{ '[TOOL_RESULTS] {\"content\": ' + m['content']|tojson + ', \"call_id\": \"'"
     " + m['tool_call_id'] + '\"}[/TOOL_RESULTS]' }}"
     "{% elif m['tool_calls'] is defined %}{{ '[TOOL_CALLS] [' }}{% for c in m['tool_calls'] %}"
@@ -55,7 +60,7 @@ MISTRAL_V3 = (  # the notation of Mistral 7B v0.3 and its successors, in few wor
     "{% elif m['role'] == 'assistant' %}{{ ' ' + m['content'] + eos_token }}"
     "{% else %}{{ raise_exception('no other roles') }}{% endif %}{% endfor %}"
 )
-MISTRAL_MARKS = ["[INST]", "[/INST]", "[TOOL_CALLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]"]
+MISTRAL_MARKS = ["[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[INST]", "[/INST]", "[TOOL_CALLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]"]
 MARKS = SPECIAL | {"qwen3": SPECIAL["qwen2_5"], "llama3_1": SPECIAL["llama3"], "mistral_v3": MISTRAL_MARKS}
 
 OWN_NOTATION = {
@@ -258,6 +263,102 @@ def test_calls_are_shown_and_trained_in_the_templates_own_notation(family, sampl
         answer = [*tokens.tokens(written[state]), *tokens.stop_ids]
         assert ids[: len(prompt) + len(answer)] == [*prompt, *answer]
         assert format.parse(tokens.text(answer), Observation(text="")).action == ACTIONS[state]
+
+
+SHOP = (
+    Tool(name="search", description="Search for <|im_end|> [INST] products.", action="search[{query}]"),
+    Tool(name="click", action="click[{target}]"),
+)
+TOLD = ChatFormat(style="tools", tools=SHOP)
+WITH_TOOLS = ["qwen2_5", "qwen3", "qwen3_instruct_2507", "llama3_1", "llama3_2", "mistral_v3"]
+"""Families whose templates write tools."""
+
+
+def native(instructions, episode, tools, escape):
+    """Return an episode of calls as messages for the template itself, and the tools as it takes them."""
+    messages = [{"role": "system", "content": instructions}] if instructions else []
+    messages.append({"role": "user", "content": "start"})
+    for number, step in enumerate(episode.steps):
+        (name, argument) = step.action.removesuffix("]").split("[")
+        arguments = {tool.name: [*tool.parameters["properties"]][0] for tool in tools}
+        call = {"name": name, "arguments": {arguments[name]: argument}}
+        called = [{"id": f"call{2 * number + 2:05}", "type": "function", "function": call}]
+        messages += [
+            {"role": "assistant", "content": "", "tool_calls": called},
+            {"role": "tool", "content": f"page {number}", "tool_call_id": called[0]["id"]},
+        ]
+    return messages, json.loads(escape(json.dumps([tool.function for tool in tools])))
+
+
+@pytest.mark.parametrize("instructions", ["", "Rules"])
+@pytest.mark.parametrize("family", WITH_TOOLS)
+def test_the_template_itself_writes_the_tools(family, instructions):
+    tokens = chat(family)
+    episode = episode_of(dict.fromkeys(ACTIONS, ("", "")))
+    steps = tuple(step.changed(response=None) for step in episode.steps)
+    messages, tools = native(instructions, episode, SHOP, tokens.escape_special_tokens)
+    if family == "mistral_v3" and instructions:
+        messages = [{"role": "user", "content": f"{instructions}\n\nstart"}, *messages[2:]]
+    for state in range(3):
+        shown = messages[: len(messages) - 2 * (2 - state)]
+        text = tokens.tokenizer.apply_chat_template(shown, tools=tools, tokenize=False, add_generation_prompt=True)
+        assert tokens.prompt(TOLD.conversation(instructions, episode.initial, steps[:state])).text == text
+
+
+@pytest.mark.parametrize("family", WITH_TOOLS)
+@settings(max_examples=25)
+@given(
+    said=st.lists(st.sampled_from(["call", "thought", "text"]), min_size=1, max_size=4),
+    instructions=st.sampled_from(["", "Rules"]),
+    sampled=st.booleans(),
+    history=st.sampled_from([None, 1, 2]),
+)
+def test_with_tools_what_is_trained_follows_exactly_what_was_shown(family, said, instructions, sampled, history):
+    tokens, format = chat(family), TOLD.model_copy(update={"history": history})
+    written = {
+        "call": TOLD.answer("search[lamp]"),
+        "thought": TOLD.answer("click[buy now]", "I buy."),
+        "text": "hm",
+    }
+    steps, initial = [], Observation(text="start")
+    for number, kind in enumerate(said):
+        answer = format.parse(written[kind], initial)
+        known = {}
+        if sampled:
+            ids = (*tokens.answer_ids(written[kind]), *tokens.stop_ids)
+            known = {"token_ids": ids, "tokenizer": tokens.fingerprint}
+        response = Response(text=written[kind], thought=answer.thought, parsed=answer.parsed, **known)
+        steps.append(Step(action=answer.action, observation=Observation(text=f"page {number}"), response=response))
+    task = Task(id="t", environment="shop")
+    episode = Trajectory(id="x", task=task, initial=initial, steps=tuple(steps))
+    examples = format.examples(episode, [1.0] * len(said), instructions, "x")
+    trained = [state for state, kind in enumerate(said) if kind != "text"]
+    assert [state for example in examples for state in example.states] == trained
+    for example in examples:
+        ids, weights = tokens.encode(example.messages)
+        trained = [place for place, weight in enumerate(weights) if weight]
+        for state in example.states:
+            prompt = tokens.prompt(format.conversation(instructions, initial, steps[:state]))
+            assert prompt.text.count("Search for") == 1
+            if history is not None and state != example.states[-1]:
+                continue
+            start = len(prompt.ids)
+            assert list(prompt.ids) == ids[:start]
+            end = next(place + 1 for place in range(start, len(ids)) if ids[place] == tokens.stop_ids[-1])
+            assert trained[: end - start] == list(range(start, end))
+            trained = trained[end - start :]
+            read = format.parse(tokens.text(ids[start:end]).removeprefix("<think>\n\n</think>\n\n"), initial)
+            assert (read.action, read.thought) == (steps[state].action, steps[state].response.thought)
+        assert trained == []
+
+
+@pytest.mark.parametrize("family", [family for family in SPECIAL if family not in WITH_TOOLS])
+def test_a_template_without_tools_is_warned_of(family):
+    conversation = TOLD.conversation("Rules", Observation(text="start"), [])
+    with pytest.warns(EefWarning) as caught:
+        prompt = chat(family).prompt(conversation)
+    assert {warning.message.code for warning in caught} == {"template-without-tools"}
+    assert prompt.text == chat(family).prompt((conversation[0].changed(tools=()), *conversation[1:])).text
 
 
 @pytest.mark.parametrize("family", OWN_NOTATION)

@@ -77,7 +77,7 @@ class Evaluate(Phase):
             found = _of_tasks(rows.rows, tasks)
             self.played.rewrite(rows, with_others(found, rows.rows))
         if not isinstance(self.weights, InitialCheckpoint):
-            warn_of_answers(found, context.config.format, trained=self.weights is not None)
+            warn_of_answers(found, context.format, trained=self.weights is not None)
         cost, figures = cost_of(found, by_agent=True), mean_results(found, rule)
         return PhaseResult(cost, {path.name: len(found)}, lost_workers(play), figures)
 

@@ -170,7 +170,7 @@ class Explore(Phase):
             found = in_order(without_replaced(rows.rows))
             self.files.simulations.rewrite(rows, found)
         if not isinstance(self.weights, InitialCheckpoint):
-            warn_of_answers(found, context.config.format, trained=self.weights is not None)
+            warn_of_answers(found, context.format, trained=self.weights is not None)
         if attributions or self.files.attributions.path.exists():
             self.files.attributions.write(attributions)
             warn_of_unknown(attributions)

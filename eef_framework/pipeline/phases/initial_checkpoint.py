@@ -60,7 +60,7 @@ class InitialCheckpoint(Phase):
                 code="policy-without-weights",
             )
         demonstrations = self.demonstrations.read() if self.demonstrations else ()
-        instructions, format = context.environment.instructions, context.config.format
+        instructions, format = context.environment.instructions, context.format
         words = vocabulary(demonstrations, instructions, format) if self.demonstrations else ()
         self._made = policy.initial_checkpoint(words, self.folder, derive(context.config.seed, "base"))
         path = self._made.path

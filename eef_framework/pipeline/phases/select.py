@@ -139,14 +139,14 @@ def _choose(
         solutions, cost, shortened = context.wait_for(shorten_all(context, found.solutions, settings))
         counts |= shortened
     tries = tries_by_task(explorations, rule)
-    examples = examples_of(solutions, context.config.format, context.environment.instructions, tries)
+    examples = examples_of(solutions, context.format, context.environment.instructions, tries)
     return _Chosen(found, solutions, examples, cost, counts)
 
 
 def cloning_examples(context: RunContext, variant: RunConfig, demonstrations: Sequence[Trajectory]) -> list[Example]:
     """Return the demonstrations that a method imitates, as examples."""
     chosen = demonstrated(demonstrations, variant.clone.on, context.config.success)
-    return examples_of(chosen, context.config.format, context.environment.instructions)
+    return examples_of(chosen, context.format, context.environment.instructions)
 
 
 def no_turn_with_loss(trajectories: int) -> NothingToTrain:
@@ -224,7 +224,7 @@ def _predictions(
     Raises:
         NothingToTrain: all of them are blank.
     """
-    format, instructions = context.config.format, context.environment.instructions
+    format, instructions = context.format, context.environment.instructions
     rule, settings = context.config.success, variant.select
     found, counts = predictions(demonstrations, explorations, settings, rule, format, instructions)
     if not found:
@@ -247,11 +247,11 @@ def _pair_examples(
 ) -> list[Example]:
     settings, found = variant.select, list[Pair]()
     if settings.pairs:
-        require_whole_episodes(context.config.format)
+        require_whole_episodes(context.format)
         found += pairs(demonstrations, explorations, settings, seed)
     if settings.step_pairs:
         found += step_pairs(demonstrations, explorations, settings, context.config.success, seed)
-    return pair_examples(found, context.config.format, context.environment.instructions)
+    return pair_examples(found, context.format, context.environment.instructions)
 
 
 def count(names: Iterable[str]) -> dict[str, int]:

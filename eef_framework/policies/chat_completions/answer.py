@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, TypeGuard
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from eef_framework.chat.tool_calls import Call, read_call, with_calls
 from eef_framework.policies.chat_completions.error_response import (
@@ -78,6 +78,8 @@ class ChoiceMessage(BaseModel):
     reasoning_details: Any = None
     parts: Any = None
     """The original `content`, if it is a list of parts."""
+    called: bool = False
+    """Whether tool calls were apart from the text, so that it isn't the text that was sampled."""
 
     @model_validator(mode="before")
     @classmethod
@@ -92,7 +94,7 @@ class ChoiceMessage(BaseModel):
         calls = _calls_of(message.get("tool_calls"))
         if calls and (content is None or isinstance(content, str)):
             content = with_calls(content or "", calls)
-        return {**message, "content": content, "parts": parts}
+        return {**message, "content": content, "parts": parts, "called": bool(calls)}
 
     @property
     def refused(self) -> str:
@@ -289,8 +291,14 @@ def usage(completion: Completion, conversation: Conversation, limit: int | None)
     return found if completed <= min(most, LONGEST_ANSWER) and _possible(found, conversation, choice) else None
 
 
+def prompt_bytes(conversation: Conversation) -> int:
+    """Return the length of a prompt, tools included, in bytes."""
+    tools = (to_json(tool.function).decode() for message in conversation for tool in message.tools)
+    return sum(map(_size, (*(message.content for message in conversation), *tools)))
+
+
 def _possible(found: Usage, conversation: Conversation, choice: Choice) -> bool:
-    asked = sum(_size(message.content) for message in conversation)
+    asked = prompt_bytes(conversation)
     most = asked + TEMPLATE_TOKENS + MESSAGE_TOKENS * len(conversation)
     ids: Sequence[int] | None = token_ids(choice.token_ids)
     return (

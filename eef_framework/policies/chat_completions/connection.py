@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from eef_framework.chat.template_calls import server_messages
 from eef_framework.errors import AnswerFailure, EefError
 from eef_framework.policies.chat_completions.answer import (
     Completion,
@@ -147,7 +148,7 @@ class Connection:
         log.earlier += len(lost) + (known is not None)
         if known is not None:
             return known
-        messages = [{"role": message.role, "content": message.content} for message in conversation]
+        messages = server_messages(conversation)
 
         async def once(client: Any) -> Completion:
             create = client.chat.completions.with_raw_response.create

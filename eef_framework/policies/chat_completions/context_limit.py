@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from eef_framework.policies.chat_completions.answer import prompt_bytes
 from eef_framework.policies.chat_completions.context_length import is_too_long, sizes
 from eef_framework.policies.chat_completions.error_response import ErrorResponse
 from eef_framework.records import Conversation
@@ -31,7 +32,7 @@ class ContextLimit:
             conversation: the conversation to send.
             limit: maximum length of the answer, in tokens.
         """
-        if _size(conversation) > MARGIN * self._bytes.get(limit, float("inf")):
+        if prompt_bytes(conversation) > MARGIN * self._bytes.get(limit, float("inf")):
             return True
         return any((limit, begun) in self._refused for begun in _beginnings(conversation))
 
@@ -43,7 +44,7 @@ class ContextLimit:
             return  # the wording is unknown: nothing follows for other conversations
         used, most = sizes(rejection)
         share = most / used if used and most and most < used else 1.0
-        self._bytes[limit] = min(self._bytes.get(limit, float("inf")), _size(conversation) * share)
+        self._bytes[limit] = min(self._bytes.get(limit, float("inf")), prompt_bytes(conversation) * share)
 
     def learn_wording(self, rejection: ErrorResponse) -> None:
         """Record that this wording means that a conversation is too long."""
@@ -62,10 +63,6 @@ def _beginnings(conversation: Conversation) -> list[int]:
         if message.role == "user":
             found.append(number)
     return found or [number]
-
-
-def _size(conversation: Conversation) -> int:
-    return sum(len(message.content.encode("utf-8", "surrogatepass")) for message in conversation)
 
 
 def _wording(rejection: ErrorResponse) -> tuple[int, str]:

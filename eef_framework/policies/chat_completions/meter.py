@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eef_framework.errors import PolicyFailure
-from eef_framework.policies.chat_completions.answer import Completion, FailedAnswer, Usage, usage
+from eef_framework.policies.chat_completions.answer import Completion, FailedAnswer, Usage, prompt_bytes, usage
 from eef_framework.policies.chat_completions.answer_file import AnswerFile, AnswerRow, Earlier, Spent, request_key
 from eef_framework.policies.chat_completions.error_response import RequestRejected
 from eef_framework.policies.chat_completions.settings import LIMITS, ServerSettings, limit_of
@@ -66,7 +66,7 @@ class MeteredRequest:
     @property
     def bytes(self) -> int:
         """Length of the prompt."""
-        return sum(len(message.content.encode("utf-8", "surrogatepass")) for message in self.conversation)
+        return prompt_bytes(self.conversation)
 
 
 class Meter:

@@ -92,7 +92,8 @@ class OpenAIPolicy(ServerSettings, Policy):
         allowed = self._constraint(observation, vllm) if sampling.constrain else {}
         log = RequestLog()
         try:
-            fields = lambda: self._fields(sampling, seed, vllm) | allowed  # noqa: E731 - adapted between requests
+            tools = self._tools(conversation, vllm)
+            fields = lambda: tools | self._fields(sampling, seed, vllm) | allowed  # noqa: E731 - adapted between requests
             asked = await self._ask(connection, conversation, fields, seed, log)
             if asked.completion.choices[0].filtered:
                 raise self._filtered(asked.completion, log)
@@ -166,6 +167,14 @@ class OpenAIPolicy(ServerSettings, Policy):
             **self.extra,
         }
         return {field: value for field, value in fields.items() if value is not None}
+
+    def _tools(self, conversation: Conversation, vllm: bool) -> dict[str, Any]:
+        """Return the fields that tell a server of tools."""
+        tools = [tool.function for tool in conversation[0].tools]
+        if not tools:
+            return {}
+        # vLLM then returns calls as the text that was sampled, which its token ids belong to, and needs no parser.
+        return {"tools": tools, "tool_choice": "none"} if vllm else {"tools": tools}
 
     def _constraint(self, observation: Observation, vllm: bool) -> dict[str, Any]:
         if not vllm:
@@ -322,8 +331,8 @@ class OpenAIPolicy(ServerSettings, Policy):
         # Servers report the model's own probabilities; those sampled from differ at other temperatures.
         own = chances is not None and sampling.temperature in (0.0, 1.0) and not sampling.constrain
         text = redact_known(choice.message.content or "")
-        if text != (choice.message.content or ""):
-            ids = None  # they would spell the key
+        if text != (choice.message.content or "") or choice.message.called:
+            ids = None  # they would spell the key, or calls in another notation than the text's
         return Response(
             text=text,
             thought=redact_known(choice.message.thought),

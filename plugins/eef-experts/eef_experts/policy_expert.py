@@ -63,7 +63,7 @@ class PolicyExpert(Expert):
             ConfigError: a line isn't an example.
             StorageError: the file can't be read.
         """
-        self.format()
+        self.format(environment)
 
     @abstractmethod
     def open_policy(self) -> AbstractContextManager[Policy]:
@@ -109,7 +109,7 @@ class PolicyExpert(Expert):
             yield each
 
     async def _episodes(self, environment: Environment, specs: Sequence[EpisodeSpec]) -> AsyncIterator[Trajectory]:
-        format = self.format()
+        format = self.format(environment)
         name = self.component_name()
         with self.open_policy() as policy:
             runner = EpisodeRunner(
@@ -136,7 +136,7 @@ class PolicyExpert(Expert):
             ConfigError: the examples can't be read.
         """
         turns = min(longest, self.max_steps or longest)
-        system = len(self.format().system_message(environment.instructions).encode()) / BYTES_PER_TOKEN
+        system = len(self.format(environment).system_message(environment.instructions).encode()) / BYTES_PER_TOKEN
         seen = sum(len(each.text.encode()) for each in initial) / max(1, len(initial)) / BYTES_PER_TOKEN
         # Turn k has k + 1 observations and k answers in its prompt.
         shown = [min(turn + 1, self.history or turn + 1) for turn in range(turns)]
@@ -154,13 +154,17 @@ class PolicyExpert(Expert):
         """Return the price of tokens in US dollars; 0 if there is none."""
         return 0.0
 
-    def format(self) -> ExpertFormat:
+    def format(self, environment: Environment | None = None) -> ExpertFormat:
         """Return the format of its prompts.
+
+        Args:
+            environment: the environment, which may declare tools; None if it isn't known yet.
 
         Raises:
             ConfigError: the examples can't be read.
         """
         format = ExpertFormat(style=self.style, history=self.history, guidance=self.guidance)
+        format = format if environment is None else format.for_environment(environment)
         return format.model_copy(
             update={"example_episodes": read_examples(self.examples, format) if self.examples else ()}
         )

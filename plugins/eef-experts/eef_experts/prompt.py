@@ -20,10 +20,8 @@ GUIDANCE = {
         "Action: the action"
     ),
     "tools": (
-        "In every turn, think about what to do next, then take one action by calling the tool `act`. Its argument "
-        "`action` is the action as text. Answer with your thought and the call, and nothing else:\n"
-        "What you think\n"
-        '<tool_call>\n{"name": "act", "arguments": {"action": "the action"}}\n</tool_call>'
+        "In every turn, think about what to do next, then take one action by calling one of the tools. Answer with "
+        "your thought and the call, and nothing else."
     ),
     "action": "In every turn, answer with one action and nothing else.",
 }

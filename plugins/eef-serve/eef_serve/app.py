@@ -68,11 +68,12 @@ def _add_routes(app: FastAPI, environment: Environment, sessions: Sessions) -> N
 
     @app.get(f"{ROOT}/environment")
     async def world() -> Response:
-        """Return the environment's name, instructions and limits."""
+        """Return the environment's name, instructions, tools and limits."""
         return _json(
             World(
                 environment=environment.component_name(),
                 instructions=environment.instructions,
+                tools=environment.tools,
                 longest_episode=environment.longest_episode,
                 max_sessions=min(sessions.maximum, sessions.limits.per_client or sessions.maximum),
             )

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, PrivateAttr, ValidationError
 from eef_framework.errors import ConfigError, EnvironmentFailure, ReplayDivergence
 from eef_framework.interfaces import Environment, Session
 from eef_framework.keys import read_key
-from eef_framework.records import Step, Task, fingerprint
+from eef_framework.records import Step, Task, Tool, fingerprint
 from eef_serve.wire import PROTOCOL, Opened, Problem, Stepped, TaskPage, World
 
 if TYPE_CHECKING:
@@ -64,6 +64,11 @@ class RemoteEnvironment(Environment):
     def instructions(self) -> str:
         """The instructions of the environment that is served."""
         return self.world.instructions
+
+    @property
+    def tools(self) -> Sequence[Tool]:
+        """The tools of the environment that is served."""
+        return self.world.tools
 
     @property
     def max_sessions(self) -> int:

@@ -42,7 +42,7 @@ class TrlRollout:
     ) -> None:
         self.environment = environment
         self.tasks = {task.id: task for task in environment.tasks(split)}
-        self.format = check_whole(format or ChatFormat())
+        self.format = check_whole(format or ChatFormat()).for_environment(environment)
         self.answer_tokens = answer_tokens
 
     @property

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from eef_framework.records import Observation, Record, Step, Task
+from eef_framework.records import Observation, Record, Step, Task, Tool
 
 PROTOCOL = 1
 """Version of this protocol; the path of every address starts with it."""
@@ -82,6 +82,7 @@ class World(Record):
     protocol: int = PROTOCOL
     environment: str
     instructions: str
+    tools: tuple[Tool, ...] = ()
     longest_episode: int | None
     max_sessions: int
     """Maximum number of sessions at a time, for all clients together."""

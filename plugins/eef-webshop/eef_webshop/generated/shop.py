@@ -10,13 +10,14 @@ from pydantic import Field, PrivateAttr
 
 from eef_framework.errors import EnvironmentFailure, UnknownName
 from eef_framework.interfaces import Environment
-from eef_framework.records import Task, fingerprint
+from eef_framework.records import Task, Tool, fingerprint
 from eef_webshop.generated.catalogue import Product, generate
 from eef_webshop.generated.goals import SPLITS, Goal, draw_goals
 from eef_webshop.generated.pages import CompactPages, Pages, TextPages
 from eef_webshop.generated.search import SearchEngine
 from eef_webshop.generated.session import ShopSession
 from eef_webshop.generated.tasks import LazyTasks
+from eef_webshop.tools import TOOLS
 
 Share = Annotated[float, Field(ge=0.0)]
 
@@ -66,6 +67,11 @@ class Shop(Environment):
     def instructions(self) -> str:
         """The rules; empty in compact mode, where a model learns them from demonstrations."""
         return self.pages.instructions
+
+    @property
+    def tools(self) -> Sequence[Tool]:
+        """The tools `search` and `click`."""
+        return TOOLS
 
     def tasks(self, split: str) -> Sequence[Task]:
         """Return the tasks of a split, created on access.

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from eef_framework.errors import ConfigError, EnvironmentFailure, UnknownName
 from eef_framework.interfaces import Environment
-from eef_framework.records import Task, fingerprint
+from eef_framework.records import Task, Tool, fingerprint
 from eef_webshop.data.catalogue import Catalogue
 from eef_webshop.site.compact import CompactPages
 from eef_webshop.site.goals import DrawnGoals, GivenGoals, Goal, Goals
@@ -20,6 +20,7 @@ from eef_webshop.site.session import WebShopSession
 from eef_webshop.site.store import check_products, open_catalogue
 from eef_webshop.site.tasks import SPLITS, GoalTasks, split_of
 from eef_webshop.site.text import TextPages
+from eef_webshop.tools import TOOLS
 
 
 class WebShop(Environment):
@@ -86,6 +87,11 @@ class WebShop(Environment):
     def instructions(self) -> str:
         """The rules; empty in compact mode, where a model learns them from demonstrations."""
         return "" if self.mode == "compact" else TextPages.instructions
+
+    @property
+    def tools(self) -> Sequence[Tool]:
+        """The tools `search` and `click`."""
+        return TOOLS
 
     def tasks(self, split: str) -> Sequence[Task]:
         """Return the tasks of a split: goals 0-499 for `test`, 500-1499 for `dev`, the others for `train`.
