@@ -22,6 +22,7 @@ class Tool(Record):
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    """Letters, digits, `_`, `-` and `.`; up to 64 characters."""
     description: str = ""
     """What it does, for the model."""
     action: str = ""
@@ -37,14 +38,15 @@ class Tool(Record):
             return data
         if isinstance(data.get("function"), dict):
             data = {key: value for key, value in data["function"].items() if key in cls.model_fields}
-        data = {key: value for key, value in data.items() if value not in (None, "", {})}
+        # Others write null for a field that is left out here.
+        data = {key: value for key, value in data.items() if key not in cls.model_fields or value not in (None, "", {})}
         if "parameters" not in data and isinstance(data.get("action", ""), str):
             named = _PLACEHOLDER.findall(data.get("action", ""))
             properties = {name: {"type": "string"} for name in named}
             data["parameters"] = {"type": "object", "properties": properties, "required": named}
         if "action" not in data and isinstance(data["parameters"], dict):
             arguments = ", ".join(f"{{{name}}}" for name in data["parameters"].get("properties") or ())
-            data["action"] = f"{data.get('name')}[{arguments}]" if arguments else data.get("name")
+            data["action"] = f"{data.get('name', '')}[{arguments}]" if arguments else data.get("name", "")
         return data
 
     @model_validator(mode="after")

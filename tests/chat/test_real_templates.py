@@ -60,7 +60,15 @@ MISTRAL_V3 = (  # the notation of Mistral 7B v0.3 and its successors, in few wor
     "{% elif m['role'] == 'assistant' %}{{ ' ' + m['content'] + eos_token }}"
     "{% else %}{{ raise_exception('no other roles') }}{% endif %}{% endfor %}"
 )
-MISTRAL_MARKS = ["[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[INST]", "[/INST]", "[TOOL_CALLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]"]
+MISTRAL_MARKS = [
+    "[AVAILABLE_TOOLS]",
+    "[/AVAILABLE_TOOLS]",
+    "[INST]",
+    "[/INST]",
+    "[TOOL_CALLS]",
+    "[TOOL_RESULTS]",
+    "[/TOOL_RESULTS]",
+]
 MARKS = SPECIAL | {"qwen3": SPECIAL["qwen2_5"], "llama3_1": SPECIAL["llama3"], "mistral_v3": MISTRAL_MARKS}
 
 OWN_NOTATION = {
@@ -279,8 +287,8 @@ def native(instructions, episode, tools, escape):
     messages = [{"role": "system", "content": instructions}] if instructions else []
     messages.append({"role": "user", "content": "start"})
     for number, step in enumerate(episode.steps):
-        (name, argument) = step.action.removesuffix("]").split("[")
-        arguments = {tool.name: [*tool.parameters["properties"]][0] for tool in tools}
+        name, argument = step.action.removesuffix("]").split("[")
+        arguments = {tool.name: next(iter(tool.parameters["properties"])) for tool in tools}
         call = {"name": name, "arguments": {arguments[name]: argument}}
         called = [{"id": f"call{2 * number + 2:05}", "type": "function", "function": call}]
         messages += [

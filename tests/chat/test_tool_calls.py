@@ -1,14 +1,20 @@
 """Tool calls as actions: read in the notations of several models, written in one, shown and trained exactly."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from eef_framework.chat.format import ChatFormat
-from eef_framework.chat.tool_calls import Call, as_call, find_calls, with_calls
-from eef_framework.records import FreeText, Observation, Response, Step, Task, Trajectory
+from eef_framework.chat.tool_calls import ACT, Call, as_call, find_calls, with_calls
+from eef_framework.interfaces import Sampling
+from eef_framework.records import Example, FreeText, Message, Observation, Response, Step, Task, Tool, Trajectory
+from eef_framework.rollout import EpisodeRunner
+from eef_framework.testing.corridor import Corridor
+from eef_framework.testing.queue_policy import QueuePolicy
 
 LISTED = Observation(
     text="x",
@@ -58,6 +64,69 @@ def test_a_call_is_read_in_the_notations_of_several_models(text):
 )
 def test_a_call_is_the_admissible_action_that_it_means(call, action):
     assert TOOLS.parse(with_calls("", [call]), LISTED).action == action
+
+
+SHOP = (Tool(name="look_for", action="search[{words}]"), Tool(name="go", action="walk {direction}"))
+TOLD = ChatFormat(style="tools", tools=SHOP)
+
+
+@pytest.mark.parametrize(
+    ("call", "action"),
+    [
+        (Call("look_for", {"words": "red shoes"}), "search[red shoes]"),
+        (Call("go", {"direction": "up"}), "walk up"),
+        (Call("go", {"to": "up"}), "go[up]"),  # not the tool's arguments: read as before
+        (Call("act", {"action": "look"}), "look"),
+    ],
+)
+def test_a_call_of_a_declared_tool_is_the_tools_action(call, action):
+    assert TOLD.parse(with_calls("", [call]), LISTED).action == action
+
+
+def test_declared_tools_stand_in_the_system_message():
+    steps = episode(BLOCK).steps
+    for format in (TOLD, TOLD.model_copy(update={"history": 1}), TOLD.model_copy(update={"instructions": False})):
+        first, *others = format.conversation("Rules", LISTED, steps)
+        assert (first.role, first.tools) == ("system", SHOP)
+        assert first.content == ("Rules" if format.instructions else "")
+        assert all(not message.tools for message in others)
+    assert ChatFormat(tools=SHOP).conversation("Rules", LISTED, steps)[0].tools == ()
+    (example,) = TOLD.examples(episode(BLOCK), [1.0], "", "expert")
+    assert example.messages[0] == Message(role="system", content="", tools=SHOP)
+    assert Example.model_validate_json(example.model_dump_json()) == example
+
+
+class Declaring(Corridor):
+    @property
+    def tools(self):
+        return SHOP
+
+
+def test_shots_call_the_tools_that_the_environment_declares():
+    shot = TOOLS.shot(episode(f"East.\n{as_call('search[lamp]')}", as_call("look"), "hm"))
+    told = TOOLS.model_copy(update={"shots": (shot,)}).for_environment(Declaring())
+    assert told.shots == (TOLD.shot(episode(f"East.\n{as_call('search[lamp]')}", as_call("look"), "hm")),)
+    assert '"look_for", "arguments": {"words": "lamp"}' in told.shots[0][1]
+    assert told.for_environment(Corridor()) == told
+
+
+def test_without_declared_tools_the_tool_is_act():
+    assert TOOLS.for_environment(Corridor()).tools == (ACT,)
+    assert TOOLS.model_copy(update={"tools": ()}).for_environment(Declaring()).tools == ()
+    assert ChatFormat().for_environment(Declaring()) == ChatFormat()
+
+
+@pytest.mark.parametrize("tools", [(SHOP[0], SHOP[0]), (Tool(name="act", action="do {action}"),)])
+def test_tools_with_a_name_that_is_taken_are_refused(tools):
+    with pytest.raises(ValidationError) as caught:
+        ChatFormat(style="tools", tools=tools)
+    assert caught.value.errors()[0]["type"] == "tool-name-taken"
+
+
+def test_a_run_plays_and_trains_with_the_tools_that_its_environment_declares():
+    runner = EpisodeRunner(Declaring(), QueuePolicy(answers=()), "agent/x", TOOLS, Sampling())
+    assert runner.format.tools == SHOP
+    assert replace(runner, concurrency=2).format == runner.format
 
 
 def test_of_several_calls_the_first_counts_where_actions_are_listed():

@@ -8,9 +8,10 @@ from pathlib import Path
 import pyarrow
 import pytest
 
+from eef_framework.chat.format import ChatFormat
 from eef_framework.errors import EefWarning
 from eef_framework.formats import convert, read_records
-from eef_framework.records import Example, Message, Trajectory
+from eef_framework.records import Example, Message, Observation, Provenance, Response, Step, Task, Tool, Trajectory
 from eef_framework.runs import read_rows, write_rows
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "search", "arguments": '{"query": "red"}'}}
@@ -69,6 +70,74 @@ def test_calls_of_tools_go_to_every_format_that_has_them_and_back(tmp_path):
             given.actions,
             [s.observation for s in given.steps],
         )
+
+
+DECLARED = (
+    Tool(name="search", description="Search.", action="search[{query}]"),
+    Tool(name="buy", action="buy", parameters={"type": "object", "properties": {"fast": {"type": "boolean"}}}),
+)
+TOLD = ChatFormat(style="tools", tools=DECLARED)
+
+
+def told_example(instructions=""):
+    step = Step(action="search[red]", observation=Observation(text="a red chair"))
+    task = Task(id="t", environment="e")
+    row = Trajectory(id="r", task=task, initial=Observation(text="Find a chair."), steps=(step, step))
+    (example,) = TOLD.examples(row, [1.0, 1.0], instructions, "x")
+    return example
+
+
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("instructions", ["", "You shop."])
+@pytest.mark.parametrize(
+    ("to", "name"),
+    [("messages", "m.jsonl"), ("messages", "m.parquet"), ("trl", "t.parquet"), ("trl", "t.jsonl"), ("atif", "a.jsonl")],
+)
+def test_declared_tools_go_to_every_format_that_has_them_and_back(tmp_path, to, name, instructions, plain):
+    example = told_example(instructions)
+    write_rows(tmp_path / "rows.jsonl", [example])
+    convert(tmp_path / "rows.jsonl", tmp_path / name, to, plain=plain)
+    if name.endswith("l"):
+        row = json.loads((tmp_path / name).read_text().splitlines()[-1])
+        written = row["agent"]["tool_definitions"] if to == "atif" else row["tools"]
+        assert written == [tool.function for tool in DECLARED]
+        assert "".join(map(str, row.get("messages") or row.get("prompt") or row["steps"])).count("system") == bool(
+            instructions
+        )
+    found = list(read_records(tmp_path / name, Example))
+    if not plain:
+        assert found == [example]
+    first = found[-1].messages[0]
+    assert (first.role, first.content) == ("system", instructions)
+    assert [tool.function for tool in first.tools] == [tool.function for tool in DECLARED]
+
+
+def test_rows_with_tools_that_are_none_are_named(tmp_path):
+    rows = [{"messages": TOOLS, "tools": tools} for tools in ("[]", None, [{"name": "f"}], [3], {"a": 1}, [{"x": 1}])]
+    with pytest.warns(EefWarning) as caught:
+        found = read_records(lines(tmp_path / "rows.jsonl", *rows), Example)
+    assert [[tool.name for tool in example.messages[0].tools] for example in found] == [[], [], ["f"]]
+    (left_out,) = (each.message for each in caught if each.message.code == "rows-left-out")
+    assert [each["row"] for each in left_out.details["left_out"]] == ["line 4", "line 5", "line 6"]
+
+
+def test_demonstrations_are_written_with_the_tools_that_they_call(tmp_path):
+    def row(id_, action, **fields):
+        response = Response(text=TOLD.answer(action))
+        step = Step(action=action, observation=Observation(text="a chair"), response=response)
+        return Trajectory(
+            id=id_, task=Task(id="t", environment="e"), initial=Observation(text="?"), steps=(step,), **fields
+        )
+
+    rows = [
+        row("declared", "search[red]", provenance=Provenance(tools=DECLARED)),
+        row("act", "look", provenance=Provenance()),
+    ]
+    write_rows(tmp_path / "rows.jsonl", rows)
+    convert(tmp_path / "rows.jsonl", tmp_path / "m.jsonl", "messages")
+    written = [json.loads(line) for line in (tmp_path / "m.jsonl").read_text().splitlines()]
+    assert [[tool["function"]["name"] for tool in each["tools"]] for each in written] == [["search", "buy"], ["act"]]
+    assert list(read_records(tmp_path / "m.jsonl", Trajectory)) == rows
 
 
 def test_rows_of_llama_factory_with_calls_are_read(tmp_path):

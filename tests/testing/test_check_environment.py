@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import pytest
 
 from eef_framework.errors import ConfigError, EnvironmentFailure
-from eef_framework.records import FreeText, Observation, Step, Task
+from eef_framework.records import FreeText, Observation, Step, Task, Tool
 from eef_framework.testing.conformance import Nonconformance, Violation, check_environment, environment_violations
 from eef_framework.testing.conformance.cleanup import (
     FEWEST_CYCLES,
@@ -395,6 +395,32 @@ def test_a_listed_action_that_is_not_understood_is_reported(copies):
     assert (found.code, found.actual) == ("listed-actions-are-valid", "valid=False")
     assert found.where == "task 'corridor-train-000', state 0"
     assert "'fly[home]'" in found.expected
+
+
+def corridor_with(*declared: Any) -> Corridor:
+    class Declaring(Corridor):
+        @property
+        def tools(self) -> Sequence[Tool]:
+            return declared
+
+    return Declaring()
+
+
+TAKE, OPEN = Tool(name="take", action="take[{thing}]"), Tool(name="open", action="open[{thing}]")
+
+
+def test_tools_that_take_all_actions_are_in_order():
+    assert violations(corridor_with(Tool(name="go", action="go[{direction}]"), TAKE, OPEN)) == []
+
+
+def test_an_action_that_no_tool_takes_is_reported():
+    found = violation("tools-take-the-actions", corridor_with(Tool(name="go", action="go {direction}"), TAKE, OPEN))
+    assert found.where in ("action 'go[west]'", "action 'go[east]'")
+
+
+@pytest.mark.parametrize("tools", [("go",), (TAKE, TAKE), ({"name": "go", "parameters": {"type": "string"}},)])
+def test_tools_that_are_none_are_reported(tools):
+    assert "declares tools that can't be used" in violation("tools-take-the-actions", corridor_with(*tools)).actual
 
 
 def test_a_session_that_fails_to_close_is_reported_once_with_the_line():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from eef_framework.chat.format import tools_of
 from eef_framework.errors import EnvironmentFailure
 from eef_framework.records import Observation
 from eef_framework.testing.conformance.context import EnvironmentContext
@@ -145,7 +146,32 @@ def rewards_are_finite(context: EnvironmentContext) -> Violation | None:
     return None
 
 
-EPISODE_CHECKS = (ends_are_final, episodes_end, ends_are_told_apart, odd_actions_are_survived, rewards_are_finite)
+def tools_take_the_actions(context: EnvironmentContext) -> Violation | None:
+    """If an environment declares tools, each listed action is a call of one of them."""
+    tools = tools_of(context.environment) if context.environment.tools else ()
+    seen = [step.observation for task in context.tasks() for step in context.walk(task)] if tools else []
+    for observation in seen:
+        free = [f"{form.prefix}word{form.suffix}" for form in observation.free]
+        for action in (*context.sample(observation.actions or ()), *free):
+            if all(tool.arguments_of(action) is None for tool in tools):
+                return Violation(
+                    rule_of(tools_take_the_actions),
+                    f"action {quoted(action)}",
+                    "a tool whose `action` has this form",
+                    f"only {', '.join(repr(tool.action) for tool in tools)}",
+                    "Declare a Tool for it in `tools`, or correct the `action` of one.",
+                )
+    return None
+
+
+EPISODE_CHECKS = (
+    ends_are_final,
+    episodes_end,
+    ends_are_told_apart,
+    odd_actions_are_survived,
+    rewards_are_finite,
+    tools_take_the_actions,
+)
 
 DETERMINISM_CHECKS = (first_observation_is_fixed, steps_are_deterministic)
 

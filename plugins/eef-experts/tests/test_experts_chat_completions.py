@@ -13,11 +13,12 @@ from eef_experts.prompt import ExpertFormat, read_examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eef_framework.chat.tool_calls import as_call
+from eef_framework.chat.tool_calls import ACT, as_call
 from eef_framework.errors import AnswerFailure, ConfigError, EefWarning, PolicyFailure, StorageError
 from eef_framework.pipeline.costs import cost_of
-from eef_framework.records import Observation, Response, Step, Task, Trajectory
+from eef_framework.records import Observation, Response, Step, Task, Tool, Trajectory
 from eef_framework.rollout import expert_id
+from eef_framework.rollout.demonstrations import provenance_of
 from eef_framework.testing.corridor import Corridor, best_action
 from eef_framework.testing.corridor_expert import CorridorExpert
 from eef_framework.testing.server import ChatServer, Reply
@@ -237,7 +238,77 @@ def test_tool_calls_of_a_server_are_actions(server):
     assert played.actions[0] == "go[west]"
     text = '<tool_call>\n{"name": "go", "arguments": {"direction": "west"}}\n</tool_call>'
     assert (played.steps[0].response.text, played.steps[0].response.parsed) == (text, True)
-    assert "calling the tool `act`" in system_message(server)
+    assert "calling one of the tools" in system_message(server)
+    assert server.requests[0].body["tools"] == [ACT.function]
+
+
+class Declaring(Corridor):
+    """A corridor with tools."""
+
+    @property
+    def tools(self):
+        named = {"go": "direction", "take": "thing", "open": "thing"}
+        return [Tool(name=name, action=f"{name}[{{{argument}}}]") for name, argument in named.items()]
+
+
+def called(action):
+    """Return an answer with a call of one of the tools, as servers write it."""
+    name, argument = action.removesuffix("]").split("[")
+    arguments = {"direction" if name == "go" else "thing": argument}
+    function = {"name": name, "arguments": json.dumps(arguments)}
+    call = {"id": "x", "type": "function", "function": function}
+    message = {"role": "assistant", "content": "On.", "tool_calls": [call]}
+    usage = {"prompt_tokens": 500, "completion_tokens": 9}
+    return Reply(200, {"choices": [{"message": message, "finish_reason": "tool_calls"}], "usage": usage})
+
+
+def test_a_server_is_told_of_declared_tools_and_gets_calls_as_calls(server):
+    server.fault = lambda request: called(best_action(request.last_message))
+    played = demonstrations(expert(server, style="tools"), environment=Declaring())
+    assert {trajectory.reward for trajectory in played.values()} == {1.0}
+    assert {step.response.thought for row in played.values() for step in row.steps} == {"On."}
+    assert {tuple(tool["function"]["name"] for tool in request.body["tools"]) for request in server.requests} == {
+        ("go", "take", "open")
+    }
+    longest = max((request.body["messages"] for request in server.requests), key=len)
+    assert [message["role"] for message in longest[:4]] == ["system", "user", "assistant", "tool"]
+    for number, step in enumerate(max(played.values(), key=lambda row: len(row.steps)).steps[:-1]):
+        answer, result = longest[2 * number + 2 : 2 * number + 4]
+        (call,) = answer["tool_calls"]
+        assert answer["content"] == "On."
+        assert call["function"]["name"] == step.action.split("[")[0]
+        assert list(json.loads(call["function"]["arguments"]).values()) == [step.action.split("[")[1][:-1]]
+        assert result == {"role": "tool", "tool_call_id": call["id"], "content": step.observation.text}
+    assert all(row.provenance is None for row in played.values())  # the framework fills it in
+    assert [tool.name for tool in provenance_of(expert(server), Declaring()).tools] == ["go", "take", "open"]
+
+
+def test_a_server_that_takes_no_tools_is_named_with_the_field(server):
+    server.fault = lambda request: Reply(400, {"error": {"message": "Unrecognized request argument: tools"}})
+    with pytest.raises(PolicyFailure) as caught:
+        demonstrations(expert(server, style="tools"), TASKS[:1])
+    assert "tools" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["hm", f"A.\n{as_call('go[west]')}\n{as_call('go[east]')}"])
+def test_what_is_not_one_call_is_sent_as_text(server, text):
+    server.answer = lambda request: text
+    demonstrations(expert(server, style="tools", max_steps=2), TASKS[:1])
+    last = server.requests[-1].body["messages"]
+    assert last[-2] == {"role": "assistant", "content": text}
+    assert last[-1]["role"] == "user"
+
+
+def test_declared_tools_that_are_none_end_the_run_before_it_starts(server):
+    class Wrong(Corridor):
+        @property
+        def tools(self):
+            return [{"name": "go", "parameters": {"type": "string"}}]
+
+    with pytest.raises(ConfigError) as caught:
+        expert(server, style="tools").preflight(Wrong())
+    assert (caught.value.code, caught.value.details) == ("bad-tools", {"environment": "corridor"})
+    assert demonstrations(expert(server), TASKS[:1], Wrong())  # another style needs none
 
 
 def test_an_expert_that_calls_the_tool_solves_tasks(server):
@@ -246,5 +317,5 @@ def test_an_expert_that_calls_the_tool_solves_tasks(server):
     assert {trajectory.reward for trajectory in played.values()} == {1.0}
     assert {step.response.thought for row in played.values() for step in row.steps} == {"East."}
     later = next(request.body["messages"] for request in server.requests if len(request.body["messages"]) > 2)
-    assert later[-2]["content"].startswith("East.\n<tool_call>")
-    assert later[-1]["content"].startswith("<tool_response>")
+    assert (later[-2]["content"], later[-2]["tool_calls"][0]["function"]["name"]) == ("East.", "act")
+    assert later[-1]["role"] == "tool"

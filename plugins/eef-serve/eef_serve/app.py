@@ -73,7 +73,7 @@ def _add_routes(app: FastAPI, environment: Environment, sessions: Sessions) -> N
             World(
                 environment=environment.component_name(),
                 instructions=environment.instructions,
-                tools=environment.tools,
+                tools=tuple(environment.tools),
                 longest_episode=environment.longest_episode,
                 max_sessions=min(sessions.maximum, sessions.limits.per_client or sessions.maximum),
             )

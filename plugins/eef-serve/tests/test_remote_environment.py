@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from eef_serve.app import create_app
@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.middleware.base import RequestResponseEndpoint
 
 from eef_framework.errors import ConfigError, EnvironmentFailure, ReplayDivergence
-from eef_framework.records import Observation
+from eef_framework.records import Observation, Tool
 from eef_framework.testing.conformance import check_environment
 from eef_framework.testing.corridor import Corridor
 
@@ -44,6 +44,17 @@ def test_episodes_equal_those_of_the_environment_itself(remote: RemoteEnvironmen
                 assert here.step(action) == there.step(action)
             assert (here.reward, here.done) == (there.reward, there.done)
     assert (remote.instructions, remote.longest_episode) == (own.instructions, own.longest_episode)
+    assert remote.tools == ()
+
+
+def test_declared_tools_arrive(token: str) -> None:
+    class Declaring(Corridor):
+        @property
+        def tools(self) -> Sequence[Tool]:
+            return [Tool(name="go", action="go[{direction}]")]
+
+    with running(create_app(Declaring(), {"tests": token})) as server, RemoteEnvironment(url=server.url) as environment:
+        assert list(environment.tools) == list(Declaring().tools)
 
 
 def test_sessions_survive_a_restart_of_the_server(start: Start, token: str) -> None:
