@@ -34,6 +34,7 @@ LOSSES = {
     "weights": "loss weights that {format} can't express: other programs see 0 or 1, or none",
     "spans": "answers with loss on a part of their text, which {format} can't express",
     "pairs": "rejected conversations, which {format} can't express",
+    "tools": "declared tools, which {format} has no place for",
     "joined": "messages joined with the one before, of the same role",
     "preamble": "messages before the first observation, which {format} has no place for",
 }
@@ -162,6 +163,7 @@ class _Conversion:
         self.lost["spans"] += any(turn.unweighted_prefix_chars or turn.unweighted_suffix_chars for turn in answers)
         self.lost["weights"] += _loses_weights(answers, weights)
         self.lost["pairs"] += bool(dialogue.rejected) and not pairs
+        self.lost["tools"] += bool(dialogue.fields.get("tools")) and self.to in ("react", "inspect", "verifiers")
         self.lost["preamble"] += self.to == "react" and any(t.preamble or t.role == "system" for t in dialogue.turns)
 
     def warn(self) -> None:

@@ -276,7 +276,6 @@ class RunContext:
             ConfigError: a name or a setting is invalid.
         """
         self._check_trainers(config)
-        _ = self.format
         if config.clone.on == "marked" and config.format.outcomes is None:
             raise ConfigError(
                 f"method {config.method!r} marks failures in the prompt, and format.outcomes, which has the sentences "
