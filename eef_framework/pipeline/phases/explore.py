@@ -229,7 +229,7 @@ class Explore(Phase):
                 policy,
                 judge.component_name(),
                 f"{self.name}/reflections",
-                context.config.format,
+                context.format,
                 context.environment.instructions,
                 Sampling(temperature=settings.temperature, max_tokens=settings.max_tokens),
                 derive(context.config.seed, "explore", self.iteration, "reflections"),
