@@ -34,9 +34,10 @@ def tools_among(fields: dict[str, Any]) -> list[Any]:
     Raises:
         MalformedRow: they aren't a list of tools.
     """
-    tools = fields.get("tools") or []
-    with suppress(ValueError, TypeError):
-        tools = json.loads(tools)
+    tools: Any = fields.get("tools") or []
+    if isinstance(tools, str):
+        with suppress(ValueError):
+            tools = json.loads(tools)
     if not isinstance(tools, list):
         raise MalformedRow("'tools' isn't a list of tools")
     return [_without_nulls(tool) for tool in tools]

@@ -242,15 +242,12 @@ def test_a_template_that_strips_thoughts_from_earlier_turns_is_refused_where_it_
     assert caught.value.details == {"answer": "<think>hm</think>click[x]", "rendered": "click[x]"}
 
 
-def test_a_template_that_moves_the_instructions_is_refused_with_the_ways_out():
+def test_instructions_that_a_template_would_move_stay_before_the_first_observation():
     tokens = chat(SYSTEM_LAST)
     system = Message(role="system", content="rules")
-    assert tokens.encode((system, user("a"), agent("x"))).token_ids
-    with pytest.raises(ConfigError) as caught:
-        tokens.prompt_ids((system, user("a"), agent("x"), user("b")))
-    assert caught.value.code == "template-changes-history"
-    assert "format.history: 1" in caught.value.fix
-    assert tokens.prompt_ids((user("a"), agent("x"), user("b")))
+    merged = (user("rules\n\na"), agent("x"), user("b"), agent("y"))
+    assert tokens.encode((system, user("a"), *merged[1:])) == tokens.encode(merged)
+    assert decoded(tokens, tokens.prompt_ids((system, user("a"), agent("x"), user("b")))).count("rules") == 1
 
 
 def test_a_template_that_rewrites_earlier_messages_is_refused_even_if_their_length_stays():
