@@ -114,6 +114,13 @@ class VllmApi:
         except (ValueError, LookupError, TypeError) as cause:
             raise Rejected(200, f"unreadable list of models: {cause}") from cause
 
+    def version(self) -> str:
+        """Return the version of vLLM; empty if the server doesn't tell it."""
+        try:
+            return str(self._send("GET", "/version").json()["version"])
+        except (ServerUnavailable, Rejected, ValueError, LookupError, TypeError):
+            return ""
+
     def load_adapter(self, name: str, folder: str) -> None:
         """Load an adapter under a name. Does nothing if the name is loaded already.
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from eef_framework.errors import ConfigError
+from eef_framework.errors import ConfigError, EefWarning
 from eef_vllm.api import Rejected, ServedModel, ServerUnavailable, VllmApi, explained
 from eef_vllm.managed_server import ManagedServer
 from eef_vllm.verification import KnownToken, compare, require_right
 
 STARTS = 3
 """Maximum number of times that a managed server is started in a row without getting ready."""
+TESTED = ("0.27", "0.32")
+"""Oldest and newest version of vLLM with which a whole run was tested (`make test-vllm`)."""
 POLL_S = 0.25
 """Interval at which a server that isn't ready is asked, in seconds."""
 
@@ -109,6 +113,19 @@ class Replica:
                 raise _not_ready(self.api.url, reason, self.server, ended)
             self._closing.wait(POLL_S)
 
+    def warn_if_untested(self) -> None:
+        """Warn if the server runs a version of vLLM that wasn't tested."""
+        assert self.api is not None
+        version = self.api.version()
+        if version and not _release(TESTED[0]) <= _release(version) <= _release(TESTED[1]):
+            warning = EefWarning(
+                f"the server at {self.api.url} is vLLM {version}; versions {TESTED[0]} to {TESTED[1]} were tested",
+                code="untested-vllm",
+                version=version,
+                tested=TESTED,
+            )
+            warnings.warn(warning, stacklevel=4)
+
     def revive(self, base: str) -> None:
         """Make sure that the server answers: a managed one that doesn't is started again.
 
@@ -196,6 +213,11 @@ class Replica:
                 served=[model.id for model in listed],
             )
         return found[0]
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Return the first two numbers of a version."""
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:2])
 
 
 def _not_ready(url: str, reason: str, server: ManagedServer | None, ended: bool) -> ConfigError:

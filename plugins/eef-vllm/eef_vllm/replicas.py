@@ -92,6 +92,7 @@ class Replicas:
             model = replica.wait_ready(self.base, deadline)
             self.base = self.base or model.id
             windows.append(model.max_model_len)
+            replica.warn_if_untested()
             replica.up = True
         self.context_window = min((window for window in windows if window), default=None)
 

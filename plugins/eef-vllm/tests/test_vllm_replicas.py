@@ -1,12 +1,13 @@
 import asyncio
 import threading
+import warnings
 
 import pytest
 
 from eef_framework.errors import AnswerFailure, EefWarning, PolicyFailure
 from eef_framework.event_loop import run_coroutine
 from eef_framework.interfaces import Sampling
-from eef_framework.records import Observation
+from eef_framework.records import Checkpoint, Observation
 
 SAMPLING = Sampling(temperature=1.0, max_tokens=6)
 
@@ -130,3 +131,21 @@ def test_what_was_repeated_is_reported(server, policy_on, trained, answers):
         policy.close()
     assert [warning.message.code for warning in caught if isinstance(warning.message, EefWarning)] == ["vllm-recovered"]
     assert caught.pop(EefWarning).message.details["repeated"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("version", "codes"),
+    [
+        ("0.26.0", ["untested-vllm"]),
+        ("0.27.1", []),
+        ("0.32.1.dev3+cpu", []),
+        ("0.33.0rc1", ["untested-vllm"]),
+        ("", []),
+    ],
+)
+def test_versions_that_were_not_tested_are_told(server, policy_on, base, version, codes):
+    server.version = version
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        policy_on(server).load(Checkpoint(path=base.path)).close()
+    assert [each.message.code for each in caught if isinstance(each.message, EefWarning)] == codes

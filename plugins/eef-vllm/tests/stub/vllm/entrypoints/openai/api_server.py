@@ -28,6 +28,7 @@ class Server:
         stale: whether it says that it has loaded an adapter, and answers with the weights of the last one.
         sees: whether it sees a folder.
         runtime_lora: whether adapters can be loaded while it runs.
+        version: what it says of its version; empty for a server that doesn't tell it.
     """
 
     def __init__(self, model, name="base", key="", max_model_len=256, port=0, max_lora_rank=64):
@@ -37,6 +38,7 @@ class Server:
         self.chat = ChatTokenizer(load_tokenizer(model))
         self.requests, self.loads, self.unloads = [], [], []
         self.fault, self.stale, self.sees, self.runtime_lora = lambda body: None, False, Path.exists, True
+        self.version = ""
         self._lock = threading.Lock()
         self._http = None
 
@@ -142,6 +144,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if self.path == "/v1/models":
             self._answer(200, self.server_state.listed())
+        elif self.path == "/version" and self.server_state.version:
+            self._answer(200, {"version": self.server_state.version})
         else:
             self._answer(200 if self.path == "/health" else 404, {})
 
