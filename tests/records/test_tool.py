@@ -85,7 +85,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("data", "code"), BAD)
-def test_what_is_no_tool_is_refused(data, code):
+def test_what_does_not_describe_a_tool_is_refused(data, code):
     with pytest.raises(ValidationError) as caught:
         Tool.model_validate(data)
     assert code in {error["type"] for error in caught.value.errors()}
