@@ -151,6 +151,7 @@ def _chain(recipe: str | Path | Mapping[str, Any], registry: Registry) -> Iterat
             seen.append(path)
             folder = path.parent
             source = read_yaml(path)
+            _find_baselines(source.data, folder)
         parent = source.data.pop("extends", None)
         yield source
         if parent is None:
@@ -161,6 +162,21 @@ def _chain(recipe: str | Path | Mapping[str, Any], registry: Registry) -> Iterat
         recipe = parent
 
 
+def _find_baselines(data: dict[str, Any], folder: Path) -> None:
+    """Resolve the paths of a file's baselines that are relative to its folder. Others are relative to the cwd."""
+    baselines = data.get("baselines")
+    if isinstance(baselines, list) and folder != Path.cwd():
+        beside = {name: folder / expand(name) for name in baselines if isinstance(name, str) and _is_path(name)}
+        found = {name: str(path) for name, path in beside.items() if path.is_file()}
+        data["baselines"] = [found.get(name, name) if isinstance(name, str) else name for name in baselines]
+
+
+def _is_path(recipe: str | Path) -> bool:
+    """Return whether a recipe is given by its path, not by its name."""
+    text = str(recipe)
+    return isinstance(recipe, Path) or text.endswith((".yaml", ".yml")) or "/" in text or os.sep in text
+
+
 def _file(recipe: str | Path, folder: Path, registry: Registry) -> Path:
     if not isinstance(recipe, str | Path):
         raise ConfigError(
@@ -169,7 +185,7 @@ def _file(recipe: str | Path, folder: Path, registry: Registry) -> Path:
             code="not-settings",
         )
     text = str(recipe)
-    if isinstance(recipe, Path) or text.endswith((".yaml", ".yml")) or "/" in text or os.sep in text:
+    if _is_path(recipe):
         path = (folder / expand(recipe)).resolve()
         if not path.exists() or path.is_dir():  # a pipe works: it is read once
             known = ", ".join(sorted(registry.recipes)) or "none"

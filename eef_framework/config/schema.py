@@ -302,4 +302,5 @@ class RunConfig(Section):
     trackers: tuple[ComponentSpec, ...] | None = None
     """Where figures are shown; null for `files`, a file in the run directory. Never changes a result."""
     baselines: tuple[str, ...] = ()
-    """Recipes to run as baselines, on the same demonstrations and the same cloned agent."""
+    """Recipes to run as baselines, on the same demonstrations and the same cloned agent. Paths in a file are relative
+    to the file, or else to the current folder."""

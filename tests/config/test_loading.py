@@ -135,6 +135,19 @@ def test_a_missing_file_lists_the_recipes(load):
     assert "base" in error.fix
 
 
+def test_paths_of_baselines_are_relative_to_their_file_first(load, tmp_path, monkeypatch):
+    (tmp_path / "own").mkdir()
+    for file in ("own/bold.yaml", "bold.yaml", "here.yaml"):
+        (tmp_path / file).write_text("method: bold\n")
+    (tmp_path / "own/own.yaml").write_text("extends: base\nbaselines: [bold.yaml, here.yaml, base]\n")
+    monkeypatch.chdir(tmp_path)
+    beside = str((tmp_path / "own/bold.yaml").resolve())
+    assert load("own/own.yaml").baselines == (beside, "here.yaml", "base")
+    assert load("own/own.yaml", "baselines=[bold.yaml]").baselines == ("bold.yaml",)
+    monkeypatch.chdir(tmp_path / "own")
+    assert load("own.yaml", "baselines=[bold.yaml]").baselines == ("bold.yaml",)
+
+
 def test_a_component_in_place_of_settings_is_refused(load):
     for given in (Halves, Halves()):
         assert refused(load, given).code == "not-settings"
