@@ -33,10 +33,10 @@ class Trainer(Component):
         Args:
             examples: the training examples; at least one has a turn with a weight.
             start: the checkpoint to start from.
-            output: folder for the new checkpoint. It may contain files of an interrupted training: continue from them
-                with the same result, or replace them.
+            output: folder for the new checkpoint, which exists. It may contain files of an interrupted training:
+                continue from them with the same result, or replace them.
             seed: for the order of examples and all other randomness.
-            progress: call it after each step.
+            progress: call it after each step, at least once.
 
         Returns:
             Steps, tokens and losses, as far as the trainer counts them; `TrainResult()` is enough.

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from eef_framework.errors import NothingToTrain, TrainerFailure, boundary
+from eef_framework.errors import NothingToTrain, TrainerFailure, boundary, storage
 from eef_framework.interfaces import ProgressCallback, Trainer
 from eef_framework.records import Checkpoint, Example, TrainResult
 from eef_framework.runs.atomic import write_text
@@ -51,6 +51,8 @@ def run_trainer(
         done = step
         progress(step, steps, note)
 
+    with storage(output, "writing the checkpoint"):
+        output.mkdir(parents=True, exist_ok=True)
     log = output / TRAINING_LOG
     log_before = _state(log)
     began = time.perf_counter()
