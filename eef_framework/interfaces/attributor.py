@@ -88,6 +88,11 @@ class Attributor(Component):
     simulations were requested and their outcomes.
     """
 
+    @property
+    def needs_scores(self) -> bool:
+        """Whether it calls `simulate.score`. A run with a policy that can't score is then refused at once."""
+        return False
+
     @abstractmethod
     async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Iterable[Segment | StateValue]:
         """Return verdicts on the actions of a trajectory. Actions that no segment covers are unknown.

@@ -297,7 +297,7 @@ class RunContext:
             )
         if config.explore.reflection is not None and config.iterations:
             check_reflection(config, self.judge(config.explore.reflection))
-        self.attributor(config)
+        self._check_scores(config)
         self.filters(config)
         constrained = config.explore.sampling.constrain or config.evaluate.sampling.constrain
         if constrained and config.format.style != "action":
@@ -305,6 +305,22 @@ class RunContext:
                 f"sampling.constrain allows nothing but actions, and format.style is {config.format.style!r}",
                 "Set format.style to 'action', or sampling.constrain to false.",
                 code="constrained-thoughts",
+            )
+
+    def _check_scores(self, config: RunConfig) -> None:
+        """Reject a policy that can't score, if the attributor needs scores. One with weights shows it when loaded."""
+        attributor = self.attributor(config)
+        if attributor is None or config.explore.attribute == "none" or not attributor.needs_scores:
+            return
+        if isinstance(self.policy, Policy) and type(self.policy).score is Policy.score:
+            name, policy = attributor.component_name(), self.policy.component_name()
+            raise ConfigError(
+                f"attributor {name!r} needs the agent's log-probabilities, and policy {policy!r} has none of given "
+                "answers",
+                "Use a policy that has them, such as transformers, or another attributor.",
+                code="scoring-unsupported",
+                attributor=name,
+                policy=policy,
             )
 
     def _check_trainers(self, config: RunConfig) -> None:

@@ -138,17 +138,17 @@ def _check_match(context: RunContext, main: RunConfig) -> None:
 def _training_tasks(context: RunContext) -> list[str]:
     """Warn if the evaluation isn't on held-out tasks."""
     tasks = context.config.evaluate.tasks
-    trained = {task.id for task in context.tasks(context.config.collect.tasks)}
-    evaluated = context.tasks(tasks)
-    both = sum(task.id in trained for task in evaluated)
-    if not both:
+    trained, evaluated = context.tasks(context.config.collect.tasks), context.tasks(tasks)
+    ids, contents = {task.id for task in trained}, {task.fingerprint for task in trained} - {""}
+    equal = [task.id for task in evaluated if task.id in ids or task.fingerprint in contents]
+    if not equal:
         return []
     note = EefWarning(
-        f"{both} of the {len(evaluated)} tasks of the evaluation (split {tasks.split!r}) are training tasks: the "
-        "results don't show how the agent performs on new ones.",
+        f"{len(equal)} of the {len(evaluated)} tasks of the evaluation (split {tasks.split!r}) are training tasks, by "
+        f"id or fingerprint, such as {equal[0]!r}: the results don't show how the agent performs on new ones.",
         code="training-tasks",
         split=tasks.split,
-        tasks=both,
+        tasks=len(equal),
     )
     warnings.warn(note, stacklevel=3)
     return [str(note)]

@@ -100,7 +100,7 @@ class Corridor(Environment):
             split=split,
             kind=kind,
             instruction="Open the door.",
-            fingerprint=fingerprint(f"{self.rooms} {layout}"),
+            fingerprint=fingerprint(f"{self.rooms} {layout} {split} {index}"),  # several tasks have one layout
             info=dict(layout),
         )
 

@@ -15,8 +15,9 @@ from eef_framework.evaluation.run_results import RunResults
 from eef_framework.interfaces import Attributor, Simulate
 from eef_framework.pipeline.plan import plan
 from eef_framework.plugins import Registry, load_plugins
-from eef_framework.records import Segment, Trajectory, Verdict
+from eef_framework.records import Segment, Task, Trajectory, Verdict
 from eef_framework.runs import read_rows, write_rows
+from eef_framework.testing.corridor import Corridor
 from eef_framework.testing.small_run import small_settings
 
 SETTINGS = small_settings(10, iterations=2, expert={"name": "corridor-expert", "skill": 0.5})
@@ -128,6 +129,19 @@ def test_a_policy_without_weights_is_refused_where_it_would_be_trained(registry:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    "attributor", ["likelihood", {"name": "propose-verify", "proposer": "likelihood", "simulations": 1}]
+)
+def test_a_policy_without_scores_is_refused_before_it_plays(
+    registry: Registry, tmp_path: Path, attributor: str | dict[str, Any]
+) -> None:
+    settings = SETTINGS | {"policy": "scripted", "clone": {"on": "none", "trainer": "lookup"}}
+    with pytest.raises(ConfigError) as refused:
+        run(settings | {"attributor": attributor}, registry, tmp_path / "run")
+    assert (refused.value.code, refused.value.details["policy"]) == ("scoring-unsupported", "scripted")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("policy", ["scripted", "lookup"])
 def test_an_agent_is_evaluated_as_it_is_and_called_untrained(registry: Registry, tmp_path: Path, policy: str) -> None:
     settings = {key: SETTINGS[key] for key in ("environment", "expert", "format", "evaluate", "collect")}
@@ -176,6 +190,20 @@ def test_an_evaluation_on_training_tasks_is_marked(registry: Registry, tmp_path:
     assert (warning.details["tasks"], warning.details["split"]) == (10, "train")  # type: ignore[union-attr]
     assert str(warning) in done.metrics.notes
     assert all(row.evaluation.split == "train" for row in done.rows)
+
+
+def test_tasks_with_the_content_of_training_tasks_are_marked(registry: Registry, tmp_path: Path) -> None:
+    class Repeating(Corridor):
+        def tasks(self, split: str) -> list[Task]:
+            return [
+                task.changed(fingerprint=f"{index // 2}" if split == "train" else f"{4 + index}")
+                for index, task in enumerate(super().tasks(split))
+            ]
+
+    with pytest.warns(EefWarning) as said:
+        run(SETTINGS | {"iterations": 0, "environment": Repeating()}, registry, tmp_path)
+    (warning,) = [each.message for each in said if getattr(each.message, "code", "") == "training-tasks"]
+    assert warning.details["tasks"] == 1  # type: ignore[union-attr]  # 0 to 4 are trained on, 4 to 9 evaluated
 
 
 def test_a_file_of_demonstrations_that_is_used_in_part_says_how_much(registry: Registry, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from eef_framework.config.schema import RunConfig
 from eef_framework.errors import EefWarning
 from eef_framework.interfaces import Attributor, Filter, Simulate
 from eef_framework.plugins import Registry, load_plugins
-from eef_framework.records import Example, Segment, Trajectory
+from eef_framework.records import Example, Segment, Trajectory, Verdict
 from eef_framework.testing.corridor import Corridor
 from eef_framework.testing.small_run import small_config, small_settings
 
@@ -84,7 +84,7 @@ def test_objects_and_local_classes_are_used_as_they_are_with_their_live_state(tm
 
         async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> list[Segment]:
             self._seen.append(trajectory.id)
-            return []
+            return [Segment(start=0, end=1, verdict=Verdict.NEUTRAL)]
 
     environment, filter_ = Counted(), CountedFilter()
     thinker = Thinker(callback=lambda: None)

@@ -53,6 +53,11 @@ class ProposeVerifyAttributor(SimulatingAttributor):
         self.proposer = {**self._proposer.settings(), "name": self.proposer["name"]}
         return self
 
+    @property
+    def needs_scores(self) -> bool:
+        """Whether the proposer does."""
+        return self._proposer.needs_scores
+
     def preflight(self) -> None:
         """Check the proposer's settings."""
         self._proposer.preflight()

@@ -36,6 +36,11 @@ class ScoringAttributor(Attributor):
 
     threshold: float = Field(default=0.1, ge=0.0, le=1.0)
 
+    @property
+    def needs_scores(self) -> bool:
+        """Always."""
+        return True
+
     async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Iterable[Segment | StateValue]:
         """Ask the policy about all actions at once. If an answer is lost, the action is unknown."""
         return await asyncio.gather(*(self._judged(trajectory, k, simulate) for k in range(len(trajectory.steps))))

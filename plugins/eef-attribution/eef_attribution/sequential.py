@@ -53,6 +53,11 @@ class SequentialAttributor(Attributor):
         self.strategy = {**self._built.settings(), "name": self.strategy["name"]}
         return self
 
+    @property
+    def needs_scores(self) -> bool:
+        """Whether the strategy does."""
+        return self._built.needs_scores
+
     def preflight(self) -> None:
         """Check the strategy's settings."""
         self._built.preflight()

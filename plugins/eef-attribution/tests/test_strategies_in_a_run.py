@@ -53,6 +53,7 @@ def test_a_run_with_simulations_one_by_one_explores_the_same_again(registry, tmp
         assert sum(len(probe.simulations) for probe in attribution.probes) <= 12
 
 
+@pytest.mark.filterwarnings("ignore:.*gave no verdict:eef_framework.errors.EefWarning")
 @pytest.mark.parametrize("text", ["1: good", None], ids=["answered", "lost"])
 def test_answers_of_a_judge_are_in_the_costs(registry, judge, answers, tmp_path, text):
     questions = answers(lambda question: text)
