@@ -17,17 +17,7 @@ from eef_framework.records import Example, Trajectory
 from eef_framework.runs import RunLayout, StageKey, read_rows
 from eef_framework.testing.corridor import best_action
 from eef_framework.testing.corridor_expert import CorridorExpert
-
-SMALL = [
-    "environment=corridor",
-    "expert={name: corridor-expert, skill: 0.8}",
-    "policy=lookup",
-    "clone.trainer=lookup",
-    "collect.tasks.count=12",
-    "evaluate.tasks.count=4",
-    "format.history=1",
-    "explore.sampling.temperature=1.0",
-]
+from eef_framework.testing.small_run import small_settings
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +26,8 @@ def registry() -> Registry:
 
 
 def small(registry: Registry, *more: str, recipe: str = "dagger") -> RunConfig:
-    return load_config(recipe, [*SMALL, "iterations=1", *more], {}, registry)
+    expert = {"name": "corridor-expert", "skill": 0.8}
+    return load_config(small_settings(12, 4, expert=expert, extends=recipe), more, {}, registry)
 
 
 def test_the_expert_is_asked_once_in_each_state_that_the_agent_came_to(tmp_path: Path, registry: Registry) -> None:
@@ -123,7 +114,7 @@ def test_an_expert_that_only_demonstrates_is_refused_before_anything_starts(tmp_
 
 def test_methods_beside_it_are_not_given_advice(registry: Registry) -> None:
     for main, others in (("dagger", "[eef, rft, eef-adaptive]"), ("eef", "[dagger]")):
-        config = load_config(main, [*SMALL[:2], f"baselines={others}", "policy=lookup"], {}, registry)
+        config = small(registry, f"baselines={others}", recipe=main)
         for each in variants(config, registry):
             ours = each.method == "dagger"
             assert (each.explore.advice, each.select.initial, each.select.recovery) == (ours, not ours, not ours)

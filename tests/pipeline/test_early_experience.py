@@ -20,17 +20,9 @@ from eef_framework.policies.loading import load_tokenizer
 from eef_framework.records import Checkpoint, Example, RunMetrics, Trajectory
 from eef_framework.runs import RunLayout, StageKey, read_rows
 from eef_framework.testing.corridor import Corridor
+from eef_framework.testing.small_run import small_settings
 from eef_framework.training.dataset import TokenizedDataset
 
-SMALL = [
-    "environment=corridor",
-    "expert={name: corridor-expert, skill: 0.8}",
-    "policy=lookup",
-    "clone.trainer=lookup",
-    "collect.tasks.count=12",
-    "evaluate.tasks.count=4",
-    "format.history=1",
-]
 OTHERS = "[eef, eef-adaptive, rft, rft-matched, rft-adaptive, dagger]"
 
 
@@ -40,7 +32,8 @@ def registry() -> Registry:
 
 
 def small(registry: Registry, *more: str, recipe: str = "early-experience") -> RunConfig:
-    return load_config(recipe, [*SMALL, *more], {}, registry)
+    expert = {"name": "corridor-expert", "skill": 0.8}
+    return load_config(small_settings(12, 4, expert=expert, extends=recipe), more, {}, registry)
 
 
 @pytest.fixture(scope="module")
@@ -254,11 +247,10 @@ def test_the_world_model_has_a_trainer_of_its_own_if_wanted(registry: Registry) 
 def test_each_phase_works_on_files(tmp_path: Path, whole: tuple[RunLayout, RunMetrics]) -> None:
     layout, _ = whole
     expert = layout.trajectories(StageKey("collect"))
-    settings = [part for each in SMALL for part in ("--set", each)]
-    plugins = ("--plugins", "builtin,eef_framework.testing.plugin")
+    settings = (str(layout.config), "--plugins", "builtin,eef_framework.testing.plugin")
 
     def eef(command: str, *arguments: object) -> str:
-        given = [command, "early-experience", *plugins, *settings, *map(str, arguments)]
+        given = [command, *settings, *map(str, arguments)]
         result = CliRunner().invoke(app, given, catch_exceptions=False)
         assert result.exit_code == 0, result.output
         return result.output
@@ -267,7 +259,7 @@ def test_each_phase_works_on_files(tmp_path: Path, whole: tuple[RunLayout, RunMe
     eef("explore", "--demonstrations", expert, "--model", model, "--out", explored)
     assert sorted(path.name for path in explored.glob("*.jsonl")) == ["alternatives.jsonl", "simulations.jsonl"]
     before = (explored / "alternatives.jsonl").read_bytes()
-    other = ("explore", "early-experience", *plugins, *settings, "--model", str(layout.path / "clone/checkpoint"))
+    other = ("explore", *settings, "--model", str(layout.path / "clone/checkpoint"))
     refused = CliRunner().invoke(app, [*other, "--demonstrations", str(expert), "--out", str(explored)])
     assert isinstance(refused.exception, RunConflict)
     assert refused.exception.code == "other-settings"

@@ -11,17 +11,9 @@ from eef_framework.pipeline import run
 from eef_framework.plugins import Registry, load_plugins
 from eef_framework.records import Example, Selected, Trajectory
 from eef_framework.runs import RunLayout, StageKey, read_rows
+from eef_framework.testing.small_run import small_settings
 
 EXPLORING = ("eef", "eef-adaptive", "rft", "dagger", "early-experience")
-SMALL = [
-    "environment=corridor",
-    "policy=lookup",
-    "clone.trainer=lookup",
-    "collect.tasks.count=8",
-    "evaluate.tasks.count=4",
-    "format.history=1",
-    "iterations=1",
-]
 FIRST_STEP_SOLVES = ("limits.steps=1", "success.threshold=0")
 """Every episode has one action, and is a success."""
 
@@ -32,8 +24,8 @@ def registry() -> Registry:
 
 
 def small(registry: Registry, recipe: str, skill: float, *more: str) -> RunConfig:
-    expert = f"expert={{name: corridor-expert, skill: {skill}}}"
-    return load_config(recipe, [*SMALL, expert, *more], {}, registry)
+    expert = {"name": "corridor-expert", "skill": skill}
+    return load_config(small_settings(8, 4, expert=expert, extends=recipe), more, {}, registry)
 
 
 def learned_from(layout: RunLayout, method: str) -> list[str]:
@@ -67,6 +59,7 @@ def test_an_experts_advice_is_learned_although_nobody_succeeds(tmp_path: Path, r
     assert set(learned_from(RunLayout(tmp_path / "run"), "dagger")) == {"advice"}
 
 
+@pytest.mark.filterwarnings("ignore:.*gave no verdict:eef_framework.errors.EefWarning")
 @pytest.mark.parametrize("recipe", EXPLORING)
 def test_episodes_of_one_action(tmp_path: Path, registry: Registry, recipe: str) -> None:
     metrics = run(small(registry, recipe, 0.5, *FIRST_STEP_SOLVES), registry, tmp_path / "run").metrics
