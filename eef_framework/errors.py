@@ -34,13 +34,15 @@ import os
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from eef_framework.redaction import redact, redacted
 from eef_framework.validation_messages import nearest, reason
+
+T = TypeVar("T")
 
 
 class EefError(Exception):
@@ -230,6 +232,23 @@ def boundary(failure: type[ComponentFailure], who: str, doing: str) -> Iterator[
         where = author_line(cause)
         at = f" ({where})" if where else ""
         raise failure(f"{who} failed while {doing}: {reason(cause)}{at}", where=where) from cause
+
+
+def awaitable(result: Awaitable[T], component: object, method: str, failure: type[ComponentFailure]) -> Awaitable[T]:
+    """Return what a method of plugin code returned, to be awaited.
+
+    Raises:
+        ComponentFailure: of the given class, if the method isn't a coroutine (`not-a-coroutine`).
+    """
+    if not isinstance(result, Awaitable):
+        name = f"{type(component).__qualname__}.{method}"
+        raise failure(
+            f"{name}() isn't a coroutine: it returned an object of type {type(result).__name__}",
+            f"Write `async def {method}(self, ...)` in {type(component).__qualname__}.",
+            code="not-a-coroutine",
+            method=name,
+        )
+    return result
 
 
 def author_line(cause: BaseException) -> str:

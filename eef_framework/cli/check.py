@@ -14,7 +14,7 @@ from eef_framework.cli.errors import show
 from eef_framework.cli.options import PluginList, assignment, say, selected
 from eef_framework.errors import ConfigError, EefError, UnknownName
 from eef_framework.evaluation.formatting import plural
-from eef_framework.interfaces import Component, Environment, TrainablePolicy
+from eef_framework.interfaces import Component
 from eef_framework.paths import expand
 from eef_framework.plugins import Kind, Registry, load_plugins
 from eef_framework.plugins.import_path import import_class
@@ -33,8 +33,6 @@ OPTIONS: dict[str, tuple[Kind, ...]] = {
     "policy": ("trainer",),
 }
 """Option -> kinds of components whose checks take it."""
-DEFAULT_POLICY = "transformers"
-"""The policy that trainers are checked with if no other one belongs to them."""
 
 
 def check(
@@ -148,6 +146,7 @@ class _Checker:
     def check(self, target: str, options: dict[str, Any]) -> str:
         """Check one component and return the message to print."""
         from eef_framework.testing.conformance import Nonconformance, check_component
+        from eef_framework.testing.conformance.component import DEFAULT_POLICY
 
         kind = _kind(self.registry, target, self.kind)
         every = {**options, "env": self.env, "policy": self.policy}
@@ -196,26 +195,17 @@ class _Checker:
         """Return the environment to check an expert in: the given one, or the only one that comes with the expert."""
         if self.env is not None:
             return self.env
-        found = self.registry.companions("expert", expert, Environment)
-        if len(found) == 1:
-            return _name(self.registry, "environment", found[0])
-        names = [_name(self.registry, "environment", each) for each in found] or self.registry.names("environment")
-        raise ConfigError(
-            f"the check of expert {expert!r} needs an environment",
-            f"Choose one with --env: {', '.join(names) or 'none is installed'}.",
-            code="expert-without-environment",
-            expert=expert,
-            environments=names,
-        )
+        from eef_framework.testing.conformance.component import environment_for
+
+        return self.registry.name_of(environment_for(self.registry.get("expert", expert), self.registry))
 
     def _policy(self, trainer: str) -> str:
         """Return the policy to check a trainer with: the given one, the trainer's own, or the only one beside it."""
         if self.policy is not None:
             return self.policy
-        named: Any = self.registry.get("trainer", trainer)
-        beside = self.registry.companions("trainer", trainer, TrainablePolicy)
-        own = named.policies[:1] or (beside if len(beside) == 1 else ())
-        return _name(self.registry, "policy", own[0]) if own else DEFAULT_POLICY
+        from eef_framework.testing.conformance.component import policy_for
+
+        return self.registry.name_of(policy_for(self.registry.get("trainer", trainer), self.registry))
 
     def _build(self, kind: Kind, name: str, *owners: str) -> Component:
         settings: dict[str, Any] = {}
@@ -240,12 +230,6 @@ class _Checker:
         for name in above:
             section = section.setdefault(name, {})
         section[last] = value
-
-
-def _name(registry: Registry, kind: Kind, cls: type[Component]) -> str:
-    """Return the name that a class is registered under, or else its import path."""
-    registered = cls.name in registry.names(kind) and registry.get(kind, cls.name) is cls
-    return cls.name if registered else f"{cls.__module__}:{cls.__qualname__}"
 
 
 def _kind(registry: Registry, name: str, kind: str | None) -> Kind:

@@ -144,19 +144,22 @@ class Registry:
                 raise plugin.error
         raise UnknownName.of(kind, name, self.names(kind), self.advice(name))
 
-    def companions(self, kind: Kind, name: str, base: type[Component]) -> list[type[Component]]:
+    def name_of(self, cls: type[Component]) -> str:
+        """Return the name that a class is registered under, or else its import path."""
+        registered = any(cls in plugin.components.values() for plugin in self._usable)
+        return cls.name if registered else f"{cls.__module__}:{cls.__qualname__}"
+
+    def companions(self, cls: type[Component], base: type[Component]) -> list[type[Any]]:
         """Return the subclasses of a base class that come with a component: from its plugin, or from its module.
 
         Of classes in a module, those that it defines come before those that it imports.
 
         Args:
-            kind: the kind of the component.
-            name: its registered name or import path, as for `get`.
+            cls: the class of the component.
             base: the base class of the companions, such as `Environment`.
         """
-        cls = self.get(kind, name)
         for plugin in self._usable:
-            if plugin.components.get((kind, cls.name)) is cls:
+            if cls in plugin.components.values():
                 return [each for each in plugin.components.values() if issubclass(each, base)]
         named = vars(sys.modules[cls.__module__]).values()
         classes = [each for each in named if isinstance(each, type) and issubclass(each, base)]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import ValidationError
 
-from eef_framework.errors import AttributorFailure
+from eef_framework.errors import AttributorFailure, awaitable
 from eef_framework.interfaces import Attributor, Simulate
 from eef_framework.records import Attribution, Segment, StateValue, Trajectory
 from eef_framework.rollout.simulate import Simulations, TrajectorySimulate
@@ -36,14 +36,8 @@ async def attribution_by(attributor: Attributor, trajectory: Trajectory, simulat
     """
     if not trajectory.steps:
         return attribution_of(trajectory, ())
-    found: object = attributor.attribute(trajectory, simulate)
-    if not isinstance(found, Awaitable):
-        raise AttributorFailure(
-            f"attribute() of {attributor.component_name()!r} isn't a coroutine: it returned {found!r:.80}",
-            "Write `async def attribute(self, trajectory, simulate)`, and return a list of segments.",
-            code="not-a-coroutine",
-        )
-    return attribution_of(trajectory, await found)
+    found = attributor.attribute(trajectory, simulate)
+    return attribution_of(trajectory, await awaitable(found, attributor, "attribute", AttributorFailure))
 
 
 def attribution_of(trajectory: Trajectory, given: Iterable[Segment | StateValue]) -> Attribution:

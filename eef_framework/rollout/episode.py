@@ -12,7 +12,15 @@ from functools import cached_property
 from typing import Any, ParamSpec, TypeVar
 
 from eef_framework.chat.format import ChatFormat
-from eef_framework.errors import AnswerFailure, ConfigError, EefError, EnvironmentFailure, PolicyFailure, boundary
+from eef_framework.errors import (
+    AnswerFailure,
+    ConfigError,
+    EefError,
+    EnvironmentFailure,
+    PolicyFailure,
+    awaitable,
+    boundary,
+)
 from eef_framework.event_loop import Slots
 from eef_framework.interfaces import (
     Environment,
@@ -167,7 +175,8 @@ class EpisodeRunner:
         observation = steps[-1].observation if steps else initial
         answers = [Response(text=self.format.answer(action, thought)) for action in actions]
         with boundary(PolicyFailure, f"policy {policy.component_name()!r}", f"scoring answers in {state.task.id!r}"):
-            return await policy.score(conversation, observation, self.sampling, answers)
+            scoring = policy.score(conversation, observation, self.sampling, answers)
+            return await awaitable(scoring, policy, "score", PolicyFailure)
 
     @property
     def loaded(self) -> Policy:
@@ -282,9 +291,9 @@ class _Play:
             conversation = runner.format.conversation(runner.environment.instructions, session.initial, self.steps)
             policy = runner.loaded
             with boundary(PolicyFailure, f"policy {policy.component_name()!r}", f"answering in {self.task.id!r}"):
-                response = await policy.act(
-                    conversation, session.observation, runner.sampling, derive(self.seed, "turn", turn)
-                )
+                seed = derive(self.seed, "turn", turn)
+                answering = policy.act(conversation, session.observation, runner.sampling, seed)
+                response = await awaitable(answering, policy, "act", PolicyFailure)
             answer = runner.format.parse(response.text, session.observation)
             step = await self._call(self._step, session, answer.action)
             response = response.changed(thought=answer.thought or response.thought, parsed=answer.parsed)

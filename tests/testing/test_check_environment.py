@@ -21,7 +21,7 @@ from eef_framework.testing.conformance.cleanup import (
     environments_close_for_themselves,
     sessions_leave_nothing_open,
 )
-from eef_framework.testing.conformance.context import EnvironmentContext
+from eef_framework.testing.conformance.context import EnvironmentContext, observation_difference
 from eef_framework.testing.conformance.episodes import steps_are_deterministic
 from eef_framework.testing.conformance.processes import equal_in_another_process
 from eef_framework.testing.conformance.replays import listed_actions_are_valid, prefixes_reach_their_state
@@ -200,7 +200,7 @@ def test_a_first_observation_that_varies_is_reported():
             )
 
     found = violation("first-observation-is-fixed", corridor_of(Varied))
-    assert found.where == "task 'corridor-train-000'"
+    assert found.where == "task 'corridor-train-000', state 0"
     assert "visit" in found.expected
 
 
@@ -212,7 +212,18 @@ def test_first_observations_that_list_other_actions_are_reported():
             return seen if number else seen.changed(actions=("go[west]",) * (1 + next(counter) % 2))
 
     found = violation("first-observation-is-fixed", corridor_of(Varied))
-    assert "('go[west]', 'go[west]')" in found.expected + found.actual
+    listed, missing = (f"observation.actions, from index 1, {each}" for each in (["go[west]"], []))
+    assert {found.expected, found.actual} == {listed, missing}
+
+
+def test_the_difference_of_observations_is_shown_where_it_is():
+    here = Observation(text="x" * 500 + "here", actions=("a", "b", "c"))
+    there = here.changed(text="x" * 500 + "there")
+    assert observation_difference(here, here) is None
+    assert observation_difference(here, there) == ("observation.text", "x" * 40 + "here", "x" * 40 + "there")
+    swapped = here.changed(actions=("a", "c", "b"))
+    assert observation_difference(here, swapped) == ("observation.actions, from index 1,", ["b"], ["c"])
+    assert observation_difference(here, here.changed(actions=None))[1:] == (("a", "b", "c"), None)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 from eef_framework.interfaces import Policy, TrainablePolicy
 from eef_framework.policies.tiny import TinyModel
 from eef_framework.policies.transformers_policy import TransformersPolicy
-from eef_framework.records import Checkpoint
+from eef_framework.records import Checkpoint, Response
 from eef_framework.testing.conformance import Nonconformance, Violation, check_policy, policy_violations
 from eef_framework.testing.lookup import LoadedLookup, LookupPolicy, LookupTrainer
 from eef_framework.testing.queue_policy import QueuePolicy, ScriptedPolicy
@@ -55,6 +55,16 @@ def test_a_model_that_was_trained_keeps_its_contract(tmp_path):
 @pytest.mark.slow
 def test_a_tiny_model_keeps_its_contract():
     check_policy(TransformersPolicy(tiny=TinyModel(hidden=32, layers=1, heads=2, feed_forward=32)))
+
+
+def test_an_act_that_is_not_a_coroutine_is_named_with_its_class():
+    class Sync(ScriptedPolicy):
+        def act(self, *_):
+            return Response(text="go[east]")
+
+    found = violation("answers-are-responses", Sync())
+    assert "Sync.act()" in found.actual
+    assert "async def act" in found.fix
 
 
 def test_something_else_than_a_response_is_reported():

@@ -13,6 +13,7 @@ from eef_framework.plugins.hookspecs import GROUP
 from eef_framework.testing import plugin
 from eef_framework.testing.conformance import Nonconformance
 from eef_framework.testing.corridor import Corridor
+from eef_framework.testing.corridor_expert import CorridorExpert
 
 pytest_plugins = ["eef_framework.testing.fixtures"]
 
@@ -60,13 +61,19 @@ def test_the_check_fits_whatever_it_is_given(check_component, corridor, corridor
     check_component(lookup_trainer, policy=lookup_policy)
     check_component(Deduplicate())
     check_component(IntervalAttributor())
+    with pytest.raises(Nonconformance, match="environment 'corridor' breaks"):
+        check_component(Corridor(fault="raise"), processes=False)
+
+
+def test_the_partner_of_an_expert_or_a_trainer_is_found_in_its_module(check_component, lookup_trainer, corridor_expert):
+    class Elsewhere(CorridorExpert):
+        __module__ = __name__
+
+    check_component(lookup_trainer)
+    check_component(Elsewhere(), tasks=2)  # this module has one environment
     with pytest.raises(ConfigError) as caught:
         check_component(corridor_expert)
     assert caught.value.code == "expert-without-environment"
-    with pytest.raises(ConfigError, match="trainer 'lookup' needs a policy"):
-        check_component(lookup_trainer)
-    with pytest.raises(Nonconformance, match="environment 'corridor' breaks"):
-        check_component(Corridor(fault="raise"), processes=False)
 
 
 def test_demonstrations_and_examples_belong_together(demonstrations, training_examples):

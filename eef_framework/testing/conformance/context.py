@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from eef_framework.interfaces import Environment, Session
 from eef_framework.records import Observation, Step, Task
 from eef_framework.seeds import derive
+from eef_framework.testing.conformance.violation import SHOWN
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,26 @@ def difference(expected: Step, actual: Step) -> tuple[str, object, object] | Non
     for name in ("action", "observation", "reward", "terminated", "truncated", "valid"):
         first, second = getattr(expected, name), getattr(actual, name)
         if first != second and not (first != first and second != second):  # NaN doesn't equal itself
-            if name == "observation" and first.text != second.text:
-                return "observation.text", first.text, second.text
-            return name, first, second
+            return observation_difference(first, second) if name == "observation" else (name, first, second)
+    return None
+
+
+def observation_difference(expected: Observation, actual: Observation) -> tuple[str, object, object] | None:
+    """Return the first part in which two observations differ, with both values; None if they are equal.
+
+    Of lists, that is an item; of long texts, an excerpt that begins shortly before the first difference.
+    """
+    for name in ("text", "actions", "free"):
+        first, second = getattr(expected, name), getattr(actual, name)
+        if first == second:
+            continue
+        if first is None or second is None:
+            return f"observation.{name}", first, second
+        place = next((i for i, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1]), None)
+        place = min(len(first), len(second)) if place is None else place
+        if name == "text":
+            start = place - 40 if max(len(first), len(second)) > SHOWN and place > 40 else 0
+            return "observation.text", first[start:], second[start:]
+        one, other = (list(each[place : place + 1]) for each in (first, second))
+        return f"observation.{name}, from index {place},", one, other
     return None

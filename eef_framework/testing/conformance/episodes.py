@@ -6,8 +6,7 @@ import math
 
 from eef_framework.chat.format import tools_of
 from eef_framework.errors import EnvironmentFailure
-from eef_framework.records import Observation
-from eef_framework.testing.conformance.context import EnvironmentContext
+from eef_framework.testing.conformance.context import EnvironmentContext, observation_difference
 from eef_framework.testing.conformance.divergence import DETERMINISM, divergence, divergence_violation
 from eef_framework.testing.conformance.violation import Violation, quoted, rule_of
 from eef_framework.validation_messages import reason
@@ -26,14 +25,8 @@ def first_observation_is_fixed(context: EnvironmentContext) -> Violation | None:
     """The same task always has the same first observation."""
     for task in context.tasks():
         with context.environment.open(task) as session, context.environment.open(task) as other:
-            if session.observation != other.observation:
-                return Violation(
-                    rule_of(first_observation_is_fixed),
-                    f"task {task.id!r}",
-                    _shown(session.observation, other.observation),
-                    _shown(other.observation, session.observation),
-                    DETERMINISM,
-                )
+            if found := observation_difference(session.observation, other.observation):
+                return divergence_violation(rule_of(first_observation_is_fixed), task, (0, "", *found), DETERMINISM)
     return None
 
 
@@ -174,9 +167,3 @@ EPISODE_CHECKS = (
 )
 
 DETERMINISM_CHECKS = (first_observation_is_fixed, steps_are_deterministic)
-
-
-def _shown(observation: Observation, other: Observation) -> str:
-    if observation.text != other.text:
-        return quoted(observation.text)
-    return f"actions {quoted(observation.actions)}"

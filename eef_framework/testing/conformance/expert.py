@@ -201,32 +201,17 @@ def continuations_begin_in_their_states(context: ExpertContext) -> Violation | N
     """continue_from() yields one trajectory for each state, which begins there and has at most the requested steps."""
     if not context.expert.continues:
         return None
+    rule = rule_of(continuations_begin_in_their_states)
     demonstration = max(context.demonstrations, key=lambda each: len(each.steps)).changed(id="agent/check")
     states = [demonstration.at(state) for state in range(len(demonstration.steps))]
     together, alone = context.continued(states), context.continued(states[-1:])
-    for name, wanted, found in (("all states", states, together), ("the last state alone", states[-1:], alone)):
-        starts = sorted(each.prefix_length for each in found)
-        if starts != [state.length for state in wanted]:
-            return Violation(
-                rule_of(continuations_begin_in_their_states),
-                f"task {demonstration.task.id!r}, continued from {name}",
-                f"a trajectory from each of the states {quoted([state.length for state in wanted])}",
-                f"trajectories from {quoted(starts)}",
-                "Yield one Trajectory for each state, with its `origin` (none in the initial state).",
-            )
-    for each in together:
-        state = states[each.prefix_length]
-        if each.actions[: state.length] != demonstration.actions[: state.length] or len(each.steps) > state.length + 1:
-            return Violation(
-                rule_of(continuations_begin_in_their_states),
-                f"task {demonstration.task.id!r}, state {state.length}",
-                f"the actions {quoted(demonstration.actions[: state.length])}, then at most one",
-                quoted(each.actions),
-                "Begin with the state's steps, and take at most `steps` more.",
-            )
+    if found := _misplaced(rule, demonstration, states, together) or _misplaced(
+        rule, demonstration, states[-1:], alone
+    ):
+        return found
     if alone and together and alone[0].actions != max(together, key=lambda each: each.prefix_length).actions:
         return Violation(
-            rule_of(continuations_begin_in_their_states),
+            rule,
             f"task {demonstration.task.id!r}, continued from one state and from all",
             quoted(max(together, key=lambda each: each.prefix_length).actions),
             quoted(alone[0].actions),
@@ -235,13 +220,72 @@ def continuations_begin_in_their_states(context: ExpertContext) -> Violation | N
     return None
 
 
+def other_routes_are_continued(context: ExpertContext) -> Violation | None:
+    """continue_from() also acts in states that other actions than the expert's own led to."""
+    if not context.expert.continues:
+        return None
+    rule, world = rule_of(other_routes_are_continued), EnvironmentContext(context.environment, seed=context.seed)
+    route = max((_walked(world, task) for task in context.tasks[:3]), key=lambda each: len(each.steps))
+    states = [route.at(state) for state in range(1, len(route.steps))]
+    found = context.continued(states)
+    if misplaced := _misplaced(rule, route, states, found):
+        return misplaced
+    own = [step for each in found for step in each.steps[each.prefix_length :]]
+    if not states or any(step.valid for step in own):
+        return None
+    return Violation(
+        rule,
+        f"task {route.task.id!r}, continued after {quoted(route.actions)}",
+        f"a valid action in one of {len(states)} states at least",
+        quoted([step.action for step in own]),
+        "Choose actions by what the session shows, not by the number of steps; or set `continues` to false.",
+    )
+
+
 CHECKS = (
     demonstrations_survive_the_disk,
     demonstrations_can_be_replayed,
     demonstrations_depend_on_seed_and_task_alone,
     failures_are_recorded,
     continuations_begin_in_their_states,
+    other_routes_are_continued,
 )
+
+
+def _walked(world: EnvironmentContext, task: Task) -> Trajectory:
+    """Return an episode of random actions."""
+    with world.environment.open(task) as session:
+        world.random_walk(session, world.steps)
+        return Trajectory(
+            id="agent/check", task=task, initial=session.initial, steps=tuple(session.steps), ending="step-limit"
+        )
+
+
+def _misplaced(
+    rule: str, episode: Trajectory, states: Sequence[State], found: Sequence[Trajectory]
+) -> Violation | None:
+    """Return the violation of continuations that don't begin in the states of an episode, or are too long."""
+    where = f"task {episode.task.id!r}"
+    starts, wanted = sorted(each.prefix_length for each in found), [state.length for state in states]
+    if starts != wanted:
+        return Violation(
+            rule,
+            f"{where}, continued from {'all states' if len(states) > 1 else 'the last state alone'}",
+            f"a trajectory from each of the states {quoted(wanted)}",
+            f"trajectories from {quoted(starts)}",
+            "Yield one Trajectory for each state, with its `origin` (none in the initial state).",
+        )
+    for each in found:
+        length = each.prefix_length
+        if each.actions[:length] != episode.actions[:length] or len(each.steps) > length + 1:
+            return Violation(
+                rule,
+                f"{where}, state {length}",
+                f"the actions {quoted(episode.actions[:length])}, then at most one",
+                quoted(each.actions),
+                "Begin with the state's steps, and take at most `steps` more.",
+            )
+    return None
 
 
 def _misreported(demonstration: Trajectory, session: Session) -> tuple[str, str] | None:

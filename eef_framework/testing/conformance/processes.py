@@ -15,7 +15,7 @@ from pydantic_core import PydanticSerializationError
 
 from eef_framework.interfaces import Component
 from eef_framework.records import Observation, Step, Task
-from eef_framework.testing.conformance.context import EnvironmentContext, difference
+from eef_framework.testing.conformance.context import EnvironmentContext, difference, observation_difference
 from eef_framework.testing.conformance.violation import Violation, quoted, rule_of
 
 TIMEOUT_S = 600
@@ -128,8 +128,8 @@ def _divergence(
 ) -> tuple[int, str, object, object] | None:
     with context.environment.open(task) as session:
         initial = Observation.model_validate(played["initial"])
-        if session.observation != initial:
-            return 0, "observation", session.observation.text, initial.text
+        if found := observation_difference(session.observation, initial):
+            return 0, *found
     for number, (expected, step) in enumerate(zip(context.walk(task), played["steps"], strict=False), 1):
         if found := difference(expected, Step.model_validate(step)):
             return number, *found

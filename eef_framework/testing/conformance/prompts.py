@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from eef_framework.chat.format import ChatFormat
+from eef_framework.errors import PolicyFailure, awaitable
 from eef_framework.event_loop import run_coroutine
 from eef_framework.interfaces import Policy, Sampling
 from eef_framework.records import Conversation, Observation, Response
@@ -52,7 +53,7 @@ def ask(policy: Policy, asked: Sequence[Prompt]) -> list[Response]:
 
     async def gather() -> list[Response]:
         answers = (policy.act(each.conversation, each.observation, each.sampling, each.seed) for each in asked)
-        return await asyncio.gather(*answers)
+        return await asyncio.gather(*(awaitable(each, policy, "act", PolicyFailure) for each in answers))
 
     return run_coroutine(gather())
 

@@ -101,16 +101,12 @@ def _guarded(check: Check[Context], context: Context) -> Violation | None:
     try:
         return check(context)
     except Exception as error:
-        where = author_line(error)
-        return Violation(
-            rule=rule_of(check),
-            where=where or _last_line(error),
-            expected="no exception",
-            actual=", ".join([reason(error), *getattr(error, "__notes__", ())]),
-            fix="Fix this line."
-            if where
-            else "Compare the method's arguments and what it returns with those of its base class.",
-        )
+        where, actual = author_line(error), ", ".join([reason(error), *getattr(error, "__notes__", ())])
+        if isinstance(error, EefError) and error.fix:  # it explains itself
+            actual = f"{type(error).__name__}: {error.message}"
+            return Violation(rule_of(check), where, "no exception", actual, error.fix)
+        fix = "Fix this line." if where else "Compare the method's arguments and what it returns with its base class's."
+        return Violation(rule_of(check), where or _last_line(error), "no exception", actual, fix)
 
 
 def _last_line(error: Exception) -> str:
