@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
+from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -13,9 +15,10 @@ from rich.text import Text
 from eef_framework.errors import UnknownName
 from eef_framework.interfaces import Component
 from eef_framework.plugins import Kind, Plugin, Registry, load_plugins
-from eef_framework.plugins.describe import settings_of, summary_of, summary_of_recipe
+from eef_framework.plugins.describe import Setting, settings_of, summary_of, summary_of_recipe
 from eef_framework.plugins.import_path import import_class
 from eef_framework.plugins.kinds import kind_of
+from eef_framework.validation_messages import model_at
 
 WIDE = 500
 """Width of a table that isn't shown on a terminal, in characters."""
@@ -66,10 +69,18 @@ def _show(found: list[tuple[Plugin | None, Kind, type[Component]]], console: Con
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in ("setting", "type", "default", "meaning"):
             table.add_column(column, overflow="fold")
-        for setting in settings_of(cls):
+        for setting in _settings(cls):
             table.add_row(*map(Text, setting))
         console.print(table if table.row_count else "It has no settings.")
         console.print()
+
+
+def _settings(model: type[BaseModel], path: str = "") -> Iterator[Setting]:
+    """Yield the settings of a component, each section followed by its own."""
+    for setting in settings_of(model):
+        yield setting._replace(name=f"{path}{setting.name}")
+        if section := model_at(model, (setting.name,)):
+            yield from _settings(section, f"{path}{setting.name}.")
 
 
 def _find(registry: Registry, name: str) -> list[tuple[Plugin | None, Kind, type[Component]]]:

@@ -24,6 +24,11 @@ def test_a_part_is_shown_with_its_settings(command):
     assert skill[1:3] == ["float", "0.65"]
 
 
+def test_settings_of_sections_are_shown_with_their_paths(command):
+    shown = {row[0] for row in rows(command("eef", "plugins", "transformers")) if row}
+    assert {"tiny", "tiny.hidden", "tiny.layers"} <= shown
+
+
 def test_all_parts_of_a_name_are_shown(command):
     done = command("eef", "plugins", "lookup")
     assert "policy lookup from" in done.out
