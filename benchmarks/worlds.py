@@ -28,8 +28,13 @@ from common import arguments, eef, finish, settings, shared_data, table
 from eef_framework import RunConfig, load_config, load_run
 
 HERE = Path(__file__).parent
-WORLDS = {"shop": "perfect-shopper", "textworld": "textworld-walkthrough", "webshop": "webshop-perfect"}
-"""Name of each world's configuration, and its perfect expert."""
+WORLDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "shop": ("oracle:Oracle", {"name": "perfect-shopper"}),
+    "textworld": ("oracle:Oracle", {"name": "textworld-walkthrough"}),
+    "webshop": ("oracle:Oracle", {"name": "webshop-perfect"}),
+    "sciworld": ("sciworld_oracle:SciWorldOracle", {"name": "sciworld-gold", "brief": True}),
+}
+"""Name of each world's configuration -> its oracle, and its perfect expert."""
 RATES = ("expert", "clone", "clone, training tasks", "rft", "eef", "true", "gold", "true - rft", "gold - rft")
 SHORTEST = {"solution": ["least-expert", "fewest-steps"]}
 
@@ -95,7 +100,8 @@ def measured(world: str, args: Any) -> dict[str, Any]:
     config = load_config(HERE / f"worlds/{world}.yaml", [*data_settings(data), *args.set])
     folder = args.folder / world
     folder.mkdir(exist_ok=True)
-    methods = bounds(config, WORLDS[world])
+    oracle, perfect = WORLDS[world]
+    methods = bounds(config, oracle, perfect)
     for name, method in methods.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(method))
     given = [*data_settings(data), *args.set]
@@ -113,7 +119,7 @@ def measured(world: str, args: Any) -> dict[str, Any]:
         "iterations=0",
         "attributor=null",
         "baselines=[]",
-        f"expert={WORLDS[world]}",
+        f"expert={json.dumps(perfect)}",
         f"policy={json.dumps(clone)}",
         f"clone.trainer={json.dumps(results.config['tune']['trainer'])}",
     ]
@@ -139,21 +145,22 @@ def data_settings(data: Path | None) -> list[str]:
     return [f"environment.data={json.dumps(str(data.resolve()))}"] if data else []
 
 
-def bounds(config: RunConfig, gold: str) -> dict[str, dict[str, Any]]:
+def bounds(config: RunConfig, oracle: str, gold: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the recipes beside a world's EEF; the one with true verdicts simulates from the same states.
 
     Args:
         config: the world's, with the settings that were given.
+        oracle: name of the attributor that gives true verdicts.
         gold: the perfect expert.
     """
-    oracle = {"name": "oracle:Oracle", "environment": dict(config.environment), "gold": gold}
+    given = {"name": oracle, "environment": dict(config.environment), "gold": gold}
     return {
         "rft": {"extends": "rft-matched", "method": "rft", "select": SHORTEST},
         "true": {
             "extends": "eef",
             "method": "true",
             "select": SHORTEST,
-            "attributor": {**(config.attributor or {}), **oracle},
+            "attributor": {**(config.attributor or {}), **given},
         },
     }
 

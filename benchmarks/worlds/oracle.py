@@ -22,15 +22,16 @@ class Oracle(IntervalAttributor):
 
     The distance of a state is the number of actions at the end of the perfect demonstration that solve the task from
     it. Actions between two states with a distance are beneficial if they shorten it, harmful if they lengthen it, and
-    neutral otherwise; a detour is neutral as a whole. Actions after the last state with a distance are harmful.
+    neutral otherwise; a detour is neutral as a whole. Actions after the last state with a distance are harmful, if the
+    task is lost then.
     """
 
     name: ClassVar[str] = ""
 
     environment: dict[str, Any]
     """Name and settings of the run's environment."""
-    gold: str
-    """Name of an expert that solves every task."""
+    gold: str | dict[str, Any]
+    """Name of an expert that solves every task, or name and settings."""
 
     _environment: Environment = PrivateAttr()
     _gold: ScriptedExpert = PrivateAttr()
@@ -60,20 +61,41 @@ class Oracle(IntervalAttributor):
     def _judged(self, trajectory: Trajectory) -> list[Segment]:
         with self._lock:  # one session at a time: simulators are few
             distances = self.distances(trajectory.task, [step.action for step in trajectory.steps])
-        return verdicts(distances)
+        return verdicts(distances, self.is_lost(trajectory))
+
+    def is_lost(self, trajectory: Trajectory) -> bool:
+        """Return whether the task can't be solved any more at the end of an episode whose last state has no distance.
+
+        What doesn't lead back to the solution is taken for lost. In the shops it could be a detour of the last steps.
+        """
+        return True
 
     def distances(self, task: Task, actions: Sequence[str]) -> list[int | None]:
         """Return the distance of every state that the actions lead through, or None where it has none."""
-        if task.id not in self._solutions:
-            self._solutions[task.id] = self.solve(task)
-        gold = self._solutions[task.id]
         found = []
         with self._environment.open(task) as session:
-            found.append(_distance(session, gold))
+            found.append(self._distance(session))
             for action in actions:
                 session.step(action)
-                found.append(_distance(session, gold))
+                found.append(self._distance(session))
         return found
+
+    def solution(self, task: Task) -> list[str]:
+        """Return the actions of the perfect expert, played once; none if it fails."""
+        if task.id not in self._solutions:
+            self._solutions[task.id] = self.solve(task)
+        return self._solutions[task.id]
+
+    def ways(self, session: Session) -> Iterable[Sequence[str]]:
+        """Return what may solve the task from a state, the shortest first: the ends of the solution."""
+        gold = self.solution(session.task)
+        return (gold[-length:] for length in range(1, len(gold) + 1))
+
+    def _distance(self, session: Session) -> int | None:
+        """Return the length of the shortest way that solves the task from a state."""
+        if session.done:
+            return 0 if session.reward >= 1.0 else None
+        return next((len(way) for way in self.ways(session) if _solves(session, way)), None)
 
     def solve(self, task: Task) -> list[str]:
         """Return the actions of the perfect expert; none if it fails."""
@@ -85,32 +107,28 @@ class Oracle(IntervalAttributor):
             return [step.action for step in session.steps] if session.reward >= 1.0 else []
 
 
-def _distance(session: Session, gold: Sequence[str]) -> int | None:
-    """Return the length of the shortest end of a solution that solves the task from a state."""
-    if session.done:
-        return 0 if session.reward >= 1.0 else None
-    for length in range(1, len(gold) + 1):
-        with session.fork() as attempt:
-            for action in gold[-length:]:
-                if not attempt.observation.admits(action) or not attempt.step(action).valid or attempt.done:
-                    break
-            if attempt.done and attempt.reward >= 1.0:
-                return length
-    return None
+def _solves(session: Session, way: Sequence[str]) -> bool:
+    """Return whether actions solve the task from a state, each of them valid."""
+    with session.fork() as attempt:
+        for action in way:
+            if not attempt.observation.admits(action) or not attempt.step(action).valid or attempt.done:
+                break
+        return attempt.done and attempt.reward >= 1.0
 
 
-def verdicts(distances: Sequence[int | None]) -> list[Segment]:
+def verdicts(distances: Sequence[int | None], lost: bool = True) -> list[Segment]:
     """Return verdicts on the actions between states, by their distances.
 
     Args:
         distances: one for each state, None for a state from which the solution doesn't go on.
+        lost: whether the task is lost in the last state, if that has none. If this isn't known, there is no verdict.
     """
     known = [(state, distance) for state, distance in enumerate(distances) if distance is not None]
     segments = []
     for (start, before), (end, after) in pairwise(known):
         verdict = Verdict.NEUTRAL if after == before else Verdict.BENEFICIAL if after < before else Verdict.HARMFUL
         segments.append(Segment(start=start, end=end, verdict=verdict, reason=f"distance {before}, then {after}"))
-    if known and known[-1][0] < len(distances) - 1:
+    if lost and known and known[-1][0] < len(distances) - 1:
         start, before = known[-1]
         reason = f"distance {before}, then none"
         segments.append(Segment(start=start, end=len(distances) - 1, verdict=Verdict.HARMFUL, reason=reason))
