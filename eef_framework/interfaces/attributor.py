@@ -114,3 +114,14 @@ class Attributor(Component):
             State -> number of simulations; None if it isn't known in advance.
         """
         return None
+
+    def most_simulations(self, length: int) -> int | None:
+        """Return the maximum number of simulations that a trajectory of this length takes, from any states.
+
+        Optional, where `planned_simulations` can't know: `--dry-run` then shows an upper bound in place of nothing.
+
+        Returns:
+            The number; None if there is no bound that is known in advance.
+        """
+        plan = self.planned_simulations(length)
+        return None if plan is None else sum(plan.values())

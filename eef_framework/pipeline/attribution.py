@@ -99,6 +99,24 @@ def plan_of(attributor: Attributor, length: int) -> dict[int, int] | None:
         return attributor.planned_simulations(length)
 
 
+def most_of(attributor: Attributor, length: int, initial: int) -> int | None:
+    """Return the maximum number of simulations that a trajectory takes; None if it isn't known in advance.
+
+    Args:
+        attributor: the attributor.
+        length: number of actions of the trajectory.
+        initial: simulations from the initial state that are played anyway. Those that are planned don't count.
+
+    Raises:
+        AttributorFailure: the attributor raised.
+    """
+    plan = plan_of(attributor, length)
+    if plan is not None:
+        return sum(max(0, n - initial) if state == 0 else n for state, n in plan.items())
+    with boundary(AttributorFailure, f"attributor {attributor.component_name()!r}", f"planning {length} actions"):
+        return attributor.most_simulations(length)
+
+
 def planned_by_task(demonstrations: Sequence[Trajectory], attributor: Attributor, settings: Explore) -> dict[str, int]:
     """Return the number of simulations that an attributor plans per task, beyond those from initial states.
 

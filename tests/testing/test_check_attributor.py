@@ -177,6 +177,17 @@ def test_a_plan_that_is_not_kept_is_found():
     assert broken(Overbooked()) == ["plans-are-kept"]
 
 
+def test_more_simulations_than_its_bound_are_found():
+    class Modest(Halves):
+        def planned_simulations(self, length: int) -> None:
+            return None
+
+        def most_simulations(self, length: int) -> int:
+            return 1
+
+    assert broken(Modest()) == ["plans-are-kept"]
+
+
 def test_no_plan_is_not_a_violation():
     class Spontaneous(Halves):
         def planned_simulations(self, length: int) -> None:

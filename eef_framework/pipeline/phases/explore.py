@@ -16,6 +16,7 @@ from eef_framework.interfaces import Attributor, Component, PlayEpisode, Progres
 from eef_framework.pipeline.adaptive import AdaptiveExploration
 from eef_framework.pipeline.attribution import (
     check_attributions,
+    most_of,
     plan_of,
     planned_by_task,
     to_attribute,
@@ -290,7 +291,10 @@ class Explore(Phase):
             tasks = self._tasks(context, demonstrations)
             if attributor is None or plan_of(attributor, 1) is not None or not self._looks_beyond_starts():
                 return Planned(self._expected(context, demonstrations, tasks))
-            return Planned(None)
+            initial = sum(self._from_start(context, demonstrations, tasks).values())
+            chosen = to_attribute(demonstrations, context.config.success, settings)
+            bounds = [most_of(attributor, len(row.steps), settings.simulations) for row in chosen]
+            return sum((Planned(bound, at_most=True) for bound in bounds), Planned(initial, at_most=True))
         tasks = context.tasks(self.tasks) if self.tasks else ()
         if attributor is None or not self._looks_beyond_starts():
             return Planned(len(tasks) * settings.simulations)
@@ -408,7 +412,6 @@ def _most_simulations(attributor: Attributor, longest: int | None, initial: int)
         longest: length of the longest demonstration; None if it isn't known.
         initial: simulations from the initial state that are played anyway.
     """
-    plans = [plan_of(attributor, length) for length in range(1, (longest or 0) + 1)]
-    if not plans or None in plans:
-        return None
-    return max(sum(max(0, n - initial) if state == 0 else n for state, n in (plan or {}).items()) for plan in plans)
+    bounds = [most_of(attributor, length, initial) for length in range(1, (longest or 0) + 1)]
+    known = [bound for bound in bounds if bound is not None]
+    return max(known) if known and len(known) == len(bounds) else None

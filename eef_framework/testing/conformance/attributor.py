@@ -203,7 +203,7 @@ def equal_in_another_process(context: AttributorContext) -> Violation | None:
 
 
 def plans_are_kept(context: AttributorContext) -> Violation | None:
-    """attribute() simulates what planned_simulations() planned."""
+    """attribute() simulates what planned_simulations() planned, and no more than most_simulations() allows."""
     for trajectory, simulate, _ in context.cases():
         plan = context.attributor.planned_simulations(len(trajectory.steps))
         asked: dict[int, int] = {}
@@ -216,6 +216,15 @@ def plans_are_kept(context: AttributorContext) -> Violation | None:
                 f"simulations {quoted(plan)}",
                 f"simulations {quoted(asked)}",
                 "Use the same states in planned_simulations() and attribute(), or return None from the former.",
+            )
+        most = context.attributor.most_simulations(len(trajectory.steps))
+        if most is not None and sum(asked.values()) > most:
+            return Violation(
+                rule_of(plans_are_kept),
+                _case(trajectory),
+                f"at most {most} simulations",
+                f"{sum(asked.values())} simulations: {quoted(asked)}",
+                "Increase what most_simulations() returns, or let it return None.",
             )
     return None
 

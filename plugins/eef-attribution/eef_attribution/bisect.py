@@ -40,6 +40,10 @@ class BisectAttributor(SimulatingAttributor):
         audits = {draw.randrange(low, high) for low, high in pairwise(bounds) if low < high}
         return sorted({0, last} | audits) if last >= 0 else []
 
+    def most_simulations(self, length: int) -> int | None:
+        """Return the maximum number of simulations that a trajectory takes, from any states."""
+        return self.simulations * length
+
     async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Iterable[Segment | StateValue]:
         """Simulate from the ends and the audited states; then halve what lies between states that differ."""
         outcomes = await self.outcomes(trajectory, self.states(trajectory), simulate)

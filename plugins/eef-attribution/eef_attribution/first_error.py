@@ -38,6 +38,10 @@ class FirstErrorAttributor(AskingAttributor, SimulatingAttributor):
     simulations: int = Field(default=4, gt=0)
     """Number of simulations from the state before the mistake."""
 
+    def most_simulations(self, length: int) -> int | None:
+        """Return the maximum number of simulations that a trajectory takes, from any states."""
+        return self.simulations
+
     async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Iterable[Segment | StateValue]:
         """Ask, then simulate from the state before the named action."""
         length = len(trajectory.steps)

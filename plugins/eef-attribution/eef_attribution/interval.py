@@ -35,6 +35,10 @@ class IntervalAttributor(SimulatingAttributor):
             return None
         return dict.fromkeys(self.states(length), self.simulations)
 
+    def most_simulations(self, length: int) -> int | None:
+        """Return the maximum number of simulations that a trajectory takes, from any states."""
+        return self.simulations * len(self.states(length))
+
     async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Iterable[Segment | StateValue]:
         """Simulate from all states at once, then judge the actions between neighbours."""
         length = len(trajectory.steps)

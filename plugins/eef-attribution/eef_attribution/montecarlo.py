@@ -35,6 +35,10 @@ class MonteCarloAttributor(SimulatingAttributor):
     of its own. `state`: the agent's simulations from the state before. Their expected values are the same; `state`
     costs half as much, and `action` names actions that are better or worse."""
 
+    def most_simulations(self, length: int) -> int | None:
+        """Return the maximum number of simulations that a trajectory takes, from any states."""
+        return self.simulations * length * (1 if self.baseline == "state" else 2)
+
     async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Iterable[Segment | StateValue]:
         """Simulate from all states at once, and from what the agent does there."""
         states = range(len(trajectory.steps))

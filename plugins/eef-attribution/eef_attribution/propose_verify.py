@@ -66,6 +66,11 @@ class ProposeVerifyAttributor(SimulatingAttributor):
         """Release the proposer's resources."""
         self._proposer.close()
 
+    def most_simulations(self, length: int) -> int | None:
+        """Return the maximum number of simulations that a trajectory takes, from any states."""
+        most = self._proposer.most_simulations(length)
+        return None if most is None else most + 2 * self.proposals * self.simulations
+
     async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Iterable[Segment | StateValue]:
         """Ask the proposer, then simulate from the ends of what it named."""
         given = [part for part in await self._proposer.attribute(trajectory, simulate) if isinstance(part, Segment)]

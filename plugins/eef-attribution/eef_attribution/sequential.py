@@ -66,6 +66,11 @@ class SequentialAttributor(Attributor):
         """Release the strategy's resources."""
         self._built.close()
 
+    def most_simulations(self, length: int) -> int | None:
+        """Return the maximum number of simulations that a trajectory takes, from any states."""
+        most = self._built.most_simulations(length)
+        return self.budget if most is None else min(self.budget, most)
+
     async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Iterable[Segment | StateValue]:
         """Ask the strategy again and again, each time with one simulation more."""
         rationed = _RationedSimulate(simulate, self.budget, self.first, trajectory)

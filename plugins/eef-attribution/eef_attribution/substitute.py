@@ -51,6 +51,10 @@ class SubstituteAttributor(AskingAttributor, SimulatingAttributor):
     tries: int = Field(default=3, gt=0)
     """Most episodes that one action is tried in."""
 
+    def most_simulations(self, length: int) -> int | None:
+        """Return the maximum number of simulations that a trajectory takes, from any states."""
+        return self.simulations * self.tries * length
+
     async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Iterable[Segment | StateValue]:
         """Try all exchanges at once."""
         episodes = await simulate.episodes()

@@ -3,10 +3,13 @@
 from collections import Counter
 
 import pytest
+from eef_attribution.interval import IntervalAttributor
 from eef_attribution.plugin import STRATEGIES
 
-from eef_framework import run
+from eef_framework import load_config, run
+from eef_framework.pipeline.plan import plan
 from eef_framework.plugins import load_plugins
+from eef_framework.runs import StageKey
 from eef_framework.testing.small_run import small_settings
 
 SETTINGS = small_settings(
@@ -25,6 +28,49 @@ def registry():
 def settings_of(strategy, judge):
     settings = {"name": strategy.name}
     return settings | ({"judge": judge} if strategy.name in ("judge", "first-error") else {})
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        {"name": "bisect", "simulations": 3},
+        {"name": "sequential", "budget": 7},
+        {"name": "montecarlo", "simulations": 2},
+        {"name": "interval", "prior": "anchor"},
+        {"name": "propose-verify", "proposer": "random"},
+        {"name": "first-error", "simulations": 3},
+        {"name": "substitute", "simulations": 2},
+    ],
+    ids=lambda strategy: strategy["name"],
+)
+@pytest.mark.filterwarnings("ignore:.*gave no verdict")
+def test_a_plan_has_an_upper_bound_of_simulations(registry, judge, answers, tmp_path, strategy):
+    answers("First mistake: 2")
+    own = {"judge": judge} if strategy["name"] == "first-error" else {}
+    settings = SETTINGS | {"attributor": strategy | own, "baselines": []}
+    done = run(settings, registry, tmp_path / "run")
+    spent = len(list(done.trajectories("explore")))
+    assert spent > 2 * 8
+    collect = {"trajectories": str(done.layout.trajectories(StageKey("collect")))}
+    collect |= settings["collect"]
+    known, unknown = (
+        dict(plan(load_config(given, (), {}, registry), registry, tmp_path / "other").phases)["eef/1: explore"]
+        for given in (settings | {"collect": collect}, settings)
+    )
+    assert (known.at_most, unknown.at_most) == (True, True)
+    assert spent <= known.episodes <= unknown.episodes
+
+
+def test_a_plan_without_a_bound_is_unknown(registry, tmp_path):
+    class Unbounded(IntervalAttributor):
+        def planned_simulations(self, length):
+            return None
+
+        def most_simulations(self, length):
+            return None
+
+    config = load_config(SETTINGS | {"attributor": Unbounded(), "baselines": []}, (), {}, registry)
+    assert dict(plan(config, registry, tmp_path).phases)["eef/1: explore"].episodes is None
 
 
 @pytest.mark.slow
