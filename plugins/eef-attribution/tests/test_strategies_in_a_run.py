@@ -12,6 +12,8 @@ from eef_framework.plugins import load_plugins
 from eef_framework.runs import StageKey
 from eef_framework.testing.small_run import small_settings
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*gave no verdict")  # some have none on so few episodes, or by design
+
 SETTINGS = small_settings(
     test=4,
     expert={"name": "corridor-expert", "skill": 0.5},
@@ -43,7 +45,6 @@ def settings_of(strategy, judge):
     ],
     ids=lambda strategy: strategy["name"],
 )
-@pytest.mark.filterwarnings("ignore:.*gave no verdict")
 def test_a_plan_has_an_upper_bound_of_simulations(registry, judge, answers, tmp_path, strategy):
     answers("First mistake: 2")
     own = {"judge": judge} if strategy["name"] == "first-error" else {}
