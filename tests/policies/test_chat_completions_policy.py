@@ -12,7 +12,7 @@ import pytest
 from eef_framework.errors import AnswerFailure, ConfigError, PolicyFailure
 from eef_framework.interfaces import Sampling
 from eef_framework.policies.chat_completions import OpenAIPolicy, Prices
-from eef_framework.records import FreeText, Message, Observation
+from eef_framework.records import FreeText, Message, Observation, Tool
 from eef_framework.testing.conformance import check_policy
 from eef_framework.testing.server import ChatServer
 
@@ -60,6 +60,40 @@ def test_sampling_seed_and_stop_are_passed_on(server):
     body = server.requests[0].body
     assert (body["temperature"], body["max_tokens"], body["seed"], body["stop"]) == (0.7, 33, 5, ["\nObservation:"])
     assert "logprobs" not in body
+
+
+TOOL = Tool(name="go", action="go[{direction}]")
+CALL = {"function": {"name": "go", "arguments": '{"direction": "west"}'}}
+TOLD = (Message(role="system", content="Go.", tools=(TOOL,)), Message(role="user", content="page"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "choice"),
+    [
+        ({}, None),
+        ({"server": "vllm"}, "none"),
+        ({"server": "vllm", "extra": {"tool_choice": "auto"}}, "auto"),
+        ({"server": "vllm", "extra": {"tool_choice": None}}, None),
+    ],
+)
+def test_tools_are_sent_and_vllm_leaves_calls_in_the_text(server, settings, choice):
+    act(policy(server, **settings), TOLD)
+    body = server.requests[-1].body
+    assert (body["tools"], body.get("tool_choice")) == ([TOOL.function], choice)
+    assert [message["content"] for message in body["messages"]] == ["Go.", "page"]
+
+
+def test_tokens_of_calls_that_a_server_took_out_of_the_text_are_not_kept(server):
+    def took_out(request):
+        message = {"role": "assistant", "content": "On.", "tool_calls": [CALL]}
+        choice = {"message": message, "token_ids": [1, 2, 3], "finish_reason": "tool_calls"}
+        return Reply(200, {"choices": [choice], "usage": {"prompt_tokens": 90, "completion_tokens": 3}})
+
+    server.fault = took_out
+    response = act(policy(server, server="vllm"), TOLD)
+    assert response.text == 'On.\n<tool_call>\n{"name": "go", "arguments": {"direction": "west"}}\n</tool_call>'
+    assert response.token_ids is None
+    assert response.prompt_tokens == 90
 
 
 def test_fields_can_be_added_renamed_and_removed(server):

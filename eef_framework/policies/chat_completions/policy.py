@@ -92,8 +92,8 @@ class OpenAIPolicy(ServerSettings, Policy):
         allowed = self._constraint(observation, vllm) if sampling.constrain else {}
         log = RequestLog()
         try:
-            tools = self._tools(conversation, vllm)
-            fields = lambda: tools | self._fields(sampling, seed, vllm) | allowed  # noqa: E731 - adapted between requests
+            tools = [tool.function for tool in conversation[0].tools]
+            fields = lambda: self._fields(sampling, seed, vllm, tools) | allowed  # noqa: E731 - adapted between requests
             asked = await self._ask(connection, conversation, fields, seed, log)
             if asked.completion.choices[0].filtered:
                 raise self._filtered(asked.completion, log)
@@ -155,7 +155,7 @@ class OpenAIPolicy(ServerSettings, Policy):
             self._vllm = await asyncio.shield(self._looking)
         return self._vllm
 
-    def _fields(self, sampling: Sampling, seed: int, vllm: bool) -> dict[str, Any]:
+    def _fields(self, sampling: Sampling, seed: int, vllm: bool, tools: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Return the body of a request without model and messages."""
         fields: dict[str, Any] = {
             "temperature": sampling.temperature,
@@ -164,17 +164,12 @@ class OpenAIPolicy(ServerSettings, Policy):
             "stop": list(self.stop) or None,
             "logprobs": self.logprobs or None,
             "return_token_ids": vllm or None,
+            "tools": tools or None,
+            # vLLM then returns calls as the text that was sampled, which its token ids belong to, and needs no parser.
+            "tool_choice": "none" if tools and vllm else None,
             **self.extra,
         }
         return {field: value for field, value in fields.items() if value is not None}
-
-    def _tools(self, conversation: Conversation, vllm: bool) -> dict[str, Any]:
-        """Return the fields that tell a server of tools."""
-        tools = [tool.function for tool in conversation[0].tools]
-        if not tools:
-            return {}
-        # vLLM then returns calls as the text that was sampled, which its token ids belong to, and needs no parser.
-        return {"tools": tools, "tool_choice": "none"} if vllm else {"tools": tools}
 
     def _constraint(self, observation: Observation, vllm: bool) -> dict[str, Any]:
         if not vllm:
