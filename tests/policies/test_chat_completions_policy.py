@@ -14,7 +14,7 @@ from eef_framework.interfaces import Sampling
 from eef_framework.policies.chat_completions import OpenAIPolicy, Prices
 from eef_framework.records import FreeText, Message, Observation, Tool
 from eef_framework.testing.conformance import check_policy
-from eef_framework.testing.server import ChatServer
+from eef_framework.testing.server import ChatServer, Reply
 
 ROOM = Observation(text="door: 1 east\nkey: not needed", actions=("go[west]", "go[east]"))
 ASKED = (Message(role="system", content="Open the door."), Message(role="user", content=ROOM.text))
@@ -27,7 +27,7 @@ def server():
         yield server
 
 
-def policy(server, **settings):
+def policy(server, /, **settings):
     return OpenAIPolicy(**{"model": "test", "base_url": server.url, "retries": 2, "longest_wait_s": 0.01} | settings)
 
 
@@ -77,6 +77,7 @@ TOLD = (Message(role="system", content="Go.", tools=(TOOL,)), Message(role="user
     ],
 )
 def test_tools_are_sent_and_vllm_leaves_calls_in_the_text(server, settings, choice):
+    server.answer = lambda request: "hm"
     act(policy(server, **settings), TOLD)
     body = server.requests[-1].body
     assert (body["tools"], body.get("tool_choice")) == ([TOOL.function], choice)
