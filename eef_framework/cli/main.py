@@ -8,6 +8,7 @@ from eef_framework.cli.check import check
 from eef_framework.cli.compare import compare
 from eef_framework.cli.convert import convert
 from eef_framework.cli.errors import EPILOG, run_app
+from eef_framework.cli.join import join
 from eef_framework.cli.models import models
 from eef_framework.cli.options import Version
 from eef_framework.cli.phases import COMMANDS
@@ -32,7 +33,7 @@ def eef(version: Version = False) -> None:
     """Inspect plugins and runs, check components and files, and run single phases. `eef-run` does whole runs."""
 
 
-for command in (plugins, report, view, compare, play, check, convert, repair):
+for command in (plugins, report, view, compare, play, check, convert, repair, join):
     app.command()(command)
 app.add_typer(models)
 for phase in COMMANDS:

@@ -24,8 +24,11 @@ from eef_framework.errors import EefWarning, TrainerFailure
 from eef_framework.interfaces import ProgressCallback
 from eef_framework.policies.loading import Device
 from eef_framework.records import Checkpoint, Example, TrainResult
+from eef_framework.runs.atomic import write_text
 from eef_framework.training.settings import SupervisedSettings
 
+REQUEST = "request.json"
+"""File with the request, in the output folder; it exists while the training runs, and after it failed."""
 LINES_SHOWN = 12
 """Number of lines of a failed process's log to show."""
 
@@ -86,17 +89,17 @@ def train_distributed(
     """
     settings = {key: value for key, value in trainer.settings().items() if key != "name"}
     request = TrainingRequest(settings=settings, examples=tuple(examples), start=start, seed=seed)
-    (output / "request.json").write_text(request.model_dump_json(), encoding="utf-8")
+    write_text(output / REQUEST, request.model_dump_json())
     log = output / "processes.log"
     with (
         log.open("w", encoding="utf-8") as stderr,
         subprocess.Popen(
-            _command(trainer, output),
+            launch_command(trainer, output),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
             encoding="utf-8",
-            env={name: value for name, value in os.environ.items() if not LAUNCHER_VARIABLES.fullmatch(name)},
+            env=launch_environment(),
         ) as launcher,
     ):
         try:
@@ -114,17 +117,27 @@ def train_distributed(
             f"Their whole output is in {log}. What was saved so far is kept: run the command again.",
             lines=lines,
         )
-    for path in (output / "request.json", log):
+    for path in (output / REQUEST, log):
         path.unlink()
     return TrainResult.model_validate(message["result"])
 
 
-def _command(trainer: SupervisedSettings, output: Path) -> list[str]:
-    """Return the command line that starts the processes."""
-    launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node", str(trainer.processes)]
-    if trainer.accelerate_config is not None:
-        launcher = [LAUNCH_MODULE, "--config_file", str(trainer.accelerate_config)]
-    return [sys.executable, "-m", *launcher, "-m", "eef_framework.training.worker", str(output)]
+def launch_command(trainer: SupervisedSettings, output: Path, machine_rank: int = 0) -> list[str]:
+    """Return the command line that starts the processes of one host."""
+    worker = ["-m", "eef_framework.training.worker", str(output)]
+    if trainer.accelerate_config is None:
+        processes = str(trainer.processes)
+        return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", processes, *worker]
+    launcher = [LAUNCH_MODULE, "--config_file", str(trainer.accelerate_config)]
+    if machine_rank:
+        launcher += ["--machine_rank", str(machine_rank)]
+        worker.append("--other-host")
+    return [sys.executable, "-m", *launcher, *worker]
+
+
+def launch_environment() -> dict[str, str]:
+    """Return the environment variables of a launcher: without those that another one left."""
+    return {name: value for name, value in os.environ.items() if not LAUNCHER_VARIABLES.fullmatch(name)}
 
 
 def _last_words(log: Path) -> list[str]:

@@ -9,20 +9,31 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from eef_framework.errors import EefError, NothingToTrain
+from eef_framework.errors import EefError, NothingToTrain, TrainerFailure
 from eef_framework.policies.loading import pick_device
-from eef_framework.training.distributed import TrainingRequest
+from eef_framework.training.distributed import REQUEST, TrainingRequest
 from eef_framework.training.sft import SftTrainer, train_in_process
 
 
-def main(output: Path) -> None:
-    """Run a training request as one of several processes."""
+def main(output: Path, other_host: bool = False) -> None:
+    """Run a training request as one of several processes.
+
+    Args:
+        output: the output folder, with the request.
+        other_host: whether another host requested the training, so that the main process isn't on this one.
+    """
     from accelerate import PartialState
 
     threading.Thread(target=_exit_with_parent, daemon=True).start()
-    request = TrainingRequest.model_validate_json((output / "request.json").read_text(encoding="utf-8"))
+    request = TrainingRequest.model_validate_json((output / REQUEST).read_text(encoding="utf-8"))
     trainer = SftTrainer.model_validate(request.settings)
     is_main_process = PartialState(cpu=pick_device(trainer.device) == "cpu").is_main_process
+    if other_host and is_main_process:
+        raise TrainerFailure(
+            "accelerate's launcher started a training of its own on this host, rather than its part of one",
+            "In accelerate_config, set distributed_type to MULTI_GPU or FSDP, and num_machines.",
+            code="host-alone",
+        )
 
     def send(**message: Any) -> None:
         if is_main_process:
@@ -49,7 +60,7 @@ def _exit_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), "--other-host" in sys.argv)
     # Without finalising the interpreter: a thread of Gloo that asks for its lock then aborts the process now and then
     # (1 of 80 trainings on a busy machine; PyTorch pull request 179291), for which the launcher ends the others.
     sys.stdout.flush()
