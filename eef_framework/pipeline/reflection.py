@@ -90,8 +90,7 @@ def comparisons(
     for tried in alternatives:
         key = tried.task.id, tried.actions[: tried.prefix_length]
         step = tried.steps[tried.prefix_length]
-        parsed = step.response is None or step.response.parsed
-        if parsed and key in chosen and step.action not in chosen[key]:
+        if _parsed(tried) and key in chosen and step.action not in chosen[key]:
             others[key].setdefault(step.action, step)
     return [
         Comparison(trajectory, state, tuple(others[key].values()))
@@ -99,6 +98,11 @@ def comparisons(
         if others[key]
         for trajectory, state in of_state.values()
     ]
+
+
+def _parsed(tried: Trajectory) -> bool:
+    response = tried.steps[tried.prefix_length].response
+    return response is None or response.parsed
 
 
 def is_usable(row: Trajectory) -> bool:
@@ -113,8 +117,12 @@ def counts_of(rows: Sequence[Trajectory]) -> dict[str, int]:
     return {"usable": usable, "unusable": len(rows) - usable - lost, "lost": lost}
 
 
-def check_reflections(rows: Sequence[Trajectory]) -> None:
+def check_reflections(rows: Sequence[Trajectory], alternatives: Iterable[Trajectory]) -> None:
     """Warn of reflections that are missing.
+
+    Args:
+        rows: the reflections, with those that were lost.
+        alternatives: what the agent tried.
 
     Raises:
         NothingToTrain: there is none (`no-other-actions`, `no-reflections`).
@@ -125,10 +133,14 @@ def check_reflections(rows: Sequence[Trajectory]) -> None:
     counts = counts_of(rows)
     said = f"{counts['lost']} reflections were lost, and {counts['unusable']} are no thought that ends before an action"
     if not rows:
+        unparsed = sum(not _parsed(tried) for tried in alternatives)
         raise NothingToTrain(
-            "there is nothing to reflect on: in the states of the expert's successes, the agent acted as the expert",
-            "Let it try more: increase explore.alternatives or explore.sampling.temperature.",
+            "there is nothing to reflect on: in the states of the expert's successes, the agent did nothing else than "
+            f"the expert; {unparsed} of its answers had no action",
+            "Let it try more (explore.alternatives, explore.sampling). If it can't write actions yet, let the clone "
+            "try (tune.start: clone), or use a pretrained model.",
             code="no-other-actions",
+            unparsed=unparsed,
         )
     if not counts["usable"]:
         raise NothingToTrain(

@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 from typer.testing import CliRunner
@@ -32,6 +32,7 @@ from eef_framework.records import (
     Trajectory,
 )
 from eef_framework.runs import RunLayout, StageKey, read_rows
+from eef_framework.testing.lookup import LoadedLookup
 
 REASON = "The bell is what I need, and the others only lead away."
 Rule = Callable[[str], str | None]
@@ -283,7 +284,23 @@ def test_an_agent_that_does_what_the_expert_does_leaves_nothing_to_reflect_on(
             "explore.sampling.temperature=0",
             "expert.skill=1",
         )
+    assert (caught.value.code, caught.value.details) == ("no-other-actions", {"unparsed": 0})
+
+
+def test_answers_without_an_action_are_nothing_to_reflect_on(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    act = LoadedLookup.act
+
+    async def rambling(self: LoadedLookup, *given: Any) -> Response:
+        return (await act(self, *given)).changed(text="I wonder")
+
+    monkeypatch.setattr(LoadedLookup, "act", rambling)
+    with pytest.warns(EefWarning), pytest.raises(NothingToTrain) as caught:
+        played(registry, tmp_path)
     assert caught.value.code == "no-other-actions"
+    assert caught.value.details["unparsed"] > 0
+    assert not Writer.asked
 
 
 def test_an_interrupted_run_requests_only_what_is_missing(

@@ -239,7 +239,7 @@ class Explore(Phase):
             found = context.wait_for(reflecting.write(compared, rows.rows, rows.append))
             self.files.reflections.rewrite(rows, found)
         if expert_states(demonstrations, context.config.success):
-            check_reflections(found)
+            check_reflections(found, tried)
         return cost_of(found).changed(episodes=0, steps=0)
 
     def _ask_expert(self, context: RunContext, episodes: Sequence[Trajectory]) -> Cost:
