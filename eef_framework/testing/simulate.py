@@ -39,6 +39,7 @@ class ScriptedSimulate(Simulate):
 
     Attributes:
         asked: (state, n) of every call, in order.
+        scored: number of states whose actions were scored.
         charged: answers that the attributor requested itself.
     """
 
@@ -53,6 +54,7 @@ class ScriptedSimulate(Simulate):
         self.trajectory = trajectory
         self._episodes = tuple(episodes) or (trajectory,)
         self.asked: list[tuple[int, int]] = []
+        self.scored = 0
         self.charged: list[Response] = []
         self._outcome = outcome
         self._logprob = logprob
@@ -71,6 +73,7 @@ class ScriptedSimulate(Simulate):
     async def score(self, state: int | State, actions: Sequence[str], thought: str = "") -> Sequence[Response]:
         """Return the actions as answers, with their log-probabilities."""
         start = self._start(state)
+        self.scored += 1
         return [Response(text=action, logprob=self._logprob(start.length, action)) for action in actions]
 
     def charge(self, response: Response) -> None:

@@ -302,3 +302,19 @@ def test_an_attributor_that_compares_states_looks_at_all_simulations():
             ]
 
     assert attributor_violations(Drops()) == []
+
+
+def test_an_attributor_that_does_not_say_that_it_needs_scores_is_reported():
+    class Scoring(Attributor):
+        needed: bool = False
+
+        @property
+        def needs_scores(self):
+            return self.needed
+
+        async def attribute(self, trajectory, simulate):
+            await simulate.score(0, trajectory.actions[:1])
+            return []
+
+    assert broken(Scoring()) == ["scores-are-announced"]
+    assert broken(Scoring(needed=True)) == []

@@ -93,6 +93,15 @@ def results_are_segments(context: AttributorContext) -> Violation | None:
     return None
 
 
+def scores_are_announced(context: AttributorContext) -> Violation | None:
+    """needs_scores is true if attribute() calls simulate.score(), so that a run finds out before it starts."""
+    for trajectory, simulate, _ in context.cases():
+        if simulate.scored and not context.attributor.needs_scores:
+            rule, fix = rule_of(scores_are_announced), "Override the property `needs_scores` and return True."
+            return Violation(rule, _case(trajectory), "needs_scores True", "needs_scores False", fix)
+    return None
+
+
 def order_does_not_matter(context: AttributorContext) -> Violation | None:
     """The result depends only on the outcomes, not on the order in which simulations end, nor on earlier calls."""
     for length in LENGTHS:
@@ -230,6 +239,7 @@ def plans_are_kept(context: AttributorContext) -> Violation | None:
 
 
 CHECKS = (
+    scores_are_announced,
     order_does_not_matter,
     lost_simulations_are_no_evidence,
     some_lost_simulations_are_survived,
