@@ -51,7 +51,7 @@ def change_tasks(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     tasks = Corridor.tasks
 
     def changed(self: Corridor, split: str) -> list[Task]:
-        return [task.changed(fingerprint="changed") for task in tasks(self, split)]
+        return [task.changed(fingerprint=f"changed {task.id}") for task in tasks(self, split)]
 
     return lambda: monkeypatch.setattr(Corridor, "tasks", changed)
 
