@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from contextlib import suppress
 from http import HTTPStatus
@@ -94,7 +95,7 @@ def add_openenv(app: FastAPI, sessions: Sessions) -> None:
                     if answer is None:
                         await socket.close()
                         break
-                    await socket.send_json(answer)
+                    await socket.send_text(answer)
         finally:
             await player.close()
 
@@ -107,27 +108,27 @@ class _Player:
         self.id = ""  # of its session; empty before the first reset
         self.episode_id: str | None = None
 
-    async def answer(self, text: str | bytes) -> dict[str, Any] | None:
-        """Return the answer to a message; None to `close`."""
+    async def answer(self, text: str | bytes) -> str | None:
+        """Return the answer to a message, as JSON; None to `close`."""
         try:
             message = MESSAGE.validate_json(text)
         except ValidationError as error:
             errors = error.errors(include_url=False, include_context=False, include_input=False)
-            return _error(MALFORMED.get(errors[0]["type"], "VALIDATION_ERROR"), malformed(errors))
+            return _json(_error(MALFORMED.get(errors[0]["type"], "VALIDATION_ERROR"), malformed(errors)))
         try:
             match message:
                 case ResetMessage():
-                    return await self._reset(message.data)
+                    return _json(await self._reset(message.data))
                 case StepMessage():
-                    return await self._step(message.data.action)
+                    return _json(await self._step(message.data.action))
                 case StateMessage():
-                    return {"type": "state", "data": self._state()}
+                    return _json({"type": "state", "data": self._state()})
                 case CloseMessage():
                     return None
         except Exception as error:
             status, problem = problem_of(error)
             full = status == HTTPStatus.TOO_MANY_REQUESTS
-            return _error("CAPACITY_REACHED" if full else "EXECUTION_ERROR", problem)
+            return _json(_error("CAPACITY_REACHED" if full else "EXECUTION_ERROR", problem))
 
     async def close(self) -> None:
         """Close the session, unless a request over HTTP is using it: then it is closed once it is idle."""
@@ -179,6 +180,17 @@ class _Player:
 def _observation(session: Session, reward: float | None) -> dict[str, Any]:
     shown = session.observation.model_dump(mode="json")
     return {"type": "observation", "data": {"observation": shown, "reward": reward, "done": session.done}}
+
+
+def _json(answer: dict[str, Any]) -> str:
+    """Return an answer as JSON.
+
+    Raises:
+        ValueError: the environment's text isn't valid Unicode, or its reward isn't finite.
+    """
+    text = json.dumps(answer, ensure_ascii=False, allow_nan=False)
+    text.encode()
+    return text
 
 
 def _error(code: str, problem: Problem) -> dict[str, Any]:

@@ -19,6 +19,7 @@ def problem_of(error: Exception) -> tuple[int, Problem]:
         message = "the environment took too long; the session is lost"
         return HTTPStatus.GATEWAY_TIMEOUT, Problem(code="step-timeout", message=message, fix="Restore it.")
     message = f"the environment failed: {type(error).__name__}: {error}"
+    message = message.encode("utf-8", "backslashreplace").decode()  # which may quote text that isn't valid Unicode
     return HTTPStatus.INTERNAL_SERVER_ERROR, Problem(code="environment-failed", message=message)
 
 
