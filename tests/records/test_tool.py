@@ -75,6 +75,7 @@ BAD = [
     ({"name": "a", "parameters": {"type": "object", "properties": {"x": {"type": []}}}}, "bad-tool-schema"),
     ({"name": "a", "parameters": {"type": "object", "required": ["x"]}}, "bad-tool-schema"),
     ({"name": "a", "parameters": {"type": "object", "properties": None}}, "bad-tool-schema"),
+    ({"name": "a", "parameters": {"type": "object", "properties": 5}}, "bad-tool-schema"),
     ({"name": "a", "action": "a[{x}] {x}"}, "bad-tool-action"),
     ({"name": "a", "action": "{y}", "parameters": {"type": "object", "properties": {"x": {}}}}, "bad-tool-action"),
     ({"name": "a", "action": 3}, "string_type"),
