@@ -99,6 +99,7 @@ def train_distributed(
             stdout=subprocess.PIPE,
             stderr=stderr,
             encoding="utf-8",
+            errors="replace",
             env=launch_environment(),
         ) as launcher,
     ):
@@ -109,7 +110,7 @@ def train_distributed(
             launcher.terminate()
             raise
     if "error" in message:
-        raise getattr(errors, message["kind"])(**message["error"])
+        raise getattr(errors, message["kind"], TrainerFailure)(**message["error"])
     if launcher.returncode or "result" not in message:
         lines = _last_words(log)
         raise TrainerFailure(
@@ -152,9 +153,12 @@ def _relay(stdout: IO[str], progress: ProgressCallback) -> dict[str, Any]:
     """Forward the progress of the main process, and return its other messages in one dictionary."""
     messages: dict[str, Any] = {}
     for line in stdout:
-        if not line.startswith("{"):
+        try:
+            message = json.loads(line)
+        except ValueError:
+            message = None
+        if not (isinstance(message, dict) and message.keys() & {"step", "result", "error"}):
             continue  # printed by a library
-        message = json.loads(line)
         if "step" in message:
             progress(message["step"], message["steps"], message["note"])
         else:

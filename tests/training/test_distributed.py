@@ -8,7 +8,7 @@ import pytest
 
 from eef_framework.errors import EefWarning
 from eef_framework.training import SftTrainer
-from eef_framework.training.distributed import single_process
+from eef_framework.training.distributed import _relay, single_process
 
 LEFT = {
     "torchrun": {
@@ -56,6 +56,21 @@ def test_variables_of_a_launcher_are_hidden_reported_and_restored(kind, monkeypa
     assert set(caught.pop(EefWarning).message.details["names"]) >= LEFT[kind].keys()
     assert {name: os.environ.get(name) for name in LEFT[kind]} == LEFT[kind]
     assert "ACCELERATE_TORCH_DEVICE" not in os.environ
+
+
+def test_lines_of_libraries_among_the_messages_of_a_process_are_skipped():
+    seen = []
+    lines = [
+        "Loading",
+        "{'loss': 0.5}",
+        "{",
+        "[1]",
+        '{"loss": 1}',
+        "\udcff",
+        '{"step": 1, "steps": 2, "note": "loss 1"}',
+    ]
+    found = _relay([*lines, '{"result": {"loss": 1}}'], lambda *update: seen.append(update))
+    assert (found, seen) == ({"result": {"loss": 1}}, [(1, 2, "loss 1")])
 
 
 @pytest.mark.slow
