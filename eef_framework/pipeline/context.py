@@ -228,6 +228,8 @@ class RunContext:
             renamed |= {dotted((*key_path, old)): dotted((*key_path, new)) for old, new in component.renamed.items()}
             free |= {dotted((*key_path, name)) for name in component.free_settings()}
             defaults |= _defaults(component, key_path)
+        if self.config.format.style == "tools":
+            defaults["format.tools"] = []  # versions without this setting told the model of none
         return Leeway(renamed, free, defaults)
 
     @functools.cached_property

@@ -308,6 +308,20 @@ def test_a_run_of_a_version_without_some_settings_is_resumed_with_their_defaults
     assert rows_of(out) == before
 
 
+def test_a_run_of_a_version_that_told_of_no_tools_is_resumed_without_them(tmp_path: Path) -> None:
+    out, without = tmp_path / "run", {"style": "tools", "tools": ()}
+    run(config(iterations=0, format=without), Registry(), out)
+    before = rows_of(out)
+    settings = yaml.safe_load((out / "config.yaml").read_text())
+    del settings["format"]["tools"]
+    (out / "config.yaml").write_text(yaml.safe_dump(settings))
+    with pytest.raises(RunConflict) as refused:
+        run(config(iterations=0, format={"style": "tools"}), Registry(), out)
+    assert refused.value.details["changes"][0].startswith("format.tools: [] -> [{'name': 'act'")
+    run(config(iterations=0, format=without), Registry(), out)
+    assert rows_of(out) == before
+
+
 def test_a_misspelt_component_is_found_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(UnknownName) as refused:
         run(config(attributor="intervall"), Registry(), tmp_path / "run")
