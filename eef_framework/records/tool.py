@@ -45,8 +45,8 @@ class Tool(Record):
             properties = {name: {"type": "string"} for name in named}
             data["parameters"] = {"type": "object", "properties": properties, "required": named}
         if "action" not in data and isinstance(data["parameters"], dict):
-            properties = data["parameters"].get("properties")
-            arguments = ", ".join(f"{{{name}}}" for name in properties) if isinstance(properties, dict) else ""
+            given = data["parameters"].get("properties")
+            arguments = ", ".join(f"{{{name}}}" for name in given) if isinstance(given, dict) else ""
             data["action"] = f"{data.get('name', '')}[{arguments}]" if arguments else data.get("name", "")
         return data
 
