@@ -52,6 +52,9 @@ builtins.__import__ = without
 """
 """What Windows lacks, hidden from our modules alone."""
 
+NEED_AN_EXTRA = {"eef_serve.verifiers_taskset"}
+"""Modules that import what the tests' environment doesn't have."""
+
 ALL = "import importlib\nfor name in {names!r}: importlib.import_module(name)\n"
 
 
@@ -71,7 +74,7 @@ def run(code, *arguments, **options):
 @pytest.mark.slow
 @pytest.mark.parametrize("system", [LINUX_ONLY, POSIX_ONLY], ids=["as on macOS", "as on Windows"])
 def test_every_module_imports_without_names_of_other_systems(system):
-    run(system + ALL.format(names=sorted(set(modules()))))
+    run(system + ALL.format(names=sorted(set(modules()) - NEED_AN_EXTRA)))
 
 
 @pytest.mark.parametrize("system", [LINUX_ONLY, POSIX_ONLY], ids=["as on macOS", "as on Windows"])

@@ -104,10 +104,13 @@ def parse_tool_calls(text: str, observation: Observation, tools: Sequence[Tool] 
     before = max((block.end for block in blocks if block.end <= found.start), default=0)
     thought = body[before : found.start]
     start = before + len(thought) - len(thought.lstrip())
+    action = _called(found.calls, observation, tools)
+    # Calls after the first were written without an observation in between, unless all of them are the action.
+    end = found.end if action == with_calls("", found.calls) else found.first_end
     return Answer(
-        _called(found.calls, observation, tools),
+        action,
         thought.strip(),
-        action_span=Span(found.start, found.end if body[found.end :].strip() else len(text)),
+        action_span=Span(found.start, end if body[end:].strip() else len(text)),
         thought_span=Span(start, found.start) if thought.strip() else None,
         reasoning=tuple(Span(block.start, block.end) for block in blocks),
     )

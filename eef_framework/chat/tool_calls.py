@@ -40,6 +40,8 @@ class FoundCalls(NamedTuple):
     calls: Sequence[Call]
     start: int
     end: int
+    first_end: int
+    """Where the first call ends; where all end if they are one list."""
 
 
 def with_calls(content: str, calls: Sequence[Call]) -> str:
@@ -106,16 +108,16 @@ def find_calls(text: str) -> FoundCalls | None:
     """
     for begin in _BEGIN.finditer(text):
         if found := _calls_at(text, begin.end()):
-            return FoundCalls(found[0], begin.start(), found[1])
+            return FoundCalls(found[0], begin.start(), *found[1:])
     start = len(text) - len(text.lstrip())
     found = _calls_at(text, start)
-    return FoundCalls(found[0], start, found[1]) if found and not text[found[1] :].strip() else None
+    return FoundCalls(found[0], start, *found[1:]) if found and not text[found[1] :].strip() else None
 
 
-def _calls_at(text: str, position: int) -> tuple[list[Call], int] | None:
-    """Return the calls that are written at a position one after another, and where they end."""
+def _calls_at(text: str, position: int) -> tuple[list[Call], int, int] | None:
+    """Return the calls that are written at a position one after another, where they end, and where the first ends."""
     calls: list[Call] = []
-    end = position
+    end = first_end = position
     while True:
         named = _NAMED.match(text, position)
         try:
@@ -127,14 +129,16 @@ def _calls_at(text: str, position: int) -> tuple[list[Call], int] | None:
         read = [read_call(each) for each in (value if isinstance(value, list) else [value])]
         if not read or any(each is None for each in read):
             break
+        is_first = not calls
         calls += [each for each in read if each is not None]
         closed = _END.match(text, stop)
         end = closed.end() if closed else stop
+        first_end = end if is_first else first_end
         following = _NEXT.match(text, end)
         if not following:
             break
         position = following.end()
-    return (calls, end) if calls else None
+    return (calls, end, first_end) if calls else None
 
 
 def read_call(value: Any) -> Call | None:

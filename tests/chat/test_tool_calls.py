@@ -136,6 +136,24 @@ def test_of_several_calls_the_first_counts_where_actions_are_listed():
 
 
 @pytest.mark.parametrize(
+    ("text", "trained"),
+    [
+        (f"{BLOCK}\n{BLOCK.replace('east', 'west')}", BLOCK),
+        (f"{BLOCK}\n<tool_response>made up</tool_response>\n{BLOCK}", BLOCK),
+        (f"{BLOCK}\n", f"{BLOCK}\n"),
+        (f"[TOOL_CALLS][{GO}, {GO}]", f"[TOOL_CALLS][{GO}, {GO}]"),  # one list can't be cut
+    ],
+)
+def test_calls_that_were_not_carried_out_have_no_loss(text, trained):
+    assert text[slice(*TOOLS.parse(text, LISTED).action_span)] == trained
+
+
+def test_all_calls_have_loss_where_they_are_the_action():
+    text = f"{BLOCK}\n{BLOCK.replace('east', 'west')}"
+    assert text[slice(*TOOLS.parse(text, UNLISTED).action_span)] == text
+
+
+@pytest.mark.parametrize(
     "text", ["", "hi", "<tool_call>", "<tool_call>\n{}\n</tool_call>", '{"name": 3}', "[[]]", "[]"]
 )
 def test_what_is_not_a_call_is_not_read_as_one(text):

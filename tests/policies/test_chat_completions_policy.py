@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from eef_framework.chat.format import ChatFormat
 from eef_framework.errors import AnswerFailure, ConfigError, PolicyFailure
 from eef_framework.interfaces import Sampling
 from eef_framework.policies.chat_completions import OpenAIPolicy, Prices
@@ -95,6 +96,19 @@ def test_tokens_of_calls_that_a_server_took_out_of_the_text_are_not_kept(server)
     assert response.text == 'On.\n<tool_call>\n{"name": "go", "arguments": {"direction": "west"}}\n</tool_call>'
     assert response.token_ids is None
     assert response.prompt_tokens == 90
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parsed"),
+    [('{"direction": "we', False), ("[]", False), ("west", False), ("", True), (None, True), ("{}", True)],
+)
+def test_a_call_whose_arguments_are_not_an_object_is_the_models_answer(server, arguments, parsed):
+    call = {"id": "c", "type": "function", "function": {"name": "go", "arguments": arguments}}
+    choice = {"message": {"role": "assistant", "content": None, "tool_calls": [call]}, "finish_reason": "tool_calls"}
+    server.fault = lambda request: Reply(200, {"choices": [choice]})
+    response = act(policy(server), TOLD)
+    assert len(server.requests) == 1
+    assert ChatFormat(style="tools").parse(response.text, Observation(text="page")).parsed == parsed
 
 
 def test_fields_can_be_added_renamed_and_removed(server):

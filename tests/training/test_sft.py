@@ -341,7 +341,7 @@ def test_the_own_words_of_a_process_that_aborts_are_shown(examples, start, tmp_p
     script = tmp_path / "aborts.py"
     script.write_text("import os, sys\nprint('out of luck', file=sys.stderr, flush=True)\nos.abort()\n")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=1", str(script)]
-    monkeypatch.setattr(distributed, "_command", lambda *_: launcher)
+    monkeypatch.setattr(distributed, "launch_command", lambda *_: launcher)
     with pytest.raises(TrainerFailure) as caught:
         train(examples, start, tmp_path / "out", processes=2)
     words, report = caught.value.details["lines"]

@@ -317,10 +317,18 @@ def _reasoning_tokens(reported: Any) -> int:
 
 
 def _calls_of(value: Any) -> list[Call]:
-    """Return the tool calls of a message; none if one of them can't be read."""
+    """Return the tool calls of a message; none if one of them has no name.
+
+    Arguments that aren't an object are the model's mistake, not the server's: they are kept as text, which is parsed as
+    an answer without an action. Servers leave the arguments of tools without parameters empty.
+    """
     given = value if isinstance(value, list) else []
-    read = [read_call(each.get("function")) if isinstance(each, dict) else None for each in given]
-    calls = [call for call in read if call is not None]
+    functions = [each.get("function") if isinstance(each, dict) else None for each in given]
+    calls = [
+        read_call(function) or Call(function["name"], function.get("arguments") or {})
+        for function in functions
+        if isinstance(function, dict) and isinstance(function.get("name"), str)
+    ]
     return calls if len(calls) == len(given) else []
 
 
