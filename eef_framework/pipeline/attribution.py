@@ -64,13 +64,13 @@ def check_attributions(attributor: Attributor, attributed: int, failed: Sequence
 
 
 def warn_of_unknown(attributions: Sequence[Attribution]) -> None:
-    """Warn if no action has a verdict: the method then learns as it would without attribution."""
+    """Warn if no action has a verdict, as with the control `none`: rules that go by verdicts then choose nothing."""
     known = (segment for row in attributions for segment in row.segments if segment.verdict is not Verdict.UNKNOWN)
     if attributions and next(known, None) is None:
         name, count = attributions[0].method, len(attributions)
         message = EefWarning(
-            f"attributor {name!r} gave no verdict on any action of {count} demonstrations: nothing is learned from "
-            "failed ones. `eef check` tries an attributor on small cases.",
+            f"attributor {name!r} gave no verdict on any action of {count} trajectories: selection treats all of these "
+            "actions as unknown. If that isn't intended, `eef check` tries the attributor on small cases.",
             code="verdicts-unknown",
             attributor=name,
             trajectories=count,

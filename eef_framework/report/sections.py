@@ -178,7 +178,7 @@ def _verdict_bar(exploration: ExplorationCounts) -> Element:
         f"The expert's {total:,} actions in {exploration.attributed:,} demonstrations, by ",
         term("verdict"),
     ]
-    silent = "No action has a verdict, so nothing was learned from failed demonstrations."
+    silent = "No action has a verdict: selection treated all as unknown."
     note = tag("p", silent) if set(+exploration.verdicts) == {"unknown"} else None
     return tag("div", tag("p", title), bar, tag("ul", words, class_="legend"), note)
 

@@ -61,8 +61,9 @@ def _exit_with_parent() -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]), "--other-host" in sys.argv)
-    # Without finalising the interpreter: a thread of Gloo that asks for its lock then aborts the process now and then
-    # (1 of 80 trainings on a busy machine; PyTorch pull request 179291), for which the launcher ends the others.
+    # Without finalising the interpreter, which aborts the process now and then ("terminate called without an active
+    # exception", 1 of 80 trainings on a busy machine), for which the launcher ends the others. Probably by a thread of
+    # Gloo that asks for the interpreter's lock (PyTorch pull request 179291).
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)

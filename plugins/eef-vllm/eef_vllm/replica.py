@@ -17,7 +17,7 @@ from eef_vllm.verification import KnownToken, compare, require_right
 STARTS = 3
 """Maximum number of times that a managed server is started in a row without getting ready."""
 TESTED = ("0.27", "0.32")
-"""Oldest and newest version of vLLM with which a whole run was tested (`make test-vllm`)."""
+"""Oldest and newest version of vLLM with which a whole run was tested (`make test-vllm`); not all between them were."""
 POLL_S = 0.25
 """Interval at which a server that isn't ready is asked, in seconds."""
 
@@ -119,7 +119,8 @@ class Replica:
         version = self.api.version()
         if version and not _release(TESTED[0]) <= _release(version) <= _release(TESTED[1]):
             warning = EefWarning(
-                f"the server at {self.api.url} is vLLM {version}; versions {TESTED[0]} to {TESTED[1]} were tested",
+                f"the server at {self.api.url} is vLLM {version}; the oldest version tested is {TESTED[0]}, the newest "
+                f"{TESTED[1]}",
                 code="untested-vllm",
                 version=version,
                 tested=TESTED,
