@@ -19,7 +19,7 @@ from eef_webshop.site.goals import NO_LIMIT, Goal
 from eef_webshop.site.navigation import follow, search
 from eef_webshop.site.pages import CACHE_SIZE, Pages
 from eef_webshop.site.scoring import COMMON, bought, words_in, words_of
-from eef_webshop.site.state import BACK, BUY, NEXT, PER_PAGE, PREV, State, click
+from eef_webshop.site.state import BACK, BUY, NEXT, PREV, State, click
 
 TITLE_WORDS: Final = 5
 """Maximum number of words of a title that are shown."""
@@ -116,7 +116,7 @@ class CompactPages(Pages):
         if state.kind == "start":
             return {name: (name, None) for name in self.compact_goal(goal).queries}
         if state.kind == "results":
-            pages = {PREV: state.has_prev, NEXT: state.number * PER_PAGE < len(state.found)}
+            pages = {PREV: state.has_prev, NEXT: state.number < state.pages}
             items = {str(place): (str(place), index) for place, index in enumerate(state.shown, 1)}
             return items | {name: (name, None) for name, there in pages.items() if there} | buttons
         if state.kind == "item":
@@ -164,8 +164,7 @@ class CompactPages(Pages):
             for place, line in enumerate(shown)
         ]
         how = next((name for name, query in self.compact_goal(goal).queries.items() if query == state.query), "find")
-        pages = max(1, -(-len(state.found) // PER_PAGE))
-        return "\n".join([f"{how} page {state.number} of {pages}", *lines])
+        return "\n".join([f"{how} page {state.number} of {state.pages}", *lines])
 
     def _item(self, state: State, goal: Goal) -> str:
         chosen, wanted, last = dict(state.options), goal.values, ""

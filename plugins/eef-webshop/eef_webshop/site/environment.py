@@ -17,6 +17,7 @@ from eef_webshop.site.compact import CompactPages
 from eef_webshop.site.goals import DrawnGoals, GivenGoals, Goal, Goals
 from eef_webshop.site.pages import Pages
 from eef_webshop.site.session import WebShopSession
+from eef_webshop.site.state import PER_PAGE
 from eef_webshop.site.store import check_products, open_catalogue
 from eef_webshop.site.tasks import SPLITS, GoalTasks, split_of
 from eef_webshop.site.text import TextPages
@@ -41,6 +42,9 @@ class WebShop(Environment):
     max_steps: int | None = Field(default=10, ge=1)
     """Maximum episode length, in actions; an unfinished episode has reward 0. ETO's protocol uses 10, others
     15, and the reference has no limit."""
+    per_page: int = Field(default=PER_PAGE, ge=1)
+    """Number of results on a page; the reference has 10. Among few products the wanted one is nearly always on the first
+    page: fewer results on a page make agents turn pages as often as on the full catalogue."""
     show_attributes: bool = False
     """Whether product pages have a button for the product's attributes (the reference's `show_attrs`)."""
 
@@ -140,7 +144,7 @@ class WebShop(Environment):
         if task.environment == self.name and isinstance(index, int) and 0 <= index < len(self.all_goals):
             goal = self.all_goals.goal(index)
             if task.fingerprint == self._fingerprint(goal):
-                return WebShopSession(self, task, goal, self.pages, self.all_goals, self.max_steps)
+                return WebShopSession(self, task, goal, self.pages, self.all_goals, self.max_steps, self.per_page)
         raise EnvironmentFailure(
             f"task {task.id!r} of environment {task.environment!r} doesn't belong to this shop (products "
             f"{str(self.data)!r}, goals {str(self.goals)!r}, price seed {self.price_seed})",

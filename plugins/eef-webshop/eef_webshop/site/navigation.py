@@ -11,7 +11,7 @@ Link = int | str | None
 
 def search(catalogue: Catalogue, state: State, query: str) -> State:
     """Return the first result page of a query. Products that were opened before remain marked."""
-    return State("results", query, catalogue.search(query), seen=state.seen)
+    return State("results", query, catalogue.search(query), seen=state.seen, per_page=state.per_page)
 
 
 def follow(state: State, name: str, link: Link) -> State:
@@ -25,7 +25,7 @@ def follow(state: State, name: str, link: Link) -> State:
     if name == BUY:
         return state._replace(kind="done")
     if name == BACK:
-        return State()
+        return State(per_page=state.per_page)
     place = state.reference_kind
     if name == NEXT and place == "results":
         return _results(state, state.number + 1)
@@ -41,4 +41,4 @@ def follow(state: State, name: str, link: Link) -> State:
 
 
 def _results(state: State, number: int) -> State:
-    return State("results", state.query, state.found, number, seen=state.seen)
+    return State("results", state.query, state.found, number, seen=state.seen, per_page=state.per_page)

@@ -13,7 +13,7 @@ from eef_webshop.reward import score
 from eef_webshop.site.goals import Goal, Goals
 from eef_webshop.site.pages import Pages
 from eef_webshop.site.scoring import bought
-from eef_webshop.site.state import State
+from eef_webshop.site.state import PER_PAGE, State
 
 
 class WebShopSession(Session):
@@ -26,6 +26,7 @@ class WebShopSession(Session):
         pages: the shop's pages, and through them its products.
         goals: all goals and prices of the shop.
         max_steps: maximum episode length, in actions; None for no limit.
+        per_page: number of results on a page.
 
     Attributes:
         goal: what to buy.
@@ -34,11 +35,18 @@ class WebShopSession(Session):
     """
 
     def __init__(
-        self, environment: Environment, task: Task, goal: Goal, pages: Pages, goals: Goals, max_steps: int | None
+        self,
+        environment: Environment,
+        task: Task,
+        goal: Goal,
+        pages: Pages,
+        goals: Goals,
+        max_steps: int | None,
+        per_page: int = PER_PAGE,
     ) -> None:
         self.goal = goal
         self.pages = pages
-        self.state = State()
+        self.state = State(per_page=per_page)
         self._goals, self._max_steps = goals, max_steps
         super().__init__(environment, task, pages.observe(self.state, goal, 0.0))
 

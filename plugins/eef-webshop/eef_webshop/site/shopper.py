@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -15,10 +15,12 @@ from eef_webshop.reward import has_attribute, is_similar, normalize_color
 from eef_webshop.site.environment import WebShop
 from eef_webshop.site.scoring import bought, words_of
 from eef_webshop.site.session import WebShopSession
-from eef_webshop.site.state import BACK, BUY, NEXT, PER_PAGE, PREV, click
+from eef_webshop.site.state import BACK, BUY, NEXT, PREV, click
 
 MISTAKES: Final = {"forgets an option": 5, "settles for a near miss": 4, "trusts the title": 3, "gives up paging": 3}
 """Kinds of mistakes, and their relative frequencies."""
+NEVER_BUYS: Final = "never buys"
+"""A mistake that is made on request only: opens every product, leaves it, and goes on until the episode ends."""
 PAGES: Final = 3
 """Number of result pages that the expert reads before it searches again with fewer words."""
 
@@ -73,13 +75,17 @@ class WebShopShopper(_WebShopExpert):
     """Probability of no mistake before the first `next >` or `< prev`."""
     hard_skill: float = Field(default=0.1, ge=0.0, le=1.0)
     """Probability of no mistake after it."""
+    late_mistake: Literal["drawn", "never buys"] = "drawn"
+    """The mistake after it: drawn by `MISTAKES`, or always the same. Some of those that are drawn do no harm by chance;
+    with `never buys` and `hard_skill: 0` no success shows how a page is turned or a product is left."""
 
     def script(self, session: Session, draw: random.Random) -> Iterator[str]:
         """Shop until the episode ends."""
         assert isinstance(session, WebShopSession)
         mistakes = draw.choices(list(MISTAKES), list(MISTAKES.values()), k=2)
         early = "" if draw.random() < self.easy_skill else mistakes[0]
-        late = "" if draw.random() < self.hard_skill else mistakes[1]
+        drawn = mistakes[1] if self.late_mistake == "drawn" else self.late_mistake
+        late = "" if draw.random() < self.hard_skill else drawn
         shopping = _Shopping(session)
         while True:
             later = any(step.action in (click(NEXT), click(PREV)) for step in session.steps)
@@ -107,15 +113,15 @@ class _Shopping:
         state, pages = self.session.state, self.session.pages
         matches = {index: self._matching_words(index) for index in state.shown if index not in state.seen}
         best = max(matches, key=lambda index: matches[index], default=None)
-        if best is not None and (matches[best] >= 2 or mistake == "gives up paging"):
+        if best is not None and (matches[best] >= 2 or mistake in ("gives up paging", NEVER_BUYS)):
             return pages.opening(state, best)
-        last = state.number >= PAGES or state.number * PER_PAGE >= len(state.found)
+        last = (state.number >= PAGES and mistake != NEVER_BUYS) or state.number >= state.pages
         return click(BACK if last else NEXT)
 
     def _on_item(self, mistake: str) -> Iterator[str]:
         missing = self._missing()
         tolerated = {"settles for a near miss": 1, "trusts the title": 99, "gives up paging": 99}.get(mistake, 0)
-        if missing > tolerated:
+        if missing > tolerated or mistake == NEVER_BUYS:
             yield click(PREV)
             return
         yield from _choose(self.session, mistake)

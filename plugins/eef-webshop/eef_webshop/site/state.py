@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 from eef_framework.records import FreeText
 
 PER_PAGE: Final = 10
-"""Number of results on a page."""
+"""Number of results on a page of the reference."""
 SEARCH: Final = FreeText(prefix="search[", suffix="]")
 BACK: Final = "back to search"
 NEXT: Final = "next >"
@@ -40,11 +40,18 @@ class State(NamedTuple):
     """The open subpage of the product's page."""
     seen: frozenset[int] = frozenset()
     """Products that were opened since the first page."""
+    per_page: int = PER_PAGE
+    """Number of results on a page."""
 
     @property
     def shown(self) -> tuple[int, ...]:
         """The products on this result page."""
-        return self.found[(self.number - 1) * PER_PAGE : self.number * PER_PAGE]
+        return self.found[(self.number - 1) * self.per_page : self.number * self.per_page]
+
+    @property
+    def pages(self) -> int:
+        """The number of result pages that have products; 1 if nothing was found."""
+        return max(1, -(-len(self.found) // self.per_page))
 
     @property
     def has_prev(self) -> bool:

@@ -79,6 +79,29 @@ def test_searching_works_on_every_page_but_only_the_first_lists_it(webshop):
         assert session.fork().step("search[plain]").valid
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_pages_of_fewer_results_show_the_same_products_one_page_after_another(webshop, mode):
+    def listed(per_page: int) -> list[int]:
+        shop = webshop(mode=mode, max_steps=None, per_page=per_page)
+        session = shop.open(shop.task(0))
+        session.step(session.pages.searching(session.goal, False, False))
+        pages = session.state.pages
+        assert pages == -(-len(session.state.found) // per_page)
+        shown = list(session.state.shown)
+        for number in range(2, pages + 1):
+            assert session.step("click[next >]").valid and session.state.number == number
+            assert 1 <= len(session.state.shown) <= per_page
+            shown += session.state.shown
+        assert "click[back to search]" in session.observation.actions
+        session.step("click[back to search]")
+        session.step(session.pages.searching(session.goal, False, False))
+        assert len(session.state.shown) == min(per_page, len(session.state.found))
+        return shown
+
+    assert listed(1) == listed(3) == listed(10)
+    assert len(listed(1)) > 10
+
+
 def test_the_step_of_a_purchase_has_the_parts_of_the_reward(webshop):
     shop = webshop()
     index = next(i for i in range(len(shop.all_goals)) if shop.all_goals.goal(i).asin == "B000000001")

@@ -45,6 +45,17 @@ def test_a_forgetful_shopper_forgets_one_option(webshop, demonstrate, monkeypatc
         assert parts_of(trajectory)["r_option"] == 1 / 2
 
 
+def test_a_shopper_who_never_buys_after_the_first_page_looks_at_products_until_the_end(webshop, demonstrate):
+    shop = webshop(mode="compact", max_steps=15, per_page=1)
+    expert = WebShopShopper(easy_skill=1, hard_skill=0, late_mistake="never buys")
+    trajectories = demonstrate(expert, shop, shop.tasks("test")[:40])
+    turned = [t for t in trajectories if {"click[next >]", "click[< prev]"} & set(t.actions)]
+    assert turned and len(turned) < len(trajectories)
+    assert {len(t.steps) for t in turned} == {15}
+    assert not any("click[buy now]" in t.actions for t in turned)
+    assert max(t.actions.count("click[1]") for t in turned) > 3
+
+
 def advice(expert, shop, shown):
     """Return what an expert does next in each state of a demonstration, as if somebody else had come there."""
 
