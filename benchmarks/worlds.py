@@ -31,10 +31,14 @@ HERE = Path(__file__).parent
 WORLDS: dict[str, tuple[str, dict[str, Any]]] = {
     "shop": ("oracle:Oracle", {"name": "perfect-shopper"}),
     "textworld": ("oracle:Oracle", {"name": "textworld-walkthrough"}),
-    "webshop": ("oracle:Oracle", {"name": "webshop-perfect"}),
+    "webshop": ("oracle:ContinuingOracle", {"name": "webshop-shopper", "easy_skill": 1.0, "hard_skill": 1.0}),
     "sciworld": ("sciworld_oracle:SciWorldOracle", {"name": "sciworld-gold", "brief": True}),
 }
-"""Name of each world's configuration -> its oracle, and its perfect expert."""
+"""Name of each world's configuration -> its oracle, and its perfect expert.
+
+WebShop's makes no mistakes, but knows only what pages show: `webshop-perfect` knows the product, so it passes others
+by for reasons that no agent can see.
+"""
 RATES = ("expert", "clone", "clone, training tasks", "rft", "eef", "true", "gold", "true - rft", "gold - rft")
 SHORTEST = {"solution": ["least-expert", "fewest-steps"]}
 

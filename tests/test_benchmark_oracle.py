@@ -64,6 +64,21 @@ def test_distances_are_counted_by_playing_the_ends_of_a_solution(oracle):
         assert judge.distances(task, [*solution[:1], "click[back to search]"])[2] == len(solution)
 
 
+def test_an_expert_that_is_asked_in_every_state_finds_looking_at_products_useful(oracle):
+    registry = load_plugins()
+    shop = {"name": "shop", "products": 60}
+    asked = registry.build(
+        "attributor", {"name": "oracle:ContinuingOracle", "environment": shop, "gold": "perfect-shopper"}
+    )
+    environment = registry.build("environment", shop)
+    looking = 0
+    for task in environment.tasks("train")[:60]:
+        if solution := asked.solve(task):
+            assert asked.distances(task, solution) == list(range(len(solution), -1, -1))
+            looking += "click[< prev]" in solution
+    assert looking  # where the solution looks at a product and leaves it, both actions shorten the way
+
+
 def test_there_is_no_verdict_on_the_end_if_it_is_not_known_to_be_lost(oracle):
     assert [segment.end for segment in oracle.verdicts([4, 3, None, None], lost=False)] == [1]
 

@@ -107,6 +107,26 @@ class Oracle(IntervalAttributor):
             return [step.action for step in session.steps] if session.reward >= 1.0 else []
 
 
+class ContinuingOracle(Oracle):
+    """Has a perfect expert that can continue from any state play from each one, and counts its actions.
+
+    For tasks in which the agent has to find out what a solution knows, as which product fits: it takes looking at one
+    for a step of the way, where the ends of a solution would make it a detour.
+    """
+
+    name: ClassVar[str] = ""
+
+    def ways(self, session: Session) -> Sequence[Sequence[str]]:
+        """Return what the perfect expert does from a state, if it succeeds."""
+        with session.fork() as attempt:
+            for action in self._gold.script(attempt, random.Random(0)):
+                attempt.step(action)
+                if attempt.done:
+                    break
+            actions = [step.action for step in attempt.steps[len(session.steps) :]]
+            return [actions] if attempt.done and attempt.reward >= 1.0 else []
+
+
 def _solves(session: Session, way: Sequence[str]) -> bool:
     """Return whether actions solve the task from a state, each of them valid."""
     with session.fork() as attempt:

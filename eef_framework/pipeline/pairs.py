@@ -25,6 +25,8 @@ class Pair:
         start: index of the first action to learn, before which both took the same actions.
         preferred_end: exclusive end index of the preferred actions; None for all.
         rejected_end: exclusive end index of the rejected actions; None for all.
+        of_actions: whether what the two did in one state is compared, by a verdict, in place of their outcomes. The same
+            two may be a pair of each kind.
     """
 
     preferred: Trajectory
@@ -32,6 +34,7 @@ class Pair:
     start: int = 0
     preferred_end: int | None = None
     rejected_end: int | None = None
+    of_actions: bool = False
 
 
 def pairs(
@@ -104,7 +107,7 @@ def _example(pair: Pair, format: ChatFormat, instructions: str) -> Example | Non
     rejected = _side(pair.rejected, pair.start, pair.rejected_end, format, instructions)
     if preferred is None or rejected is None:
         return None
-    at = f"@{pair.start}" if pair.start else ""
+    at = f"@{pair.start}" if pair.of_actions else ""
     return Example(
         id=f"{pair.preferred.id}#pair{at}#{pair.rejected.id}",
         messages=preferred.messages,

@@ -80,9 +80,9 @@ def _pairs_of_segment(
         if start is None or rule.holds(simulation) == beneficial:
             continue
         if beneficial:
-            yield Pair(demonstration, simulation, start, preferred_end=end)
+            yield Pair(demonstration, simulation, start, preferred_end=end, of_actions=True)
         else:
-            yield Pair(simulation, demonstration, start, rejected_end=end)
+            yield Pair(simulation, demonstration, start, rejected_end=end, of_actions=True)
 
 
 def _first_difference(demonstration: Trajectory, simulation: Trajectory, segment: Segment) -> int | None:

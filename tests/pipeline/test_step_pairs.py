@@ -11,7 +11,7 @@ from eef_framework.chat.format import ChatFormat
 from eef_framework.config.schema import Select
 from eef_framework.errors import ConfigError
 from eef_framework.pipeline import RunContext
-from eef_framework.pipeline.pairs import Pair, pair_examples
+from eef_framework.pipeline.pairs import Pair, pair_examples, pairs
 from eef_framework.pipeline.solutions import Exploration
 from eef_framework.pipeline.step_pairs import step_pairs
 from eef_framework.plugins import Registry
@@ -128,7 +128,7 @@ def test_more_pairs_of_a_verdict_are_kept_where_that_is_set_and_the_seed_chooses
 
 
 def test_only_the_turns_of_the_pair_get_loss() -> None:
-    pair = Pair(episode("expert", "abcd"), simulation("failed", "abxyz", 1), 2, preferred_end=3)
+    pair = Pair(episode("expert", "abcd"), simulation("failed", "abxyz", 1), 2, preferred_end=3, of_actions=True)
     (example,) = pair_examples([pair], ChatFormat(style="action"), "Do it.")
     assert [(m.content, m.weight) for m in example.messages if m.role == "assistant"] == [("a", 0), ("b", 0), ("c", 1)]
     assert [(m.content, m.weight) for m in example.rejected if m.role == "assistant"] == [
@@ -139,6 +139,14 @@ def test_only_the_turns_of_the_pair_get_loss() -> None:
         ("z", 1),
     ]
     assert (example.states, example.id) == ((2,), "expert#pair@2#failed")
+
+
+def test_two_attempts_that_differ_from_the_start_are_a_pair_of_each_kind() -> None:
+    expert, failed = episode("expert", "abc", 1.0), episode("failed", "xyz")
+    of_actions = paired(expert, [failed], (0, 1, "beneficial"))
+    whole = pairs([expert], [Exploration([failed], {})], Select(pairs=True, step_pairs=True), 0)
+    examples = pair_examples([*whole, *of_actions], ChatFormat(style="action"), "")
+    assert [example.id for example in examples] == ["expert#pair#failed", "expert#pair@0#failed"]
 
 
 def test_without_the_whole_episode_each_side_is_one_turn_after_the_same_prompt() -> None:
