@@ -25,8 +25,8 @@ class Pair:
         start: index of the first action to learn, before which both took the same actions.
         preferred_end: exclusive end index of the preferred actions; None for all.
         rejected_end: exclusive end index of the rejected actions; None for all.
-        of_actions: whether what the two did in one state is compared, by a verdict, in place of their outcomes. The same
-            two may be a pair of each kind.
+        of_actions: whether a verdict compares what the two did in one state; otherwise their rewards are compared. The
+            same two may be a pair of each kind.
     """
 
     preferred: Trajectory

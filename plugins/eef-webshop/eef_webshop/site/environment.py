@@ -43,8 +43,8 @@ class WebShop(Environment):
     """Maximum episode length, in actions; an unfinished episode has reward 0. ETO's protocol uses 10, others
     15, and the reference has no limit."""
     per_page: int = Field(default=PER_PAGE, ge=1)
-    """Number of results on a page; the reference has 10. Among few products the wanted one is nearly always on the first
-    page: fewer results on a page make agents turn pages as often as on the full catalogue."""
+    """Number of results on a page; the reference has 10. Among few products the wanted one is nearly always on the
+    first page of ten; with fewer results on a page, agents have to turn pages."""
     show_attributes: bool = False
     """Whether product pages have a button for the product's attributes (the reference's `show_attrs`)."""
 

@@ -89,7 +89,8 @@ def test_pages_of_fewer_results_show_the_same_products_one_page_after_another(we
         assert pages == -(-len(session.state.found) // per_page)
         shown = list(session.state.shown)
         for number in range(2, pages + 1):
-            assert session.step("click[next >]").valid and session.state.number == number
+            assert session.step("click[next >]").valid
+            assert session.state.number == number
             assert 1 <= len(session.state.shown) <= per_page
             shown += session.state.shown
         assert "click[back to search]" in session.observation.actions
