@@ -28,16 +28,24 @@ from common import arguments, eef, finish, settings, shared_data, table
 from eef_framework import RunConfig, load_config, load_run
 
 HERE = Path(__file__).parent
-WORLDS: dict[str, tuple[str, dict[str, Any]]] = {
-    "shop": ("oracle:Oracle", {"name": "perfect-shopper"}),
-    "textworld": ("oracle:Oracle", {"name": "textworld-walkthrough"}),
-    "webshop": ("oracle:ContinuingOracle", {"name": "webshop-shopper", "easy_skill": 1.0, "hard_skill": 1.0}),
-    "sciworld": ("sciworld_oracle:SciWorldOracle", {"name": "sciworld-gold", "brief": True}),
+WORLDS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "shop": ("oracle:Oracle", {"name": "perfect-shopper"}, {"name": "perfect-shopper"}),
+    "textworld": ("oracle:Oracle", {"name": "textworld-walkthrough"}, {"name": "textworld-walkthrough"}),
+    "webshop": (
+        "oracle:ContinuingOracle",
+        {"name": "webshop-shopper", "easy_skill": 1.0, "hard_skill": 1.0},
+        {"name": "webshop-perfect"},
+    ),
+    "sciworld": (
+        "sciworld_oracle:SciWorldOracle",
+        {"name": "sciworld-gold", "brief": True},
+        {"name": "sciworld-gold", "brief": True},
+    ),
 }
-"""Name of each world's configuration -> its oracle, and its perfect expert.
+"""Name of each world's configuration -> its oracle, the expert by which that judges, and the one that solves all tasks.
 
-WebShop's makes no mistakes, but knows only what pages show: `webshop-perfect` knows the product, so it passes others
-by for reasons that no agent can see.
+WebShop's oracle judges by an expert that makes no mistakes and knows what pages show. `webshop-perfect` knows the
+product from the start: to it, looking at one and leaving it is a detour, and agents would never learn to.
 """
 RATES = ("expert", "clone", "clone, training tasks", "rft", "eef", "true", "gold", "true - rft", "gold - rft")
 SHORTEST = {"solution": ["least-expert", "fewest-steps"]}
@@ -104,8 +112,8 @@ def measured(world: str, args: Any) -> dict[str, Any]:
     config = load_config(HERE / f"worlds/{world}.yaml", [*data_settings(data), *args.set])
     folder = args.folder / world
     folder.mkdir(exist_ok=True)
-    oracle, perfect = WORLDS[world]
-    methods = bounds(config, oracle, perfect)
+    oracle, judge, perfect = WORLDS[world]
+    methods = bounds(config, oracle, judge)
     for name, method in methods.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(method))
     given = [*data_settings(data), *args.set]
@@ -149,15 +157,15 @@ def data_settings(data: Path | None) -> list[str]:
     return [f"environment.data={json.dumps(str(data.resolve()))}"] if data else []
 
 
-def bounds(config: RunConfig, oracle: str, gold: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def bounds(config: RunConfig, oracle: str, judge: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the recipes beside a world's EEF; the one with true verdicts simulates from the same states.
 
     Args:
         config: the world's, with the settings that were given.
         oracle: name of the attributor that gives true verdicts.
-        gold: the perfect expert.
+        judge: the expert by which it judges.
     """
-    given = {"name": oracle, "environment": dict(config.environment), "gold": gold}
+    given = {"name": oracle, "environment": dict(config.environment), "gold": judge}
     return {
         "rft": {"extends": "rft-matched", "method": "rft", "select": SHORTEST},
         "true": {

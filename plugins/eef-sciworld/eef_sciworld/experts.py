@@ -58,8 +58,8 @@ class FallibleExpert(GoldExpert):
     hard_skill: float = Field(default=0.0, ge=0.0, le=1.0)
     """Probability, after a hard action, of not losing track."""
     patience: int = Field(default=0, ge=0)
-    """Maximum number of actions after losing track, in which it only looks around and waits. With 0 a hard action is the
-    last one, and no state after it is probed."""
+    """Maximum number of actions after losing track, in which it only looks around and waits. With 0 a hard action is
+    the last one, and no state after it is probed."""
 
     def script(self, session: Session, draw: random.Random) -> Iterator[str]:
         """Follow the solution, with detours and at most one mistake."""
@@ -75,7 +75,9 @@ class FallibleExpert(GoldExpert):
             else:
                 yield _listed(action, session)
             if action.startswith(self.hard) and draw.random() >= self.hard_skill:
-                yield from (draw.choice(OBSERVING) for _ in range(draw.randint(1, self.patience) if self.patience else 0))
+                yield from (
+                    draw.choice(OBSERVING) for _ in range(draw.randint(1, self.patience) if self.patience else 0)
+                )
                 return
 
     def _mistake(self, path: tuple[str, ...], draw: random.Random) -> tuple[str, int]:

@@ -69,13 +69,18 @@ def test_a_fallible_expert_succeeds_as_often_as_it_is_skilled_and_always_the_sam
 
 
 @pytest.mark.slow
-def test_a_fallible_expert_stops_after_a_hard_action(environment):
+def test_a_fallible_expert_stops_or_looks_around_after_a_hard_action(environment):
     tasks = environment.tasks("train")[:3]
     (path, *_) = [environment.gold_path(task) for task in tasks]
     hard = FallibleExpert(skill=1.0, wandering=0.0, hard=(path[1],))
     (stopped, *_) = demonstrations(hard, environment, tasks)
     assert stopped.actions == path[:2]
     assert stopped.reward < 1.0
+    patient = hard.model_copy(update={"patience": 3})
+    (looked, *_) = demonstrations(patient, environment, tasks)
+    assert looked.actions[:2] == path[:2]
+    assert 3 <= len(looked.actions) <= 5
+    assert set(looked.actions[2:]) <= {"look around", "inventory", "wait1"}
     willing = hard.model_copy(update={"hard_skill": 1.0})
     assert demonstrations(willing, environment, tasks)[0].reward == 1.0
 
