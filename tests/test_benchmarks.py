@@ -111,7 +111,7 @@ def test_true_verdicts_are_given_for_the_states_and_the_world_of_the_run(monkeyp
     spec.loader.exec_module(worlds)
     given = ["attributor.probes=7", "attributor.simulations=2", "environment.products=60"]
     config = load_config(FOLDER / "worlds/shop.yaml", given, {})
-    oracle = worlds.bounds(config, *worlds.WORLDS["shop"])["true"]["attributor"]
+    oracle = worlds.bounds(config, *worlds.WORLDS["shop"][:2])["true"]["attributor"]
     assert (oracle["name"], oracle["probes"], oracle["simulations"]) == ("oracle:Oracle", 7, 2)
     assert oracle["environment"] == dict(config.environment)
     assert oracle["environment"]["products"] == 60
