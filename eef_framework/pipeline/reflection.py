@@ -292,18 +292,23 @@ class Reflecting:
     def _as_turn(self, response: Response, comparison: Comparison) -> Response:
         """Return an answer as the turn to learn: the reflection as its thought, then the expert's action."""
         action, seen = comparison.chosen.action, comparison.demonstration.observation(comparison.state)
-        unusable = response.changed(parsed=False)
+
+        def unusable(why: str) -> Response:
+            return response.changed(parsed=False, info={**response.info, "unusable": why})
+
         tokens = response.token_ids or ()
         if response.info.get("finish") or len(tokens) >= self._sampling.max_tokens:
-            return unusable
+            return unusable("it was cut off")
         written = without_reasoning(response.text).strip().removeprefix("Thought:")
         thought, _, named = f"\n{written.strip()}".partition("\nAction:")
-        if not thought.strip() or (named.strip() and not same(named.strip(), action)):
-            return unusable
+        if not thought.strip():
+            return unusable("it has no thought before an action")
+        if named.strip() and not same(named.strip(), action):
+            return unusable("it names another action")
         text = self._format.answer(action, thought)
         read = self._format.parse(text, seen)
         if not (read.parsed and same(read.action, action) and read.thought.strip()):
-            return unusable
+            return unusable("it isn't read as a thought before the expert's action")
         return response.changed(
             text=text, thought=read.thought, parsed=True, token_ids=None, tokenizer="", logprob=None, logprobs=None
         )

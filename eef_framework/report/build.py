@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -15,7 +16,7 @@ from eef_framework.report.page import page_parts, write_page
 from eef_framework.report.sections import sections
 from eef_framework.report.source import Group, Source
 from eef_framework.report.summary import name_of, summary
-from eef_framework.report.trajectory_index import Advice, Alternatives, TrajectoryIndex
+from eef_framework.report.trajectory_index import Advice, Alternatives, Reflection, TrajectoryIndex
 from eef_framework.runs import FILES
 
 MOST_TRAJECTORIES = 40_000
@@ -82,6 +83,7 @@ def _read_group(source: Source, group: Group, index: TrajectoryIndex, counts: Ru
     }
     advice = _advice(source, group)
     alternatives = _alternatives(source, counts) if group.phase == "demonstration" else {}
+    reflections = _reflections(source, counts) if group.phase == "demonstration" else {}
     for trajectory in source.rows(group.path, Trajectory):
         phase: str = group.phase
         if phase == "exploration":
@@ -100,6 +102,8 @@ def _read_group(source: Source, group: Group, index: TrajectoryIndex, counts: Ru
                 index.advise(trajectory, advice)
             if alternatives:
                 index.add_alternatives(trajectory, alternatives)
+            for reflection in reflections.get(trajectory.id, ()):
+                index.add_reflection(trajectory, reflection)
 
 
 def _alternatives(source: Source, counts: RunCounts) -> Alternatives:
@@ -112,6 +116,18 @@ def _alternatives(source: Source, counts: RunCounts) -> Alternatives:
                 tried = found.setdefault((row.task.id, row.actions[: row.prefix_length]), {})
                 _, trainings = tried.setdefault(step.action, (step.observation.text[:TEXT_LIMIT], []))
                 trainings.extend({training.label}.difference(trainings))
+    return found
+
+
+def _reflections(source: Source, counts: RunCounts) -> Mapping[str, Sequence[Reflection]]:
+    """Return by demonstration what was written on its actions, in any exploration, and count it."""
+    found: dict[str, list[Reflection]] = defaultdict(list)
+    for training in source.trainings():
+        for row in source.rows(training.attributions.with_name(FILES.reflections), Trajectory):
+            demonstration = row.id.partition("/reflections/")[2].rpartition("/s")[0]
+            reflection = Reflection.of(row, training.label)
+            counts.explorations.setdefault(training.label, ExplorationCounts()).reflections[reflection.status] += 1
+            found[demonstration].append(reflection)
     return found
 
 

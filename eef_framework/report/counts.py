@@ -59,6 +59,8 @@ class ExplorationCounts:
     """Number of single actions that the agent tried in states of the demonstrations."""
     predictions: Counter[bool] = field(default_factory=Counter)
     """Whether an action is the expert's -> number of observations after such actions to predict."""
+    reflections: Counter[str] = field(default_factory=Counter)
+    """Whether they can be learned from (`usable`, `unusable`, `lost`) -> number of reflections."""
 
     def add(self, trajectory: Trajectory, rule: SuccessRule) -> None:
         """Count an episode."""

@@ -273,7 +273,17 @@ function actionItem(step, state, attribution, linked, own) {
       step.invalid ? el("span", { class: "chip bad" }, "✗ ", "invalid action") : "", " ", learnedChip(linked.learned, state)),
     step.said ? el("p", { class: "remarks" }, term("unparsed", "Unparsed answer"), `: ${step.said}`) : "",
     linked.advice.filter(([at]) => at === state).map(([, action, trainings]) => adviceLine(step, action, trainings)),
+    linked.reflections.filter(([at]) => at === state).map(reflectionItem),
     linked.alternatives.filter(([at]) => at === state).map(alternativeItem));
+}
+
+// Show what a language model wrote on an action of the expert, and whether it was learned, or why not.
+function reflectionItem([, text, writer, training, status, reason, trainings]) {
+  const used = trainings.length ? el("span", { class: "chip learned", title: `learned in ${trainings.join(", ")}` }, "● learned")
+    : el("span", { class: "chip" }, "○ not learned: ",
+      status === "lost" ? `the answer was lost: ${reason}` : status === "usable" ? "left out by a filter, or not trained yet" : reason);
+  return el("div", { class: "advice reflection", title: training },
+    el("p", {}, term("reflection", "Reflection"), ` by ${writer} `, used), text ? el("div", { class: "seen" }, text) : "");
 }
 
 // Show what the expert would have done in the state before an action, and which trainings learned it.

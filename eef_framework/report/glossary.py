@@ -129,6 +129,11 @@ GLOSSARY: dict[str, tuple[str, str]] = {
         "An action that the agent tried in a state of the expert's success, and what it observed then. It learned to "
         "predict that, or from a comparison with the expert's action.",
     ),
+    "reflection": (
+        "reflection",
+        "What a language model wrote on an action of the expert: why it is better than the agent's alternatives. It is "
+        "learned as the thought before the action.",
+    ),
     "loss": (
         "training loss",
         "The mean negative log-likelihood of the actions that are learned. It falls during training.",

@@ -138,6 +138,9 @@ def _yield_card(label: str, exploration: ExplorationCounts, counts: RunCounts) -
     if (learned := exploration.predictions).total():
         text = f"{learned[True]:,} after the expert's actions, {learned[False]:,} after others"
         facts.append((["observations to predict"], text))
+    if written := exploration.reflections:
+        text = ", ".join(f"{written[status]:,} {status}" for status in ("usable", "unusable", "lost"))
+        facts.append(([term("reflection", "reflections")], text))
     if simulations.n:
         text = f"{simulations.n:,}, {_percent(simulations.rate)} succeed"
         facts.append(([term("simulation", "simulations"), " from ", term("probe", "probes")], text))

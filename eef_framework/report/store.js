@@ -100,5 +100,6 @@ async function trajectory(number) {
 // Return {attributions, learned} of a trajectory.
 async function links(number) {
   const found = await chunk(`links-${chunkNumber(number)}`);
-  return found[number] || { attributions: [], learned: [], selected: [], advice: [], alternatives: [] };
+  const none = { attributions: [], learned: [], selected: [], advice: [], alternatives: [], reflections: [] };
+  return found[number] || none;
 }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal, Self
 
 from eef_framework.records import (
     Attribution,
@@ -17,14 +18,49 @@ from eef_framework.records import (
     Trajectory,
     fingerprint,
 )
-from eef_framework.report.chunks import Chunks
+from eef_framework.report.chunks import TEXT_LIMIT, Chunks
 
 VERDICT_BITS = {"beneficial": 1, "harmful": 2, "neutral": 4, "unknown": 8}
 FAILED, SUCCEEDED, LOST, UNKNOWN = range(4)
+LINKS = ("attributions", "learned", "selected", "advice", "alternatives", "reflections")
 Alternatives = Mapping[tuple[str, tuple[str, ...]], Mapping[str, tuple[str, list[str]]]]
 """Id of a task and the actions so far -> other actions of the agent there, what it observed, and in which trainings."""
 Advice = Mapping[tuple[str, tuple[str, ...]], tuple[str, str]]
 """Id of a task and the actions so far -> id of the expert's advice, and the action that it advised."""
+
+
+@dataclass(frozen=True)
+class Reflection:
+    """What a language model wrote on an action of a demonstration (`explore.reflection`).
+
+    Attributes:
+        id: of its row.
+        state: the state before the action.
+        writer: the actor that wrote it.
+        training: the training that it was written for.
+        text: the thought; what was written instead, if it can't be used; empty if the answer was lost.
+        status: whether it can be learned from.
+        reason: why not.
+    """
+
+    id: str
+    state: int
+    writer: str
+    training: str
+    text: str
+    status: Literal["usable", "unusable", "lost"]
+    reason: str = ""
+
+    @classmethod
+    def of(cls, row: Trajectory, training: str) -> Self:
+        """Return the reflection of a row."""
+        state, response = row.prefix_length, row.steps[-1].response if row.steps else None
+        if row.ending == "error" or response is None:
+            return cls(row.id, state, row.actor, training, "", "lost", row.error)
+        if response.parsed:
+            return cls(row.id, state, row.actor, training, response.thought, "usable")
+        reason = str(response.info.get("unusable", "it isn't a thought that ends before an action"))
+        return cls(row.id, state, row.actor, training, response.text, "unusable", reason)
 
 
 class TrajectoryIndex:
@@ -47,10 +83,9 @@ class TrajectoryIndex:
             name: [] for name in ("id", "group", "task", "outcome", "reward", "steps", "origin", "state", "learned")
         }
         self._verdicts: dict[int, dict[str, int]] = defaultdict(dict)
-        self._links: dict[int, dict[str, list[Any]]] = defaultdict(
-            lambda: {"attributions": [], "learned": [], "selected": [], "advice": [], "alternatives": []}
-        )
-        self._advised: dict[str, list[list[Any]]] = defaultdict(list)
+        self._links: dict[int, dict[str, list[Any]]] = defaultdict(lambda: {name: [] for name in LINKS})
+        self._learned_in: dict[str, list[list[str]]] = defaultdict(list)
+        """Id of advice or of a reflection -> lists on the page of the trainings that learned it."""
 
     def __len__(self) -> int:
         return len(self._columns["id"])
@@ -117,9 +152,9 @@ class TrajectoryIndex:
         for state in range(len(trajectory.steps)):
             ident, action = advice.get((trajectory.task.id, trajectory.actions[:state]), ("", ""))
             if ident:
-                entry = [state, action, []]
-                self._links[self._numbers[trajectory.id]]["advice"].append(entry)
-                self._advised[ident].append(entry)
+                trainings: list[str] = []
+                self._links[self._numbers[trajectory.id]]["advice"].append([state, action, trainings])
+                self._learned_in[ident].append(trainings)
 
     def add_alternatives(self, trajectory: Trajectory, alternatives: Alternatives) -> None:
         """Add what the agent did otherwise in the states of a demonstration that was added before."""
@@ -129,9 +164,17 @@ class TrajectoryIndex:
             if entries:
                 self._links[self._numbers[trajectory.id]]["alternatives"].extend(entries)
 
+    def add_reflection(self, trajectory: Trajectory, reflection: Reflection) -> None:
+        """Add what was written on an action of a demonstration that was added before."""
+        trainings: list[str] = []
+        text = reflection.text[:TEXT_LIMIT]
+        entry = [reflection.state, text, reflection.writer, reflection.training, reflection.status, reflection.reason]
+        self._links[self._numbers[trajectory.id]]["reflections"].append([*entry, trainings])
+        self._learned_in[reflection.id].append(trainings)
+
     def learn(self, example: Example, training: str) -> None:
-        """Add the steps of a trajectory, or the advice, that a training used. Ignored if it isn't on the page."""
-        for _, _, trainings in self._advised.get(example.trajectory, ()):
+        """Add the steps, the advice or the reflection that a training used. Ignored if they aren't on the page."""
+        for trainings in self._learned_in.get(example.trajectory, ()):
             trainings.extend({training}.difference(trainings))
         number = self._numbers.get(example.trajectory)
         if number is None:

@@ -5,13 +5,19 @@ import gzip
 import importlib.util
 import json
 import sys
+import zlib
+from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from eef_framework.errors import AnswerFailure, EefWarning
+from eef_framework.interfaces import Expert, Policy
 from eef_framework.pipeline import run
 from eef_framework.plugins import load_plugins
+from eef_framework.records import Response
+from eef_framework.report.trajectory_index import LINKS
 from eef_framework.testing.small_run import small_settings
 
 
@@ -90,8 +96,7 @@ class Page(HTMLParser):
 
     def links(self, number: int) -> dict:
         chunk = max(k for k, start in enumerate(self.data["chunks"]) if start <= number)
-        nothing = {"attributions": [], "learned": [], "selected": [], "advice": [], "alternatives": []}
-        return self.piece(f"links-{chunk}").get(str(number), nothing)
+        return self.piece(f"links-{chunk}").get(str(number), {name: [] for name in LINKS})
 
 
 @pytest.fixture(scope="session")
@@ -125,6 +130,40 @@ def tried(tmp_path_factory) -> Path:
     registry = load_plugins(["builtin", "eef_framework.testing.plugin", "eef_attribution.plugin"], {})
     settings = small_settings(extends="early-experience")
     return run(settings, registry, tmp_path_factory.mktemp("tried") / "run").path
+
+
+class Writer(Policy):
+    """Writes reflections, of which some are lost, and some name another action."""
+
+    async def act(self, conversation, observation, sampling, seed):
+        kind = zlib.crc32(conversation[-1].content.encode()) % 3
+        if kind == 0:
+            raise AnswerFailure("the server hung up")
+        return Response(text="I have to go on." if kind == 1 else "I give up.\nAction: surrender")
+
+
+class Judge(Expert):
+    """A language model that is asked for reflections, and demonstrates nothing."""
+
+    async def demonstrate(self, environment, tasks, seed):
+        for none in ():
+            yield none
+
+    @contextmanager
+    def open_policy(self):
+        yield Writer()
+
+
+@pytest.fixture(scope="session")
+def reflected(tmp_path_factory) -> Path:
+    """A run with reflections, of which a filter drops some. Not to be written to: make a copy first."""
+    registry = load_plugins(["builtin", "eef_framework.testing.plugin", "eef_attribution.plugin"], {})
+    explore = {"alternatives": 3, "reflection": {"judge": f"{__name__}:Judge"}}
+    settings = small_settings(
+        extends="early-experience", explore=explore, filters=[{"name": "cap-per-task", "trajectories": 3}]
+    )
+    with pytest.warns(EefWarning):
+        return run(settings, registry, tmp_path_factory.mktemp("reflected") / "run").path
 
 
 @pytest.fixture(scope="session")

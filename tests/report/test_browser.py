@@ -69,6 +69,22 @@ def test_alternatives_are_shown_after_the_experts_actions(tried, page_class, tmp
     assert len(page_class(html).within("advice")) == len(found[name]) > 0
 
 
+def test_reflections_are_shown_after_the_experts_actions(reflected, page_class, tmp_path):
+    run = shutil.copytree(reflected, tmp_path / "run")
+    demonstrations = read_rows(run / "collect/trajectories.jsonl", Trajectory)
+    page = page_class(build_report(run).read_text(encoding="utf-8"))
+    found = {each.id: page.links(page.number(each.id))["reflections"] for each in demonstrations}
+    name = max(found, key=lambda id: len({status for *_, status, _, _ in found[id]}))
+    html, complaints = _opened(run / "report.html", "trajectory/" + quote(name, safe=""), tmp_path / "profile")
+    assert complaints == []
+    shown = page_class(html).within("reflection")
+    assert len(shown) == len(found[name]) > 0
+    for text, (_, _, writer, _, status, reason, trainings) in zip(shown, found[name], strict=True):
+        assert writer in text
+        assert ("not learned" in text) == (not trainings)
+        assert status == "lost" or reason in text
+
+
 def test_a_link_with_filters_shows_what_fits_them(report, page_class, tmp_path):
     html, complaints = _opened(report, "trajectories?phase=demonstration&outcome=0", tmp_path)
     read = page_class(html)

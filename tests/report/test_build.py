@@ -137,6 +137,33 @@ def test_alternatives_stand_at_the_experts_actions_with_what_was_observed(tried,
     assert f"{by_expert:,} after the expert's actions, {len(predicted) - by_expert:,} after others" in page.text
 
 
+def test_reflections_stand_at_the_experts_actions_with_what_became_of_them(reflected, page_class):
+    page = page_class(build_report(shutil.copytree(reflected, reflected.with_name("copy"))).read_text(encoding="utf-8"))
+    method = reflected / "methods/early-experience/1"
+    learned = {row.trajectory for row in read_rows(method / "select/examples.jsonl", Example)}
+    demonstrations = {row.id: row for row in read_rows(reflected / "collect/trajectories.jsonl", Trajectory)}
+    found = {name: page.links(page.number(name))["reflections"] for name in demonstrations}
+    rows = list(read_rows(method / "explore/reflections.jsonl", Trajectory))
+    became = []
+    for row in rows:
+        (name,) = (name for name in demonstrations if row.id.endswith(f"/{name}/s{row.prefix_length}"))
+        (entry,) = (entry for entry in found[name] if entry[0] == row.prefix_length)
+        _, text, writer, training, status, reason, trainings = entry
+        assert (writer, training) == (row.actor, "early-experience 1")
+        assert trainings == [training] * (row.id in learned)
+        became.append((status, text, bool(trainings)))
+        assert {"lost": "hung up", "unusable": "another action", "usable": ""}[status] in reason
+    assert sum(map(len, found.values())) == len(rows)
+    assert set(became) == {
+        ("usable", "I have to go on.", True),
+        ("usable", "I have to go on.", False),
+        ("unusable", "I give up.\nAction: surrender", False),
+        ("lost", "", False),
+    }
+    counts = [sum(status == each for status, *_ in became) for each in ("usable", "unusable", "lost")]
+    assert "{} usable, {} unusable, {} lost".format(*counts) in page.text
+
+
 def test_the_page_needs_no_network_and_allows_none(built):
     policy = next(attrs["content"] for tag, attrs in built.tags if attrs.get("http-equiv") == "Content-Security-Policy")
     assert policy.startswith("default-src 'none';")
