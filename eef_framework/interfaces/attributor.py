@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from eef_framework.interfaces.component import Component
-from eef_framework.records import Response, Segment, State, StateValue, Trajectory
+from eef_framework.records import Cost, Observation, Response, Segment, State, StateValue, Trajectory
 
 
 class Simulate(Protocol):
@@ -125,3 +125,17 @@ class Attributor(Component):
         """
         plan = self.planned_simulations(length)
         return None if plan is None else sum(plan.values())
+
+    def expected_cost(self, initial: Sequence[Observation], lengths: Sequence[int]) -> Cost | None:
+        """Estimate the tokens and dollars of answers that it requests itself before a run, from above.
+
+        Optional: only attributors that ask a language model, such as a judge, do so. `--dry-run` shows it.
+
+        Args:
+            initial: first observations of some tasks.
+            lengths: number of actions of each trajectory to attribute.
+
+        Returns:
+            The cost without simulations and scores; None if there is none, or it can't be told.
+        """
+        return None

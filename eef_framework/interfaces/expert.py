@@ -13,6 +13,9 @@ from eef_framework.interfaces.environment import Environment
 from eef_framework.interfaces.policy import Policy
 from eef_framework.records import Cost, Observation, State, Task, Trajectory
 
+CHARACTERS_PER_TOKEN = 4
+"""For estimates."""
+
 
 class Expert(Component):
     """Expert: demonstrates tasks. A language model, a script, a recording. Its failures are used, too."""
@@ -93,6 +96,27 @@ class Expert(Component):
             the first ones; None if it can't be told.
         """
         return None
+
+    def expected_cost_of_questions(self, questions: int, characters: float, max_tokens: int) -> Cost:
+        """Estimate the tokens and dollars of questions that it is asked as a language model, from above.
+
+        Args:
+            questions: their number.
+            characters: mean length of a question.
+            max_tokens: maximum length of an answer, in tokens.
+        """
+        prompts, answers = round(questions * characters / CHARACTERS_PER_TOKEN), questions * max_tokens
+        usd = round(self.price(prompts, answers), 6)
+        return Cost(prompt_tokens=prompts, computed_tokens=prompts + answers, usd=usd)
+
+    def price(self, prompt: int, answers: int) -> float:
+        """Return the price of tokens in US dollars, for estimates; 0 if there is none, or if it isn't known.
+
+        Args:
+            prompt: number of tokens of the prompts.
+            answers: number of tokens of the answers.
+        """
+        return 0.0
 
     def open_policy(self) -> AbstractContextManager[Policy]:
         """Provide the language model that this expert is, so that it can be asked other things, as a judge for example.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 
 from eef_framework.config.schema import Explore
 from eef_framework.errors import AttributorFailure, EefWarning, PolicyFailure, boundary
 from eef_framework.interfaces import Attributor
 from eef_framework.pipeline.episodes import MOST_ERRORS
-from eef_framework.records import Attribution, SuccessRule, Trajectory, Verdict
+from eef_framework.records import Attribution, Cost, Observation, SuccessRule, Trajectory, Verdict
 from eef_framework.rollout import Simulations
 from eef_framework.rollout.attribution import attribute_with
 from eef_framework.rollout.simulate import TrajectorySimulate
@@ -68,12 +69,16 @@ def warn_of_unknown(attributions: Sequence[Attribution]) -> None:
     known = (segment for row in attributions for segment in row.segments if segment.verdict is not Verdict.UNKNOWN)
     if attributions and next(known, None) is None:
         name, count = attributions[0].method, len(attributions)
+        reasons = Counter(s.reason for row in attributions for s in row.segments if s.reason)
+        often = reasons.most_common(1)[0][0] if reasons else "none was given"
         message = EefWarning(
             f"attributor {name!r} gave no verdict on any action of {count} trajectories: selection treats all of these "
-            "actions as unknown. If that isn't intended, `eef check` tries the attributor on small cases.",
+            f"actions as unknown. Most frequent reason: {often}. If that isn't intended, `eef check` tries the "
+            "attributor on small cases.",
             code="verdicts-unknown",
             attributor=name,
             trajectories=count,
+            reason=often,
         )
         warnings.warn(message, stacklevel=3)
 
@@ -115,6 +120,18 @@ def most_of(attributor: Attributor, length: int, initial: int) -> int | None:
         return sum(max(0, n - initial) if state == 0 else n for state, n in plan.items())
     with boundary(AttributorFailure, f"attributor {attributor.component_name()!r}", f"planning {length} actions"):
         return attributor.most_simulations(length)
+
+
+def expected_attribution_cost(
+    attributor: Attributor, initial: Sequence[Observation], lengths: Sequence[int]
+) -> Cost | None:
+    """Return an attributor's estimate of what the answers that it requests itself will cost.
+
+    Raises:
+        AttributorFailure: the attributor raised.
+    """
+    with boundary(AttributorFailure, f"attributor {attributor.component_name()!r}", "estimating its cost"):
+        return attributor.expected_cost(initial, lengths)
 
 
 def planned_by_task(demonstrations: Sequence[Trajectory], attributor: Attributor, settings: Explore) -> dict[str, int]:

@@ -82,8 +82,8 @@ def plan_table(plan: Plan) -> Table:
     table.add_row("in all", _number(total), _actions(total, plan.longest_episode), *cost, style="bold")
     if plan.costs:
         table.caption = (
-            "tokens and dollars: of the expert, if every episode takes all actions, answers are as long as allowed, "
-            "and observations as long as the first ones"
+            "tokens and dollars: of the expert and of judges, if every episode takes all actions, answers are as long "
+            "as allowed, and observations as long as the first ones"
         )
         table.caption_justify = "left"
     return table

@@ -15,7 +15,7 @@ from eef_framework.config.schema import RunConfig
 from eef_framework.errors import AnswerFailure, ConfigError, EefWarning, NothingToTrain, PolicyFailure, boundary
 from eef_framework.interfaces import Expert, Policy, Sampling
 from eef_framework.pipeline.episodes import gather
-from eef_framework.records import Message, Origin, Response, Step, SuccessRule, Trajectory
+from eef_framework.records import Message, Observation, Origin, Response, Step, SuccessRule, Trajectory
 from eef_framework.rollout.episode_costs import with_lost_costs
 from eef_framework.seeds import derive
 
@@ -67,6 +67,26 @@ class Comparison:
             for number, step in enumerate((self.chosen, *self.others), 1)
         ]
         return QUESTION.format(shown="\n\n".join(shown), tried="\n\n".join(tried), action=self.chosen.action)
+
+
+def length_of_question(
+    format: ChatFormat, instructions: str, initial: Sequence[Observation], lengths: Sequence[int], alternatives: int
+) -> float:
+    """Estimate the mean length of a question in characters, from above.
+
+    Args:
+        format: the agent's.
+        instructions: the environment's instructions.
+        initial: first observations of some tasks; others are taken to be as long.
+        lengths: number of actions of each demonstration.
+        alternatives: number of actions of the agent in each state, all taken to be different.
+    """
+    seen = sum(len(each.text) for each in initial) / max(1, len(initial))
+    states = [min(state, format.history or state) for length in lengths for state in range(1, length + 1)]
+    shown = sum(states) / max(1, len(states))
+    prompts = [sum(len(message.content) for message in format.conversation(instructions, each, ())) for each in initial]
+    prompt = sum(prompts) / max(1, len(prompts))  # with the first observation
+    return len(ROLE + QUESTION) + prompt + (shown + alternatives) * seen
 
 
 def comparisons(
@@ -151,7 +171,7 @@ def check_reflections(rows: Sequence[Trajectory], alternatives: Iterable[Traject
             **counts,
         )
     if len(rows) > counts["usable"]:
-        message = f"{said}; {counts['usable']} are learned from"
+        message = f"{said}; {counts['usable']} can be learned from"
         warnings.warn(EefWarning(message, code="reflections-missing", **counts), stacklevel=3)
 
 

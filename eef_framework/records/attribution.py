@@ -128,6 +128,11 @@ class Attribution(VersionedRecord):
         return Verdict.UNKNOWN
 
     @property
+    def own_probes(self) -> tuple[Probe, ...]:
+        """The states of this trajectory that were simulated from. Other probes are of other episodes."""
+        return tuple(probe for probe in self.probes if not (probe.trajectory or probe.inserted))
+
+    @property
     def needing_recovery(self) -> tuple[int, ...]:
         """The states right after harmful segments."""
         return tuple(s.end for s in self.segments if s.verdict is Verdict.HARMFUL)

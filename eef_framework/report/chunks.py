@@ -9,6 +9,7 @@ from math import isfinite
 from typing import IO, Any
 
 from eef_framework.records import Step, Trajectory
+from eef_framework.rollout.episode_costs import cost_of_episode
 
 CHUNK_ROWS = 200
 CHUNK_CHARACTERS = 4_000_000
@@ -46,9 +47,12 @@ class Chunks:
         if not self._rows:
             self.starts.append(self._count)
         self._count += 1
+        cost = cost_of_episode(trajectory)
         self._rows.append(
             {
                 "actor": trajectory.actor,
+                "tokens": cost.computed_tokens,
+                "usd": cost.usd,
                 "seed": str(trajectory.seed),  # 63 bits; numbers in JavaScript hold 53
                 "ending": trajectory.ending,
                 "error": trajectory.error,

@@ -77,7 +77,7 @@ class ExplorationCounts:
         self.verdicts["unknown"] += attribution.length - covered
         if task is not None:
             self.probed_tasks.add(task)
-        for k, probe in enumerate((p for p in attribution.probes if p.state > 0), start=1):
+        for k, probe in enumerate((p for p in attribution.own_probes if p.state > 0), start=1):
             self.probes[k] += EpisodeCounts(probe.successes, len(probe.simulations))
 
     def by_probe(self) -> list[tuple[int, Estimate]]:

@@ -123,6 +123,8 @@ function facts(number, found) {
     [ENDINGS[found.ending] || found.ending],
     kindOf(number) ? [term("kind"), ` ${kindOf(number)}`] : null,
     found.actor ? ["actor ", found.actor] : null,
+    found.tokens ? [`${plural(found.tokens, "token")} read and written`] : null,
+    found.usd ? [`$${+found.usd.toFixed(4)}`] : null,
   ];
   return el("ul", { class: "pills" }, entries.filter(Boolean).map((entry) => el("li", {}, entry)));
 }
@@ -144,15 +146,32 @@ function verdictHead(judged, choice, redraw) {
   if (!judged.length) return "";
   const buttons = judged.map((a, index) =>
     el("button", { type: "button", "aria-pressed": String(index === choice), onclick: () => redraw(index) }, a.training));
-  const { method, error } = judged[choice];
+  const { method, error, others } = judged[choice];
+  const [tokens, usd] = judged[choice].cost;
   return el("div", { class: "verdicts" },
     el("h3", {}, "Effect of the expert's actions on the agent's success"),
     el("p", {}, term("verdict", "Verdicts"), " before training: ", buttons, method ? ` (attributor ${method})` : ""),
     error ? el("p", { class: "remarks" }, `Attribution failed: ${error}`) : "",
+    tokens || usd ? el("p", {}, `Scores and answers of a judge cost ${plural(tokens, "token")}${usd ? ` and $${+usd.toFixed(4)}` : ""}. `,
+      "Simulations have their own costs.") : "",
+    others.length ? el("details", {}, el("summary", {}, `Simulated from ${plural(others.length, "state")} of other episodes`),
+      el("ul", {}, others.map(otherProbe))) : "",
     el("ul", { class: "legend" }, VERDICTS.map(({ key, icon }) =>
       el("li", {}, el("span", { class: `swatch v-${key}` }, icon), term(key))),
     el("li", {}, el("span", { class: "probe-dot" }, "1/2"), el("span", {}, term("probe"), ": 1 of 2 attempts succeeded"))));
 }
+
+// A state that isn't of this trajectory: of another episode, or after an action that wasn't taken there.
+function otherProbe([state, successes, n, simulations, episode, inserted]) {
+  const before = plural(state - inserted.length, "action");
+  const where = !episode ? "the start" : numberOf.has(episode) ? el("a", { href: linkTo(numberOf.get(episode)) }, "this episode") : `“${episode}”`;
+  return el("li", {}, episode ? `After ${before} of ` : "From ", where,
+    inserted.length ? [", then ", el("code", {}, inserted.join(", "))] : "", `: ${successes} of ${plural(n, "attempt")} succeeded. `,
+    simulations.map(attemptChip));
+}
+
+const percent = (share) => `${+(100 * share).toFixed(1)} %`;
+const signed = (points) => `${points > 0 ? "+" : ""}${+points.toFixed(2)}`;
 
 const segmentAt = (attribution, step) =>
   attribution && attribution.segments.find(([start, end]) => start <= step && step < end);
@@ -168,6 +187,8 @@ function strip(found, attribution) {
       const label = `Probe after ${plural(state, "action")}: ${probe[1]} of ${probe[2]} attempts succeeded. Go to this state.`;
       parts.push(el("button", { type: "button", class: `probe-dot ${probe[1] ? "some" : "none"}`, title: label, "aria-label": label, onclick: go }, `${probe[1]}/${probe[2]}`));
     }
+    const value = probe ? null : valueAt(attribution, state);
+    if (value) parts.push(el("span", { class: `probe-dot ${value[1] ? "some" : "none"}`, title: valueText(value) }, percent(value[1])));
     if (state === found.steps.length) break;
     const { key, icon } = verdictAt(attribution, state);
     parts.push(el("span", { class: `cell v-${key}`, title: `${state + 1}. ${found.steps[state].action} (${key})` }, icon));
@@ -219,10 +240,13 @@ function steps(found, attribution, linked, own) {
 function segmentHead(attribution, state, own) {
   const segment = attribution && (!own || state < own) && attribution.segments.find(([start]) => start === state);
   if (!segment) return [];
-  const [start, end, key, reason] = segment;
+  const [start, end, key, reason, credit, low, high, episodes, tokens] = segment;
   const { icon } = verdictOf(key);
   const span = end - start === 1 ? `action ${start + 1}` : `actions ${start + 1} to ${end}`;
-  return [el("li", { class: `segment v-${key}` }, el("span", { class: `swatch v-${key}` }, icon), " ", term(key), `: ${span}. ${reason}`)];
+  return [el("li", { class: `segment v-${key}` }, el("span", { class: `swatch v-${key}` }, icon), " ", term(key), `: ${span}. ${reason}`,
+    credit == null ? "" : el("small", {}, el("br"), term("credit"), ` ${signed(credit)}`,
+      episodes ? `, 95 % interval ${signed(low)} to ${signed(high)}, ${plural(episodes, "episode")}` : "",
+      tokens ? `, ${plural(tokens, "token")}` : ""))];
 }
 
 function stateItem(found, state, before, attribution, own) {
@@ -241,6 +265,8 @@ function stateItem(found, state, before, attribution, own) {
     } }, "Show all"));
   }
   if (probe) item.append(probeCard(probe, state));
+  const value = attribution && !own && valueAt(attribution, state);
+  if (value) item.append(el("p", { class: "value" }, term("value", "Value"), ` of this state: ${valueText(value)}`));
   return item;
 }
 
@@ -251,15 +277,19 @@ function around(attribution, state, own) {
   return left && left === right ? `edge v-${left[2]}` : "";
 }
 
-function probeCard([state, successes, n, simulations], at) {
-  const chips = simulations.map((number, index) => {
-    if (number < 0) return el("span", { class: "chip" }, `attempt ${index + 1}: not on this page`);
-    const { icon, key, word } = OUTCOMES[rows.outcome[number]];
-    return el("a", { class: "chip", href: linkTo(number) }, el("span", { class: `outcome ${key}` }, icon), ` attempt ${index + 1}: ${word}`);
-  });
+const valueAt = (attribution, state) => attribution.values.find(([at]) => at === state);
+const valueText = ([, mean, low, high, n]) => `${percent(mean)}, 95 % interval ${percent(low)} to ${percent(high)}, from ${plural(n, "episode")}`;
+
+function attemptChip(number, index) {
+  if (number < 0) return el("span", { class: "chip" }, `attempt ${index + 1}: not on this page`);
+  const { icon, key, word } = OUTCOMES[rows.outcome[number]];
+  return el("a", { class: "chip", href: linkTo(number) }, el("span", { class: `outcome ${key}` }, icon), ` attempt ${index + 1}: ${word}`);
+}
+
+function probeCard([state, successes, n, simulations]) {
   return el("div", { class: "probe" }, el("span", { class: `probe-dot ${successes ? "some" : "none"}` }, `${successes}/${n}`),
     " ", term("probe", "Probe"), `: the agent continued from here. ${successes} of ${plural(n, "attempt")} succeeded. `,
-    chips);
+    simulations.map(attemptChip));
 }
 
 function actionItem(step, state, attribution, linked, own) {
@@ -270,7 +300,7 @@ function actionItem(step, state, attribution, linked, own) {
     el("p", {}, el("span", { class: "number" }, `${state + 1}. `), el("code", {}, step.action), " ",
       key ? el("span", { class: `chip v-${key}` }, `${verdictOf(key).icon} ${key}`) : "", " ",
       step.reward ? el("span", { class: "chip" }, `reward ${+step.reward.toFixed(3)}`) : "", " ",
-      step.invalid ? el("span", { class: "chip bad" }, "✗ ", "invalid action") : "", " ", learnedChip(linked.learned, state)),
+      step.invalid ? el("span", { class: "chip bad" }, "✗ ", "invalid action") : "", " ", learnedChip(linked, state)),
     step.said ? el("p", { class: "remarks" }, term("unparsed", "Unparsed answer"), `: ${step.said}`) : "",
     linked.advice.filter(([at]) => at === state).map(([, action, trainings]) => adviceLine(step, action, trainings)),
     linked.reflections.filter(([at]) => at === state).map(reflectionItem),
@@ -300,13 +330,15 @@ function alternativeItem([, action, seen, trainings]) {
 }
 
 // Show whether a step was learned, and in which trainings if they differ.
-function learnedChip(learned, state) {
+function learnedChip({ learned, weights }, state) {
   if (!learned.length) return "";
   const by = [...new Set(learned.filter(([, , states]) => states.includes(state)).map(([training]) => training))];
   if (!by.length) return el("span", { class: "chip" }, "○ context only");
   const all = new Set(learned.map(([training]) => training)).size === by.length;
   const names = by.length > 2 ? `${by[0]} and ${by.length - 1} more` : by.join(", ");
-  return el("span", { class: "chip learned", title: `learned in ${by.join(", ")}` }, all ? "● learned" : `● learned in ${names}`);
+  const weighted = weights.filter(([, at]) => at === state).map(([training, , weight]) => `${weight} in ${training}`);
+  return el("span", { class: "chip learned", title: `learned in ${by.join(", ")}` }, all ? "● learned" : `● learned in ${names}`,
+    weighted.length ? `, weight ${weighted.join(", ")}` : "");
 }
 
 function others(number) {

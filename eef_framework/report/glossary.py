@@ -100,6 +100,16 @@ GLOSSARY: dict[str, tuple[str, str]] = {
     ),
     "neutral": ("neutral", "The agent's success is the same before and after these actions."),
     "unknown": ("unknown", "Not probed, or the results don't allow a verdict."),
+    "value": (
+        "value",
+        "The attributor's estimate of the agent's chance of success from a state of the demonstration, with a 95 % "
+        "interval.",
+    ),
+    "credit": (
+        "credit",
+        "How much a segment of the expert's actions changed the agent's chance of success: the value after it minus "
+        "the value before it, from -1 to 1.",
+    ),
     "learned": (
         "learned from",
         "Training raises the probability of these actions. The other steps are context only (they have no loss).",

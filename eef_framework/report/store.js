@@ -100,6 +100,6 @@ async function trajectory(number) {
 // Return {attributions, learned} of a trajectory.
 async function links(number) {
   const found = await chunk(`links-${chunkNumber(number)}`);
-  const none = { attributions: [], learned: [], selected: [], advice: [], alternatives: [], reflections: [] };
+  const none = { attributions: [], learned: [], weights: [], selected: [], advice: [], alternatives: [], reflections: [] };
   return found[number] || none;
 }

@@ -10,8 +10,11 @@ from typing import Any, Literal, Self
 
 from eef_framework.records import (
     Attribution,
+    Evidence,
     Example,
     Observation,
+    Probe,
+    Segment,
     Selected,
     Step,
     SuccessRule,
@@ -22,7 +25,7 @@ from eef_framework.report.chunks import TEXT_LIMIT, Chunks
 
 VERDICT_BITS = {"beneficial": 1, "harmful": 2, "neutral": 4, "unknown": 8}
 FAILED, SUCCEEDED, LOST, UNKNOWN = range(4)
-LINKS = ("attributions", "learned", "selected", "advice", "alternatives", "reflections")
+LINKS = ("attributions", "learned", "weights", "selected", "advice", "alternatives", "reflections")
 Alternatives = Mapping[tuple[str, tuple[str, ...]], Mapping[str, tuple[str, list[str]]]]
 """Id of a task and the actions so far -> other actions of the agent there, what it observed, and in which trainings."""
 Advice = Mapping[tuple[str, tuple[str, ...]], tuple[str, str]]
@@ -139,10 +142,14 @@ class TrajectoryIndex:
                 "training": training,
                 "method": attribution.method,
                 "error": attribution.error,
-                "segments": [[s.start, s.end, s.verdict.value, s.reason] for s in attribution.segments],
-                "probes": [
-                    [p.state, p.successes, len(p.simulations), [self._numbers.get(s, -1) for s in p.simulations]]
+                "cost": [attribution.cost.computed_tokens, attribution.cost.usd],
+                "segments": [_segment(segment) for segment in attribution.segments],
+                "values": [[v.state, v.mean, v.low, v.high, v.n] for v in attribution.values],
+                "probes": [self._probe(probe) for probe in attribution.own_probes],
+                "others": [
+                    [*self._probe(p), p.trajectory, list(p.inserted)]
                     for p in attribution.probes
+                    if p not in attribution.own_probes
                 ],
             }
         )
@@ -180,6 +187,10 @@ class TrajectoryIndex:
         if number is None:
             return
         self._columns["learned"][number] = 1
+        trained = [message.weight for message in example.messages if message.weight]
+        for state, weight in zip(example.states, trained, strict=False):
+            if weight != 1:
+                self._links[number]["weights"].append([training, state, round(weight, 3)])
         learned = self._links[number]["learned"]
         for entry in learned:
             if entry[:2] == [training, example.source]:
@@ -207,6 +218,10 @@ class TrajectoryIndex:
             "chunks": self._chunks.starts,
         }
 
+    def _probe(self, probe: Probe) -> list[Any]:
+        numbers = [self._numbers.get(name, -1) for name in probe.simulations]
+        return [probe.state, probe.successes, len(probe.simulations), numbers]
+
     def _outcome(self, trajectory: Trajectory) -> int:
         if trajectory.ending == "error":
             return LOST
@@ -232,6 +247,13 @@ class TrajectoryIndex:
         known = self._states.get(self._numbers.get(trajectory.origin.trajectory, -1), [])
         own = list(_state_keys(trajectory.initial, trajectory.steps[:state]))
         return state if len(own) == state + 1 <= len(known) and own[state] == known[state] else 0
+
+
+def _segment(segment: Segment) -> list[Any]:
+    """Return a segment for the page: range, verdict, reason, credit, its interval and number of episodes, tokens."""
+    evidence = segment.evidence or Evidence()
+    judged = [segment.start, segment.end, segment.verdict.value, segment.reason]
+    return [*judged, segment.credit, evidence.low, evidence.high, evidence.simulations, evidence.tokens]
 
 
 def _state_keys(initial: Observation, steps: Iterable[Step]) -> Iterator[str]:

@@ -67,6 +67,9 @@ class Judge(Expert):
         for _ in ():
             yield _
 
+    def price(self, prompt: int, answers: int) -> float:
+        return prompt * 1e-6 + answers * 2e-6
+
     @contextmanager
     def open_policy(self) -> Iterator[Policy]:
         yield Writer()
@@ -192,6 +195,20 @@ def test_reflections_cost_tokens_and_dollars_but_no_episodes_or_steps(whole: Who
     count = len(reflections(out))
     assert cost.computed_tokens == agents + 11 * count
     assert cost.usd == pytest.approx(0.5 * count)
+
+
+def test_reflections_are_estimated_from_above_before_a_run(whole: Whole, tmp_path: Path, registry: Registry) -> None:
+    out, metrics, asked = whole
+    file = RunLayout(out).trajectories(StageKey("collect"))
+    known, unknown = (
+        plan(small(registry, *given), registry, tmp_path / "new").costs["early-experience/1: explore"]
+        for given in ([f"collect.trajectories={file}"], [])
+    )
+    states = {(each.task.id, each.actions[:k]) for each in successes(out) for k in range(len(each.steps))}
+    assert known.computed_tokens - known.prompt_tokens == 512 * len(states) >= 512 * len(asked)
+    assert sum(map(len, asked)) / 4 < known.prompt_tokens < unknown.prompt_tokens
+    assert known.usd == pytest.approx(known.prompt_tokens * 1e-6 + 512 * len(states) * 2e-6)
+    assert metrics.stages["methods/early-experience/1/explore"].episodes > known.episodes == 0
 
 
 def test_lost_answers_cost_their_examples_alone(

@@ -55,6 +55,14 @@ def test_success_by_probe_counts_probes_along_each_demonstration():
     assert found == {0: (0.5, 2), 1: (0.25, 4), 2: (1.0, 2)}
 
 
+def test_simulations_from_states_of_other_episodes_are_no_probes_of_a_demonstration():
+    exploration = ExplorationCounts()
+    elsewhere, after_another = Probe(state=2, trajectory="e", simulations=("x",)), Probe(state=1, inserted=("a",))
+    attribution = _attribution("a", (1, 1, 1))
+    exploration.attribute(attribution.changed(probes=(*attribution.probes, elsewhere, after_another)), "a")
+    assert {k: estimate.n for k, estimate in exploration.by_probe()} == {1: 1}
+
+
 def test_actions_without_a_verdict_count_as_unknown():
     exploration = ExplorationCounts()
     segments = (Segment(start=0, end=2, verdict="harmful"), Segment(start=3, end=4, verdict="neutral"))

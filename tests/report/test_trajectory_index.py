@@ -9,13 +9,17 @@ from hypothesis import strategies as st
 
 from eef_framework.records import (
     Attribution,
+    Cost,
+    Evidence,
     Example,
     Message,
     Observation,
     Origin,
     Probe,
+    Response,
     Segment,
     Selected,
+    StateValue,
     Step,
     SuccessRule,
     Task,
@@ -141,8 +145,54 @@ def test_verdicts_are_in_the_index_and_actions_without_a_segment_are_unknown(pag
     read = page_class(shelf.html())
     assert read.data["verdicts"] == {"0": {"eef 1": 2 + 8}}
     found = read.links(0)["attributions"][0]
-    assert found["segments"] == [[0, 2, "harmful", "1 of 1 before, 0 of 1 after"]]
+    assert found["segments"] == [[0, 2, "harmful", "1 of 1 before, 0 of 1 after", None, -1.0, 1.0, 0, 0]]
     assert found["probes"] == [[2, 1, 2, [1, -1]]]
+
+
+def test_a_demonstration_carries_values_credits_costs_and_what_was_tried_elsewhere(page_class):
+    shelf = Shelf([_episode("d", "abcd"), _episode("s", "abxy", Origin(trajectory="d", state=2))])
+    evidence = Evidence(simulations=4, successes=2, low=-0.2, high=0.9, tokens=70)
+    attribution = Attribution(
+        trajectory="d",
+        length=4,
+        segments=(Segment(start=0, end=2, verdict="beneficial", credit=0.5, evidence=evidence, reason="why"),),
+        values=(StateValue(state=2, mean=0.5, low=0.1, high=0.9, n=2),),
+        probes=(
+            Probe(state=2, simulations=("s",), successes=1),
+            Probe(state=2, inserted=("x",), simulations=("t",)),
+            Probe(state=3, trajectory="s", simulations=("s", "t"), successes=1),
+        ),
+        cost=Cost(computed_tokens=9, usd=0.5),
+    )
+    shelf.index.attribute(attribution, "eef 1")
+    (found,) = page_class(shelf.html()).links(0)["attributions"]
+    assert found["segments"] == [[0, 2, "beneficial", "why", 0.5, -0.2, 0.9, 4, 70]]
+    assert found["values"] == [[2, 0.5, 0.1, 0.9, 2]]
+    assert found["probes"] == [[2, 1, 1, [1]]]
+    assert found["others"] == [[2, 0, 1, [-1], "", ["x"]], [3, 1, 2, [1, -1], "s", []]]
+    assert found["cost"] == [9, 0.5]
+
+
+def test_weights_other_than_one_stand_at_the_actions_that_have_them(page_class):
+    turns = [
+        Message(role=role, content="x", weight=weight)
+        for weight in (0.25, 0.0, 1.0, 2.0)
+        for role, weight in (("user", 0.0), ("assistant", weight))
+    ]
+    shelf = Shelf([_episode("d", "abcd")])
+    shelf.index.learn(
+        Example(id="e", messages=tuple(turns), source="expert", trajectory="d", states=(0, 2, 3)), "eef 1"
+    )
+    links = page_class(shelf.html()).links(0)
+    assert links["weights"] == [["eef 1", 0, 0.25], ["eef 1", 3, 2.0]]
+    assert links["learned"] == [["eef 1", "expert", [0, 2, 3]]]
+
+
+def test_a_trajectory_carries_what_its_own_answers_cost(page_class):
+    answers = (Response(text="a", computed_tokens=3, usd=0.25), Response(text="b", computed_tokens=4))
+    steps = tuple(Step(action=a.text, observation=Observation(text="seen"), response=a) for a in answers)
+    own = page_class(Shelf([_episode("t", "", steps=steps)]).html()).trajectory(0)
+    assert (own["tokens"], own["usd"]) == (7, 0.25)
 
 
 def test_a_huge_text_is_cut_and_counted(page_class):

@@ -12,14 +12,14 @@ from pathlib import Path
 from eef_framework.config.schema import TaskList
 from eef_framework.errors import EefWarning, EnvironmentFailure, ExpertFailure, PolicyFailure, boundary
 from eef_framework.formats import read_demonstrations
-from eef_framework.interfaces import Component, Expert, ProgressCallback
+from eef_framework.interfaces import Component, Environment, Expert, ProgressCallback
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.costs import cost_of
 from eef_framework.pipeline.episodes import check_errors, mean_results, with_others
 from eef_framework.pipeline.phase import Phase, PhaseResult, Planned
 from eef_framework.pipeline.progress import Counter
 from eef_framework.pipeline.rows import Rows
-from eef_framework.records import Cost, Provenance, Task, Trajectory
+from eef_framework.records import Cost, Observation, Provenance, Task, Trajectory
 from eef_framework.records.base import Info
 from eef_framework.rollout import demonstrations
 from eef_framework.rollout.episode_costs import with_lost_costs
@@ -90,13 +90,18 @@ def expected_expert_cost(context: RunContext, expert: Expert, tasks: Sequence[Ta
     environment, longest = context.environment, context.longest_episode
     if longest is None or type(expert).expected_cost is Expert.expected_cost:
         return None
+    return expert.expected_cost(environment, first_observations(environment, tasks), episodes, longest)
+
+
+def first_observations(environment: Environment, tasks: Sequence[Task]) -> list[Observation]:
+    """Return the first observations of a few tasks, for estimates."""
     initial = []
     for task in tasks[:SAMPLED_TASKS]:
         with boundary(EnvironmentFailure, f"environment {environment.component_name()!r}", f"opening {task.id!r}"):
             session = environment.open(task)
         initial.append(session.initial)
         session.close()
-    return expert.expected_cost(environment, initial, episodes, longest)
+    return initial
 
 
 @dataclass(kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Self
@@ -12,10 +13,12 @@ from eef_framework.chat import without_reasoning
 from eef_framework.errors import AnswerFailure
 from eef_framework.interfaces import Attributor, Expert, Policy, Sampling, Simulate
 from eef_framework.plugins import current_registry
-from eef_framework.records import Message, Observation, Response, Trajectory, fingerprint
+from eef_framework.records import Cost, Message, Observation, Response, Trajectory, fingerprint
 from eef_framework.seeds import derive
 
 ROLE = "You assess what an agent did in a text environment, step by step."
+QUESTION_CHARS, STEP_CHARS = 1000, 50
+"""Characters of a question, its task included, and of a step, without observations: for estimates."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,21 @@ class AskingAttributor(Attributor):
         """Release the judge's resources."""
         if self._judge:
             self._judge.close()
+
+    @property
+    def shown_episodes(self) -> int:
+        """Most episodes that a question shows; 0 if nothing is asked about demonstrations."""
+        return 1
+
+    def expected_cost(self, initial: Sequence[Observation], lengths: Sequence[int]) -> Cost | None:
+        """Estimate the cost of a question about each trajectory."""
+        if self._judge is None or not self.shown_episodes:
+            return None
+        first = sum(len(each.text) for each in initial) / max(1, len(initial))
+        step = min(first, self.observation_chars) + STEP_CHARS
+        steps = self.shown_episodes * (sum(lengths) / max(1, len(lengths)) + 1)
+        characters = QUESTION_CHARS + steps * step
+        return self._judge.expert.expected_cost_of_questions(len(lengths), characters, self.max_tokens)
 
     async def ask(self, question: str, simulate: Simulate) -> Answer:
         """Return the judge's answer to a question.

@@ -55,6 +55,11 @@ class JudgeAttributor(AskingAttributor):
     compare: bool = True
     """Show the judge the shortest recorded success at the same task, if there is one."""
 
+    @property
+    def shown_episodes(self) -> int:
+        """Most episodes that a question shows."""
+        return 2 if self.compare else 1
+
     async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Iterable[Segment | StateValue]:
         """Ask for labels, and read them."""
         length = len(trajectory.steps)

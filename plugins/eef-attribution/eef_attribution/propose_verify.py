@@ -11,7 +11,7 @@ from eef_attribution.comparing import SimulatingAttributor
 from eef_attribution.evidence import CLAIMS, Decide, segment_between
 from eef_framework.interfaces import Attributor, Simulate
 from eef_framework.plugins import current_registry
-from eef_framework.records import Segment, StateValue, Trajectory, Verdict
+from eef_framework.records import Cost, Observation, Segment, StateValue, Trajectory, Verdict
 
 
 class ProposeVerifyAttributor(SimulatingAttributor):
@@ -70,6 +70,10 @@ class ProposeVerifyAttributor(SimulatingAttributor):
         """Return the maximum number of simulations that a trajectory takes, from any states."""
         most = self._proposer.most_simulations(length)
         return None if most is None else most + 2 * self.proposals * self.simulations
+
+    def expected_cost(self, initial: Sequence[Observation], lengths: Sequence[int]) -> Cost | None:
+        """Return the proposer's estimate."""
+        return self._proposer.expected_cost(initial, lengths)
 
     async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Iterable[Segment | StateValue]:
         """Ask the proposer, then simulate from the ends of what it named."""

@@ -11,7 +11,7 @@ from eef_attribution.comparing import ComparingAttributor
 from eef_attribution.evidence import Outcome, outcome_of
 from eef_framework.interfaces import Attributor, Simulate
 from eef_framework.plugins import current_registry
-from eef_framework.records import Response, Segment, State, StateValue, Trajectory, Verdict
+from eef_framework.records import Cost, Observation, Response, Segment, State, StateValue, Trajectory, Verdict
 
 Key = tuple[str, int, tuple[str, ...]]
 
@@ -70,6 +70,10 @@ class SequentialAttributor(Attributor):
         """Return the maximum number of simulations that a trajectory takes, from any states."""
         most = self._built.most_simulations(length)
         return self.budget if most is None else min(self.budget, most)
+
+    def expected_cost(self, initial: Sequence[Observation], lengths: Sequence[int]) -> Cost | None:
+        """Return the strategy's estimate."""
+        return self._built.expected_cost(initial, lengths)
 
     async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Iterable[Segment | StateValue]:
         """Ask the strategy again and again, each time with one simulation more."""

@@ -51,6 +51,11 @@ class SubstituteAttributor(AskingAttributor, SimulatingAttributor):
     tries: int = Field(default=3, gt=0)
     """Most episodes that one action is tried in."""
 
+    @property
+    def shown_episodes(self) -> int:
+        """Return that nothing is asked about demonstrations."""
+        return 0
+
     def most_simulations(self, length: int) -> int | None:
         """Return the maximum number of simulations that a trajectory takes, from any states."""
         return self.simulations * self.tries * length

@@ -62,6 +62,35 @@ def test_a_plan_has_an_upper_bound_of_simulations(registry, judge, answers, tmp_
     assert spent <= known.episodes <= unknown.episodes
 
 
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda judge: {"name": "judge", "judge": judge},
+        lambda judge: {"name": "first-error", "judge": judge},
+        lambda judge: {"name": "propose-verify", "proposer": {"name": "judge", "judge": judge}},
+        lambda judge: {"name": "sequential", "strategy": {"name": "first-error", "judge": judge}},
+    ],
+    ids=["judge", "first-error", "propose-verify", "sequential"],
+)
+def test_a_plan_estimates_the_questions_to_a_judge_from_above(registry, judge, answers, tmp_path, wrap):
+    asked = answers("1: good\nFirst mistake: 2")
+    settings = SETTINGS | {"attributor": wrap(dict(judge)), "baselines": []}
+    done = run(settings, registry, tmp_path / "run")
+    collect = {"trajectories": str(done.layout.trajectories(StageKey("collect")))} | settings["collect"]
+    known, unknown = (
+        plan(load_config(given, (), {}, registry), registry, tmp_path / "other").costs["eef/1: explore"]
+        for given in (settings | {"collect": collect}, settings)
+    )
+    assert 0 < sum(map(len, asked)) / 4 < known.prompt_tokens <= unknown.prompt_tokens
+    assert known.computed_tokens - known.prompt_tokens == 8 * 1024 >= len(asked) * 1024
+
+
+def test_a_plan_without_a_judge_has_no_estimate_of_one(registry, judge, tmp_path):
+    for strategy in ("interval", {"name": "substitute", "judge": dict(judge)}):
+        config = load_config(SETTINGS | {"attributor": strategy, "baselines": []}, (), {}, registry)
+        assert not plan(config, registry, tmp_path).costs
+
+
 def test_a_plan_without_a_bound_is_unknown(registry, tmp_path):
     class Unbounded(IntervalAttributor):
         def planned_simulations(self, length):

@@ -150,10 +150,6 @@ class PolicyExpert(Expert):
             usd=round(self.price(prompts, answers), 6),
         )
 
-    def price(self, prompt: int, answers: int) -> float:
-        """Return the price of tokens in US dollars; 0 if there is none."""
-        return 0.0
-
     def format(self, environment: Environment | None = None) -> ExpertFormat:
         """Return the format of its prompts.
 
