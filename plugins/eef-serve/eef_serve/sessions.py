@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TypeVar
@@ -16,10 +19,6 @@ from eef_framework.interfaces import Environment, Session
 from eef_framework.records import Step, Task, fingerprint
 
 T = TypeVar("T")
-
-
-def _ignore(_: object) -> None:
-    """Do nothing."""
 
 
 class Refusal(EefError):
@@ -84,12 +83,12 @@ class Sessions:
         own = environment.max_sessions
         self.maximum = limits.sessions if own is None else min(own, limits.sessions)
         self._entries: dict[str, Entry] = {}
-        self._opening = 0
+        self._opening: Counter[str] = Counter()  # client -> number of its sessions that are being opened
         self._tasks: dict[str, dict[str, Task]] = {}
         self._threads = ThreadPoolExecutor(min(32, self.maximum), "eef-serve") if environment.blocking else None
 
     def __len__(self) -> int:
-        return len(self._entries) + self._opening
+        return len(self._entries) + self._opening.total()
 
     async def tasks(self, split: str) -> dict[str, Task]:
         """Return the tasks of a split by id, in their order.
@@ -180,14 +179,16 @@ class Sessions:
         for id in idle:
             del self._entries[id]
         for entry in idle.values():
-            await self._call(entry.session.close)
+            with _failure_logged():
+                await self._call(entry.session.close)
         return len(idle)
 
     def close_all(self) -> None:
         """Close everything, without waiting for steps that hang."""
         for entry in self._entries.values():
             if not entry.busy:
-                entry.session.close()
+                with _failure_logged():
+                    entry.session.close()
         self._entries.clear()
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
@@ -205,26 +206,28 @@ class Sessions:
         return entry
 
     async def _add(self, client: str, make: Callable[[], Session], source: Entry | None = None) -> tuple[str, Session]:
-        own = sum(entry.client == client for entry in self._entries.values())
+        own = sum(entry.client == client for entry in self._entries.values()) + self._opening[client]
         if len(self) >= self.maximum or own >= (self.limits.per_client or self.maximum):
             message = f"{own} of the client's sessions and {len(self)} of {self.maximum} in all are open"
             raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, "too-many-sessions", message, "Close some, or try again later.")
-        self._opening += 1
+        self._opening[client] += 1
         try:
-            session = await (
-                self._call(make, Session.close) if source is None else self._use(source, make, Session.close)
-            )
+            if source is None:
+                session = await self._call(make, _close_result)
+            else:
+                session = await self._use(source, make, _close_result)
         finally:
-            self._opening -= 1
+            self._opening[client] -= 1
         id = secrets.token_urlsafe(12)
         self._entries[id] = Entry(session, client)
         return id, session
 
-    async def _use(self, entry: Entry, work: Callable[[], T], late: Callable[[T], object] = _ignore) -> T:
+    async def _use(self, entry: Entry, work: Callable[[], T], late: Callable[[Future[T]], object] | None = None) -> T:
         """Do something with a session that no other request is using. One that hangs is given up."""
 
-        def abandoned(result: T) -> None:
-            late(result)
+        def abandoned(done: Future[T]) -> None:
+            if late is not None:
+                late(done)
             entry.session.close()
 
         entry.busy = True
@@ -237,12 +240,12 @@ class Sessions:
             entry.busy = False
             entry.used = time.monotonic()
 
-    async def _call(self, work: Callable[[], T], late: Callable[[T], object] = _ignore) -> T:
+    async def _call(self, work: Callable[[], T], late: Callable[[Future[T]], object] | None = None) -> T:
         """Do something, in a thread if it can take long.
 
         Args:
             work: what to do.
-            late: what to do with a result that comes after the time limit.
+            late: called with the future when work that exceeded the time limit ends, in whatever way.
 
         Raises:
             TimeoutError: it took longer than the limit.
@@ -254,8 +257,24 @@ class Sessions:
             async with asyncio.timeout(self.limits.step_s):
                 return await asyncio.shield(asyncio.wrap_future(future))
         except (TimeoutError, asyncio.CancelledError):
-            future.add_done_callback(lambda done: None if done.exception() else late(done.result()))
+            if late is not None:
+                future.add_done_callback(late)
             raise
+
+
+def _close_result(opening: Future[Session]) -> None:
+    """Close a session that was opened too late."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
+
+
+@contextmanager
+def _failure_logged() -> Iterator[None]:
+    """Log an exception of the environment instead of raising it: no request is there to answer."""
+    try:
+        yield
+    except Exception:
+        logging.getLogger(__name__).warning("a session failed while it was closed", exc_info=True)
 
 
 def fingerprints(session: Session) -> tuple[str, ...]:
