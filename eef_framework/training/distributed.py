@@ -150,17 +150,19 @@ def _last_words(log: Path) -> list[str]:
 
 
 def _relay(stdout: IO[str], progress: ProgressCallback) -> dict[str, Any]:
-    """Forward the progress of the main process, and return its other messages in one dictionary."""
+    """Forward the progress of the main process, and return its other messages in one dictionary.
+
+    Anything else was printed by a library.
+    """
     messages: dict[str, Any] = {}
     for line in stdout:
         try:
             message = json.loads(line)
         except ValueError:
-            message = None
-        if not (isinstance(message, dict) and message.keys() & {"step", "result", "error"}):
-            continue  # printed by a library
-        if "step" in message:
+            continue
+        keys = set(message) if isinstance(message, dict) else set()
+        if keys == {"step", "steps", "note"}:
             progress(message["step"], message["steps"], message["note"])
-        else:
+        elif keys in ({"result"}, {"error", "kind"}):
             messages |= message
     return messages

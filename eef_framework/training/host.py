@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
-import yaml
+from pydantic import ValidationError
 
+from eef_framework.config.yaml_source import read_yaml
 from eef_framework.errors import ConfigError
 from eef_framework.training.distributed import REQUEST, TrainingRequest, launch_command, launch_environment
 from eef_framework.training.sft import SftTrainer
+from eef_framework.validation_messages import reason
 
 Version = tuple[str, int, int]
 
@@ -32,11 +36,12 @@ def join_trainings(folder: Path, machine_rank: int, once: bool = False) -> None:
         once: return after one training.
 
     Raises:
-        ConfigError: a training isn't one on so many hosts (`not-this-host`).
+        ConfigError: a training isn't one on so many hosts (`not-this-host`), its request is that of another version
+            (`other-version`), or its accelerate_config can't be read.
     """
     seen: set[Version] = set()
     while True:
-        for path in sorted(folder.rglob(REQUEST)):
+        for path in _requests(folder):
             version = _version(path)
             if version is not None and version not in seen:
                 seen.add(version)
@@ -46,13 +51,28 @@ def join_trainings(folder: Path, machine_rank: int, once: bool = False) -> None:
         time.sleep(POLL_S)
 
 
+def _requests(folder: Path) -> list[Path]:
+    """Return the files of requests in a folder. Other folders in it may be removed or renamed meanwhile."""
+    return sorted(Path(parent) / REQUEST for parent, _, files in os.walk(folder) if REQUEST in files)
+
+
 def _take_part(path: Path, version: Version, machine_rank: int) -> None:
-    request = TrainingRequest.model_validate_json(path.read_text(encoding="utf-8"))
-    trainer = SftTrainer.model_validate(request.settings)
-    hosts = _hosts(trainer.accelerate_config)
-    if not 0 < machine_rank < hosts:
+    try:
+        request = TrainingRequest.model_validate_json(path.read_text(encoding="utf-8"))
+        trainer = SftTrainer.model_validate(request.settings)
+    except FileNotFoundError:  # the training has just ended
+        return
+    except ValidationError as cause:
         raise ConfigError(
-            f"the training in {str(path.parent)!r} is one on {hosts} hosts, and this can't be number {machine_rank}",
+            f"the request of the training in {str(path.parent)!r} can't be read: {reason(cause)}",
+            "Install the same version of eef-framework on all hosts.",
+            code="other-version",
+            path=str(path),
+        ) from cause
+    hosts = _hosts(trainer.accelerate_config)
+    if not (isinstance(hosts, int) and 0 < machine_rank < hosts):
+        raise ConfigError(
+            f"the training in {str(path.parent)!r} is one on {hosts!r} hosts, and this can't be number {machine_rank}",
             "Number the hosts from 0, which is the one that runs `eef-run`. Set num_machines in accelerate_config.",
             code="not-this-host",
             hosts=hosts,
@@ -80,8 +100,8 @@ def _take_part(path: Path, version: Version, machine_rank: int) -> None:
                 launcher.kill()
 
 
-def _hosts(accelerate_config: Path | None) -> int:
-    """Return the number of hosts that a training's configuration asks for."""
+def _hosts(accelerate_config: Path | None) -> Any:
+    """Return the number of hosts that a training's configuration asks for; what it has instead if that isn't one."""
     if accelerate_config is None:
         return 1
     if not accelerate_config.is_file():
@@ -91,8 +111,7 @@ def _hosts(accelerate_config: Path | None) -> int:
             code="no-such-file",
             path=str(accelerate_config),
         )
-    found = yaml.safe_load(accelerate_config.read_text(encoding="utf-8"))
-    return int(found.get("num_machines", 1))
+    return read_yaml(accelerate_config).data.get("num_machines", 1)
 
 
 def _version(path: Path) -> Version | None:

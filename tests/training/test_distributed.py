@@ -66,6 +66,8 @@ def test_lines_of_libraries_among_the_messages_of_a_process_are_skipped():
         "{",
         "[1]",
         '{"loss": 1}',
+        '{"step": 1, "loss": 1}',
+        '{"error": "disk full"}',
         "\udcff",
         '{"step": 1, "steps": 2, "note": "loss 1"}',
     ]

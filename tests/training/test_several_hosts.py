@@ -1,9 +1,11 @@
 """A training on several hosts: two launchers on this machine, as on two hosts that share a disk."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ import yaml
 from safetensors.torch import load_file
 
 from eef_framework.errors import ConfigError
+from eef_framework.records import Checkpoint
 from eef_framework.training import SftTrainer
 from eef_framework.training.distributed import REQUEST, TrainingRequest
 from eef_framework.training.host import join_trainings
@@ -108,13 +111,12 @@ def test_a_training_that_was_killed_on_the_first_host_is_joined_again(examples, 
 
 
 @pytest.fixture
-def requested(examples, start, tmp_path):
+def requested(tmp_path):
     """Return a function that requests a training, without starting it."""
 
     def request(path):
-        settings = trainer(accelerate_config=path).settings() | {"accelerate_config": str(path)}
-        del settings["name"]
-        request = TrainingRequest(settings=settings, examples=examples, start=start, seed=0)
+        settings = {"device": "cpu", "accelerate_config": str(path)}
+        request = TrainingRequest(settings=settings, examples=(), start=Checkpoint(path=tmp_path), seed=0)
         (tmp_path / REQUEST).write_text(request.model_dump_json())
 
     return request
@@ -130,14 +132,55 @@ def test_a_host_that_would_train_alone_is_refused(tmp_path, configuration, reque
 
 
 @pytest.mark.parametrize(
-    ("changes", "rank", "code"),
-    [({}, 2, "not-this-host"), ({"num_machines": 1}, 1, "not-this-host"), (None, 1, "no-such-file")],
+    ("text", "rank", "code"),
+    [
+        (yaml.safe_dump(CONFIGURATION), 2, "not-this-host"),
+        ("num_machines: 1", 1, "not-this-host"),
+        ("num_machines: two", 1, "not-this-host"),
+        ("", 1, "not-this-host"),
+        ("- num_machines: 2", 1, "not-settings"),
+        ("num_machines: [", 1, "yaml-syntax"),
+        (None, 1, "no-such-file"),
+    ],
 )
-def test_a_host_that_has_no_part_in_a_training_is_told(tmp_path, configuration, requested, changes, rank, code):
-    path = configuration(**changes or {})
+def test_a_host_that_has_no_part_in_a_training_is_told(tmp_path, requested, text, rank, code):
+    path = tmp_path / "accelerate.yaml"
     requested(path)
-    if changes is None:
-        path.unlink()
+    if text is not None:
+        path.write_text(text)
     with pytest.raises(ConfigError) as refused:
         join_trainings(tmp_path, rank)
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize("changes", [{"seed": None}, {"settings": {"a_new_one": 1}}])
+def test_a_request_of_another_version_is_named(tmp_path, changes):
+    request = {"settings": {}, "examples": [], "start": {"path": "p"}, "seed": 0}
+    (tmp_path / REQUEST).write_text(json.dumps(request | changes))
+    with pytest.raises(ConfigError) as refused:
+        join_trainings(tmp_path, 1)
+    assert refused.value.code == "other-version"
+
+
+def test_a_training_that_has_just_ended_is_skipped(tmp_path, monkeypatch):
+    monkeypatch.setattr("eef_framework.training.host._requests", lambda folder: [tmp_path / REQUEST])
+    monkeypatch.setattr("eef_framework.training.host._version", lambda path: (str(path), 1, 1))
+    join_trainings(tmp_path, 1, once=True)
+
+
+def test_folders_that_disappear_while_they_are_searched_are_skipped(tmp_path, monkeypatch):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / REQUEST).write_text("{}")
+    scan = os.scandir
+
+    def racing(path):
+        if Path(path) == tmp_path / "a":
+            (tmp_path / "a" / "b").rmdir()
+            (tmp_path / "a").rmdir()
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", racing)
+    with pytest.raises(ConfigError) as refused:
+        join_trainings(tmp_path, 1)
+    assert refused.value.details["path"] == str(tmp_path / "c" / REQUEST)
