@@ -98,11 +98,18 @@ class ChatFormat(BaseModel):
     def _names_are_clear(cls, tools: tuple[Tool, ...] | None) -> tuple[Tool, ...] | None:
         names = [tool.name for tool in tools or ()]
         for tool in tools or ():
-            if names.count(tool.name) > 1 or (tool.name == ACT.name and tool.action != ACT.action):
+            if names.count(tool.name) > 1:
                 raise PydanticCustomError(
                     "tool-name-taken",
-                    "there are two tools {name}, or its action isn't {action}, as that of a tool with this name is",
-                    {"name": tool.name, "action": ACT.action},
+                    "{count} tools have the name {name}; give each a name of its own",
+                    {"name": tool.name, "count": names.count(tool.name)},
+                )
+            if tool.name == ACT.name and tool.action != ACT.action:
+                raise PydanticCustomError(
+                    "tool-name-taken",
+                    "tool {name}: its action is {given}, but a tool with this name takes any action ({action}); choose "
+                    "another name",
+                    {"name": tool.name, "given": tool.action, "action": ACT.action},
                 )
         return tools
 

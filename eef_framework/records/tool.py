@@ -37,7 +37,7 @@ class Tool(Record):
         if not isinstance(data, dict):
             return data
         if isinstance(data.get("function"), dict):
-            data = {key: value for key, value in data["function"].items() if key in cls.model_fields}
+            data = {key: value for key, value in {**data, **data["function"]}.items() if key in cls.model_fields}
         # Others write null for a field that is left out here.
         data = {key: value for key, value in data.items() if key not in cls.model_fields or value not in (None, "", {})}
         if "parameters" not in data and isinstance(data.get("action", ""), str):
@@ -92,7 +92,7 @@ class Tool(Record):
             return None
         try:
             arguments = {name: self._value(name, text) for name, text in zip(names, found.groups(), strict=True)}
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         return arguments if self.action_of(arguments) == action else None
 
@@ -102,7 +102,7 @@ class Tool(Record):
         return dict(properties)
 
     def _value(self, name: str, text: str) -> Any:
-        return text if self._properties[name].get("type", "string") == "string" else json.loads(text)
+        return text if "string" in _types(self._properties[name]) else json.loads(text)
 
 
 def _is_schema(schema: dict[str, Any]) -> bool:
@@ -113,13 +113,19 @@ def _is_schema(schema: dict[str, Any]) -> bool:
         and isinstance(properties, dict)
         and isinstance(required, list)
         and all(isinstance(name, str) and name in properties for name in required)
-        and all(isinstance(each, dict) and _is_type(each.get("type", "string")) for each in properties.values())
+        and all(isinstance(each, dict) and _is_type(each) for each in properties.values())
     )
 
 
-def _is_type(given: Any) -> bool:
-    names = given if isinstance(given, list) else [given]
+def _is_type(schema: dict[str, Any]) -> bool:
+    names = _types(schema)
     return bool(names) and all(isinstance(name, str) and name in _TYPES for name in names)
+
+
+def _types(schema: dict[str, Any]) -> list[Any]:
+    """Return the types that the JSON schema of an argument names."""
+    given = schema.get("type", "string")
+    return given if isinstance(given, list) else [given]
 
 
 def _text(value: Any) -> str:

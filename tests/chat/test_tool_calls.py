@@ -116,11 +116,18 @@ def test_without_declared_tools_the_tool_is_act():
     assert ChatFormat().for_environment(Declaring()) == ChatFormat()
 
 
-@pytest.mark.parametrize("tools", [(SHOP[0], SHOP[0]), (Tool(name="act", action="do {action}"),)])
-def test_tools_with_a_name_that_is_taken_are_refused(tools):
+@pytest.mark.parametrize(
+    ("tools", "details"),
+    [
+        ((SHOP[0], SHOP[0]), {"name": "look_for", "count": 2}),
+        ((Tool(name="act", action="do {action}"),), {"name": "act", "given": "do {action}", "action": "{action}"}),
+    ],
+)
+def test_tools_with_a_name_that_is_taken_are_refused(tools, details):
     with pytest.raises(ValidationError) as caught:
         ChatFormat(style="tools", tools=tools)
-    assert caught.value.errors()[0]["type"] == "tool-name-taken"
+    (error,) = caught.value.errors()
+    assert (error["type"], error["ctx"]) == ("tool-name-taken", details)
 
 
 def test_a_run_plays_and_trains_with_the_tools_that_its_environment_declares():

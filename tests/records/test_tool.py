@@ -44,6 +44,17 @@ def test_any_text_is_an_action_of_the_tool_or_not(action):
         assert arguments is None or tool.action_of(arguments) == action
 
 
+@given(text=texts)
+def test_an_argument_that_may_be_a_text_is_one(text):
+    schema = {"type": "object", "properties": {"query": {"type": ["null", "string"]}}}
+    search = SEARCH.changed(parameters=schema)
+    assert search.arguments_of(f"search[{text}]") == {"query": text}
+
+
+def test_json_that_is_nested_too_deeply_is_no_argument():
+    assert WAIT.arguments_of(f"wait 1 {'[' * 100_000}") is None
+
+
 @pytest.mark.parametrize("arguments", [{}, {"query": "x", "page": 2}, {"text": "x"}, "x", None])
 def test_a_call_with_other_arguments_is_none_of_its_actions(arguments):
     assert SEARCH.action_of(arguments) is None
@@ -58,6 +69,8 @@ def test_the_format_of_apis_is_read_and_written(wrapped):
     assert tool.action == "f[{a}, {b}]"
     assert Tool.model_validate_json(tool.model_dump_json()) == tool
     assert len({tool, tool.changed()}) == 1
+    described = {"type": "function", "function": function, "action": "do {a}"}
+    assert Tool.model_validate(described) == tool.changed(action="do {a}")
 
 
 @pytest.mark.parametrize("parameters", [None, {}, {"type": "object", "properties": {}}])
