@@ -76,7 +76,7 @@ class ManagedServer:
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}"
         server = [str(python), "-m", "vllm.entrypoints.openai.api_server", "--host", "127.0.0.1", "--port", str(port)]
-        supervisor = [str(python), str(Path(__file__).with_name("supervisor.py"))]
+        supervisor = [str(python), str(Path(__file__).with_name("supervisor.py")), self._folder.name]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [*supervisor, *server, *arguments],

@@ -1,8 +1,10 @@
 """Runs a command, and ends it with all its processes when standard input closes.
 
 The program that started it holds the other end of standard input. The operating system closes it when that program
-ends, even if it is killed, so the command is never left running. Uses only the standard library: it runs in the
-server's environment.
+ends, even if it is killed, so neither the command nor its folder is left. Uses only the standard library: it runs in
+the server's environment.
+
+Usage: supervisor.py FOLDER COMMAND...
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,18 +25,19 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> int:
-    """Run the command in the arguments, and return its exit status."""
+    """Run the command, and return its exit status. The folder is removed if the command didn't end by itself."""
+    folder, *command = sys.argv[1:]
     # Signals to a whole group, as by Ctrl-C, end the program that started this one, which then closes standard input.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    process = subprocess.Popen(
-        sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_prepare_child
-    )
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_prepare_child)
+    closed = threading.Event()
 
     def end() -> None:
         # A buffered read would hold a lock that Python needs to exit when the command has ended by itself.
         while os.read(0, 4096):
             pass
+        closed.set()
         _signal(process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(GRACE_S)
@@ -42,6 +46,8 @@ def main() -> int:
     threading.Thread(target=end, daemon=True).start()
     status = process.wait()
     _signal(process.pid, signal.SIGKILL)  # processes that it started and left running
+    if closed.is_set():
+        shutil.rmtree(folder, ignore_errors=True)
     return status if status >= 0 else 128 - status
 
 

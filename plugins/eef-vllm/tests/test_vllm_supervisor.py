@@ -18,7 +18,7 @@ PROGRAM = f"""
 import signal, subprocess, sys, time
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # they are ignored where nohup runs the tests
     signal.signal(number, signal.SIG_DFL)
-subprocess.Popen([sys.executable, {eef_vllm.supervisor.__file__!r}, sys.executable, "-c", sys.argv[1]],
+subprocess.Popen([sys.executable, {eef_vllm.supervisor.__file__!r}, sys.argv[2], sys.executable, "-c", sys.argv[1]],
                  stdin=subprocess.PIPE)
 time.sleep(600)
 """
@@ -32,11 +32,20 @@ def running(pid):
 
 
 @pytest.fixture
-def program():
+def folder(tmp_path):
+    """The server's folder."""
+    path = tmp_path / "server"
+    path.mkdir()
+    (path / "server.log").touch()
+    return path
+
+
+@pytest.fixture
+def program(folder):
     """A program in a process group of its own, its supervisor, the server, and the server's child."""
     code = SERVER + "; time.sleep(600)"
     with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, code], stdout=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-c", PROGRAM, code, str(folder)], stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as started:
         pids = [int(word) for word in started.stdout.readline().split()]
         (supervisor,) = psutil.Process(started.pid).children()
@@ -54,11 +63,12 @@ def ended(pids):
     return not any(map(running, pids))
 
 
-def test_the_server_ends_with_a_program_that_is_killed(program):
+def test_the_server_ends_with_a_program_that_is_killed_and_its_folder_is_removed(program, folder):
     started, supervisor, pids = program
     assert all(map(running, pids))
     started.kill()
     assert ended([*pids, supervisor.pid])
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -68,10 +78,11 @@ def test_the_server_ends_with_a_group_that_gets_a_signal(program, number):
     assert ended([*pids, supervisor.pid])
 
 
-def test_what_a_server_leaves_running_ends_with_it(program):
+def test_what_a_server_leaves_running_ends_with_it_and_its_log_is_kept(program, folder):
     _, supervisor, pids = program
     os.kill(pids[0], signal.SIGKILL)
     assert ended([*pids, supervisor.pid])
+    assert (folder / "server.log").is_file()
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="a feature of Linux")
