@@ -215,13 +215,14 @@ def check_reflection(config: RunConfig, judge: Expert) -> None:
         judge.open_policy()  # raises
 
 
+@dataclass(frozen=True)
 class Reflecting:
     """Asks for reflections, and returns each as an episode: the expert's steps, the last one with the reflection.
 
     An answer that was lost makes an episode with the ending `error` and without the last step. One that isn't a thought
     (it is blank, was cut off, or names another action) is kept as it is, as an answer in which no action was found.
 
-    Args:
+    Attributes:
         policy: the language model.
         writer: its name, for records.
         name: first part of the episodes' ids, such as `early-experience/1/reflections`.
@@ -232,20 +233,14 @@ class Reflecting:
         concurrency: maximum number of questions at a time.
     """
 
-    def __init__(
-        self,
-        policy: Policy,
-        writer: str,
-        name: str,
-        format: ChatFormat,
-        instructions: str,
-        sampling: Sampling,
-        seed: int,
-        concurrency: int,
-    ) -> None:
-        self._policy, self._writer, self._name = policy, writer, name
-        self._format, self._instructions = format, instructions
-        self._sampling, self._seed, self._concurrency = sampling, seed, concurrency
+    policy: Policy
+    writer: str
+    name: str
+    format: ChatFormat
+    instructions: str
+    sampling: Sampling
+    seed: int
+    concurrency: int
 
     async def write(
         self,
@@ -263,13 +258,13 @@ class Reflecting:
         Raises:
             PolicyFailure: the model can't answer at all.
         """
-        slots = asyncio.Semaphore(self._concurrency)
+        slots = asyncio.Semaphore(self.concurrency)
         of_id: dict[str, list[Trajectory]] = defaultdict(list)
         for row in known:
             of_id[row.id].append(row)
 
         async def one(comparison: Comparison) -> Trajectory:
-            id = f"{self._name}/{comparison.demonstration.id}/s{comparison.state}"
+            id = f"{self.name}/{comparison.demonstration.id}/s{comparison.state}"
             earlier = of_id.get(id, [])
             if earlier and earlier[-1].ending != "error":
                 return earlier[-1]
@@ -282,22 +277,22 @@ class Reflecting:
 
     async def _ask(self, id: str, comparison: Comparison) -> Trajectory:
         demonstration, state = comparison.demonstration, comparison.state
-        question = comparison.question(self._format, self._instructions)
+        question = comparison.question(self.format, self.instructions)
         conversation = (Message(role="system", content=ROLE), Message(role="user", content=question))
         seen = demonstration.observation(state).changed(actions=None, free=())  # any text is an answer
         row = Trajectory(
             id=id,
             task=demonstration.task,
-            actor=f"expert/{self._writer}",
-            seed=derive(self._seed, id),
+            actor=f"expert/{self.writer}",
+            seed=derive(self.seed, id),
             origin=Origin(trajectory=demonstration.id, state=state) if state else None,
             initial=demonstration.initial,
             steps=demonstration.steps[:state],
             ending="step-limit",
         )
         try:
-            with boundary(PolicyFailure, f"expert {self._writer!r}", f"writing the reflection {id!r}"):
-                response = await self._policy.act(conversation, seen, self._sampling, row.seed)
+            with boundary(PolicyFailure, f"expert {self.writer!r}", f"writing the reflection {id!r}"):
+                response = await self.policy.act(conversation, seen, self.sampling, row.seed)
         except AnswerFailure as failure:
             return row.changed(
                 ending="error",
@@ -317,7 +312,7 @@ class Reflecting:
             return response.changed(parsed=False, info={**response.info, "unusable": why})
 
         tokens = response.token_ids or ()
-        if response.info.get("finish") or len(tokens) >= self._sampling.max_tokens:
+        if response.info.get("finish") or len(tokens) >= self.sampling.max_tokens:
             return unusable("it was cut off")
         written = without_reasoning(response.text).strip().removeprefix("Thought:")
         thought, _, named = f"\n{written.strip()}".partition("\nAction:")
@@ -325,8 +320,8 @@ class Reflecting:
             return unusable("it has no thought before an action")
         if named.strip() and not same(named.strip(), action):
             return unusable("it names another action")
-        text = self._format.answer(action, thought)
-        read = self._format.parse(text, seen)
+        text = self.format.answer(action, thought)
+        read = self.format.parse(text, seen)
         if not (read.parsed and same(read.action, action) and read.thought.strip()):
             return unusable("it isn't read as a thought before the expert's action")
         return response.changed(

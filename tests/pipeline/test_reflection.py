@@ -2,8 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -15,7 +14,7 @@ from eef_framework.cli.main import app
 from eef_framework.config.loading import load_config
 from eef_framework.config.schema import RunConfig
 from eef_framework.errors import AnswerFailure, ConfigError, EefWarning, NothingToTrain, PolicyFailure
-from eef_framework.interfaces import Environment, Expert, Policy, Sampling
+from eef_framework.interfaces import Policy, Sampling
 from eef_framework.pipeline import run, variants
 from eef_framework.pipeline.plan import plan
 from eef_framework.pipeline.reflection import Reflecting, comparisons, is_usable
@@ -32,6 +31,7 @@ from eef_framework.records import (
     Trajectory,
 )
 from eef_framework.runs import RunLayout, StageKey, read_rows
+from eef_framework.testing.answering_expert import AnsweringExpert
 from eef_framework.testing.lookup import LoadedLookup
 
 REASON = "The bell is what I need, and the others only lead away."
@@ -58,21 +58,11 @@ class Writer(Policy):
         return Response(text=text, prompt_tokens=7, computed_tokens=11, usd=0.5, info=self.info)
 
 
-class Judge(Expert):
-    """An expert that is this model."""
-
-    async def demonstrate(
-        self, environment: Environment, tasks: Sequence[Task], seed: int
-    ) -> AsyncIterator[Trajectory]:
-        for _ in ():
-            yield _
+class Judge(AnsweringExpert):
+    model = Writer
 
     def price(self, prompt: int, answers: int) -> float:
         return prompt * 1e-6 + answers * 2e-6
-
-    @contextmanager
-    def open_policy(self) -> Iterator[Policy]:
-        yield Writer()
 
 
 JUDGE = f"{__name__}:Judge"

@@ -184,20 +184,19 @@ class Explore(Phase):
             self.files.attributions.write(attributions)
             warn_of_unknown(attributions)
         cost, counts_of_rows = with_attributions(cost_of(found, by_agent=True), attributions), {path.name: len(found)}
+        info = lost_workers(play) | ({"exploration": adaptive.info()} if adaptive else {})
         if settings.alternatives:
             tried = self.files.alternatives.read()
             cost += cost_of(tried, by_agent=True)
             counts_of_rows[self.files.alternatives.path.name] = len(tried)
         if settings.reflection is not None:
             cost += self._reflect(context, settings.reflection, demonstrations)
-            counts_of_rows[self.files.reflections.path.name] = len(self.files.reflections.read())
+            reflections = self.files.reflections.read()
+            counts_of_rows[self.files.reflections.path.name] = len(reflections)
+            info["reflections"] = counts_of(reflections)
         if settings.advice:
             cost += self._ask_expert(context, found)
-        figures = mean_results(found, rule)
-        info = lost_workers(play) | ({"exploration": adaptive.info()} if adaptive else {})
-        if settings.reflection is not None:
-            info["reflections"] = counts_of(self.files.reflections.read())
-        return PhaseResult(cost, counts_of_rows, info, figures)
+        return PhaseResult(cost, counts_of_rows, info, mean_results(found, rule))
 
     def _open(self, context: RunContext, path: Path, tasks: Sequence[Task]) -> JsonlFile[Trajectory]:
         """Open a file of the agent's episodes to continue it."""

@@ -3,8 +3,7 @@
 import asyncio
 import math
 import random
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import pytest
@@ -12,11 +11,12 @@ import pytest
 from eef_framework import derive
 from eef_framework.chat.format import ChatFormat
 from eef_framework.errors import AnswerFailure
-from eef_framework.interfaces import Attributor, Environment, Expert, Policy, Sampling
-from eef_framework.records import Attribution, Conversation, Observation, Response, SuccessRule, Task, Trajectory
+from eef_framework.interfaces import Attributor, Policy, Sampling
+from eef_framework.records import Attribution, Conversation, Observation, Response, SuccessRule, Trajectory
 from eef_framework.rollout import EpisodeRunner, Simulator, attribute, demonstrations
 from eef_framework.rollout.attribution import attribution_of
 from eef_framework.runs import JsonlFile
+from eef_framework.testing.answering_expert import AnsweringExpert
 from eef_framework.testing.corridor import Corridor, best_action, success_chance
 from eef_framework.testing.corridor_expert import CorridorExpert
 from eef_framework.testing.queue_policy import ScriptedPolicy
@@ -158,18 +158,8 @@ class RulePolicy(Policy):
         return Response(text=text, computed_tokens=11)
 
 
-class RuleExpert(Expert):
-    """An expert that is such a model."""
-
-    async def demonstrate(
-        self, environment: Environment, tasks: Sequence[Task], seed: int
-    ) -> AsyncIterator[Trajectory]:
-        for _ in ():
-            yield _
-
-    @contextmanager
-    def open_policy(self) -> Iterator[Policy]:
-        yield RulePolicy()
+class RuleExpert(AnsweringExpert):
+    model = RulePolicy
 
 
 @pytest.fixture(scope="session")
