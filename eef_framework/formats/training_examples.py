@@ -12,7 +12,6 @@ from eef_framework.formats.tool_calls import tools_among
 from eef_framework.records import Conversation, Example, Message
 
 KIND = "example"
-_MASK = ("weight", "unweighted_prefix_chars", "unweighted_suffix_chars")
 
 
 def dialogue_of(example: Example, with_record: bool = True) -> Dialogue:

@@ -64,7 +64,7 @@ class RunDirectory:
         with storage(self.path, "making the run directory"):
             self.path.mkdir(parents=True, exist_ok=True)
         taken_up = self._is_there()
-        self._write_config(config)  # also for a resumed run: free settings may have changed
+        write_settings_file(self.layout.config, config, HEADER)  # also if resumed: free settings may have changed
         if taken_up:
             return
         write_json(
@@ -125,9 +125,6 @@ class RunDirectory:
     def _is_there(self) -> bool:
         return is_run(self.path) or (self.layout.manifest.exists() and self.layout.config.exists())
 
-    def _write_config(self, config: Mapping[str, Any]) -> None:
-        write_settings_file(self.layout.config, config, HEADER)
-
     def _is_own(self, path: Path) -> bool:
         """Return whether a file is a leftover of an interrupted start, before the folder was a run."""
         if path.name.startswith(".") and path.name.endswith(SUFFIX):
@@ -144,6 +141,8 @@ class RunDirectory:
         manifest = self.layout.manifest
         try:
             known = json.loads(manifest.read_text(encoding="utf-8"))
+            if not isinstance(known, dict):
+                raise ValueError(f"{manifest.name} isn't a JSON object")
             written = read_settings_file(self.layout.config)
         except (ValueError, OSError, StorageError) as cause:
             raise CorruptFile(
@@ -221,19 +220,14 @@ def _versions() -> dict[str, str]:
 
 def _git_state() -> dict[str, Any] | None:
     """Return commit and cleanliness of the git checkout that contains the current folder; None if there is none."""
-    here = Path.cwd()
+
+    def git(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["git", *arguments], capture_output=True, encoding="utf-8", errors="replace", timeout=10, check=False
+        )
+
     try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, encoding="utf-8", errors="replace", timeout=10
-        )
-        status = subprocess.run(
-            ["git", "status", "--porcelain"],
-            cwd=here,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=10,
-        )
+        commit, status = git("rev-parse", "HEAD"), git("status", "--porcelain")
     except (OSError, subprocess.SubprocessError):
         return None
     if commit.returncode:

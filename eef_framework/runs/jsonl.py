@@ -209,16 +209,6 @@ class JsonlFile(Generic[R]):
         self.rows = list(rows)
         self._size, self._ended = self._target.stat().st_size, True
 
-    def arrange(self, first: Sequence[R], owed: Iterable[R] = ()) -> None:
-        """Reorder rows atomically: the given ones first, then all others in their current order.
-
-        Args:
-            first: rows of the file.
-            owed: rows of the file that were replaced by others, and are removed.
-        """
-        gone = {id(row) for row in owed} | {id(row) for row in first}
-        self.rewrite([*first, *(row for row in self.rows if id(row) not in gone)])
-
     def close(self) -> None:
         """Close the file; it can be opened again to continue."""
         self._close()

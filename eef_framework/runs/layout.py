@@ -15,13 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self, get_args
 
+from eef_framework.runs.places import LOCK, MANIFEST
 from eef_framework.runs.stage import FILES, Stage
 
 PhaseName = Literal["collect", "base", "clone", "explore", "select", "world-model", "tune", "evaluate"]
 """The phases that write a stage, in the order of a run."""
-
-TRAINING_LOG = "training.jsonl"
-"""Name of the log that a trainer writes into the folder of its checkpoint."""
 
 ORDER: tuple[PhaseName, ...] = get_args(PhaseName)
 
@@ -83,10 +81,10 @@ class RunLayout:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config = path / "config.yaml"
-        self.manifest = path / "run.json"
+        self.manifest = path / MANIFEST
         self.metrics = path / "metrics.json"
         self.report = path / "report.html"
-        self.lock = path / ".lock"
+        self.lock = path / LOCK
         self.figures = path / "figures.jsonl"
         self.tensorboard = path / "tensorboard"
         self.tracked = path / "tracked.json"

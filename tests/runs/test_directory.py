@@ -56,10 +56,11 @@ def test_a_folder_with_other_things_in_it_is_refused(tmp_path: Path, name: str, 
     assert (tmp_path / name).read_text() == content
 
 
-def test_a_damaged_manifest_says_which_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ["{", "[]"])
+def test_a_damaged_manifest_says_which_file(tmp_path: Path, content: str) -> None:
     directory = RunDirectory(tmp_path / "run")
     directory.prepare(CONFIG, {})
-    (tmp_path / "run" / "run.json").write_text("{")
+    (tmp_path / "run" / "run.json").write_text(content)
     with pytest.raises(CorruptFile) as caught:
         directory.prepare(CONFIG, {})
     assert caught.value.code == "corrupt-run"

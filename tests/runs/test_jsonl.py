@@ -231,16 +231,6 @@ def test_a_link_is_followed_and_the_mode_is_kept(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o640
 
 
-def test_rows_in_a_new_order_lose_none_but_those_that_are_owed(tmp_path: Path) -> None:
-    path = tmp_path / "e.jsonl"
-    write_rows(path, [example(0), example(1), example(1), example(2)])
-    with JsonlFile(path, Example) as file:
-        first = file.rows[3]
-        file.arrange([first], [file.rows[1]])
-        file.append(example(3))
-    assert [row.id for row in read_rows(path, Example)] == ["e2", "e0", "e1", "e3"]
-
-
 HOLD = """
 import sys
 from pathlib import Path
