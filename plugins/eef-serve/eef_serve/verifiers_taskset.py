@@ -50,7 +50,7 @@ class _World:
 
     def __init__(self, config: EefTasksetConfig) -> None:
         self.config = config
-        self.format = check_whole(ChatFormat.model_validate(config.format))
+        self.given_format = check_whole(ChatFormat.model_validate(config.format))
 
     @cached_property
     def environment(self) -> Environment:
@@ -59,6 +59,11 @@ class _World:
     @cached_property
     def tasks(self) -> dict[str, Task]:
         return {task.id: task for task in self.environment.tasks(self.config.split)}
+
+    @cached_property
+    def format(self) -> ChatFormat:
+        """The format, with the environment's tools."""
+        return self.given_format.for_environment(self.environment)
 
     @cached_property
     def room(self) -> asyncio.Semaphore:
@@ -78,7 +83,7 @@ class _World:
     def close(self) -> None:
         if "environment" in self.__dict__:
             self.environment.close()
-            for name in ("environment", "tasks", "room"):
+            for name in ("environment", "tasks", "format", "room"):
                 self.__dict__.pop(name, None)
 
 
