@@ -24,8 +24,8 @@ def vocabulary(
     yield (Message(role="system", content=instructions),)
     if format is not None and format.outcomes is not None:
         yield (Message(role="system", content=f"{format.outcomes.success}\n{format.outcomes.failure}"),)
-    calls = format is not None and format.style == "tools"
-    if calls:
+    tools = format.tools or () if format is not None and format.style == "tools" else None
+    if tools is not None:
         yield (Message(role="user", content=as_result("")),)
     for trajectory in demonstrations:
         observations = [trajectory.observation(state) for state in range(len(trajectory.steps) + 1)]
@@ -33,5 +33,5 @@ def vocabulary(
             yield (
                 Message(role="user", content=observation.text),
                 Message(role="user", content="\n".join(observation.actions or ())),
-                Message(role="assistant", content=as_call(action) if calls and action else action),
+                Message(role="assistant", content=as_call(action, tools) if tools is not None and action else action),
             )

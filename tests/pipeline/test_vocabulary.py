@@ -9,14 +9,19 @@ from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.pipeline.vocabulary import vocabulary
 from eef_framework.policies.loading import load_tokenizer
 from eef_framework.policies.tiny import TinyModel
+from eef_framework.records import Tool
 from eef_framework.rollout import demonstrations
 from eef_framework.testing.corridor import Corridor
 from eef_framework.testing.corridor_expert import CorridorExpert
 
 
-@pytest.mark.parametrize("style", ["action", "tools"])
-def test_what_is_shown_and_trained_has_no_unknown_words(tmp_path, style):
-    corridor, format = Corridor(), ChatFormat(style=style, outcomes={"success": "It works.", "failure": "It fails."})
+@pytest.mark.filterwarnings("ignore:the chat template writes no tools")
+@pytest.mark.parametrize(
+    ("style", "tools"), [("action", None), ("tools", None), ("tools", [Tool(name="walk", action="go[{direction}]")])]
+)
+def test_what_is_shown_and_trained_has_no_unknown_words(tmp_path, style, tools):
+    outcomes = {"success": "It works.", "failure": "It fails."}
+    corridor, format = Corridor(), ChatFormat(style=style, tools=tools, outcomes=outcomes)
 
     async def gather():
         tasks = corridor.tasks("train")[:9]
