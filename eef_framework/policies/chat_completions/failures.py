@@ -22,24 +22,11 @@ from eef_framework.policies.chat_completions.rejections import (
 from eef_framework.policies.chat_completions.settings import ServerSettings
 
 
-class ContextExceeded(Exception):
-    """The conversation is longer than the model's context.
+class AvoidableRejection(Exception):
+    """A rejection of a request that might be answered in another form.
 
     Args:
-        failure: the error to raise if no observation can be dropped.
-        rejection: the error response.
-    """
-
-    def __init__(self, failure: AnswerFailure, rejection: ErrorResponse) -> None:
-        super().__init__(failure.message)
-        self.failure, self.rejection = failure, rejection
-
-
-class RejectedWithoutReason(Exception):
-    """A rejection for an unknown reason, perhaps the conversation's length.
-
-    Args:
-        failure: the error to raise if it is another reason.
+        failure: the error to raise if there is no other form.
         rejection: the error response.
     """
 
@@ -48,18 +35,26 @@ class RejectedWithoutReason(Exception):
         self.failure, self.rejection = failure, rejection
 
 
-class FieldRejected(Exception):
+class ContextExceeded(AvoidableRejection):
+    """The conversation is longer than the model's context."""
+
+
+class RejectedWithoutReason(AvoidableRejection):
+    """A rejection for an unknown reason, perhaps the conversation's length."""
+
+
+class FieldRejected(AvoidableRejection):
     """A rejection of one field of the request.
 
     Args:
-        failure: the error to raise if the field can't be changed.
-        rejection: the error response.
+        failure: as above.
+        rejection: as above.
         field: the field.
     """
 
     def __init__(self, failure: EefError, rejection: ErrorResponse, field: str) -> None:
-        super().__init__(failure.message)
-        self.failure, self.rejection, self.field = failure, rejection, field
+        super().__init__(failure, rejection)
+        self.field = field
 
 
 class AnswerTimeout(Exception):

@@ -19,7 +19,12 @@ from eef_framework.policies.chat_completions.connection import Connection, Reque
 from eef_framework.policies.chat_completions.constraint import constraint
 from eef_framework.policies.chat_completions.context_limit import ContextLimit
 from eef_framework.policies.chat_completions.error_response import shortened
-from eef_framework.policies.chat_completions.failures import ContextExceeded, FieldRejected, RejectedWithoutReason
+from eef_framework.policies.chat_completions.failures import (
+    AvoidableRejection,
+    ContextExceeded,
+    FieldRejected,
+    RejectedWithoutReason,
+)
 from eef_framework.policies.chat_completions.meter import Meter
 from eef_framework.policies.chat_completions.scoring import require_scores, score_answer
 from eef_framework.policies.chat_completions.settings import ServerSettings, limit_of
@@ -30,10 +35,6 @@ from eef_framework.redaction import redact_known
 
 LARGEST_SEED = 2**31 - 1
 """Some servers store seeds in 32 bits."""
-
-
-_Fields = Callable[[], dict[str, Any]]
-"""Returns a request's fields, adapted to what was learned about the server."""
 
 
 class _Answered(NamedTuple):
@@ -90,10 +91,13 @@ class OpenAIPolicy(ServerSettings, Policy):
         connection = self._connect()
         vllm = await self._is_vllm(connection)
         allowed = self._constraint(observation, vllm) if sampling.constrain else {}
+        tools = [tool.function for tool in conversation[0].tools]
         log = RequestLog()
+
+        def fields() -> dict[str, Any]:  # they are adapted between requests
+            return self._fields(sampling, seed, vllm, tools) | allowed
+
         try:
-            tools = [tool.function for tool in conversation[0].tools]
-            fields = lambda: self._fields(sampling, seed, vllm, tools) | allowed  # noqa: E731 - adapted between requests
             asked = await self._ask(connection, conversation, fields, seed, log)
             if asked.completion.choices[0].filtered:
                 raise self._filtered(asked.completion, log)
@@ -229,7 +233,7 @@ class OpenAIPolicy(ServerSettings, Policy):
                 try:
                     short = without_oldest(conversation, most)
                     shortest = await connection.ask(short, fields, seed, log, self._context_limit.knows)
-                except (ContextExceeded, FieldRejected, RejectedWithoutReason, AnswerFailure):
+                except (AvoidableRejection, AnswerFailure):
                     raise rejected.failure from None
                 self._context_limit.learn_wording(rejected.rejection)
                 self._context_limit.learn(shown, limit, rejected.rejection)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from eef_framework.errors import AnswerFailure, PolicyFailure
 from eef_framework.interfaces import Sampling
 from eef_framework.policies.chat_completions.connection import Connection, RequestLog
-from eef_framework.policies.chat_completions.failures import ContextExceeded, FieldRejected, RejectedWithoutReason
+from eef_framework.policies.chat_completions.failures import AvoidableRejection
 from eef_framework.policies.chat_completions.settings import ServerSettings
 from eef_framework.records import Conversation, Response
 
@@ -63,7 +63,7 @@ async def score_answer(
     log = RequestLog()
     try:
         echoed = await connection.echo([*prompt, *ids], fields, log)
-    except (ContextExceeded, FieldRejected, RejectedWithoutReason) as rejected:
+    except AvoidableRejection as rejected:
         raise rejected.failure from None
     logprobs = tuple(echoed[len(prompt) : len(prompt) + len(ids)])
     if len(logprobs) != len(ids) or not all(each is not None and each <= 1e-6 for each in logprobs):

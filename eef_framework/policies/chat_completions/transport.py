@@ -18,8 +18,8 @@ CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _PROXIES = ("http", "https", "socks5", "socks5h")
 
 
-def check_transport() -> None:
-    """Check that the environment's proxies and certificates can be used.
+def check_transport() -> ssl.SSLContext | None:
+    """Check the proxies and certificates of the environment variables, and return the certificates, if any are named.
 
     Raises:
         ConfigError: the address of a proxy is invalid, or a file of certificates is missing or contains none.
@@ -41,7 +41,7 @@ def check_transport() -> None:
                 code="bad-proxy",
                 variable=variable,
             )
-    certificates(tuple(os.environ.get(variable, "") for variable in (*CERTIFICATES, "SSL_CERT_DIR")))
+    return certificates(tuple(os.environ.get(variable, "") for variable in (*CERTIFICATES, "SSL_CERT_DIR")))
 
 
 def client_arguments(base_url: str) -> dict[str, Any]:
@@ -50,13 +50,12 @@ def client_arguments(base_url: str) -> dict[str, Any]:
     Raises:
         ConfigError: the environment's proxies or certificates can't be used.
     """
-    check_transport()
+    context = check_transport()
     arguments: dict[str, Any] = {"follow_redirects": True}
     host = urlsplit(base_url).hostname or ""
     if _is_this_machine(host):
         # No proxy for localhost: the proxy would look for the server on its own machine.
         arguments["mounts"] = {f"all://[{host}]" if ":" in host else f"all://{host}": None}
-    context = certificates(tuple(os.environ.get(variable, "") for variable in (*CERTIFICATES, "SSL_CERT_DIR")))
     if context is not None:
         arguments["verify"] = context
     return arguments
