@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from eef_framework.errors import EefError
-from eef_framework.interfaces import Environment
+from eef_framework.interfaces import Environment, Session
 from eef_serve.access import OPEN_PATH, TOO_LARGE, Access, too_large
 from eef_serve.openenv_socket import add_openenv
 from eef_serve.problems import malformed, problem_of
@@ -90,16 +90,7 @@ def _add_routes(app: FastAPI, environment: Environment, sessions: Sessions) -> N
     async def open(body: OpenRequest, request: Request) -> Response:
         """Open a session, and replay actions in it."""
         id, session = await sessions.open(_client(request), body.split, body.task, body.actions)
-        return _json(
-            Opened(
-                session=id,
-                observation=session.observation,
-                observations=fingerprints(session),
-                reward=session.reward,
-                done=session.done,
-                steps=len(session.steps),
-            )
-        )
+        return _json(_opened(id, session, fingerprints(session)))
 
     @app.post(ROOT + "/sessions/{id}/step")
     async def step(id: str, body: StepRequest, request: Request) -> Response:
@@ -110,9 +101,7 @@ def _add_routes(app: FastAPI, environment: Environment, sessions: Sessions) -> N
     @app.post(ROOT + "/sessions/{id}/fork")
     async def fork(id: str, request: Request) -> Response:
         """Duplicate a session in its current state."""
-        new, session = await sessions.fork(_client(request), id)
-        state = {"reward": session.reward, "done": session.done, "steps": len(session.steps)}
-        return _json(Opened(session=new, observation=session.observation, **state))
+        return _json(_opened(*await sessions.fork(_client(request), id)))
 
     @app.delete(ROOT + "/sessions/{id}")
     async def close(id: str, request: Request) -> Response:
@@ -147,6 +136,17 @@ async def _close_idle(sessions: Sessions) -> None:
     while True:
         await asyncio.sleep(min(5.0, sessions.limits.idle_s / 2))
         await sessions.close_idle()
+
+
+def _opened(id: str, session: Session, observations: tuple[str, ...] = ()) -> Opened:
+    return Opened(
+        session=id,
+        observation=session.observation,
+        observations=observations,
+        reward=session.reward,
+        done=session.done,
+        steps=len(session.steps),
+    )
 
 
 def _client(request: Request) -> str:

@@ -89,16 +89,16 @@ def _tokens(file: Path | None) -> dict[str, str]:
         return {"client": token}
     found: dict[str, str] = {}
     with storage(file, "reading"):
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     for number, line in enumerate(lines, 1):
-        if line.strip() and not line.startswith("#"):
-            name, *rest = line.split()
+        words = line.split()
+        if words and not words[0].startswith("#"):
             where = f"line {number} of {str(file)!r}"
-            if len(rest) != 1 or name in found:
+            if len(words) != 2 or words[0] in found or words[1] in found.values():
                 raise ConfigError(
-                    f"{where} isn't `CLIENT TOKEN`, or names a client again", code="bad-token", line=number
+                    f"{where} isn't `CLIENT TOKEN`, or has a client or a token again", code="bad-token", line=number
                 )
-            found[name] = _checked(rest[0], where)
+            found[words[0]] = _checked(words[1], where)
     if not found:
         raise ConfigError(
             f"{str(file)!r} has no token", "Write a line `CLIENT TOKEN` for each client.", code="bad-token"
