@@ -51,7 +51,7 @@ def test_an_argument_that_may_be_a_text_is_one(text):
     assert search.arguments_of(f"search[{text}]") == {"query": text}
 
 
-def test_json_that_is_nested_too_deeply_is_no_argument():
+def test_json_that_is_nested_too_deeply_is_not_an_argument():
     assert WAIT.arguments_of(f"wait 1 {'[' * 100_000}") is None
 
 
