@@ -10,7 +10,7 @@ from eef_framework.config.schema import Explore
 from eef_framework.errors import AttributorFailure, EefWarning, PolicyFailure, boundary
 from eef_framework.interfaces import Attributor
 from eef_framework.pipeline.episodes import MOST_ERRORS
-from eef_framework.records import Attribution, Cost, Observation, SuccessRule, Trajectory, Verdict
+from eef_framework.records import Attribution, SuccessRule, Trajectory, Verdict
 from eef_framework.rollout import Simulations
 from eef_framework.rollout.attribution import attribute_with
 from eef_framework.rollout.simulate import TrajectorySimulate
@@ -120,18 +120,6 @@ def most_of(attributor: Attributor, length: int, initial: int) -> int | None:
         return sum(max(0, n - initial) if state == 0 else n for state, n in plan.items())
     with boundary(AttributorFailure, f"attributor {attributor.component_name()!r}", f"planning {length} actions"):
         return attributor.most_simulations(length)
-
-
-def expected_attribution_cost(
-    attributor: Attributor, initial: Sequence[Observation], lengths: Sequence[int]
-) -> Cost | None:
-    """Return an attributor's estimate of what the answers that it requests itself will cost.
-
-    Raises:
-        AttributorFailure: the attributor raised.
-    """
-    with boundary(AttributorFailure, f"attributor {attributor.component_name()!r}", "estimating its cost"):
-        return attributor.expected_cost(initial, lengths)
 
 
 def planned_by_task(demonstrations: Sequence[Trajectory], attributor: Attributor, settings: Explore) -> dict[str, int]:

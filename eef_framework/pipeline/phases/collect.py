@@ -10,24 +10,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from eef_framework.config.schema import TaskList
-from eef_framework.errors import EefWarning, EnvironmentFailure, ExpertFailure, PolicyFailure, boundary
+from eef_framework.errors import EefWarning, ExpertFailure, PolicyFailure, boundary
 from eef_framework.formats import read_demonstrations
-from eef_framework.interfaces import Component, Environment, Expert, ProgressCallback
+from eef_framework.interfaces import Component, Expert, ProgressCallback
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.costs import cost_of
 from eef_framework.pipeline.episodes import check_errors, mean_results, with_others
+from eef_framework.pipeline.expected_costs import expected_expert_cost
 from eef_framework.pipeline.phase import Phase, PhaseResult, Planned
 from eef_framework.pipeline.progress import Counter
 from eef_framework.pipeline.rows import Rows
-from eef_framework.records import Cost, Observation, Provenance, Task, Trajectory
+from eef_framework.records import Cost, Provenance, Task, Trajectory
 from eef_framework.records.base import Info
 from eef_framework.rollout import demonstrations
 from eef_framework.rollout.episode_costs import with_lost_costs
 from eef_framework.runs import JsonlFile, check_not_input, read_matching
 from eef_framework.seeds import derive
-
-SAMPLED_TASKS = 3
-"""Number of tasks that are opened to estimate costs."""
 
 
 @dataclass(kw_only=True)
@@ -83,25 +81,6 @@ class Collect(Phase):
         """Return the expert's estimate, from the first observations of a few tasks."""
         tasks = context.tasks(self.tasks)
         return expected_expert_cost(context, self.expert(context), tasks, len(tasks))
-
-
-def expected_expert_cost(context: RunContext, expert: Expert, tasks: Sequence[Task], episodes: int) -> Cost | None:
-    """Return an expert's estimate of what episodes will cost, from the first observations of a few tasks."""
-    environment, longest = context.environment, context.longest_episode
-    if longest is None or type(expert).expected_cost is Expert.expected_cost:
-        return None
-    return expert.expected_cost(environment, first_observations(environment, tasks), episodes, longest)
-
-
-def first_observations(environment: Environment, tasks: Sequence[Task]) -> list[Observation]:
-    """Return the first observations of a few tasks, for estimates."""
-    initial = []
-    for task in tasks[:SAMPLED_TASKS]:
-        with boundary(EnvironmentFailure, f"environment {environment.component_name()!r}", f"opening {task.id!r}"):
-            session = environment.open(task)
-        initial.append(session.initial)
-        session.close()
-    return initial
 
 
 @dataclass(kw_only=True)

@@ -16,7 +16,6 @@ from eef_framework.interfaces import Attributor, Component, PlayEpisode, Progres
 from eef_framework.pipeline.adaptive import AdaptiveExploration
 from eef_framework.pipeline.attribution import (
     check_attributions,
-    expected_attribution_cost,
     most_of,
     plan_of,
     planned_by_task,
@@ -35,8 +34,8 @@ from eef_framework.pipeline.episodes import (
     warn_of_answers,
     without_replaced,
 )
+from eef_framework.pipeline.expected_costs import expected_exploration_cost
 from eef_framework.pipeline.phase import Phase, PhaseResult, Planned, Weights
-from eef_framework.pipeline.phases.collect import expected_expert_cost, first_observations
 from eef_framework.pipeline.phases.initial_checkpoint import InitialCheckpoint
 from eef_framework.pipeline.progress import Counter
 from eef_framework.pipeline.reflection import (
@@ -45,7 +44,6 @@ from eef_framework.pipeline.reflection import (
     comparisons,
     counts_of,
     is_usable,
-    length_of_question,
 )
 from eef_framework.pipeline.rows import Rows
 from eef_framework.pipeline.schedule import per_task
@@ -310,48 +308,9 @@ class Explore(Phase):
 
     def expected_cost(self, context: RunContext) -> Cost | None:
         """Return an estimate of what the expert's advice, the attributor's judge and reflections cost."""
-        parts = (self._expected_advice(context), self._expected_judge(context), self._expected_reflections(context))
-        known = [part for part in parts if part is not None]
-        return sum(known, Cost()) if known else None
-
-    def _expected_advice(self, context: RunContext) -> Cost | None:
-        """Return the expert's estimate: as many answers as if it played the episodes itself."""
-        if not self.variant.explore.advice:
-            return None
-        tasks = self._tasks(context, self.demonstrations.read_if_there())
-        return expected_expert_cost(context, context.expert, tasks, len(tasks) * self.variant.explore.simulations)
-
-    def _expected_judge(self, context: RunContext) -> Cost | None:
-        """Return the attributor's estimate."""
-        settings, attributor = self.variant.explore, context.attributor(self.variant)
-        if attributor is None or settings.attribute == "none":
-            return None
-        if type(attributor).expected_cost is Attributor.expected_cost:
-            return None
         known = self._known_demonstrations(context)
-        chosen = None if known is None else to_attribute(known, context.config.success, settings)
-        lengths = self._longest(context) if chosen is None else [len(row.steps) for row in chosen]
-        if lengths is None:
-            return None
-        initial = first_observations(context.environment, self._tasks(context, known or ()))
-        return expected_attribution_cost(attributor, initial, lengths)
-
-    def _expected_reflections(self, context: RunContext) -> Cost | None:
-        """Return an estimate of a reflection for every action of the expert's successes."""
-        settings = self.variant.explore.reflection
-        if settings is None:
-            return None
-        known = self._known_demonstrations(context)
-        rule = context.config.success
-        lengths = self._longest(context) if known is None else [len(row.steps) for row in known if rule.holds(row)]
-        if lengths is None:
-            return None
-        initial = first_observations(context.environment, self._tasks(context, known or ()))
-        count = sum(lengths) if known is None else len(expert_states(known, rule))
-        characters = length_of_question(
-            context.format, context.environment.instructions, initial, lengths, self.variant.explore.alternatives
-        )
-        return context.judge(settings).expected_cost_of_questions(count, characters, settings.max_tokens)
+        tasks = self._tasks(context, known or ())
+        return expected_exploration_cost(context, self.variant, tasks, known, self._longest(context))
 
     def _longest(self, context: RunContext) -> list[int] | None:
         """Return the greatest length of every demonstration that isn't known yet; None if there is no limit."""
