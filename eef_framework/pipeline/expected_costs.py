@@ -10,7 +10,6 @@ from eef_framework.interfaces import Attributor, Environment, Expert
 from eef_framework.pipeline.attribution import to_attribute
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.reflection import length_of_question
-from eef_framework.pipeline.world_model import expert_states
 from eef_framework.records import Cost, Observation, Task, Trajectory
 
 SAMPLED_TASKS = 3
@@ -41,10 +40,15 @@ def expected_exploration_cost(
         known: the demonstrations; None if they don't exist yet.
         longest: the greatest length of every demonstration, if they don't exist; None if there is no limit.
     """
+    judged = solved = longest
+    if known is not None:
+        rule = context.config.success
+        judged = [len(row.steps) for row in to_attribute(known, rule, variant.explore)]
+        solved = [len(row.steps) for row in known if rule.holds(row)]
     parts = (
         _of_advice(context, variant, tasks),
-        _of_judge(context, variant, tasks, known, longest),
-        _of_reflections(context, variant, tasks, known, longest),
+        None if judged is None else _of_judge(context, variant, tasks, judged),
+        None if solved is None else _of_reflections(context, variant, tasks, solved),
     )
     estimates = [part for part in parts if part is not None]
     return sum(estimates, Cost()) if estimates else None
@@ -57,48 +61,29 @@ def _of_advice(context: RunContext, variant: RunConfig, tasks: Sequence[Task]) -
     return expected_expert_cost(context, context.expert, tasks, len(tasks) * variant.explore.simulations)
 
 
-def _of_judge(
-    context: RunContext,
-    variant: RunConfig,
-    tasks: Sequence[Task],
-    known: Sequence[Trajectory] | None,
-    longest: Sequence[int] | None,
-) -> Cost | None:
-    """Return the attributor's estimate of the answers that it requests itself."""
+def _of_judge(context: RunContext, variant: RunConfig, tasks: Sequence[Task], lengths: Sequence[int]) -> Cost | None:
+    """Return the attributor's estimate of the answers that it requests itself about trajectories of these lengths."""
     attributor = context.attributor(variant)
     if attributor is None or variant.explore.attribute == "none":
         return None
     if type(attributor).expected_cost is Attributor.expected_cost:
         return None
-    if known is not None:
-        longest = [len(row.steps) for row in to_attribute(known, context.config.success, variant.explore)]
-    if longest is None:
-        return None
     initial = _first_observations(context.environment, tasks)
     with boundary(AttributorFailure, f"attributor {attributor.component_name()!r}", "estimating its cost"):
-        return attributor.expected_cost(initial, longest)
+        return attributor.expected_cost(initial, lengths)
 
 
 def _of_reflections(
-    context: RunContext,
-    variant: RunConfig,
-    tasks: Sequence[Task],
-    known: Sequence[Trajectory] | None,
-    longest: Sequence[int] | None,
+    context: RunContext, variant: RunConfig, tasks: Sequence[Task], lengths: Sequence[int]
 ) -> Cost | None:
-    """Return an estimate of a reflection for every action of the expert's successes."""
-    settings, rule = variant.explore.reflection, context.config.success
+    """Return an estimate of a reflection for every action of successes of these lengths."""
+    settings = variant.explore.reflection
     if settings is None:
         return None
-    if known is not None:
-        longest = [len(row.steps) for row in known if rule.holds(row)]
-    if longest is None:
-        return None
-    count = sum(longest) if known is None else len(expert_states(known, rule))
     initial = _first_observations(context.environment, tasks)
     instructions, alternatives = context.environment.instructions, variant.explore.alternatives
-    characters = length_of_question(context.format, instructions, initial, longest, alternatives)
-    return context.judge(settings).expected_cost_of_questions(count, characters, settings.max_tokens)
+    characters = length_of_question(context.format, instructions, initial, lengths, alternatives)
+    return context.judge(settings).expected_cost_of_questions(sum(lengths), characters, settings.max_tokens)
 
 
 def _first_observations(environment: Environment, tasks: Sequence[Task]) -> list[Observation]:

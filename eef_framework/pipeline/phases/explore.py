@@ -38,13 +38,7 @@ from eef_framework.pipeline.expected_costs import expected_exploration_cost
 from eef_framework.pipeline.phase import Phase, PhaseResult, Planned, Weights
 from eef_framework.pipeline.phases.initial_checkpoint import InitialCheckpoint
 from eef_framework.pipeline.progress import Counter
-from eef_framework.pipeline.reflection import (
-    Reflecting,
-    check_reflections,
-    comparisons,
-    counts_of,
-    is_usable,
-)
+from eef_framework.pipeline.reflection import Reflecting, check_reflections, comparisons, counts_of, is_usable
 from eef_framework.pipeline.rows import Rows
 from eef_framework.pipeline.schedule import per_task
 from eef_framework.pipeline.solutions import Exploration
