@@ -76,8 +76,8 @@ class WebShopShopper(_WebShopExpert):
     hard_skill: float = Field(default=0.1, ge=0.0, le=1.0)
     """Probability of no mistake after it."""
     late_mistake: Literal["drawn", "never buys"] = "drawn"
-    """The mistake after it: `drawn` at random from four kinds, which by chance may do no harm; or always `never buys`. With
-    that and `hard_skill: 0` no success shows how a page is turned or a product is left."""
+    """The mistake after it: `drawn` at random from four kinds, which by chance may do no harm; or always `never buys`.
+    With that and `hard_skill: 0` no success shows how a page is turned or a product is left."""
 
     def script(self, session: Session, draw: random.Random) -> Iterator[str]:
         """Shop until the episode ends."""
