@@ -121,9 +121,7 @@ class SimulatingAttributor(ComparingAttributor):
         missing = {state: self.simulations - len(known.get(state, ())) for state in states}
         found = await asyncio.gather(*(simulate(state, n) if n else _nothing() for state, n in missing.items()))
         return {
-            state: replace(
-                outcome_of(self.simulations, [*known.get(state, ()), *runs], simulate), tokens=tokens_of(runs)
-            )
+            state: replace(outcome_of(self.simulations, [known.get(state, ()), runs], simulate), tokens=tokens_of(runs))
             for state, runs in zip(missing, found, strict=True)
         }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import comb, hypot, log
 from typing import Literal, NamedTuple
@@ -36,25 +36,50 @@ class Rule(NamedTuple):
     gap: float = 0.0
 
 
+class Played(tuple[Trajectory, ...]):
+    """The simulations from a state that were played, of those that a strategy requested.
+
+    Attributes:
+        not_played: number of requested simulations that were left out by choice, as opposed to lost.
+    """
+
+    not_played: int = 0
+
+    @classmethod
+    def of(cls, runs: Iterable[Trajectory], not_played: int) -> Played:
+        """Return some simulations, with the number of those left out."""
+        played = cls(runs)
+        played.not_played = not_played
+        return played
+
+
 @dataclass(frozen=True)
 class Outcome:
     """Outcomes of the simulations from one state.
 
     Attributes:
         asked: number of simulations requested.
-        found: number of simulations available; the others were lost to infrastructure failures, or not played yet.
+        found: number of simulations available.
         successes: number of those found that succeeded.
         tokens: number of tokens that the agent's model processed for them.
+        not_played: number of requested simulations that `sequential` left out, or hasn't played yet.
     """
 
     asked: int
     found: int
     successes: int
     tokens: int = 0
+    not_played: int = 0
 
     def __str__(self) -> str:
-        missing = self.asked - self.found
-        return f"{self.successes} of {self.found}" + (f" ({missing} missing)" if missing else "")
+        absent = {"lost": self.lost, "not played": self.not_played}
+        counts = ", ".join(f"{count} {why}" for why, count in absent.items() if count)
+        return f"{self.successes} of {self.found}" + (f" ({counts})" if counts else "")
+
+    @property
+    def lost(self) -> int:
+        """Number of simulations lost to infrastructure failures."""
+        return self.asked - self.found - self.not_played
 
     @property
     def best(self) -> int:
@@ -69,8 +94,9 @@ class Outcome:
     def solved(self, rule: Rule) -> bool | None:
         """Return whether the agent can solve the task from this state; None if that isn't decided.
 
-        With `any` and `majority` it is decided once the missing simulations can't change it. With `sprt`, once the
-        test ends (Wald 1945): whatever is missing may be left out.
+        Simulations are missing if they were lost or not played. With `any` and `majority` it is decided once they
+        can't change it. With `sprt`, once the
+        test ends (Wald 1945), however many simulations are missing.
         """
         if rule.decide == "sprt":
             return sprt(self.successes, self.found - self.successes, rule)
@@ -83,9 +109,21 @@ class Outcome:
         return StateValue(state=state, mean=rate.mean, low=rate.low, high=rate.high, n=rate.n)
 
 
-def outcome_of(asked: int, runs: Sequence[Trajectory], simulate: Simulate) -> Outcome:
-    """Return the outcomes of simulations from one state."""
-    return Outcome(asked, len(runs), sum(map(simulate.succeeded, runs)), tokens_of(runs))
+def outcome_of(asked: int, batches: Sequence[Sequence[Trajectory]], simulate: Simulate) -> Outcome:
+    """Return the outcomes of simulations that count for one state.
+
+    Args:
+        asked: number of simulations requested.
+        batches: the simulations; each batch is the answer to one request.
+        simulate: knows which of them succeeded.
+    """
+    runs = [run for batch in batches for run in batch]
+    return Outcome(asked, len(runs), sum(map(simulate.succeeded, runs)), tokens_of(runs), sum(map(not_played, batches)))
+
+
+def not_played(runs: Sequence[Trajectory]) -> int:
+    """Return the number of requested simulations that were left out by choice; 0 except with `sequential`."""
+    return runs.not_played if isinstance(runs, Played) else 0
 
 
 def tokens_of(runs: Sequence[Trajectory]) -> int:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from eef_attribution.comparing import SimulatingAttributor
-from eef_attribution.evidence import Decide, Outcome, outcome_of, segment_between
+from eef_attribution.evidence import Decide, Outcome, not_played, outcome_of, segment_between
 from eef_framework.interfaces import Simulate
 from eef_framework.records import Segment, StateValue, Trajectory
 
@@ -60,9 +60,10 @@ class MonteCarloAttributor(SimulatingAttributor):
             return value
         runs = await simulate(state, self.simulations)
         after = await asyncio.gather(*(self._after(run, state + 1, simulate) for run in runs))
-        found = outcome_of(self.simulations, [each for few in after for each in few], simulate)
-        return replace(found, tokens=found.tokens + value.tokens)
+        found = outcome_of(self.simulations, after, simulate)
+        # A simulation that wasn't played isn't continued either.
+        return replace(found, tokens=found.tokens + value.tokens, not_played=found.not_played + not_played(runs))
 
-    async def _after(self, run: Trajectory, state: int, simulate: Simulate) -> list[Trajectory]:
+    async def _after(self, run: Trajectory, state: int, simulate: Simulate) -> Sequence[Trajectory]:
         over = len(run.steps) < state or run.steps[state - 1].done
-        return [run] if over else list(await simulate(run.at(state)))
+        return [run] if over else await simulate(run.at(state))

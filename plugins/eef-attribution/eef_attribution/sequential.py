@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from eef_attribution.comparing import ComparingAttributor
-from eef_attribution.evidence import Outcome, outcome_of
+from eef_attribution.evidence import Outcome, Played, outcome_of
 from eef_framework.interfaces import Attributor, Simulate
 from eef_framework.plugins import current_registry
 from eef_framework.records import Cost, Observation, Response, Segment, State, StateValue, Trajectory, Verdict
@@ -27,7 +27,8 @@ class SequentialAttributor(Attributor):
     unknown.
 
     It relies on what every attributor has to do with lost simulations: a verdict that they could change is unknown.
-    The strategy is asked again after every simulation, and takes those not played yet for lost.
+    The strategy is asked again after every simulation, and treats those not played yet like lost ones. Reasons of
+    verdicts count the two apart.
     """
 
     name: ClassVar[str] = "sequential"
@@ -123,7 +124,7 @@ class _RationedSimulate(Simulate):
             self._states[key] = state
             self._granted[key] = 0
             await self._grant(key, min(self._first, n, self.left))
-        return self._played.get(key, ())[:n]
+        return Played.of(self._played.get(key, ())[:n], max(0, n - self._granted[key]))
 
     async def play_one(self, key: Key) -> None:
         """Play one more simulation from a state."""
@@ -138,8 +139,8 @@ class _RationedSimulate(Simulate):
         episode, state, inserted = key
         own = not inserted and episode in ("", self._trajectory.id)
         known = self.known.get(state, ()) if own else ()
-        runs = [*known, *self._played.get(key, ())]
-        return outcome_of(self.requested[key] + len(known), runs, self._simulate)
+        runs = self._played.get(key, ())
+        return outcome_of(self.requested[key] + len(known), [known, runs], self._simulate)
 
     async def score(self, state: int | State, actions: Sequence[str], thought: str = "") -> Sequence[Response]:
         """Return the answers by which the agent would take actions in a state, with their log-probabilities."""

@@ -124,7 +124,7 @@ class SubstituteAttributor(AskingAttributor, SimulatingAttributor):
 
     async def _tried(self, action: int, states: Sequence[State], verdict: Verdict, simulate: Simulate) -> Segment:
         found = await asyncio.gather(*(simulate(state, self.simulations) for state in states))
-        outcome = outcome_of(self.simulations * len(states), [run for runs in found for run in runs], simulate)
+        outcome = outcome_of(self.simulations * len(states), found, simulate)
         rate, sign = outcome.rate, 1 if verdict is Verdict.BENEFICIAL else -1
         return Segment(
             start=action,

@@ -142,7 +142,7 @@ def test_an_attribution_holds_verdicts_probes_and_reasons():
 
 def test_a_reason_says_how_many_simulations_are_missing():
     attribution = attribute(2, {0: [L, None], 1: [W, W]}, simulations=2)
-    assert attribution.segments[0].reason == "agent: 0 of 1 (1 missing) from state 0, 2 of 2 from state 1"
+    assert attribution.segments[0].reason == "agent: 0 of 1 (1 lost) from state 0, 2 of 2 from state 1"
 
 
 def test_a_trajectory_without_actions_is_not_simulated():

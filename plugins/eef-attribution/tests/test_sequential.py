@@ -41,7 +41,7 @@ def test_it_stops_a_state_whose_outcome_is_clear(tried):
     found = tried(sequential(name="interval", probes=1, simulations=9), [0.0, 1.0])
     assert found.played == {0: 5, 1: 5}
     assert found.attribution.segments[0].reason == (
-        "agent: 0 of 5 (4 missing) from state 0, 5 of 5 (4 missing) from state 1"
+        "agent: 0 of 5 (4 not played) from state 0, 5 of 5 (4 not played) from state 1"
     )
     assert found.verdicts == ["beneficial", "unknown"]
 
@@ -68,6 +68,17 @@ def test_lost_simulations_are_neither_evidence_nor_played_again(tried):
     )
     assert found.played[1] == 3
     assert found.verdicts == ["unknown"] * 2
+    reason = found.attribution.segments[0].reason
+    assert reason == "agent: 0 of 2 (1 not played) from state 0, 0 of 0 (3 lost) from state 1"
+
+
+def test_lost_simulations_and_those_left_out_are_counted_apart(tried):
+    strategy = {"name": "montecarlo", "simulations": 9, "decide": "sprt", "alpha": 0.1}
+    found = tried(sequential(**strategy), [0.0, 1.0], lost=lambda state, index: (state, index) == (0, 0))
+    # Five simulations from state 0: one lost, four failures decide it. Two successes decide state 1.
+    assert found.played == {0: 5, 1: 2}
+    before, after = found.attribution.segments[0].reason.removeprefix("agent: ").split(", 2 of ")
+    assert (before, after) == ("0 of 4 (1 lost, 4 not played) from state 0", "2 (7 not played) from state 1")
 
 
 class Twice(Attributor):
