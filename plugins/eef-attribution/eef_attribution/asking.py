@@ -13,12 +13,24 @@ from eef_framework.chat import without_reasoning
 from eef_framework.errors import AnswerFailure
 from eef_framework.interfaces import Attributor, Expert, Policy, Sampling, Simulate
 from eef_framework.plugins import current_registry
-from eef_framework.records import Cost, Message, Observation, Response, Trajectory, fingerprint
+from eef_framework.records import (
+    Cost,
+    Evidence,
+    Message,
+    Observation,
+    Response,
+    Segment,
+    Trajectory,
+    Verdict,
+    fingerprint,
+)
 from eef_framework.seeds import derive
 
 ROLE = "You assess what an agent did in a text environment, step by step."
 QUESTION_CHARS, STEP_CHARS = 1000, 50
 """Characters of a question, its task included, and of a step, without observations: for estimates."""
+SHOWN_CHARS = 100
+"""Characters of an answer that can't be used, in the reason of a verdict."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +46,20 @@ class Answer:
     text: str
     tokens: int = 0
     lost: str = ""
+
+    def unknown(self, start: int, end: int, why: str) -> Segment:
+        """Return the verdict on actions of which the answer says nothing that can be used: unknown, with the reason.
+
+        Args:
+            start: index of the first of the actions.
+            end: exclusive end index.
+            why: what is wrong with the answer, such as `labelled no step`; the answer is quoted after it, shortened.
+        """
+        said = " ".join(self.text.split())
+        shown = said if len(said) <= SHOWN_CHARS else f"{said[:SHOWN_CHARS]} ..."
+        reason = f"the judge's answer was lost: {self.lost}" if self.lost else f"the judge {why}: {shown!r}"
+        evidence = Evidence(tokens=self.tokens)
+        return Segment(start=start, end=end, verdict=Verdict.UNKNOWN, evidence=evidence, reason=reason)
 
 
 class Judge:

@@ -95,8 +95,7 @@ class Outcome:
         """Return whether the agent can solve the task from this state; None if that isn't decided.
 
         Simulations are missing if they were lost or not played. With `any` and `majority` it is decided once they
-        can't change it. With `sprt`, once the
-        test ends (Wald 1945), however many simulations are missing.
+        can't change it. With `sprt`, once the test ends (Wald 1945), however many are missing.
         """
         if rule.decide == "sprt":
             return sprt(self.successes, self.found - self.successes, rule)

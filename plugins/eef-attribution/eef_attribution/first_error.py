@@ -21,9 +21,6 @@ Task: {task}
 Which step was the first mistake, after which the attempt was likely to fail?
 Answer with one line and nothing else: `First mistake: ` and the number of the step, or `none`."""
 
-SHOWN_CHARS = 100
-"""Characters of an answer that can't be used, in the reason of a verdict."""
-
 
 class FirstErrorAttributor(AskingAttributor, SimulatingAttributor):
     """Asks for the first mistake of a failed episode, and lets the agent try from the state before it.
@@ -56,10 +53,7 @@ class FirstErrorAttributor(AskingAttributor, SimulatingAttributor):
         )
         mistake = read_first_mistake(answer.text, length)
         if mistake is None:
-            said = " ".join(answer.text.split())[:SHOWN_CHARS]
-            reason = answer.lost or f"the judge named no mistake, or several: {said!r}"
-            evidence = Evidence(tokens=answer.tokens)
-            return [Segment(start=0, end=length, verdict=Verdict.UNKNOWN, evidence=evidence, reason=reason)]
+            return [answer.unknown(0, length, "named no mistake, or several")]
         outcome = (await self.outcomes(trajectory, [mistake], simulate))[mistake]
         solved, rate = outcome.solved(self.rule), outcome.rate
         evidence = Evidence(

@@ -66,11 +66,10 @@ class JudgeAttributor(AskingAttributor):
         if not length:
             return ()
         answer = await self.ask(await self.question(trajectory, simulate), simulate)
-        evidence = Evidence(tokens=answer.tokens)
-        if answer.lost:
-            reason = f"the judge's answer was lost: {answer.lost}"
-            return [Segment(start=0, end=length, verdict=Verdict.UNKNOWN, evidence=evidence, reason=reason)]
         labels = read_labels(answer.text, length)
+        if not labels:
+            return [answer.unknown(0, length, "labelled no step")]
+        evidence = Evidence(tokens=answer.tokens)
         return [
             Segment(
                 start=step,

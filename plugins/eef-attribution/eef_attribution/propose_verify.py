@@ -11,7 +11,7 @@ from eef_attribution.comparing import SimulatingAttributor
 from eef_attribution.evidence import CLAIMS, Decide, segment_between
 from eef_framework.interfaces import Attributor, Simulate
 from eef_framework.plugins import current_registry
-from eef_framework.records import Cost, Observation, Segment, StateValue, Trajectory, Verdict
+from eef_framework.records import Cost, Evidence, Observation, Segment, StateValue, Trajectory, Verdict
 
 
 class ProposeVerifyAttributor(SimulatingAttributor):
@@ -76,9 +76,11 @@ class ProposeVerifyAttributor(SimulatingAttributor):
         return self._proposer.expected_cost(initial, lengths)
 
     async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Iterable[Segment | StateValue]:
-        """Ask the proposer, then simulate from the ends of what it named."""
+        """Ask the proposer, then simulate from the ends of what it named. If it named nothing, say why."""
         given = [part for part in await self._proposer.attribute(trajectory, simulate) if isinstance(part, Segment)]
         named = self._named_segments(given, len(trajectory.steps))
+        if not named:
+            return [self._without_proposal(part) for part in given if part.verdict is Verdict.UNKNOWN and part.reason]
         states = sorted({state for start, end, _ in named for state in (start, end)})
         outcomes = await self.outcomes(trajectory, states, simulate)
         verified = []
@@ -88,6 +90,12 @@ class ProposeVerifyAttributor(SimulatingAttributor):
                 evidence = segment.evidence.changed(tokens=segment.evidence.tokens + tokens)
                 verified.append(segment.changed(evidence=evidence))
         return [*(outcomes[state].value(state) for state in states if outcomes[state].found), *verified]
+
+    def _without_proposal(self, unknown: Segment) -> Segment:
+        """Return the proposer's reason for naming nothing. Nothing else of it is verified."""
+        evidence = Evidence(tokens=unknown.evidence.tokens) if unknown.evidence else None
+        reason = f"no proposal by {self.proposer['name']!r}: {unknown.reason}"
+        return Segment(start=unknown.start, end=unknown.end, verdict=Verdict.UNKNOWN, evidence=evidence, reason=reason)
 
     def _named_segments(self, given: Sequence[Segment], length: int) -> list[tuple[int, int, int]]:
         """Return (start, end, tokens) of the segments to verify."""

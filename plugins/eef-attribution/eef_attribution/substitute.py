@@ -63,38 +63,43 @@ class SubstituteAttributor(AskingAttributor, SimulatingAttributor):
     async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Iterable[Segment | StateValue]:
         """Try all exchanges at once."""
         episodes = await simulate.episodes()
+        unanswered: Sequence[Segment] = ()
         if is_agents(trajectory):
             demonstrations = [each for each in episodes if not is_agents(each)]
-            exchanges = {}
+            exchanges: dict[int, list[State]] = {}
             if not simulate.succeeded(trajectory):
-                exchanges = await self._into(trajectory, demonstrations, simulate)
+                exchanges, unanswered = await self._into(trajectory, demonstrations, simulate)
             verdict = Verdict.HARMFUL
         else:
             failures = [each for each in episodes if is_agents(each) and not simulate.succeeded(each)]
             exchanges, verdict = self._from(trajectory, failures), Verdict.BENEFICIAL
-        return await asyncio.gather(
+        tried = await asyncio.gather(
             *(self._tried(k, states[: self.tries], verdict, simulate) for k, states in sorted(exchanges.items()))
         )
+        return [*tried, *(segment for segment in unanswered if segment.start not in exchanges)]
 
     async def _into(
         self, failure: Trajectory, demonstrations: Sequence[Trajectory], simulate: Simulate
-    ) -> dict[int, list[State]]:
-        """Return action of the failure -> states after other actions in its place."""
+    ) -> tuple[dict[int, list[State]], list[Segment]]:
+        """Return action of the failure -> states after other actions in its place, and answers without a proposal."""
         found: dict[int, list[State]] = defaultdict(list)
         for demonstration in demonstrations:
             for k, j in self._shared(failure, demonstration):
                 after = failure.at(k).after(demonstration.steps[j].action)
                 if after not in found[k]:
                     found[k].append(after)
+        unanswered = []
         if self.judge:
             proposals = await asyncio.gather(*(self._proposed(failure, k, simulate) for k in range(len(failure.steps))))
-            for k, action in enumerate(proposals):
-                if action and failure.at(k).after(action) not in found[k]:
-                    found[k].insert(0, failure.at(k).after(action))
-        return {k: states for k, states in found.items() if states}
+            for k, proposed in enumerate(proposals):
+                if isinstance(proposed, Segment):
+                    unanswered.append(proposed)
+                elif failure.at(k).after(proposed) not in found[k]:
+                    found[k].insert(0, failure.at(k).after(proposed))
+        return {k: states for k, states in found.items() if states}, unanswered
 
-    async def _proposed(self, failure: Trajectory, state: int, simulate: Simulate) -> str:
-        """Return the judge's action in a state of a failed episode; empty if it proposes no other one."""
+    async def _proposed(self, failure: Trajectory, state: int, simulate: Simulate) -> str | Segment:
+        """Return the judge's action in a state of a failed episode; if it proposes no other one, why."""
         seen = failure.observation(state)
         so_far = failure.changed(steps=failure.steps[:state])
         question = QUESTION.format(
@@ -103,8 +108,11 @@ class SubstituteAttributor(AskingAttributor, SimulatingAttributor):
             action=failure.steps[state].action,
             admissible=f"Possible actions: {', '.join(seen.actions)}\n" if seen.actions else "",
         )
-        action = read_action((await self.ask(question, simulate)).text)
-        return action if action != failure.steps[state].action and seen.admits(action) else ""
+        answer = await self.ask(question, simulate)
+        action = read_action(answer.text)
+        if action and action != failure.steps[state].action and seen.admits(action):
+            return action
+        return answer.unknown(state, state + 1, "proposed no other action that is possible")
 
     def _from(self, demonstration: Trajectory, failures: Sequence[Trajectory]) -> dict[int, list[State]]:
         """Return action of the demonstration -> states after it in failed episodes."""

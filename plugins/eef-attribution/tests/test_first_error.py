@@ -50,11 +50,12 @@ def test_where_the_agent_fails_as_well_nothing_is_known(tried, judge, answers):
     assert set(tried(FirstErrorAttributor(judge=judge), [0.0] * 5).verdicts) == {"unknown"}
 
 
-@pytest.mark.parametrize("answer", ["none", None])
-def test_without_a_named_step_nothing_is_simulated(tried, judge, answers, answer):
+@pytest.mark.parametrize(("answer", "shown"), [("none at all", "'none at all'"), (None, "the server hung up")])
+def test_without_a_named_step_nothing_is_simulated_and_the_answer_is_quoted(tried, judge, answers, answer, shown):
     answers(answer)
     found = tried(FirstErrorAttributor(judge=judge), [1.0] * 5)
     assert (found.played, set(found.verdicts)) == ({}, {"unknown"})
+    assert shown in found.attribution.segments[0].reason
 
 
 def test_in_the_corridor_successes_are_not_asked_about(corridor, judge, answers):

@@ -91,12 +91,21 @@ def test_labels_become_verdicts(tried, judge, answers):
     assert all(segment.evidence.tokens == 11 for segment in found.attribution.segments)
 
 
+def test_an_answer_without_labels_is_quoted(tried, judge, answers):
+    answers("I can't tell,\n" + "not at all, " * 20)
+    (segment,) = tried(JudgeAttributor(judge=judge), [0.5] * 3).attribution.segments
+    assert (segment.start, segment.end, segment.verdict.value, segment.evidence.tokens) == (0, 3, "unknown", 11)
+    assert "I can't tell, not at all, not" in segment.reason
+    assert len(segment.reason) < 200
+
+
 def test_a_lost_answer_is_not_evidence_and_is_asked_for_again(tried, judge, answers):
     attributor = JudgeAttributor(judge=judge)
     answers(None)
     found = tried(attributor, [0.5] * 3)
     assert found.verdicts == ["unknown"] * 3
     assert found.attribution.segments[0].evidence.tokens == 5
+    assert "the server hung up" in found.attribution.segments[0].reason
     answers("1: good")
     assert tried(attributor, [0.5] * 3).verdicts[0] == "beneficial"
 

@@ -84,11 +84,18 @@ def test_the_proposed_action_is_read(text, action):
     assert read_action(text) == action
 
 
-@pytest.mark.parametrize("answer", [None, "", "Action: fly[home]"])
-def test_what_is_not_an_action_is_not_tried(corridor, judge, answers, answer):
+@pytest.mark.parametrize(
+    ("answer", "shown"), [(None, "the server hung up"), ("", "''"), ("Action: fly[home]", "'Action: fly[home]'")]
+)
+def test_what_is_not_an_action_is_not_tried_and_the_answer_is_quoted(corridor, judge, answers, answer, shown):
     answers(answer)
     failures = corridor.agent_failures()[:3]
     with_judge = corridor.attribute(SubstituteAttributor(judge=judge), failures)
     without = corridor.attribute(SubstituteAttributor(), failures)
-    assert [each.segments for each in with_judge] == [each.segments for each in without]
+    for each, alone, failure in zip(with_judge, without, failures, strict=True):
+        tried = {segment.start for segment in alone.segments}
+        assert [segment for segment in each.segments if segment.start in tried] == list(alone.segments)
+        others = [segment for segment in each.segments if segment.start not in tried]
+        assert len(others) + len(tried) == len(failure.steps)
+        assert all(segment.verdict.value == "unknown" and shown in segment.reason for segment in others)
     assert all(each.cost.computed_tokens > 0 for each in with_judge)
