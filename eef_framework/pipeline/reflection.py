@@ -44,11 +44,13 @@ class Comparison:
         demonstration: the expert's success.
         state: the state in which it took the action.
         others: different actions of the agent in that state, with what was observed after them.
+        unparsed: number of its answers in that state in which no action was found.
     """
 
     demonstration: Trajectory
     state: int
     others: Sequence[Step]
+    unparsed: int = 0
 
     @property
     def chosen(self) -> Step:
@@ -97,9 +99,29 @@ def comparisons(
     Args:
         demonstrations: the expert's trajectories.
         alternatives: single actions of the agent in states of the expert's successes; none that was lost. Answers in
-            which no action was found are left out.
+            which no action was found are counted, and nothing is compared with them.
         rule: the success rule.
     """
+    return [each for each in _expert_actions(demonstrations, alternatives, rule) if each.others]
+
+
+def count_without_action(
+    demonstrations: Sequence[Trajectory], alternatives: Iterable[Trajectory], rule: SuccessRule
+) -> int:
+    """Return how many of the expert's actions have no reflection because answers of the agent there had no action.
+
+    Args:
+        demonstrations: the expert's trajectories.
+        alternatives: as for `comparisons`.
+        rule: the success rule.
+    """
+    return sum(not each.others and each.unparsed > 0 for each in _expert_actions(demonstrations, alternatives, rule))
+
+
+def _expert_actions(
+    demonstrations: Sequence[Trajectory], alternatives: Iterable[Trajectory], rule: SuccessRule
+) -> list[Comparison]:
+    """Return all of the expert's actions in its successes, each once, also where there is nothing to compare with."""
     chosen: dict[tuple[str, tuple[str, ...]], dict[str, tuple[Trajectory, int]]] = {}
     for trajectory in demonstrations:
         if rule.holds(trajectory):
@@ -107,15 +129,19 @@ def comparisons(
                 of_state = chosen.setdefault((trajectory.task.id, trajectory.actions[:state]), {})
                 of_state.setdefault(action, (trajectory, state))
     others: dict[tuple[str, tuple[str, ...]], dict[str, Step]] = {key: {} for key in chosen}
+    unparsed = dict.fromkeys(chosen, 0)
     for tried in alternatives:
         key = tried.task.id, tried.actions[: tried.prefix_length]
         step = tried.steps[tried.prefix_length]
-        if _parsed(tried) and key in chosen and step.action not in chosen[key]:
+        if key not in chosen:
+            continue
+        if not _parsed(tried):
+            unparsed[key] += 1
+        elif step.action not in chosen[key]:
             others[key].setdefault(step.action, step)
     return [
-        Comparison(trajectory, state, tuple(others[key].values()))
+        Comparison(trajectory, state, tuple(others[key].values()), unparsed[key])
         for key, of_state in chosen.items()
-        if others[key]
         for trajectory, state in of_state.values()
     ]
 

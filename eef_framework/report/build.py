@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -13,10 +12,11 @@ from eef_framework.report.costs import cost_sections
 from eef_framework.report.counts import ExplorationCounts, RunCounts, sources_of
 from eef_framework.report.html import Element, tag
 from eef_framework.report.page import page_parts, write_page
+from eef_framework.report.reflections import Reflections
 from eef_framework.report.sections import sections
 from eef_framework.report.source import Group, Source
 from eef_framework.report.summary import name_of, summary
-from eef_framework.report.trajectory_index import Advice, Alternatives, Reflection, TrajectoryIndex
+from eef_framework.report.trajectory_index import Advice, Alternatives, TrajectoryIndex
 from eef_framework.runs import FILES
 
 MOST_TRAJECTORIES = 40_000
@@ -83,7 +83,7 @@ def _read_group(source: Source, group: Group, index: TrajectoryIndex, counts: Ru
     }
     advice = _advice(source, group)
     alternatives = _alternatives(source, counts) if group.phase == "demonstration" else {}
-    reflections = _reflections(source, counts) if group.phase == "demonstration" else {}
+    reflections = Reflections(source, counts) if group.phase == "demonstration" else None
     for trajectory in source.rows(group.path, Trajectory):
         phase: str = group.phase
         if phase == "exploration":
@@ -94,6 +94,7 @@ def _read_group(source: Source, group: Group, index: TrajectoryIndex, counts: Ru
         else:
             counts.demonstrations.add(trajectory, rule)
             counts.demonstrated[trajectory.id] = trajectory.task.id
+        written = reflections.of(trajectory, rule.holds(trajectory)) if reflections else ()
         if _sampled(trajectory, share):
             if phase not in numbers:
                 numbers[phase] = index.group(titles[phase], phase, group.label)
@@ -102,7 +103,7 @@ def _read_group(source: Source, group: Group, index: TrajectoryIndex, counts: Ru
                 index.advise(trajectory, advice)
             if alternatives:
                 index.add_alternatives(trajectory, alternatives)
-            for reflection in reflections.get(trajectory.id, ()):
+            for reflection in written:
                 index.add_reflection(trajectory, reflection)
 
 
@@ -116,18 +117,6 @@ def _alternatives(source: Source, counts: RunCounts) -> Alternatives:
                 tried = found.setdefault((row.task.id, row.actions[: row.prefix_length]), {})
                 _, trainings = tried.setdefault(step.action, (step.observation.text[:TEXT_LIMIT], []))
                 trainings.extend({training.label}.difference(trainings))
-    return found
-
-
-def _reflections(source: Source, counts: RunCounts) -> Mapping[str, Sequence[Reflection]]:
-    """Return by demonstration what was written on its actions, in any exploration, and count it."""
-    found: dict[str, list[Reflection]] = defaultdict(list)
-    for training in source.trainings():
-        for row in source.rows(training.attributions.with_name(FILES.reflections), Trajectory):
-            demonstration = row.id.partition("/reflections/")[2].rpartition("/s")[0]
-            reflection = Reflection.of(row, training.label)
-            counts.explorations.setdefault(training.label, ExplorationCounts()).reflections[reflection.status] += 1
-            found[demonstration].append(reflection)
     return found
 
 

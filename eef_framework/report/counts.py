@@ -60,7 +60,8 @@ class ExplorationCounts:
     predictions: Counter[bool] = field(default_factory=Counter)
     """Whether an action is the expert's -> number of observations after such actions to predict."""
     reflections: Counter[str] = field(default_factory=Counter)
-    """Whether they can be learned from (`usable`, `unusable`, `lost`) -> number of reflections."""
+    """Whether they can be learned from (`usable`, `unusable`, `lost`) -> number of reflections; `absent`: number of the
+    expert's actions that have none because answers of the agent there had no action."""
 
     def add(self, trajectory: Trajectory, rule: SuccessRule) -> None:
         """Count an episode."""

@@ -307,8 +307,11 @@ function actionItem(step, state, attribution, linked, own) {
     linked.alternatives.filter(([at]) => at === state).map(alternativeItem));
 }
 
-// Show what a language model wrote on an action of the expert, and whether it was learned, or why not.
+// Show what a language model wrote on an action of the expert, and whether it was learned, or why not or why there is none.
 function reflectionItem([, text, writer, training, status, reason, trainings]) {
+  if (status === "absent") {
+    return el("p", { class: "advice reflection", title: training }, "No ", term("reflection", "reflection"), `: ${reason}`);
+  }
   const used = trainings.length ? el("span", { class: "chip learned", title: `learned in ${trainings.join(", ")}` }, "● learned")
     : el("span", { class: "chip" }, "○ not learned: ",
       status === "lost" ? `the answer was lost: ${reason}` : status === "usable" ? "left out by a filter, or not trained yet" : reason);

@@ -140,6 +140,8 @@ def _yield_card(label: str, exploration: ExplorationCounts, counts: RunCounts) -
         facts.append((["observations to predict"], text))
     if written := exploration.reflections:
         text = ", ".join(f"{written[status]:,} {status}" for status in ("usable", "unusable", "lost"))
+        if without := written["absent"]:
+            text += f"; none on {without:,} of the expert's actions where answers of the agent had no action"
         facts.append(([term("reflection", "reflections")], text))
     if simulations.n:
         text = f"{simulations.n:,}, {_percent(simulations.rate)} succeed"

@@ -37,12 +37,12 @@ class Reflection:
     """What a language model wrote on an action of a demonstration (`explore.reflection`).
 
     Attributes:
-        id: of its row.
+        id: of its row; empty where none was written.
         state: the state before the action.
         writer: the actor that wrote it.
         training: the training that it was written for.
         text: the thought; what was written instead, if it can't be used; empty if the answer was lost.
-        status: whether it can be learned from.
+        status: whether it can be learned from; `absent` where none was written.
         reason: why not.
     """
 
@@ -51,7 +51,7 @@ class Reflection:
     writer: str
     training: str
     text: str
-    status: Literal["usable", "unusable", "lost"]
+    status: Literal["usable", "unusable", "lost", "absent"]
     reason: str = ""
 
     @classmethod
@@ -177,7 +177,8 @@ class TrajectoryIndex:
         text = reflection.text[:TEXT_LIMIT]
         entry = [reflection.state, text, reflection.writer, reflection.training, reflection.status, reflection.reason]
         self._links[self._numbers[trajectory.id]]["reflections"].append([*entry, trainings])
-        self._learned_in[reflection.id].append(trainings)
+        if reflection.id:
+            self._learned_in[reflection.id].append(trainings)
 
     def learn(self, example: Example, training: str) -> None:
         """Add the steps, the advice or the reflection that a training used. Ignored if they aren't on the page."""

@@ -17,7 +17,7 @@ from eef_framework.errors import AnswerFailure, ConfigError, EefWarning, Nothing
 from eef_framework.interfaces import Policy, Sampling
 from eef_framework.pipeline import run, variants
 from eef_framework.pipeline.plan import plan
-from eef_framework.pipeline.reflection import Reflecting, comparisons, is_usable
+from eef_framework.pipeline.reflection import Reflecting, comparisons, count_without_action, is_usable
 from eef_framework.plugins import Registry, load_plugins
 from eef_framework.records import (
     Conversation,
@@ -292,6 +292,29 @@ def test_an_agent_that_does_what_the_expert_does_leaves_nothing_to_reflect_on(
             "expert.skill=1",
         )
     assert (caught.value.code, caught.value.details) == ("no-other-actions", {"unparsed": 0})
+
+
+@pytest.mark.parametrize(
+    ("tried", "without"),
+    [
+        ([("ring", True)], 0),  # the same action
+        ([("wait", True), ("hm", False)], 0),  # compared with the other
+        ([("hm", False)], 1),
+        ([("ring", True), ("hm", False)], 1),
+        ([], 0),  # all answers were lost
+    ],
+)
+def test_expert_actions_are_counted_where_answers_without_an_action_left_nothing_to_compare(
+    tried: list[tuple[str, bool]], without: int
+) -> None:
+    def acted(action: str, parsed: bool) -> Trajectory:
+        step = Step(action=action, observation=seen, response=Response(text=action, parsed=parsed))
+        return Trajectory(id="a", task=task, initial=seen, steps=(step,), reward=1.0)
+
+    seen, task, rule = Observation(text="A bell."), Task(id="t", environment="corridor"), SuccessRule()
+    expert = acted("ring", True)
+    assert count_without_action([expert, expert], [acted(*each) for each in tried], rule) == without
+    assert count_without_action([expert.changed(reward=0.0)], [acted(*each) for each in tried], rule) == 0
 
 
 def test_answers_without_an_action_are_nothing_to_reflect_on(

@@ -164,6 +164,42 @@ def test_reflections_stand_at_the_experts_actions_with_what_became_of_them(refle
     assert "{} usable, {} unusable, {} lost".format(*counts) in page.text
 
 
+def test_an_expert_action_says_why_it_has_no_reflection(reflected, page_class, tmp_path):
+    run = shutil.copytree(reflected, tmp_path / "run")
+    explore = run / "methods/early-experience/1/explore"
+    first = next(iter(read_rows(explore / "reflections.jsonl", Trajectory)))
+    state = first.task.id, first.actions[: first.prefix_length]
+
+    def is_there(row):
+        length = row["origin"]["state"] if row.get("origin") else 0
+        return (row["task"]["id"], tuple(step["action"] for step in row["steps"][:length])) == state
+
+    def without_action(row):
+        if is_there(row):
+            row["steps"][-1]["response"]["parsed"] = False
+        return row
+
+    rows = [json.loads(line) for line in (explore / "reflections.jsonl").read_text().splitlines()]
+    kept = [row for row in rows if not is_there(row)]
+    (explore / "reflections.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
+    _rewrite(explore / "alternatives.jsonl", without_action)
+    page = page_class(build_report(run).read_text(encoding="utf-8"))
+    demonstrations = read_rows(run / "collect/trajectories.jsonl", Trajectory)
+    absent = [
+        (row, entry)
+        for row in demonstrations
+        for entry in page.links(page.number(row.id))["reflections"]
+        if entry[4] == "absent"
+    ]
+    assert absent
+    for row, (at, text, _, training, _, reason, _) in absent:
+        assert (row.task.id, row.actions[:at]) == state
+        assert (text, training) == ("", "early-experience 1")
+        assert reason == "3 of the agent's 3 answers here had no action"
+    count = len({row.actions[at] for row, (at, *_) in absent})
+    assert f"none on {count} of the expert's actions" in page.text
+
+
 def test_the_page_needs_no_network_and_allows_none(built):
     policy = next(attrs["content"] for tag, attrs in built.tags if attrs.get("http-equiv") == "Content-Security-Policy")
     assert policy.startswith("default-src 'none';")

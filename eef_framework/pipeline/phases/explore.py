@@ -38,7 +38,14 @@ from eef_framework.pipeline.expected_costs import expected_exploration_cost
 from eef_framework.pipeline.phase import Phase, PhaseResult, Planned, Weights
 from eef_framework.pipeline.phases.initial_checkpoint import InitialCheckpoint
 from eef_framework.pipeline.progress import Counter
-from eef_framework.pipeline.reflection import Reflecting, check_reflections, comparisons, counts_of, is_usable
+from eef_framework.pipeline.reflection import (
+    Reflecting,
+    check_reflections,
+    comparisons,
+    count_without_action,
+    counts_of,
+    is_usable,
+)
 from eef_framework.pipeline.rows import Rows
 from eef_framework.pipeline.schedule import per_task
 from eef_framework.pipeline.solutions import Exploration
@@ -185,7 +192,9 @@ class Explore(Phase):
             cost += self._reflect(context, settings.reflection, demonstrations)
             reflections = self.files.reflections.read()
             counts_of_rows[self.files.reflections.path.name] = len(reflections)
-            info["reflections"] = counts_of(reflections)
+            answers = [row for row in tried if row.ending != "error"]
+            without = count_without_action(demonstrations, answers, rule)
+            info["reflections"] = {**counts_of(reflections), "no_action": without}
         if settings.advice:
             cost += self._ask_expert(context, found)
         return PhaseResult(cost, counts_of_rows, info, mean_results(found, rule))
