@@ -48,30 +48,33 @@ class TextWorldFallible(TextWorldWalkthrough):
     """Maximum number of commands after losing track."""
     hard: tuple[str, ...] = ()
     """First words of commands that are hard for this expert, such as `unlock`: its successes don't show them, its
-    failures do."""
+    failures do. It loses track after such a command, before one that would win, and then never does what is needed."""
     hard_skill: float = Field(default=0.0, ge=0.0, le=1.0)
-    """Probability, after a hard command, of not losing track."""
+    """Probability, at a hard command, of not losing track."""
 
     def script(self, session: Session, draw: random.Random) -> Iterator[str]:
         """Follow the walkthrough with detours, until the expert loses track."""
         assert isinstance(session, TextWorldSession)
-        for command in _commands(session):
+        commands = _commands(session)
+        for command in commands:
             if not session.observation.admits(command):
                 continue
-            if draw.random() >= self.skill:
+            too_hard = command.split()[0] in self.hard and draw.random() >= self.hard_skill
+            if draw.random() >= self.skill or (too_hard and command == commands[-1]):
                 yield from self._lost_track(session, draw, command)
                 return
             if draw.random() < self.detours:
                 yield from _detour(session, draw, command)
             yield command
-            if command.split()[0] in self.hard and draw.random() >= self.hard_skill:
+            if too_hard:
                 yield from self._lost_track(session, draw, command)
                 return
 
-    def _lost_track(self, session: Session, draw: random.Random, command: str) -> Iterator[str]:
+    def _lost_track(self, session: TextWorldSession, draw: random.Random, command: str) -> Iterator[str]:
         """Yield a few wrong commands."""
         for _ in range(draw.randint(1, self.patience)):
-            others = [each for each in session.observation.actions or () if each != command]
+            right = {command, *(session.privileged_info().solution[:1] if self.hard else ())}
+            others = [each for each in session.observation.actions or () if each not in right]
             if not others:
                 return
             yield draw.choice([each for each in others if each.startswith("take ")] or others)
