@@ -7,7 +7,6 @@ import functools
 import hashlib
 import json
 import os
-import tempfile
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -28,6 +27,7 @@ from eef_vllm.loaded_policy import LoadedVllmPolicy
 from eef_vllm.managed_server import HOW_TO_INSTALL, ManagedServer, check_python, is_cpu_build
 from eef_vllm.replica import ServedWeights, Waits
 from eef_vllm.replicas import Replicas
+from eef_vllm.temporary_folder import TemporaryFolder
 from eef_vllm.verification import ALIKE, ANSWER_TOKENS, KnownToken, compare, conversations, known_token
 
 MAX_LORA_RANK = 32
@@ -97,7 +97,7 @@ class VllmPolicy(TrainablePolicy):
     _replicas: dict[str, Replicas] = PrivateAttr(default_factory=dict)
     _history: dict[str, Checkpoint] = PrivateAttr(default_factory=dict)
     _known: dict[tuple[str, Path, Path], Sequence[KnownToken]] = PrivateAttr(default_factory=dict)
-    _folder: tempfile.TemporaryDirectory[str] | None = PrivateAttr(default=None)
+    _folder: TemporaryFolder | None = PrivateAttr(default=None)
 
     @field_validator("base_urls")
     @classmethod
@@ -169,12 +169,12 @@ class VllmPolicy(TrainablePolicy):
         )
 
     def close(self) -> None:
-        """End the servers that were started here."""
+        """End the servers that were started here, and remove the temporary folder."""
         while self._replicas:
             self._replicas.popitem()[1].close()
         self._history = {}
         if self._folder is not None:
-            self._folder.cleanup()
+            self._folder.remove()
             self._folder = None
 
     @functools.cached_property
@@ -224,8 +224,8 @@ class VllmPolicy(TrainablePolicy):
             return adapters[0]
         folder = self.adapter_folder
         if folder is None:
-            self._folder = self._folder or tempfile.TemporaryDirectory(prefix="eef-vllm-adapters-")
-            folder = Path(self._folder.name)
+            self._folder = self._folder or TemporaryFolder("eef-vllm-adapters-")
+            folder = self._folder.path
         output = folder / hashlib.sha256("".join(map(_digest, adapters)).encode()).hexdigest()[:16]
         try:
             if not (output / "adapter_config.json").is_file():  # written last

@@ -4,7 +4,7 @@ The program that started it holds the other end of standard input. The operating
 ends, even if it is killed, so neither the command nor its folder is left. Uses only the standard library: it runs in
 the server's environment.
 
-Usage: supervisor.py FOLDER COMMAND...
+Usage: supervisor.py FOLDER [COMMAND...]; without a command, it only removes the folder.
 """
 
 from __future__ import annotations
@@ -25,18 +25,20 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> int:
-    """Run the command, and return its exit status. The folder is removed if the command didn't end by itself."""
+    """Run the command, and return its exit status. The folder is removed unless the command ended by itself."""
     folder, *command = sys.argv[1:]
     # Signals to a whole group, as by Ctrl-C, end the program that started this one, which then closes standard input.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    if not command:
+        _wait_until_input_closes()
+        shutil.rmtree(folder, ignore_errors=True)
+        return 0
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_prepare_child)
     closed = threading.Event()
 
     def end() -> None:
-        # A buffered read would hold a lock that Python needs to exit when the command has ended by itself.
-        while os.read(0, 4096):
-            pass
+        _wait_until_input_closes()
         closed.set()
         _signal(process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -49,6 +51,12 @@ def main() -> int:
     if closed.is_set():
         shutil.rmtree(folder, ignore_errors=True)
     return status if status >= 0 else 128 - status
+
+
+def _wait_until_input_closes() -> None:
+    # A buffered read would hold a lock that Python needs to exit when the command has ended by itself.
+    while os.read(0, 4096):
+        pass
 
 
 def _prepare_child() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import eef_vllm.supervisor
 import psutil
 import pytest
+from eef_vllm.temporary_folder import TemporaryFolder
 
 SERVER = (
     "import os, subprocess, sys, time; p = subprocess.Popen(['sleep', '600']); print(os.getpid(), p.pid, flush=True)"
@@ -69,6 +70,43 @@ def test_the_server_ends_with_a_program_that_is_killed_and_its_folder_is_removed
     started.kill()
     assert ended([*pids, supervisor.pid])
     assert not folder.exists()
+
+
+@pytest.fixture
+def temporary_folder(tmp_path):
+    """A program with a temporary folder, in a process group of its own, and the folder."""
+    code = (
+        "import time\nfrom eef_vllm.temporary_folder import TemporaryFolder\nfolder = TemporaryFolder('adapters-')\n"
+        "(folder.path / 'weights').touch()\nprint(folder.path, flush=True)\ntime.sleep(600)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+    ) as started:
+        yield started, Path(started.stdout.readline().strip())
+        started.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_temporary_folder_is_removed_with_a_program_that_is_killed(temporary_folder, tmp_path, number):
+    started, path = temporary_folder
+    assert (path.parent, [each.name for each in path.iterdir()]) == (tmp_path, ["weights"])
+    (supervisor,) = psutil.Process(started.pid).children()
+    os.killpg(started.pid, number) if number == signal.SIGINT else started.kill()
+    assert ended([supervisor.pid])
+    assert not path.exists()
+
+
+def test_a_temporary_folder_can_be_removed_before(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder = TemporaryFolder("adapters-")
+    (folder.path / "weights").touch()
+    folder.remove()
+    folder.remove()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
