@@ -302,5 +302,7 @@ class RunConfig(Section):
     trackers: tuple[ComponentSpec, ...] | None = None
     """Where figures are shown; null for `files`, a file in the run directory. Never changes a result."""
     baselines: tuple[str, ...] = ()
-    """Recipes to run as baselines, on the same demonstrations and the same cloned agent. Paths in a file are relative
-    to the file, or else to the current folder."""
+    """Recipes to run as baselines, on the same demonstrations and the same cloned agent. What a recipe sets of its
+    method, or a recipe that it extends, replaces this run's settings; all others are inherited. So a file that changes
+    one setting of this run's method names a method and this setting, without `extends`. Paths in a file are relative to
+    the file, or else to the current folder."""

@@ -52,6 +52,20 @@ def test_a_baseline_of_ones_own_is_a_file_with_what_differs(tmp_path: Path, regi
     assert bold.select.model_copy(update={"prefix_loss": "beneficial"}) == main.select
 
 
+def test_a_baseline_that_extends_a_recipe_starts_from_it_and_not_from_the_run(
+    tmp_path: Path, registry: Registry
+) -> None:
+    method = "method: wide\nattributor: {name: interval, probes: 12}\n"
+    (tmp_path / "changed.yaml").write_text(method)
+    (tmp_path / "extended.yaml").write_text(f"extends: eef\n{method}".replace("wide", "other"))
+    files = [str(tmp_path / name) for name in ("changed.yaml", "extended.yaml")]
+    own = ("explore.attribute=failures", "explore.simulations=3", "explore.sampling.temperature=0.5")
+    main, changed, extended = variants(demo(registry, f"baselines={files}", *own), registry)
+    assert (changed.explore, changed.attributor["probes"]) == (main.explore, 12)
+    assert (extended.explore.attribute, extended.explore.simulations, extended.attributor["probes"]) == ("all", 1, 12)
+    assert extended.explore.sampling == main.explore.sampling  # no recipe sets it
+
+
 def adaptive(registry: Registry, *overrides: str) -> list[RunConfig]:
     given = ["environment=shop", "expert=shopper", *overrides]
     return variants(load_config("eef-adaptive", given, {}, registry), registry)
