@@ -44,6 +44,16 @@ class FoundCalls(NamedTuple):
     """Where the first call ends; where all end if they are one list."""
 
 
+def as_instructions(tools: Sequence[Tool]) -> str:
+    """Return what a system prompt tells a model about tools, where no chat template and no server does."""
+    listed = "\n".join(json.dumps(tool.function, ensure_ascii=False) for tool in tools)
+    call = with_calls("", [Call("NAME", {"ARGUMENT": "VALUE"})])
+    return (
+        f"You act by calling one of these tools:\n<tools>\n{listed}\n</tools>\n\n"
+        f"End each answer with one call, written like this:\n{call}"
+    )
+
+
 def with_calls(content: str, calls: Sequence[Call]) -> str:
     """Return an answer with its calls as text."""
     if not calls:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from eef_framework.chat.format import ChatFormat
-from eef_framework.chat.tool_calls import ACT, Call, as_call, find_calls, with_calls
+from eef_framework.chat.tool_calls import ACT, Call, as_call, as_instructions, find_calls, with_calls
 from eef_framework.interfaces import Sampling
 from eef_framework.records import Example, FreeText, Message, Observation, Response, Step, Task, Tool, Trajectory
 from eef_framework.rollout import EpisodeRunner
@@ -100,6 +100,14 @@ class Declaring(Corridor):
     @property
     def tools(self):
         return SHOP
+
+
+def test_instructions_describe_the_tools_and_show_a_call_that_is_read():
+    tools = (Tool(name="search", description="Find products.", action="search[{query}]"), ACT)
+    text = as_instructions(tools)
+    listed = text.partition("<tools>\n")[2].partition("\n</tools>")[0].splitlines()
+    assert [Tool.model_validate_json(line) for line in listed] == [Tool.model_validate(tool.function) for tool in tools]
+    assert find_calls(text).calls == [Call("NAME", {"ARGUMENT": "VALUE"})]
 
 
 def test_shots_call_the_tools_that_the_environment_declares():

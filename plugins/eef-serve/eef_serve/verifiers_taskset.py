@@ -14,6 +14,7 @@ import verifiers.v1 as vf
 from pydantic import Field
 
 from eef_framework.chat import ChatFormat
+from eef_framework.chat.tool_calls import as_instructions
 from eef_framework.interfaces import Environment, Session
 from eef_framework.plugins import load_plugins
 from eef_framework.records import Observation, SuccessRule, Task, Trajectory
@@ -72,9 +73,12 @@ class _World:
 
     @property
     def instructions(self) -> str | None:
-        """The system prompt."""
+        """The system prompt. It describes the tools: the agent's own requests don't have them."""
         first = self.format.conversation(self.environment.instructions, Observation(text=""), ())[0]
-        return first.content if first.role == "system" else None
+        if first.role != "system":
+            return None
+        parts = [first.content, as_instructions(first.tools) if first.tools else ""]
+        return "\n\n".join(part for part in parts if part)
 
     def shown(self, session: Session) -> str:
         """Return the user's message for a session's current observation."""

@@ -18,6 +18,7 @@ import eef_serve
 import pytest
 from eef_serve.testing import RunningServer
 
+from eef_framework.chat.tool_calls import ACT
 from eef_framework.testing.corridor import Corridor, best_action
 
 PYTHON = os.environ.get("EEF_VERIFIERS_PYTHON") or (sys.executable if find_spec("verifiers") else "")
@@ -58,6 +59,20 @@ def test_the_agent_of_verifiers_plays_the_episodes_of_an_environment(start: Call
         assert (found["ok"], found["rewards"]) == (False, {})
         assert found["errors"]
     assert len(server.sessions) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not PYTHON, reason="needs verifiers")
+def test_with_the_style_tools_the_system_prompt_describes_the_tools() -> None:
+    code = (
+        "import sys\nfrom eef_serve.verifiers_taskset import EefTaskset, EefTasksetConfig\n"
+        f"given = dict(id='eef-serve', environment={CORRIDOR!r}, split='dev', format={{'style': 'tools'}})\n"
+        "print(next(EefTaskset(EefTasksetConfig(**given)).load()).data.system_prompt)\n"
+    )
+    done = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert Corridor().instructions in done.stdout
+    assert json.dumps(ACT.function) in done.stdout
 
 
 def test_the_package_is_importable_without_verifiers() -> None:
