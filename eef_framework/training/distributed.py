@@ -109,6 +109,8 @@ def train_distributed(
         except BaseException:
             launcher.terminate()
             raise
+    # Also after a failure: a host that joins now would wait for this training until its rendezvous times out.
+    (output / REQUEST).unlink()
     if "error" in message:
         raise getattr(errors, message["kind"], TrainerFailure)(**message["error"])
     if launcher.returncode or "result" not in message:
@@ -118,8 +120,7 @@ def train_distributed(
             f"Their whole output is in {log}. What was saved so far is kept: run the command again.",
             lines=lines,
         )
-    for path in (output / REQUEST, log):
-        path.unlink()
+    log.unlink()
     return TrainResult.model_validate(message["result"])
 
 

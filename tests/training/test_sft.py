@@ -334,6 +334,7 @@ def test_an_error_in_one_of_several_processes_is_raised(examples, start, tmp_pat
     with pytest.raises(NothingToTrain) as caught:
         train(examples, start, tmp_path, max_tokens=2, processes=2)
     assert caught.value.code == "nothing-to-train"
+    assert not (tmp_path / "request.json").exists()
 
 
 @pytest.mark.slow
@@ -346,6 +347,7 @@ def test_the_own_words_of_a_process_that_aborts_are_shown(examples, start, tmp_p
         train(examples, start, tmp_path / "out", processes=2)
     words, report = caught.value.details["lines"]
     assert (words, "exitcode: -6" in report) == ("out of luck", True)
+    assert not (tmp_path / "out/request.json").exists()  # no host joins a training that failed
 
 
 def test_tensorboard_gets_loss_and_learning_rate(examples, start, tmp_path):
