@@ -24,16 +24,15 @@ END_S = 30.0
 """How long processes may take to end after the training ended elsewhere."""
 
 
-def join_trainings(folder: Path, machine_rank: int, once: bool = False) -> None:
+def join_trainings(folder: Path, machine_rank: int) -> None:
     """Take part in the trainings in a folder, such as a run, one after another.
 
-    Returns only if `once` is set. A training that fails on this host fails on all; the next request is then waited for.
+    Never returns. A training that fails on this host fails on all; the next request is then waited for.
 
     Args:
         folder: the folder, which need not exist yet. It has the same path on all hosts, like the checkpoint to start
             from and the configuration of accelerate.
         machine_rank: number of this host, counted from 0; host 0 requests the trainings.
-        once: return after one training.
 
     Raises:
         ConfigError: a training isn't one on so many hosts (`not-this-host`), its request is that of another version
@@ -41,14 +40,26 @@ def join_trainings(folder: Path, machine_rank: int, once: bool = False) -> None:
     """
     seen: set[Version] = set()
     while True:
-        for path in _requests(folder):
-            version = _version(path)
-            if version is not None and version not in seen:
-                seen.add(version)
-                _take_part(path, version, machine_rank)
-                if once:
-                    return
+        join_new_trainings(folder, machine_rank, seen)
         time.sleep(POLL_S)
+
+
+def join_new_trainings(folder: Path, machine_rank: int, seen: set[Version]) -> None:
+    """Take part in the trainings that are requested now, one after another.
+
+    Args:
+        folder: as for `join_trainings`.
+        machine_rank: as for `join_trainings`.
+        seen: requests to ignore; those that are found are added.
+
+    Raises:
+        ConfigError: as for `join_trainings`.
+    """
+    for path in _requests(folder):
+        version = _version(path)
+        if version is not None and version not in seen:
+            seen.add(version)
+            _take_part(path, version, machine_rank)
 
 
 def _requests(folder: Path) -> list[Path]:

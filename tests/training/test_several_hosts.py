@@ -16,7 +16,7 @@ from eef_framework.errors import ConfigError
 from eef_framework.records import Checkpoint
 from eef_framework.training import SftTrainer
 from eef_framework.training.distributed import REQUEST, TrainingRequest
-from eef_framework.training.host import join_trainings
+from eef_framework.training.host import join_new_trainings, join_trainings
 
 # accelerate's launcher ignores several hosts if it is told to use CPUs. Without GPUs, the processes use them anyway.
 CONFIGURATION = {
@@ -126,7 +126,7 @@ def requested(tmp_path):
 def test_a_host_that_would_train_alone_is_refused(tmp_path, configuration, requested, capfd):
     """With use_cpu, accelerate's launcher ignores the other hosts: each would write the same checkpoint."""
     requested(configuration(distributed_type="MULTI_CPU", use_cpu=True))
-    join_trainings(tmp_path, 1, once=True)
+    join_new_trainings(tmp_path, 1, set())
     assert "TrainerFailure" in capfd.readouterr().err
     assert not (tmp_path / "model.safetensors").exists()
 
@@ -165,7 +165,7 @@ def test_a_request_of_another_version_is_named(tmp_path, changes):
 def test_a_training_that_has_just_ended_is_skipped(tmp_path, monkeypatch):
     monkeypatch.setattr("eef_framework.training.host._requests", lambda folder: [tmp_path / REQUEST])
     monkeypatch.setattr("eef_framework.training.host._version", lambda path: (str(path), 1, 1))
-    join_trainings(tmp_path, 1, once=True)
+    join_new_trainings(tmp_path, 1, set())
 
 
 def test_folders_that_disappear_while_they_are_searched_are_skipped(tmp_path, monkeypatch):
