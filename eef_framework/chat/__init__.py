@@ -4,5 +4,6 @@ from eef_framework.chat.format import ChatFormat
 from eef_framework.chat.parse import Answer, parse_answer
 from eef_framework.chat.reasoning import without_reasoning
 from eef_framework.chat.tokens import ChatTokenizer
+from eef_framework.chat.tool_calls import as_instructions
 
-__all__ = ["Answer", "ChatFormat", "ChatTokenizer", "parse_answer", "without_reasoning"]
+__all__ = ["Answer", "ChatFormat", "ChatTokenizer", "as_instructions", "parse_answer", "without_reasoning"]

@@ -13,8 +13,7 @@ from typing import Any
 import verifiers.v1 as vf
 from pydantic import Field
 
-from eef_framework.chat import ChatFormat
-from eef_framework.chat.tool_calls import as_instructions
+from eef_framework.chat import ChatFormat, as_instructions
 from eef_framework.interfaces import Environment, Session
 from eef_framework.plugins import load_plugins
 from eef_framework.records import Observation, SuccessRule, Task, Trajectory
