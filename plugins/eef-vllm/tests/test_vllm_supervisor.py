@@ -76,7 +76,9 @@ def test_the_server_ends_with_a_program_that_is_killed_and_its_folder_is_removed
 def temporary_folder(tmp_path):
     """A program with a temporary folder, in a process group of its own, and the folder."""
     code = (
-        "import time\nfrom eef_vllm.temporary_folder import TemporaryFolder\nfolder = TemporaryFolder('adapters-')\n"
+        "import signal, time\nfrom eef_vllm.temporary_folder import TemporaryFolder\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored if the tests run in the background
+        "folder = TemporaryFolder('adapters-')\n"
         "(folder.path / 'weights').touch()\nprint(folder.path, flush=True)\ntime.sleep(600)\n"
     )
     with subprocess.Popen(
