@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
+from random import Random
 from typing import Any
 
 from eef_textworld._compat.textworld import Game
@@ -25,7 +25,9 @@ class Engine:
     def __init__(self, options: ViewOptions, cached_games: int) -> None:
         self._options = options
         self._cached_games = cached_games
-        self._games: OrderedDict[str, Game] = OrderedDict()
+        self._games: dict[str, Game] = {}
+        self._keys: list[str] = []
+        self._random = Random(0)
         self._states: dict[int, GameState] = {}
         self._last = 0
 
@@ -67,9 +69,12 @@ class Engine:
         key = repr(spec)
         if key not in self._games:
             self._games[key] = make_game(spec)
-            if len(self._games) > self._cached_games:
-                self._games.popitem(last=False)
-        self._games.move_to_end(key)
+            self._keys.append(key)
+            if len(self._keys) > self._cached_games:
+                # A random one makes room: runs take their tasks in turn, so that the oldest is needed next.
+                place = self._random.randrange(self._cached_games)
+                del self._games[self._keys[place]]
+                self._keys[place] = self._keys.pop()
         return self._games[key]
 
     def _add(self, state: GameState) -> int:
