@@ -28,7 +28,7 @@ from eef_framework.runs.atomic import write_text
 from eef_framework.training.settings import SupervisedSettings
 
 REQUEST = "request.json"
-"""File with the request, in the output folder; it exists while the training runs, and after it failed."""
+"""File with the request, in the output folder; it exists while the training runs, and after the program was killed."""
 LINES_SHOWN = 12
 """Number of lines of a failed process's log to show."""
 
@@ -109,8 +109,10 @@ def train_distributed(
         except BaseException:
             launcher.terminate()
             raise
-    # Also after a failure: a host that joins now would wait for this training until its rendezvous times out.
-    (output / REQUEST).unlink()
+        finally:
+            # Also after a failure or Ctrl-C: a host that joins then would wait for this training until its rendezvous
+            # times out. Only after a kill it stays, until the training starts again.
+            (output / REQUEST).unlink()
     if "error" in message:
         raise getattr(errors, message["kind"], TrainerFailure)(**message["error"])
     if launcher.returncode or "result" not in message:

@@ -91,21 +91,26 @@ def test_two_hosts_train_as_one_process_does_and_join_one_training_after_another
 
 
 @pytest.mark.slow
-def test_a_training_that_was_killed_on_the_first_host_is_joined_again(examples, start, tmp_path, configuration, join):
+@pytest.mark.parametrize("how", ["interrupted", "killed"])
+def test_a_training_that_ended_early_on_the_first_host_is_joined_again(
+    how, examples, start, tmp_path, configuration, join
+):
     join(tmp_path / "run")
     folder = tmp_path / "run" / "clone"
     folder.mkdir(parents=True)
 
-    class Killed(Exception):
-        pass
+    requests = []
 
-    def killed(step, *_):
+    def interrupt(step, *_):
         if step == 2:
-            raise Killed
+            requests.append((folder / REQUEST).read_text())
+            raise KeyboardInterrupt
 
-    with pytest.raises(Killed):
-        trainer(accelerate_config=configuration()).train(examples, start, folder, 0, killed)
-    assert (folder / REQUEST).exists()
+    with pytest.raises(KeyboardInterrupt):
+        trainer(accelerate_config=configuration()).train(examples, start, folder, 0, interrupt)
+    assert not (folder / REQUEST).exists()
+    if how == "killed":
+        (folder / REQUEST).write_text(requests[0])
     trainer(accelerate_config=configuration()).train(examples, start, folder, 0, lambda *_: None)
     assert (folder / "model.safetensors").is_file()
 
