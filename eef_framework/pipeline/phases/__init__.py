@@ -1,9 +1,10 @@
 """The phases of a run, one module each. Each reads files and writes files, within a run and by itself."""
 
+from eef_framework.pipeline.exploration_files import ExplorationFiles
 from eef_framework.pipeline.phases.attribute import Attribute
 from eef_framework.pipeline.phases.collect import Collect, CollectForEvaluation, ImportDemonstrations
 from eef_framework.pipeline.phases.evaluate import Evaluate
-from eef_framework.pipeline.phases.explore import ExplorationFiles, Explore
+from eef_framework.pipeline.phases.explore import Explore
 from eef_framework.pipeline.phases.initial_checkpoint import InitialCheckpoint
 from eef_framework.pipeline.phases.report import Report
 from eef_framework.pipeline.phases.select import Select

@@ -13,10 +13,10 @@ from eef_framework.errors import EefError, NothingToTrain
 from eef_framework.interfaces import Component, ProgressCallback
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.examples import examples_of, tries_by_task
+from eef_framework.pipeline.exploration_files import ExplorationFiles
 from eef_framework.pipeline.filtering import filtered
 from eef_framework.pipeline.pairs import Pair, pair_examples, pairs, require_whole_episodes
 from eef_framework.pipeline.phase import Phase, PhaseResult
-from eef_framework.pipeline.phases.explore import ExplorationFiles
 from eef_framework.pipeline.preference import Solution
 from eef_framework.pipeline.rows import Rows
 from eef_framework.pipeline.selection_record import pair_rows, selected_rows
