@@ -73,12 +73,13 @@ def lost_workers(play: Resubmission) -> Info:
 
 
 def check_errors(rows: Sequence[Trajectory]) -> None:
-    """Stop if too many episodes were lost.
+    """Stop if too many episodes were lost. One that was lost and then played again counts once, as its last row.
 
     Raises:
         EnvironmentFailure: too many ended in an error.
     """
-    failed = [row for row in in_order(without_replaced(rows)) if row.ending == "error"]
+    rows = in_order(without_replaced(rows))
+    failed = [row for row in rows if row.ending == "error"]
     if len(failed) > MOST_ERRORS * len(rows):
         raise EnvironmentFailure(
             f"{len(failed)} of {len(rows)} episodes were lost to failures, the first ({failed[0].id}) to: "

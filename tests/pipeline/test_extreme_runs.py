@@ -82,6 +82,19 @@ def test_all_simulations_are_lost(tmp_path: Path, registry: Registry, recipe: st
     assert caught.value.details["lost"] == caught.value.details["episodes"] > 0
 
 
+def test_episodes_that_are_lost_at_every_start_count_once(tmp_path: Path, registry: Registry) -> None:
+    run(small(registry, "sft", 0.5), registry, tmp_path / "sft")
+    known = f"collect.trajectories={RunLayout(tmp_path / 'sft').trajectories(StageKey('collect'))}"
+    settings = (known, "environment={name: corridor, fault: open}", "evaluate.expert=false", "clone.on=none")
+    counted = []
+    for _ in range(3):
+        with pytest.raises(EnvironmentFailure) as caught:
+            run(small(registry, "rft", 0.5, *settings), registry, tmp_path / "run")
+        assert caught.value.code == "episodes-lost"
+        counted.append((caught.value.details["lost"], caught.value.details["episodes"]))
+    assert len(set(counted)) == 1
+
+
 @pytest.mark.parametrize("limit", Budget.model_fields)
 def test_a_budget_of_0_is_refused(registry: Registry, limit: str) -> None:
     with pytest.raises(ConfigError) as caught:
