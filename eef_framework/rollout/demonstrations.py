@@ -37,7 +37,9 @@ async def demonstrations(
                 task = requested.get(trajectory.task.id) if isinstance(trajectory, Trajectory) else None
                 if task is None or trajectory.attempt >= expert.demonstrations_per_task:
                     raise _not_asked_for(name, trajectory)
-                missing.discard((task.id, trajectory.attempt))
+                if (task.id, trajectory.attempt) not in missing:
+                    continue  # of a task that was asked for again for its other attempts
+                missing.remove((task.id, trajectory.attempt))
                 lost_in_a_row = 0
                 id = expert_id(name, task, trajectory.attempt if several else None)
                 provenance = trajectory.provenance or provenance_of(expert, environment)

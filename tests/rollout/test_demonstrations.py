@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from eef_framework.errors import ExpertFailure
+from eef_framework.errors import ExpertFailure, WorkerLost
 from eef_framework.interfaces import Expert
 from eef_framework.records import Provenance
-from eef_framework.rollout import demonstrations, merged
+from eef_framework.rollout import ThreadExecutor, demonstrations, merged
 from eef_framework.testing.corridor import Corridor
 from eef_framework.testing.corridor_expert import CorridorExpert
 
@@ -35,9 +35,9 @@ class Several(Expert):
                 yield each.changed(attempt=attempt)
 
 
-def stamped(expert):
+def stamped(expert, executor=None):
     async def gather():
-        return [each async for each in demonstrations(expert, CORRIDOR, TASKS, 7)]
+        return [each async for each in demonstrations(expert, CORRIDOR, TASKS, 7, executor)]
 
     return asyncio.run(gather())
 
@@ -46,6 +46,23 @@ def test_several_demonstrations_of_a_task_have_different_ids():
     found = stamped(Several())
     name = Several.component_name()
     assert sorted(each.id for each in found) == sorted(f"expert/{name}/{t.id}/{n}" for t in TASKS for n in (0, 1))
+
+
+def test_an_attempt_is_yielded_once_although_a_worker_was_lost_between_two_of_its_task():
+    losses = iter([len(TASKS) + 1])
+
+    class Losing(ThreadExecutor):
+        async def demonstrate(self, expert, environment, tasks, seed):
+            end = next(losses, None)
+            count = 0
+            async for each in super().demonstrate(expert, environment, tasks, seed):
+                yield each
+                count += 1
+                if count == end:
+                    raise WorkerLost("a worker ended")
+
+    found = stamped(Several(), Losing())
+    assert len(found) == len({each.id for each in found}) == 2 * len(TASKS)
 
 
 def test_an_attempt_that_was_not_asked_for_is_refused():
