@@ -122,13 +122,15 @@ class _RationedSimulate(Simulate):
         self.requested[key] = max(n, self.requested.get(key, 0))
         if key not in self._granted:
             self._states[key] = state
-            self._granted[key] = 0
-            await self._grant(key, min(self._first, n, self.left))
+            self._grant(key, min(self._first, n, self.left))
+        if key not in self._played:
+            await self._play(key)
         return Played.of(self._played.get(key, ())[:n], max(0, n - self._granted[key]))
 
     async def play_one(self, key: Key) -> None:
         """Play one more simulation from a state."""
-        await self._grant(key, 1)
+        self._grant(key, 1)
+        await self._play(key)
 
     def unplayed(self) -> list[Key]:
         """Return the states from which fewer simulations were played than the strategy asked for."""
@@ -158,12 +160,15 @@ class _RationedSimulate(Simulate):
         """Return the recorded episodes of this task."""
         return await self._simulate.episodes()
 
-    async def _grant(self, key: Key, more: int) -> None:
+    def _grant(self, key: Key, more: int) -> None:
         # Taken from the budget before anything is awaited, so that concurrent requests are served in order.
         self.left -= more
-        self._granted[key] += more
-        if more:
-            self._played[key] = await self._simulate(self._states[key], self._granted[key])
+        self._granted[key] = self._granted.get(key, 0) + more
+
+    async def _play(self, key: Key) -> None:
+        # Concurrent requests for a state all wait here: the simulations are shared.
+        if granted := self._granted[key]:
+            self._played[key] = await self._simulate(self._states[key], granted)
 
     def _key(self, state: int | State) -> Key:
         start = self._trajectory.at(state) if isinstance(state, int) else state

@@ -1,12 +1,17 @@
+import asyncio
+
 import pytest
 from eef_attribution.bisect import BisectAttributor
 from eef_attribution.interval import IntervalAttributor
 from eef_attribution.sequential import SequentialAttributor
+from eef_attribution.substitute import SubstituteAttributor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eef_framework import Attributor, ConfigError, Segment
+from eef_framework.records import Observation, Step, Task, Trajectory
 from eef_framework.testing.conformance import check_attributor
+from eef_framework.testing.simulate import ScriptedSimulate
 
 
 def sequential(**strategy) -> SequentialAttributor:
@@ -98,6 +103,28 @@ def test_it_wraps_any_strategy_that_does_not_count_lost_simulations(tried):
     strategy = {"name": f"{__name__}:Twice"}
     assert tried(SequentialAttributor(strategy=strategy), [0.0] * 3).played == {0: 1}
     assert tried(SequentialAttributor(strategy=strategy), [1.0] * 3).played == {0: 2}
+
+
+def episode(actor: str, *seen_and_done: str) -> Trajectory:
+    """Return an episode: an observation, an action, the next observation, and so on."""
+    observations = [Observation(text=text) for text in seen_and_done[::2]]
+    steps = tuple(Step(action=a, observation=o) for a, o in zip(seen_and_done[1::2], observations[1:], strict=True))
+    task = Task(id="t", environment="made-up")
+    return Trajectory(id=actor, task=task, actor=actor, initial=observations[0], steps=steps)
+
+
+def test_concurrent_requests_for_a_state_share_its_simulations():
+    twice = episode("expert/e", "hall", "east", "yard", "back", "hall", "east", "yard", "win", "end")
+    failure = episode("agent/a", "hall", "wait", "hall again")
+
+    def verdicts(attributor: Attributor) -> list[tuple[int, str, str]]:
+        simulate = ScriptedSimulate(twice, lambda state, index: True, episodes=(twice, failure))
+        found = asyncio.run(attributor.attribute(twice, simulate))
+        return [(each.start, each.verdict.value, each.reason) for each in found]
+
+    alone = verdicts(SubstituteAttributor(simulations=1))
+    assert [(start, verdict) for start, verdict, _ in alone] == [(0, "beneficial"), (2, "beneficial")]
+    assert verdicts(sequential(name="substitute", simulations=1)) == alone
 
 
 def test_a_strategy_that_does_not_exist_is_an_error():
