@@ -94,13 +94,13 @@ class Outcome:
     def solved(self, rule: Rule) -> bool | None:
         """Return whether the agent can solve the task from this state; None if that isn't decided.
 
-        Simulations are missing if they were lost or not played. With `any` and `majority` it is decided once they
-        can't change it. With `sprt`, once the test ends (Wald 1945), however many are missing.
+        It is decided once the missing simulations can't change it: those that were lost or not played. With `sprt`,
+        those that were lost: the test bounds errors whenever it ends (Wald 1945), however many aren't played.
         """
-        if rule.decide == "sprt":
-            return sprt(self.successes, self.found - self.successes, rule)
-        verdicts = {_enough(successes, self.asked, rule.decide) for successes in (self.successes, self.best)}
-        return verdicts.pop() if len(verdicts) == 1 else None
+        missing = self.lost if rule.decide == "sprt" else self.asked - self.found
+        n = self.found + missing
+        decisions = {_decision(successes, n, rule) for successes in (self.successes, self.successes + missing)}
+        return decisions.pop() if len(decisions) == 1 else None
 
     def value(self, state: int) -> StateValue:
         """Return the value of the state, with its interval."""
@@ -134,7 +134,8 @@ def tokens_of(runs: Sequence[Trajectory]) -> int:
 def compare(before: Outcome, after: Outcome, rule: Rule) -> Verdict:
     """Return the verdict on the actions between two states (arXiv 2504.13145, phase 3).
 
-    It is the same whatever the outcomes of the missing simulations would have been; otherwise it is unknown.
+    It is the same whatever the outcomes of the missing simulations would have been; otherwise it is unknown. With
+    `sprt`, missing are those that were lost, but not those that weren't played.
     """
     if rule.decide == "gap":
         return _by_gap(before, after, rule.gap)
@@ -206,8 +207,10 @@ def sprt(successes: int, failures: int, rule: Rule) -> bool | None:
     return None if abs(ratio) < bound - 1e-9 else ratio > 0
 
 
-def _enough(successes: int, asked: int, decide: Decide) -> bool:
-    return 2 * successes > asked if decide == "majority" else successes > 0
+def _decision(successes: int, n: int, rule: Rule) -> bool | None:
+    if rule.decide == "sprt":
+        return sprt(successes, n - successes, rule)
+    return 2 * successes > n if rule.decide == "majority" else successes > 0
 
 
 def _by_gap(before: Outcome, after: Outcome, gap: float) -> Verdict:

@@ -141,7 +141,7 @@ class _RationedSimulate(Simulate):
         episode, state, inserted = key
         own = not inserted and episode in ("", self._trajectory.id)
         known = self.known.get(state, ()) if own else ()
-        runs = self._played.get(key, ())
+        runs = Played.of(self._played.get(key, ()), self.requested[key] - self._granted[key])
         return outcome_of(self.requested[key] + len(known), [known, runs], self._simulate)
 
     async def score(self, state: int | State, actions: Sequence[str], thought: str = "") -> Sequence[Response]:

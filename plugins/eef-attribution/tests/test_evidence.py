@@ -50,6 +50,19 @@ def test_an_outcome_is_open_only_while_lost_simulations_could_decide_it():
 
 
 @pytest.mark.parametrize(
+    ("found", "successes", "lost", "decision"),
+    # The numbers of Wald's test are below.
+    [(4, 0, 0, False), (4, 0, 4, None), (6, 0, 1, None), (7, 0, 1, False), (2, 2, 1, True), (2, 2, 2, None)],
+)
+def test_walds_test_is_open_while_lost_simulations_could_decide_it_but_not_because_of_those_left_out(
+    found, successes, lost, decision
+):
+    assert Outcome(found + lost, found, successes).solved(Rule("sprt", alpha=0.1)) is decision
+    left_out = Outcome(found + lost + 5, found, successes, not_played=5)
+    assert left_out.solved(Rule("sprt", alpha=0.1)) is decision
+
+
+@pytest.mark.parametrize(
     ("before", "after", "low", "high"),
     [
         # Newcombe (1998), table II, method 10: 56/70 - 48/80, 9/10 - 3/10, 10/10 - 0/10, 0/10 - 0/20.
@@ -93,11 +106,11 @@ def test_walds_test_errs_as_seldom_as_it_says(chance):
     found=st.tuples(st.integers(0, 6), st.integers(0, 6)),
     lost=st.tuples(st.integers(0, 3), st.integers(0, 3)),
     data=st.data(),
-    decide=st.sampled_from(["any", "majority", "significant"]),
+    decide=st.sampled_from(["any", "majority", "sprt", "significant"]),
 )
 def test_no_verdict_could_have_been_changed_by_missing_simulations(found, lost, data, decide):
     wins = [data.draw(st.integers(0, n)) for n in found]
-    rule = Rule(decide)
+    rule = Rule(decide, alpha=0.1)
     verdict = compare(*(Outcome(n + m, n, won) for n, m, won in zip(found, lost, wins, strict=True)), rule)
     if verdict is not Verdict.UNKNOWN:
         for more in product(*(range(m + 1) for m in lost)):

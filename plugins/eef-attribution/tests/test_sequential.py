@@ -80,10 +80,11 @@ def test_lost_simulations_are_neither_evidence_nor_played_again(tried):
 def test_lost_simulations_and_those_left_out_are_counted_apart(tried):
     strategy = {"name": "montecarlo", "simulations": 9, "decide": "sprt", "alpha": 0.1}
     found = tried(sequential(**strategy), [0.0, 1.0], lost=lambda state, index: (state, index) == (0, 0))
-    # Five simulations from state 0: one lost, four failures decide it. Two successes decide state 1.
-    assert found.played == {0: 5, 1: 2}
+    # Eight simulations from state 0: one lost, seven failures decide it, even if the lost one had succeeded: four would
+    # otherwise. Two successes decide state 1.
+    assert found.played == {0: 8, 1: 2}
     before, after = found.attribution.segments[0].reason.removeprefix("agent: ").split(", 2 of ")
-    assert (before, after) == ("0 of 4 (1 lost, 4 not played) from state 0", "2 (7 not played) from state 1")
+    assert (before, after) == ("0 of 7 (1 lost, 1 not played) from state 0", "2 (7 not played) from state 1")
 
 
 class Twice(Attributor):
