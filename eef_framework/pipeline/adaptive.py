@@ -10,11 +10,18 @@ from typing import Any
 from eef_framework.config.schema import Budget, Explore, Schedule
 from eef_framework.errors import AttributorFailure
 from eef_framework.interfaces import Attributor
-from eef_framework.pipeline.attribution import check_attributions, plan_of, to_attribute, try_to_attribute
+from eef_framework.pipeline.attribution import (
+    beyond_initial,
+    check_attributions,
+    plan_of,
+    to_attribute,
+    try_to_attribute,
+)
 from eef_framework.pipeline.episodes import gather
 from eef_framework.pipeline.schedule import Progress, affordable, next_tries, to_attribute_first
 from eef_framework.records import Attribution, Response, State, Task, Trajectory
 from eef_framework.rollout import Simulator
+from eef_framework.rollout.simulate import available
 
 ROUNDS = 8
 """Each round of further tries uses at least this fraction of the tasks, and at least as many episodes."""
@@ -70,12 +77,20 @@ class AdaptiveExploration:
             "spent": self.progress.spent.model_dump(),
         }
 
+    @property
+    def _needs_prices(self) -> bool:
+        """Whether the budget limits what is only known of episodes that were played, such as tokens."""
+        return any(limit is not None for limit in self.budget.model_dump(exclude={"simulations"}).values())
+
     def _left(self) -> int:
         return affordable(self.budget, len(self.tasks), self.progress.spent)
 
     async def _initial(self) -> None:
         """Play a few episodes from every initial state."""
-        each, more = divmod(self._left(), max(1, len(self.tasks)))  # where the budget doesn't suffice
+        first = self.tasks[:ROUNDS] if self.settings.simulations and self._needs_prices else ()
+        if first:
+            await self._play([(State(task=task), 1) for task in first], "initial")
+        each, more = divmod(len(first) + self._left(), max(1, len(self.tasks)))  # where the budget doesn't suffice
         counts = [min(self.settings.simulations, each + (number < more)) for number in range(len(self.tasks))]
         await self._play([(State(task=task), n) for task, n in zip(self.tasks, counts, strict=True) if n], "initial")
 
@@ -95,10 +110,10 @@ class AdaptiveExploration:
                 break
             now, waiting = waiting[:count], waiting[count:]
             before = self.progress.spent.simulations
-            source = _Recording(self.simulator)
+            source = _Recording(self.simulator, self.progress)
             attributed = await gather(try_to_attribute(self.attributor, each, source, failed) for each in now)
             found += attributed
-            source.report(self.progress)
+            source.report()
             self.progress.pay(attributed)
             self._note("attribution", before)
             mean = (self.progress.spent.simulations - before) / count
@@ -118,7 +133,7 @@ class AdaptiveExploration:
         if None in planned:  # not known beforehand: half of what is left at the last round's price, to stay within it
             return min(len(waiting), max(1, int(left / (2 * mean)))) if mean else min(len(waiting), left // 20 + 1)
         already = self.settings.simulations
-        prices = [sum(n if state else max(0, n - already) for state, n in (plan or {}).items()) for plan in planned]
+        prices = [beyond_initial(plan or {}, already) for plan in planned]
         return sum(price <= left for price in accumulate(prices))
 
     async def _try_further(self) -> None:
@@ -129,38 +144,40 @@ class AdaptiveExploration:
 
     async def _play(self, wanted: Sequence[tuple[State, int]], what: str) -> None:
         before = self.progress.spent.simulations
-        found = await gather(self.simulator.simulate(state, n) for state, n in wanted)
+        found = await gather(self.simulator.attempts(state, n) for state, n in wanted)
         for (state, n), episodes in zip(wanted, found, strict=True):
             self.progress.add(state, n, episodes)
         self._note(what, before)
 
     def _note(self, what: str, before: int) -> None:
         played = self.progress.spent.simulations - before
-        if self.rounds and self.rounds[-1]["for"] == what:
-            self.rounds[-1] = {
-                "for": what,
-                "rounds": self.rounds[-1]["rounds"] + 1,
-                "simulations": self.rounds[-1]["simulations"] + played,
-            }
-        else:
-            self.rounds.append({"for": what, "rounds": 1, "simulations": played})
+        if not self.rounds or self.rounds[-1]["for"] != what:
+            self.rounds.append({"for": what, "rounds": 0, "simulations": 0})
+        self.rounds[-1]["rounds"] += 1
+        self.rounds[-1]["simulations"] += played
 
 
 class _Recording:
-    """Simulations of a round, with a note of what was requested."""
+    """Simulations of a round, with a note of what was requested.
 
-    def __init__(self, simulator: Simulator) -> None:
+    Args:
+        simulator: plays them.
+        progress: what earlier rounds played; the episodes available to attributors are those from initial states.
+    """
+
+    def __init__(self, simulator: Simulator, progress: Progress) -> None:
         self.rule = simulator.rule
         self._simulator = simulator
+        self._progress = progress
         self._found: dict[tuple[str, str, int, tuple[str, ...]], tuple[State, int, Sequence[Trajectory]]] = {}
 
     async def simulate(self, state: State, n: int) -> Sequence[Trajectory]:
         """Return n simulations from a state."""
-        found = await self._simulator.simulate(state, n)
+        found = await self._simulator.attempts(state, n)
         key = (state.task.id, state.trajectory, state.length, state.inserted)
         if n >= self._found.get(key, (state, 0, ()))[1]:
             self._found[key] = (state, n, found)
-        return found
+        return available(found)
 
     async def score(self, state: State, actions: Sequence[str], thought: str) -> Sequence[Response]:
         """Return the answers by which the agent would take actions in a state, with their log-probabilities."""
@@ -168,9 +185,10 @@ class _Recording:
 
     async def episodes(self, task: Task) -> Sequence[Trajectory]:
         """Return the recorded episodes of a task."""
-        return await self._simulator.episodes(task)
+        own = await self._simulator.initial(task, self._progress.tasks[task.id].initial.asked)
+        return (*self._simulator.demonstrations(task), *own)
 
-    def report(self, progress: Progress) -> None:
-        """Add what was requested to the progress of an exploration."""
+    def report(self) -> None:
+        """Add what was requested to the progress."""
         for state, n, found in self._found.values():
-            progress.add(state, n, found)
+            self._progress.add(state, n, found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from eef_framework.config.schema import Explore
 from eef_framework.errors import AttributorFailure, EefWarning, PolicyFailure, boundary
@@ -104,6 +104,11 @@ def plan_of(attributor: Attributor, length: int) -> dict[int, int] | None:
         return attributor.planned_simulations(length)
 
 
+def beyond_initial(plan: Mapping[int, int], initial: int) -> int:
+    """Return the number of simulations of a plan, without the first `initial` ones from the initial state."""
+    return sum(max(0, n - initial) if state == 0 else n for state, n in plan.items())
+
+
 def most_of(attributor: Attributor, length: int, initial: int) -> int | None:
     """Return the maximum number of simulations that a trajectory takes; None if it isn't known in advance.
 
@@ -117,7 +122,7 @@ def most_of(attributor: Attributor, length: int, initial: int) -> int | None:
     """
     plan = plan_of(attributor, length)
     if plan is not None:
-        return sum(max(0, n - initial) if state == 0 else n for state, n in plan.items())
+        return beyond_initial(plan, initial)
     with boundary(AttributorFailure, f"attributor {attributor.component_name()!r}", f"planning {length} actions"):
         return attributor.most_simulations(length)
 
@@ -128,7 +133,8 @@ def planned_by_task(demonstrations: Sequence[Trajectory], attributor: Attributor
     Raises:
         AttributorFailure: the attributor doesn't know in advance.
     """
-    counts: dict[str, int] = {}
+    initial: dict[str, int] = {}  # shared by a task's demonstrations
+    later: dict[str, int] = {}
     for trajectory in demonstrations:
         planned = plan_of(attributor, len(trajectory.steps))
         if planned is None:
@@ -137,6 +143,7 @@ def planned_by_task(demonstrations: Sequence[Trajectory], attributor: Attributor
                 "Give it a `planned_simulations`.",
                 code="no-plan",
             )
-        beyond = sum(n - (settings.simulations if state == 0 else 0) for state, n in planned.items())
-        counts[trajectory.task.id] = counts.get(trajectory.task.id, 0) + max(0, beyond)
-    return counts
+        task = trajectory.task.id
+        initial[task] = max(initial.get(task, 0), planned.get(0, 0))
+        later[task] = later.get(task, 0) + sum(n for state, n in planned.items() if state)
+    return {task: max(0, initial[task] - settings.simulations) + later[task] for task in initial}

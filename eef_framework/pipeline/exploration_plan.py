@@ -66,7 +66,7 @@ class ExplorationPlan:
         if not settings.matched or settings.schedule is not None:
             return plain
         if spent is not None:
-            return {task: spent[task].simulations if task in spent else count for task, count in plain.items()}
+            return {task: spent.get(task, Spending()).simulations for task in plain}
         attributor = self._attributor
         further = planned_by_task(demonstrations, attributor, settings) if attributor else {}
         return {task: count + further.get(task, 0) for task, count in plain.items()}

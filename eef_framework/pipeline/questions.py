@@ -14,6 +14,7 @@ from eef_framework.pipeline.rows import Rows
 from eef_framework.pipeline.world_model import expert_states
 from eef_framework.records import Cost, State, Trajectory
 from eef_framework.rollout import continuation_id, continuations
+from eef_framework.rollout.episode_costs import with_lost_costs
 from eef_framework.runs import JsonlFile
 from eef_framework.seeds import derive
 
@@ -81,13 +82,14 @@ def ask_for_advice(context: RunContext, episodes: Sequence[Trajectory], file: Ro
     ids = {continuation_id(context.expert.component_name(), state): state for state in states.values()}
     with JsonlFile(file.path, Trajectory) as rows:
         known = {row.id: row for row in rows.rows if row.ending != "error"}
+        lost = {row.id: row for row in rows.rows if row.ending == "error"}
         missing = [state for id, state in ids.items() if id not in known]
 
         async def ask() -> None:
             seed = derive(context.config.seed, "collect")  # the expert that demonstrated
             async for row in continuations(context.expert, context.environment, missing, seed, steps=1):
-                rows.append(row)
-                known[row.id] = row
+                known[row.id] = with_lost_costs(row, [lost[row.id]]) if row.id in lost else row
+                rows.append(known[row.id])
 
         context.wait_for(ask())
         check_errors([known[id] for id in ids])

@@ -15,7 +15,11 @@ from itertools import groupby
 from eef_framework.config.schema import Budget, Schedule
 from eef_framework.evaluation.spending import spending_of, total
 from eef_framework.records import Attribution, Spending, State, SuccessRule, Task, Trajectory
+from eef_framework.rollout.simulate import available
 from eef_framework.seeds import derive
+
+MOST_FREE = 4
+"""How many episodes per task a budget allows as long as they cost nothing of what it limits."""
 
 
 class Standing(StrEnum):
@@ -103,12 +107,19 @@ class Progress:
         self.tasks = {task.id: TaskProgress(task, task.id in solved, Tried(State(task=task))) for task in tasks}
 
     def add(self, state: State, asked: int, found: Sequence[Trajectory]) -> None:
-        """Add what was requested from a state, and the episodes; those from earlier requests are replaced."""
+        """Add what was requested from a state, and the episodes; those from earlier requests are replaced.
+
+        Args:
+            state: where they started.
+            asked: number of episodes requested.
+            found: the episodes, lost ones included.
+        """
         tried = self._tried(state)
         if tried is None or asked < tried.asked:
             return
         self._asked += asked - tried.asked
-        tried.asked, tried.n, tried.successes = asked, len(found), sum(map(self._rule.holds, found))
+        tried.asked, tried.n = asked, len(available(found))
+        tried.successes = sum(map(self._rule.holds, available(found)))
         self._spent |= {trajectory.id: spending_of(trajectory) for trajectory in found}
 
     def pay(self, attributions: Iterable[Attribution]) -> None:
@@ -118,7 +129,7 @@ class Progress:
 
     @property
     def spent(self) -> Spending:
-        """Spending so far. Lost episodes count as simulations."""
+        """Spending so far, lost episodes included."""
         return total(self._spent.values()).changed(simulations=self._asked)
 
     def standings(self) -> dict[str, int]:
@@ -154,7 +165,7 @@ def affordable(budget: Budget, tasks: int, spent: Spending) -> int:
             left = limit * tasks - getattr(spent, name)
             counts.append(left / each if each else math.inf if left > 0 else 0.0)
     fewest = min(counts, default=math.inf)
-    return max(0, math.floor(fewest + 1e-9)) if fewest < math.inf else len(Budget.model_fields) * tasks
+    return max(0, math.floor(fewest + 1e-9)) if fewest < math.inf else MOST_FREE * tasks
 
 
 def to_attribute_first(

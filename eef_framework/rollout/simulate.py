@@ -85,8 +85,11 @@ class Simulator:
 
     async def simulate(self, state: State, n: int) -> Sequence[Trajectory]:
         """Return n episodes from a state, without those lost to infrastructure failures."""
-        found = await asyncio.gather(*(self._one(state, index) for index in range(n)))
-        return tuple(trajectory for trajectory in found if trajectory.ending != "error")
+        return available(await self.attempts(state, n))
+
+    async def attempts(self, state: State, n: int) -> Sequence[Trajectory]:
+        """Return n episodes from a state, lost ones included."""
+        return await asyncio.gather(*(self._one(state, index) for index in range(n)))
 
     async def score(self, state: State, actions: Sequence[str], thought: str) -> Sequence[Response]:
         """Return the answers by which the agent would take actions in a state, with their log-probabilities.
@@ -113,8 +116,11 @@ class Simulator:
 
     async def episodes(self, task: Task) -> Sequence[Trajectory]:
         """Return a task's demonstrations, and the agent's episodes from its initial state."""
-        own = await self.initial(task, self._initial_simulations)
-        return (*self._demonstrations[task.id], *own)
+        return (*self.demonstrations(task), *await self.initial(task, self._initial_simulations))
+
+    def demonstrations(self, task: Task) -> Sequence[Trajectory]:
+        """Return a task's demonstrations, without lost ones."""
+        return self._demonstrations[task.id]
 
     async def _one(self, state: State, index: int) -> Trajectory:
         start = state.trajectory or state.task.id
@@ -135,6 +141,11 @@ class Simulator:
         self._known[key] = trajectory
         self._played(trajectory)
         return trajectory
+
+
+def available(episodes: Sequence[Trajectory]) -> Sequence[Trajectory]:
+    """Return the episodes that weren't lost to infrastructure failures."""
+    return tuple(episode for episode in episodes if episode.ending != "error")
 
 
 def require_few_calls(calls: int, trajectory: Trajectory, most: int = MOST_CALLS) -> None:
@@ -242,7 +253,6 @@ def no_such_start(state: int, length: int) -> IndexError:
 def by_task(trajectories: Sequence[Trajectory]) -> defaultdict[str, list[Trajectory]]:
     """Return trajectories by the id of their task, without those lost to infrastructure failures."""
     found: defaultdict[str, list[Trajectory]] = defaultdict(list)
-    for trajectory in trajectories:
-        if trajectory.ending != "error":
-            found[trajectory.task.id].append(trajectory)
+    for trajectory in available(trajectories):
+        found[trajectory.task.id].append(trajectory)
     return found

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from eef_attribution.bisect import BisectAttributor
 from eef_attribution.interval import IntervalAttributor
 
 from eef_framework.config.schema import RunConfig
@@ -73,6 +74,26 @@ def test_a_budget_of_steps_ends_the_exploration_as_well(tmp_path: Path) -> None:
     own = sum(len(row.steps) - row.prefix_length for row in found.simulations)
     assert 0.6 * 12 * TASKS < own < 1.4 * 12 * TASKS
     assert found.planned.episodes is None
+
+
+@pytest.mark.parametrize("tokens", [100, 800])
+def test_a_budget_of_tokens_is_kept_from_the_first_episodes_on(tmp_path: Path, tokens: int) -> None:
+    schedule = {"budget": {"simulations": None, "tokens": tokens}}
+    found = Explored(tmp_path, config(schedule, explore={"simulations": 8}))
+    spent = [sum(step.response.computed_tokens for step in row.steps if step.response) for row in found.simulations]
+    assert sum(spent) <= 1.2 * tokens * TASKS
+    assert sum(spent) >= 0.6 * tokens * TASKS
+
+
+def test_recorded_episodes_that_an_attributor_reads_were_played_before(tmp_path: Path) -> None:
+    attributor = BisectAttributor(simulations=2, prior="anchor")
+    schedule = {"budget": {"simulations": None, "tokens": 800}}
+    settings = config(schedule, iterations=1, attributor=attributor, explore={"simulations": 10})
+    run(settings, load_plugins(), tmp_path / "run")
+    manifest = RunDirectory(tmp_path / "run").layout.stage(StageKey("explore", "eef", 1)).manifest
+    assert manifest is not None
+    info: Any = manifest.info["exploration"]
+    assert info["spent"]["simulations"] == manifest.cost.simulations
 
 
 def test_failed_demonstrations_of_tasks_that_nobody_solved_are_attributed(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from eef_framework.config.loading import load_config
 from eef_framework.config.schema import RunConfig
-from eef_framework.errors import ConfigError
+from eef_framework.errors import ConfigError, CorruptFile, EnvironmentFailure
 from eef_framework.interfaces import Expert
 from eef_framework.pipeline import run, variants
 from eef_framework.plugins import Registry, load_plugins
@@ -83,6 +83,47 @@ def test_an_interrupted_run_asks_only_for_what_is_missing(
     assert [line.split('"seconds"')[0] for line in advice.read_text().splitlines()] == [
         line.rstrip("\n").split('"seconds"')[0] for line in lines
     ]
+
+
+class Unreachable(CorridorExpert):
+    """Its answers are lost while it can't be reached."""
+
+    name: ClassVar[str] = "unreachable-expert"
+    reachable: ClassVar[bool] = False
+
+    async def continue_from(self, *arguments: Any, **named: Any) -> AsyncIterator[Trajectory]:
+        async for row in super().continue_from(*arguments, **named):
+            lost = row.changed(ending="error", error="down", lost_tokens=100, steps=row.steps[: row.prefix_length])
+            yield row if self.reachable else lost
+
+
+def test_what_lost_advice_cost_is_counted_when_the_run_goes_on(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small(registry).model_copy(update={"expert": None})
+    config = RunConfig.model_validate({**dict(config), "expert": Unreachable(skill=0.8)})
+    with pytest.raises(EnvironmentFailure) as refused:
+        run(config, registry, tmp_path / "run")
+    assert refused.value.code == "episodes-lost"
+    monkeypatch.setattr(Unreachable, "reachable", True)
+    run(config, registry, tmp_path / "run")
+    key = StageKey("explore", "dagger", 1)
+    advice = list(read_rows(RunLayout(tmp_path / "run").path / key.path / "advice.jsonl", Trajectory))
+    assert {row.lost_tokens for row in advice} == {100}
+
+
+@pytest.mark.parametrize("name", ["advice.jsonl", "simulations.jsonl"])
+def test_a_file_of_an_exploration_that_lost_rows_is_noticed_when_the_run_goes_on(
+    tmp_path: Path, registry: Registry, name: str
+) -> None:
+    run(small(registry), registry, tmp_path / "run")
+    layout = RunLayout(tmp_path / "run")
+    path = layout.path / StageKey("explore", "dagger", 1).path / name
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    layout.stage(StageKey("select", "dagger", 1)).path.joinpath("stage.json").unlink()
+    with pytest.raises(CorruptFile) as refused:
+        run(small(registry), registry, tmp_path / "run")
+    assert (refused.value.code, refused.value.details["path"]) == ("rows-missing", str(path))
 
 
 class Recording(Expert):

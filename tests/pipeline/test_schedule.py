@@ -175,3 +175,11 @@ def test_a_matched_budget_is_what_the_other_spent_in_the_same_units() -> None:
     assert per_task(spent, 4, Budget(simulations=9.0)) == Budget(simulations=2.0)
     assert per_task(spent, 4, Budget(simulations=9.0, steps=1.0)) == Budget(simulations=2.0, steps=2.5)
     assert affordable(per_task({}, 4, Budget(simulations=9.0)), 4, Spending()) == 0
+
+
+def test_lost_episodes_are_spent_and_are_no_outcome() -> None:
+    progress = Progress([task("t")], [], RULE)
+    lost = episode("2", "t", 0.0, 0).changed(ending="error", lost_tokens=500, lost_steps=3)
+    progress.add(State(task=task("t")), 2, [episode("1", "t", 1.0, 4), lost])
+    assert (progress.spent.simulations, progress.spent.tokens, progress.spent.steps) == (2, 500, 7)
+    assert progress.tasks["t"].standing == Standing.SOLVED

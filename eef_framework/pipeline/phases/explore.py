@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from eef_framework.config.schema import RunConfig, TaskList
@@ -36,6 +36,7 @@ from eef_framework.pipeline.rows import Rows
 from eef_framework.pipeline.schedule import per_task
 from eef_framework.pipeline.world_model import expert_states
 from eef_framework.records import Attribution, Cost, Spending, Task, Trajectory
+from eef_framework.records.base import Info
 from eef_framework.rollout import Simulator
 from eef_framework.rollout.episode_costs import cost_of_episode
 from eef_framework.runs import JsonlFile, content_id
@@ -131,41 +132,31 @@ class Explore(Phase):
             self.files.attributions.write(attributions)
             warn_of_unknown(attributions)
         info = lost_workers(play) | ({"exploration": adaptive.info()} if adaptive else {})
-        result = PhaseResult(
-            with_attributions(cost_of(found, by_agent=True), attributions),
-            {path.name: len(found)},
-            info,
-            mean_results(found, rule),
-        )
-        return self._with_questions(context, result, demonstrations, found)
+        cost, asked = self._ask(context, demonstrations, found)
+        cost += with_attributions(cost_of(found, by_agent=True), attributions)
+        counted = {file.path.name: len(file.read()) for file in self.files.all if file.path.exists()}
+        return PhaseResult(cost, counted, info | asked, mean_results(found, rule))
 
-    def _with_questions(
-        self,
-        context: RunContext,
-        result: PhaseResult,
-        demonstrations: Sequence[Trajectory],
-        episodes: Sequence[Trajectory],
-    ) -> PhaseResult:
-        """Ask what the settings want besides, and add it to the result."""
+    def _ask(
+        self, context: RunContext, demonstrations: Sequence[Trajectory], episodes: Sequence[Trajectory]
+    ) -> tuple[Cost, Info]:
+        """Ask what the settings want besides; return what that and the alternatives cost, and what to record of it."""
         settings, files = self.variant.explore, self.files
-        cost, rows, info = result.cost, dict(result.rows), dict(result.info)
+        cost, info = Cost(), Info()
         if settings.alternatives:
             tried = files.alternatives.read()
             cost += cost_of(tried, by_agent=True)
-            rows[files.alternatives.path.name] = len(tried)
         if settings.reflection is not None:
             name, seed = f"{self.name}/reflections", self._seed(context, "reflections")
             answers = [row for row in tried if row.ending != "error"]
             cost += ask_for_reflections(
                 context, settings.reflection, demonstrations, answers, files.reflections, name, seed
             )
-            reflections = files.reflections.read()
-            rows[files.reflections.path.name] = len(reflections)
             without = count_without_action(demonstrations, answers, context.config.success)
-            info["reflections"] = {**counts_of(reflections), "no_action": without}
+            info["reflections"] = {**counts_of(files.reflections.read()), "no_action": without}
         if settings.advice:
             cost += ask_for_advice(context, episodes, files.advice)
-        return replace(result, cost=cost, rows=rows, info=info)
+        return cost, info
 
     def _seed(self, context: RunContext, *purpose: str) -> int:
         return derive(context.config.seed, "explore", self.iteration, *purpose)
