@@ -115,6 +115,7 @@ class _RationedSimulate(Simulate):
         self._states: dict[Key, int | State] = {}
         self._granted: dict[Key, int] = {}
         self._played: dict[Key, Sequence[Trajectory]] = {}
+        self._scores: dict[tuple[Key, tuple[str, ...], str], Sequence[Response]] = {}
 
     async def __call__(self, state: int | State, n: int = 1) -> Sequence[Trajectory]:
         """Return the simulations from a state that were played so far; the first time, play some."""
@@ -145,8 +146,11 @@ class _RationedSimulate(Simulate):
         return outcome_of(self.requested[key] + len(known), [known, runs], self._simulate)
 
     async def score(self, state: int | State, actions: Sequence[str], thought: str = "") -> Sequence[Response]:
-        """Return the answers by which the agent would take actions in a state, with their log-probabilities."""
-        return await self._simulate.score(state, actions, thought)
+        """Return the answers by which the agent would take actions in a state. It is asked once, unless they are lost."""
+        key = self._key(state), tuple(actions), thought
+        if key not in self._scores:
+            self._scores[key] = await self._simulate.score(state, actions, thought)
+        return self._scores[key]
 
     def charge(self, response: Response) -> None:
         """Count an answer that a strategy requested itself in the costs."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from eef_framework import Attributor, ConfigError, Segment
 from eef_framework.records import Observation, Step, Task, Trajectory
 from eef_framework.testing.conformance import check_attributor
-from eef_framework.testing.simulate import ScriptedSimulate
+from eef_framework.testing.simulate import ScriptedSimulate, demonstration
 
 
 def sequential(**strategy) -> SequentialAttributor:
@@ -104,6 +104,17 @@ def test_it_wraps_any_strategy_that_does_not_count_lost_simulations(tried):
     strategy = {"name": f"{__name__}:Twice"}
     assert tried(SequentialAttributor(strategy=strategy), [0.0] * 3).played == {0: 1}
     assert tried(SequentialAttributor(strategy=strategy), [1.0] * 3).played == {0: 2}
+
+
+@pytest.mark.parametrize("proposer", ["likelihood", "entropy"])
+def test_the_agent_is_asked_for_each_score_once(proposer):
+    actions = tuple(f"go[{k}]" for k in range(10))
+    shown = [Observation(text=str(k), actions=actions) for k in range(11)]
+    steps = tuple(Step(action=action, observation=seen) for action, seen in zip(actions, shown[1:], strict=True))
+    trajectory = demonstration(10).changed(initial=shown[0], steps=steps)
+    simulate = ScriptedSimulate(trajectory, lambda state, index: index % 2 == 0)
+    asyncio.run(sequential(name="propose-verify", proposer=proposer).attribute(trajectory, simulate))
+    assert (simulate.scored, len(simulate.asked) > 2) == (10, True)
 
 
 def episode(actor: str, *seen_and_done: str) -> Trajectory:
