@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Self
+from weakref import WeakValueDictionary
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
@@ -86,23 +88,26 @@ class Judge:
         self._open = ExitStack()
         self._policy: Policy | None = None
         self._answers: dict[str, Answer] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # of questions that are being asked
 
     async def ask(self, question: str, simulate: Simulate) -> Answer:
         """Return the answer to a question. The same question is asked once, unless the answer is lost.
 
         Args:
             question: the question.
-            simulate: of the attribution that pays for the answer.
+            simulate: of the attribution, which pays for the answer if it is the first to ask.
 
         Raises:
             PolicyFailure: the model can't answer at all.
         """
         key = fingerprint(question)
-        if key not in self._answers:
-            answer = await self._ask(question, simulate)
-            if answer.lost:
-                return answer
-            self._answers[key] = answer
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        async with lock:  # another request for it waits here
+            if key not in self._answers:
+                answer = await self._ask(question, simulate)
+                if answer.lost:
+                    return answer
+                self._answers[key] = answer
         return self._answers[key]
 
     def close(self) -> None:

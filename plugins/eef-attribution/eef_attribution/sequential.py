@@ -146,7 +146,7 @@ class _RationedSimulate(Simulate):
         return outcome_of(self.requested[key] + len(known), [known, runs], self._simulate)
 
     async def score(self, state: int | State, actions: Sequence[str], thought: str = "") -> Sequence[Response]:
-        """Return the answers by which the agent would take actions in a state. It is asked once, unless they are lost."""
+        """Return the answers by which the agent would take actions in a state; asked once, unless lost."""
         key = self._key(state), tuple(actions), thought
         if key not in self._scores:
             self._scores[key] = await self._simulate.score(state, actions, thought)

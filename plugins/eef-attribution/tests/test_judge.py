@@ -1,3 +1,4 @@
+import asyncio
 import json
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from eef_framework import ConfigError
 from eef_framework.errors import PolicyFailure
 from eef_framework.testing.conformance import check_attributor
+from eef_framework.testing.simulate import ScriptedSimulate, demonstration
 
 WANTED = {0: "good", 1: "mistake", 2: "recovery"}
 
@@ -124,6 +126,40 @@ def test_the_same_question_is_asked_once(tried, judge, answers):
     tried(attributor, [0.5] * 3)
     tried(attributor, [0.5] * 3)
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(("answer", "paid"), [("1: good", [[11], [], []]), (None, [[5], [5], [5]])])
+def test_attributions_with_the_same_question_at_once_share_an_answer_but_no_lost_one(judge, answers, answer, paid):
+    attributor, asked = JudgeAttributor(judge=judge), answers(answer)
+    simulates = [ScriptedSimulate(demonstration(3), lambda state, index: True) for _ in paid]
+
+    async def at_once():
+        return await asyncio.gather(*(attributor.attribute(each.trajectory, each) for each in simulates))
+
+    first, *others = asyncio.run(at_once())
+    assert others == [first, first]
+    assert [[response.computed_tokens for response in each.charged] for each in simulates] == paid
+    assert len(asked) == sum(map(len, paid))
+
+
+def test_an_attribution_that_is_cancelled_while_it_asks_leaves_the_question_to_the_others(judge, answers):
+    started = asyncio.Event()
+
+    def answer(question):
+        started.set()
+        return "1: good"
+
+    attributor, asked = JudgeAttributor(judge=judge), answers(answer)
+    simulate = ScriptedSimulate(demonstration(3), lambda state, index: True)
+
+    async def first_cancelled():
+        first, second = (asyncio.create_task(attributor.attribute(simulate.trajectory, simulate)) for _ in range(2))
+        await started.wait()
+        first.cancel()
+        return await second
+
+    assert len(asyncio.run(first_cancelled())) == 3
+    assert len(asked) == 2
 
 
 def test_the_judge_sees_the_shortest_success_of_the_task(corridor, judge, answers):
