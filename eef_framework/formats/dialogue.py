@@ -9,6 +9,8 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import ValidationError
 
+from eef_framework.records import MOST_REWARD
+
 Role = Literal["system", "user", "assistant"]
 _REASONING = re.compile(r"reasoning|(?:redacted_)?thinking")
 """Types of parts with reasoning, such as `reasoning`, `reasoning.text`, `thinking`."""
@@ -209,7 +211,13 @@ def string(value: Any) -> str:
 
 
 def number(value: Any) -> float | None:
-    """Return a reward as a number; None if it isn't one."""
-    if isinstance(value, int | float):
-        return float(value)
-    return None
+    """Return a reward as a number; None if it isn't one.
+
+    Raises:
+        MalformedRow: it isn't finite, or too large for an episode.
+    """
+    if not isinstance(value, int | float):
+        return None
+    if not abs(value) <= MOST_REWARD:  # true of NaN, too
+        raise MalformedRow(f"the reward isn't a number from -{MOST_REWARD:g} to {MOST_REWARD:g}")
+    return float(value)

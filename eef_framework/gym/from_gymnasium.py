@@ -234,15 +234,6 @@ class GymnasiumSession(Session):
         if not self._understood(action):
             return Step(action=action, observation=self.observation, truncated=self._at_limit(), valid=False)
         seen, reward, terminated, truncated, info = self.env.step(self._words.get(action, action))
-        if not math.isfinite(float(reward)):
-            raise EnvironmentFailure(
-                f"{self.environment.id!r} returned the reward {reward} for {action!r} in task {self.task.id!r}",
-                "Rewards must be finite: wrap the environment in gymnasium.wrappers.TransformReward.",
-                code="bad-reward",
-                reward=reward,
-                action=action,
-                task=self.task.id,
-            )
         return Step(
             action=action,
             observation=self._put(self.environment, seen, info),

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self, final
 
 from eef_framework.errors import ConfigError, EnvironmentFailure, ReplayDivergence
 from eef_framework.interfaces.component import Component
-from eef_framework.records import Observation, Step, Task, Tool, fingerprint
+from eef_framework.records import MOST_REWARD, Observation, Step, Task, Tool, fingerprint
 
 
 class Environment(Component):
@@ -153,7 +153,8 @@ class Session(ABC):
         """Carry out an action.
 
         Raises:
-            EnvironmentFailure: the episode has ended, or the session is closed.
+            EnvironmentFailure: the episode has ended, the session is closed, or the environment returned something
+                other than a step with a finite reward.
         """
         if self.closed or self.done:
             state = "closed" if self.closed else "over"
@@ -175,6 +176,16 @@ class Session(ABC):
             step = step.changed(truncated=True)
         self.steps.append(step)
         self.observation = step.observation
+        for reward in (step.reward, self.reward):
+            if not abs(reward) <= MOST_REWARD:  # true of NaN, too
+                name = self.environment.component_name()
+                raise EnvironmentFailure(
+                    f"environment {name!r} returned the reward {reward} for {action!r} in task {self.task.id!r}",
+                    f"Return rewards from -{MOST_REWARD:g} to {MOST_REWARD:g}: 0.0 if there is none.",
+                    code="bad-reward",
+                    action=action,
+                    task=self.task.id,
+                )
         return step
 
     @final

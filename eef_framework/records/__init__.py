@@ -11,6 +11,7 @@ from eef_framework.records.task import Task
 from eef_framework.records.tool import Tool
 from eef_framework.records.train_result import TrainResult
 from eef_framework.records.trajectory import (
+    MOST_REWARD,
     Ending,
     FreeText,
     Observation,
@@ -24,6 +25,7 @@ from eef_framework.records.trajectory import (
 )
 
 __all__ = [
+    "MOST_REWARD",
     "SCHEMA_VERSION",
     "Attribution",
     "Checkpoint",

@@ -14,6 +14,9 @@ from eef_framework.records.base import Info, Record, VersionedRecord
 from eef_framework.records.task import Task
 from eef_framework.records.tool import Tool
 
+MOST_REWARD = 1e100
+"""Largest amount of a reward: sums and squares of many are finite, too."""
+
 
 class FreeText(Record):
     """An admissible action with a free-text part, such as `search[...]`."""
@@ -183,7 +186,7 @@ class Trajectory(VersionedRecord):
     """Set for simulations from an intermediate state."""
     initial: Observation
     steps: tuple[Step, ...] = ()
-    reward: float = 0.0
+    reward: float = Field(default=0.0, ge=-MOST_REWARD, le=MOST_REWARD, allow_inf_nan=False)
     """The episode's reward under the environment's own rule, usually 0 to 1; 0 for episodes that never finished."""
     ending: Ending = "terminated"
     error: str = ""

@@ -69,6 +69,7 @@ BAD = [
     ),
     ({"schema_version": "ATIF-v1.6", "steps": [{"source": "ghost", "message": "x"}]}, "source 'ghost'"),
     ({"prompt": "x", "completion": None}, "missing"),
+    *[(row(reward=reward), "the reward isn't") for reward in (float("nan"), float("-inf"), 1e308, 10**400)],
 ]
 
 

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from eef_framework.errors import ConfigError, EnvironmentFailure, ReplayDivergence
@@ -149,6 +151,27 @@ def test_the_reward_of_an_episode_is_its_last_steps():
     assert session.reward == 0.0
     solve(session)
     assert session.reward == 1.0
+
+
+@pytest.mark.parametrize("reward", [math.nan, math.inf, -math.inf, 1e308])
+@pytest.mark.parametrize("of_episode", [True, False], ids=["episode", "step"])
+def test_a_reward_that_cannot_be_averaged_is_refused(reward, of_episode):
+    class Boundless(CorridorSession):
+        reward = property(lambda self: self.boundless if of_episode else 0.0)
+        boundless = 0.0
+
+        def perform(self, action):
+            self.boundless = reward
+            step = super().perform(action)
+            return step if of_episode else step.changed(reward=reward)
+
+    class Other(Corridor):
+        def open(self, task):
+            return Boundless(self, task)
+
+    with pytest.raises(EnvironmentFailure) as caught:
+        opened(Other(), "go[east]")
+    assert (caught.value.code, caught.value.details["action"]) == ("bad-reward", "go[east]")
 
 
 class Counting(Environment):

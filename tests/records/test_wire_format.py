@@ -56,9 +56,17 @@ def test_examples_survive_the_round_trip(example):
 
 
 @pytest.mark.parametrize("reward", [math.inf, -math.inf, math.nan])
-def test_a_reward_that_is_not_a_number_is_kept_as_it_is(reward):
+def test_a_reward_of_a_step_that_is_not_a_number_is_kept_as_it_is(reward):
     line = Step(action="a", observation=ROOM, reward=reward).model_dump_json()
     assert str(Step.model_validate_json(line).reward) == str(reward)
+
+
+@pytest.mark.parametrize("reward", [math.inf, -math.inf, math.nan, 1e308])
+def test_an_episode_with_a_reward_that_cannot_be_averaged_is_refused(reward):
+    row = Trajectory(task=Task(id="t", environment="e"), initial=ROOM).changed(reward=reward)
+    with pytest.raises(ValidationError) as caught:
+        Trajectory.model_validate_json(row.model_dump_json())
+    assert [error["loc"] for error in caught.value.errors()] == [("reward",)]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: type(row).__name__)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from eef_framework.chat.format import tools_of
 from eef_framework.errors import EnvironmentFailure
 from eef_framework.testing.conformance.context import EnvironmentContext, observation_difference
@@ -121,24 +119,6 @@ def odd_actions_are_survived(context: EnvironmentContext) -> Violation | None:
     return None
 
 
-def rewards_are_finite(context: EnvironmentContext) -> Violation | None:
-    """Rewards are finite numbers."""
-    for task in context.tasks():
-        with context.environment.open(task) as session:
-            context.random_walk(session, context.steps)
-            rewards = {f"step {number}": step.reward for number, step in enumerate(session.steps, 1)}
-            for where, reward in {**rewards, "the episode": session.reward}.items():
-                if not math.isfinite(reward):
-                    return Violation(
-                        rule_of(rewards_are_finite),
-                        f"task {task.id!r}, {where}",
-                        "a finite number",
-                        str(reward),
-                        "Use 0.0 if there is no reward.",
-                    )
-    return None
-
-
 def tools_take_the_actions(context: EnvironmentContext) -> Violation | None:
     """If an environment declares tools, each listed action is a call of one of them."""
     tools = tools_of(context.environment) if context.environment.tools else ()
@@ -162,7 +142,6 @@ EPISODE_CHECKS = (
     episodes_end,
     ends_are_told_apart,
     odd_actions_are_survived,
-    rewards_are_finite,
     tools_take_the_actions,
 )
 

@@ -29,7 +29,7 @@ def tasks_exist(context: EnvironmentContext) -> Violation | None:
 
 
 def results_have_their_types(context: EnvironmentContext) -> Violation | None:
-    """tasks() returns Tasks, open() a Session, and its perform() Steps."""
+    """tasks() returns Tasks, open() a Session, and its perform() Steps with finite rewards."""
     found: list[object] = list(context.tasks())
     where, expected, wrong, fix = "", "", None, ""
     if odd := [each for each in found if not isinstance(each, Task)]:
@@ -47,9 +47,9 @@ def results_have_their_types(context: EnvironmentContext) -> Violation | None:
                 try:
                     context.random_walk(session, 1)
                 except EnvironmentFailure as failure:
-                    if failure.code != "not-a-step":
+                    if failure.code not in ("not-a-step", "bad-reward"):
                         raise
-                    expected, wrong, fix = "a Step from perform()", failure.message, failure.fix
+                    expected, wrong, fix = "a Step from perform(), with a finite reward", failure.message, failure.fix
     return Violation(rule_of(results_have_their_types), where, expected, wrong, fix) if wrong is not None else None
 
 
