@@ -84,13 +84,18 @@ class SequentialAttributor(Attributor):
         while True:
             rationed.requested.clear()
             found = list(await self._built.attribute(trajectory, rationed))
-            unknown = [s for s in found if isinstance(s, Segment) and s.verdict is Verdict.UNKNOWN]
+            unknown = [s for s in found if isinstance(s, Segment) and self._is_open(s)]
             outcomes = {key: rationed.outcome(key) for key in rationed.unplayed()}
             open_keys = [key for key, outcome in outcomes.items() if not self._is_decided(outcome)]
-            beside = [key for key in open_keys if any(s.start <= key[1] <= s.end for s in unknown)]
+            beside = [key for key in open_keys if any(rationed.is_beside(key, s) for s in unknown)]
             if rationed.left < 1 or not beside:
                 return found
             await rationed.play_one(max(beside, key=lambda key: _uncertainty(outcomes[key])))
+
+    def _is_open(self, segment: Segment) -> bool:
+        # Strategies that compare states give evidence wherever they did; what comes after the last state stays unknown.
+        rests_on_states = segment.evidence is not None or not isinstance(self._built, ComparingAttributor)
+        return segment.verdict is Verdict.UNKNOWN and rests_on_states
 
     def _is_decided(self, outcome: Outcome) -> bool:
         return isinstance(self._built, ComparingAttributor) and self._built.decided(outcome)
@@ -139,11 +144,13 @@ class _RationedSimulate(Simulate):
 
     def outcome(self, key: Key) -> Outcome:
         """Return the outcomes from a state so far, known episodes included."""
-        episode, state, inserted = key
-        own = not inserted and episode in ("", self._trajectory.id)
-        known = self.known.get(state, ()) if own else ()
+        known = self.known.get(key[1], ()) if self._is_own(key) else ()
         runs = Played.of(self._played.get(key, ()), self.requested[key] - self._granted[key])
         return outcome_of(self.requested[key] + len(known), [known, runs], self._simulate)
+
+    def is_beside(self, key: Key, segment: Segment) -> bool:
+        """Return whether simulations from a state may count for a segment; of another route, they may for any."""
+        return not self._is_own(key) or segment.start <= key[1] <= segment.end
 
     async def score(self, state: int | State, actions: Sequence[str], thought: str = "") -> Sequence[Response]:
         """Return the answers by which the agent would take actions in a state; asked once, unless lost."""
@@ -173,6 +180,10 @@ class _RationedSimulate(Simulate):
         # Concurrent requests for a state all wait here: the simulations are shared.
         if granted := self._granted[key]:
             self._played[key] = await self._simulate(self._states[key], granted)
+
+    def _is_own(self, key: Key) -> bool:
+        episode, _, inserted = key
+        return not inserted and episode in ("", self._trajectory.id)
 
     def _key(self, state: int | State) -> Key:
         start = self._trajectory.at(state) if isinstance(state, int) else state

@@ -57,6 +57,13 @@ def test_a_state_that_is_clear_gets_no_more_simulations_for_the_sake_of_its_neig
     assert found.played == {0: 4, 1: 2}
 
 
+@pytest.mark.parametrize("decide", ["gap", "significant"])
+def test_actions_after_the_last_state_are_no_reason_to_simulate(tried, decide):
+    found = tried(sequential(name="interval", probes=1, simulations=12, decide=decide), [0.0, 0.0, 1.0, 1.0])
+    assert found.verdicts == ["beneficial"] * 2 + ["unknown"] * 2
+    assert max(found.played.values()) < 12
+
+
 @settings(max_examples=30)
 @given(budget=st.integers(1, 30), seed=st.integers(0, 20))
 def test_the_budget_is_kept_and_what_is_not_clear_by_then_is_unknown(tried, budget, seed):
@@ -137,6 +144,14 @@ def test_concurrent_requests_for_a_state_share_its_simulations():
     alone = verdicts(SubstituteAttributor(simulations=1))
     assert [(start, verdict) for start, verdict, _ in alone] == [(0, "beneficial"), (2, "beneficial")]
     assert verdicts(sequential(name="substitute", simulations=1)) == alone
+
+
+def test_states_of_other_episodes_are_simulated_from_wherever_they_are():
+    late = episode("expert/e", "gate", "in", "porch", "on", "hall", "east", "end")
+    failure = episode("agent/a", "hall", "wait", "hall again")
+    simulate = ScriptedSimulate(late, lambda state, index: True, episodes=(late, failure))
+    (segment,) = asyncio.run(sequential(name="substitute", simulations=3).attribute(late, simulate))
+    assert (segment.start, segment.verdict.value, segment.evidence.simulations) == (2, "beneficial", 2)
 
 
 def test_a_strategy_that_does_not_exist_is_an_error():
