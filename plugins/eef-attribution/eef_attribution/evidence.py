@@ -125,7 +125,7 @@ def not_played(runs: Sequence[Trajectory]) -> int:
     return runs.not_played if isinstance(runs, Played) else 0
 
 
-def tokens_of(runs: Sequence[Trajectory]) -> int:
+def tokens_of(runs: Iterable[Trajectory]) -> int:
     """Return the number of tokens that the agent's model processed in its own steps of simulations."""
     own = (step.response for run in runs for step in run.steps[run.prefix_length :])
     return sum(response.computed_tokens for response in own if response is not None)

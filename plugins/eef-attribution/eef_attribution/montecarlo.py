@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from eef_attribution.comparing import SimulatingAttributor
-from eef_attribution.evidence import Decide, Outcome, not_played, outcome_of, segment_between
+from eef_attribution.evidence import Decide, Outcome, compare, not_played, outcome_of, segment_between, tokens_of
 from eef_framework.interfaces import Simulate
 from eef_framework.records import Segment, StateValue, Trajectory
 
@@ -52,6 +52,10 @@ class MonteCarloAttributor(SimulatingAttributor):
             for state, before in enumerate(own)
             if state + 1 in values
         ]
+        if len(trajectory.steps) in values:
+            # Certain, so that as many simulations as there can be would all have ended like that.
+            certain = Outcome(self.simulations, self.simulations, self.simulations * simulate.succeeded(trajectory))
+            segments[-1] = segments[-1].changed(verdict=compare(own[-1], certain, self.rule))
         return [*(outcome.value(state) for state, outcome in values.items() if outcome.found), *segments]
 
     async def _own(self, state: int, value: Outcome, simulate: Simulate) -> Outcome:
@@ -61,8 +65,9 @@ class MonteCarloAttributor(SimulatingAttributor):
         runs = await simulate(state, self.simulations)
         after = await asyncio.gather(*(self._after(run, state + 1, simulate) for run in runs))
         found = outcome_of(self.simulations, after, simulate)
+        episodes = {episode.id: episode for batch in (runs, *after) for episode in batch}
         # A simulation that wasn't played isn't continued either.
-        return replace(found, tokens=found.tokens + value.tokens, not_played=found.not_played + not_played(runs))
+        return replace(found, tokens=tokens_of(episodes.values()), not_played=found.not_played + not_played(runs))
 
     async def _after(self, run: Trajectory, state: int, simulate: Simulate) -> Sequence[Trajectory]:
         over = len(run.steps) < state or run.steps[state - 1].done

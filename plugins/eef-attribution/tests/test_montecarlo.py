@@ -3,7 +3,7 @@ import asyncio
 import pytest
 from eef_attribution.montecarlo import MonteCarloAttributor
 
-from eef_framework.records import Observation, Origin, Step
+from eef_framework.records import Observation, Origin, Response, Step
 from eef_framework.rollout.attribution import attribution_of
 from eef_framework.testing.conformance import check_attributor
 from eef_framework.testing.simulate import demonstration
@@ -12,8 +12,8 @@ from eef_framework.testing.simulate import demonstration
 class Branches:
     """Simulations whose first own action is known, and what follows each of them."""
 
-    def __init__(self, trajectory, after_expert, after_own):
-        self.trajectory, self.after_expert, self.after_own = trajectory, after_expert, after_own
+    def __init__(self, trajectory, after_expert, after_own, ended=()):
+        self.trajectory, self.after_expert, self.after_own, self.ended = trajectory, after_expert, after_own, ended
         self.asked = []
 
     async def __call__(self, state, n=1):
@@ -24,7 +24,13 @@ class Branches:
         return [self.run(state.length, f"{state.trajectory}+", self.after_own[state.trajectory])][:n]
 
     def run(self, state, name, won):
-        steps = (*self.trajectory.steps[:state], Step(action="own", observation=Observation(text="elsewhere")))
+        own = Step(
+            action="own",
+            observation=Observation(text="elsewhere"),
+            response=Response(text="own", computed_tokens=1),
+            terminated=name in self.ended,
+        )
+        steps = (*self.trajectory.steps[:state], own)
         origin = Origin(trajectory=self.trajectory.id, state=state)
         return self.trajectory.changed(id=name, steps=steps, origin=origin, reward=float(won), actor="agent/test")
 
@@ -65,6 +71,24 @@ def test_compared_with_the_state_before_half_the_simulations_are_played(tried):
     cheap = tried(MonteCarloAttributor(simulations=3, baseline="state"), [0.0, 1.0, 1.0])
     assert cheap.played == {0: 3, 1: 3, 2: 3}
     assert cheap.verdicts == ["beneficial", "neutral", "unknown"]
+
+
+@pytest.mark.parametrize("decide", ["sprt", "significant"])
+def test_the_outcome_of_an_ended_demonstration_is_certain(decide):
+    trajectory = demonstration(1)
+    trajectory = trajectory.changed(steps=(trajectory.steps[0].changed(terminated=True),))
+    attributor = MonteCarloAttributor(simulations=8, baseline="state", decide=decide)
+    (segment,) = attributed(attributor, Branches(trajectory, {0: [True] * 8}, {})).segments
+    assert (segment.verdict.value, segment.evidence.simulations) == ("harmful", 8 + 1)
+
+
+def test_the_tokens_of_a_simulation_that_ends_with_its_first_action_count_once():
+    simulate = Branches(
+        demonstration(2), {0: [True] * 2, 1: [True] * 2}, {"s0/1": True, "s1/0": True, "s1/1": True}, {"s0/0"}
+    )
+    (segment,) = attributed(MonteCarloAttributor(simulations=2), simulate).segments
+    # One token each: two simulations from state 0, of which one is continued, and two from state 1.
+    assert segment.evidence.tokens == 2 + 1 + 2
 
 
 @pytest.mark.parametrize(("gap", "verdict"), [(0.1, "beneficial"), (0.5, "neutral")])
