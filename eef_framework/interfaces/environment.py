@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self, final
 
 from eef_framework.errors import ConfigError, EnvironmentFailure, ReplayDivergence
 from eef_framework.interfaces.component import Component
-from eef_framework.records import MOST_REWARD, Observation, Step, Task, Tool, fingerprint
+from eef_framework.records import MOST_REWARD, Observation, Step, Task, Tool, encodable, fingerprint
 
 
 class Environment(Component):
@@ -115,8 +115,7 @@ class Session(ABC):
     def __init__(self, environment: Environment, task: Task, observation: Observation) -> None:
         self.environment = environment
         self.task = task
-        self.initial = observation
-        self.observation = observation
+        self.initial = self.observation = observation.encodable()
         self.steps: list[Step] = []
         self.closed = False
 
@@ -150,12 +149,13 @@ class Session(ABC):
 
     @final
     def step(self, action: str) -> Step:
-        """Carry out an action.
+        """Carry out an action. Lone surrogates, which no file can hold, are replaced in it and in what is observed.
 
         Raises:
             EnvironmentFailure: the episode has ended, the session is closed, or the environment returned something
                 other than a step with a finite reward.
         """
+        action = encodable(action)
         if self.closed or self.done:
             state = "closed" if self.closed else "over"
             raise EnvironmentFailure(
@@ -171,6 +171,7 @@ class Session(ABC):
                 "Return Step(action=action, observation=...).",
                 code="not-a-step",
             )
+        step = step.changed(observation=step.observation.encodable())
         limit = self.environment.longest_episode
         if limit is not None and len(self.steps) + 1 >= limit and not step.done:
             step = step.changed(truncated=True)

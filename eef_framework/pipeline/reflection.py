@@ -318,7 +318,7 @@ class Reflecting:
         )
         try:
             with boundary(PolicyFailure, f"expert {self.writer!r}", f"writing the reflection {id!r}"):
-                response = await self.policy.act(conversation, seen, self.sampling, row.seed)
+                response = (await self.policy.act(conversation, seen, self.sampling, row.seed)).encodable()
         except AnswerFailure as failure:
             return row.changed(
                 ending="error",

@@ -1,7 +1,7 @@
 """Immutable records: the wire format between phases, processes and programs. No behaviour, no other imports."""
 
 from eef_framework.records.attribution import Attribution, Evidence, Probe, Segment, StateValue, Verdict
-from eef_framework.records.base import SCHEMA_VERSION, Info, Record, VersionedRecord, fingerprint
+from eef_framework.records.base import SCHEMA_VERSION, Info, Record, VersionedRecord, encodable, fingerprint
 from eef_framework.records.checkpoint import Checkpoint
 from eef_framework.records.example import Conversation, Example, Message, Role
 from eef_framework.records.metrics import Cost, Difference, Estimate, Evaluation, ResultRow, RunMetrics
@@ -62,5 +62,6 @@ __all__ = [
     "Trajectory",
     "Verdict",
     "VersionedRecord",
+    "encodable",
     "fingerprint",
 ]

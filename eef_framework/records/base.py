@@ -68,6 +68,11 @@ class VersionedRecord(Record):
         return version
 
 
+def encodable(text: str) -> str:
+    """Return a text without lone surrogates, halves of characters that no file can hold: U+FFFD replaces them."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def fingerprint(text: str) -> str:
     """Return 16 hexadecimal digits that identify a text (a goal, an observation, a file's content)."""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

@@ -6,11 +6,11 @@ actions. `Trajectory.observation(k)` is what the agent sees in state k, `Traject
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field
 
-from eef_framework.records.base import Info, Record, VersionedRecord
+from eef_framework.records.base import Info, Record, VersionedRecord, encodable
 from eef_framework.records.task import Task
 from eef_framework.records.tool import Tool
 
@@ -47,6 +47,14 @@ class Observation(Record):
             return True
         return action in self.actions or any(form.matches(action) for form in self.free)
 
+    def encodable(self) -> Self:
+        """Return this observation without lone surrogates, which no file can hold."""
+        return self.changed(
+            text=encodable(self.text),
+            actions=None if self.actions is None else tuple(map(encodable, self.actions)),
+            free=tuple(FreeText(prefix=encodable(form.prefix), suffix=encodable(form.suffix)) for form in self.free),
+        )
+
 
 class Response(Record):
     """One turn of the agent, as it was sampled."""
@@ -79,6 +87,10 @@ class Response(Record):
     """Price of the turn, in US dollars, if the policy knows prices."""
     info: Info = Field(default_factory=dict)
     """Other information from the policy, such as what it dropped from the prompt or why the answer was cut off."""
+
+    def encodable(self) -> Self:
+        """Return this turn without lone surrogates, which no file can hold."""
+        return self.changed(text=encodable(self.text), thought=encodable(self.thought))
 
 
 class Step(Record):

@@ -293,7 +293,7 @@ class _Play:
             with boundary(PolicyFailure, f"policy {policy.component_name()!r}", f"answering in {self.task.id!r}"):
                 seed = derive(self.seed, "turn", turn)
                 answering = policy.act(conversation, session.observation, runner.sampling, seed)
-                response = await awaitable(answering, policy, "act", PolicyFailure)
+                response = (await awaitable(answering, policy, "act", PolicyFailure)).encodable()
             answer = runner.format.parse(response.text, session.observation)
             step = await self._call(self._step, session, answer.action)
             response = response.changed(thought=answer.thought or response.thought, parsed=answer.parsed)

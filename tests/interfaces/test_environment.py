@@ -4,7 +4,7 @@ import pytest
 
 from eef_framework.errors import ConfigError, EnvironmentFailure, ReplayDivergence
 from eef_framework.interfaces import Environment, Session, replay
-from eef_framework.records import Observation, Step, Task
+from eef_framework.records import FreeText, Observation, Step, Task
 from eef_framework.testing.corridor import Corridor, CorridorSession, best_action
 
 
@@ -172,6 +172,24 @@ def test_a_reward_that_cannot_be_averaged_is_refused(reward, of_episode):
     with pytest.raises(EnvironmentFailure) as caught:
         opened(Other(), "go[east]")
     assert (caught.value.code, caught.value.details["action"]) == ("bad-reward", "go[east]")
+
+
+def test_lone_surrogates_of_actions_and_observations_are_replaced():
+    class Torn(CorridorSession):
+        def _look(self, number=0, over=False):
+            free = (FreeText(prefix="say[\ud83d", suffix="\ude00]"),)
+            return Observation(text="torn \ud83d", actions=("\ud83d\ude00",), free=free)
+
+    class Other(Corridor):
+        def open(self, task):
+            return Torn(self, task)
+
+    session = opened(Other(), "go[\ude00]")
+    whole = Observation(
+        text="torn \ufffd", actions=("\U0001f600",), free=(FreeText(prefix="say[\ufffd", suffix="\ufffd]"),)
+    )
+    assert session.initial == session.observation == session.steps[0].observation == whole
+    assert session.steps[0].action == "go[\ufffd]"
 
 
 class Counting(Environment):

@@ -1,17 +1,21 @@
 """Whole runs in which nothing can be learned, or hardly anything: a sensible result, or an error that says why."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
 from eef_framework.config.loading import load_config
 from eef_framework.config.schema import Budget, RunConfig
 from eef_framework.errors import ConfigError, EnvironmentFailure, NothingToTrain
+from eef_framework.interfaces import TrainablePolicy
 from eef_framework.pipeline import run
 from eef_framework.plugins import Registry, load_plugins
-from eef_framework.records import Example, Selected, Trajectory
+from eef_framework.records import Checkpoint, Example, Response, Selected, Trajectory
 from eef_framework.runs import RunLayout, StageKey, read_rows
-from eef_framework.testing.small_run import small_settings
+from eef_framework.testing.lookup import LoadedLookup, LookupPolicy, LookupTrainer
+from eef_framework.testing.small_run import small_config, small_settings
 
 EXPLORING = ("eef", "eef-adaptive", "rft", "dagger", "early-experience")
 FIRST_STEP_SOLVES = ("limits.steps=1", "success.threshold=0")
@@ -93,6 +97,28 @@ def test_episodes_that_are_lost_at_every_start_count_once(tmp_path: Path, regist
         assert caught.value.code == "episodes-lost"
         counted.append((caught.value.details["lost"], caught.value.details["episodes"]))
     assert len(set(counted)) == 1
+
+
+def test_a_lone_surrogate_in_every_answer_ends_nothing(tmp_path: Path) -> None:
+    class Torn(LoadedLookup):
+        async def act(self, *given: Any) -> Response:
+            response = await super().act(*given)
+            return response.changed(text=f"\ud83d {response.text}")
+
+    class Policy(LookupPolicy):
+        name: ClassVar[str] = "torn"
+
+        def load(self, checkpoint: Checkpoint) -> Torn:
+            return Torn(table=checkpoint.read_json(), epsilon=self.epsilon, template=self.template)
+
+    class Trainer(LookupTrainer):
+        policies: ClassVar[Sequence[type[TrainablePolicy]]] = (Policy,)
+
+    run(small_config(4, 2, policy=Policy(), clone={"trainer": Trainer()}), Registry(), tmp_path)
+    rows = list(read_rows(RunLayout(tmp_path).trajectories(StageKey("evaluate")), Trajectory))
+    answers = [step.response for row in rows for step in row.steps]
+    assert answers
+    assert all(answer is not None and answer.text.startswith("\ufffd ") and answer.parsed for answer in answers)
 
 
 @pytest.mark.parametrize("limit", Budget.model_fields)

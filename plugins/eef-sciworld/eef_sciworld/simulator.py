@@ -65,7 +65,7 @@ class Simulator:
     def step(self, action: str) -> Outcome:
         """Carry out an action. An action on which the simulator fails counts as not understood."""
         try:
-            text = str(self._interface.step(_encodable(action)))
+            text = str(self._interface.step(action))
         except Py4JError as error:
             text = f"{NOT_UNDERSTOOD[1]} ({_java_error(error)})"
         score = round(100 * self._interface.getScore())
@@ -120,11 +120,6 @@ class Simulator:
         joined = str(self._gateway.jvm.java.lang.String.join("\n", found))
         self._gateway.detach(found)
         return tuple(joined.split("\n")) if joined else ()
-
-
-def _encodable(action: str) -> str:
-    """Replace characters that can't be encoded in UTF-8 (lone surrogates)."""
-    return action.encode("utf-8", "replace").decode("utf-8")
 
 
 def _java_error(error: Exception) -> str:

@@ -17,6 +17,7 @@ from eef_sciworld.simulator import Setup
 
 from eef_framework.errors import ConfigError, EnvironmentFailure
 from eef_framework.interfaces import replay
+from eef_framework.records import encodable
 from eef_framework.testing.conformance import check_environment
 from eef_framework.testing.corridor import Corridor
 
@@ -96,7 +97,7 @@ def test_what_the_simulator_does_not_understand_is_invalid_and_changes_nothing(e
         before = session.step("look around").observation
         for nonsense in ("", "dance", "\x00", "naïve 猫 \u202e", "\ud800", "x" * 10_000):
             step = session.step(nonsense)
-            assert (step.valid, step.action) == (False, nonsense)
+            assert (step.valid, step.action) == (False, encodable(nonsense))
         assert session.step("look around").observation == before
 
 

@@ -4,6 +4,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from eef_framework.records import encodable
+
 MODES = ("text", "text_rich", "compact")
 WORDS = st.text(max_size=12)
 LISTED = st.integers(0, 30)
@@ -45,7 +47,7 @@ def test_any_action_is_survived_and_an_invalid_one_changes_nothing(shops, mode, 
         action = (listed[each % len(listed)] if listed else "search[plain pillow]") if isinstance(each, int) else each
         before = (session.state, session.observation)
         step = session.step(action)
-        assert step.action == action
+        assert step.action == encodable(action)
         if not step.valid:
             assert (session.state, session.observation, step.reward, step.done) == (*before, 0.0, False)
         if step.done:
