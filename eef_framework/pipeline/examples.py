@@ -27,7 +27,7 @@ def examples_of(
         tries: task id -> outcomes of the agent's episodes from its initial state.
     """
     return [
-        _numbered_as_recorded(example, solution).changed(info=_facts(solution, tries or {}))
+        _numbered_as_recorded(example, solution).changed(info=facts(solution.trajectory, tries or {}) | _gaps(solution))
         for solution in solutions
         for example in format.examples(
             solution.trajectory, solution.weights, instructions, solution.source, solution.failed
@@ -45,19 +45,28 @@ def tries_by_task(explorations: Iterable[Exploration], rule: SuccessRule) -> dic
     return dict(found)
 
 
-def _facts(solution: Solution, tries: Mapping[str, Sequence[bool]]) -> Info:
-    trajectory = solution.trajectory
-    facts: Info = {
+def facts(trajectory: Trajectory, tries: Mapping[str, Sequence[bool]]) -> Info:
+    """Return what filters may ask about an example's trajectory.
+
+    Args:
+        trajectory: what the example was made from.
+        tries: task id -> outcomes of the agent's episodes from its initial state.
+    """
+    found: Info = {
         "kind": trajectory.task.kind,
         "steps": len(trajectory.steps),
         "invalid": sum(not step.valid for step in trajectory.steps),
         "unparsed": _unparsed(trajectory),
     }
     if of_task := tries.get(trajectory.task.id):
-        facts |= {"tries": len(of_task), "solved": sum(of_task)}
-    if solution.kept is not None:
-        facts["left_out"] = [i for i in range(max(solution.kept, default=0)) if i not in set(solution.kept)]
-    return facts
+        found |= {"tries": len(of_task), "solved": sum(of_task)}
+    return found
+
+
+def _gaps(solution: Solution) -> Info:
+    if solution.kept is None:
+        return {}
+    return {"left_out": [i for i in range(max(solution.kept, default=0)) if i not in set(solution.kept)]}
 
 
 def _unparsed(trajectory: Trajectory) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
 from eef_framework.chat.format import ChatFormat
 from eef_framework.config.schema import Select
 from eef_framework.errors import ConfigError
+from eef_framework.pipeline.examples import facts
 from eef_framework.pipeline.solutions import Exploration
 from eef_framework.records import Example, Trajectory
 
@@ -65,15 +66,26 @@ def pairs(
     ]
 
 
-def pair_examples(pairs: Iterable[Pair], format: ChatFormat, instructions: str) -> list[Example]:
+def pair_examples(
+    pairs: Iterable[Pair],
+    format: ChatFormat,
+    instructions: str,
+    tries: Mapping[str, Sequence[bool]] | None = None,
+) -> list[Example]:
     """Turn pairs into training examples, with loss on the turns from where the sides differ.
 
     If the model's context window was full and observations were dropped from prompts (`Response.dropped`), a side ends
     with the last turn before that: both sides share a beginning, and turns shown without it can't be compared. For the
     same reason each side is a single turn if the format doesn't show whole episodes (`history`). Pairs with a side in
     which no action was parsed are left out.
+
+    Args:
+        pairs: the pairs.
+        format: how they become conversations.
+        instructions: the environment's instructions.
+        tries: task id -> outcomes of the agent's episodes from its initial state.
     """
-    examples = (_example(pair, format, instructions) for pair in pairs)
+    examples = (_example(pair, format, instructions, tries or {}) for pair in pairs)
     return [example for example in examples if example is not None]
 
 
@@ -102,7 +114,7 @@ def _pairs_of_task(attempts: Sequence[Trajectory], count: int, seed: str) -> lis
     return [Pair(*both) for both in zip(cycle(best), worse[:count], strict=False)]
 
 
-def _example(pair: Pair, format: ChatFormat, instructions: str) -> Example | None:
+def _example(pair: Pair, format: ChatFormat, instructions: str, tries: Mapping[str, Sequence[bool]]) -> Example | None:
     preferred = _side(pair.preferred, pair.start, pair.preferred_end, format, instructions)
     rejected = _side(pair.rejected, pair.start, pair.rejected_end, format, instructions)
     if preferred is None or rejected is None:
@@ -116,8 +128,8 @@ def _example(pair: Pair, format: ChatFormat, instructions: str) -> Example | Non
         source="pair",
         trajectory=pair.preferred.id,
         states=preferred.states,
-        info={
-            "kind": pair.preferred.task.kind,
+        info=facts(pair.preferred, tries)
+        | {
             "rejected": pair.rejected.id,
             "rejected_states": [*rejected.states],
             "rewards": [pair.preferred.reward, pair.rejected.reward],

@@ -83,8 +83,8 @@ class Example(VersionedRecord):
     observation is learned."""
     info: Info = Field(default_factory=dict)
     """About its trajectory, for filters: `kind` of the task; number of `steps`, of `invalid` actions and of `unparsed`
-    answers; how many of the agent's `tries` from the initial state `solved` the task. Of a pair: the id of the
-    `rejected` attempt, its `rejected_states` that get loss, and both `rewards`."""
+    answers; how many of the agent's `tries` from the initial state `solved` the task. Of a pair: these of the
+    preferred attempt, the id of the `rejected` one, its `rejected_states` that get loss, and both `rewards`."""
 
     @field_validator("messages", "rejected")
     @classmethod

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from eef_framework.chat.format import ChatFormat
 from eef_framework.config.schema import Select
 from eef_framework.errors import ConfigError
+from eef_framework.filters import DropUnparsed, LimitLength
 from eef_framework.pipeline import RunContext
 from eef_framework.pipeline.pairs import Pair, pair_examples, pairs
 from eef_framework.pipeline.solutions import Exploration
@@ -140,7 +141,23 @@ def test_a_pair_becomes_one_example_with_loss_on_all_turns_of_both_sides() -> No
     for side in (example.messages, example.rejected):
         assert all(message.weight == (message.role == "assistant") for message in side)
     assert (example.id, example.task, example.trajectory, example.source) == ("good#pair#bad", "t", "good", "pair")
-    assert example.info == {"kind": "", "rejected": "bad", "rejected_states": [0, 1, 2], "rewards": [1.0, 0.0]}
+    of_pair = {"rejected": "bad", "rejected_states": [0, 1, 2], "rewards": [1.0, 0.0]}
+    assert example.info == {"kind": "", "steps": 2, "invalid": 0, "unparsed": 0} | of_pair
+
+
+def test_filters_judge_a_pair_by_its_preferred_side() -> None:
+    unread = [
+        Step(action="x", observation=Observation(text="?"), valid=False, response=Response(text="x", parsed=False))
+    ]
+    good = episode("good", 1.0, length=3)
+    good = good.changed(steps=(*good.steps, *unread))
+    pair = Pair(good, episode("bad", 0.0, length=9))
+    examples = pair_examples([pair], WHOLE, "", tries={"t": [True, False]})
+    assert DropUnparsed().apply(examples, 0) == []
+    assert LimitLength(steps=3).apply(examples, 0) == []
+    assert LimitLength(steps=4).apply(examples, 0) == examples
+    info = examples[0].info
+    assert (info["invalid"], info["unparsed"], info["tries"], info["solved"]) == (1, 1, 2, 1)
 
 
 def test_a_side_ends_where_its_prompts_lost_their_beginning() -> None:

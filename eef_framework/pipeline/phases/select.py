@@ -245,13 +245,14 @@ def _pair_examples(
     explorations: Sequence[Exploration],
     seed: int,
 ) -> list[Example]:
-    settings, found = variant.select, list[Pair]()
+    settings, rule, found = variant.select, context.config.success, list[Pair]()
     if settings.pairs:
         require_whole_episodes(context.format)
         found += pairs(demonstrations, explorations, settings, seed)
     if settings.step_pairs:
-        found += step_pairs(demonstrations, explorations, settings, context.config.success, seed)
-    return pair_examples(found, context.format, context.environment.instructions)
+        found += step_pairs(demonstrations, explorations, settings, rule, seed)
+    tries = tries_by_task(explorations, rule)
+    return pair_examples(found, context.format, context.environment.instructions, tries)
 
 
 def count(names: Iterable[str]) -> dict[str, int]:
