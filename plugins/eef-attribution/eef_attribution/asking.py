@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Self
@@ -164,6 +164,10 @@ class AskingAttributor(Attributor):
             self._judge = Judge(spec, sampling, self.seed)
             spec.update(self._judge.spec)
         return self
+
+    def free_settings(self) -> Collection[str]:
+        """Return the judge's."""
+        return [f"judge.{name}" for name in self._judge.expert.free_settings()] if self._judge else ()
 
     def preflight(self) -> None:
         """Check that the judge can work here."""

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field
 
 from eef_attribution.comparing import SimulatingAttributor
 from eef_attribution.evidence import CLAIMS, Decide, segment_between
-from eef_framework.interfaces import Attributor, Simulate
-from eef_framework.plugins import current_registry
-from eef_framework.records import Cost, Evidence, Observation, Segment, StateValue, Trajectory, Verdict
+from eef_attribution.wrapping import Spec, WrappingAttributor
+from eef_framework.interfaces import Simulate
+from eef_framework.records import Evidence, Segment, StateValue, Trajectory, Verdict
 
 
-class ProposeVerifyAttributor(SimulatingAttributor):
+class ProposeVerifyAttributor(WrappingAttributor, SimulatingAttributor):
     """Simulates before and after a few actions that a cheap strategy names, and nowhere else.
 
     ProVer (arXiv 2609.36178): a judge compares a success with failures and names one segment of at most four turns, 8
@@ -23,8 +23,9 @@ class ProposeVerifyAttributor(SimulatingAttributor):
     """
 
     name: ClassVar[str] = "propose-verify"
+    wrapped: ClassVar[str] = "proposer"
 
-    proposer: dict[str, Any] = Field(default_factory=lambda: {"name": "anchor"})
+    proposer: Spec = Field(default_factory=lambda: {"name": "anchor"})
     """Name and settings of the strategy that proposes: its beneficial and harmful segments, those with the largest
     credit first."""
     proposals: int = Field(default=1, gt=0)
@@ -39,45 +40,14 @@ class ProposeVerifyAttributor(SimulatingAttributor):
     """For `gap`: the largest difference of two success rates that counts as none. In the paper every rise counts (0),
     but the more simulations, the more often two equal rates differ a little."""
 
-    _proposer: Attributor = PrivateAttr()
-
-    @field_validator("proposer", mode="before")
-    @classmethod
-    def _named(cls, proposer: Any) -> Any:
-        return {"name": proposer} if isinstance(proposer, str) else proposer
-
-    @model_validator(mode="after")
-    def _build(self) -> Self:
-        # Built immediately, to find misspelt settings before anything starts, and to record all settings.
-        self._proposer = current_registry().build("attributor", self.proposer)
-        self.proposer = {**self._proposer.settings(), "name": self.proposer["name"]}
-        return self
-
-    @property
-    def needs_scores(self) -> bool:
-        """Whether the proposer does."""
-        return self._proposer.needs_scores
-
-    def preflight(self) -> None:
-        """Check the proposer's settings."""
-        self._proposer.preflight()
-
-    def close(self) -> None:
-        """Release the proposer's resources."""
-        self._proposer.close()
-
     def most_simulations(self, length: int) -> int | None:
         """Return the maximum number of simulations that a trajectory takes, from any states."""
-        most = self._proposer.most_simulations(length)
+        most = self._built.most_simulations(length)
         return None if most is None else most + 2 * self.proposals * self.simulations
-
-    def expected_cost(self, initial: Sequence[Observation], lengths: Sequence[int]) -> Cost | None:
-        """Return the proposer's estimate."""
-        return self._proposer.expected_cost(initial, lengths)
 
     async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Iterable[Segment | StateValue]:
         """Ask the proposer, then simulate from the ends of what it named. If it named nothing, say why."""
-        given = [part for part in await self._proposer.attribute(trajectory, simulate) if isinstance(part, Segment)]
+        given = [part for part in await self._built.attribute(trajectory, simulate) if isinstance(part, Segment)]
         named = self._named_segments(given, len(trajectory.steps))
         if not named:
             return [self._without_proposal(part) for part in given if part.verdict is Verdict.UNKNOWN and part.reason]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field
 
 from eef_attribution.comparing import ComparingAttributor
 from eef_attribution.evidence import Outcome, Played, outcome_of
-from eef_framework.interfaces import Attributor, Simulate
-from eef_framework.plugins import current_registry
-from eef_framework.records import Cost, Observation, Response, Segment, State, StateValue, Trajectory, Verdict
+from eef_attribution.wrapping import Spec, WrappingAttributor
+from eef_framework.interfaces import Simulate
+from eef_framework.records import Response, Segment, State, StateValue, Trajectory, Verdict
 
 Key = tuple[str, int, tuple[str, ...]]
 
@@ -19,7 +19,7 @@ DEFAULT: dict[str, Any] = {"name": "bisect", "decide": "sprt", "simulations": 12
 """The strategy that is wrapped by default."""
 
 
-class SequentialAttributor(Attributor):
+class SequentialAttributor(WrappingAttributor):
     """Gives another strategy its simulations one by one, and stops when its verdicts are clear.
 
     Sequential tests (Wald 1945) and thresholding bandits (arXiv 1905.11046): the next simulation starts from the state
@@ -32,49 +32,19 @@ class SequentialAttributor(Attributor):
     """
 
     name: ClassVar[str] = "sequential"
+    wrapped: ClassVar[str] = "strategy"
 
-    strategy: dict[str, Any] = Field(default_factory=lambda: dict(DEFAULT))
+    strategy: Spec = Field(default_factory=lambda: dict(DEFAULT))
     """Name and settings of the strategy. Its `simulations` limit those from one state."""
     budget: int = Field(default=80, gt=0)
     """Number of simulations for a trajectory, those from its initial state included."""
     first: int = Field(default=1, gt=0)
     """Number of simulations from a state when it is first looked at."""
 
-    _built: Attributor = PrivateAttr()
-
-    @field_validator("strategy", mode="before")
-    @classmethod
-    def _named(cls, strategy: Any) -> Any:
-        return {"name": strategy} if isinstance(strategy, str) else strategy
-
-    @model_validator(mode="after")
-    def _build(self) -> Self:
-        # Built immediately, to find misspelt settings before anything starts, and to record all settings.
-        self._built = current_registry().build("attributor", self.strategy)
-        self.strategy = {**self._built.settings(), "name": self.strategy["name"]}
-        return self
-
-    @property
-    def needs_scores(self) -> bool:
-        """Whether the strategy does."""
-        return self._built.needs_scores
-
-    def preflight(self) -> None:
-        """Check the strategy's settings."""
-        self._built.preflight()
-
-    def close(self) -> None:
-        """Release the strategy's resources."""
-        self._built.close()
-
     def most_simulations(self, length: int) -> int | None:
         """Return the maximum number of simulations that a trajectory takes, from any states."""
         most = self._built.most_simulations(length)
         return self.budget if most is None else min(self.budget, most)
-
-    def expected_cost(self, initial: Sequence[Observation], lengths: Sequence[int]) -> Cost | None:
-        """Return the strategy's estimate."""
-        return self._built.expected_cost(initial, lengths)
 
     async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Iterable[Segment | StateValue]:
         """Ask the strategy again and again, each time with one simulation more."""

@@ -162,6 +162,9 @@ class RulePolicy(Policy):
 class RuleExpert(AnsweringExpert):
     model = RulePolicy
 
+    def free_settings(self) -> Sequence[str]:
+        return ("timeout_s",)
+
 
 @pytest.fixture(scope="session")
 def judge():

@@ -3,6 +3,8 @@ import json
 
 import pytest
 from eef_attribution.judge import LABELS, JudgeAttributor, read_labels
+from eef_attribution.propose_verify import ProposeVerifyAttributor
+from eef_attribution.sequential import SequentialAttributor
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -188,6 +190,14 @@ def test_an_expert_that_is_not_a_language_model_is_refused():
 def test_it_keeps_its_contract_whatever_is_answered(judge, answers, answer):
     answers(answer)
     check_attributor(JudgeAttributor(judge=judge))
+
+
+def test_settings_of_a_judge_that_change_no_result_may_differ_when_a_run_is_resumed(judge):
+    asking = JudgeAttributor(judge=judge)
+    proposing = ProposeVerifyAttributor(proposer=asking.settings())
+    sequential = SequentialAttributor(strategy=proposing.settings())
+    free = [list(each.free_settings()) for each in (asking, proposing, sequential)]
+    assert free == [["judge.timeout_s"], ["proposer.judge.timeout_s"], ["strategy.proposer.judge.timeout_s"]]
 
 
 def test_any_policy_can_be_asked_by_way_of_a_local_expert(tried, judge, answers):
