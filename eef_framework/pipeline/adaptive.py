@@ -24,7 +24,8 @@ from eef_framework.rollout import Simulator
 from eef_framework.rollout.simulate import available
 
 ROUNDS = 8
-"""Each round of further tries uses at least this fraction of the tasks, and at least as many episodes."""
+"""Each round of further tries uses at least this fraction of the tasks, and at least as many episodes. As many episodes
+tell first what one costs, if the budget limits that."""
 
 
 @dataclass
