@@ -46,7 +46,7 @@ async def try_to_attribute(
 
 
 def check_attributions(attributor: Attributor, attributed: int, failed: Sequence[AttributorFailure]) -> None:
-    """Stop if too many attributions failed.
+    """Stop if too many attributions failed; warn if a few did.
 
     Raises:
         AttributorFailure: too many failed; the cause of the first is chained.
@@ -62,6 +62,16 @@ def check_attributions(attributor: Attributor, attributed: int, failed: Sequence
             first=failed[0].code,
             where=failed[0].details.get("where", ""),
         ) from failed[0]
+    if failed:
+        message = EefWarning(
+            f"attributor {attributor.component_name()!r} failed on {len(failed)} of {attributed} trajectories, which "
+            f"have no verdicts; first: {failed[0]}",
+            code="some-attributions-failed",
+            failed=len(failed),
+            trajectories=attributed,
+            first=failed[0].code,
+        )
+        warnings.warn(message, stacklevel=3)
 
 
 def warn_of_unknown(attributions: Sequence[Attribution]) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from pydantic import ValidationError
+
 from eef_framework.errors import FilterFailure, boundary
 from eef_framework.interfaces import Filter
 from eef_framework.records import Example
 from eef_framework.seeds import derive
+from eef_framework.validation_messages import reason
 
 
 @dataclass
@@ -30,24 +33,47 @@ def filtered(examples: Sequence[Example], filters: Sequence[Filter], seed: int) 
     """Apply filters one after the other.
 
     Raises:
-        FilterFailure: one raised, or made an example up.
+        FilterFailure: one raised, made an example up, or changed more than weights.
     """
     found = Filtered(list(examples))
     for number, filter_ in enumerate(filters):
         name = filter_.component_name()
         with boundary(FilterFailure, f"filter {name!r}", f"choosing among {len(found.kept)} examples"):
             chosen = list(filter_.apply(found.kept, derive(seed, "filter", number)))
-        known = {example.id for example in found.kept}
-        strangers = [example.id for example in chosen if example.id not in known]
-        if strangers:
-            raise FilterFailure(
-                f"filter {name!r} returned an example it wasn't given: {strangers[0]!r}",
-                "Filters may drop and reweight examples, but not create new ones.",
-                code="made-up-example",
-                example=strangers[0],
-            )
+        _check(name, found.kept, chosen)
         found.dropped[name] = found.dropped.get(name, 0) + len(found.kept) - len(chosen)
         gone = {example.trajectory for example in found.kept}.difference(example.trajectory for example in chosen)
         found.dropped_by |= dict.fromkeys(gone, name)
         found.kept = chosen
     return found
+
+
+def _check(name: str, given: Sequence[Example], chosen: Sequence[Example]) -> None:
+    """Check that a filter returned given examples, in which only weights differ.
+
+    Raises:
+        FilterFailure: with the code `made-up-example` or `changed-example`.
+    """
+    known = {example.id: example for example in given}
+    for each in chosen:
+        if each.id not in known:
+            raise FilterFailure(
+                f"filter {name!r} returned an example it wasn't given: {each.id!r}",
+                "Filters may drop and reweight examples, but not create new ones.",
+                code="made-up-example",
+                example=each.id,
+            )
+        if each is known[each.id]:
+            continue
+        try:
+            changed = each.unweighted() != known[each.id].unweighted() and "other messages, or another origin"
+            Example.model_validate(each.model_dump())
+        except ValidationError as cause:
+            changed = reason(cause)
+        if changed:
+            raise FilterFailure(
+                f"filter {name!r} changed example {each.id!r}: {changed}",
+                "Filters may drop examples and change weights, which are 0 or more. `eef check` tries a filter.",
+                code="changed-example",
+                example=each.id,
+            )

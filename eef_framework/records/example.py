@@ -120,6 +120,13 @@ class Example(VersionedRecord):
             if message.weight > 0:
                 yield self.messages[:number], message
 
+    def unweighted(self) -> Self:
+        """Return the example without what filters may change: weights and `info`."""
+        messages, rejected = (
+            tuple(message.changed(weight=0.0) for message in side) for side in (self.messages, self.rejected)
+        )
+        return self.changed(messages=messages, rejected=rejected, info={})
+
     @property
     def trained_turns(self) -> int:
         """How many turns get loss."""

@@ -13,6 +13,7 @@ from eef_framework.errors import (
     AttributorFailure,
     ConfigError,
     CorruptFile,
+    EefWarning,
     EnvironmentFailure,
     RunConflict,
     UnknownName,
@@ -216,9 +217,12 @@ class Picky(Attributor):
 
 
 def test_an_attributor_that_fails_on_one_trajectory_loses_that_one_only(tmp_path: Path) -> None:
-    run(config(attributor=Picky(), iterations=1), Registry(), tmp_path)
+    with pytest.warns(EefWarning) as told:
+        run(config(attributor=Picky(), iterations=1), Registry(), tmp_path)
     found = list(read_rows(tmp_path / "methods/eef/1/explore/attributions.jsonl", Attribution))
     failed = [a for a in found if a.error]
+    (warning,) = [each.message for each in told if getattr(each.message, "code", "") == "some-attributions-failed"]
+    assert (warning.details["failed"], warning.details["trajectories"]) == (len(failed), 20)
     assert len(found) == 20
     assert 0 < len(failed) < 5
     assert "attributor 'picky' failed while attributing" in failed[0].error

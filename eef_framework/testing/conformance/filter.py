@@ -81,7 +81,7 @@ def nothing_is_made_up(context: FilterContext) -> Violation | None:
     for each in context.kept():
         if each.id not in given:
             expected, actual = "the id of a given example", quoted(each.id)
-        elif _weightless(each) != _weightless(given[each.id]):
+        elif each.unweighted() != given[each.id].unweighted():
             expected, actual = f"{quoted(each.id)} unchanged", "other messages or another origin"
         else:
             continue
@@ -174,11 +174,3 @@ def _examples() -> list[Example]:
     alike = [example.changed(id=f"{example.id}/again", trajectory=f"{example.trajectory}/again") for example in found]
     masked = [example.changed(id=f"{example.id}/masked") for example in examples(weight=0.0)[:3]]
     return [*found, *alike, *masked]
-
-
-def _weightless(example: Example) -> Example:
-    messages, rejected = (
-        tuple(message.changed(weight=0.0) for message in side) for side in (example.messages, example.rejected)
-    )
-    bare: Example = example.changed(messages=messages, rejected=rejected, info={})
-    return bare

@@ -25,6 +25,7 @@ class AnchorAttributor(ComparingAttributor):
     name: ClassVar[str] = "anchor"
 
     decide: Decide = "gap"
+    """How outcomes are compared."""
     gap: float = Field(default=0.2, ge=0.0, lt=1.0)
     """For `gap`: the largest difference of two success rates that counts as none."""
     minimum: int = Field(default=2, gt=0)

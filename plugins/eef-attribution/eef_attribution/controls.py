@@ -53,7 +53,7 @@ class NoneAttributor(_Control):
 
 
 class AllAttributor(_Control):
-    """Every action is beneficial: the demonstration is imitated as it is."""
+    """Every action is beneficial, also one that harmed: all before a state that the agent succeeds from are learned."""
 
     name: ClassVar[str] = "all"
 

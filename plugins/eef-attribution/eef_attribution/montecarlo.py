@@ -27,6 +27,7 @@ class MonteCarloAttributor(SimulatingAttributor):
     simulations: int = Field(default=5, gt=0)
     """Number of simulations after each action."""
     decide: Decide = "gap"
+    """How outcomes are compared."""
     gap: float = Field(default=0.1, ge=0.0, lt=1.0)
     """For `gap`: the largest difference of two success rates that counts as none (IPR: 0.01 on WebShop, 0.1 on
     ScienceWorld)."""
