@@ -712,7 +712,7 @@ def test_results_of_another_type_are_reported_once_and_nothing_else_is():
     found = [violations(each) for each in (corridor_of(Stepless), Closed(), SingleTask(), Corridor(fault="raise"))]
     assert [[each.code for each in several] for several in found] == [["results-have-their-types"]] * 4
     assert [several[0].expected for several in found] == [
-        "a Step from perform()",
+        "a Step from perform(), with a finite reward",
         "a Session from open()",
         "a list of Tasks",
         "no exception",
