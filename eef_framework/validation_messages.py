@@ -48,7 +48,8 @@ def dotted(path: KeyPath) -> str:
 
 
 def _line(details: Any, model: type[BaseModel], at: Callable[[KeyPath], str]) -> str:
-    path, given = tuple(details["loc"]), details["input"]
+    # Where a setting has several types, pydantic adds the type to the path, such as `tuple[str, ...]`.
+    path, given = tuple(key for key in details["loc"] if "[" not in str(key)), details["input"]
     parent = model_at(model, path[:-1])
     if details["type"] == "extra_forbidden":
         known = parent.model_fields if parent else ()

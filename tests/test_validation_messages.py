@@ -60,6 +60,16 @@ def test_a_wrong_type_is_told_with_the_value_given():
     assert reason.endswith("not 'many'")
 
 
+def test_a_setting_of_several_types_is_named_without_the_types():
+    class Ordered(BaseModel):
+        order: Literal["short", "long"] | tuple[Literal["short", "long"], ...] = "short"
+
+    with pytest.raises(ValidationError) as caught:
+        Ordered(order="shrt")
+    lines = validation_messages(caught.value, Ordered, dotted).splitlines()
+    assert [line.split(" must be ")[0] for line in lines] == ["order", "order"]
+
+
 def test_there_is_no_model_below_a_plain_value():
     assert model_at(Outer, ("size", "deeper")) is None
     assert model_at(Outer, ("nothing",)) is None

@@ -7,7 +7,7 @@ A component is named and configured in one place: `environment: {name: shop, pro
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -191,7 +191,7 @@ class Select(Section):
     `credit`, their weight is how much they raised the agent's chance of success (0 where they didn't); with
     `confidence`, how certain it is that they raised it: 2 P - 1 for a probability P above one half, from simulations on
     both sides."""
-    solution: Preference | tuple[Preference, ...] = "least-expert"
+    solution: Preference | Annotated[tuple[Preference, ...], Field(min_length=1)] = "least-expert"
     """Which solution of a task to prefer; a list is in order of importance, and ties are broken randomly.
     `least-expert` takes the earliest state from which the agent succeeds, `fewest-steps` the shortest solution,
     `fewest-wasted` the one with fewest actions that were invalid, unparsed or undone (the agent sees what it saw before

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -33,13 +34,14 @@ def filtered(examples: Sequence[Example], filters: Sequence[Filter], seed: int) 
     """Apply filters one after the other.
 
     Raises:
-        FilterFailure: one raised, made an example up, or changed more than weights.
+        FilterFailure: one raised, made an example up, changed more than weights, or returned something else.
     """
     found = Filtered(list(examples))
     for number, filter_ in enumerate(filters):
         name = filter_.component_name()
         with boundary(FilterFailure, f"filter {name!r}", f"choosing among {len(found.kept)} examples"):
-            chosen = list(filter_.apply(found.kept, derive(seed, "filter", number)))
+            chosen = filter_.apply(found.kept, derive(seed, "filter", number))
+        chosen = list(chosen) if isinstance(chosen, Iterable) else [chosen]
         _check(name, found.kept, chosen)
         found.dropped[name] = found.dropped.get(name, 0) + len(found.kept) - len(chosen)
         gone = {example.trajectory for example in found.kept}.difference(example.trajectory for example in chosen)
@@ -48,14 +50,20 @@ def filtered(examples: Sequence[Example], filters: Sequence[Filter], seed: int) 
     return found
 
 
-def _check(name: str, given: Sequence[Example], chosen: Sequence[Example]) -> None:
+def _check(name: str, given: Sequence[Example], chosen: Sequence[Any]) -> None:
     """Check that a filter returned given examples, in which only weights differ.
 
     Raises:
-        FilterFailure: with the code `made-up-example` or `changed-example`.
+        FilterFailure: with the code `not-examples`, `made-up-example` or `changed-example`.
     """
     known = {example.id: example for example in given}
     for each in chosen:
+        if not isinstance(each, Example):
+            raise FilterFailure(
+                f"filter {name!r} returned {each!r:.200}, expected examples",
+                "Return a list of the examples to keep.",
+                code="not-examples",
+            )
         if each.id not in known:
             raise FilterFailure(
                 f"filter {name!r} returned an example it wasn't given: {each.id!r}",

@@ -9,6 +9,7 @@ from eef_framework.errors import FilterFailure
 from eef_framework.interfaces import Filter
 from eef_framework.pipeline.filtering import filtered
 from eef_framework.records import Example, Message
+from eef_framework.testing.conformance.filter import filter_violations
 
 EXAMPLES = [
     Example(
@@ -59,3 +60,18 @@ def test_a_filter_that_makes_an_example_up_is_refused() -> None:
     with pytest.raises(FilterFailure) as refused:
         filtered(EXAMPLES, [MakingUp(change=lambda answer: answer)], 0)
     assert refused.value.code == "made-up-example"
+
+
+@pytest.mark.parametrize("result", [None, 3, ["e0"]])
+def test_a_filter_that_returns_something_else_is_refused(result: Any) -> None:
+    class Odd(Changing):
+        """Returns no examples."""
+
+        def apply(self, examples: Sequence[Example], seed: int) -> Any:
+            """Return it."""
+            return result
+
+    with pytest.raises(FilterFailure) as refused:
+        filtered(EXAMPLES, [Odd(change=lambda answer: answer)], 0)
+    assert refused.value.code == "not-examples"
+    assert [each.code for each in filter_violations(Odd(change=lambda answer: answer))] == ["kept-are-examples"]

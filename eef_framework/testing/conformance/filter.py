@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +31,8 @@ class FilterContext:
 
     def kept(self) -> list[Any]:
         """Return the examples that the filter keeps."""
-        return list(self.filter.apply(list(self.examples), self.seed))
+        kept: Any = self.filter.apply(list(self.examples), self.seed)
+        return list(kept) if isinstance(kept, Iterable) else [kept]
 
 
 def check_filter(filter_: Filter, examples: Sequence[Example] = (), seed: int = 0) -> None:

@@ -11,7 +11,7 @@ from eef_attribution.comparing import ComparingAttributor
 from eef_attribution.evidence import Decide, Outcome
 from eef_attribution.visits import visitors_of
 from eef_framework.interfaces import Simulate
-from eef_framework.records import Segment, StateValue, Trajectory
+from eef_framework.records import Segment, StateValue, Trajectory, Verdict
 
 
 class AnchorAttributor(ComparingAttributor):
@@ -43,7 +43,11 @@ class AnchorAttributor(ComparingAttributor):
             for state, episodes in found.items()
             if len(episodes) >= self.minimum
         }
-        return self.compared(outcomes, len(trajectory.steps))
+        length = len(trajectory.steps)
+        if not outcomes:
+            why = f"no state was reached by {self.minimum} recorded episodes (explore.simulations plays them)"
+            return [Segment(start=0, end=length, verdict=Verdict.UNKNOWN, reason=why)]
+        return self.compared(outcomes, length)
 
     def planned_simulations(self, length: int) -> dict[int, int]:
         """Return that nothing is simulated."""

@@ -28,7 +28,8 @@ class ScoreAttributor(Attributor):
         rewards = [step.reward for step in trajectory.steps]
         gains = rewards if self.rewards == "gains" else [after - before for before, after in pairwise([0.0, *rewards])]
         if not any(gains[:-1]):
-            return ()
+            why = "no action before the last one changed the task's score"
+            return [Segment(start=0, end=len(gains), verdict=Verdict.UNKNOWN, reason=why)] if gains else ()
         return [
             Segment(
                 start=k,

@@ -57,6 +57,11 @@ def test_states_with_too_few_visitors_are_passed_over():
     assert [value.state for value in found.values] == [0, 1]
 
 
+def test_where_no_state_has_enough_visitors_all_is_unknown_and_says_why():
+    found, _ = attributed(AnchorAttributor(minimum=9))
+    assert [(s.start, s.end, s.verdict.value, bool(s.reason)) for s in found.segments] == [(0, 4, "unknown", True)]
+
+
 def test_the_demonstration_counts_only_if_asked_for():
     found, _ = attributed(AnchorAttributor(episodes="all", minimum=1))
     assert [v.n for v in found.values] == [5, 4, 3, 1]
@@ -64,7 +69,7 @@ def test_the_demonstration_counts_only_if_asked_for():
 
 def test_without_episodes_of_the_agent_nothing_is_known():
     found, _ = attributed(AnchorAttributor(), episodes=[])
-    assert (found.segments, found.values) == ((), ())
+    assert ([segment.verdict.value for segment in found.segments], found.values) == (["unknown"], ())
 
 
 def test_similar_observations_are_one_state_below_a_similarity_of_one():
