@@ -155,7 +155,7 @@ class Session(ABC):
             EnvironmentFailure: the episode has ended, the session is closed, or the environment returned something
                 other than a step with a finite reward.
         """
-        action = encodable(action)
+        action = action if action.isascii() else encodable(action)
         if self.closed or self.done:
             state = "closed" if self.closed else "over"
             raise EnvironmentFailure(
@@ -171,22 +171,25 @@ class Session(ABC):
                 "Return Step(action=action, observation=...).",
                 code="not-a-step",
             )
-        step = step.changed(observation=step.observation.encodable())
+        observation = step.observation.encodable()
+        if observation is not step.observation:
+            step = step.changed(observation=observation)
         limit = self.environment.longest_episode
         if limit is not None and len(self.steps) + 1 >= limit and not step.done:
             step = step.changed(truncated=True)
         self.steps.append(step)
         self.observation = step.observation
-        for reward in (step.reward, self.reward):
-            if not abs(reward) <= MOST_REWARD:  # true of NaN, too
-                name = self.environment.component_name()
-                raise EnvironmentFailure(
-                    f"environment {name!r} returned the reward {reward} for {action!r} in task {self.task.id!r}",
-                    f"Return rewards from -{MOST_REWARD:g} to {MOST_REWARD:g}: 0.0 if there is none.",
-                    code="bad-reward",
-                    action=action,
-                    task=self.task.id,
-                )
+        rewards = step.reward, self.reward
+        if not (abs(rewards[0]) <= MOST_REWARD and abs(rewards[1]) <= MOST_REWARD):  # true of NaN, too
+            name = self.environment.component_name()
+            raise EnvironmentFailure(
+                f"environment {name!r} returned the reward {rewards[0]} for {action!r} in task {self.task.id!r}; "
+                f"the episode's is {rewards[1]}",
+                f"Return rewards from -{MOST_REWARD:g} to {MOST_REWARD:g}: 0.0 if there is none.",
+                code="bad-reward",
+                action=action,
+                task=self.task.id,
+            )
         return step
 
     @final

@@ -73,6 +73,15 @@ def encodable(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+def is_encodable(*texts: str) -> bool:
+    """Return whether texts have no surrogates. Sessions ask this at every step."""
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def fingerprint(text: str) -> str:
     """Return 16 hexadecimal digits that identify a text (a goal, an observation, a file's content)."""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from eef_framework.records.base import Info, Record, VersionedRecord, encodable
+from eef_framework.records.base import Info, Record, VersionedRecord, encodable, is_encodable
 from eef_framework.records.task import Task
 from eef_framework.records.tool import Tool
 
@@ -49,6 +49,8 @@ class Observation(Record):
 
     def encodable(self) -> Self:
         """Return this observation without lone surrogates, which no file can hold."""
+        if is_encodable(self.text, *(self.actions or ()), *(form.prefix + form.suffix for form in self.free)):
+            return self
         return self.changed(
             text=encodable(self.text),
             actions=None if self.actions is None else tuple(map(encodable, self.actions)),
@@ -90,6 +92,8 @@ class Response(Record):
 
     def encodable(self) -> Self:
         """Return this turn without lone surrogates, which no file can hold."""
+        if is_encodable(self.text, self.thought):
+            return self
         return self.changed(text=encodable(self.text), thought=encodable(self.thought))
 
 
