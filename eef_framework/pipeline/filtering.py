@@ -74,13 +74,15 @@ def _check(name: str, given: Sequence[Example], chosen: Sequence[Any]) -> None:
         if each is known[each.id]:
             continue
         try:
-            changed = each.unweighted() != known[each.id].unweighted() and "other messages, or another origin"
             Example.model_validate(each.model_dump())
         except ValidationError as cause:
-            changed = reason(cause)
-        if changed:
+            change = reason(cause)
+        else:
+            same = each.unweighted() == known[each.id].unweighted()
+            change = "" if same else "it has other messages, or another origin"
+        if change:
             raise FilterFailure(
-                f"filter {name!r} changed example {each.id!r}: {changed}",
+                f"filter {name!r} changed example {each.id!r}: {change}",
                 "Filters may drop examples and change weights, which are 0 or more. `eef check` tries a filter.",
                 code="changed-example",
                 example=each.id,
