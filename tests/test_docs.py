@@ -19,7 +19,6 @@ def generator():
 PAGES = generator().PAGES
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(PAGES))
 def test_a_generated_page_is_up_to_date(name):
     written = (ROOT / "docs" / name).read_text(encoding="utf-8")
