@@ -89,7 +89,7 @@ def measured(args: Any, url: str, model: str, tokenizer: str) -> dict[str, Any]:
     return {
         "model": model,
         "episodes": len(played),
-        "lost": sum(row.ending == "error" for row in played),
+        "lost": sum(row.lost for row in played),
         "turns": len(turns),
         "seconds": round(seconds, 1),
         "tokens": sum(turn.prompt_tokens + int(str(turn.info.get("completion_tokens", 0))) for turn in turns),

@@ -28,12 +28,12 @@ def evaluation_of(name: str, trajectories: Sequence[Trajectory], rule: SuccessRu
         episodes=len(trajectories),
         threshold=rule.threshold,
         success=_success(trajectories, rule),
-        reward=mean([0.0 if trajectory.ending == "error" else trajectory.reward for trajectory in trajectories]),
+        reward=mean([0.0 if trajectory.lost else trajectory.reward for trajectory in trajectories]),
         steps=mean([len(trajectory.steps) for trajectory in trajectories]),
         by_kind=_by_kind(trajectories, rule),
         invalid_rate=_share(not step.valid for step in steps),
         unparsed_rate=_share(not turn.parsed for turn in turns),
-        errors=sum(trajectory.ending == "error" for trajectory in trajectories),
+        errors=sum(trajectory.lost for trajectory in trajectories),
     )
 
 

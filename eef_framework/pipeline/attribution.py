@@ -99,7 +99,7 @@ def to_attribute(demonstrations: Sequence[Trajectory], rule: SuccessRule, settin
         trajectory
         for trajectory in demonstrations
         if trajectory.steps
-        and trajectory.ending != "error"
+        and not trajectory.lost
         and not (settings.attribute == "failures" and rule.holds(trajectory))
     ]
 

@@ -46,7 +46,7 @@ def without_replaced(rows: Iterable[Trajectory]) -> list[Trajectory]:
     """Return the rows without episodes that were lost to failures and then played again."""
     rows = list(rows)
     newest = latest(rows, key=lambda row: row.id)
-    return [row for row in rows if row.ending != "error" or newest[row.id] is row]
+    return [row for row in rows if not row.lost or newest[row.id] is row]
 
 
 def with_others(found: Sequence[Trajectory], rows: Iterable[Trajectory]) -> list[Trajectory]:
@@ -79,7 +79,7 @@ def check_errors(rows: Sequence[Trajectory]) -> None:
         EnvironmentFailure: too many ended in an error.
     """
     rows = in_order(without_replaced(rows))
-    failed = [row for row in rows if row.ending == "error"]
+    failed = [row for row in rows if row.lost]
     if len(failed) > MOST_ERRORS * len(rows):
         raise EnvironmentFailure(
             f"{len(failed)} of {len(rows)} episodes were lost to failures, the first ({failed[0].id}) to: "

@@ -40,7 +40,7 @@ def tries_by_task(explorations: Iterable[Exploration], rule: SuccessRule) -> dic
     found: dict[str, list[bool]] = defaultdict(list)
     for exploration in explorations:
         for episode in exploration.simulations:
-            if episode.origin is None and episode.ending != "error":
+            if episode.origin is None and not episode.lost:
                 found[episode.task.id].append(rule.holds(episode))
     return dict(found)
 

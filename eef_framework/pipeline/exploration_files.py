@@ -42,7 +42,7 @@ class ExplorationFiles:
         """Return what they have, without single actions that were lost, and reflections that can't be used."""
         verdicts = {verdict.trajectory: verdict for verdict in self.attributions.read_if_there()}
         advice, alternatives, reflections = (
-            [row for row in rows.read_if_there() if row.ending != "error"]
+            [row for row in rows.read_if_there() if not row.lost]
             for rows in (self.advice, self.alternatives, self.reflections)
         )
         usable = [row for row in reflections if is_usable(row)]

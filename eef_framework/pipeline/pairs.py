@@ -57,7 +57,7 @@ def pairs(
     kept = explorations if settings.keep == "all" else explorations[-1:]
     attempts: dict[str, list[Trajectory]] = defaultdict(list)
     for trajectory in (*demonstrations, *(played for exploration in kept for played in exploration.simulations)):
-        if trajectory.origin is None and trajectory.ending != "error" and trajectory.steps:
+        if trajectory.origin is None and not trajectory.lost and trajectory.steps:
             attempts[trajectory.task.id].append(trajectory)
     return [
         pair

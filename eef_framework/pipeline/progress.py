@@ -138,7 +138,7 @@ class Counter:
         before: Iterable[Trajectory] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        known = [rule.holds(episode) for episode in before if episode.ending != "error"]
+        known = [rule.holds(episode) for episode in before if not episode.lost]
         self._progress, self._total, self._rule, self._clock = progress, total, rule, clock
         self._began = self._shown = clock()
         self._done, self._successes = len(known), sum(known)
@@ -147,7 +147,7 @@ class Counter:
 
     def add(self, episode: Trajectory) -> None:
         """Count one episode that was played."""
-        lost = episode.ending == "error"
+        lost = episode.lost
         self._done += not lost
         self._successes += not lost and self._rule.holds(episode)
         self._played += 1

@@ -76,19 +76,19 @@ def ask_for_advice(context: RunContext, episodes: Sequence[Trajectory], file: Ro
     """
     states: dict[tuple[str, tuple[str, ...]], State] = {}
     for episode in episodes:
-        if episode.origin is None and episode.ending != "error":
+        if episode.origin is None and not episode.lost:
             for state in range(len(episode.steps)):
                 states.setdefault((episode.task.id, episode.actions[:state]), episode.at(state))
     ids = {continuation_id(context.expert.component_name(), state): state for state in states.values()}
     with JsonlFile(file.path, Trajectory) as rows:
-        known = {row.id: row for row in rows.rows if row.ending != "error"}
-        lost = {row.id: row for row in rows.rows if row.ending == "error"}
+        known = {row.id: row for row in rows.rows if not row.lost}
+        lost = {row.id: row for row in rows.rows if row.lost}
         missing = [state for id, state in ids.items() if id not in known]
 
         async def ask() -> None:
             seed = derive(context.config.seed, "collect")  # the expert that demonstrated
             async for row in continuations(context.expert, context.environment, missing, seed, steps=1):
-                known[row.id] = with_lost_costs(row, [lost[row.id]]) if row.id in lost else row
+                known[row.id] = with_lost_costs(row, lost.get(row.id))
                 rows.append(known[row.id])
 
         context.wait_for(ask())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ from eef_framework.chat.spelling import same
 from eef_framework.config.schema import RunConfig
 from eef_framework.errors import AnswerFailure, ConfigError, EefWarning, NothingToTrain, PolicyFailure, boundary
 from eef_framework.interfaces import Expert, Policy, Sampling
-from eef_framework.pipeline.episodes import gather
+from eef_framework.pipeline.episodes import gather, latest
 from eef_framework.records import Message, Observation, Origin, Response, Step, SuccessRule, Trajectory
 from eef_framework.rollout.episode_costs import with_lost_costs
 from eef_framework.seeds import derive
@@ -153,13 +152,13 @@ def _parsed(tried: Trajectory) -> bool:
 
 def is_usable(row: Trajectory) -> bool:
     """Return whether a row has a reflection to learn from."""
-    response = row.steps[-1].response if row.ending != "error" and len(row.steps) > row.prefix_length else None
+    response = row.steps[-1].response if not row.lost and len(row.steps) > row.prefix_length else None
     return response is not None and response.parsed
 
 
 def counts_of(rows: Sequence[Trajectory]) -> dict[str, int]:
     """Return how many reflections can be learned from (`usable`), how many can't, and how many were `lost`."""
-    usable, lost = sum(map(is_usable, rows)), sum(row.ending == "error" for row in rows)
+    usable, lost = sum(map(is_usable, rows)), sum(row.lost for row in rows)
     return {"usable": usable, "unusable": len(rows) - usable - lost, "lost": lost}
 
 
@@ -285,15 +284,13 @@ class Reflecting:
             PolicyFailure: the model can't answer at all.
         """
         slots = asyncio.Semaphore(self.concurrency)
-        of_id: dict[str, list[Trajectory]] = defaultdict(list)
-        for row in known:
-            of_id[row.id].append(row)
+        last = latest(known, key=lambda row: row.id)
 
         async def one(comparison: Comparison) -> Trajectory:
             id = f"{self.name}/{comparison.demonstration.id}/s{comparison.state}"
-            earlier = of_id.get(id, [])
-            if earlier and earlier[-1].ending != "error":
-                return earlier[-1]
+            earlier = last.get(id)
+            if earlier is not None and not earlier.lost:
+                return earlier
             async with slots:
                 row = with_lost_costs(await self._ask(id, comparison), earlier)
             written(row)

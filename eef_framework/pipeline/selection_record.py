@@ -57,7 +57,7 @@ def pair_rows(
             weights[name] += sum(message.weight for message in messages)
     for trajectory in attempts:
         name = trajectory.id
-        if trajectory.ending == "error":
+        if trajectory.lost:
             continue
         trained = set().union(*learned.get(name, {}).values())
         yield Selected(

@@ -56,7 +56,7 @@ def _by_start(simulations: Sequence[Trajectory]) -> Mapping[tuple[str, int], lis
     found: dict[tuple[str, int], list[Trajectory]] = defaultdict(list)
     for simulation in sorted(simulations, key=lambda each: each.id):
         origin = simulation.origin
-        if simulation.ending == "error" or (origin is not None and origin.inserted):
+        if simulation.lost or (origin is not None and origin.inserted):
             continue
         found[(simulation.task.id, 0) if origin is None else (origin.trajectory, origin.state)].append(simulation)
     return found

@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from eef_framework.records.base import Info, Record, VersionedRecord
+from eef_framework.records.base import Info, Record, Text, VersionedRecord
 from eef_framework.records.metrics import Cost
 
 
@@ -101,7 +101,7 @@ class Attribution(VersionedRecord):
     """The strategy's estimates of the values of states, if it makes any; sorted by state."""
     method: str = ""
     """Registered name of the attributor."""
-    error: str = ""
+    error: Text = ""
     """Set if the attributor failed on this trajectory; all its actions are then unknown."""
     cost: Cost = Cost()
     """Cost of scores and of a judge's answers. That of simulations is in their trajectories."""

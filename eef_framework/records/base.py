@@ -5,24 +5,45 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, JsonValue, field_validator
 
 SCHEMA_VERSION = 1
 """Version of the wire format; every row of every file carries it."""
 
 
-def _with_lists(value: Any) -> Any:
-    """Return data with lists in place of tuples, which JSON doesn't have."""
+def encodable(text: str) -> str:
+    """Return a text without lone surrogates, halves of characters that no file can hold: U+FFFD replaces them."""
+    if is_encodable(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def is_encodable(*texts: str) -> bool:
+    """Return whether texts have no surrogates. Sessions ask this at every step."""
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _as_in_json(value: Any) -> Any:
+    """Return data with lists in place of tuples, which JSON doesn't have, and texts that a file can hold."""
+    if isinstance(value, str):
+        return encodable(value)
     if isinstance(value, dict):
-        return {key: _with_lists(each) for key, each in value.items()}
+        return {_as_in_json(key): _as_in_json(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_with_lists(each) for each in value]
+        return [_as_in_json(each) for each in value]
     return value
 
 
-Info = Annotated[dict[str, JsonValue], BeforeValidator(_with_lists)]
+Info = Annotated[dict[str, JsonValue], BeforeValidator(_as_in_json)]
 """Free-form data that a plugin attaches to a record: JSON values, in which tuples become lists. The core stores and
 displays it, but doesn't interpret it."""
+
+Text = Annotated[str, AfterValidator(encodable)]
+"""A text in which U+FFFD replaces lone surrogates, such as those of names of files that aren't UTF-8."""
 
 
 class Record(BaseModel):
@@ -66,20 +87,6 @@ class VersionedRecord(Record):
                 f"written in format {version}, this eef-framework reads up to {SCHEMA_VERSION}; upgrade eef-framework"
             )
         return version
-
-
-def encodable(text: str) -> str:
-    """Return a text without lone surrogates, halves of characters that no file can hold: U+FFFD replaces them."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def is_encodable(*texts: str) -> bool:
-    """Return whether texts have no surrogates. Sessions ask this at every step."""
-    try:
-        "".join(texts).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def fingerprint(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from eef_framework.records.base import Info, Record
+from eef_framework.records.base import Info, Record, Text
 
 
 class Task(Record):
@@ -18,7 +18,7 @@ class Task(Record):
     """The list this task comes from: `train`, `dev` or `test`."""
     kind: str = ""
     """Group for result tables (`easy`, `paging`, a task type); empty if there are no groups."""
-    instruction: str = ""
+    instruction: Text = ""
     """The goal in words, for reports and people. The agent doesn't see it: observations have to state the goal."""
     fingerprint: str = ""
     """Hash of the goal, so that two versions of a task are never confused."""

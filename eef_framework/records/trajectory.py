@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from eef_framework.records.base import Info, Record, VersionedRecord, encodable, is_encodable
+from eef_framework.records.base import Info, Record, Text, VersionedRecord, encodable, is_encodable
 from eef_framework.records.task import Task
 from eef_framework.records.tool import Tool
 
@@ -167,7 +167,7 @@ class SuccessRule(Record):
 
     def holds(self, trajectory: Trajectory) -> bool:
         """Return whether a trajectory is a success. One that ended in an error never is."""
-        return trajectory.ending != "error" and trajectory.reward >= self.threshold - 1e-9
+        return not trajectory.lost and trajectory.reward >= self.threshold - 1e-9
 
 
 class Provenance(Record):
@@ -205,9 +205,8 @@ class Trajectory(VersionedRecord):
     reward: float = Field(default=0.0, ge=-MOST_REWARD, le=MOST_REWARD, allow_inf_nan=False)
     """The episode's reward under the environment's own rule, usually 0 to 1; 0 for episodes that never finished."""
     ending: Ending = "terminated"
-    error: str = ""
-    """What went wrong, if the ending is `error`. Such episodes count as infrastructure failures: they are never
-    evidence for an attribution."""
+    error: Text = ""
+    """What went wrong, if the ending is `error` (`lost`)."""
     lost_tokens: int = 0
     """Tokens that aren't in the steps, if known: those of a lost answer, which ended the episode, and those of earlier
     attempts at this episode that were lost."""
@@ -225,6 +224,11 @@ class Trajectory(VersionedRecord):
     """How a demonstration was made. Filled in by the framework; None for the agent's episodes, which their run's
     configuration describes."""
     info: Info = Field(default_factory=dict)
+
+    @property
+    def lost(self) -> bool:
+        """Whether it ended in an infrastructure failure. Such an episode is never evidence, and is played again if the run is."""
+        return self.ending == "error"
 
     @property
     def prefix_length(self) -> int:

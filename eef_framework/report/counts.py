@@ -20,7 +20,7 @@ class EpisodeCounts:
 
     def add(self, trajectory: Trajectory, rule: SuccessRule) -> None:
         """Count an episode."""
-        if trajectory.ending == "error":
+        if trajectory.lost:
             self.lost += 1
         else:
             self.wins += rule.holds(trajectory)

@@ -58,7 +58,7 @@ class Reflection:
     def of(cls, row: Trajectory, training: str) -> Self:
         """Return the reflection of a row."""
         state, response = row.prefix_length, row.steps[-1].response if row.steps else None
-        if row.ending == "error" or response is None:
+        if row.lost or response is None:
             return cls(row.id, state, row.actor, training, "", "lost", row.error)
         if response.parsed:
             return cls(row.id, state, row.actor, training, response.thought, "usable")
@@ -224,7 +224,7 @@ class TrajectoryIndex:
         return [probe.state, probe.successes, len(probe.simulations), numbers]
 
     def _outcome(self, trajectory: Trajectory) -> int:
-        if trajectory.ending == "error":
+        if trajectory.lost:
             return LOST
         imported = trajectory.info.get("imported")
         if isinstance(imported, dict) and imported.get("reward") is False:  # the file that it is from has none

@@ -31,20 +31,19 @@ def cost_of_episode(trajectory: Trajectory) -> Cost:
     return lost + Cost(steps=len(own)) + cost_of_answers(step.response for step in own)
 
 
-def with_lost_costs(trajectory: Trajectory, earlier: Iterable[Trajectory]) -> Trajectory:
-    """Add the costs of earlier, lost attempts at an episode to the attempt that replaces them.
+def with_lost_costs(trajectory: Trajectory, earlier: Trajectory | None) -> Trajectory:
+    """Add the costs of an earlier, lost attempt at an episode to the attempt that replaces it.
 
     Args:
         trajectory: the latest attempt.
-        earlier: the rows that it replaces: each includes the costs of those before it, so the last one counts.
+        earlier: the last one before it, which includes the costs of those that it replaced; None if there is none.
 
-    If the policy kept its answers on disk, the latest attempt includes the costs of the same answers in earlier
-    attempts. Then only what exceeds its own costs is added, for an attempt that didn't get as far.
+    If the policy kept its answers on disk, the latest attempt includes the costs of the same answers in the
+    earlier one. Then only what exceeds its own costs is added, for an attempt that didn't get as far.
     """
-    lost = [row for row in earlier if row.ending == "error"]
-    if not lost:
+    if earlier is None or not earlier.lost:
         return trajectory
-    more = cost_of_episode(lost[-1])
+    more = cost_of_episode(earlier)
     if _includes_earlier(trajectory):
         own = cost_of_episode(trajectory)
         shared = ("prompt_tokens", "computed_tokens", "usd", "answers_of_unknown_cost")

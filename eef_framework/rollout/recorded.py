@@ -56,7 +56,7 @@ class RecordedSimulations:
                 needed=n,
                 recorded=len(found),
             )
-        return [simulation for simulation in found[:n] if simulation.ending != "error"]
+        return [simulation for simulation in found[:n] if not simulation.lost]
 
     async def score(self, state: State, actions: Sequence[str], thought: str) -> Sequence[Response]:
         """Refuse.
@@ -74,7 +74,7 @@ class RecordedSimulations:
     async def episodes(self, task: Task) -> Sequence[Trajectory]:
         """Return a task's demonstrations, and the recorded episodes from its initial state."""
         initial = self._of[task.id, 0, ()][: self._initial_simulations]
-        return (*self._demonstrations[task.id], *(each for each in initial if each.ending != "error"))
+        return (*self._demonstrations[task.id], *(each for each in initial if not each.lost))
 
 
 def _start(simulation: Trajectory) -> Start:

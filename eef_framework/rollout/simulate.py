@@ -75,8 +75,8 @@ class Simulator:
         self._initial_simulations = initial_simulations
         self._steps = steps
         # Episodes lost to infrastructure failures are played again.
-        self._known = {row.id: row for row in rows.rows if row.ending != "error"}
-        self._lost = {row.id: row for row in rows.rows if row.ending == "error"}
+        self._known = {row.id: row for row in rows.rows if not row.lost}
+        self._lost = {row.id: row for row in rows.rows if row.lost}
         self._under_way: dict[str, asyncio.Task[Trajectory]] = {}
 
     async def initial(self, task: Task, n: int) -> Sequence[Trajectory]:
@@ -135,8 +135,7 @@ class Simulator:
 
     async def _play(self, key: str, state: State, seed: int) -> Trajectory:
         trajectory = await self._play_episode(EpisodeSpec(id=key, start=state, seed=seed, steps=self._steps))
-        if key in self._lost:
-            trajectory = with_lost_costs(trajectory, [self._lost[key]])
+        trajectory = with_lost_costs(trajectory, self._lost.get(key))
         self._rows.append(trajectory)
         self._known[key] = trajectory
         self._played(trajectory)
@@ -145,7 +144,7 @@ class Simulator:
 
 def available(episodes: Sequence[Trajectory]) -> Sequence[Trajectory]:
     """Return the episodes that weren't lost to infrastructure failures."""
-    return tuple(episode for episode in episodes if episode.ending != "error")
+    return tuple(episode for episode in episodes if not episode.lost)
 
 
 def require_few_calls(calls: int, trajectory: Trajectory, most: int = MOST_CALLS) -> None:

@@ -211,7 +211,7 @@ def test_the_costs_of_attempts_that_were_lost_stay_with_the_episode_that_replace
         lost = first.changed(ending="error", error="gone", lost_tokens=lost_tokens, lost_usd=0.5, lost_unknown=2)
         with JsonlFile(tmp_path / f"{attempts}.jsonl", Trajectory) as rows:
             for _ in range(attempts):
-                again = with_lost_costs(lost, rows.rows)
+                again = with_lost_costs(lost, rows.rows[-1] if rows.rows else None)
                 rows.append(again)
             asyncio.run(play(simulator(rows, corridor)))
             cost = cost_of(without_replaced(rows.rows), by_agent=True)

@@ -174,7 +174,7 @@ def _counted(tasks: Sequence[Task], rows: JsonlFile[Trajectory]) -> Iterator[Non
     except PolicyFailure as failure:
         if failure.code != "budget-spent":
             raise
-        done = {row.task.id for row in rows.rows if row.ending != "error"}
+        done = {row.task.id for row in rows.rows if not row.lost}
         missing = [task.id for task in tasks if task.id not in done]
         raise PolicyFailure(
             f"{failure.message}. {len(tasks) - len(missing)} of {len(tasks)} tasks were demonstrated; the first "
@@ -205,7 +205,8 @@ async def _demonstrate(
     """
     rule = context.config.success
     wanted = _keys(expert, tasks)
-    have = {(row.task.id, row.attempt): row for row in rows.rows if row.ending != "error"}
+    have = {(row.task.id, row.attempt): row for row in rows.rows if not row.lost}
+    lost = {(row.task.id, row.attempt): row for row in rows.rows if row.lost}
     incomplete = {task for task, attempt in wanted if (task, attempt) not in have}
     owed = [task for task in tasks if task.id in incomplete]
     counter = Counter(progress, len(wanted), rule, [have[key] for key in wanted if key in have])
@@ -217,7 +218,7 @@ async def _demonstrate(
                 if key in have:
                     continue  # of a task that was asked for again for its other attempts
                 cut = _with_provenance(_cut(trajectory, context.config.limits.steps), context)
-                cut = with_lost_costs(cut, [row for row in rows.rows if (row.task.id, row.attempt) == key])
+                cut = with_lost_costs(cut, lost.get(key))
                 rows.append(cut)
                 counter.add(cut)
     found = {(row.task.id, row.attempt): row for row in rows.rows}

@@ -148,7 +148,7 @@ class Explore(Phase):
             cost += cost_of(tried, by_agent=True)
         if settings.reflection is not None:
             name, seed = f"{self.name}/reflections", self._seed(context, "reflections")
-            answers = [row for row in tried if row.ending != "error"]
+            answers = [row for row in tried if not row.lost]
             cost += ask_for_reflections(
                 context, settings.reflection, demonstrations, answers, files.reflections, name, seed
             )

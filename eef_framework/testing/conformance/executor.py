@@ -147,7 +147,7 @@ def many_episodes_are_told_apart(context: ExecutorContext) -> Violation | None:
 def lost_episodes_are_recorded(context: ExecutorContext) -> Violation | None:
     """An environment that fails ends the episode with an error; the executor passes it on as a result."""
     (found,) = context.play(context.setup(environment=Corridor(fault="raise")), context.specs[:1])
-    if isinstance(found, Trajectory) and found.ending == "error":
+    if isinstance(found, Trajectory) and found.lost:
         return None
     return Violation(
         rule_of(lost_episodes_are_recorded),

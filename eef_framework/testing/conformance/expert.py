@@ -139,7 +139,7 @@ def demonstrations_survive_the_disk(context: ExpertContext) -> Violation | None:
 def demonstrations_can_be_replayed(context: ExpertContext) -> Violation | None:
     """Replaying the actions of a demonstration gives its observations, its reward and its ending."""
     for each in context.demonstrations:
-        if each.ending == "error":
+        if each.lost:
             continue
         try:
             with replay(context.environment, each.task, each.initial, each.steps) as session:
@@ -184,7 +184,7 @@ def failures_are_recorded(context: ExpertContext) -> Violation | None:
     failed = found.get(victim.id)
     if missing:
         actual = f"no trajectory of {missing[0]!r}"
-    elif failed and context.opened and (failed.ending != "error" or not failed.error):
+    elif failed and context.opened and (not failed.lost or not failed.error):
         actual = f"ending {failed.ending!r}, error {quoted(failed.error)}"
     else:
         return None  # experts that replay recordings open no task

@@ -95,7 +95,7 @@ class BestOfNExpert(Expert):
                     yield each.changed(attempt=number)
                     continue
                 attempts[each.task.id].append(each)
-                solved = self.enough is not None and each.ending != "error" and each.reward >= self.enough - 1e-9
+                solved = self.enough is not None and not each.lost and each.reward >= self.enough - 1e-9
                 if solved or number + 1 == self.n:
                     yield _best(attempts.pop(each.task.id))
 
@@ -112,7 +112,7 @@ class BestOfNExpert(Expert):
 
 def _best(attempts: Sequence[Trajectory]) -> Trajectory:
     """Return the best attempt, with the costs of all."""
-    best = max(attempts, key=lambda each: (each.ending != "error", each.reward, -len(each.steps)))
+    best = max(attempts, key=lambda each: (not each.lost, each.reward, -len(each.steps)))
     made: list[Any] = [{"reward": each.reward, "steps": len(each.steps), "ending": each.ending} for each in attempts]
     info: Info = {**best.info, "attempts": made, "kept": attempts.index(best)}
     chosen: Trajectory = best.changed(info=info)

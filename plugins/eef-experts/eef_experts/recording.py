@@ -11,7 +11,7 @@ from pydantic import Field
 
 from eef_framework.errors import ConfigError, EefError, EnvironmentFailure, ExpertFailure, ReplayDivergence, boundary
 from eef_framework.interfaces import Environment, Expert, replay
-from eef_framework.records import Task, Trajectory
+from eef_framework.records import Task, Trajectory, encodable
 from eef_framework.rollout import as_they_end, expert_id
 from eef_framework.runs import read_rows
 
@@ -75,7 +75,7 @@ class RecordingExpert(Expert):
         """Return the recordings of the tasks, by task."""
         wanted = {task.id: task for task in tasks}
         rows = read_rows(self.file, Trajectory)
-        found = {row.task.id: row for row in rows if row.task.id in wanted and row.ending != "error"}
+        found = {row.task.id: row for row in rows if row.task.id in wanted and not row.lost}
         missing = [task for task in wanted if task not in found]
         if missing:
             raise ExpertFailure(
@@ -122,6 +122,6 @@ def _replayed(environment: Environment, trajectory: Trajectory) -> Trajectory:
                     "The environment's version or data changed since the recording.",
                 )
     except EefError as failure:
-        failed: Trajectory = trajectory.changed(ending="error", error=str(failure))
+        failed: Trajectory = trajectory.changed(ending="error", error=encodable(str(failure)))
         return failed
     return trajectory
