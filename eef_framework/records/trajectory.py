@@ -227,7 +227,7 @@ class Trajectory(VersionedRecord):
 
     @property
     def lost(self) -> bool:
-        """Whether it ended in an infrastructure failure. Such an episode is never evidence, and is played again if the run is."""
+        """Whether it ended in an infrastructure failure: never evidence, and played again when the run is resumed."""
         return self.ending == "error"
 
     @property
