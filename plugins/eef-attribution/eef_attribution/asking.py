@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Self
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
@@ -88,10 +88,11 @@ class Judge:
         self._open = ExitStack()
         self._policy: Policy | None = None
         self._answers: dict[str, Answer] = {}
+        self._lost: WeakKeyDictionary[Simulate, dict[str, Answer]] = WeakKeyDictionary()  # by attribution
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # of questions that are being asked
 
     async def ask(self, question: str, simulate: Simulate) -> Answer:
-        """Return the answer to a question. The same question is asked once, unless the answer is lost.
+        """Return the answer to a question. The same question is asked once, or if its answer is lost, once an attribution.
 
         Args:
             question: the question.
@@ -103,12 +104,11 @@ class Judge:
         key = fingerprint(question)
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:  # another request for it waits here
-            if key not in self._answers:
+            lost = self._lost.setdefault(simulate, {})
+            if key not in self._answers and key not in lost:
                 answer = await self._ask(question, simulate)
-                if answer.lost:
-                    return answer
-                self._answers[key] = answer
-        return self._answers[key]
+                (lost if answer.lost else self._answers)[key] = answer
+            return self._answers.get(key) or lost[key]
 
     def close(self) -> None:
         """Release the model."""

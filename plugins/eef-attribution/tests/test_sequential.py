@@ -124,6 +124,15 @@ def test_the_agent_is_asked_for_each_score_once(proposer):
     assert (simulate.scored, len(simulate.asked) > 2) == (10, True)
 
 
+def test_a_judge_whose_answers_are_lost_is_asked_each_question_once(corridor, judge, answers):
+    failures = [each for each in corridor.agent_failures() if len(each.steps) > 2]
+    lost = answers(lambda question: None if question.count("Step ") % 2 else "Action: look")
+    strategy = sequential(name="substitute", judge=judge, simulations=3, decide="majority")
+    corridor.attribute(strategy, failures[:1])
+    assert lost
+    assert len(lost) == len(set(lost))
+
+
 def episode(actor: str, *seen_and_done: str) -> Trajectory:
     """Return an episode: an observation, an action, the next observation, and so on."""
     observations = [Observation(text=text) for text in seen_and_done[::2]]
