@@ -92,7 +92,7 @@ class Judge:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # of questions that are being asked
 
     async def ask(self, question: str, simulate: Simulate) -> Answer:
-        """Return the answer to a question. The same question is asked once, or if its answer is lost, once an attribution.
+        """Return the answer to a question, which is asked once; if its answer is lost, once an attribution.
 
         Args:
             question: the question.
