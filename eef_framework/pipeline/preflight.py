@@ -33,8 +33,8 @@ def check_methods(context: RunContext, variants: Sequence[RunConfig]) -> None:
     for baseline in variants[1:]:
         if not baseline.iterations and baseline.clone == variants[0].clone:
             message = EefWarning(
-                f"baseline {baseline.method!r} adds nothing: it has no iterations, as the run itself has none, and the "
-                "clone that all methods share",
+                f"baseline {baseline.method!r} adds nothing: it has no iterations, and its clone is the one that all "
+                "methods share",
                 code="empty-baseline",
                 method=baseline.method,
             )

@@ -64,7 +64,9 @@ class _Sequence:
         base = self._initial_checkpoint(self.demonstrations if collected else None) if self.trains else None
         clone = self._clone(self.config, base, StageKey("clone"), "clone the expert")
         if clone is not None:
-            self._evaluate(("sft",), StageKey("evaluate"), clone, [clone])
+            # The recipe `sft`, whichever method starts from it. Any other clone is the run's own method.
+            names = ("sft",) if self.config.clone.on == "successes" else _before_iterations(self.config)
+            self._evaluate(names, StageKey("evaluate"), clone, [clone])
         for variant in variants:
             self._method(variant, base, clone)
         return self.phases, Report(layout=self.layout, rows=self.rows, after=self.phases)
@@ -82,7 +84,7 @@ class _Sequence:
         if clone is None:
             self._evaluate(("untrained",), StageKey("evaluate", name), base, [])
         elif clone is not shared:
-            self._evaluate((name, "0") if variant.iterations else (name,), StageKey("evaluate", name), clone, paid_for)
+            self._evaluate(_before_iterations(variant), StageKey("evaluate", name), clone, paid_for)
         explorations: list[ExplorationFiles] = []
         latest = start
         for iteration in range(1, variant.iterations + 1):
@@ -228,3 +230,8 @@ class _Sequence:
     def _add(self, phase: P) -> P:
         self.phases.append(phase)
         return phase
+
+
+def _before_iterations(variant: RunConfig) -> tuple[str, ...]:
+    """Return the name of a method's own clone: the method's, with iteration 0 if others follow."""
+    return (variant.method, "0") if variant.iterations else (variant.method,)
