@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, field_validator
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from eef_framework.chat.format import ChatFormat
 from eef_framework.interfaces import Component, Sampling
@@ -192,10 +192,11 @@ class Select(Section):
     `confidence`, how certain it is that they raised it: 2 P - 1 for a probability P above one half, from simulations on
     both sides."""
     solution: Preference | Annotated[tuple[Preference, ...], Field(min_length=1)] = "least-expert"
-    """Which solution of a task to prefer; a list is in order of importance, and ties are broken randomly.
-    `least-expert` takes the earliest state from which the agent succeeds, `fewest-steps` the shortest solution,
-    `fewest-wasted` the one with fewest actions that were invalid, unparsed or undone (the agent sees what it saw before
-    them), `most-probable` the one whose turns the agent gave the highest probability on average."""
+    """Which solution of a task to prefer; a list is in order of importance, and ties are broken randomly (`random`,
+    alone or last in a list, says so). `least-expert` takes the earliest state from which the agent succeeds,
+    `fewest-steps` the shortest solution, `fewest-wasted` the one with fewest actions that were invalid, unparsed or
+    undone (the agent sees what it saw before them), `most-probable` the one whose turns the agent gave the highest
+    probability on average."""
     expert: Literal["always", "preferred"] = "always"
     """Whether the expert's successes are always learned from (the paper), or only where `solution` prefers them to the
     agent's own."""
@@ -224,6 +225,19 @@ class Select(Section):
     """Select pairs of actions instead of solutions, or in addition to `pairs` (IPR, arXiv 2406.11176): what the expert
     and the agent did in the same state, where a verdict says that the expert's actions are beneficial, and a simulation
     from there failed, or that they are harmful, and one succeeded. Up to `solutions_per_state` pairs per verdict."""
+
+    @field_validator("solution")
+    @classmethod
+    def _random_is_last(cls, solution: Preference | tuple[Preference, ...]) -> Preference | tuple[Preference, ...]:
+        if not isinstance(solution, str) and "random" in solution[:-1]:
+            later = solution[solution.index("random") + 1 :]
+            raise PydanticCustomError(
+                "random-not-last",
+                "'random' is before {later}, and a random choice leaves nothing to prefer; put 'random' last, or leave "
+                "it out",
+                {"later": ", ".join(map(repr, later))},
+            )
+        return solution
 
     @property
     def learns_pairs(self) -> bool:

@@ -6,9 +6,10 @@ import asyncio
 import random
 from abc import abstractmethod
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from eef_attribution.interval import IntervalAttributor
 from eef_framework.interfaces import Attributor, Simulate
@@ -70,14 +71,26 @@ class RandomAttributor(_Control):
     beneficial: float = Field(default=0.1, ge=0.0, le=1.0)
     """Chance that an action is called beneficial."""
     harmful: float = Field(default=0.1, ge=0.0, le=1.0)
-    """Chance that an action is called harmful, where it isn't called beneficial."""
+    """Chance that an action is called harmful. What the two leave of 1 is the chance of neutral."""
     seed: int = 0
     """Another seed gives other verdicts; the trajectory's id is a part of it."""
+
+    @model_validator(mode="after")
+    def _chances_leave_room_for_each_other(self) -> Self:
+        if self.beneficial + self.harmful > 1.0 + 1e-9:  # 0.7 + 0.2 + 0.1 isn't 1 in floating point
+            raise PydanticCustomError(
+                "chances-above-one",
+                "beneficial is {beneficial} and harmful is {harmful}; an action has one verdict, so their sum must be "
+                "at most 1: lower one of them",
+                {"beneficial": self.beneficial, "harmful": self.harmful},
+            )
+        return self
 
     def verdicts(self, trajectory: Trajectory) -> Iterable[Segment]:
         """Return a random verdict for each action."""
         draw = random.Random(derive(self.seed, "verdicts", trajectory.id))
         for k in range(len(trajectory.steps)):
-            good, bad = draw.random() < self.beneficial, draw.random() < self.harmful
+            good = draw.random() < self.beneficial
+            bad = draw.random() * (1.0 - self.beneficial) < self.harmful  # of the actions that aren't beneficial
             verdict = Verdict.BENEFICIAL if good else Verdict.HARMFUL if bad else Verdict.NEUTRAL
             yield Segment(start=k, end=k + 1, verdict=verdict)

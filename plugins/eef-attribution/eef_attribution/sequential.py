@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from eef_attribution.comparing import ComparingAttributor
 from eef_attribution.evidence import Outcome, Played, outcome_of
@@ -40,6 +41,27 @@ class SequentialAttributor(WrappingAttributor):
     """Number of simulations for a trajectory, those from its initial state included."""
     first: int = Field(default=1, gt=0)
     """Number of simulations from a state when it is first looked at."""
+
+    @model_validator(mode="after")
+    def _the_budget_covers_the_first_simulations(self) -> Self:
+        if self.first > self.budget:
+            raise PydanticCustomError(
+                "first-above-budget",
+                "first is {first} and budget is {budget}: the first state would take the whole budget, and not get its "
+                "simulations; lower first, or raise budget",
+                {"first": self.first, "budget": self.budget},
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _it_stands_alone(self) -> Self:
+        if any(isinstance(inner, SequentialAttributor) for inner in self.wrapped_strategies()):
+            raise PydanticCustomError(
+                "sequential-in-sequential",
+                "the strategy of sequential contains another sequential: both would ration the same simulations; name "
+                "the inner one's strategy instead, and set one budget",
+            )
+        return self
 
     def most_simulations(self, length: int) -> int | None:
         """Return the maximum number of simulations that a trajectory takes, from any states."""

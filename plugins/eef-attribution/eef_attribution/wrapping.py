@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, PrivateAttr, model_validator
@@ -35,6 +35,12 @@ class WrappingAttributor(Attributor):
         self._built = current_registry().build("attributor", spec)
         setattr(self, self.wrapped, {**self._built.settings(), "name": spec["name"]})
         return self
+
+    def wrapped_strategies(self) -> Iterator[Attributor]:
+        """Yield the other strategy, the one that this one uses, and so on."""
+        yield self._built
+        if isinstance(self._built, WrappingAttributor):
+            yield from self._built.wrapped_strategies()
 
     @property
     def needs_scores(self) -> bool:

@@ -1,6 +1,7 @@
 import pytest
 from eef_attribution.controls import AllAttributor, NoneAttributor, RandomAttributor
 from eef_attribution.interval import IntervalAttributor
+from pydantic import ValidationError
 
 
 def test_none_knows_nothing_and_all_likes_everything(tried):
@@ -18,7 +19,27 @@ def test_controls_can_play_the_simulations_that_interval_plays(tried, control):
 def test_random_verdicts_have_the_given_shares(tried):
     verdicts = tried(RandomAttributor(beneficial=0.5, harmful=0.5, seed=1), [0.5] * 1000).verdicts
     assert verdicts.count("beneficial") == pytest.approx(500, abs=60)
-    assert verdicts.count("harmful") == pytest.approx(250, abs=60)
+    assert verdicts.count("harmful") == pytest.approx(500, abs=60)
+    assert verdicts.count("neutral") == 0
+
+
+def test_random_shares_don_t_depend_on_one_another(tried):
+    verdicts = tried(RandomAttributor(beneficial=0.6, harmful=0.2), [0.5] * 1000).verdicts
+    assert verdicts.count("beneficial") == pytest.approx(600, abs=60)
+    assert verdicts.count("harmful") == pytest.approx(200, abs=50)
+
+
+def test_chances_of_more_than_one_are_refused():
+    given = {"beneficial": 0.7, "harmful": 0.4}
+    with pytest.raises(ValidationError) as caught:
+        RandomAttributor(**given)
+    (error,) = caught.value.errors()
+    assert (error["type"], error["ctx"]) == ("chances-above-one", given)
+
+
+@pytest.mark.parametrize("beneficial", [0.0, 0.1, 0.3, 0.7, 0.9, 1.0])
+def test_chances_may_add_up_to_one(tried, beneficial):
+    assert "neutral" not in tried(RandomAttributor(beneficial=beneficial, harmful=1 - beneficial), [0.5] * 200).verdicts
 
 
 def test_random_verdicts_depend_on_the_seed_alone(tried):

@@ -7,6 +7,7 @@ from eef_attribution.sequential import SequentialAttributor
 from eef_attribution.substitute import SubstituteAttributor
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from eef_framework import Attributor, ConfigError, Segment
 from eef_framework.records import Observation, Step, Task, Trajectory
@@ -167,6 +168,23 @@ def test_a_strategy_that_does_not_exist_is_an_error():
     with pytest.raises(ConfigError) as caught:
         SequentialAttributor(strategy="bisekt")
     assert caught.value.code == "unknown-name"
+
+
+def test_first_simulations_beyond_the_budget_are_refused():
+    with pytest.raises(ValidationError) as caught:
+        SequentialAttributor(first=9, budget=8)
+    (error,) = caught.value.errors()
+    assert (error["type"], error["ctx"]) == ("first-above-budget", {"first": 9, "budget": 8})
+    assert SequentialAttributor(first=8, budget=8).first == 8
+
+
+@pytest.mark.parametrize(
+    "strategy", ["sequential", {"name": "propose-verify", "proposer": "sequential"}], ids=["directly", "further down"]
+)
+def test_one_within_another_is_refused(strategy):
+    with pytest.raises(ValidationError) as caught:
+        SequentialAttributor(strategy=strategy)
+    assert [error["type"] for error in caught.value.errors()] == ["sequential-in-sequential"]
 
 
 @pytest.mark.parametrize(
