@@ -8,11 +8,14 @@ from collections.abc import Iterable, Sequence
 from eef_framework.config.loading import how_to_name
 from eef_framework.config.schema import RunConfig
 from eef_framework.errors import ConfigError, EefWarning
-from eef_framework.interfaces import TrainablePolicy
-from eef_framework.pipeline.attribution import plan_of
+from eef_framework.interfaces import Attributor, TrainablePolicy
+from eef_framework.pipeline.attribution import most_of, plan_of
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.phase import Phase
 from eef_framework.records import fingerprint
+
+LONG = 100
+"""Length of an episode, in actions, up to which an attributor is asked for its plan if episodes have no limit."""
 
 
 def check_methods(context: RunContext, variants: Sequence[RunConfig]) -> None:
@@ -65,7 +68,8 @@ def preflight(context: RunContext, variants: Sequence[RunConfig], phases: Iterab
         warnings.warn(EefWarning(f"{message}. {fix}", code="no-step-limit", environment=name), stacklevel=2)
     for phase in to_do:
         phase.planned(context)  # lists the tasks
-    return _training_tasks(context) if needs_demonstrations(context, variants) else []
+    notes = _training_tasks(context) if needs_demonstrations(context, variants) else []
+    return [*notes, *_unused_verdicts(context, variants)]
 
 
 def task_digests(context: RunContext, variants: Sequence[RunConfig]) -> dict[str, str]:
@@ -152,3 +156,37 @@ def _training_tasks(context: RunContext) -> list[str]:
     )
     warnings.warn(note, stacklevel=3)
     return [str(note)]
+
+
+def _unused_verdicts(context: RunContext, variants: Sequence[RunConfig]) -> list[str]:
+    """Warn if nothing is played from the expert's states: verdicts say what to learn before successes from there."""
+    notes = []
+    for variant in variants:
+        attributor = context.attributor(variant)
+        attributes = variant.iterations > 0 and variant.explore.attribute != "none"
+        # Verdicts also choose pairs of actions, for which episodes from the initial state are enough.
+        if attributor is None or not attributes or variant.select.step_pairs or _probes(context, attributor):
+            continue
+        name = attributor.component_name()
+        note = EefWarning(
+            f"attributor {name!r} plays no simulations from states of the expert's trajectories, so its verdicts have "
+            f"no effect: method {variant.method!r} learns what it would learn without an attributor. The attributor "
+            "propose-verify simulates what another one proposes.",
+            code="verdicts-unused",
+            method=variant.method,
+            attributor=name,
+        )
+        warnings.warn(note, stacklevel=3)
+        notes.append(str(note))
+    return notes
+
+
+def _probes(context: RunContext, attributor: Attributor) -> bool:
+    """Return whether an attributor may simulate from a state after the initial one, for trajectories of any length."""
+    for length in range(1, (context.longest_episode or LONG) + 1):
+        plan = plan_of(attributor, length)
+        if plan is None and most_of(attributor, length, 0) != 0:
+            return True
+        if plan is not None and any(n for state, n in plan.items() if state):
+            return True
+    return False

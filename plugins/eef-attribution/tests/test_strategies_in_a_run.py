@@ -12,7 +12,10 @@ from eef_framework.plugins import load_plugins
 from eef_framework.runs import StageKey
 from eef_framework.testing.small_run import small_settings
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*gave no verdict")  # some have none on so few episodes, or by design
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*gave no verdict"),  # some have none on so few episodes, or by design
+    pytest.mark.filterwarnings("ignore:.*plays no simulations"),  # those that cost none
+]
 
 SETTINGS = small_settings(
     test=4,
@@ -129,7 +132,6 @@ def test_a_run_with_simulations_one_by_one_explores_the_same_again(registry, tmp
         assert sum(len(probe.simulations) for probe in attribution.probes) <= 12
 
 
-@pytest.mark.filterwarnings("ignore:.*gave no verdict:eef_framework.errors.EefWarning")
 @pytest.mark.parametrize("text", ["1: good", None], ids=["answered", "lost"])
 def test_answers_of_a_judge_are_in_the_costs(registry, judge, answers, tmp_path, text):
     questions = answers(lambda question: text)
