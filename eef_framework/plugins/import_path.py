@@ -49,7 +49,8 @@ def import_class(path: str) -> Any:
             where=where,
         ) from cause
     if not hasattr(module, attribute):
-        known = [each for each, value in vars(module).items() if isinstance(value, type)]
+        # Only its own: what it imports, such as a base class, is hardly meant.
+        known = [each for each, value in vars(module).items() if isinstance(value, type) and _is_of(value, name)]
         raise UnknownName.of(f"class in {getattr(module, '__file__', name)}:", attribute, known)
     return getattr(module, attribute)
 
@@ -85,6 +86,11 @@ def class_given(cls: type[Any]) -> ConfigError:
         code="class-given",
         given=cls.__name__,
     )
+
+
+def _is_of(cls: type[Any], module: str) -> bool:
+    """Return whether a class is defined in a module, or below it if it is a package."""
+    return f"{cls.__module__}.".startswith(f"{module}.")
 
 
 def _has_source(cls: type[Any]) -> bool:

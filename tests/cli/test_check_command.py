@@ -103,6 +103,12 @@ def test_a_module_in_place_of_a_class_is_answered_with_its_classes(command, fold
     assert command("eef", "check", folder / "forgetful_idea.py").error.fix == done.error.fix
 
 
+def test_a_misspelt_class_is_answered_with_the_classes_of_its_file(command, folder):
+    (folder / "misspelt_idea.py").write_text(WRONG)
+    done = command("eef", "check", "misspelt_idea:Attributer")
+    assert (done.error.code, done.error.details["known"]) == ("unknown-name", ("Forgetful",))
+
+
 def test_a_trainer_that_fails_with_the_default_policy_is_told_of_the_option(command, folder):
     (folder / "lazy_idea.py").write_text(
         "from eef_framework import Trainer\n"
