@@ -1,5 +1,6 @@
 """Nothing is claimed that isn't so: what is matched, what is trained, which tasks are played, what was left out."""
 
+import re
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -11,11 +12,12 @@ from eef_attribution.interval import IntervalAttributor
 from eef_framework import load_run, run
 from eef_framework.config.loading import load_config
 from eef_framework.errors import ConfigError, EefError, EefWarning, NothingToTrain
+from eef_framework.evaluation.formatting import count
 from eef_framework.evaluation.run_results import RunResults
 from eef_framework.interfaces import Attributor, Simulate
 from eef_framework.pipeline.plan import plan
 from eef_framework.plugins import Registry, load_plugins
-from eef_framework.records import Segment, Task, Trajectory, Verdict
+from eef_framework.records import Segment, Spending, Task, Trajectory, Verdict
 from eef_framework.runs import read_rows, write_rows
 from eef_framework.testing.corridor import Corridor
 from eef_framework.testing.small_run import small_settings
@@ -58,7 +60,12 @@ def test_a_matched_baseline_gets_what_the_main_method_spent_task_by_task(
     assert all(row.origin is None for row in done.trajectories("explore", "rft-matched"))
     costs = {row.label: row.cost.simulations for row in done.rows}
     assert costs["eef 2"] == costs["rft-matched 2"]
-    assert any("rft-matched" in note and f"{costs['eef 2']:,}" in note for note in done.metrics.notes)
+    (note,) = done.metrics.notes
+    for method in ("eef", "rft-matched"):
+        of_method = sum(done.spending(method).values(), Spending())
+        assert re.search(
+            rf"{method} (played )?{of_method.simulations:,}\b[^(]*\({count(of_method.tokens)} tokens\)", note
+        )
     spending = done.spending("eef", 1)
     assert {task: each.simulations for task, each in spending.items()} == by_task(done, "eef", 1)
     assert sum(each.steps for each in done.spending("eef").values()) > 0

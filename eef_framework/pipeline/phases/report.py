@@ -89,10 +89,13 @@ def _what_was_matched(context: RunContext, method: str, explorations: Sequence[E
         attributor = context.attributor(explorations[0].variant)
         name = attributor.component_name() if attributor else ""
         return f"{method} played as many simulations for each task as attributor {name!r} plans: {spent.simulations:,}."
-    how = "had as its budget what" if adapts else "played as many simulations for each task as"
-    other = total(each for phase in others for each in phase.spent().values())
+    main, other = others[0].variant.method, total(each for phase in others for each in phase.spent().values())
+    allowed = (
+        f"The budget of {method} was what {main} spent"
+        if adapts
+        else f"{method} got as many simulations for each task as {main}"
+    )
     return (
-        f"{method} {how} {others[0].variant.method} had played: "
-        f"{spent.simulations:,} of {other.simulations:,}; these took {count(spent.tokens)} tokens, those "
-        f"{count(other.tokens)}."
+        f"{allowed}. {method} played {plural(spent.simulations, 'simulation')} ({count(spent.tokens)} tokens), "
+        f"{main} {other.simulations:,} ({count(other.tokens)} tokens)."
     )
