@@ -65,10 +65,13 @@ def _story(source: Source, counts: RunCounts) -> Element:
     methods = [m for m in looks(source) if m not in ("expert", "clone", source.clone_label)]
     if config.get("iterations") == 0 and source.method in methods:
         methods.remove(source.method)
+    single = [m for m in methods if m in source.layout.methods() and not source.layout.iterations(m)]
+    methods = [m for m in methods if m not in single]
+    beside: list[Child] = ["Also evaluated, without exploration: ", *_names(single), ". "] if single else []
     played = f" ({shown.wins:,} of its {shown.n + shown.lost:,} attempts succeeded)" if shown.n else ""
     clone = config.get("clone")
     if isinstance(clone, dict) and clone.get("on") == "none":
-        return _untrained(config, methods)
+        return _untrained(config, methods, beside)
     also_failed = {"all": ", including failed ones", "marked": ", including failed ones, marked as such"}
     failures = also_failed.get(str(clone.get("on")), "") if isinstance(clone, dict) else ""
     return tag(
@@ -82,13 +85,14 @@ def _story(source: Source, counts: RunCounts) -> Element:
             *(term("demonstration", "demonstrations"), failures),
             *(f"{played}, which gave the ", term("clone"), ". "),
             *("Then it was trained further ", _listed(methods), ". ") if methods else (),
+            *beside,
         ),
         _methods_explained(methods),
         class_="story",
     )
 
 
-def _untrained(config: dict[str, Any], methods: list[str]) -> Element:
+def _untrained(config: dict[str, Any], methods: list[str], beside: list[Child]) -> Element:
     """Describe a run without behaviour cloning."""
     return tag(
         "div",
@@ -98,6 +102,7 @@ def _untrained(config: dict[str, Any], methods: list[str]) -> Element:
             *(term("task", "tasks"), " of the ", term("environment"), " "),
             *(tag("b", name_of(config, "environment")), ". "),
             *("Then it was trained ", _listed(methods), ". ") if methods else (),
+            *beside,
         ),
         _methods_explained(methods),
         class_="story",
@@ -118,7 +123,11 @@ def _methods_explained(methods: list[str]) -> Element | None:
 
 
 def _listed(methods: list[str]) -> list[Child]:
-    parts: list[Child] = ["with the method " if len(methods) == 1 else "separately with each of the methods "]
+    return ["with the method " if len(methods) == 1 else "separately with each of the methods ", *_names(methods)]
+
+
+def _names(methods: list[str]) -> list[Child]:
+    parts: list[Child] = []
     for number, method in enumerate(methods):
         joint = " and " if number == len(methods) - 1 else ", "
         parts += [joint if number else "", method_term(method)]

@@ -287,6 +287,17 @@ def test_a_run_that_only_clones_tells_no_story_of_exploring(run, page_class):
     assert "sft-all" not in story
 
 
+def test_a_baseline_that_only_clones_is_not_told_as_further_training(run, page_class):
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("baselines: [rft-matched]", "baselines: [rft-matched, sft-all]"))
+    (run / "methods/sft-all/clone").mkdir(parents=True)
+    text = page_class(build_report(run).read_text(encoding="utf-8")).within("story")[0]
+    further, _, other = text.partition("without exploration")
+    assert "sft-all" not in further
+    assert "sft-all" in other
+    assert "rft-matched" in further
+
+
 def test_a_baseline_from_a_file_has_the_name_of_its_method(run, page_class):
     config = run / "config.yaml"
     config.write_text(config.read_text().replace("baselines: [rft-matched]", "baselines: [folder/own.yaml]"))
