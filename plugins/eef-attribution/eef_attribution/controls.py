@@ -90,7 +90,7 @@ class RandomAttributor(_Control):
         """Return a random verdict for each action."""
         draw = random.Random(derive(self.seed, "verdicts", trajectory.id))
         for k in range(len(trajectory.steps)):
-            good = draw.random() < self.beneficial
-            bad = draw.random() * (1.0 - self.beneficial) < self.harmful  # of the actions that aren't beneficial
-            verdict = Verdict.BENEFICIAL if good else Verdict.HARMFUL if bad else Verdict.NEUTRAL
+            drawn = draw.random()
+            harmful = drawn < self.beneficial + self.harmful
+            verdict = Verdict.BENEFICIAL if drawn < self.beneficial else Verdict.HARMFUL if harmful else Verdict.NEUTRAL
             yield Segment(start=k, end=k + 1, verdict=verdict)
