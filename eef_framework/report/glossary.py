@@ -34,8 +34,8 @@ GLOSSARY: dict[str, tuple[str, str]] = {
     ),
     "clone": (
         "clone",
-        "The agent after behaviour cloning: it imitates the expert's successful demonstrations. All methods start "
-        "from it.",
+        "The agent after behaviour cloning: it imitates the expert's demonstrations, usually the successful ones only. "
+        "Methods start from it, unless they have a clone of their own.",
     ),
     "eef": (
         "EEF, Exploring Expert Failures",

@@ -74,7 +74,7 @@ class Train(Phase):
 
 @dataclass(kw_only=True)
 class Clone(Train):
-    """Phase 1: imitates the expert's successes (or everything, for the naive baseline).
+    """Phase 1: imitates the expert's successes (or its failures as well, with `clone.on`).
 
     Attributes:
         variant: the method.
