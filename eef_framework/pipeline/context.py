@@ -46,6 +46,7 @@ from eef_framework.pipeline.progress import ProgressDisplay
 from eef_framework.pipeline.reflection import check_reflection
 from eef_framework.pipeline.tracking import Tracking
 from eef_framework.plugins import Kind, Registry
+from eef_framework.plugins.own_code import own_code
 from eef_framework.records import Checkpoint, Task
 from eef_framework.rollout import EpisodeRunner, ThreadExecutor
 from eef_framework.rollout.resubmission import Resubmission
@@ -237,6 +238,11 @@ class RunContext:
         """Version of the framework and of each distribution with loaded plugins, by its name."""
         plugins = [each for each in self.registry.plugins if each.distribution and not each.error]
         return installed_versions("eef-framework") | {each.distribution: each.version for each in plugins}
+
+    def code_in_use(self, methods: Iterable[RunConfig]) -> dict[str, str]:
+        """Return the versions of the code that these methods use; of the user's own code, digests."""
+        used = [self._component(kind, spec) for method in methods for _, kind, spec in components(method)]
+        return self.versions | own_code(used)
 
     def recorded(self, *parts: str) -> dict[str, Any]:
         """Return the settings recorded next to a file of episodes that depend on these parts of the configuration."""

@@ -58,7 +58,8 @@ def plan(config: RunConfig, registry: Registry, out: str | Path) -> Plan:
         phases, _ = phases_of(context, methods, directory.layout)
         preflight(context, methods, phases)
         resolved = context.resolved()
-        directory.check(resolved, task_digests(context, methods), context.leeway())
+        versions = context.code_in_use(methods)
+        directory.check(resolved, versions, task_digests(context, methods), context.leeway())
         planned = [(phase.title, phase.planned(context)) for phase in phases if not phase.done]
         playing = [(title, each) for title, each in planned if each is not None]
         expected = {phase.title: phase.expected_cost(context) for phase in phases if not phase.done}

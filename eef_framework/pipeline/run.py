@@ -59,7 +59,8 @@ def run(
         phases, report = phases_of(context, methods, directory.layout)
         report.notes = preflight(context, methods, phases)
         tasks = task_digests(context, methods)
-        directory.prepare(context.resolved(), context.versions, tasks, context.leeway())
+        versions = context.code_in_use(methods)
+        report.notes += directory.prepare(context.resolved(), versions, tasks, context.leeway())
         context.answers_folder = directory.layout.answers
         with directory.locked(), _tracking(trackers, directory) as context.tracking:
             for phase in (*phases, report):

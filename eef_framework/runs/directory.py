@@ -6,6 +6,7 @@ import hashlib
 import json
 import secrets
 import subprocess
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,7 +16,7 @@ from pathlib import Path
 from platform import platform, python_version
 from typing import Any
 
-from eef_framework.errors import ConfigError, CorruptFile, RunConflict, StorageError, storage
+from eef_framework.errors import ConfigError, CorruptFile, EefWarning, RunConflict, StorageError, storage
 from eef_framework.interfaces import TrackedRun
 from eef_framework.records import fingerprint
 from eef_framework.runs.atomic import SUFFIX, write_json
@@ -43,30 +44,36 @@ class RunDirectory:
     def prepare(
         self,
         config: Mapping[str, Any],
-        plugins: Mapping[str, str],
+        versions: Mapping[str, str],
         tasks: Mapping[str, str] | None = None,
         leeway: Leeway | None = None,
-    ) -> None:
+    ) -> list[str]:
         """Create the record of a run with this configuration, or check that the folder is one.
 
         Args:
             config: the resolved configuration as plain data.
-            plugins: versions of the distributions in use, by name.
+            versions: versions of the distributions in use, and digests of the user's own modules, by name.
             tasks: a digest of each list of tasks, by the setting that selects them.
             leeway: how the recorded configuration may differ from this one.
+
+        Returns:
+            What a reader of the results has to know: whether the run was started with other code.
+
+        Warns:
+            EefWarning: it was, with the code `other-code`.
 
         Raises:
             RunConflict: it is the record of a run with another configuration; the message names the keys that differ
                 (`other-configuration`); or the environment's tasks have changed (`other-tasks`).
             StorageError: it can't be written to.
         """
-        self.check(config, tasks, leeway)
+        notes = self.check(config, versions, tasks, leeway)
         with storage(self.path, "making the run directory"):
             self.path.mkdir(parents=True, exist_ok=True)
         taken_up = self._is_there()
         write_settings_file(self.layout.config, config, HEADER)  # also if resumed: free settings may have changed
         if taken_up:
-            return
+            return notes
         write_json(
             self.layout.manifest,
             {
@@ -76,31 +83,40 @@ class RunDirectory:
                 "config_digest": _digest(config),
                 "seed": config.get("seed"),
                 "tasks": dict(tasks or {}),
-                "versions": _versions() | dict(plugins),
+                "versions": _versions() | dict(versions),
                 "git": _git_state(),
             },
         )
+        return notes
 
     def check(
         self,
         config: Mapping[str, Any],
+        versions: Mapping[str, str],
         tasks: Mapping[str, str] | None = None,
         leeway: Leeway | None = None,
-    ) -> None:
+    ) -> list[str]:
         """Check that the folder is empty or the record of a run with this configuration. Nothing is written.
 
         Args:
             config: the resolved configuration as plain data.
+            versions: see `prepare`.
             tasks: see `prepare`.
             leeway: see `prepare`.
+
+        Returns:
+            As `prepare`.
+
+        Warns:
+            EefWarning: as `prepare`.
 
         Raises:
             RunConflict: as for `prepare`.
             ConfigError: it contains something else.
         """
         if self._is_there():
-            self._check(config, tasks or {}, leeway or Leeway())
-            return
+            known = self._check(config, tasks or {}, leeway or Leeway())
+            return self._other_code(known.get("versions") or {}, _versions() | dict(versions))
         with storage(self.path, "looking into"):
             entries = sorted(self.path.iterdir()) if self.path.exists() else []
         strangers = [each.name for each in entries if each.name != self.layout.lock.name and not self._is_own(each)]
@@ -112,6 +128,7 @@ class RunDirectory:
                 path=str(self.path),
                 found=strangers,
             )
+        return []
 
     def tracked_run(self) -> TrackedRun:
         """Return the description of the run for trackers. It must have been prepared."""
@@ -132,12 +149,33 @@ class RunDirectory:
         own = path == self.layout.config and path.is_file()
         return own and path.read_bytes().startswith(HEADER.encode())
 
+    def _other_code(self, before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+        """Warn if the run was started with other code than that of now."""
+        changed = {name: (before[name], now[name]) for name in before.keys() & now.keys() - {"platform"}}
+        changed = {name: versions for name, versions in sorted(changed.items()) if versions[0] != versions[1]}
+        if not changed:
+            return []
+        each = [
+            f"{name} has changed" if new.startswith("source ") else f"{name} was {old}, is {new}"
+            for name, (old, new) in changed.items()
+        ]
+        note = EefWarning(
+            f"the run in {str(self.path)!r} was started with other code ({'; '.join(each)}). What it has done is kept, "
+            "and only the rest is done with the code of now. To start again, choose another folder with --out",
+            code="other-code",
+            path=str(self.path),
+            changed=changed,
+        )
+        warnings.warn(note, stacklevel=3)
+        return [str(note)]
+
     def _check(
         self,
         config: Mapping[str, Any],
         tasks: Mapping[str, str],
         leeway: Leeway,
-    ) -> None:
+    ) -> Mapping[str, Any]:
+        """Check the record, and return its manifest."""
         manifest = self.layout.manifest
         try:
             known = json.loads(manifest.read_text(encoding="utf-8"))
@@ -180,6 +218,7 @@ class RunDirectory:
                 path=str(self.path),
                 lists=others,
             )
+        return known
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -1,5 +1,7 @@
 import asyncio
+import importlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -295,6 +297,34 @@ def test_a_run_without_digests_of_its_tasks_is_checked_row_by_row(
         run(config(iterations=0), Registry(), out)
     assert refused.value.code == "other-world"
     assert len(refused.value.details["tasks"]) == 20
+
+
+@pytest.mark.parametrize("iterations", [1, 2])
+def test_an_attributor_that_was_edited_since_is_a_warning_and_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, iterations: int
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    source = """
+from eef_framework import Attributor, Segment
+
+class Edited(Attributor):
+    async def attribute(self, trajectory, simulate):
+        return [Segment(start=0, end=1, verdict={verdict!r})]
+"""
+
+    def started(verdict: str, **changes: Any) -> RunResults:
+        (tmp_path / "edited_ideas.py").write_text(source.format(verdict=verdict), encoding="utf-8")
+        monkeypatch.delitem(sys.modules, "edited_ideas", raising=False)
+        importlib.invalidate_caches()
+        return run(small_config(attributor="edited_ideas:Edited", **changes), out=tmp_path / "run")
+
+    assert not [note for note in started("beneficial").metrics.notes if "edited_ideas" in note]
+    with pytest.warns(EefWarning) as caught:
+        results = started("harmful", iterations=iterations)
+    assert "other-code" in [each.message.code for each in caught if isinstance(each.message, EefWarning)]
+    assert [note for note in results.metrics.notes if "edited_ideas" in note]
+    verdicts = [row.segments[0].verdict for k in range(1, iterations + 1) for row in results.attributions(iteration=k)]
+    assert {*verdicts} == {Verdict.BENEFICIAL, Verdict.HARMFUL} if iterations == 2 else {Verdict.BENEFICIAL}
 
 
 def test_a_run_of_a_version_without_some_settings_is_resumed_with_their_defaults(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from eef_framework.errors import ConfigError, CorruptFile, RunConflict, StorageError
+from eef_framework.errors import ConfigError, CorruptFile, EefWarning, RunConflict, StorageError
 from eef_framework.records import Cost
 from eef_framework.runs import RunDirectory, RunLayout, StageKey, new_folder, write_text
 from eef_framework.runs.settings_files import Leeway, differences, read_settings_file
@@ -37,6 +37,23 @@ def test_settings_that_change_no_result_may_change(tmp_path: Path) -> None:
     changed = {**CONFIG, "limits": {"concurrency": 99}}
     directory.prepare(changed, {})
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text()) == changed
+
+
+def test_other_code_than_at_the_start_is_a_warning_at_each_further_start(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path / "run")
+    first = {"my_ideas": "source 0123", "eef-webshop": "0.1.0", "same": "source 1"}
+    assert directory.prepare(CONFIG, first) == []
+    changed = {"my_ideas": "source 4567", "eef-webshop": "0.2.0", "same": "source 1", "new": "source 2"}
+    for start in (directory.prepare, directory.check, directory.prepare):
+        with pytest.warns(EefWarning) as caught:
+            (note,) = start(CONFIG, changed)
+        (warning,) = [each.message for each in caught]
+        assert (str(warning), warning.code) == (note, "other-code")
+        assert warning.details["changed"] == {
+            "eef-webshop": ("0.1.0", "0.2.0"),
+            "my_ideas": ("source 0123", "source 4567"),
+        }
+    assert directory.prepare(CONFIG, first) == []
 
 
 def test_differences_name_added_and_removed_keys() -> None:
