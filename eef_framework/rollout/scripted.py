@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import ClassVar
 
@@ -97,6 +97,40 @@ class ScriptedExpert(Expert):
         async for episode in as_they_end(play(state) for state in states):
             yield episode
 
+    def _require_actions(self, script: object) -> None:
+        """Raise an error if what `script` returned isn't something that gives actions one by one.
+
+        Raises:
+            ExpertFailure: it is text (`script-is-text`), or nothing to iterate over (`not-actions`).
+        """
+        if isinstance(script, str):
+            raise ExpertFailure(
+                f"script() of expert {self.component_name()!r} returned the text {script!r:.80}: each of its "
+                "characters would be an action",
+                "Yield actions, or return a list of them.",
+                code="script-is-text",
+            )
+        if not isinstance(script, Iterable):
+            raise ExpertFailure(
+                f"script() of expert {self.component_name()!r} returned {script!r:.80}, not actions",
+                "Yield actions, or return a list of them.",
+                code="not-actions",
+            )
+
+    def _require_text(self, action: object) -> None:
+        """Raise an error if an action of the script isn't a string.
+
+        Raises:
+            ExpertFailure: it isn't (`action-not-text`).
+        """
+        if not isinstance(action, str):
+            raise ExpertFailure(
+                f"script() of expert {self.component_name()!r} yielded {action!r:.80} ({type(action).__name__}) as an "
+                "action: an action is a string",
+                "Yield one string for each action, such as one of session.observation.actions.",
+                code="action-not-text",
+            )
+
     def _play(self, environment: Environment, start: State, seed: int, most: int | None) -> Trajectory:
         task, reward, error = start.task, 0.0, ""
         initial, steps = start.initial or Observation(text=""), list(start.steps)
@@ -109,14 +143,9 @@ class ScriptedExpert(Expert):
                 steps += [session.step(action) for action in start.inserted]
                 initial = session.initial
                 script = self.script(session, random.Random(derive(seed, self.component_name(), task.id)))
-                if isinstance(script, str):
-                    raise ExpertFailure(
-                        f"script() of expert {self.component_name()!r} returned the text {script!r:.80}: each of its "
-                        "characters would be an action",
-                        "Yield actions, or return a list of them.",
-                        code="script-is-text",
-                    )
+                self._require_actions(script)
                 for action in () if session.done else islice(script, most):
+                    self._require_text(action)
                     with boundary(EnvironmentFailure, who, f"taking {action!r} in {task.id!r}"):
                         steps.append(session.step(action))
                     if session.done:

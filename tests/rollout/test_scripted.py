@@ -101,6 +101,30 @@ def test_a_script_that_returns_text_is_refused():
     assert caught.value.code == "script-is-text"
 
 
+@pytest.mark.parametrize("given", [3, None, ("go[east]",), b"go[east]"])
+def test_an_action_that_is_not_text_is_a_failure_of_the_expert(given):
+    class Numbers(Guide):
+        def script(self, session, draw):
+            while True:
+                yield given
+
+    with pytest.raises(ExpertFailure) as caught:
+        demonstrate(Numbers(), Corridor())
+    assert caught.value.code == "action-not-text"
+    assert "'guide'" in caught.value.message
+    assert repr(given) in caught.value.message
+
+
+def test_a_script_that_returns_nothing_is_refused():
+    class Nothing(Guide):
+        def script(self, session, draw):
+            return None
+
+    with pytest.raises(ExpertFailure) as caught:
+        demonstrate(Nothing(), Corridor())
+    assert caught.value.code == "not-actions"
+
+
 def test_a_script_for_whole_tasks_continues_nothing():
     async def collect():
         return [row async for row in continuations(Guide(), Corridor(), states_of(Corridor(), "go[east]"), 0)]

@@ -61,6 +61,27 @@ def test_a_task_that_is_left_out_or_demonstrated_twice_is_reported(given, count)
     assert found.actual == str(count)
 
 
+def test_a_demonstration_that_is_lost_to_an_error_is_reported_alone():
+    def change(each: Trajectory) -> Any:
+        return each.changed(ending="error", error="no light") if each.task.id == "corridor-train-025" else each
+
+    (found,) = violations(changed(change))
+    assert (found.code, found.where) == ("no-demonstration-is-lost", "task 'corridor-train-025', state 1")
+    assert found.actual.endswith("no light")
+
+
+@pytest.mark.parametrize("given", [3, None, ("go[east]",)])
+def test_a_script_whose_actions_are_not_text_is_reported(given):
+    class Numbers(CorridorExpert):
+        def script(self, session, draw):
+            while True:
+                yield given
+
+    (found,) = violations(Numbers())
+    assert found.actual.startswith("ExpertFailure")
+    assert repr(given) in found.actual
+
+
 def test_something_else_than_a_trajectory_is_reported():
     assert violation("every-task-is-demonstrated-once", changed(lambda each: each.actions))
 
@@ -223,6 +244,11 @@ def continuing(change: Any) -> CorridorExpert:
 )
 def test_a_continuation_that_does_not_begin_in_its_state_is_reported(change):
     assert violations(continuing(change))[0].code == "continuations-begin-in-their-states"
+
+
+def test_a_continuation_that_is_lost_to_an_error_is_reported():
+    found = violations(continuing(lambda rows: [row.changed(ending="error", error="no light") for row in rows]))[0]
+    assert (found.code, found.actual) == ("continuations-begin-in-their-states", "ending 'error': no light")
 
 
 def test_a_continuation_that_depends_on_other_states_is_reported():

@@ -15,6 +15,8 @@ from eef_framework.records import State, Task, Trajectory
 from eef_framework.testing.conformance.context import EnvironmentContext, difference
 from eef_framework.testing.conformance.violation import Violation, quoted, require, rule_of, run_checks
 
+LOST = "Fix the cause in the expert, or in the environment (`eef check` checks environments, too)."
+
 
 @dataclass(frozen=True)
 class ExpertContext:
@@ -101,8 +103,10 @@ def expert_violations(
 ) -> list[Violation]:
     """Return the violations of an expert's contract; see `check_expert`."""
     context = ExpertContext(expert, environment, split, tasks, seed)
-    violations = run_checks([every_task_is_demonstrated_once], context)
-    return violations or run_checks(CHECKS, context)
+    for check in FIRST_CHECKS:  # each needs those before it, and all others need these
+        if violations := run_checks([check], context):
+            return violations
+    return run_checks(CHECKS, context)
 
 
 def every_task_is_demonstrated_once(context: ExpertContext) -> Violation | None:
@@ -119,6 +123,20 @@ def every_task_is_demonstrated_once(context: ExpertContext) -> Violation | None:
                 "Yield one Trajectory for each task, failures included.",
             )
     return None
+
+
+def no_demonstration_is_lost(context: ExpertContext) -> Violation | None:
+    """Where the environment works, no demonstration ends with an error."""
+    lost = [each for each in context.demonstrations if each.lost]
+    if not lost:
+        return None
+    return Violation(
+        rule_of(no_demonstration_is_lost),
+        f"task {lost[0].task.id!r}, state {len(lost[0].steps)}",
+        "an episode that ends, or that the expert gives up",
+        f"ending 'error' ({len(lost)} of {len(context.demonstrations)} demonstrations): {_error_of(lost[0])}",
+        LOST,
+    )
 
 
 def demonstrations_survive_the_disk(context: ExpertContext) -> Violation | None:
@@ -242,6 +260,8 @@ def other_routes_are_continued(context: ExpertContext) -> Violation | None:
     )
 
 
+FIRST_CHECKS = (every_task_is_demonstrated_once, no_demonstration_is_lost)
+
 CHECKS = (
     demonstrations_survive_the_disk,
     demonstrations_can_be_replayed,
@@ -277,6 +297,9 @@ def _misplaced(
         )
     for each in found:
         length = each.prefix_length
+        if each.lost:
+            actual = f"ending 'error': {_error_of(each)}"
+            return Violation(rule, f"{where}, state {length}", "an episode without an error", actual, LOST)
         if each.actions[:length] != episode.actions[:length] or len(each.steps) > length + 1:
             return Violation(
                 rule,
@@ -286,6 +309,10 @@ def _misplaced(
                 "Begin with the state's steps, and take at most `steps` more.",
             )
     return None
+
+
+def _error_of(lost: Trajectory) -> str:
+    return " ".join(lost.error.split())
 
 
 def _misreported(demonstration: Trajectory, session: Session) -> tuple[str, str] | None:
