@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self, final
+from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 
 from eef_framework.errors import ConfigError, EnvironmentFailure, ReplayDivergence
 from eef_framework.interfaces.component import Component
@@ -113,11 +113,37 @@ class Session(ABC):
     """
 
     def __init__(self, environment: Environment, task: Task, observation: Observation) -> None:
+        if not isinstance(observation, Observation):
+            raise EnvironmentFailure(
+                f"{type(self).__name__} passes {observation!r:.80} to super().__init__ as the first observation",
+                "Pass Observation(text=...).",
+                code="not-an-observation",
+            )
         self.environment = environment
         self.task = task
         self.initial = self.observation = observation.encodable()
         self.steps: list[Step] = []
         self.closed = False
+
+    if not TYPE_CHECKING:  # else every attribute would pass for one of Session
+
+        def __getattr__(self, name: str) -> Any:
+            """Explain a missing attribute that `__init__` sets.
+
+            Raises:
+                EnvironmentFailure: `__init__` of a subclass didn't call `super().__init__` (`session-without-init`).
+            """
+            cls = type(self).__name__
+            if name not in ("environment", "task", "initial", "observation", "steps", "closed"):
+                raise AttributeError(f"{cls!r} object has no attribute {name!r}", name=name, obj=self)
+            raise EnvironmentFailure(
+                f"{cls} has no {name!r} yet: __init__ of {cls} hasn't called the one of Session",
+                f"Call `super().__init__(environment, task, observation)` in __init__ of {cls}, with the first "
+                "observation.",
+                code="session-without-init",
+                session=cls,
+                attribute=name,
+            )
 
     @property
     def done(self) -> bool:
@@ -180,11 +206,11 @@ class Session(ABC):
         self.steps.append(step)
         self.observation = step.observation
         rewards = step.reward, self.reward
-        if not (abs(rewards[0]) <= MOST_REWARD and abs(rewards[1]) <= MOST_REWARD):  # true of NaN, too
-            name = self.environment.component_name()
+        if not all(map(_is_reward, rewards)):
+            who = f"environment {self.environment.component_name()!r} ({type(self).__name__})"
             raise EnvironmentFailure(
-                f"environment {name!r} returned the reward {rewards[0]} for {action!r} in task {self.task.id!r}; "
-                f"the episode's is {rewards[1]}",
+                f"{who} returned the reward {rewards[0]!r:.80} for {action!r} in task {self.task.id!r}; "
+                f"the episode's is {rewards[1]!r:.80}",
                 f"Return rewards from -{MOST_REWARD:g} to {MOST_REWARD:g}: 0.0 if there is none.",
                 code="bad-reward",
                 action=action,
@@ -248,6 +274,13 @@ def replay(environment: Environment, task: Task, initial: Observation | None, st
         session.close()
         raise
     return session
+
+
+def _is_reward(value: float) -> bool:
+    try:
+        return abs(value) <= MOST_REWARD  # false of NaN
+    except TypeError:
+        return False  # it isn't a number
 
 
 def _content_of(task: Task) -> str:

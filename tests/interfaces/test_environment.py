@@ -29,6 +29,46 @@ def test_a_step_is_kept_and_its_observation_is_the_latest():
     assert session.observation != session.initial
 
 
+class Uninitialised(CorridorSession):
+    def __init__(self, environment: Environment, task: Task) -> None:
+        self._position = 0
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda session: session.step("go[east]"),
+        lambda session: session.fork(),
+        lambda session: session.close(),
+        lambda session: session.done,
+        lambda session: session.observation,
+        lambda session: session.environment,
+    ],
+    ids=["step", "fork", "close", "done", "observation", "environment"],
+)
+def test_a_session_without_the_init_of_its_base_class_says_so(use):
+    environment = Corridor()
+    with pytest.raises(EnvironmentFailure) as caught:
+        use(Uninitialised(environment, environment.tasks("train")[0]))
+    assert (caught.value.code, caught.value.details["session"]) == ("session-without-init", "Uninitialised")
+    assert "super().__init__" in caught.value.fix
+
+
+def test_other_missing_attributes_of_a_session_are_the_usual_error():
+    session = opened(Corridor())
+    assert not hasattr(session, "colour")
+    with pytest.raises(AttributeError) as caught:
+        getattr(session, "stpes")  # noqa: B009 - mypy knows that there is none
+    assert (caught.value.name, caught.value.obj) == ("stpes", session)
+
+
+def test_a_first_observation_that_is_text_is_refused():
+    corridor = Corridor()
+    with pytest.raises(EnvironmentFailure) as caught:
+        Session.__init__(opened(corridor), corridor, corridor.tasks("train")[0], "a room")
+    assert caught.value.code == "not-an-observation"
+
+
 def test_a_step_after_the_end_is_refused():
     session = opened(Corridor())
     solve(session)
@@ -153,7 +193,7 @@ def test_the_reward_of_an_episode_is_its_last_steps():
     assert session.reward == 1.0
 
 
-@pytest.mark.parametrize("reward", [math.nan, math.inf, -math.inf, 1e308])
+@pytest.mark.parametrize("reward", [math.nan, math.inf, -math.inf, 1e308, "yes", None])
 @pytest.mark.parametrize("of_episode", [True, False], ids=["episode", "step"])
 def test_a_reward_that_cannot_be_averaged_is_refused(reward, of_episode):
     class Boundless(CorridorSession):
@@ -172,6 +212,7 @@ def test_a_reward_that_cannot_be_averaged_is_refused(reward, of_episode):
     with pytest.raises(EnvironmentFailure) as caught:
         opened(Other(), "go[east]")
     assert (caught.value.code, caught.value.details["action"]) == ("bad-reward", "go[east]")
+    assert "Boundless" in caught.value.message
 
 
 def test_lone_surrogates_of_actions_and_observations_are_replaced():
