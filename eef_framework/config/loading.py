@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from eef_framework.chat.format import ChatFormat
 from eef_framework.config.merge import COMPONENTS, LayeredSettings, defaults
 from eef_framework.config.schema import ComponentSpec, RunConfig
-from eef_framework.config.yaml_source import YamlSource, parse_value, read_yaml
+from eef_framework.config.yaml_source import YamlSource, origins_of, parse_value, read_yaml
 from eef_framework.errors import ConfigError
 from eef_framework.paths import expand
 from eef_framework.plugins import Kind, Registry, load_plugins
@@ -23,6 +23,8 @@ from eef_framework.validation_messages import KeyPath, dotted, validation_messag
 PREFIX = "EEF__"
 """Prefix of environment variables with settings: `EEF__explore__simulations=2`."""
 
+GIVEN_IN_PYTHON = "the mapping given in Python"
+"""Origin of settings that have no file and line."""
 
 Recipe = str | Path | Mapping[str, Any] | None
 """Name of a recipe, path of a YAML file, a mapping of settings as in such a file, or None for only the defaults."""
@@ -139,7 +141,7 @@ def _chain(recipe: str | Path | Mapping[str, Any], registry: Registry) -> Iterat
     folder = Path()
     while True:
         if isinstance(recipe, Mapping):
-            source = YamlSource(dict(recipe), {(key,): f"the setting {key!r}" for key in recipe})
+            source = YamlSource(dict(recipe), origins_of(recipe, GIVEN_IN_PYTHON))
         else:
             path = _file(recipe, folder, registry)
             if path in seen:

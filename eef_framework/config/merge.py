@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from eef_framework.config.schema import RunConfig
-from eef_framework.config.yaml_source import YamlSource
+from eef_framework.config.yaml_source import YamlSource, origins_of
 from eef_framework.errors import ConfigError
 from eef_framework.plugins import Kind
 from eef_framework.validation_messages import KeyPath
@@ -71,7 +71,8 @@ class LayeredSettings:
                 given=path,
             )
         nested = _nest(keys, value, self.data, (), origin)
-        self.add(YamlSource(nested, {keys[: n + 1]: origin for n in range(len(keys))}))
+        origins = {keys[: n + 1]: origin for n in range(len(keys))} | origins_of(value, origin, keys)
+        self.add(YamlSource(nested, origins))
 
     def where(self, path: KeyPath) -> str:
         """Return where the nearest key at or above a path was written; empty for defaults."""

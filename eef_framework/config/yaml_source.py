@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,16 @@ class YamlSource:
 
     data: dict[str, Any] = field(default_factory=dict)
     origins: dict[KeyPath, str] = field(default_factory=dict)
+
+
+def origins_of(data: Any, origin: str, key_path: KeyPath = ()) -> dict[KeyPath, str]:
+    """Return the same origin for every key below a key path."""
+    items = data.items() if isinstance(data, Mapping) else enumerate(data) if isinstance(data, list) else ()
+    found: dict[KeyPath, str] = {}
+    for key, value in items:
+        found[(*key_path, key)] = origin
+        found |= origins_of(value, origin, (*key_path, key))
+    return found
 
 
 def read_yaml(path: Path) -> YamlSource:

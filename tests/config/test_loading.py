@@ -360,3 +360,30 @@ def test_a_name_that_does_not_match_a_pattern_is_explained_by_its_help(load):
     assert caught.value.details["settings"] == ["method"]
     assert caught.value.details["reasons"] == ["string_pattern_mismatch"]
     assert "pattern" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("key", "section"),
+    [
+        ("explore.simulations", {"explore": {"simulations": "two"}}),
+        ("collect.tasks.count", {"collect": {"tasks": {"count": "x"}}}),
+        ("collect.tasks.split", {"collect": {"tasks": {"split": ["train"]}}}),
+    ],
+)
+def test_a_wrong_value_deep_in_a_mapping_is_not_said_to_be_of_the_recipe(load, key, section):
+    error = refused(load, {"extends": "base", **section})
+    assert error.details["settings"] == [key]
+    assert "given in Python" in error.message
+    assert ".yaml" not in error.message
+
+
+def test_a_wrong_value_deep_in_an_override_is_named_with_the_override(load, tmp_path):
+    (tmp_path / "own.yaml").write_text("extends: base\nexplore:\n  simulations: 2\n")
+    error = refused(load, tmp_path / "own.yaml", "explore={simulations: two}")
+    assert "(--set explore={simulations: two})" in error.message
+
+
+def test_a_wrong_setting_of_a_component_in_a_mapping_is_not_said_to_be_of_the_recipe(load):
+    error = refused(load, {"extends": "base", "tune": {"trainer": {"name": "sft", "steps": "a"}}})
+    assert "given in Python" in error.message
+    assert ".yaml" not in error.message
