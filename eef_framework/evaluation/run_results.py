@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from eef_framework.errors import CorruptFile, EefError, StorageError, storage
+from eef_framework.errors import CorruptFile, EefError, StorageError, UnknownName, storage
 from eef_framework.evaluation.formatting import (
     ONE_TRAINING,
     count,
@@ -27,6 +27,9 @@ from eef_framework.runs.settings_files import read_settings_file
 
 if TYPE_CHECKING:
     import pandas
+
+PLAYING: tuple[PhaseName, ...] = ("collect", "explore", "evaluate")
+"""The phases with episodes."""
 
 
 class RunResults:
@@ -88,6 +91,7 @@ class RunResults:
             iteration: only of this iteration.
 
         Raises:
+            UnknownName: no phase plays episodes under this name, or the run has no such method or iteration.
             CorruptFile: a line can't be parsed.
         """
         return [row for _, row in self._trajectories(phase, method, iteration)]
@@ -113,6 +117,10 @@ class RunResults:
         Args:
             method: only of this method.
             iteration: only of this iteration.
+
+        Raises:
+            UnknownName: the run has no such method or iteration.
+            CorruptFile: a line can't be parsed.
         """
         return [row for _, row in self._attributions(method, iteration)]
 
@@ -122,6 +130,10 @@ class RunResults:
         Args:
             method: the method.
             iteration: only of this iteration.
+
+        Raises:
+            UnknownName: the run has no such method or iteration.
+            CorruptFile: a line can't be parsed.
         """
         return spending_by_task(self.trajectories("explore", method, iteration))
 
@@ -204,6 +216,8 @@ class RunResults:
     def _trajectories(
         self, phase: PhaseName | None, method: str | None, iteration: int | None
     ) -> Iterator[tuple[StageKey, Trajectory]]:
+        if phase not in (None, *PLAYING):
+            raise UnknownName.of("phase with episodes", str(phase), PLAYING)
         for key in self._stages(method, iteration):
             path = self.layout.trajectories(key)
             if phase in (None, key.phase) and path.exists():
@@ -215,10 +229,22 @@ class RunResults:
             if key.phase == "explore" and path.exists():
                 yield from ((key, row) for row in read_rows(path, Attribution))
 
-    def _stages(self, method: str | None, iteration: int | None) -> Iterator[StageKey]:
-        for key in self.layout.stages():
-            if method in (None, key.method) and iteration in (None, key.iteration):
-                yield key
+    def _stages(self, method: str | None, iteration: int | None) -> list[StageKey]:
+        """Return the stages of a method, or of all, and of an iteration, or of all.
+
+        Raises:
+            UnknownName: there is no such method or iteration. An empty list would hide a typing error.
+        """
+        methods = self.layout.methods()
+        if method not in (None, "", *methods):
+            raise UnknownName.of(f"method in the run {str(self.path)!r}", str(method), methods)
+        found = [key for key in self.layout.stages() if method in (None, key.method)]
+        iterations = sorted({key.iteration for key in found})
+        if iteration not in (None, *iterations):
+            of = f" of method {method!r}" if method else ""
+            what = f"iteration{of} in the run {str(self.path)!r}"
+            raise UnknownName.of(what, str(iteration), map(str, iterations))
+        return [key for key in found if iteration in (None, key.iteration)]
 
     def __repr__(self) -> str:
         rows = "".join(f"\n  {row.label}: success {percent(row.evaluation.success)} %" for row in self.rows)

@@ -1,12 +1,13 @@
 """A run in Python: records, data frames, and what a notebook shows."""
 
 import builtins
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from eef_framework.errors import CorruptFile, EefError, StorageError
+from eef_framework.errors import CorruptFile, EefError, StorageError, UnknownName
 from eef_framework.evaluation.run_results import RunResults, load_run
 from eef_framework.pipeline import run
 from eef_framework.plugins import load_plugins
@@ -37,7 +38,24 @@ def test_trajectories_and_attributions_are_records(done: RunResults) -> None:
     assert len(done.trajectories("evaluate", method="eef", iteration=1)) == 6
     assert len(done.trajectories()) == 8 + 18 + len(done.trajectories("explore"))
     assert {verdict.trajectory for verdict in done.attributions()} == {row.id for row in done.trajectories("collect")}
-    assert done.attributions(method="rft") == []
+    assert done.attributions(method="") == []  # shared by all methods
+    assert len(done.attributions(method="eef", iteration=1)) == 8
+
+
+def test_a_misspelt_phase_a_method_and_an_iteration_that_do_not_exist_are_refused(done: RunResults) -> None:
+    calls: list[tuple[Callable[[], object], str, tuple[str, ...]]] = [
+        (lambda: done.trajectories("collekt"), "collekt", ("collect", "explore", "evaluate")),  # type: ignore[arg-type]
+        (lambda: done.attributions("nope", 1), "nope", ("eef",)),
+        (lambda: done.attributions("eef", 5), "5", ("1",)),
+        (lambda: done.trajectories("explore", iteration=5), "5", ("0", "1")),
+        (lambda: done.spending("efe"), "efe", ("eef",)),
+        (lambda: done.trajectories_frame("explore", "eef", 2), "2", ("1",)),
+        (lambda: done.attributions_frame("rft"), "rft", ("eef",)),
+    ]
+    for call, given, known in calls:
+        with pytest.raises(UnknownName) as refused:
+            call()
+        assert (refused.value.details["given"], refused.value.details["known"]) == (given, known)
 
 
 def test_data_frames_have_a_row_for_each_record(done: RunResults) -> None:
