@@ -69,26 +69,44 @@ def compose(
     seed: int | None = None,
     assignments: Sequence[str] | None = None,
     environ: Mapping[str, str] = os.environ,
+    iterations: int | None = None,
 ) -> tuple[RunConfig, Registry]:
     """Load plugins and configuration. Settings in the variables of `environ` count as well.
 
     Raises:
-        ConfigError: the configuration is invalid.
+        ConfigError: the configuration is invalid; an option and an assignment give a setting two values (`two-values`).
         PluginError: a requested plugin is broken.
     """
     selection = selected(plugins)
     registry = load_plugins(selection)
-    overrides = [
-        *([] if selection is None else [f"plugins=[{','.join(selection)}]"]),
-        *([] if environment is None else [f"environment={environment}"]),
-        *([] if seed is None else [f"seed={seed}"]),
-        *(assignments or []),
-    ]
+    plugin_list = None if selection is None else f"[{','.join(selection)}]"
+    options = {"plugins": plugin_list, "environment": environment, "seed": seed, "iterations": iterations}
+    overrides = [f"{key}={value}" for key, value in options.items() if value is not None]
+    _check_once(overrides, assignments or ())
+    overrides += assignments or ()
     settings = read_settings(recipe, overrides, environ, registry)
     limited = wanted_plugins(settings) if selection is None else None
     if limited is not None:  # the configuration itself limits the run
         registry = load_plugins(limited)
     return checked(settings, registry), registry
+
+
+def _check_once(options: Sequence[str], assignments: Sequence[str]) -> None:
+    """Reject a `KEY=VALUE` that gives another value to what an option sets: which of them comes later isn't known."""
+    set_by_options = dict(map(assignment, options))
+    for text in assignments:
+        key, value = assignment(text)
+        setting = "environment" if key == "environment.name" else key
+        other = set_by_options.get(setting, value)
+        if other != value:
+            option = "--env" if setting == "environment" else f"--{setting}"
+            raise ConfigError(
+                f"{option} and --set {text} give {setting!r} two values: {other!r} and {value!r}",
+                "Remove one of them.",
+                code="two-values",
+                setting=setting,
+                values=[other, value],
+            )
 
 
 def say(result: str) -> None:

@@ -10,7 +10,17 @@ import typer
 from rich.console import Console
 
 from eef_framework.cli.errors import EPILOG, run_app, warn
-from eef_framework.cli.options import Assignments, EnvironmentName, PluginList, Seed, Version, compose, say, selected
+from eef_framework.cli.options import (
+    Assignments,
+    EnvironmentName,
+    PluginList,
+    Seed,
+    Version,
+    assignment,
+    compose,
+    say,
+    selected,
+)
 from eef_framework.cli.seeds import SeedRuns
 from eef_framework.config.schema import RunConfig
 from eef_framework.errors import ConfigError
@@ -48,7 +58,10 @@ Seeds = Annotated[
         help="Do N runs with seeds --seed, --seed + 1, ... in folders of runs/RECIPE-seeds, and compare them.",
     ),
 ]
-Jobs = Annotated[int, typer.Option("--jobs", metavar="N", min=1, help="With --seeds: number of parallel runs.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", metavar="N", min=1, help="With --seeds: number of parallel runs. Default: 1."),
+]
 PerSeed = Annotated[
     list[str] | None,
     typer.Option(
@@ -70,7 +83,7 @@ def run(
     iterations: Iterations = None,
     out: Out = None,
     seeds: Seeds = None,
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     per_seed: PerSeed = None,
     dry_run: DryRun = False,
     version: Version = False,
@@ -80,29 +93,34 @@ def run(
     Without arguments, it compares EEF with a baseline on a small generated shop, which takes minutes on a laptop.
     To resume an interrupted run, repeat the command, or name its run directory.
     """
-    assignments = [*([] if iterations is None else [f"iterations={iterations}"]), *(assignments or [])]
+    if seeds is None:
+        _check_seeds_not_needed(jobs, per_seed)
+    assignments = assignments or []
     existing = expand(recipe)
     if existing.is_dir() and recipe not in load_plugins(selected(plugins)).recipes:  # a folder may have a recipe's name
         _check_run(existing, out, seeds)
         out = existing
         # Its settings are recorded, those of environment variables included.
-        config, registry = compose(RunLayout(existing).config, plugins, env, seed, assignments, environ={})
+        config, registry = compose(RunLayout(existing).config, plugins, env, seed, assignments, {}, iterations)
     else:
-        config, registry = compose(recipe, plugins, env, seed, assignments)
+        config, registry = compose(recipe, plugins, env, seed, assignments, iterations=iterations)
     for plugin in registry.broken:
         warn(f"{plugin} is broken and not loaded; `eef plugins` shows why.")
     folder = out or Path("runs") / f"{Path(recipe).stem}{'-seeds' if seeds else ''}"
     if seeds is not None:
-        options = [recipe, *(["--plugins", plugins] if plugins is not None else [])]
-        options += [*(["--env", env] if env else []), *(word for each in assignments for word in ("--set", each))]
+        assignments = [each for each in assignments if assignment(each)[0] != "seed"]  # the first seed, as --seed
+        given = {"--plugins": plugins, "--env": env, "--iterations": iterations}
+        options = [recipe, *(word for name, value in given.items() if value is not None for word in (name, str(value)))]
+        options += [word for each in assignments for word in ("--set", each)]
         wanted = range(config.seed, config.seed + seeds)
-        runs = SeedRuns(options, wanted, per_seed or (), folder, min(jobs, seeds))
+        runs = SeedRuns(options, wanted, per_seed or (), folder, min(jobs or 1, seeds))
         if not dry_run:
             _run_seeds(runs)
             return
         runs.check_folder()
         folder = runs.run_folder(config.seed)
-        config, registry = compose(recipe, plugins, env, config.seed, [*assignments, *runs.settings(config.seed)])
+        assignments += runs.settings(config.seed)
+        config, registry = compose(recipe, plugins, env, config.seed, assignments, iterations=iterations)
     if dry_run:
         _show_plan(config, registry, folder)
     else:
@@ -112,6 +130,18 @@ def run(
 def main() -> None:
     """Entry point of `eef-run`."""
     run_app(app)
+
+
+def _check_seeds_not_needed(jobs: int | None, per_seed: list[str] | None) -> None:
+    """Reject options that would have no effect without --seeds."""
+    option = "--jobs" if jobs is not None else "--per-seed" if per_seed else ""
+    if option:
+        raise ConfigError(
+            f"{option} was given without --seeds, and one run has no use for it",
+            f"Add --seeds N, or remove {option}.",
+            code="needs-seeds",
+            option=option,
+        )
 
 
 def _check_run(folder: Path, out: Path | None, seeds: int | None) -> None:

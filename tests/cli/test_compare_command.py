@@ -92,3 +92,18 @@ def test_a_dry_run_of_seeds_fits_what_they_left(folder, command):
     done = command(*arguments, "--per-seed", key)
     assert done.code == 0, done.err
     assert command(*arguments).error.code == "other-configuration"
+
+
+def test_a_first_seed_given_with_set_is_that_of_the_first_run_only(folder, command, monkeypatch):
+    made = []
+
+    def stop(runs):
+        made.append(runs)
+        raise EefError("stopped", code="stopped")
+
+    monkeypatch.setattr(SeedRuns, "run", stop)
+    done = command("eef-run", "own.yaml", "--seeds", 2, "--set", "seed=7", "--iterations", 1)
+    assert done.error.code == "stopped"
+    (runs,) = made
+    assert list(runs.seeds) == [7, 8]
+    assert runs.options == ["own.yaml", "--iterations", "1"]  # each process gets its own --seed

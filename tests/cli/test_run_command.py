@@ -246,3 +246,33 @@ def test_a_recipe_is_meant_where_a_folder_has_its_name(command, folder):
     assert done.code == 0, done.err
     done = command("eef-run", "./sft", "--dry-run")
     assert (done.code, done.error.code) == (2, "not-a-run")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "setting", "values"),
+    [
+        (["--iterations", "2", "--set", "iterations=1"], "iterations", [2, 1]),
+        (["--set", "iterations=1", "--iterations", "2"], "iterations", [2, 1]),
+        (["--seed", "5", "--set", "seed=7"], "seed", [5, 7]),
+        (["--env", "corridor", "--set", "environment=sums"], "environment", ["corridor", "sums"]),
+        (["--env", "corridor", "--set", "environment.name=sums"], "environment", ["corridor", "sums"]),
+    ],
+)
+def test_an_option_and_another_value_of_its_setting_are_refused(command, arguments, setting, values):
+    done = command("eef-run", "own.yaml", *arguments, "--dry-run")
+    assert (done.code, done.error.code) == (2, "two-values")
+    assert done.error.details == {"setting": setting, "values": values}
+
+
+def test_an_option_and_the_same_value_or_other_settings_go_together(command):
+    given = ("--seed", "5", "--set", "seed=5", "--env", "corridor", "--set", "environment.rooms=4")
+    done = command("eef-run", "own.yaml", *given, "--set", "iterations=2", "--set", "iterations=1", "--dry-run")
+    assert done.code == 0, done.err
+    shown = yaml.safe_load(done.out)
+    assert (shown["seed"], shown["environment"]["rooms"], shown["iterations"]) == (5, 4, 1)
+
+
+@pytest.mark.parametrize("option", ["--jobs", "--per-seed"])
+def test_options_for_several_seeds_are_refused_without_them(command, option):
+    done = command("eef-run", "own.yaml", option, "2", "--dry-run")
+    assert (done.code, done.error.code, done.error.details) == (2, "needs-seeds", {"option": option})
