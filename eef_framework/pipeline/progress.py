@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -124,7 +124,7 @@ class Counter:
 
     Args:
         progress: the phase's progress function.
-        total: how many are expected.
+        total: how many are expected; may be an upper bound.
         rule: when an episode is a success.
         before: the episodes that already exist.
         clock: returns the time, in seconds.
@@ -158,11 +158,21 @@ class Counter:
             self._shown = now
             self._progress(self._done, max(self._total, self._done), self._detail(now - self._began))
 
+    def finish(self, episodes: Sequence[Trajectory]) -> None:
+        """Show the phase's final numbers. The total may have been an upper bound, and not every episode was shown.
+
+        Args:
+            episodes: all of the phase; lost ones are not counted as done.
+        """
+        known = [self._rule.holds(episode) for episode in episodes if not episode.lost]
+        self._done, self._successes = len(known), sum(known)
+        self._progress(self._done, len(episodes), self._detail(self._clock() - self._began))
+
     def _detail(self, seconds: float) -> str:
         parts = [plural(self._successes, "success")]
         if self._lost:
             parts.append(f"{self._lost} lost")
-        if seconds > 0:
+        if seconds > 0 and self._played:
             parts.append(f"{self._played / seconds:.3g} episodes/s")
             if self._tokens:
                 parts.append(f"{count(round(self._tokens / seconds))} tokens/s")

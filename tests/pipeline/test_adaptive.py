@@ -1,5 +1,6 @@
 """Exploration that adapts, with a real agent in a small environment."""
 
+import io
 import random
 import shutil
 from collections import Counter
@@ -10,6 +11,7 @@ from typing import Any, ClassVar
 import pytest
 from eef_attribution.bisect import BisectAttributor
 from eef_attribution.interval import IntervalAttributor
+from rich.console import Console
 
 from eef_framework.config.schema import RunConfig
 from eef_framework.errors import EefWarning
@@ -187,7 +189,8 @@ def test_lost_episodes_neither_loop_nor_count_as_failures(tmp_path: Path) -> Non
 
 def test_a_matched_baseline_spends_what_the_main_method_spent_and_both_count_their_tasks(tmp_path: Path) -> None:
     settings = config(method="eef-adaptive", iterations=1, baselines=["rft-adaptive"])
-    run(settings, load_plugins(), tmp_path / "run")
+    log = io.StringIO()
+    run(settings, load_plugins(), tmp_path / "run", Console(file=log, width=200))
     layout = RunDirectory(tmp_path / "run").layout
     spent = {}
     for method in ("eef-adaptive", "rft-adaptive"):
@@ -197,7 +200,9 @@ def test_a_matched_baseline_spends_what_the_main_method_spent_and_both_count_the
         assert sum(info["tasks"].values()) == TASKS
         assert sum(each["simulations"] for each in info["rounds"]) == info["spent"]["simulations"]
         assert info["spent"]["simulations"] == manifest.cost.simulations
-        spent[method] = manifest.cost.simulations
+        spent[method] = played = manifest.cost.simulations
+        (ended,) = (line for line in log.getvalue().splitlines() if f"{method}/1: explore: {played}/{played}, " in line)
+        assert "done in" in ended
     assert 0.5 * spent["eef-adaptive"] <= spent["rft-adaptive"] <= spent["eef-adaptive"]
     own = Rows(layout.trajectories(StageKey("explore", "rft-adaptive", 1)), Trajectory).read()
     assert all(row.origin is None for row in own)

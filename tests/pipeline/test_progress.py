@@ -67,3 +67,17 @@ def test_a_phase_shows_successes_what_was_lost_and_how_fast_it_is():
         (3, 4, "3 successes, 1 lost, 0.5 episodes/s, 1.0k tokens/s"),
         (4, 4, "4 successes, 1 lost, 0.5 episodes/s, 1.1k tokens/s"),
     ]
+    now[0] = 10.0
+    counter.finish([won, won, lost])
+    assert shown[-1] == (2, 3, "2 successes, 1 lost, 0.4 episodes/s, 900 tokens/s")
+
+
+def test_a_phase_whose_total_was_an_upper_bound_ends_with_the_true_number():
+    shown = []
+    task = Task(id="task", environment="corridor", split="train", instruction="go")
+    episode = Trajectory(id="one", task=task, actor="agent", initial=Observation(text="here"), steps=())
+    counter = Counter(lambda *line: shown.append(line), 200, SuccessRule(), clock=lambda: 0.0)
+    counter.add(episode)
+    counter.add(episode)
+    counter.finish([episode, episode])
+    assert shown == [(0, 200, ""), (2, 2, "0 successes")]

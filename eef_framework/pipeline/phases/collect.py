@@ -232,6 +232,7 @@ async def _demonstrate(
             missing=missing,
         )
     in_task_order = [found[key] for key in wanted]
+    counter.finish(in_task_order)
     check_errors(in_task_order)
     return in_task_order
 

@@ -73,8 +73,9 @@ class Evaluate(Phase):
             with context.playing(context.episodes(checkpoint, self.actor, settings.sampling)) as play:
                 simulator = Simulator(play, rows, self.name, seed, rule, counter.add)
                 context.wait_for(simulator.until(gather(simulator.initial(task, 1) for task in tasks)))
-            check_errors(rows.rows)
             found = _of_tasks(rows.rows, tasks)
+            counter.finish(found)
+            check_errors(rows.rows)
             self.played.rewrite(rows, with_others(found, rows.rows))
         if not isinstance(self.weights, InitialCheckpoint):
             warn_of_answers(found, context.format, trained=self.weights is not None)

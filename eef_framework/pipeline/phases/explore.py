@@ -123,8 +123,9 @@ class Explore(Phase):
                 attributions = context.wait_for(simulator.until(exploration))
                 if settings.alternatives:
                     self._try_alternatives(context, tasks, demonstrations, play, counter)
-            check_errors(rows.rows)
             found = in_order(without_replaced(rows.rows))
+            counter.finish([*found, *self.files.alternatives.read_if_there()])
+            check_errors(rows.rows)
             self.files.simulations.rewrite(rows, found)
         if not isinstance(self.weights, InitialCheckpoint):
             warn_of_answers(found, context.format, trained=self.weights is not None)
