@@ -370,7 +370,7 @@ def test_a_name_that_does_not_match_a_pattern_is_explained_by_its_help(load):
         ("collect.tasks.split", {"collect": {"tasks": {"split": ["train"]}}}),
     ],
 )
-def test_a_wrong_value_deep_in_a_mapping_is_not_said_to_be_of_the_recipe(load, key, section):
+def test_a_wrong_value_deep_in_a_mapping_is_not_blamed_on_the_recipe(load, key, section):
     error = refused(load, {"extends": "base", **section})
     assert error.details["settings"] == [key]
     assert "given in Python" in error.message
@@ -383,7 +383,7 @@ def test_a_wrong_value_deep_in_an_override_is_named_with_the_override(load, tmp_
     assert "(--set explore={simulations: two})" in error.message
 
 
-def test_a_wrong_setting_of_a_component_in_a_mapping_is_not_said_to_be_of_the_recipe(load):
+def test_a_wrong_setting_of_a_component_in_a_mapping_is_not_blamed_on_the_recipe(load):
     error = refused(load, {"extends": "base", "tune": {"trainer": {"name": "sft", "steps": "a"}}})
     assert "given in Python" in error.message
     assert ".yaml" not in error.message
