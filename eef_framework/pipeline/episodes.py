@@ -18,7 +18,7 @@ T = TypeVar("T")
 MOST_ERRORS = 0.2
 """If a larger share of episodes is lost to infrastructure failures, a phase's results are meaningless."""
 
-SHOWN = 80
+SHOWN = 60
 """Maximum length of an answer in a warning, in characters."""
 
 
@@ -103,7 +103,8 @@ def warn_of_answers(rows: Iterable[Trajectory], format: ChatFormat, trained: boo
     answers = [step.response for step in steps if step.response is not None]
     if not answers:
         return
-    shown = answers[0].text if len(answers[0].text) <= SHOWN else f"{answers[0].text[:SHOWN]}..."
+    first = answers[0].text
+    shown = first if len(first) <= SHOWN else f"{first[: SHOWN - 3]}..."
     count, style = len(answers), format.style
     if not any(answer.parsed for answer in answers):
         unparsed = EefWarning(
@@ -112,15 +113,17 @@ def warn_of_answers(rows: Iterable[Trajectory], format: ChatFormat, trained: boo
             code="answers-unparsed",
             answers=count,
             style=style,
+            answer=shown,
         )
         warnings.warn(unparsed, stacklevel=3)
     elif trained and style == "react" and not any("action" in answer.text.casefold() for answer in answers):
-        example = f"Action: {steps[0].action}"
         unlabelled = EefWarning(
-            f"none of the agent's {count} answers has the form of training examples: it answers {shown!r}, and "
-            f"examples say {example!r}. Set format.style to 'action', or let the policy answer as its examples do.",
+            f"none of the agent's {count} answers has the form of training examples ('Action: ...'); the first is "
+            f"{shown!r}. A model that was hardly trained answers like this: train it longer (clone.trainer). If its loss "
+            "is low, set format.style to 'action', or let the policy write 'Action: '.",
             code="answers-unlabelled",
             answers=count,
             style=style,
+            answer=shown,
         )
         warnings.warn(unlabelled, stacklevel=3)

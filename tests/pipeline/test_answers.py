@@ -26,11 +26,15 @@ def episode(*answers, replayed=0):
     return Trajectory(id="a", task=task, actor="agent", initial=SEEN, steps=tuple(steps), origin=origin)
 
 
-def warned(rows, style="react", trained=True):
+def warnings_of(rows, style="react", trained=True):
     with warnings.catch_warnings(record=True, action="always") as caught:
         warn_of_answers(rows, ChatFormat(style=style), trained)
     assert all(isinstance(each.message, EefWarning) for each in caught)
-    return [each.message.code for each in caught]
+    return [each.message for each in caught]
+
+
+def warned(rows, style="react", trained=True):
+    return [each.code for each in warnings_of(rows, style, trained)]
 
 
 def test_an_agent_without_a_readable_answer_is_warned_of():
@@ -44,6 +48,16 @@ def test_an_agent_with_weights_that_never_answers_in_the_form_of_examples_is_war
     assert warned(bare) == ["answers-unlabelled"]
     assert warned([*bare, episode(("Action: go", True))]) == []
     assert warned(bare, trained=False) == warned(bare, "action") == []
+
+
+@pytest.mark.parametrize("parsed", [True, False])
+def test_a_long_answer_is_quoted_once_and_shortened(parsed):
+    garbage = "green huge " * 200
+    step = Step(action=garbage, observation=SEEN, response=Response(text=garbage, parsed=parsed))
+    (warning,) = warnings_of([episode().changed(steps=(step,))])
+    assert len(warning.details["answer"]) <= 80
+    assert garbage.startswith(warning.details["answer"].removesuffix("..."))
+    assert len(str(warning)) <= 400
 
 
 def test_replayed_steps_and_episodes_without_answers_are_not_counted():
