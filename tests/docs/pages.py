@@ -52,10 +52,8 @@ SMALL = {
 }
 """Makes runs of seconds of the runs on a page."""
 OTHERS: dict[str, dict[str, str | None]] = {
-    "docs/training.md": {  # its runs have another trainer, and pairs need attempts with actions in them
+    "docs/training.md": {  # its runs have another trainer
         "EEF__COLLECT__TASKS__COUNT": "6",
-        "EEF__EXPLORE__SAMPLING__CONSTRAIN": "true",
-        "EEF__FORMAT__STYLE": "action",
         "EEF__TUNE__TRAINER__NAME": None,
         "EEF__TUNE__TRAINER__STEPS": None,
     }
