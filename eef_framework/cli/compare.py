@@ -36,7 +36,7 @@ def compare(
     """Compare runs: seeds are pooled, rows paired by seed and task, with intervals over seeds and over tasks.
 
     Runs whose configurations differ only in the seed are the seeds of one experiment. Runs with different protocols
-    (environment, tasks, step limit, success rule) are refused.
+    (environment, tasks, step limit, success rule) are refused. Unfinished runs in a folder are left out.
     """
     from eef_framework.comparison import compare_runs
     from eef_framework.comparison.figure import check_figure, draw

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from statistics import fmean
 from eef_framework.comparison.protocol import check_protocols, flattened, protocol_of, within
 from eef_framework.comparison.result import ComparedDifference, ComparedExperiment, ComparedRow, Comparison
 from eef_framework.comparison.statistics import TaskKey, as_share, difference_over_tasks, over_seeds, rate_over_tasks
-from eef_framework.errors import EefError, UnknownName
+from eef_framework.errors import EefError, EefWarning, UnknownName
 from eef_framework.evaluation.formatting import unknown_costs
 from eef_framework.evaluation.run_results import RunResults
 from eef_framework.records import ResultRow, SuccessRule
@@ -28,19 +29,23 @@ def compare_runs(paths: Iterable[str | Path], reference: str | None = None, allo
     Runs whose configurations differ in nothing but the seed are the seeds of one experiment, and are pooled.
 
     Args:
-        paths: run directories, and folders whose subfolders are run directories.
+        paths: run directories, and folders whose subfolders are run directories. Unfinished runs in folders are left
+            out.
         reference: label of the row that all others are compared with; by default the last row of the first run's
             main method.
         allow: settings in which the protocols may differ, such as `environment.catalogue_seed`.
 
+    Warns:
+        EefWarning: `runs-left-out`: some runs in a folder aren't finished.
+
     Raises:
-        EefError: `not-comparable`: a run isn't finished, or two have the same configuration and seed;
+        EefError: `not-comparable`: a run isn't finished, or none in a folder is, or two have the same configuration and seed;
             `protocols-differ`: they weren't measured in the same way; `tasks-differ`: two rows were measured on
             different tasks; `no-common-seed`.
         UnknownName: there is no row with the label `reference`.
         StorageError: a path isn't a run directory.
     """
-    runs = [_Run.read(path) for path in _run_folders(paths)]
+    runs = _read_runs(paths)
     protocol = check_protocols({str(run.results.path): protocol_of(run.results.config) for run in runs}, allow)
     rule = SuccessRule.model_validate(runs[0].results.config["success"])
     experiments = _experiments(runs, allow)
@@ -81,7 +86,7 @@ class _Run:
             EefError: the run isn't finished (`not-comparable`).
         """
         results = RunResults(path)
-        if not results.finished or not results.rows:
+        if not _finished(results):
             raise EefError(
                 f"the run {str(path)!r} isn't finished: it has no results to compare",
                 "Repeat its command to finish it, or leave it out.",
@@ -159,13 +164,44 @@ class _Actor:
         )
 
 
-def _run_folders(paths: Iterable[str | Path]) -> list[Path]:
-    """Return the run directories: those given, and those in the folders given."""
-    found: list[Path] = []
+def _read_runs(paths: Iterable[str | Path]) -> list[_Run]:
+    """Read the runs given, and the finished ones in the folders given.
+
+    Raises:
+        EefError: a run that was given isn't finished, or none in a folder is (`not-comparable`).
+    """
+    found: dict[Path, _Run] = {}
+    unfinished: list[Path] = []
     for path in (Path(path).expanduser() for path in paths):
         inside = sorted((entry.parent for entry in path.glob("*/run.json")), key=_by_number)
-        found += inside if inside and not (path / "run.json").exists() else [path]
-    return list(dict.fromkeys(found))
+        if not inside or (path / "run.json").exists():
+            found.setdefault(path, _Run.read(path))
+            continue
+        finished = [folder for folder in inside if _finished(RunResults(folder))]
+        if not finished:
+            raise EefError(
+                f"no run in {str(path)!r} is finished: there are no results to compare",
+                "Repeat the command that started them to finish them, or leave the folder out.",
+                code="not-comparable",
+                path=str(path),
+            )
+        found |= {folder: _Run.read(folder) for folder in finished if folder not in found}
+        unfinished += [folder for folder in inside if folder not in finished]
+    left_out = [str(folder) for folder in dict.fromkeys(unfinished) if folder not in found]
+    if left_out:
+        warnings.warn(
+            EefWarning(
+                f"not compared, since not finished: {', '.join(left_out)}. Repeat the command of a run to finish it.",
+                code="runs-left-out",
+                runs=left_out,
+            ),
+            stacklevel=3,
+        )
+    return list(found.values())
+
+
+def _finished(results: RunResults) -> bool:
+    return results.finished and bool(results.rows)
 
 
 def _by_number(path: Path) -> tuple[int, str]:

@@ -14,7 +14,7 @@ import pytest
 from eef_framework.comparison import Comparison, compare_runs
 from eef_framework.comparison.figure import check_figure, draw
 from eef_framework.comparison.tables import FORMATS, render
-from eef_framework.errors import EefError, StorageError, UnknownName
+from eef_framework.errors import EefError, EefWarning, StorageError, UnknownName
 from eef_framework.evaluation.run_results import load_run
 from eef_framework.pipeline import run
 from eef_framework.plugins import load_plugins
@@ -141,6 +141,24 @@ def test_a_run_counts_once(seeds: Path, tmp_path: Path) -> None:
     with pytest.raises(EefError) as refused:
         compare_runs([seeds, tmp_path / "copy"])
     assert (refused.value.code, refused.value.details["seed"]) == ("not-comparable", 1)
+
+
+def test_an_unfinished_run_in_a_folder_is_left_out_and_named(seeds: Path, tmp_path: Path) -> None:
+    for name in ("seed-1", "seed-2"):
+        shutil.copytree(seeds / name, tmp_path / "own" / name)
+    (tmp_path / "own/seed-2/metrics.json").unlink()
+    with pytest.warns(EefWarning) as warned:
+        found = compare_runs([tmp_path / "own"])
+    assert {row.seeds for row in found.rows} == {(1,)}
+    (warning,) = (each.message for each in warned if isinstance(each.message, EefWarning))
+    assert (warning.code, warning.details) == ("runs-left-out", {"runs": [str(tmp_path / "own/seed-2")]})
+    with pytest.raises(EefError) as refused:
+        compare_runs([tmp_path / "own", tmp_path / "own/seed-2"])
+    assert (refused.value.code, refused.value.details["path"]) == ("not-comparable", str(tmp_path / "own/seed-2"))
+    (tmp_path / "own/seed-1/metrics.json").unlink()
+    with pytest.raises(EefError) as refused:
+        compare_runs([tmp_path / "own"])
+    assert (refused.value.code, refused.value.details["path"]) == ("not-comparable", str(tmp_path / "own"))
 
 
 def test_unfinished_runs_and_other_folders_are_refused(seeds: Path, tmp_path: Path) -> None:
