@@ -17,7 +17,8 @@ def repair(
 ) -> None:
     """Move unreadable lines of a file of records to another file. Resuming the run redoes only those."""
     done = repair_rows(file)
+    kept = f"{plural(done.good, done.kind.__name__.lower())} kept" if done.kind else "no rows are left"
     what = f"{plural(done.bad, 'line')} moved to {done.aside}" if done.aside else "nothing to repair"
-    say(f"{file}: {plural(done.good, done.kind.__name__.lower())} kept; {what}")
+    say(f"{file}: {kept}; {what}")
     if done.reopened:
         say(f"Stage {done.reopened!r} is incomplete now: resume the run to redo what is missing.")

@@ -14,13 +14,14 @@ from eef_framework.runs.contents import Contents, contents, looks_like, marked, 
 from eef_framework.runs.lines import Line, is_compressed, read_lines
 from eef_framework.runs.lock import is_held, locked
 from eef_framework.runs.places import LOCK, run_of
-from eef_framework.runs.stage import reopen
+from eef_framework.runs.stage import Stage, reopen
 
 
 class Repaired(NamedTuple):
     """Result of a repair."""
 
-    kind: type[VersionedRecord]
+    kind: type[VersionedRecord] | None
+    """None if there are no rows: the file of a complete stage is missing or empty."""
     good: int
     bad: int
     """Number of lines that were set aside."""
@@ -33,7 +34,8 @@ class Repaired(NamedTuple):
 def repair(path: Path) -> Repaired:
     """Set aside the corrupt lines of a file, and keep all others byte for byte.
 
-    The stage of a run that the file belongs to is reopened: repeating the run redoes what is missing.
+    The stage of a run that the file belongs to is reopened: repeating the run redoes what is missing, all rows if the
+    file is gone.
 
     Raises:
         CorruptFile: nothing in the file can be parsed (`foreign-file`), it has several kinds of records
@@ -54,11 +56,19 @@ def repair(path: Path) -> Repaired:
     with ExitStack() as stack:
         if run is not None and not is_held(run / LOCK):
             stack.enter_context(locked(run / LOCK, run))
+        if run is not None and _lost_all_rows(path):
+            return Repaired(None, 0, 0, None, reopen(path, 0))
         found = contents(path)
         kind = _kind(path, found)
         aside = _set_bad_lines_aside(path, kind) if found.bad else None
         reopened = reopen(path, found.counts[kind]) if run is not None else ""
     return Repaired(kind, found.counts[kind], found.bad, aside, reopened)
+
+
+def _lost_all_rows(path: Path) -> bool:
+    """Return whether a file of a complete stage, which had rows, is missing or empty."""
+    stage = Stage(path.parent, path.parent.name)
+    return (not path.exists() or not path.stat().st_size) and any(lost == path for lost, _, _ in stage.rows_missing())
 
 
 def _kind(path: Path, found: Contents) -> type[VersionedRecord]:

@@ -86,6 +86,23 @@ def test_rows_that_went_missing_are_found_before_anything_is_done(command, run):
     assert len(path.read_bytes().splitlines()) == len(lines)
 
 
+@pytest.mark.parametrize("name", ["collect/trajectories.jsonl", "methods/eef/1/evaluate/trajectories.jsonl"])
+@pytest.mark.parametrize("lose", [lambda path: path.unlink(), lambda path: path.write_bytes(b"")])
+def test_a_file_that_went_missing_is_made_again_after_repair(command, run, name, lose):
+    before = rows(run / name)
+    lose(run / name)
+    assert again(command).error.code == "rows-missing"
+    assert command("eef", "repair", run / name).code == 0
+    done = again(command)
+    assert done.code == 0, done.err
+    assert rows(run / name) == before
+
+
+def test_a_misspelt_file_reopens_no_stage(command, run):
+    assert command("eef", "repair", run / "collect/trajectory.jsonl").error.code == "no-such-file"
+    assert (run / "collect/stage.json").exists()
+
+
 def test_a_file_of_the_run_that_is_in_order_stays_as_it_is(command, run):
     path = run / "collect/trajectories.jsonl"
     before = path.read_bytes()
