@@ -39,8 +39,8 @@ def compare_runs(paths: Iterable[str | Path], reference: str | None = None, allo
         EefWarning: `runs-left-out`: some runs in a folder aren't finished.
 
     Raises:
-        EefError: `not-comparable`: a run isn't finished, or none in a folder is, or two have the same configuration and seed;
-            `protocols-differ`: they weren't measured in the same way; `tasks-differ`: two rows were measured on
+        EefError: `not-comparable`: a run isn't finished, none in a folder is, or two have the same configuration and
+            seed; `protocols-differ`: they weren't measured in the same way; `tasks-differ`: two rows were measured on
             different tasks; `no-common-seed`.
         UnknownName: there is no row with the label `reference`.
         StorageError: a path isn't a run directory.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
+from eef_framework.errors import EefWarning
 from eef_framework.records import Attribution, Example, Selected, SuccessRule, Trajectory, fingerprint
 from eef_framework.report.chunks import TEXT_LIMIT, Chunks
 from eef_framework.report.costs import cost_sections
@@ -36,11 +38,17 @@ def build_report(run: Path, most: int = MOST_TRAJECTORIES) -> Path:
     Returns:
         The path of the page, in the run directory.
 
+    Warns:
+        EefWarning: for each file that is missing, lost rows or can't be read (`run-damaged`); the page has the same
+            notes.
+
     Raises:
         StorageError: the directory doesn't exist, or can't be written to.
     """
     source = Source(run)
     write_page(source.layout.report, lambda file: _parts(source, file, most))
+    for problem in source.problems:
+        warnings.warn(EefWarning(problem, code="run-damaged", path=str(run)), stacklevel=2)
     return source.layout.report
 
 
@@ -158,7 +166,7 @@ def _sampled(trajectory: Trajectory, share: float) -> bool:
 
 
 def _remarks(source: Source, chunks: Chunks, share: float) -> Iterator[str]:
-    if source.metrics is None:
+    if not source.layout.metrics.exists():
         yield "This run isn't finished: it has no metrics.json with final results yet. Below are the results so far."
     if share < 1:
         yield (

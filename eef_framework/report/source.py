@@ -18,6 +18,7 @@ from eef_framework.runs import RunLayout, StageKey
 from eef_framework.runs.jsonl import parse_row
 
 R = TypeVar("R", bound=VersionedRecord)
+OF_THE_REST = "Counts and charts are of what is left."
 Phase = Literal["demonstration", "exploration", "test"]
 
 
@@ -62,7 +63,7 @@ class Source:
         manifest: `run.json`, empty if absent.
         config: `config.yaml`, empty if absent.
         metrics: `metrics.json`, None if absent, as in an unfinished run.
-        problems: files and lines that couldn't be read, as notes for the page.
+        problems: files and lines that are missing or couldn't be read, as notes for the page.
 
     Raises:
         StorageError: the directory doesn't exist.
@@ -82,6 +83,9 @@ class Source:
         self.manifest = self._mapping(self.layout.manifest, json.loads)
         self.config = self._mapping(self.layout.config, yaml.safe_load)
         self.metrics = self._metrics()
+        self._complete: set[Path] = set()
+        """Folders of complete stages, where nothing is being written any more."""
+        self._check_stages()
 
     @property
     def method(self) -> str:
@@ -181,8 +185,9 @@ class Source:
                 f"{self._name(path)}: {bad} unreadable line{'s' * (bad > 1)}, not included in this report."
             )
         if torn:
+            why = "damaged" if path.parent in self._complete else "the run is still writing, or was stopped"
             self.problems.append(
-                f"{self._name(path)}: the last line is incomplete (the run is still writing, or was stopped)."
+                f"{self._name(path)}: the last line is incomplete ({why}), not included in this report."
             )
 
     def losses(self, training: Training) -> list[tuple[float, float]]:
@@ -224,7 +229,10 @@ class Source:
         except (OSError, ValueError, yaml.YAMLError) as cause:
             self.problems.append(f"{path.name} can't be read: {cause}")
             return {}
-        return data if isinstance(data, dict) else {}
+        if not isinstance(data, dict):
+            self.problems.append(f"{path.name} {'is empty' if data is None else 'has no keys'}, and can't be used.")
+            return {}
+        return data
 
     def _metrics(self) -> RunMetrics | None:
         path = self.layout.metrics
@@ -233,8 +241,38 @@ class Source:
         try:
             return RunMetrics.model_validate_json(path.read_bytes())
         except (OSError, ValidationError) as cause:
-            self.problems.append(f"metrics.json can't be read: {cause}")
+            why = cause.errors()[0]["msg"] if isinstance(cause, ValidationError) else cause
+            self.problems.append(
+                f"metrics.json can't be read: {why}. Repeat the run's command: it writes the file again."
+            )
             return None
+
+    def _check_stages(self) -> None:
+        """Note what complete stages have lost since."""
+        for key in self.layout.stages():
+            stage = self.layout.stage(key)
+            try:
+                if stage.reopened:
+                    self.problems.append(
+                        f"{key.path} was repaired and isn't complete: repeat the run's command to redo what is missing."
+                    )
+                if stage.done:
+                    self._complete.add(stage.path)
+                for path, found, expected in stage.rows_missing():
+                    left = (
+                        f"{found:,} of {expected:,} rows are left"
+                        if path.exists()
+                        else f"missing; it had {expected:,} rows"
+                    )
+                    self.problems.append(
+                        f"{self._name(path)}: {left}. {OF_THE_REST} Restore the file, or run `eef repair` on it and "
+                        "repeat the run's command."
+                    )
+            except CorruptFile as cause:
+                self.problems.append(cause.message)
+        for name in self.metrics.stages if self.metrics else ():
+            if not (self.run / name).is_dir():
+                self.problems.append(f"{name}: the folder is missing. {OF_THE_REST}")
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.run).as_posix()

@@ -63,6 +63,11 @@ class Stage:
         return _read(self.path / MANIFEST)
 
     @property
+    def reopened(self) -> bool:
+        """Whether the stage was complete, and has to be completed again."""
+        return (self.path / REOPENED).exists() and not self.done
+
+    @property
     def done(self) -> bool:
         """Whether the stage is complete."""
         return self.manifest is not None
@@ -77,19 +82,24 @@ class Stage:
         Raises:
             CorruptFile: there are fewer, with the code `rows-missing`.
         """
+        for path, found, expected in self.rows_missing():
+            raise CorruptFile(
+                f"{path} has {found} rows, and had {expected} when stage {self.name!r} was completed",
+                f"Restore it, or run `eef repair {path}`: repeating the run then redoes what is missing.",
+                code="rows-missing",
+                path=str(path),
+                rows=found,
+                expected=expected,
+            )
+
+    def rows_missing(self) -> Iterator[tuple[Path, int, int]]:
+        """Yield the files of a complete stage that have fewer rows than at its completion: path, rows, rows then."""
         manifest = self.manifest
         for filename, expected in manifest.rows.items() if manifest else ():
             path = self.path / filename
             found = sum(1 for line in read_lines(path) if line.data.strip()) if path.exists() else 0
             if found < expected:
-                raise CorruptFile(
-                    f"{path} has {found} rows, and had {expected} when stage {self.name!r} was completed",
-                    f"Restore it, or run `eef repair {path}`: repeating the run then redoes what is missing.",
-                    code="rows-missing",
-                    path=str(path),
-                    rows=found,
-                    expected=expected,
-                )
+                yield path, found, expected
 
     def finish(self, cost: Cost, rows: dict[str, int], info: Info | None = None) -> None:
         """Mark the stage as complete.

@@ -11,10 +11,11 @@ import yaml
 
 from eef_framework.errors import EefWarning, StorageError
 from eef_framework.evaluation.formatting import ONE_TRAINING
-from eef_framework.records import Example, RunMetrics, Selected, Trajectory
+from eef_framework.records import Cost, Example, RunMetrics, Selected, Trajectory
 from eef_framework.report.build import build_report
 from eef_framework.report.glossary import GLOSSARY
 from eef_framework.runs import read_rows
+from eef_framework.runs.stage import Stage
 
 HOSTILE = "</script><img src=x onerror=alert(1)><!--<script>&lt;\u2028 {{script}} \\"
 
@@ -183,7 +184,8 @@ def test_an_expert_action_says_why_it_has_no_reflection(reflected, page_class, t
     kept = [row for row in rows if not is_there(row)]
     (explore / "reflections.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
     _rewrite(explore / "alternatives.jsonl", without_action)
-    page = page_class(build_report(run).read_text(encoding="utf-8"))
+    with pytest.warns(EefWarning):  # of the row that was taken away
+        page = page_class(build_report(run).read_text(encoding="utf-8"))
     demonstrations = read_rows(run / "collect/trajectories.jsonl", Trajectory)
     absent = [
         (row, entry)
@@ -252,7 +254,8 @@ def test_an_unfinished_run_has_a_page_that_says_so(run, page_class):
 
 
 def test_an_empty_folder_has_a_page(tmp_path, page_class):
-    read = page_class(build_report(tmp_path).read_text(encoding="utf-8"))
+    with pytest.warns(EefWarning):
+        read = page_class(build_report(tmp_path).read_text(encoding="utf-8"))
     assert "config.yaml is missing" in read.text
     assert read.data["rows"]["id"] == []
 
@@ -330,8 +333,31 @@ def test_counts_of_a_training_are_read_under_their_old_names(run, page_class):
 def test_a_corrupt_line_is_told_on_the_page(run, page_class):
     with (run / "methods/eef/1/explore/simulations.jsonl").open("a") as file:
         file.write("garbage\n")
-    remarks = page_class(build_report(run).read_text(encoding="utf-8")).within("remarks")
+    with pytest.warns(EefWarning) as warned:
+        remarks = page_class(build_report(run).read_text(encoding="utf-8")).within("remarks")
     assert "methods/eef/1/explore/simulations.jsonl: 1 " in remarks[-1]
+    assert [each.message.code for each in warned] == ["run-damaged"]
+
+
+def test_rows_that_a_finished_stage_lost_are_told_on_the_page(run, page_class):
+    path = run / "methods/eef/1/explore/simulations.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    for stage, name, count in (("explore", path.name, len(lines)), ("evaluate", "trajectories.jsonl", 6)):
+        Stage(run / "methods/eef/1" / stage, f"methods/eef/1/{stage}").finish(Cost(), {name: count})
+    path.write_text("".join(lines[:7]))
+    (run / "methods/eef/1/evaluate/trajectories.jsonl").unlink()
+    with pytest.warns(EefWarning):
+        remarks = page_class(build_report(run).read_text(encoding="utf-8")).within("remarks")[-1]
+    assert f"methods/eef/1/explore/simulations.jsonl: 7 of {len(lines)} " in remarks
+    assert "methods/eef/1/evaluate/trajectories.jsonl: missing" in remarks
+
+
+def test_metrics_that_can_not_be_read_are_not_those_of_an_unfinished_run(run, page_class):
+    (run / "metrics.json").write_text("")
+    with pytest.warns(EefWarning):
+        remarks = page_class(build_report(run).read_text(encoding="utf-8")).within("remarks")[-1]
+    assert "metrics.json can't be read" in remarks
+    assert "isn't finished" not in remarks
 
 
 def test_a_long_run_shows_whole_tasks_and_says_how_many(run, page_class):

@@ -5,8 +5,9 @@ import shutil
 import pytest
 
 from eef_framework.errors import StorageError
-from eef_framework.records import Trajectory
+from eef_framework.records import Cost, Trajectory
 from eef_framework.report.source import Source
+from eef_framework.runs.stage import Stage
 
 
 @pytest.fixture
@@ -37,13 +38,53 @@ def test_a_corrupt_line_is_left_out_and_counted(run):
     assert problem.startswith("collect/trajectories.jsonl: 2 ")
 
 
-def test_a_torn_last_line_is_told_apart_from_corruption(run):
+def complete(run, stage):
+    """Complete a stage with the rows that it has."""
+    path = run / stage
+    rows = {file.name: len(file.read_text().splitlines()) for file in path.glob("*.jsonl")}
+    Stage(path, stage).finish(Cost(), rows)
+
+
+@pytest.mark.parametrize("finished_stage", [True, False])
+def test_a_torn_last_line_is_told_apart_from_corruption(run, finished_stage):
     path = run / "collect/trajectories.jsonl"
+    if finished_stage:
+        complete(run, "collect")
     path.write_text(path.read_text()[:-30])
     source = Source(run)
     list(source.rows(path, Trajectory))
     (problem,) = source.problems
     assert "the last line is incomplete" in problem
+    assert ("still writing" in problem) is not finished_stage
+
+
+def test_rows_files_and_folders_that_complete_stages_lost_become_remarks(run):
+    complete(run, "methods/eef/1/explore")
+    complete(run, "methods/eef/1/evaluate")
+    path = run / "methods/eef/1/explore/simulations.jsonl"
+    rows = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(rows[:7]) + rows[7][:30])
+    (run / "methods/eef/1/evaluate/trajectories.jsonl").unlink()
+    shutil.rmtree(run / "methods/eef/2/evaluate")
+    source = Source(run)
+    list(source.rows(path, Trajectory))
+    assert sorted(problem.partition(": ")[0] for problem in source.problems) == [
+        "methods/eef/1/evaluate/trajectories.jsonl",
+        "methods/eef/1/explore/simulations.jsonl",
+        "methods/eef/1/explore/simulations.jsonl",
+        "methods/eef/2/evaluate",
+    ]
+    assert any(f"8 of {len(rows)} rows" in problem for problem in source.problems)
+    assert not any("still writing" in problem for problem in source.problems)
+
+
+def test_a_damaged_manifest_and_a_stage_that_was_repaired_become_remarks(run):
+    (run / "collect/stage.json").write_text("")
+    complete(run, "clone")
+    (run / "clone/stage.json").rename(run / "clone/reopened.json")
+    first, second = Source(run).problems
+    assert "collect/stage.json" in first
+    assert second.startswith("clone was repaired")
 
 
 def test_missing_and_broken_files_become_remarks(run):
@@ -53,6 +94,14 @@ def test_missing_and_broken_files_become_remarks(run):
     source = Source(run)
     assert (source.manifest, source.config, source.metrics) == ({}, {}, None)
     assert [problem.split(" ")[0] for problem in source.problems] == ["run.json", "config.yaml", "metrics.json"]
+
+
+@pytest.mark.parametrize("name", ["run.json", "config.yaml", "metrics.json"])
+@pytest.mark.parametrize("content", ["", "[]"])
+def test_an_empty_file_becomes_a_remark(run, name, content):
+    (run / name).write_text(content)
+    (problem,) = Source(run).problems
+    assert problem.startswith(name)
 
 
 def test_losses_are_read_as_far_as_they_were_logged(run):
