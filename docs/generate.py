@@ -91,7 +91,7 @@ def _settings(model: type[BaseModel], key_path: KeyPath) -> Iterator[tuple[str, 
 def hooks() -> str:
     """Return the reference of the hooks."""
     rows = [
-        (f"`{name}{inspect.signature(function)}`".replace("'", "").replace(" -> None", ""), summary_of(function))
+        (f"`{name}{inspect.signature(function)}`".replace("'", "").replace(" -> None", ""), _docstring(function))
         for name, function in vars(hookspecs).items()
         if hasattr(function, f"{hookspecs.GROUP}_spec")
     ]
@@ -100,6 +100,11 @@ def hooks() -> str:
         f"Its module is named by an entry point of the group `{hookspecs.GROUP}`. See [plugins](plugins.md).\n"
     )
     return "\n".join([HEAD, text, *_table(("hook", "what to do"), rows), ""])
+
+
+def _docstring(function: Any) -> str:
+    """Return a function's whole docstring on one line."""
+    return " ".join((inspect.getdoc(function) or "").split())
 
 
 def command_line() -> str:

@@ -119,8 +119,8 @@ def warn_of_answers(rows: Iterable[Trajectory], format: ChatFormat, trained: boo
     elif trained and style == "react" and not any("action" in answer.text.casefold() for answer in answers):
         unlabelled = EefWarning(
             f"none of the agent's {count} answers has the form of training examples ('Action: ...'); the first is "
-            f"{shown!r}. A model that was hardly trained answers like this: train it longer (clone.trainer). If its loss "
-            "is low, set format.style to 'action', or let the policy write 'Action: '.",
+            f"{shown!r}. A model that was hardly trained answers like this: train it longer (clone.trainer). If its "
+            "loss is low, set format.style to 'action', or let the policy write 'Action: '.",
             code="answers-unlabelled",
             answers=count,
             style=style,

@@ -79,7 +79,9 @@ def register_trackers(register: Callable[[type[Tracker]], None]) -> None:
 @hookspec
 def register_recipes(register: Callable[[Path | Mapping[str, Path]], None]) -> None:
     """Call `register(folder)` for a folder of YAML files, named by their stems, or `register({name: path})`.
-    A comment at the top of a file says what its recipe does: `eef plugins` shows the first sentence."""
+
+    A comment at the top of a file says what its recipe does: `eef plugins` shows the first sentence.
+    """
 
 
 @hookspec
