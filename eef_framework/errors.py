@@ -100,7 +100,7 @@ class UnknownName(ConfigError):
     default_code = "unknown-name"
 
     @classmethod
-    def of(cls, what: str, given: str, known: Iterable[str], fix: str = "") -> UnknownName:
+    def of(cls, what: str, given: str, known: Iterable[str], fix: str = "", where: str = "") -> UnknownName:
         """Build the error for a misspelt name.
 
         Args:
@@ -108,9 +108,11 @@ class UnknownName(ConfigError):
             given: the name that was given.
             known: all existing names; the nearest become suggestions.
             fix: another way to fix it, for example the package to install.
+            where: where it was looked for, such as `in environment 'shop'`; if not everywhere.
         """
-        names = tuple(known)
-        return cls(f"there is no {what} {given!r}; {nearest(given, names)}", fix, what=what, given=given, known=names)
+        names, place = tuple(known), f" {where}" if where else ""
+        message = f"there is no {what} {given!r}{place}; {nearest(given, names)}"
+        return cls(message, fix, what=what, given=given, known=names)
 
 
 class PluginError(EefError):

@@ -34,6 +34,12 @@ def test_a_misspelt_name_is_told_its_nearest_neighbours():
     assert isinstance(error, ConfigError)
 
 
+def test_where_a_name_was_looked_for_stands_after_it():
+    error = UnknownName.of("split", "trian", ["train", "test"], where="in environment 'shop'")
+    assert error.message == "there is no split 'trian' in environment 'shop'; did you mean 'train'?"
+    assert (error.details["what"], error.details["given"]) == ("split", "trian")
+
+
 def test_a_name_like_nothing_else_is_told_all_there_are():
     assert UnknownName.of("filter", "zzz", ["b", "a"]).message == "there is no filter 'zzz'; known: a, b"
     assert UnknownName.of("filter", "zzz", []).message == "there is no filter 'zzz'; known: none"

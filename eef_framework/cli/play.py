@@ -174,7 +174,8 @@ def _task(environment: Environment, split: str, wanted: str | None, saved: set[s
     task = next((task for task in tasks if task.id == wanted), None)
     if task is None:
         known = [task.id for task in tasks[:20]]
-        raise UnknownName.of(f"task of split {split!r}", wanted, known, "Give the id of a task to --task, or omit it.")
+        fix = "Give the id of a task to --task, or omit it."
+        raise UnknownName.of("task", wanted, known, fix, where=f"in split {split!r}")
     if expert_id(PERSON, task) in saved:
         raise ConfigError(
             f"the file of --save has an episode of task {wanted!r} already",

@@ -284,7 +284,7 @@ def _reference(actors: Sequence[_Actor], label: str | None) -> _Actor:
     for actor in actors:
         if actor.label == label:
             return actor
-    raise UnknownName.of("row", label, [actor.label for actor in actors])
+    raise UnknownName.of("row", label, [actor.label for actor in actors], where="in these runs")
 
 
 def _difference(a: _Actor, b: _Actor) -> ComparedDifference:

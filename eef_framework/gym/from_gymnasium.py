@@ -131,7 +131,7 @@ class GymnasiumEnvironment(Environment):
             ConfigError: the split or the Gymnasium environment doesn't exist.
         """
         if split not in SPLITS:
-            raise UnknownName.of(f"split of the environment {self.component_name()!r}", split, SPLITS)
+            raise UnknownName.of("split", split, SPLITS, where=f"in environment {self.component_name()!r}")
         self.vocabulary  # noqa: B018 - a wrong id or mapping is found before anything starts
         first = SPLITS.index(split) * LARGEST_SPLIT
         return [self._task(split, seed) for seed in range(first, first + int(getattr(self, split)))]

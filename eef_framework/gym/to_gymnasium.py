@@ -147,4 +147,5 @@ class EefEnv(gymnasium.Env[str, str]):
                 return task
         near = difflib.get_close_matches(task_id, [task.id for task in self._tasks], n=3)
         known = near or [self._tasks[0].id, self._tasks[-1].id]
-        raise UnknownName.of(f"task of split {self.split!r}", task_id, known, "Give the id of one of tasks(split).")
+        fix = "Give the id of one of tasks(split)."
+        raise UnknownName.of("task", task_id, known, fix, where=f"in split {self.split!r}")

@@ -127,11 +127,17 @@ class RunContext:
         """Return a list of tasks.
 
         Raises:
-            ConfigError: the split has fewer tasks than requested.
+            ConfigError: there is no such split, or it has fewer tasks than requested.
         """
         name = self.environment.component_name()
-        with boundary(EnvironmentFailure, f"environment {name!r}", f"listing the split {tasks.split!r}"):
-            found = self.environment.tasks(tasks.split)
+        try:
+            with boundary(EnvironmentFailure, f"environment {name!r}", f"listing the split {tasks.split!r}"):
+                found = self.environment.tasks(tasks.split)
+        except ConfigError as error:  # the environment doesn't know where the name of the split is from
+            for section in ("collect", "evaluate"):
+                if getattr(self.config, section).tasks == tasks:
+                    error.fix = f"{error.fix} Split {tasks.split!r} is from {section}.tasks.split.".strip()
+            raise
         if tasks.count is not None and tasks.count > len(found):
             raise ConfigError(
                 f"{tasks.count} tasks of split {tasks.split!r} were asked for, environment {name!r} has {len(found)}",

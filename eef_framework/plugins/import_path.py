@@ -51,7 +51,7 @@ def import_class(path: str) -> Any:
     if not hasattr(module, attribute):
         # Only its own: what it imports, such as a base class, is hardly meant.
         known = [each for each, value in vars(module).items() if isinstance(value, type) and _is_of(value, name)]
-        raise UnknownName.of(f"class in {getattr(module, '__file__', name)}:", attribute, known)
+        raise UnknownName.of("class", attribute, known, where=f"in {getattr(module, '__file__', name)}")
     return getattr(module, attribute)
 
 

@@ -84,6 +84,13 @@ def test_yaml_of_a_dry_run_is_never_wrapped(command, folder, monkeypatch):
     assert yaml.safe_load(done.out)["policy"]["template"] == text
 
 
+@pytest.mark.parametrize("section", ["collect", "evaluate"])
+def test_a_split_that_does_not_exist_is_told_with_its_setting(command, section):
+    done = command("eef-run", "own.yaml", "--dry-run", "--set", f"{section}.tasks.split=tset")
+    assert (done.code, done.error.code) == (2, "no-such-split")
+    assert f"{section}.tasks.split" in done.error.fix
+
+
 @pytest.mark.parametrize(
     ("settings", "code"),
     [

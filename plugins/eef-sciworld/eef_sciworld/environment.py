@@ -118,7 +118,7 @@ class SciWorld(Environment):
             UnknownName: the split doesn't exist.
         """
         if split not in SPLITS:
-            raise UnknownName.of("split of the environment 'sciworld'", split, SPLITS)
+            raise UnknownName.of("split", split, SPLITS, where="in environment 'sciworld'")
         tasks = (
             self._task(split, task_type, variation)
             for task_type in VARIATIONS

@@ -65,7 +65,7 @@ def task_name(name: str) -> str:
     """
     found = current_task_name(name)
     if found not in VARIATIONS:
-        raise UnknownName.of("task type of ScienceWorld", name, VARIATIONS)
+        raise UnknownName.of("task type", name, VARIATIONS, where="in ScienceWorld")
     return found
 
 
@@ -76,7 +76,7 @@ def variations(protocol: Protocol, split: str, task: str) -> tuple[int, ...]:
         UnknownName: the split doesn't exist.
     """
     if split not in SPLITS:
-        raise UnknownName.of("split of the environment 'sciworld'", split, SPLITS)
+        raise UnknownName.of("split", split, SPLITS, where="in environment 'sciworld'")
     if protocol == "package":
         return tuple(_package(split, VARIATIONS[task]))
     if task not in _eto()["max_steps"]:

@@ -138,7 +138,7 @@ class TextWorld(Environment):
             UnknownName: the split doesn't exist.
         """
         if split not in SPLITS:
-            raise UnknownName.of("split of the environment 'textworld'", split, SPLITS)
+            raise UnknownName.of("split", split, SPLITS, where="in environment 'textworld'")
         if split not in self._tasks:
             self._tasks[split] = [self._task(split, index) for index in range(getattr(self, split))]
         return self._tasks[split]

@@ -80,7 +80,7 @@ class Shop(Environment):
             UnknownName: the split doesn't exist.
         """
         if split not in SPLITS:
-            raise UnknownName.of("split of the environment 'shop'", split, SPLITS)
+            raise UnknownName.of("split", split, SPLITS, where="in environment 'shop'")
         if split not in self._tasks:
             self._tasks[split] = LazyTasks(self._draw(split), getattr(self, split), setting=split)
         return self._tasks[split]

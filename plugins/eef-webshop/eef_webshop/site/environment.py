@@ -105,7 +105,7 @@ class WebShop(Environment):
             ConfigError: there are no products, or too few goals for this split.
         """
         if split not in SPLITS:
-            raise UnknownName.of("split of the environment 'webshop'", split, SPLITS)
+            raise UnknownName.of("split", split, SPLITS, where="in environment 'webshop'")
         start, end = SPLITS[split]
         indices = range(len(self.all_goals))[start:end]
         if not indices:
