@@ -13,6 +13,7 @@ from eef_framework.errors import ConfigError, EefError, EnvironmentFailure, boun
 from eef_framework.evaluation.formatting import plural
 from eef_framework.formats import FORMATS, OWN, is_imported, own_kind, verified
 from eef_framework.formats import convert as convert_file
+from eef_framework.formats.writing import container_of
 from eef_framework.interfaces import Environment
 from eef_framework.plugins import load_plugins
 from eef_framework.records import Task, Trajectory
@@ -91,6 +92,7 @@ def _default(source: Path, out: Path) -> str:
     if out.name.endswith(".eval"):
         return "inspect"
     if source.exists() and own_kind(source) is not None:
+        container_of(out)  # an unknown ending doesn't become known with a format
         raise ConfigError(
             f"{source} already has our format, and the target format is missing",
             f"Add --to FORMAT: {NAMES}.",

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from eef_framework.errors import EefWarning, UnknownName
+from eef_framework.errors import EefWarning, UnknownName, storage
 from eef_framework.formats import episodes, training_examples
 from eef_framework.formats.containers import BadRow
 from eef_framework.formats.dialogue import Dialogue, MalformedRow, Turn
@@ -85,6 +85,8 @@ def convert(
     """
     if to not in OWN and to not in FORMATS:
         raise UnknownName.of("format", to, (*OWN, *FORMATS))
+    with storage(source, "reading"):
+        source.stat()  # a missing file is told before anything about the new one
     check_new(out, to)
     conversion = _Conversion(source, to, format, plain, verify)
     rows = conversion.rows()

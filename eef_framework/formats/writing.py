@@ -64,8 +64,8 @@ def container_of(out: Path) -> str:
     if not out.suffix:
         return "folder"
     raise ConfigError(
-        f"{out.name!r} has the ending {out.suffix!r}",
-        "Expected .jsonl, .json (also with .gz), .parquet, .eval, or a folder's name without an ending.",
+        f"files with the ending {out.suffix!r} can't be written ({out.name!r})",
+        "Choose .jsonl or .json (both also with .gz), .parquet or .eval, or a folder's name without an ending.",
         code="unknown-ending",
         path=str(out),
     )

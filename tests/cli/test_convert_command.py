@@ -44,6 +44,13 @@ def test_our_own_records_need_a_target(command, folder, theirs):
     assert not (folder / "o.jsonl").exists()
 
 
+def test_an_unknown_ending_is_told_before_a_missing_format(command, theirs):
+    done = command("eef", "convert", "own.jsonl", "o.xyz")
+    assert (done.code, done.error.code) == (2, "unknown-ending")
+    assert "'.xyz'" in done.error.message
+    assert ".parquet" in done.error.fix
+
+
 def test_an_ending_may_name_the_format(command, folder, theirs):
     done = command("eef", "convert", "own.jsonl", "o.eval")
     assert done.code == 0, done.err
@@ -61,6 +68,12 @@ def test_a_file_that_is_missing_is_told(command):
     done = command("eef", "convert", "nothing.jsonl", "o.jsonl")
     assert (done.code, done.error.code) == (1, "no-such-file")
     assert command("eef", "view", "nothing.jsonl").error.code == "no-such-file"
+
+
+@pytest.mark.parametrize("out", ["out", "out.xyz", "own.yaml", "out.eval"])
+def test_a_missing_file_is_told_before_what_is_wrong_with_the_new_one(command, folder, out):
+    done = command("eef", "convert", "nothing", out)
+    assert (done.error.code, done.error.details["path"]) == ("no-such-file", "nothing")
 
 
 def test_a_page_of_any_file(command, folder, theirs):
