@@ -22,7 +22,13 @@ def validation_messages(error: ValidationError, model: type[BaseModel], at: Call
         model: the model that was validated; its fields are the names to suggest.
         at: how to name a setting by its key path, such as `setting 'probes' (recipe.yaml, line 3)`.
     """
-    return "\n".join(dict.fromkeys(_line(details, model, at) for details in error.errors()))
+    errors: dict[KeyPath, list[Any]] = {}
+    for details in error.errors():
+        # Where a setting has several types, pydantic adds the type to the path, such as `tuple[str, ...]`.
+        path = tuple(key for key in details["loc"] if "[" not in str(key))
+        errors.setdefault(path, []).append(details)
+    told = [(path, details) for path in errors for details in _joined(_of_its_type(path, errors))]
+    return "\n".join(dict.fromkeys(_line(path, details, model, at) for path, details in told))
 
 
 def reason(cause: BaseException) -> str:
@@ -47,9 +53,35 @@ def dotted(path: KeyPath) -> str:
     return ".".join(map(str, path))
 
 
-def _line(details: Any, model: type[BaseModel], at: Callable[[KeyPath], str]) -> str:
-    # Where a setting has several types, pydantic adds the type to the path, such as `tuple[str, ...]`.
-    path, given = tuple(key for key in details["loc"] if "[" not in str(key)), details["input"]
+def _of_its_type(path: KeyPath, errors: dict[KeyPath, list[Any]]) -> list[Any]:
+    """Return the errors at a path, without those of other types where what was given has one of several types."""
+    same = [each for each in errors[path] if not _is_other_type(each)]
+    given = errors[path][0]["input"]
+    below = [
+        each for other in errors if len(other) > len(path) and other[: len(path)] == path for each in errors[other]
+    ]
+    fits = same or any(each["input"] is not given for each in below)  # its items were looked at
+    return same if fits else errors[path]
+
+
+def _is_other_type(details: Any) -> bool:
+    """Return whether a list or mapping was given where something else was expected."""
+    wrong = details["type"] == "literal_error" or details["type"].endswith("_type")
+    return wrong and isinstance(details["input"], list | tuple | dict)
+
+
+def _joined(errors: list[Any]) -> list[Any]:
+    """Return the errors of one value, those of what was expected (each of several types) as one."""
+    start = "Input should be "
+    expected = [each for each in errors if each["msg"].startswith(start)]
+    if len(expected) < 2:
+        return errors
+    message = start + ", or ".join(each["msg"].removeprefix(start) for each in expected)
+    return [{**expected[0], "msg": message}, *(each for each in errors if each not in expected)]
+
+
+def _line(path: KeyPath, details: Any, model: type[BaseModel], at: Callable[[KeyPath], str]) -> str:
+    given = details["input"]
     parent = model_at(model, path[:-1])
     if details["type"] == "extra_forbidden":
         known = parent.model_fields if parent else ()

@@ -1,7 +1,7 @@
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from eef_framework.validation_messages import dotted, model_at, validation_messages
 
@@ -60,14 +60,33 @@ def test_a_wrong_type_is_told_with_the_value_given():
     assert reason.endswith("not 'many'")
 
 
-def test_a_setting_of_several_types_is_named_without_the_types():
-    class Ordered(BaseModel):
-        order: Literal["short", "long"] | tuple[Literal["short", "long"], ...] = "short"
+class Ordered(BaseModel):
+    order: Literal["short", "long"] | Annotated[tuple[Literal["short", "long"], ...], Field(min_length=1)] = "short"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("shrt", "order must be 'short' or 'long', or a list, not 'shrt'; did you mean 'short'?"),
+        (3, "order must be 'short' or 'long', or a list, not 3"),
+        ({"a": 1}, "order must be 'short' or 'long', or a list, not {'a': 1}"),
+        (["short", "lon"], "order.1 must be 'short' or 'long', not 'lon'; did you mean 'long'?"),
+        ([], "order: Tuple should have at least 1 item after validation, not 0"),
+    ],
+)
+def test_a_setting_of_several_types_is_told_in_one_line_without_the_types_that_do_not_fit(given, expected):
+    with pytest.raises(ValidationError) as caught:
+        Ordered(order=given)
+    assert validation_messages(caught.value, Ordered, dotted) == expected
+
+
+def test_the_types_that_do_not_fit_are_told_where_none_fits():
+    class Several(BaseModel):
+        size: Literal["all"] | float = "all"
 
     with pytest.raises(ValidationError) as caught:
-        Ordered(order="shrt")
-    lines = validation_messages(caught.value, Ordered, dotted).splitlines()
-    assert [line.split()[0] for line in lines] == ["order", "order"]
+        Several(size=[1])
+    assert len(validation_messages(caught.value, Several, dotted).splitlines()) == 2
 
 
 def test_there_is_no_model_below_a_plain_value():
