@@ -297,7 +297,8 @@ class RunConfig(Section):
     format: ChatFormat = ChatFormat()
     success: SuccessRule = SuccessRule()
     method: str = Field(default="eef", pattern=r"^\w[\w .+=-]*$")
-    """Name of the method in tables and of its folder in a run; set by recipes."""
+    """Name of the method in tables and of its folder in a run, of letters, digits, `_`, spaces and `.+=-`; the first
+    character is a letter, a digit or `_`. Set by recipes."""
     iterations: int = Field(default=2, ge=0)
     """Number of iterations of exploration and fine-tuning."""
     collect: Collect = Collect()

@@ -360,6 +360,7 @@ def test_a_name_that_does_not_match_a_pattern_is_explained_by_its_help(load):
     assert caught.value.details["settings"] == ["method"]
     assert caught.value.details["reasons"] == ["string_pattern_mismatch"]
     assert "pattern" not in caught.value.message
+    assert "letters" in caught.value.message  # which characters are allowed
 
 
 @pytest.mark.parametrize(
