@@ -87,6 +87,16 @@ def test_episodes_without_end_and_limit_are_found() -> None:
     assert violation("episodes-end", Endless()).expected.startswith("an end within")
 
 
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_that_allows_no_action_is_found(limit: int) -> None:
+    class Short(Corridor):
+        @property
+        def longest_episode(self) -> int | None:
+            return limit
+
+    assert violation("episodes-end", Short()).actual.endswith(str(limit))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("copies", [True, False], ids=["copy", "replay"])
 def test_the_corridor_keeps_its_contract(copies):
@@ -230,6 +240,20 @@ def test_the_difference_of_observations_is_shown_where_it_is():
 def test_what_rests_on_determinism_is_not_checked_without_it():
     (found,) = environment_violations(Corridor(fault="diverge", copies=False))
     assert found.code == "steps-are-deterministic"
+
+
+def test_episodes_that_end_at_random_are_told_as_not_deterministic():
+    class Shortening(CorridorSession):
+        """Ends an action earlier than the session before."""
+
+        def __init__(self, environment: Corridor, task: Task) -> None:
+            self.length = 6 - next(counter) % 5
+            super().__init__(environment, task)
+
+        def perform(self, action: str) -> Step:
+            return super().perform(action).changed(terminated=len(self.steps) + 1 >= self.length)
+
+    assert [each.code for each in violations(corridor_of(Shortening, copies=False))] == ["steps-are-deterministic"]
 
 
 def test_steps_that_vary_are_reported():

@@ -65,11 +65,11 @@ def environment_violations(
     for check in FIRST_CHECKS:  # each needs those before it, and all others need these
         if violations := run_checks([check], context):
             return violations
-    violations = run_checks((*TASK_CHECKS, *EPISODE_CHECKS, *CLEANUP_CHECKS), context)
+    violations = run_checks((*TASK_CHECKS, *EPISODE_CHECKS), context)
     if nondeterministic := run_checks(DETERMINISM_CHECKS, context, violations):
-        return violations + nondeterministic
+        return nondeterministic + violations  # first what may be the cause of others
     replays = (*REPLAY_CHECKS, equal_in_another_process, *TWIN_CHECKS) if processes else REPLAY_CHECKS
-    return violations + run_checks(replays, context, violations)
+    return violations + run_checks((*CLEANUP_CHECKS, *replays), context, violations)
 
 
 def _require_settings(environment: Environment, split: str) -> None:

@@ -62,8 +62,9 @@ def ends_are_final(context: EnvironmentContext) -> Violation | None:
 
 def episodes_end(context: EnvironmentContext) -> Violation | None:
     """Episodes end: by themselves, or at a limit in actions, the setting `max_steps` or `longest_episode`."""
-    if context.environment.longest_episode is not None:
-        return None
+    limit = context.environment.longest_episode
+    if limit is not None:
+        return None if limit > 0 else _without_actions(limit)
     for task in context.tasks()[:1]:
         with context.environment.open(task) as session:
             context.random_walk(session, WITHOUT_LIMIT)
@@ -135,6 +136,16 @@ def tools_take_the_actions(context: EnvironmentContext) -> Violation | None:
                     "Declare a Tool for it in `tools`, or correct the `action` of one.",
                 )
     return None
+
+
+def _without_actions(limit: int) -> Violation:
+    return Violation(
+        rule_of(episodes_end),
+        "",
+        "a limit of at least 1 action, or None",
+        f"longest_episode is {limit}",
+        "Declare `max_steps: int = Field(default=30, gt=0)`, so that a run with another value is refused.",
+    )
 
 
 EPISODE_CHECKS = (
