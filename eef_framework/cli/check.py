@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from eef_framework.evaluation.formatting import plural
 from eef_framework.interfaces import Component
 from eef_framework.paths import expand
 from eef_framework.plugins import Kind, Registry, load_plugins
+from eef_framework.plugins.component_classes import component_classes
 from eef_framework.plugins.import_path import import_class
 from eef_framework.plugins.kinds import KINDS, kind_of
 from eef_framework.records import Example, Trajectory
@@ -109,10 +109,9 @@ def _without_class(path: Path) -> ConfigError:
     inside = here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else Path(here.name)
     module = ".".join(inside.with_suffix("").parts)
     try:
-        body = ast.parse(path.read_bytes()).body
+        classes = component_classes(path.read_bytes())
     except (OSError, SyntaxError, ValueError):
-        body = []
-    classes = [node.name for node in body if isinstance(node, ast.ClassDef) and node.bases]
+        classes = []
     named = " or ".join(f"`eef check {module}:{name}`" for name in classes) or f"`eef check {module}:MyClass`"
     return ConfigError(
         f"{str(path)!r} is a Python file; the class to check has to be named",
