@@ -57,11 +57,9 @@ def _of_its_type(path: KeyPath, errors: dict[KeyPath, list[Any]]) -> list[Any]:
     """Return the errors at a path, without those of other types where what was given has one of several types."""
     same = [each for each in errors[path] if not _is_other_type(each)]
     given = errors[path][0]["input"]
-    below = [
-        each for other in errors if len(other) > len(path) and other[: len(path)] == path for each in errors[other]
-    ]
-    fits = same or any(each["input"] is not given for each in below)  # its items were looked at
-    return same if fits else errors[path]
+    below = [other for other in errors if len(other) > len(path) and other[: len(path)] == path]
+    items = any(each["input"] is not given for other in below for each in errors[other])  # they were looked at
+    return same if same or items else errors[path]
 
 
 def _is_other_type(details: Any) -> bool:
