@@ -11,7 +11,7 @@ import typer
 from eef_framework.cli.options import PluginList, assignment, say, selected
 from eef_framework.errors import ConfigError, EefError, EnvironmentFailure, boundary
 from eef_framework.evaluation.formatting import plural
-from eef_framework.formats import FORMATS, OWN, is_imported, own_kind, verified
+from eef_framework.formats import FORMATS, OWN, Verification, own_kind, verified
 from eef_framework.formats import convert as convert_file
 from eef_framework.formats.writing import container_of
 from eef_framework.interfaces import Environment
@@ -73,18 +73,18 @@ def _convert(
     plain: bool,
     verify: Callable[[Trajectory], Trajectory] | None = None,
 ) -> None:
-    confirmed = 0
+    replays = Verification()
 
     def counted(trajectory: Trajectory) -> Trajectory:
-        nonlocal confirmed
         found = verify(trajectory) if verify else trajectory
-        confirmed += not is_imported(found)
+        replays.add(found)
         return found
 
     done = convert_file(source, out, to, from_, plain, counted if verify else None)
+    replays.warn(source)
     formats = ", ".join(f"{count} {name}" for name, count in done.sources.items())
     left = f"; {len(done.bad)} left out" if done.bad else ""
-    replayed = f"; {confirmed} verified by replay" if verify else ""
+    replayed = f"; {replays.verified} verified by replay" if verify else ""
     say(f"{out}: {plural(done.written, 'row')} of {to}, from {formats}{left}{replayed}")
 
 

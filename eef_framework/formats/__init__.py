@@ -9,6 +9,7 @@ from eef_framework.formats.conversion import LOSSES, Converted, convert
 from eef_framework.formats.reading import OWN, own_kind, read_records
 from eef_framework.formats.table import FORMATS
 from eef_framework.formats.verification import (
+    Verification,
     explorable,
     is_imported,
     read_demonstrations,
@@ -21,6 +22,7 @@ __all__ = [
     "LOSSES",
     "OWN",
     "Converted",
+    "Verification",
     "convert",
     "explorable",
     "is_imported",

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
-from eef_framework.errors import CorruptFile, EefError, EefWarning
+from eef_framework.errors import ConfigError, CorruptFile, EefError, EefWarning
 from eef_framework.formats import episodes, training_examples
 from eef_framework.formats.containers import BadRow, FoundRow, Report, read_container
 from eef_framework.formats.dialogue import Dialogue, MalformedRow, UnknownFormat, reason_of
 from eef_framework.formats.table import FORMATS, format_named, format_of
 from eef_framework.records import Example, Trajectory, VersionedRecord
-from eef_framework.runs import looks_like, read_rows
+from eef_framework.runs import RunLayout, looks_like, read_rows, was_run
 from eef_framework.runs.contents import shape
 from eef_framework.runs.lines import read_lines
 
@@ -93,8 +93,10 @@ def read_any(path: Path, report: Report, format: str | None = None) -> Iterator[
 
     Raises:
         UnknownName: there is no such format.
+        ConfigError: the folder is a run directory (`is-a-run`).
         StorageError: the file can't be read.
     """
+    _check_not_run(path)
     if format is not None and format not in OWN:
         format_named(format, *OWN)
     for found in read_container(path, report):
@@ -245,12 +247,37 @@ def read_records(path: Path, record: type[R]) -> list[R]:
     return found
 
 
+def _check_not_run(path: Path) -> None:
+    """Reject a run directory: its files are of several kinds and phases, and don't belong together."""
+    if not path.is_dir() or not was_run(path):
+        return
+    layout = RunLayout(path)
+    files = [str(file) for key in layout.stages() if (file := layout.trajectories(key)).exists()]
+    listed = ", ".join(files[:_NAMED]) + (f" and {len(files) - _NAMED} more" if len(files) > _NAMED else "")
+    raise ConfigError(
+        f"{str(path)!r} is a run directory, and a file or folder of trajectories or examples is needed",
+        f"`eef report {path}` shows the run. Its files of trajectories: {listed or 'none yet'}.",
+        code="is-a-run",
+        path=str(path),
+        files=files,
+    )
+
+
 def nothing_read(path: Path, bad: list[BadRow]) -> CorruptFile:
     """Return the error for a file of which no row can be used."""
-    first = f": {bad[0]}" if bad else ": it is empty" if path.is_dir() else f": it looks like {looks_like(path).what}"
+    empty = path.is_file() and not path.stat().st_size
+    first = (
+        f": {bad[0]}"
+        if bad
+        else ": it is empty"
+        if empty or path.is_dir()
+        else f": it looks like {looks_like(path).what}"
+    )
     return CorruptFile(
-        f"{path} has no row that can be converted{first}",
-        f"Formats are recognised by content ({', '.join(FORMATS)}); `eef convert --from` names one.",
+        f"{path} has no row that can be used{first}",
+        "Check its name; if it is the right one, what wrote it was interrupted, or had nothing to write."
+        if empty
+        else f"Formats are recognised by content ({', '.join(FORMATS)}); `eef convert --from` names one.",
         code="no-rows",
         path=str(path),
         left_out=[each._asdict() | {"path": str(each.path)} for each in bad],

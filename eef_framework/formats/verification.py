@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,17 @@ from eef_framework.interfaces import Environment
 from eef_framework.records import Step, Task, Trajectory
 
 _LABEL = "observation:"
+
+_REASONS = {
+    "no-such-task": "the environment has no task {task!r} with these settings",
+    "other-task": "the environment's task {task!r} has another fingerprint",
+    "environment-failed": "{error}",
+    "other-observation": "the environment's observation in state {state} is another one",
+    "ended-early": "the environment's episode ends in state {state}",
+    "other-reward": "the environment's reward is {reward}, not {own_reward}",
+    "not-replayed": "it was not replayed",
+}
+"""Why a trajectory isn't verified -> in words."""
 
 
 def is_imported(trajectory: Trajectory) -> bool:
@@ -107,29 +119,66 @@ def read_demonstrations(path: Path, tasks: Sequence[Task], environment: Environm
     return found
 
 
+@dataclass
+class Verification:
+    """Counts trajectories by what their replay found.
+
+    Attributes:
+        verified: number of trajectories that are verified, or our own.
+        reasons: number of others by reason.
+        first: the first of these, and why, in words.
+    """
+
+    verified: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    first: str = ""
+
+    def add(self, trajectory: Trajectory) -> None:
+        """Count a trajectory."""
+        if not is_imported(trajectory):
+            self.verified += 1
+            return
+        facts = {"state": 0, "error": "", "reward": 0.0} | _facts(trajectory)
+        reason = str(facts.get("unverified", "not-replayed"))
+        self.reasons[reason] += 1
+        if not self.first:
+            why = _REASONS.get(reason, reason)
+            named = {**facts, "task": trajectory.task.id, "own_reward": trajectory.reward}
+            self.first = f"{trajectory.id!r}: {why.format(**named)}"
+
+    def warn(self, path: Path, stacklevel: int = 2) -> None:
+        """Warn about trajectories that the environment hasn't confirmed, if there are any.
+
+        Warns:
+            EefWarning: with the code `unverified`.
+        """
+        left = sum(self.reasons.values())
+        if not left:
+            return
+        counts = ", ".join(f"{number} {reason}" for reason, number in self.reasons.most_common())
+        warnings.warn(
+            EefWarning(
+                f"{path}: {self.verified} of {self.verified + left} trajectories are verified by replay; the others "
+                f"({counts}) can be trained on and shown, but not explored from. The first, {self.first}",
+                code="unverified",
+                path=str(path),
+                verified=self.verified,
+                unverified=dict(self.reasons),
+            ),
+            stacklevel=stacklevel + 1,
+        )
+
+
 def warn_of_unverified(path: Path, found: Iterable[Trajectory]) -> None:
     """Warn about trajectories that the environment hasn't confirmed.
 
     Warns:
         EefWarning: with the code `unverified`.
     """
-    found = list(found)
-    left = [each for each in found if is_imported(each)]
-    if not left:
-        return
-    reasons = Counter(str(_facts(each).get("unverified", "not-replayed")) for each in left)
-    counts = ", ".join(f"{number} {reason}" for reason, number in reasons.most_common())
-    warnings.warn(
-        EefWarning(
-            f"{path}: {len(found) - len(left)} of {len(found)} trajectories are verified by replay; the others "
-            f"({counts}; first: {left[0].id!r}) can be trained on and shown, but not explored from",
-            code="unverified",
-            path=str(path),
-            verified=len(found) - len(left),
-            unverified=dict(reasons),
-        ),
-        stacklevel=3,
-    )
+    counts = Verification()
+    for trajectory in found:
+        counts.add(trajectory)
+    counts.warn(path, stacklevel=3)
 
 
 def explorable(demonstrations: Sequence[Trajectory], path: Path) -> list[Trajectory]:

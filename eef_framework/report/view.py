@@ -9,6 +9,7 @@ from typing import IO, Any
 from eef_framework.errors import ConfigError
 from eef_framework.formats import own_kind, read_records
 from eef_framework.formats.episodes import trajectory_of
+from eef_framework.formats.reading import nothing_read
 from eef_framework.formats.training_examples import dialogue_of
 from eef_framework.records import Attribution, Example, Observation, SuccessRule, Trajectory
 from eef_framework.report.chunks import TEXT_LIMIT, Chunks
@@ -29,9 +30,9 @@ def build_view(file: Path, page: Path, rule: SuccessRule) -> int:
         The number of rows shown.
 
     Raises:
-        ConfigError: the page exists, and isn't a page of ours (`output-exists`), or the file has attributions
-            (`wrong-kind`).
-        CorruptFile: no row can be read.
+        ConfigError: the page exists, and isn't a page of ours (`output-exists`), the file has attributions
+            (`wrong-kind`), or it is a run directory (`is-a-run`).
+        CorruptFile: no row can be read (`no-rows`).
         StorageError: a file can't be read or written.
     """
     kind = own_kind(file)
@@ -50,6 +51,8 @@ def build_view(file: Path, page: Path, rule: SuccessRule) -> int:
             path=str(page),
         )
     shown = list(_shown(file, kind))
+    if not shown:
+        raise nothing_read(file, [])
     page.parent.mkdir(parents=True, exist_ok=True)
     write_page(page, lambda chunk_file: _parts(file, shown, chunk_file, rule))
     return len(shown)

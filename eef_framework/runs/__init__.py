@@ -10,7 +10,7 @@ from eef_framework.runs.layout import TRAINING_LOG, PhaseName, RunLayout, StageK
 from eef_framework.runs.lines import read_whole
 from eef_framework.runs.lock import locked
 from eef_framework.runs.matching import check_same_tasks, read_matching, warn_of_part
-from eef_framework.runs.places import ANSWERS_FOLDER, is_run, run_of
+from eef_framework.runs.places import ANSWERS_FOLDER, is_run, run_of, was_run
 from eef_framework.runs.repair import repair
 from eef_framework.runs.settings_files import Leeway
 from eef_framework.runs.stage import FILES, Stage, StageManifest
@@ -47,6 +47,7 @@ __all__ = [
     "run_of",
     "set_aside",
     "warn_of_part",
+    "was_run",
     "write_bytes",
     "write_json",
     "write_rows",

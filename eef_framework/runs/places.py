@@ -31,6 +31,11 @@ def is_run(folder: Path) -> bool:
     return isinstance(manifest, dict) and "config_digest" in manifest
 
 
+def was_run(folder: Path) -> bool:
+    """Return whether a folder is a run directory, also if its manifest is missing or damaged."""
+    return is_run(folder) or ((folder / "config.yaml").is_file() and any(folder.glob("*/stage.json")))
+
+
 def settings_file(path: Path) -> Path:
     """Return the path of the settings of a file's rows."""
     return path.with_name(f"{path.name}.settings.yaml")

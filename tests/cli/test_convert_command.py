@@ -25,12 +25,41 @@ def test_episodes_are_matched_and_verified_by_replay(command, folder, theirs):
     assert [each.actions for each in back] == [each.actions for each in own]
 
 
+@pytest.mark.filterwarnings("always::eef_framework.errors.EefWarning")
 def test_episodes_of_another_world_are_not_verified_and_that_is_told(command, folder, theirs):
     done = command("eef", "convert", theirs, "back.jsonl", "--env", "corridor", "--set", "tasks_per_split=2")
     assert done.code == 0, done.err
     assert "2 verified by replay" in done.out
     facts = [each.info["imported"] for each in read_rows(folder / "back.jsonl", Trajectory)]
     assert [each.get("unverified") for each in facts if not each["verified"]] == ["no-such-task"] * 6
+
+
+@pytest.mark.filterwarnings("always::eef_framework.errors.EefWarning")
+def test_why_episodes_are_not_verified_is_told(command, folder, theirs):
+    done = command("eef", "convert", theirs, "back.jsonl", "--env", "corridor", "--set", "rooms=9")
+    assert done.code == 0, done.err
+    assert "; 2 verified by replay" in done.out
+    assert "warning: " in done.err
+    assert "2 of 8" in done.err
+    assert "the environment's observation in state 1" in done.err
+
+
+@pytest.mark.parametrize("arguments", [("view", "empty.jsonl"), ("convert", "empty.jsonl", "out.jsonl")])
+def test_an_empty_file_is_refused_by_all_commands_alike(command, folder, arguments):
+    (folder / "empty.jsonl").touch()
+    done = command("eef", *arguments)
+    assert (done.code, done.error.code) == (1, "no-rows")
+    assert [path.name for path in folder.iterdir() if path.suffix in (".html", ".jsonl")] == ["empty.jsonl"]
+
+
+@pytest.mark.parametrize("arguments", [("view", "run"), ("convert", "run", "out.jsonl", "--to", "sharegpt")])
+def test_a_run_directory_is_refused_and_its_files_are_named(command, folder, arguments):
+    assert command("eef-run", "own.yaml", "--out", "run").code == 0
+    done = command("eef", *arguments)
+    assert (done.code, done.error.code) == (2, "is-a-run")
+    for name in ("collect/trajectories.jsonl", "methods/eef/1/explore/simulations.jsonl"):
+        assert f"run/{name}" in done.error.details["files"]
+    assert all(command("eef", "view", file).code == 0 for file in done.error.details["files"])
 
 
 def test_verification_needs_trajectories(command, theirs):
