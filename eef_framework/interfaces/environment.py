@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self, final
+from typing import Any, ClassVar, Self, final
 
 from eef_framework.errors import ConfigError, EnvironmentFailure, ReplayDivergence
 from eef_framework.interfaces.component import Component
@@ -98,6 +98,29 @@ class Environment(Component):
         """
 
 
+class _Unset:
+    """An attribute of sessions before it is set: tells which `__init__` wasn't called."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, session: Session | None, cls: type) -> Any:
+        if session is None:
+            return self
+        raise EnvironmentFailure(
+            f"{cls.__name__} has no {self.name!r} yet: its __init__ hasn't called the one of Session",
+            f"Call `super().__init__(environment, task, observation)` in __init__ of {cls.__name__}, with the first "
+            "observation.",
+            code="session-without-init",
+            session=cls.__name__,
+            attribute=self.name,
+        )
+
+
+def _unset() -> Any:
+    return _Unset()
+
+
 class Session(ABC):
     """Session: one episode of one task. Lightweight, and independent of all other sessions.
 
@@ -112,6 +135,13 @@ class Session(ABC):
         steps: the steps so far.
     """
 
+    environment: Environment = _unset()
+    task: Task = _unset()
+    initial: Observation = _unset()
+    observation: Observation = _unset()
+    steps: list[Step] = _unset()
+    closed: bool = _unset()
+
     def __init__(self, environment: Environment, task: Task, observation: Observation) -> None:
         if not isinstance(observation, Observation):
             raise EnvironmentFailure(
@@ -122,28 +152,8 @@ class Session(ABC):
         self.environment = environment
         self.task = task
         self.initial = self.observation = observation.encodable()
-        self.steps: list[Step] = []
+        self.steps = []
         self.closed = False
-
-    if not TYPE_CHECKING:  # else every attribute would pass for one of Session
-
-        def __getattr__(self, name: str) -> Any:
-            """Explain a missing attribute that `__init__` sets.
-
-            Raises:
-                EnvironmentFailure: `__init__` of a subclass didn't call `super().__init__` (`session-without-init`).
-            """
-            cls = type(self).__name__
-            if name not in ("environment", "task", "initial", "observation", "steps", "closed"):
-                raise AttributeError(f"{cls!r} object has no attribute {name!r}", name=name, obj=self)
-            raise EnvironmentFailure(
-                f"{cls} has no {name!r} yet: __init__ of {cls} hasn't called the one of Session",
-                f"Call `super().__init__(environment, task, observation)` in __init__ of {cls}, with the first "
-                "observation.",
-                code="session-without-init",
-                session=cls,
-                attribute=name,
-            )
 
     @property
     def done(self) -> bool:
