@@ -112,7 +112,8 @@ def command_line() -> str:
     lines = [
         HEAD,
         "# Command line\n",
-        f"Exit codes: 0 done, 1 failed, 2 command or configuration wrong, 130 interrupted. {EPILOG}\n",
+        "Exit codes: 0 done, 1 failed, 2 command or configuration wrong, 130 interrupted (Ctrl-C), 143 terminated "
+        f"(SIGTERM). {EPILOG}\n",
     ]
     lines += _command("eef-run", typer.main.get_command(eef_run))
     group: Any = typer.main.get_command(eef)

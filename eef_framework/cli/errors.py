@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sys
+import threading
+import types
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -25,6 +29,8 @@ EPILOG = "Set the environment variable EEF_TRACEBACK=1 to see the traceback of e
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as in shells (128 + SIGINT)."""
+TERMINATED = 143
+"""Exit code after SIGTERM, with which batch systems end jobs (128 + SIGTERM)."""
 
 
 def run_app(app: typer.Typer, resumable: Collection[str] | None = None) -> None:
@@ -34,36 +40,70 @@ def run_app(app: typer.Typer, resumable: Collection[str] | None = None) -> None:
         app: the command line.
         resumable: commands that continue an interrupted run if they are repeated; None for all.
 
-    Exit codes: 0 done; 1 failed; 2 wrong command or configuration; 130 interrupted. An error that isn't an `EefError`
-    is a bug and keeps its traceback; `EEF_TRACEBACK=1` shows the traceback of the others, too.
+    Exit codes: 0 done; 1 failed; 2 wrong command or configuration; 130 interrupted; 143 terminated. An error that isn't
+    an `EefError` is a bug and keeps its traceback; `EEF_TRACEBACK=1` shows the traceback of the others, too.
     """
     # Let torch's threads sleep, not spin, while they wait: if other processes need the cores, spinning makes
     # everything several times slower. torch reads the variable when it is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     limit_threads()
     use_any_terminal()
-    try:
-        _expand_paths(app)
-        with warnings.catch_warnings():
-            warnings.showwarning = functools.partial(_warned, warnings.showwarning)
-            app()
-    except EefError as error:
-        if os.environ.get("EEF_TRACEBACK"):
-            raise
-        show(error)
-        sys.exit(2 if isinstance(error, ConfigError) else 1)
-    except OSError as error:
-        if error.filename is None or os.environ.get("EEF_TRACEBACK"):
-            raise
-        show(storage_error(error, error.filename, "using"))
-        sys.exit(1)
-    except KeyboardInterrupt:
-        _interrupted(resumable)
-        sys.exit(INTERRUPTED)
-    except SystemExit as done:
-        if done.code == INTERRUPTED:  # typer handles Ctrl-C itself
+    with _sigterm_as_interrupt() as terminated:
+        try:
+            _expand_paths(app)
+            with warnings.catch_warnings():
+                warnings.showwarning = functools.partial(_warned, warnings.showwarning)
+                app()
+        except EefError as error:
+            if os.environ.get("EEF_TRACEBACK"):
+                raise
+            show(error)
+            sys.exit(2 if isinstance(error, ConfigError) else 1)
+        except OSError as error:
+            if error.filename is None or os.environ.get("EEF_TRACEBACK"):
+                raise
+            show(storage_error(error, error.filename, "using"))
+            sys.exit(1)
+        except KeyboardInterrupt:
             _interrupted(resumable)
-        raise
+            sys.exit(TERMINATED if terminated.is_set() else INTERRUPTED)
+        except SystemExit as done:
+            if done.code == INTERRUPTED:  # typer handles Ctrl-C itself
+                _interrupted(resumable)
+                sys.exit(TERMINATED if terminated.is_set() else INTERRUPTED)
+            raise
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[threading.Event]:
+    """Treat SIGTERM as Ctrl-C, so that what is under way ends in order. Programs started from here don't inherit that.
+
+    Yields:
+        An event that is set when SIGTERM has arrived.
+    """
+    terminated, process = threading.Event(), os.getpid()
+
+    def interrupt(number: int, frame: types.FrameType | None) -> None:
+        if os.getpid() != process:  # a copy of this process, which is to end at once as usual
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        if terminated.is_set():
+            return  # batch systems may signal a job's processes one by one, while these signal each other
+        terminated.set()
+        handler = signal.getsignal(signal.SIGINT)
+        if not callable(handler):  # SIGINT is ignored in background jobs of shells
+            raise KeyboardInterrupt
+        handler(signal.SIGINT, frame)
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield terminated
+        return
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield terminated
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _expand_paths(app: typer.Typer) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -143,7 +142,7 @@ class SeedRuns:
             except subprocess.TimeoutExpired:
                 if not self._stopping.is_set():
                     continue
-            process.send_signal(signal.SIGINT)  # it completes the rows under way
+            process.terminate()  # it completes the rows under way; it may ignore Ctrl-C, as background jobs do
             try:
                 return process.wait(timeout=INTERRUPT_WAIT_S)
             except subprocess.TimeoutExpired:

@@ -1,4 +1,9 @@
+import asyncio
+import os
+import signal
+import subprocess
 import sys
+import threading
 import warnings
 
 import pytest
@@ -6,6 +11,7 @@ import typer
 
 from eef_framework.cli.errors import run_app
 from eef_framework.errors import ConfigError, EefError, EefWarning, StorageError
+from eef_framework.event_loop import run_coroutine
 
 
 def app_that(action):
@@ -63,6 +69,76 @@ def test_an_interruption_says_how_to_go_on(capsys):
         run_app(raising(KeyboardInterrupt()))
     assert left.value.code == 130
     assert "repeat the command" in capsys.readouterr().err
+
+
+@pytest.fixture(params=[signal.default_int_handler, signal.SIG_IGN], ids=["usual", "in the background"])
+def sigint(request):
+    """How Ctrl-C is handled: shells make background jobs ignore it."""
+    before = signal.signal(signal.SIGINT, request.param)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def terminated():
+    signal.raise_signal(signal.SIGTERM)
+    pytest.fail("it went on")
+
+
+def terminated_in_a_coroutine():
+    async def waiting():
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        await asyncio.sleep(60)
+
+    run_coroutine(waiting())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM can't be sent there")
+@pytest.mark.parametrize("action", [terminated, terminated_in_a_coroutine])
+def test_sigterm_ends_a_command_as_an_interruption(action, sigint, capsys):
+    with pytest.raises(SystemExit) as left:
+        run_app(app_that(action))
+    assert left.value.code == 143
+    assert "repeat the command" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM can't be sent there")
+def test_sigterm_during_the_clean_up_after_another_one_does_not_cut_it_short(sigint):
+    cleaned = []
+
+    def action():
+        try:
+            terminated()
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+            cleaned.append(True)
+
+    with pytest.raises(SystemExit) as left:
+        run_app(app_that(action))
+    assert (left.value.code, cleaned) == (143, [True])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+def test_sigterm_ends_a_forked_process_at_once():
+    code = """
+import os, signal, time, typer
+from eef_framework.cli.errors import run_app
+app = typer.Typer()
+@app.command()
+def command():
+    ready, begun = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(begun, b"!")
+        time.sleep(20)
+        os._exit(0)
+    os.read(ready, 1)
+    os.kill(child, signal.SIGTERM)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+run_app(app)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "-15\n"
 
 
 @pytest.mark.parametrize(("command", "resumes"), [("explore", True), ("check", False)])
