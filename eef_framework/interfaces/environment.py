@@ -190,7 +190,10 @@ class Session(ABC):
         Raises:
             EnvironmentFailure: the episode has ended, the session is closed, or the environment returned something
                 other than a step with a finite reward.
+            TypeError: the action isn't a string.
         """
+        if not isinstance(action, str):
+            raise TypeError(f"step() takes an action, which is a string, not {action!r:.80}")
         action = action if action.isascii() else encodable(action)
         if self.closed or self.done:
             state = "closed" if self.closed else "over"

@@ -67,6 +67,14 @@ def test_an_attribute_error_within_a_sessions_property_is_not_hidden():
     assert caught.value.name == "stpes"
 
 
+@pytest.mark.parametrize("action", [3, None, ("go[east]",)])
+def test_an_action_that_is_no_string_is_the_callers_error(action):
+    session = opened(Corridor())
+    with pytest.raises(TypeError, match="string"):
+        session.step(action)
+    assert session.steps == []
+
+
 def test_a_first_observation_that_is_text_is_refused():
     corridor = Corridor()
     with pytest.raises(EnvironmentFailure) as caught:
