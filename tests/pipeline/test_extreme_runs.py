@@ -63,7 +63,7 @@ def test_an_experts_advice_is_learned_although_nobody_succeeds(tmp_path: Path, r
     assert set(learned_from(RunLayout(tmp_path / "run"), "dagger")) == {"advice"}
 
 
-@pytest.mark.filterwarnings("ignore:.*gave no verdict:eef_framework.errors.EefWarning")
+@pytest.mark.filterwarnings("ignore:.*(gave no verdict|verdicts have no effect):eef_framework.errors.EefWarning")
 @pytest.mark.parametrize("recipe", EXPLORING)
 def test_episodes_of_one_action(tmp_path: Path, registry: Registry, recipe: str) -> None:
     metrics = run(small(registry, recipe, 0.5, *FIRST_STEP_SOLVES), registry, tmp_path / "run").metrics
