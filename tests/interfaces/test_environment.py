@@ -68,7 +68,7 @@ def test_an_attribute_error_within_a_sessions_property_is_not_hidden():
 
 
 @pytest.mark.parametrize("action", [3, None, ("go[east]",)])
-def test_an_action_that_is_no_string_is_the_callers_error(action):
+def test_an_action_other_than_a_string_is_the_callers_error(action):
     session = opened(Corridor())
     with pytest.raises(TypeError, match="string"):
         session.step(action)
