@@ -48,7 +48,7 @@ def convert(
     plugins: PluginList = None,
 ) -> None:
     """Convert trajectories and examples from and to other formats, and report what is lost."""
-    target = to or _default(source, out)
+    target = to or _default(source, out, from_)
     if env is None:
         _convert(source, out, target, from_, plain)
         return
@@ -88,14 +88,15 @@ def _convert(
     say(f"{out}: {plural(done.written, 'row')} of {to}, from {formats}{left}{replayed}")
 
 
-def _default(source: Path, out: Path) -> str:
+def _default(source: Path, out: Path, from_: str | None) -> str:
     if out.name.endswith(".eval"):
         return "inspect"
-    if source.exists() and own_kind(source) is not None:
+    # A format that --from names decides: OpenAI's messages with id and weight look like our examples.
+    if (from_ is None or from_ in OWN) and source.exists() and own_kind(source) is not None:
         container_of(out)  # an unknown ending doesn't become known with a format
         raise ConfigError(
             f"{source} already has our format, and the target format is missing",
-            f"Add --to FORMAT: {NAMES}.",
+            f"Add --to FORMAT: {NAMES}. If the file has another format, name it with --from.",
             code="format-needed",
             path=str(source),
         )

@@ -93,6 +93,20 @@ def test_a_format_can_be_named_in_place_of_being_recognised(command, folder, the
     assert command("eef", "convert", theirs, "o.jsonl", "--from", "sharegpt").code == 0
 
 
+def test_a_named_format_counts_also_where_a_row_looks_like_our_example(command, folder):
+    given = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "go", "weight": 1}]
+    (folder / "m.jsonl").write_text(json.dumps({"id": "a", "messages": given}) + "\n")
+    done = command("eef", "convert", "m.jsonl", "o.jsonl", "--from", "messages")
+    assert done.code == 0, done.err
+    (found,) = read_rows(folder / "o.jsonl", Trajectory)
+    assert (found.id, found.actions, found.info["imported"]["format"]) == ("a", ("go",), "messages")
+
+
+def test_our_own_format_named_with_from_needs_a_target_too(command, theirs):
+    done = command("eef", "convert", "own.jsonl", "o.jsonl", "--from", "trajectories")
+    assert (done.code, done.error.code) == (2, "format-needed")
+
+
 def test_a_file_that_is_missing_is_told(command):
     done = command("eef", "convert", "nothing.jsonl", "o.jsonl")
     assert (done.code, done.error.code) == (1, "no-such-file")
