@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
@@ -211,13 +213,19 @@ def string(value: Any) -> str:
 
 
 def number(value: Any) -> float | None:
-    """Return a reward as a number; None if it isn't one.
+    """Return a reward as a number, also if it was written as text; None if there is none.
 
     Raises:
-        MalformedRow: it isn't finite, or too large for an episode.
+        MalformedRow: it is something else, isn't finite, or is too large for an episode.
     """
-    if not isinstance(value, int | float):
+    if value is None:
         return None
-    if not abs(value) <= MOST_REWARD:  # true of NaN, too
-        raise MalformedRow(f"the reward isn't a number from -{MOST_REWARD:g} to {MOST_REWARD:g}")
-    return float(value)
+    found = value
+    if isinstance(value, str):
+        with suppress(ValueError):
+            found = float(value)
+    if not isinstance(found, int | float) or not abs(found) <= MOST_REWARD:  # true of NaN, too
+        raise MalformedRow(
+            f"the reward isn't a number from -{MOST_REWARD:g} to {MOST_REWARD:g}, but {reprlib.repr(value)}"
+        )
+    return float(found)

@@ -125,9 +125,10 @@ def _reward(scores: Any) -> float | None:
         value = score.get("value") if isinstance(score, dict) else score
         if isinstance(value, dict):
             value = next(iter(value.values()), None)
-        found = _VALUES.get(value) if isinstance(value, str) else number(value)
-        if found is not None:
-            return found
+        if isinstance(value, str):
+            value = _VALUES.get(value)
+        if isinstance(value, int | float):
+            return number(value)
     return None
 
 

@@ -40,6 +40,7 @@ def lines(path, *rows):
     return path
 
 
+UNUSABLE = (float("nan"), float("-inf"), 1e308, 10**400, "great", "", "nan", "1e400", [1.0], {"value": 1.0})
 BAD = [
     (b'{"id": "torn", "conversations": [{"from": "hum', "not valid JSON"),
     (b"not JSON", "not valid JSON"),
@@ -69,7 +70,7 @@ BAD = [
     ),
     ({"schema_version": "ATIF-v1.6", "steps": [{"source": "ghost", "message": "x"}]}, "source 'ghost'"),
     ({"prompt": "x", "completion": None}, "missing"),
-    *[(row(reward=reward), "the reward isn't") for reward in (float("nan"), float("-inf"), 1e308, 10**400)],
+    *[(row(reward=reward), "the reward isn't") for reward in UNUSABLE],
 ]
 
 
@@ -88,6 +89,14 @@ def test_a_bad_first_row_does_not_hide_the_others(tmp_path, bad, reason):
     kept, left = read(lines(tmp_path / "rows.jsonl", bad, row("second"), row("third")))
     assert kept == ["second", "third"] or isinstance(bad, list)
     assert [place for place, _ in left] == ["line 1"] or isinstance(bad, list)
+
+
+@pytest.mark.parametrize(
+    ("given", "reward"), [("1.0", 1.0), ("-2", -2.0), (" 5e-1 ", 0.5), (1, 1.0), (True, 1.0), (None, 0.0)]
+)
+def test_a_reward_written_as_text_is_that_number(tmp_path, given, reward):
+    (found,) = read_records(lines(tmp_path / "rows.jsonl", row(reward=given)), Trajectory)
+    assert (found.reward, found.info["imported"]["reward"]) == (reward, given is not None)
 
 
 def test_a_file_of_bad_rows_names_them(tmp_path):

@@ -291,6 +291,14 @@ def test_a_log_of_inspect_is_read_compressed_with_zstd_or_not(tmp_path):
         assert found.steps[0].response.text.startswith("<think>\nSearch.\n</think>\n\nI search.\n<tool_call>")
 
 
+@pytest.mark.parametrize(("score", "reward"), [({"value": 0.5}, 0.5), ({"value": "I"}, 0.0), (True, 1.0)])
+def test_scores_of_inspect_that_are_no_numbers_are_passed_over(tmp_path, score, reward):
+    others = {"judge": {"value": "well done"}, "parts": {"value": [1, 2]}, "none": {"value": None}}
+    row = {**SAMPLE, "scores": {**others, "solved": score}}
+    (found,) = read_records(lines(tmp_path / "rows.jsonl", row), Trajectory)
+    assert (found.reward, found.info["imported"]["reward"]) == (reward, True)
+
+
 def test_inspect_reads_our_logs(tmp_path):
     log = pytest.importorskip("inspect_ai.log", reason="needs inspect_ai")
     write_rows(tmp_path / "e.jsonl", [example(1.0, 1.0)])
