@@ -92,7 +92,7 @@ def convert(
     rows = conversion.rows()
     first = next(rows, None)
     if first is None:
-        raise nothing_read(source, conversion.bad)
+        raise nothing_read(source, conversion.bad, format)
     written = write_container(out, _chained(first, rows), to)
     conversion.warn()
     return Converted(conversion.sources, written, conversion.bad, conversion.lost, conversion.failures)

@@ -263,8 +263,14 @@ def _check_not_run(path: Path) -> None:
     )
 
 
-def nothing_read(path: Path, bad: list[BadRow]) -> CorruptFile:
-    """Return the error for a file of which no row can be used."""
+def nothing_read(path: Path, bad: list[BadRow], format: str | None = None) -> CorruptFile:
+    """Return the error for a file of which no row can be used.
+
+    Args:
+        path: the file.
+        bad: the rows that were left out.
+        format: the format that was named, if one was.
+    """
     empty = path.is_file() and not path.stat().st_size
     first = (
         f": {bad[0]}"
@@ -277,6 +283,8 @@ def nothing_read(path: Path, bad: list[BadRow]) -> CorruptFile:
         f"{path} has no row that can be used{first}",
         "Check its name; if it is the right one, what wrote it was interrupted, or had nothing to write."
         if empty
+        else f"Its rows were read as {format!r}, as named. If the file has another format, name that one."
+        if format is not None
         else f"Formats are recognised by content ({', '.join(FORMATS)}); `eef convert --from` names one.",
         code="no-rows",
         path=str(path),

@@ -93,6 +93,15 @@ def test_a_format_can_be_named_in_place_of_being_recognised(command, folder, the
     assert command("eef", "convert", theirs, "o.jsonl", "--from", "sharegpt").code == 0
 
 
+def test_only_a_format_that_was_not_named_is_asked_for(command, folder):
+    (folder / "x.jsonl").write_text('{"a": 1}\n')
+    detected, named = (command("eef", "convert", "x.jsonl", "o.jsonl", *more) for more in ((), ("--from", "react")))
+    assert (detected.error.code, named.error.code) == ("no-rows", "no-rows")
+    assert "--from" in detected.error.fix
+    assert "--from" not in named.error.fix
+    assert "'react'" in named.error.fix
+
+
 def test_a_named_format_counts_also_where_a_row_looks_like_our_example(command, folder):
     given = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "go", "weight": 1}]
     (folder / "m.jsonl").write_text(json.dumps({"id": "a", "messages": given}) + "\n")
