@@ -51,6 +51,7 @@ class ExplorationCounts:
     probes: dict[int, EpisodeCounts] = field(default_factory=lambda: defaultdict(EpisodeCounts))
     """By the probe's position along the demonstration, counted from 1."""
     probed_tasks: set[str] = field(default_factory=set)
+    """Tasks of the attributed demonstrations."""
     verdicts: Counter[str] = field(default_factory=Counter)
     """Verdict -> number of the expert's actions."""
     attributed: int = 0

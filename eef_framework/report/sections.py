@@ -105,9 +105,10 @@ def _probes(source: Source, counts: RunCounts) -> Iterator[Element]:
         charts.append(line_chart(title, lines, ticks, "starting state"))
     lead: list[Child] = [
         "How often the agent succeeds from the start of a training task, and from the first, second, ... ",
-        term("probe"),
-        " of the expert's demonstration. Where the curve rises, the expert's actions helped the agent; where it "
-        "falls, they did harm.",
+        *(term("probe"), " of the expert's demonstration. Only tasks whose demonstrations were attributed (given "),
+        *(term("verdict", "verdicts"), ") are counted. They can be harder than the others: some explorations "),
+        "attribute only failures, or only demonstrations of tasks that nobody has solved. Where the curve rises, the "
+        "expert's actions helped the agent; where it falls, they did harm.",
     ]
     yield section("probes", "Success by starting state", lead, tag("div", charts, class_="charts"))
 

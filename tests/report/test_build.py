@@ -376,6 +376,17 @@ def test_a_long_run_shows_whole_tasks_and_says_how_many(run, page_class):
     assert counted == re.findall(r"attempts from the start(\d+),", full.text)
 
 
+def test_success_by_starting_state_says_that_only_attributed_tasks_count(run, page_class):
+    for path in run.glob("methods/*/*/explore/attributions.jsonl"):
+        path.write_text(path.read_text().splitlines(keepends=True)[0])
+    page = page_class(build_report(run).read_text(encoding="utf-8"))
+    (section,) = page.within("probes")
+    shown = [int(n) for n in re.findall(r"eef \d, 0: [^%]*%, of (\d+)", section)]
+    everything = [int(n) for n in re.findall(r"attempts from the start(\d+)", page.text)]
+    assert 0 < max(shown) < min(everything)
+    assert "attributed" in section
+
+
 def test_the_same_run_gives_the_same_page(run):
     assert build_report(run).read_bytes() == build_report(run).read_bytes()
 
