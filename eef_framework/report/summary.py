@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import PurePath
 from typing import Any
 
 from eef_framework.evaluation.formatting import ONE_TRAINING, describe, significance
@@ -45,10 +46,11 @@ def name_of(config: dict[str, Any], part: str) -> str:
     return str(name) if name else "not recorded"
 
 
-def _expert(config: dict[str, Any]) -> str:
+def _file_of_demonstrations(config: dict[str, Any]) -> str | None:
+    """Return the name of the file that was used in place of the expert's demonstrations, if any."""
     collect = config.get("collect")
-    recorded = isinstance(collect, dict) and collect.get("trajectories") is not None
-    return "recordings" if recorded and not config.get("expert") else name_of(config, "expert")
+    path = collect.get("trajectories") if isinstance(collect, dict) else None
+    return None if path is None else PurePath(str(path)).name
 
 
 def _agent(config: dict[str, Any]) -> str:
@@ -68,7 +70,14 @@ def _story(source: Source, counts: RunCounts) -> Element:
     single = [m for m in methods if m in source.layout.methods() and not source.layout.iterations(m)]
     methods = [m for m in methods if m not in single]
     beside: list[Child] = ["Also evaluated, without exploration: ", *_names(single), ". "] if single else []
-    played = f" ({shown.wins:,} of its {shown.n + shown.lost:,} attempts succeeded)" if shown.n else ""
+    file = _file_of_demonstrations(config)
+    given: list[Child] = (
+        [" with an ", term("expert"), ", ", tag("b", name_of(config, "expert"))]
+        if file is None
+        else [", with demonstrations from the file ", tag("b", file)]
+    )
+    whose, attempts = ("the expert's", "its {:,} attempts") if file is None else ("the", "{:,}")
+    played = f" ({shown.wins:,} of {attempts.format(shown.n + shown.lost)} succeeded)" if shown.n else ""
     clone = config.get("clone")
     if isinstance(clone, dict) and clone.get("on") == "none":
         return _untrained(config, methods, beside)
@@ -80,11 +89,12 @@ def _story(source: Source, counts: RunCounts) -> Element:
             "p",
             *("An ", term("agent"), f" ({_agent(config)}) was trained on ", term("task", "tasks"), " of the "),
             *(term("environment"), " ", tag("b", name_of(config, "environment"))),
-            *(" with an ", term("expert"), ", ", tag("b", _expert(config)), ". "),
-            f"First it imitated the expert's {'' if failures else 'successful '}",
+            *(*given, ". "),
+            f"It imitated {whose} {'' if failures else 'successful '}",
             *(term("demonstration", "demonstrations"), failures),
             *(f"{played}, which gave the ", term("clone"), ". "),
-            *("Then it was trained further ", _listed(methods), ". ") if methods else (),
+            # Some methods start from the initial model, and not from the clone.
+            *("It was also trained ", _listed(methods), ". ") if methods else (),
             *beside,
         ),
         _methods_explained(methods),

@@ -301,6 +301,28 @@ def test_a_baseline_that_only_clones_is_not_told_as_further_training(run, page_c
     assert "rft-matched" in further
 
 
+def test_a_method_that_starts_from_the_initial_model_is_not_told_as_further_training(tried, page_class, tmp_path):
+    run = shutil.copytree(tried, tmp_path / "run")
+    assert yaml.safe_load((run / "config.yaml").read_text())["tune"]["start"] == "base"
+    (story,) = page_class(build_report(run).read_text(encoding="utf-8")).within("story")[:1]
+    assert "early-experience" in story
+    assert not re.search(r"\b(further|then)\b", story, re.IGNORECASE)
+
+
+def test_demonstrations_from_a_file_are_told_with_its_name_and_without_the_expert(run, page_class):
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    for expert in ({"name": "shopper"}, None):
+        changed = {**config, "expert": expert, "collect": {"trajectories": "folder/recorded.jsonl"}}
+        (run / "config.yaml").write_text(yaml.safe_dump(changed))
+        page = page_class(build_report(run).read_text(encoding="utf-8"))
+        story = page.within("story")[0].partition("The idea of EEF")[0]
+        assert "recorded.jsonl" in story
+        assert "folder" not in story
+        assert "expert" not in story
+        assert "shopper" not in story
+        assert re.search(r"\(\d+ of \d+ succeeded\)", story)
+
+
 def test_a_baseline_from_a_file_has_the_name_of_its_method(run, page_class):
     config = run / "config.yaml"
     config.write_text(config.read_text().replace("baselines: [rft-matched]", "baselines: [folder/own.yaml]"))
