@@ -35,7 +35,7 @@ GLOSSARY: dict[str, tuple[str, str]] = {
     "clone": (
         "clone",
         "The agent after behaviour cloning: it imitates the expert's demonstrations, usually the successful ones only. "
-        "Methods start from it, unless they have a clone of their own.",
+        "Methods start from it, unless they have a clone of their own or start from the initial model.",
     ),
     "eef": (
         "EEF, Exploring Expert Failures",
@@ -75,13 +75,13 @@ GLOSSARY: dict[str, tuple[str, str]] = {
     "exploration": ("exploration", "The agent's attempts at training tasks, to find successes to learn from."),
     "simulation": (
         "simulation",
-        "An attempt of the agent from the middle of a demonstration: the expert's actions up to that state are "
-        "repeated, then the agent acts.",
+        "An attempt of the agent at a training task, from its start or from a later state, such as one of a "
+        "demonstration: the expert's actions up to that state are repeated, then the agent acts.",
     ),
     "attempts": (
         "agent's attempts",
-        "How often the agent attempted training tasks, from the start and from probes. Papers call these simulations "
-        "and compare methods at equal numbers of them.",
+        "How often the agent attempted training tasks, from the start and from probes: its number of simulations. "
+        "Papers compare methods at equal numbers of them.",
     ),
     "probe": (
         "probe",

@@ -445,6 +445,12 @@ def test_every_term_on_the_page_is_explained(built):
     assert used <= GLOSSARY.keys()
 
 
+def test_the_definition_of_a_simulation_covers_attempts_from_the_start():
+    _, definition = GLOSSARY["simulation"]
+    assert "start" in definition
+    assert "demonstration" in definition
+
+
 def test_ids_on_the_page_are_unique(built):
     ids = [attrs["id"] for _, attrs in built.tags if "id" in attrs]
     assert len(ids) == len(set(ids))
