@@ -323,7 +323,7 @@ class ChatFormat(BaseModel):
             prefix = 0 if trained_whole else len(written) - len(self.answer(step.action))
             return Message(role="assistant", content=written, weight=weight, unweighted_prefix_chars=prefix)
         thinks = answer.thought_span or (answer.reasoning and self.reasoning != "train")
-        if answer.action_span and not self._shows_thoughts and thinks:
+        if answer.action_span and not self._shows_thoughts and (thinks or self._is_foreign(response, answer)):
             # Tokens that hold a thought can't be shown in a format without thoughts.
             return Message(role="assistant", content=self.answer(step.action), weight=weight)
         start, end = 0, len(response.text)
@@ -341,6 +341,12 @@ class ChatFormat(BaseModel):
             token_ids=response.token_ids,
             tokenizer=response.tokenizer,
         )
+
+    def _is_foreign(self, response: Response, answer: Answer) -> bool:
+        """Return whether an answer from elsewhere has more than an action, such as a label, where that is all of it."""
+        if self.style != "action" or response.token_ids is not None or answer.reasoning or answer.action_span is None:
+            return False
+        return not same(response.text[: answer.action_span.end].strip(), answer.action)
 
     @property
     def _shows_thoughts(self) -> bool:

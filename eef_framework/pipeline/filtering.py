@@ -54,9 +54,10 @@ def _check(name: str, given: Sequence[Example], chosen: Sequence[Any]) -> None:
     """Check that a filter returned given examples, in which only weights differ.
 
     Raises:
-        FilterFailure: with the code `not-examples`, `made-up-example` or `changed-example`.
+        FilterFailure: with the code `not-examples`, `made-up-example`, `repeated-example` or `changed-example`.
     """
     known = {example.id: example for example in given}
+    chosen_ids: set[str] = set()
     for each in chosen:
         if not isinstance(each, Example):
             raise FilterFailure(
@@ -71,6 +72,14 @@ def _check(name: str, given: Sequence[Example], chosen: Sequence[Any]) -> None:
                 code="made-up-example",
                 example=each.id,
             )
+        if each.id in chosen_ids:
+            raise FilterFailure(
+                f"filter {name!r} returned example {each.id!r} twice",
+                "Return each example once. To learn one more often, raise its weights.",
+                code="repeated-example",
+                example=each.id,
+            )
+        chosen_ids.add(each.id)
         if each is known[each.id]:
             continue
         try:

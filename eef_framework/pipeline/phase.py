@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from eef_framework.errors import ConfigError
 from eef_framework.interfaces import Component, ProgressCallback
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.rows import Rows
@@ -186,9 +187,22 @@ class Weights(Protocol):
 
 @dataclass(frozen=True)
 class GivenWeights:
-    """Weights in a folder provided by the user."""
+    """Weights in a folder provided by the user.
+
+    Raises:
+        ConfigError: there is no such folder (`no-such-folder`).
+    """
 
     path: Path
+
+    def __post_init__(self) -> None:
+        if not self.path.is_dir():
+            raise ConfigError(
+                f"there is no folder {str(self.path)!r} with a checkpoint",
+                "Give one such as runs/NAME/clone/checkpoint. For a model by its name, set policy.model.",
+                code="no-such-folder",
+                path=str(self.path),
+            )
 
     @property
     def checkpoint(self) -> Checkpoint:

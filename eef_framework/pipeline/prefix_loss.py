@@ -58,7 +58,7 @@ def _weight(segment: Segment, evidence: Mapping[int, Outcomes], settings: Select
         case "credit" if before and after:
             return max(0.0, after.mean - before.mean)
         case "confidence" if before and after:
-            return max(0.0, 2.0 * probability_higher(after, before) - 1.0)
+            return max(0.0, round(2.0 * probability_higher(after, before) - 1.0, 9))  # not 4e-16 for equal chances
         case "confidence" if segment.credit is not None and segment.evidence:
             width = (segment.evidence.high - segment.evidence.low) / (2 * 1.96)
             return max(0.0, erf(segment.credit / (width * sqrt(2)))) if width > 0 else float(segment.credit > 0)

@@ -405,6 +405,21 @@ def test_an_answer_that_was_read_by_other_rules_is_worded_by_those_of_the_format
     )
 
 
+@pytest.mark.parametrize("text", ["Action: click[buy now]", "**Action:** click[Buy Now]", "click[buy now]"])
+def test_where_an_answer_is_the_action_itself_labels_from_elsewhere_are_left_out(text):
+    assert trained(text, ChatFormat(style="action"))[0].casefold() == "click[buy now]"
+    (example,) = ChatFormat(style="action").examples(episode(text, ChatFormat()), [1.0], "", "expert")
+    assert example.messages[-1].content.casefold() == "click[buy now]"
+
+
+def test_sampled_tokens_keep_their_label_where_an_answer_is_the_action_itself():
+    text = "Action: click[buy now]"
+    response = Response(text=text, token_ids=(1, 2), tokenizer="words")
+    given_ = episode(text, ChatFormat(style="action"), response=response)
+    (example,) = ChatFormat(style="action").examples(given_, [1.0], "", "agent")
+    assert (example.messages[-1].content, example.messages[-1].token_ids) == (text, (1, 2))
+
+
 def test_a_shot_shows_thought_and_action_and_nothing_else():
     text = "<think>SECRET</think>\nthought: x\n**Action:** click[Buy Now]\nObservation: MADE UP"
     assert ChatFormat().shot(episode(text, ChatFormat())) == ("page", "Thought: x\nAction: click[buy now]")

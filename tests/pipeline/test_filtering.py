@@ -49,6 +49,20 @@ def test_a_filter_that_changes_anything_else_is_refused(change: dict[str, Any]) 
     assert (refused.value.code, refused.value.details["example"]) == ("changed-example", "e0")
 
 
+@pytest.mark.parametrize("twice", [lambda each: each, lambda each: each.changed(info={"seen": 2})])
+def test_a_filter_that_returns_an_example_twice_is_refused(twice: Callable[[Example], Example]) -> None:
+    class Repeating(Changing):
+        """Returns the second example twice."""
+
+        def apply(self, examples: Sequence[Example], seed: int) -> Sequence[Example]:
+            """Repeat it."""
+            return [*examples, twice(examples[1])]
+
+    with pytest.raises(FilterFailure) as refused:
+        filtered(EXAMPLES, [Repeating(change=lambda answer: answer)], 0)
+    assert (refused.value.code, refused.value.details["example"]) == ("repeated-example", "e1")
+
+
 def test_a_filter_that_makes_an_example_up_is_refused() -> None:
     class MakingUp(Changing):
         """Renames examples."""

@@ -73,6 +73,13 @@ def test_by_confidence_the_same_difference_weighs_more_with_more_simulations() -
     assert one < four < 1.0
 
 
+@given(successes=st.integers(0, 12), n=st.integers(1, 12))
+def test_by_confidence_equal_outcomes_on_both_sides_weigh_nothing(successes: int, n: int) -> None:
+    probes = (probe(0, min(successes, n), n), probe(1, min(successes, n), n))
+    found = Attribution(trajectory="d", length=1, segments=(Segment(start=0, end=1, verdict=N),), probes=probes)
+    assert weights(found, "confidence") == (0.0,)
+
+
 def test_the_strategys_own_values_count_before_the_simulations() -> None:
     segments = (Segment(start=0, end=1, verdict=N),)
     values = tuple(StateValue(state=state, mean=mean, low=0, high=1, n=10) for state, mean in ((0, 0.2), (1, 0.7)))
