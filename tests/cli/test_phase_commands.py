@@ -276,13 +276,15 @@ def test_no_name_of_a_method_leads_out_of_the_run(command, folder, method):
     assert set(folder.iterdir()) == before
 
 
-def test_an_exploration_that_fails_on_its_model_leaves_nothing(command, folder, collected):
+@pytest.mark.parametrize(("there", "code"), [(False, "no-such-folder"), (True, "policy-failed")])
+def test_an_exploration_that_fails_on_its_model_leaves_nothing(command, folder, collected, there, code):
+    if there:
+        (folder / "nowhere").mkdir()
     before = sorted(folder.rglob("*"))
     done = command(
         "eef", "explore", "own.yaml", "--demonstrations", collected, "--model", "nowhere", "--out", "explored"
     )
-    assert done.code == 1
-    assert done.error.code == "policy-failed"
+    assert (done.code, done.error.code) == (1 if there else 2, code)
     assert sorted(folder.rglob("*")) == before
 
 

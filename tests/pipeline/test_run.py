@@ -260,7 +260,7 @@ def test_who_has_demonstrations_needs_no_expert(tmp_path: Path) -> None:
     evaluate = {"tasks": {"split": "test", "count": 12}, "expert": False}
     metrics = run(config(expert=None, collect=collect, evaluate=evaluate), Registry(), tmp_path / "b")
     assert [row.label for row in metrics.rows] == ["sft", "eef 1", "eef 2"]
-    assert "<b>recordings</b>" in (tmp_path / "b/report.html").read_text()
+    assert "<b>trajectories.jsonl</b>" in (tmp_path / "b/report.html").read_text()
 
 
 def test_demonstrations_of_another_world_are_refused(tmp_path: Path) -> None:
