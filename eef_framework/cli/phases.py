@@ -19,6 +19,7 @@ from eef_framework.evaluation.formatting import count, duration, percent, plural
 from eef_framework.interfaces import TrackedRun, TrainablePolicy
 from eef_framework.paths import expand
 from eef_framework.pipeline.context import RunContext
+from eef_framework.pipeline.method_checks import check_method
 from eef_framework.pipeline.phase import GivenWeights, Weights
 from eef_framework.pipeline.phases import (
     Attribute,
@@ -63,7 +64,7 @@ def _command(phase: Callable[..., str]) -> Callable[..., str]:
     ) -> None:
         config, registry = compose(recipe, plugins, env, seed, assignments)
         with RunContext(config, registry, display_on(Console(stderr=True))) as context:
-            context.check(config)
+            check_method(context, config)
             with _tracking(context, own["out"]):
                 said = phase(context, **own)
             say(said)

@@ -40,10 +40,7 @@ from eef_framework.interfaces import (
     TrainablePolicy,
     Trainer,
 )
-from eef_framework.interfaces.expert import cannot_continue
-from eef_framework.pipeline.pairs import require_whole_episodes
 from eef_framework.pipeline.progress import ProgressDisplay
-from eef_framework.pipeline.reflection import check_reflection
 from eef_framework.pipeline.tracking import Tracking
 from eef_framework.plugins import Kind, Registry
 from eef_framework.plugins.own_code import own_code
@@ -283,110 +280,6 @@ class RunContext:
                     where=where,
                 ) from cause
 
-    def check(self, config: RunConfig) -> None:
-        """Build everything that a method needs, so that misspelt names are found before anything starts.
-
-        Raises:
-            ConfigError: a name or a setting is invalid.
-        """
-        self._check_trainers(config)
-        if config.clone.on == "marked" and config.format.outcomes is None:
-            raise ConfigError(
-                f"method {config.method!r} marks failures in the prompt, and format.outcomes, which has the sentences "
-                "to mark them with, is null",
-                "Set format.outcomes in the run's own configuration, as the recipe nat does: methods that are compared "
-                "share it.",
-                code="no-marks",
-                method=config.method,
-            )
-        if config.explore.advice and config.iterations and not self.expert.continues:
-            raise cannot_continue(self.expert)
-        if config.iterations and not _explores(config):
-            raise ConfigError(
-                f"method {config.method!r} explores, and explore.simulations is 0, with neither attribution nor "
-                "explore.alternatives",
-                "Set explore.simulations to 1 or more.",
-                code="nothing-to-explore",
-                method=config.method,
-            )
-        if config.explore.reflection is not None and config.iterations:
-            check_reflection(config, self.judge(config.explore.reflection))
-        self._check_scores(config)
-        self.filters(config)
-        constrained = config.explore.sampling.constrain or config.evaluate.sampling.constrain
-        if constrained and config.format.style != "action":
-            raise ConfigError(
-                f"sampling.constrain allows nothing but actions, and format.style is {config.format.style!r}",
-                "Set format.style to 'action', or sampling.constrain to false.",
-                code="constrained-thoughts",
-            )
-
-    def _check_scores(self, config: RunConfig) -> None:
-        """Reject a policy that can't score, if the attributor needs scores. One with weights shows it when loaded."""
-        attributor = self.attributor(config)
-        if attributor is None or config.explore.attribute == "none" or not attributor.needs_scores:
-            return
-        if isinstance(self.policy, Policy) and type(self.policy).score is Policy.score:
-            name, policy = attributor.component_name(), self.policy.component_name()
-            raise ConfigError(
-                f"attributor {name!r} needs the agent's log-probabilities, and policy {policy!r} has none of given "
-                "answers",
-                "Use a policy that has them, such as transformers, or another attributor.",
-                code="scoring-unsupported",
-                attributor=name,
-                policy=policy,
-            )
-
-    def _check_trainers(self, config: RunConfig) -> None:
-        cloning = self.trainer(config.clone.trainer)
-        tuning = self.trainer(config.tune.trainer or config.clone.trainer)
-        predicting = self.trainer(config.tune.world_model_trainer(config.clone))
-        if config.clone.on != "none":
-            self._check_policy_of(cloning, "clone.trainer")
-        if config.iterations:
-            self._check_policy_of(tuning, "tune.trainer" if config.tune.trainer else "clone.trainer")
-        if config.select.pairs:
-            require_whole_episodes(config.format)
-        if cloning.needs_pairs:
-            raise ConfigError(
-                f"trainer {cloning.component_name()!r} learns from pairs, and cloning the expert has none",
-                "Name another in clone.trainer (`sft`), and this one in tune.trainer.",
-                code="no-pairs",
-            )
-        if config.explore.predicts and predicting.needs_pairs:
-            raise ConfigError(
-                f"trainer {predicting.component_name()!r} learns from pairs, and observations to predict aren't pairs",
-                "Name another in tune.world_model (`sft`).",
-                code="no-pairs",
-            )
-        if config.select.step_pairs and config.attributor is None:
-            raise ConfigError(
-                "select.step_pairs compares actions by verdicts, and there is no attributor",
-                "Name one that judges each action, such as montecarlo, or set select.step_pairs to false.",
-                code="no-pairs",
-            )
-        if tuning.needs_pairs and not config.select.learns_pairs:
-            raise ConfigError(
-                f"trainer {tuning.component_name()!r} learns from pairs, and select.pairs and select.step_pairs are "
-                "false",
-                "Set select.pairs to true, as the recipe eto does, or select.step_pairs, as ipr does.",
-                code="no-pairs",
-            )
-
-    def _check_policy_of(self, trainer: Trainer, setting: str) -> None:
-        trains = isinstance(self.policy, TrainablePolicy)  # one without weights is refused elsewhere
-        if trains and trainer.policies and not isinstance(self.policy, tuple(trainer.policies)):
-            names = [policy.component_name() for policy in trainer.policies]
-            name, policy = trainer.component_name(), self.policy.component_name()
-            raise ConfigError(
-                f"trainer {name!r} is for policy {' or '.join(map(repr, names))}, and the policy is {policy!r}",
-                f"Name another trainer in {setting}, or another policy.",
-                code="trainer-for-another-policy",
-                trainer=name,
-                policy=policy,
-                policies=names,
-            )
-
     def close(self) -> None:
         """Close the components built here and the event loop."""
         self._loop.close()
@@ -408,12 +301,6 @@ class RunContext:
         if key not in self._built:
             self._built[key] = spec.take_checked() or self.registry.build(kind, spec)
         return self._built[key]
-
-
-def _explores(config: RunConfig) -> bool:
-    explore = config.explore
-    attributes = config.attributor is not None and explore.attribute != "none"
-    return bool(explore.simulations or explore.alternatives or explore.matched or explore.schedule or attributes)
 
 
 def _defaults(model: BaseModel, key_path: KeyPath = ()) -> Iterator[tuple[str, Any]]:

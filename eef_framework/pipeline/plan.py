@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from eef_framework.config.schema import RunConfig
 from eef_framework.pipeline.context import RunContext
+from eef_framework.pipeline.method_checks import check_methods
 from eef_framework.pipeline.phase import Planned
-from eef_framework.pipeline.preflight import check_methods, preflight, task_digests
+from eef_framework.pipeline.preflight import preflight, task_digests
 from eef_framework.pipeline.sequence import phases_of
 from eef_framework.pipeline.variants import variants
 from eef_framework.plugins import Registry

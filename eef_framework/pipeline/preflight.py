@@ -5,9 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 
-from eef_framework.config.loading import how_to_name
 from eef_framework.config.schema import RunConfig
-from eef_framework.errors import ConfigError, EefWarning
+from eef_framework.errors import EefWarning
 from eef_framework.interfaces import Attributor, TrainablePolicy
 from eef_framework.pipeline.attribution import most_of, plan_of
 from eef_framework.pipeline.context import RunContext
@@ -16,32 +15,6 @@ from eef_framework.records import fingerprint
 
 LONG = 100
 """Length of an episode, in actions, up to which an attributor is asked for its plan if episodes have no limit."""
-
-
-def check_methods(context: RunContext, variants: Sequence[RunConfig]) -> None:
-    """Reject methods that can't work.
-
-    Args:
-        context: the run's context.
-        variants: the configuration of each method, the run's own first.
-
-    Raises:
-        ConfigError: a name or a setting is invalid, or two are incompatible.
-    """
-    for variant in variants:
-        context.check(variant)
-        _check_weights(context, variant)
-    _check_expert(context, variants)
-    _check_match(context, variants[0])
-    for baseline in variants[1:]:
-        if not baseline.iterations and baseline.clone == variants[0].clone:
-            message = EefWarning(
-                f"baseline {baseline.method!r} adds nothing: it has no iterations, and its clone is the one that all "
-                "methods share",
-                code="empty-baseline",
-                method=baseline.method,
-            )
-            warnings.warn(message, stacklevel=2)
 
 
 def preflight(context: RunContext, variants: Sequence[RunConfig], phases: Iterable[Phase]) -> list[str]:
@@ -88,28 +61,6 @@ def task_digests(context: RunContext, variants: Sequence[RunConfig]) -> dict[str
     }
 
 
-def _check_weights(context: RunContext, variant: RunConfig) -> None:
-    if variant.clone.on != "none" and not isinstance(context.policy, TrainablePolicy):
-        name = context.policy.component_name()
-        raise ConfigError(
-            f"policy {name!r} has no weights, so method {variant.method!r} can't train it",
-            "Name another policy. Or set clone.on to none, so that nothing is trained: the recipe `untrained` "
-            "evaluates the agent as it is.",
-            code="policy-without-weights",
-            policy=name,
-            method=variant.method,
-        )
-
-
-def _check_expert(context: RunContext, variants: Sequence[RunConfig]) -> None:
-    config = context.config
-    demonstrations = needs_demonstrations(context, variants) and config.collect.trajectories is None
-    if config.expert is None and demonstrations:
-        advice = " Or give its demonstrations (collect.trajectories)."
-        fix = how_to_name("expert", context.registry) + advice
-        raise ConfigError("expert is missing", fix, code="expert-missing")
-
-
 def needs_demonstrations(context: RunContext, variants: Sequence[RunConfig]) -> bool:
     """Return whether demonstrations are used for training or exploration, not only evaluated.
 
@@ -120,23 +71,6 @@ def needs_demonstrations(context: RunContext, variants: Sequence[RunConfig]) -> 
     config, trainable = context.config, isinstance(context.policy, TrainablePolicy)
     given = config.expert is not None or config.collect.trajectories is not None
     return trainable and (given or any(variant.clone.on != "none" for variant in variants))
-
-
-def _check_match(context: RunContext, main: RunConfig) -> None:
-    """A baseline gets the budget that the main method spent; a main method can only get what an attributor plans."""
-    attributor = context.attributor(main)
-    by_plan = main.explore.matched and main.explore.schedule is None  # a schedule has a budget of its own
-    if by_plan and main.iterations and (attributor is None or plan_of(attributor, 1) is None):
-        name = attributor.component_name() if attributor else None
-        raise ConfigError(
-            f"method {main.method!r} matches the simulations that an attributor plans, and attributor {name!r} has no "
-            "plan",
-            "Run it as a baseline of the method to match (baselines: [rft-matched]): it then gets what that one spent. "
-            "Or set explore.matched to false and explore.simulations to a number.",
-            code="nothing-to-match",
-            method=main.method,
-            attributor=name,
-        )
 
 
 def _training_tasks(context: RunContext) -> list[str]:

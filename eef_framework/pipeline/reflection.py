@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from eef_framework.chat import without_reasoning
 from eef_framework.chat.format import ChatFormat
 from eef_framework.chat.spelling import same
-from eef_framework.config.schema import RunConfig
-from eef_framework.errors import AnswerFailure, ConfigError, EefWarning, NothingToTrain, PolicyFailure, boundary
-from eef_framework.interfaces import Expert, Policy, Sampling
+from eef_framework.errors import AnswerFailure, EefWarning, NothingToTrain, PolicyFailure, boundary
+from eef_framework.interfaces import Policy, Sampling
 from eef_framework.pipeline.episodes import gather, latest
 from eef_framework.records import Message, Observation, Origin, Response, Step, SuccessRule, Trajectory
 from eef_framework.rollout.episode_costs import with_lost_costs
@@ -198,46 +197,6 @@ def check_reflections(rows: Sequence[Trajectory], alternatives: Iterable[Traject
     if len(rows) > counts["usable"]:
         message = f"{said}; {counts['usable']} can be learned from"
         warnings.warn(EefWarning(message, code="reflections-missing", **counts), stacklevel=3)
-
-
-def check_reflection(config: RunConfig, judge: Expert) -> None:
-    """Check that reflections can be written and learned.
-
-    Args:
-        config: of the method.
-        judge: writes them.
-
-    Raises:
-        ConfigError: there is nothing to compare with, the format has no thoughts, or the expert can't answer.
-    """
-    if not config.explore.alternatives:
-        raise ConfigError(
-            f"method {config.method!r} reflects on alternatives (explore.reflection), and explore.alternatives is 0",
-            "Set explore.alternatives to 1 or more, or explore.reflection to null.",
-            code="nothing-to-reflect-on",
-            method=config.method,
-        )
-    format = config.format
-    if format.style == "action" or not (format.thoughts and format.train_thoughts):
-        raise ConfigError(
-            "reflections (explore.reflection) are learned as thoughts, and the format has none: format.style is "
-            f"{format.style!r}, format.thoughts {format.thoughts} and format.train_thoughts {format.train_thoughts}",
-            "Set format.style to react or tools, and format.thoughts and format.train_thoughts to true.",
-            code="reflection-without-thoughts",
-            style=format.style,
-            thoughts=format.thoughts,
-            train_thoughts=format.train_thoughts,
-        )
-    if config.select.learns_pairs:
-        raise ConfigError(
-            "reflections (explore.reflection) are examples, and select.pairs or select.step_pairs is true: nothing but "
-            "pairs is learned",
-            "Set select.pairs and select.step_pairs to false, or explore.reflection to null.",
-            code="reflection-with-pairs",
-            method=config.method,
-        )
-    if type(judge).open_policy is Expert.open_policy:
-        judge.open_policy()  # raises
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from eef_framework.config.schema import RunConfig
 from eef_framework.evaluation.run_results import RunResults
 from eef_framework.interfaces import Tracker
 from eef_framework.pipeline.context import RunContext
-from eef_framework.pipeline.preflight import check_methods, preflight, task_digests
+from eef_framework.pipeline.method_checks import check_methods
+from eef_framework.pipeline.preflight import preflight, task_digests
 from eef_framework.pipeline.progress import display_on
 from eef_framework.pipeline.sequence import phases_of
 from eef_framework.pipeline.tracking import Tracking

@@ -6,15 +6,10 @@ from hypothesis import strategies as st
 
 from eef_framework.chat.format import ChatFormat
 from eef_framework.config.schema import Select
-from eef_framework.errors import ConfigError
 from eef_framework.filters import DropUnparsed, LimitLength
-from eef_framework.pipeline import RunContext
 from eef_framework.pipeline.pairs import Pair, pair_examples, pairs
 from eef_framework.pipeline.solutions import Exploration
-from eef_framework.plugins import Registry
 from eef_framework.records import Observation, Origin, Response, Step, Task, Trajectory
-from eef_framework.testing.small_run import small_config
-from eef_framework.training import DpoTrainer
 
 
 def episode(name: str, reward: float, task: str = "t", length: int = 2, **fields: Any) -> Trajectory:
@@ -169,24 +164,3 @@ def test_a_side_ends_where_its_prompts_lost_their_beginning() -> None:
     (example,) = pair_examples([Pair(long.changed(steps=tuple(steps)), episode("bad", 0.0))], WHOLE, "")
     assert [m.content for m in example.messages] == ["start", "good0", "saw 0", "good1"]
     assert [m.content for m in example.rejected] == ["start", "bad0", "saw 0", "bad1"]
-
-
-def checked(**changes: Any) -> None:
-    config = small_config(**{"format": {"history": None}} | changes)
-    with RunContext(config, Registry()) as context:
-        context.check(config)
-
-
-def test_pairs_of_single_turns_are_refused_before_anything_starts() -> None:
-    with pytest.raises(ConfigError) as caught:
-        checked(select={"pairs": True}, format={"history": 1})
-    assert (caught.value.code, caught.value.details) == ("pairs-of-turns", {"history": 1})
-    checked(select={"pairs": True})
-
-
-def test_a_trainer_that_needs_pairs_is_refused_where_there_are_none() -> None:
-    for wrong in ({"tune": {"trainer": DpoTrainer()}}, {"clone": {"trainer": DpoTrainer()}, "select": {"pairs": True}}):
-        with pytest.raises(ConfigError) as caught:
-            checked(**wrong)
-        assert caught.value.code == "no-pairs"
-    checked(tune={"trainer": DpoTrainer()}, select={"pairs": True})

@@ -9,12 +9,9 @@ from hypothesis import strategies as st
 
 from eef_framework.chat.format import ChatFormat
 from eef_framework.config.schema import Select
-from eef_framework.errors import ConfigError
-from eef_framework.pipeline import RunContext
 from eef_framework.pipeline.pairs import Pair, pair_examples, pairs
 from eef_framework.pipeline.solutions import Exploration
 from eef_framework.pipeline.step_pairs import step_pairs
-from eef_framework.plugins import Registry
 from eef_framework.records import (
     Attribution,
     Observation,
@@ -26,7 +23,6 @@ from eef_framework.records import (
     Task,
     Trajectory,
 )
-from eef_framework.testing.small_run import small_config
 
 
 def episode(name: str, actions: str, reward: float = 0.0, **fields: Any) -> Trajectory:
@@ -183,10 +179,3 @@ def test_sides_share_their_beginning_and_differ_where_the_pair_starts(
         # A side that goes on to the end has the outcome that it stands for.
         assert pair.preferred_end is not None or pair.preferred.reward == 1.0
         assert pair.rejected_end is not None or pair.rejected.reward == 0.0
-
-
-def test_pairs_of_actions_without_an_attributor_are_refused_before_anything_starts() -> None:
-    config = small_config(select={"step_pairs": True}, attributor=None)
-    with RunContext(config, Registry()) as context, pytest.raises(ConfigError) as caught:
-        context.check(config)
-    assert caught.value.code == "no-pairs"
