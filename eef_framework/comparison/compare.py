@@ -72,11 +72,14 @@ class _Run:
 
     Attributes:
         results: its results.
-        seed: its seed.
     """
 
     results: RunResults
-    seed: int
+
+    @property
+    def seed(self) -> int:
+        """Its seed."""
+        return int(self.results.config.get("seed", 0))
 
     @classmethod
     def read(cls, path: Path) -> _Run:
@@ -93,7 +96,7 @@ class _Run:
                 code="not-comparable",
                 path=str(path),
             )
-        return cls(results, int(results.config.get("seed", 0)))
+        return cls(results)
 
     def experiment(self, allow: Sequence[str]) -> str:
         """Return what the runs of one experiment have in common."""
@@ -177,7 +180,7 @@ def _read_runs(paths: Iterable[str | Path]) -> list[_Run]:
         if not inside or (path / "run.json").exists():
             found.setdefault(path, _Run.read(path))
             continue
-        finished = [folder for folder in inside if _finished(RunResults(folder))]
+        finished = {folder: _Run(results) for folder in inside if _finished(results := RunResults(folder))}
         if not finished:
             raise EefError(
                 f"no run in {str(path)!r} is finished: there are no results to compare",
@@ -185,7 +188,7 @@ def _read_runs(paths: Iterable[str | Path]) -> list[_Run]:
                 code="not-comparable",
                 path=str(path),
             )
-        found |= {folder: _Run.read(folder) for folder in finished if folder not in found}
+        found |= {folder: run for folder, run in finished.items() if folder not in found}
         unfinished += [folder for folder in inside if folder not in finished]
     left_out = [str(folder) for folder in dict.fromkeys(unfinished) if folder not in found]
     if left_out:
