@@ -66,7 +66,7 @@ def facts(trajectory: Trajectory, tries: Mapping[str, Sequence[bool]]) -> Info:
 def _gaps(solution: Solution) -> Info:
     if solution.kept is None:
         return {}
-    return {"left_out": [i for i in range(max(solution.kept, default=0)) if i not in set(solution.kept)]}
+    return {"left_out": sorted({*range(max(solution.kept, default=0))}.difference(solution.kept))}
 
 
 def _unparsed(trajectory: Trajectory) -> int:

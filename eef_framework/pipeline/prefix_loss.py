@@ -71,8 +71,8 @@ def _evidence(attribution: Attribution) -> dict[int, Outcomes]:
     """Return state -> outcomes: the strategy's own values, and those of the simulations for other states."""
     probes = {
         probe.state: Outcomes(probe.successes, len(probe.simulations))
-        for probe in attribution.probes
-        if not probe.trajectory and not probe.inserted and probe.simulations
+        for probe in attribution.own_probes
+        if probe.simulations
     }
     values = {value.state: Outcomes(value.mean * value.n, value.n) for value in attribution.values if value.n}
     return probes | values

@@ -83,15 +83,15 @@ def _sides(pair: Example) -> dict[str, tuple[str, Sequence[int], Conversation]]:
 
 def _selected(trajectory: Trajectory, solution: Solution, examples: Sequence[Example], filter_: str) -> Selected:
     kept = range(len(trajectory.steps)) if solution.kept is None else solution.kept
-    trained = tuple(sorted({state for example in examples for state in example.states}))
+    trained = {state for example in examples for state in example.states}
     return Selected(
         trajectory=trajectory.id,
         task=trajectory.task.id,
         source=solution.source,
         outcome="learned" if examples else "filtered",
         reason="" if examples else filter_ or "no turn gets loss",
-        trained=trained,
-        masked=tuple(index for index in kept if index not in set(trained)),
+        trained=tuple(sorted(trained)),
+        masked=tuple(index for index in kept if index not in trained),
         left_out=tuple(sorted(set(range(len(trajectory.steps))).difference(kept))),
         weight=round(sum(message.weight for example in examples for message in example.messages), 6),
     )

@@ -85,6 +85,11 @@ class Probe(Record):
     successes: int = Field(default=0, ge=0)
     """How many of them succeeded."""
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the state is one of another episode, not of the trajectory under attribution."""
+        return bool(self.trajectory or self.inserted)
+
 
 class Attribution(VersionedRecord):
     """Verdicts on all actions of one expert trajectory, with the evidence."""
@@ -129,8 +134,8 @@ class Attribution(VersionedRecord):
 
     @property
     def own_probes(self) -> tuple[Probe, ...]:
-        """The states of this trajectory that were simulated from. Other probes are of other episodes."""
-        return tuple(probe for probe in self.probes if not (probe.trajectory or probe.inserted))
+        """The states of this trajectory that were simulated from."""
+        return tuple(probe for probe in self.probes if not probe.elsewhere)
 
     @property
     def needing_recovery(self) -> tuple[int, ...]:

@@ -147,9 +147,7 @@ class TrajectoryIndex:
                 "values": [[v.state, v.mean, v.low, v.high, v.n] for v in attribution.values],
                 "probes": [self._probe(probe) for probe in attribution.own_probes],
                 "others": [
-                    [*self._probe(p), p.trajectory, list(p.inserted)]
-                    for p in attribution.probes
-                    if p not in attribution.own_probes
+                    [*self._probe(p), p.trajectory, list(p.inserted)] for p in attribution.probes if p.elsewhere
                 ],
             }
         )

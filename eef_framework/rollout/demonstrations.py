@@ -32,7 +32,8 @@ async def demonstrations(
     lost_in_a_row = 0
     while missing:
         try:
-            owed = [task for task in tasks if any(task.id == id for id, _ in missing)]
+            incomplete = {id for id, _ in missing}
+            owed = [task for task in tasks if task.id in incomplete]
             async for trajectory in executor.demonstrate(expert, environment, owed, seed):
                 task = requested.get(trajectory.task.id) if isinstance(trajectory, Trajectory) else None
                 if task is None or trajectory.attempt >= expert.demonstrations_per_task:

@@ -46,7 +46,8 @@ def read_matching(path: Path, tasks: Iterable[Task], world: str = "this environm
             given=len(given),
         )
     warn_of_part(path, "trajectories", len(given), {"are of tasks that aren't asked for": others})
-    missing = [id_ for id_ in known if id_ not in {row.task.id for row in used}]
+    there = {row.task.id for row in used}
+    missing = [id for id in known if id not in there]
     if missing:
         warnings.warn(
             EefWarning(
