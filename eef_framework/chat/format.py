@@ -353,7 +353,7 @@ class ChatFormat(BaseModel):
         return self.style != "action" and self.thoughts
 
     def _is_trained(self, step: Step, seen: Observation) -> bool:
-        if not (self.train_unparsed or step.response is None or step.response.parsed):
+        if not (self.train_unparsed or step.parsed):
             return False
         return self.train_actions or self._turn(step, 1.0, seen).weight > 0
 

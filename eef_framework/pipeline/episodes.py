@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from eef_framework.chat import ChatFormat
 from eef_framework.errors import EefWarning, EnvironmentFailure
-from eef_framework.records import SuccessRule, Trajectory
+from eef_framework.records import State, StateId, SuccessRule, Trajectory
 from eef_framework.records.base import Info
 from eef_framework.rollout.resubmission import Resubmission
 
@@ -40,6 +40,15 @@ def latest(rows: Iterable[Trajectory], key: Callable[[Trajectory], str]) -> dict
 def in_order(rows: Iterable[Trajectory]) -> list[Trajectory]:
     """Return the rows sorted by id, so that their order doesn't depend on which finished first."""
     return sorted(rows, key=lambda row: row.id)
+
+
+def distinct_states(episodes: Iterable[Trajectory]) -> list[State]:
+    """Return the states in which episodes acted, each once even if several of them share it."""
+    found: dict[StateId, State] = {}
+    for episode in episodes:
+        for state in range(len(episode.steps)):
+            found.setdefault(episode.state_id(state), episode.at(state))
+    return list(found.values())
 
 
 def without_replaced(rows: Iterable[Trajectory]) -> list[Trajectory]:
@@ -99,8 +108,7 @@ def warn_of_answers(rows: Iterable[Trajectory], format: ChatFormat, trained: boo
         format: the form of answers.
         trained: whether the agent has weights, which are trained on examples in this form.
     """
-    steps = [step for row in rows for step in row.steps[row.prefix_length :]]
-    answers = [step.response for step in steps if step.response is not None]
+    answers = [step.response for row in rows for step in row.own_steps if step.response is not None]
     if not answers:
         return
     first = answers[0].text

@@ -56,7 +56,7 @@ def facts(trajectory: Trajectory, tries: Mapping[str, Sequence[bool]]) -> Info:
         "kind": trajectory.task.kind,
         "steps": len(trajectory.steps),
         "invalid": sum(not step.valid for step in trajectory.steps),
-        "unparsed": _unparsed(trajectory),
+        "unparsed": sum(not step.parsed for step in trajectory.steps),
     }
     if of_task := tries.get(trajectory.task.id):
         found |= {"tries": len(of_task), "solved": sum(of_task)}
@@ -67,10 +67,6 @@ def _gaps(solution: Solution) -> Info:
     if solution.kept is None:
         return {}
     return {"left_out": sorted({*range(max(solution.kept, default=0))}.difference(solution.kept))}
-
-
-def _unparsed(trajectory: Trajectory) -> int:
-    return sum(step.response is not None and not step.response.parsed for step in trajectory.steps)
 
 
 def _numbered_as_recorded(example: Example, solution: Solution) -> Example:

@@ -48,10 +48,9 @@ def _improbability(solution: Solution) -> float:
 
     Rounded, because the last digits of log-probabilities depend on concurrent requests.
     """
-    own = solution.trajectory.steps[solution.trajectory.prefix_length :]
-    logprobs = [step.response.logprob if step.response else None for step in own]
+    logprobs = [step.response.logprob if step.response else None for step in solution.trajectory.own_steps]
     known = [logprob for logprob in logprobs if logprob is not None]
-    return round(-sum(known) / len(known), 3) if known and len(known) == len(own) else float("inf")
+    return round(-sum(known) / len(known), 3) if known and len(known) == len(logprobs) else float("inf")
 
 
 _RANKS: Mapping[Preference, Callable[[Solution], float]] = {

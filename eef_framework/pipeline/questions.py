@@ -8,11 +8,11 @@ from eef_framework.config.schema import Reflection
 from eef_framework.interfaces import Sampling
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.costs import cost_of
-from eef_framework.pipeline.episodes import check_errors
+from eef_framework.pipeline.episodes import check_errors, distinct_states
 from eef_framework.pipeline.reflection import Reflecting, check_reflections, comparisons
 from eef_framework.pipeline.rows import Rows
 from eef_framework.pipeline.world_model import expert_states
-from eef_framework.records import Cost, State, Trajectory
+from eef_framework.records import Cost, Trajectory
 from eef_framework.rollout import continuation_id, continuations
 from eef_framework.rollout.episode_costs import with_lost_costs
 from eef_framework.runs import JsonlFile
@@ -74,12 +74,8 @@ def ask_for_advice(context: RunContext, episodes: Sequence[Trajectory], file: Ro
     Returns:
         What they cost.
     """
-    states: dict[tuple[str, tuple[str, ...]], State] = {}
-    for episode in episodes:
-        if episode.origin is None and not episode.lost:
-            for state in range(len(episode.steps)):
-                states.setdefault((episode.task.id, episode.actions[:state]), episode.at(state))
-    ids = {continuation_id(context.expert.component_name(), state): state for state in states.values()}
+    states = distinct_states(each for each in episodes if each.origin is None and not each.lost)
+    ids = {continuation_id(context.expert.component_name(), state): state for state in states}
     with JsonlFile(file.path, Trajectory) as rows:
         known = {row.id: row for row in rows.rows if not row.lost}
         lost = {row.id: row for row in rows.rows if row.lost}

@@ -13,7 +13,7 @@ from eef_framework.chat.spelling import same
 from eef_framework.errors import AnswerFailure, EefWarning, NothingToTrain, PolicyFailure, boundary
 from eef_framework.interfaces import Policy, Sampling
 from eef_framework.pipeline.episodes import gather, latest
-from eef_framework.records import Message, Observation, Origin, Response, Step, SuccessRule, Trajectory
+from eef_framework.records import Message, Observation, Origin, Response, StateId, Step, SuccessRule, Trajectory
 from eef_framework.rollout.episode_costs import with_lost_costs
 from eef_framework.seeds import derive
 
@@ -120,20 +120,18 @@ def _expert_actions(
     demonstrations: Sequence[Trajectory], alternatives: Iterable[Trajectory], rule: SuccessRule
 ) -> list[Comparison]:
     """Return all of the expert's actions in its successes, each once, also where there is nothing to compare with."""
-    chosen: dict[tuple[str, tuple[str, ...]], dict[str, tuple[Trajectory, int]]] = {}
+    chosen: dict[StateId, dict[str, tuple[Trajectory, int]]] = {}
     for trajectory in demonstrations:
         if rule.holds(trajectory):
             for state, action in enumerate(trajectory.actions):
-                of_state = chosen.setdefault((trajectory.task.id, trajectory.actions[:state]), {})
-                of_state.setdefault(action, (trajectory, state))
-    others: dict[tuple[str, tuple[str, ...]], dict[str, Step]] = {key: {} for key in chosen}
+                chosen.setdefault(trajectory.state_id(state), {}).setdefault(action, (trajectory, state))
+    others: dict[StateId, dict[str, Step]] = {key: {} for key in chosen}
     unparsed = dict.fromkeys(chosen, 0)
     for tried in alternatives:
-        key = tried.task.id, tried.actions[: tried.prefix_length]
-        step = tried.steps[tried.prefix_length]
+        key, step = tried.state_id(tried.prefix_length), tried.own_steps[0]
         if key not in chosen:
             continue
-        if not _parsed(tried):
+        if not step.parsed:
             unparsed[key] += 1
         elif step.action not in chosen[key]:
             others[key].setdefault(step.action, step)
@@ -144,14 +142,9 @@ def _expert_actions(
     ]
 
 
-def _parsed(tried: Trajectory) -> bool:
-    response = tried.steps[tried.prefix_length].response
-    return response is None or response.parsed
-
-
 def is_usable(row: Trajectory) -> bool:
     """Return whether a row has a reflection to learn from."""
-    response = row.steps[-1].response if not row.lost and len(row.steps) > row.prefix_length else None
+    response = row.own_steps[-1].response if row.own_steps and not row.lost else None
     return response is not None and response.parsed
 
 
@@ -177,7 +170,7 @@ def check_reflections(rows: Sequence[Trajectory], alternatives: Iterable[Traject
     counts = counts_of(rows)
     said = f"{counts['lost']} reflections were lost, and {counts['unusable']} are no thought that ends before an action"
     if not rows:
-        unparsed = sum(not _parsed(tried) for tried in alternatives)
+        unparsed = sum(not tried.own_steps[0].parsed for tried in alternatives)
         raise NothingToTrain(
             "there is nothing to reflect on: in the states of the expert's successes, the agent did nothing else than "
             f"the expert; {unparsed} of its answers had no action",

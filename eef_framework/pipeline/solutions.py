@@ -131,9 +131,7 @@ class _Choice:
             yield from self._for_recovery()
         for exploration in self.explorations:
             for source, found in (("advice", exploration.advice), ("reflection", exploration.reflections)):
-                for row in found:
-                    own = len(row.steps) - row.prefix_length
-                    yield Solution(row, (0.0,) * row.prefix_length + (1.0,) * own, source)
+                yield from (Solution(row, _loss_on_own_steps(row), source) for row in found)
 
     def _for_initial_states(self) -> Iterator[Solution]:
         """For every task: the agent's own solutions, or, if nobody solved it, continuations of the expert's."""
@@ -171,9 +169,9 @@ class _Choice:
             for attribution in exploration.attributions.values():
                 for state in attribution.needing_recovery:
                     out = [
-                        Solution(s, (0.0,) * s.prefix_length + (1.0,) * (len(s.steps) - s.prefix_length), "recovery")
-                        for s in from_states[attribution.trajectory]
-                        if s.prefix_length >= state
+                        Solution(simulation, _loss_on_own_steps(simulation), "recovery")
+                        for simulation in from_states[attribution.trajectory]
+                        if simulation.prefix_length >= state
                     ]
                     yield from preferred(out, self.settings, f"{self.seed}/{attribution.trajectory}/{state}")
 
@@ -192,6 +190,10 @@ class _Choice:
 
     def _leave_out(self, solutions: Iterable[Solution], why: str) -> None:
         self.left_out |= {solution.trajectory.id: why for solution in solutions}
+
+
+def _loss_on_own_steps(trajectory: Trajectory) -> tuple[float, ...]:
+    return (0.0,) * trajectory.prefix_length + (1.0,) * len(trajectory.own_steps)
 
 
 def _distinct(solutions: Iterable[Solution]) -> Iterator[Solution]:

@@ -90,5 +90,5 @@ def _first_difference(demonstration: Trajectory, simulation: Trajectory, segment
     for index in range(segment.start, min(segment.end, len(simulation.steps))):
         steps = demonstration.steps[index], simulation.steps[index]
         if steps[0].action != steps[1].action:
-            return index if all(step.response is None or step.response.parsed for step in steps) else None
+            return index if all(step.parsed for step in steps) else None
     return None

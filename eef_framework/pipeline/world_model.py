@@ -6,18 +6,14 @@ from collections.abc import Iterator, Sequence
 
 from eef_framework.chat.format import ChatFormat
 from eef_framework.config.schema import Select
+from eef_framework.pipeline.episodes import distinct_states
 from eef_framework.pipeline.solutions import Exploration
-from eef_framework.records import Example, State, SuccessRule, Trajectory
+from eef_framework.records import Example, State, StateId, SuccessRule, Trajectory
 
 
 def expert_states(demonstrations: Sequence[Trajectory], rule: SuccessRule) -> list[State]:
     """Return the states of the expert's successes in which it acted, each once even if several episodes share it."""
-    found: dict[tuple[str, tuple[str, ...]], State] = {}
-    for trajectory in demonstrations:
-        if rule.holds(trajectory):
-            for state in range(len(trajectory.steps)):
-                found.setdefault((trajectory.task.id, trajectory.actions[:state]), trajectory.at(state))
-    return list(found.values())
+    return distinct_states(filter(rule.holds, demonstrations))
 
 
 def predictions(
@@ -45,9 +41,9 @@ def predictions(
     kept = explorations if settings.keep == "all" else explorations[-1:]
     counts = dict.fromkeys(("expert", "agent", "repeated", "blank"), 0)
     found: list[Example] = []
-    seen: set[tuple[str, tuple[str, ...]]] = set()
+    seen: set[StateId] = set()
     for who, trajectory, state in (*_of_expert(demonstrations, rule), *_of_agent(kept)):
-        key = trajectory.task.id, trajectory.actions[: state + 1]
+        key = trajectory.state_id(state + 1)
         example = None if key in seen else format.prediction(trajectory, state, instructions)
         counts["repeated" if key in seen else who if example else "blank"] += 1
         seen.add(key)

@@ -120,6 +120,11 @@ class Step(Record):
         """Whether the episode ends with this step."""
         return self.terminated or self.truncated
 
+    @property
+    def parsed(self) -> bool:
+        """Whether an action was found in the turn; true without one."""
+        return self.response is None or self.response.parsed
+
 
 class Origin(Record):
     """Where a simulation starts: a state of another trajectory, or one reached from it by further actions."""
@@ -130,6 +135,10 @@ class Origin(Record):
     """Number of replayed actions; that many steps at the start are not the agent's own."""
     inserted: int = Field(default=0, ge=0)
     """How many of these (the last ones) are not actions of that trajectory."""
+
+
+StateId = tuple[str, tuple[str, ...]]
+"""Identifies a state of an environment: the id of its task, and the actions that lead to it."""
 
 
 class State(Record):
@@ -235,6 +244,11 @@ class Trajectory(VersionedRecord):
         """Index of the first step taken by the actor (after the replayed prefix of a simulation)."""
         return self.origin.state if self.origin else 0
 
+    @property
+    def own_steps(self) -> tuple[Step, ...]:
+        """The steps taken by the actor: all but the replayed prefix of a simulation."""
+        return self.steps[self.prefix_length :]
+
     def at(self, state: int) -> State:
         """Return a state of this episode, for example to simulate from it.
 
@@ -247,6 +261,14 @@ class Trajectory(VersionedRecord):
         self.observation(state)
         steps = self.steps[:state]
         return State(task=self.task, initial=self.initial, steps=steps, trajectory=self.id if state else "")
+
+    def state_id(self, state: int) -> StateId:
+        """Return what identifies a state of this episode, also among those of other episodes.
+
+        Args:
+            state: number of actions taken.
+        """
+        return self.task.id, self.actions[:state]
 
     def observation(self, state: int) -> Observation:
         """Return what the agent sees in a state.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from eef_framework.errors import EefWarning
-from eef_framework.records import Attribution, Example, Selected, SuccessRule, Trajectory, fingerprint
+from eef_framework.records import Attribution, Example, Selected, StateId, SuccessRule, Trajectory, fingerprint
 from eef_framework.report.chunks import TEXT_LIMIT, Chunks
 from eef_framework.report.costs import cost_sections
 from eef_framework.report.counts import ExplorationCounts, RunCounts, sources_of
@@ -117,12 +117,12 @@ def _read_group(source: Source, group: Group, index: TrajectoryIndex, counts: Ru
 
 def _alternatives(source: Source, counts: RunCounts) -> Alternatives:
     """Return what the agent tried in states of the demonstrations, in any exploration, and count it."""
-    found: dict[tuple[str, tuple[str, ...]], dict[str, tuple[str, list[str]]]] = {}
+    found: dict[StateId, dict[str, tuple[str, list[str]]]] = {}
     for training in source.trainings():
         for row in source.rows(training.attributions.with_name(FILES.alternatives), Trajectory):
-            for step in row.steps[row.prefix_length :]:
+            for step in row.own_steps:
                 counts.explorations.setdefault(training.label, ExplorationCounts()).alternatives += 1
-                tried = found.setdefault((row.task.id, row.actions[: row.prefix_length]), {})
+                tried = found.setdefault(row.state_id(row.prefix_length), {})
                 _, trainings = tried.setdefault(step.action, (step.observation.text[:TEXT_LIMIT], []))
                 trainings.extend({training.label}.difference(trainings))
     return found
@@ -132,11 +132,7 @@ def _advice(source: Source, group: Group) -> Advice:
     """Return what the expert said in the states of an exploration's episodes, if it was asked."""
     path = group.path.with_name(FILES.advice)
     rows = source.rows(path, Trajectory) if group.phase == "exploration" and path.exists() else ()
-    return {
-        (row.task.id, row.actions[: row.prefix_length]): (row.id, row.actions[row.prefix_length])
-        for row in rows
-        if len(row.steps) > row.prefix_length
-    }
+    return {row.state_id(row.prefix_length): (row.id, row.own_steps[0].action) for row in rows if row.own_steps}
 
 
 def _read_links(source: Source, index: TrajectoryIndex, counts: RunCounts) -> None:

@@ -84,7 +84,7 @@ class Chunks:
             row["invalid"] = True
         if step.response is not None and step.response.thought:
             row["thought"] = self._text(step.response.thought)
-        if step.response is not None and not step.response.parsed:
+        if step.response is not None and not step.parsed:
             row["said"] = self._text(step.response.text)
         return row
 

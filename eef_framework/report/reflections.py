@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
-from eef_framework.records import Trajectory
+from eef_framework.records import StateId, Trajectory
 from eef_framework.report.counts import ExplorationCounts, RunCounts
 from eef_framework.report.source import Source, Training
 from eef_framework.report.trajectory_index import Reflection
 from eef_framework.runs import FILES, StageKey
-
-_State = tuple[str, tuple[str, ...]]
-"""Id of a task, and the actions so far."""
 
 
 class Reflections:
@@ -26,9 +23,9 @@ class Reflections:
     def __init__(self, source: Source, counts: RunCounts) -> None:
         self._counts = counts
         self._written: dict[str, list[Reflection]] = defaultdict(list)
-        self._unparsed: dict[_State, dict[str, str]] = defaultdict(dict)
+        self._unparsed: dict[StateId, dict[str, str]] = defaultdict(dict)
         """State without a reflection -> training -> why, where answers of the agent had no action."""
-        self._counted: set[tuple[str, _State]] = set()
+        self._counted: set[tuple[str, StateId]] = set()
         for training in source.trainings():
             if training.attributions.with_name(FILES.reflections).exists():
                 self._read(source, training)
@@ -44,23 +41,23 @@ class Reflections:
         return [*self._written.get(trajectory.id, ()), *absent]
 
     def _read(self, source: Source, training: Training) -> None:
-        reflected: set[_State] = set()
+        reflected: set[StateId] = set()
         of_training = self._counts.explorations.setdefault(training.label, ExplorationCounts())
         for row in source.rows(training.attributions.with_name(FILES.reflections), Trajectory):
-            reflected.add((row.task.id, row.actions[: row.prefix_length]))
+            reflected.add(row.state_id(row.prefix_length))
             demonstration = row.id.partition("/reflections/")[2].rpartition("/s")[0]
             reflection = Reflection.of(row, training.label)
             of_training.reflections[reflection.status] += 1
             self._written[demonstration].append(reflection)
         if not source.layout.stage(StageKey("explore", training.method, training.iteration)).done:
             return  # not all have been written yet
-        answers: Counter[_State] = Counter()
-        unparsed: Counter[_State] = Counter()
+        answers: Counter[StateId] = Counter()
+        unparsed: Counter[StateId] = Counter()
         for row in source.rows(training.attributions.with_name(FILES.alternatives), Trajectory):
-            for step in row.steps[row.prefix_length :]:
-                state = row.task.id, row.actions[: row.prefix_length]
+            state = row.state_id(row.prefix_length)
+            for step in row.own_steps:
                 answers[state] += 1
-                unparsed[state] += step.response is not None and not step.response.parsed
+                unparsed[state] += not step.parsed
         for state, n in unparsed.items():
             if n and state not in reflected:
                 others = ", and the others were the expert's action" if n < answers[state] else ""
@@ -71,9 +68,8 @@ class Reflections:
     def _absent(self, trajectory: Trajectory) -> Iterator[Reflection]:
         """Yield why actions of a success have no reflection. One that several demonstrations share is counted once."""
         for state in range(len(trajectory.steps)):
-            before, after = trajectory.actions[:state], trajectory.actions[: state + 1]
-            for training, why in self._unparsed.get((trajectory.task.id, before), {}).items():
-                key = training, (trajectory.task.id, after)
+            for training, why in self._unparsed.get(trajectory.state_id(state), {}).items():
+                key = training, trajectory.state_id(state + 1)
                 if key not in self._counted:
                     self._counted.add(key)
                     self._counts.explorations[training].reflections["absent"] += 1

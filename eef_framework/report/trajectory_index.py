@@ -16,6 +16,7 @@ from eef_framework.records import (
     Probe,
     Segment,
     Selected,
+    StateId,
     Step,
     SuccessRule,
     Trajectory,
@@ -26,10 +27,10 @@ from eef_framework.report.chunks import TEXT_LIMIT, Chunks
 VERDICT_BITS = {"beneficial": 1, "harmful": 2, "neutral": 4, "unknown": 8}
 FAILED, SUCCEEDED, LOST, UNKNOWN = range(4)
 LINKS = ("attributions", "learned", "weights", "selected", "advice", "alternatives", "reflections")
-Alternatives = Mapping[tuple[str, tuple[str, ...]], Mapping[str, tuple[str, list[str]]]]
-"""Id of a task and the actions so far -> other actions of the agent there, what it observed, and in which trainings."""
-Advice = Mapping[tuple[str, tuple[str, ...]], tuple[str, str]]
-"""Id of a task and the actions so far -> id of the expert's advice, and the action that it advised."""
+Alternatives = Mapping[StateId, Mapping[str, tuple[str, list[str]]]]
+"""State -> other actions of the agent there, what it observed, and in which trainings."""
+Advice = Mapping[StateId, tuple[str, str]]
+"""State -> id of the expert's advice, and the action that it advised."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ class TrajectoryIndex:
     def advise(self, trajectory: Trajectory, advice: Advice) -> None:
         """Add what the expert would have done in the states of a trajectory that was added before."""
         for state in range(len(trajectory.steps)):
-            ident, action = advice.get((trajectory.task.id, trajectory.actions[:state]), ("", ""))
+            ident, action = advice.get(trajectory.state_id(state), ("", ""))
             if ident:
                 trainings: list[str] = []
                 self._links[self._numbers[trajectory.id]]["advice"].append([state, action, trainings])
@@ -164,7 +165,7 @@ class TrajectoryIndex:
     def add_alternatives(self, trajectory: Trajectory, alternatives: Alternatives) -> None:
         """Add what the agent did otherwise in the states of a demonstration that was added before."""
         for state, own in enumerate(trajectory.actions):
-            tried = alternatives.get((trajectory.task.id, trajectory.actions[:state]), {})
+            tried = alternatives.get(trajectory.state_id(state), {})
             entries = [[state, action, *of] for action, of in tried.items() if action != own]
             if entries:
                 self._links[self._numbers[trajectory.id]]["alternatives"].extend(entries)

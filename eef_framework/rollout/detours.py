@@ -30,7 +30,7 @@ def loops(trajectory: Trajectory) -> list[Span]:
 
 def wasted(trajectory: Trajectory) -> set[int]:
     """Return the indices of the actions that were invalid, unparsed, or undone by later ones."""
-    in_vain = {index for index, step in enumerate(trajectory.steps) if not step.valid or _unparsed(trajectory, index)}
+    in_vain = {index for index, step in enumerate(trajectory.steps) if not (step.valid and step.parsed)}
     return in_vain.union(*(range(*span) for span in loops(trajectory)))
 
 
@@ -49,8 +49,3 @@ def omissions(trajectory: Trajectory, end: int) -> Iterator[Span]:
     repeats = [(i, j) for i in range(end) for j in range(i + 1, end + 1) if seen[i] == seen[j]]
     short = [(i, i + width) for width in (2, 1) for i in range(end - width + 1)]
     yield from dict.fromkeys([*sorted(repeats, key=lambda span: span[0] - span[1]), *short])
-
-
-def _unparsed(trajectory: Trajectory, index: int) -> bool:
-    response = trajectory.steps[index].response
-    return response is not None and not response.parsed

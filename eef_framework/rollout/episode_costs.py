@@ -20,7 +20,7 @@ def cost_of_answers(responses: Iterable[Response | None]) -> Cost:
 
 def cost_of_episode(trajectory: Trajectory) -> Cost:
     """Return the steps of an episode, and the cost of its answers. Replayed steps cost nothing."""
-    own = trajectory.steps[trajectory.prefix_length :]
+    own = trajectory.own_steps
     lost = Cost(
         steps=trajectory.lost_steps,
         prompt_tokens=trajectory.lost_prompt_tokens,

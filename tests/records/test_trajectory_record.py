@@ -1,7 +1,7 @@
 import pytest
 from hypothesis import given
 
-from eef_framework.records import Cost, FreeText, Observation, Origin, Step, SuccessRule, Task, Trajectory
+from eef_framework.records import Cost, FreeText, Observation, Origin, Response, Step, SuccessRule, Task, Trajectory
 from eef_framework.testing.strategies import trajectories
 
 
@@ -26,6 +26,19 @@ def test_a_state_that_does_not_exist_is_an_error(state):
 def test_the_actors_own_steps_begin_where_the_replayed_ones_end(drawn):
     assert drawn.prefix_length == (drawn.origin.state if drawn.origin else 0)
     assert 0 <= drawn.prefix_length <= len(drawn.steps)
+    assert len(drawn.own_steps) == len(drawn.steps) - drawn.prefix_length
+
+
+def test_equal_actions_in_one_task_lead_to_one_state():
+    one, other = trajectory(3), trajectory(1, reward=1.0)
+    assert one.state_id(1) == other.state_id(1) == ("t", ("a0",))
+    assert one.state_id(0) == ("t", ())
+
+
+def test_a_step_without_a_turn_counts_as_parsed():
+    step = trajectory().steps[0]
+    turn = step.changed(response=Response(text="?", parsed=False))
+    assert (step.parsed, turn.parsed) == (True, False)
 
 
 def test_an_episode_from_the_start_is_the_actors_own():

@@ -248,7 +248,7 @@ def other_routes_are_continued(context: ExpertContext) -> Violation | None:
     found = context.continued(states)
     if misplaced := _misplaced(rule, route, states, found):
         return misplaced
-    own = [step for each in found for step in each.steps[each.prefix_length :]]
+    own = [step for each in found for step in each.own_steps]
     if not states or any(step.valid for step in own):
         return None
     return Violation(

@@ -127,7 +127,7 @@ def not_played(runs: Sequence[Trajectory]) -> int:
 
 def tokens_of(runs: Iterable[Trajectory]) -> int:
     """Return the number of tokens that the agent's model processed in its own steps of simulations."""
-    own = (step.response for run in runs for step in run.steps[run.prefix_length :])
+    own = (step.response for run in runs for step in run.own_steps)
     return sum(response.computed_tokens for response in own if response is not None)
 
 
