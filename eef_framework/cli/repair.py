@@ -15,10 +15,14 @@ from eef_framework.runs import repair as repair_rows
 def repair(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of records, in a run directory or elsewhere.")],
 ) -> None:
-    """Move unreadable lines of a file of records to another file. Resuming the run redoes only those."""
+    """Move unreadable lines of a file of records to another file.
+
+    If the file belongs to a run, resuming the run redoes only those, and what failed: lost episodes and attributions.
+    """
     done = repair_rows(file)
     kept = f"{plural(done.good, done.kind.__name__.lower())} kept" if done.kind else "no rows are left"
     what = f"{plural(done.bad, 'line')} moved to {done.aside}" if done.aside else "nothing to repair"
-    say(f"{file}: {kept}; {what}")
+    failed = f", {done.failed} of which failed" if done.failed else ""
+    say(f"{file}: {kept}{failed}; {what}")
     if done.reopened:
-        say(f"Stage {done.reopened!r} is incomplete now: resume the run to redo what is missing.")
+        say(f"Stage {done.reopened!r} is incomplete now: resume the run to redo what is missing or failed.")

@@ -65,7 +65,8 @@ def check_attributions(attributor: Attributor, attributed: int, failed: Sequence
     if failed:
         message = EefWarning(
             f"attributor {attributor.component_name()!r} failed on {len(failed)} of {attributed} trajectories, which "
-            f"have no verdicts; first: {failed[0]}",
+            f"have no verdicts; first: {failed[0]}. Once the cause is fixed, repeat the command to attribute them "
+            "again; if it completed this phase of a run, use `eef repair` on the phase's attributions.jsonl before.",
             code="some-attributions-failed",
             failed=len(failed),
             trajectories=attributed,

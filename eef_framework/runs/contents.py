@@ -35,6 +35,8 @@ class Contents(NamedTuple):
     """Number of lines that aren't records, excluding blank ones."""
     newer: int
     """How many of these a newer version wrote."""
+    failed: int
+    """Number of records of work that failed, and may succeed another time: lost episodes, and failed attributions."""
 
     @property
     def kind(self) -> type[VersionedRecord] | None:
@@ -49,29 +51,33 @@ def contents(path: Path, most: int | None = None) -> Contents:
         StorageError: the file can't be read.
     """
     counts: Counter[type[VersionedRecord]] = Counter()
-    bad = newer = 0
+    bad = newer = failed = 0
     try:
         for line in islice(read_lines(path), most):
             if line.data.strip():
-                kind = _kind(line.data, counts)
-                if kind:
-                    counts[kind] += 1
+                record = _record(line.data, counts)
+                if record:
+                    counts[type(record)] += 1
+                    failed += _is_failed(record)
                 else:
                     bad += 1
                     newer += is_newer(line.data)
     except CorruptFile:  # damaged after this line
         bad += 1
-    return Contents(counts, bad, newer)
+    return Contents(counts, bad, newer, failed)
 
 
-def _kind(line: bytes, known: Counter[type[VersionedRecord]]) -> type[VersionedRecord] | None:
+def _record(line: bytes, known: Counter[type[VersionedRecord]]) -> VersionedRecord | None:
     for kind in [*known, *(kind for kind in KINDS if kind not in known)]:
         try:
-            kind.model_validate_json(line)
+            return kind.model_validate_json(line)
         except ValidationError:
             continue
-        return kind
     return None
+
+
+def _is_failed(record: VersionedRecord) -> bool:
+    return record.lost if isinstance(record, Trajectory) else isinstance(record, Attribution) and bool(record.error)
 
 
 def shape(line: bytes) -> type[VersionedRecord] | None:

@@ -25,6 +25,8 @@ class Repaired(NamedTuple):
     good: int
     bad: int
     """Number of lines that were set aside."""
+    failed: int
+    """Number of lost episodes, or failed attributions. They stay in the file until the run redoes them."""
     aside: Path | None
     """The file that has them."""
     reopened: str
@@ -34,8 +36,8 @@ class Repaired(NamedTuple):
 def repair(path: Path) -> Repaired:
     """Set aside the corrupt lines of a file, and keep all others byte for byte.
 
-    The stage of a run that the file belongs to is reopened: repeating the run redoes what is missing, all rows if the
-    file is gone.
+    The stage of a run that the file belongs to is reopened if something is missing, or failed: repeating the run redoes
+    that, and all rows if the file is gone.
 
     Raises:
         CorruptFile: nothing in the file can be parsed (`foreign-file`), it has several kinds of records
@@ -57,12 +59,12 @@ def repair(path: Path) -> Repaired:
         if run is not None and not is_held(run / LOCK):
             stack.enter_context(locked(run / LOCK, run))
         if run is not None and _lost_all_rows(path):
-            return Repaired(None, 0, 0, None, reopen(path, 0))
+            return Repaired(None, 0, 0, 0, None, reopen(path, 0))
         found = contents(path)
         kind = _kind(path, found)
         aside = _set_bad_lines_aside(path, kind) if found.bad else None
-        reopened = reopen(path, found.counts[kind]) if run is not None else ""
-    return Repaired(kind, found.counts[kind], found.bad, aside, reopened)
+        reopened = reopen(path, found.counts[kind], found.failed) if run is not None else ""
+    return Repaired(kind, found.counts[kind], found.bad, found.failed, aside, reopened)
 
 
 def _lost_all_rows(path: Path) -> bool:

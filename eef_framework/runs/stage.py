@@ -41,7 +41,7 @@ class StageManifest(VersionedRecord):
     digests: dict[str, str] = Field(default_factory=dict)
     """Digest of each file of records, excluding times: equal digests mean equal rows."""
     finished: float = 0.0
-    """Time of completion, in seconds since 1970; 0 in runs of earlier versions."""
+    """Time when a stage with these rows was completed, in seconds since 1970; 0 in runs of earlier versions."""
 
 
 class Stage:
@@ -116,8 +116,12 @@ class Stage:
             finished=time.time(),
         )
         before = _read(self.path / REOPENED)
-        changed = before is not None and (not before.digests or before.digests != manifest.digests)
-        stale = self._set_dependents_aside(before) if before is not None and changed else []
+        stale: list[str] = []
+        if before is not None and before.digests and before.digests == manifest.digests:
+            # With equal rows, it was completed when they first were: what is made of them stays newer than they are.
+            manifest = manifest.changed(finished=self._finished(before))
+        elif before is not None:
+            stale = self._set_dependents_aside(before)
         write_text(self.path / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
         (self.path / REOPENED).unlink(missing_ok=True)
         if stale:
@@ -138,23 +142,32 @@ class Stage:
         run = run_of(self.path)
         if run is None or _is_leaf(self.name):
             return []
-        since = before.finished or (self.path / REOPENED).stat().st_mtime
+        since = self._finished(before)
         stale = [folder for folder in _stages_of(run) if not folder.samefile(self.path) and _made_after(folder, since)]
         names = [name for folder in stale if (name := folder.relative_to(run).as_posix()) not in INDEPENDENT]
         for name in names:
             _set_aside(run / name)
         return names
 
+    def _finished(self, before: StageManifest) -> float:
+        """Return when the reopened stage was completed before."""
+        return before.finished or (self.path / REOPENED).stat().st_mtime
 
-def reopen(file: Path, rows: int) -> str:
-    """Reopen the stage that a file belongs to, if it was complete and has a different number of rows now.
+
+def reopen(file: Path, rows: int, failed: int = 0) -> str:
+    """Reopen the stage that a file belongs to, if it was complete and some of its rows have to be made again.
+
+    Args:
+        file: the file.
+        rows: number of its rows now; the stage is reopened if it had another number.
+        failed: how many of them are of work that failed; the stage is reopened if any is.
 
     Returns:
         The stage's name; empty if it wasn't reopened.
     """
     folder = file.parent
     manifest = _read(folder / MANIFEST)
-    if manifest is None or manifest.rows.get(file.name, -1) == rows:
+    if manifest is None or (manifest.rows.get(file.name, -1) == rows and not failed):
         return ""
     with storage(folder, "opening the stage in"):
         (folder / MANIFEST).rename(folder / REOPENED)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from eef_framework.records import Trajectory
+from eef_framework.records import Attribution, Trajectory
 from eef_framework.runs import read_rows
 
 
@@ -109,3 +109,61 @@ def test_a_file_of_the_run_that_is_in_order_stays_as_it_is(command, run):
     assert command("eef", "repair", path).code == 0
     assert path.read_bytes() == before
     assert (run / "collect/stage.json").exists()
+
+
+ATTRIBUTOR = """
+from pathlib import Path
+from eef_framework import Attributor, Segment
+
+class Picky(Attributor):
+    async def attribute(self, trajectory, simulate):
+        if trajectory.task.id.endswith("-003") and Path("broken").exists():
+            raise ValueError("not to my taste")
+        return [Segment(start=0, end=1, verdict="neutral")]
+"""
+
+
+@pytest.mark.filterwarnings("default")
+def test_failed_attributions_are_made_again_after_repair(command, folder):
+    (folder / "picky.py").write_text(ATTRIBUTOR)
+    (folder / "broken").touch()
+    start = ("eef-run", "own.yaml", "--set", "attributor=picky:Picky", "--out", "run")
+    path = folder / "run/methods/eef/1/explore/attributions.jsonl"
+
+    def failed():
+        return [row.trajectory for row in read_rows(path, Attribution) if row.error]
+
+    done = command(*start)
+    assert done.code == 0, done.err
+    first, simulations = failed(), (path.parent / "simulations.jsonl").read_bytes()
+    assert len(first) == 1
+    examples = (folder / "run/methods/eef/1/select/examples.jsonl").read_bytes()
+    assert command("eef", "repair", path).code == 0
+    assert not (path.parent / "stage.json").exists()
+    assert command(*start).code == 0
+    assert failed() == first, "the cause isn't fixed"
+    assert not list(folder.rglob(".stale*"))
+    (folder / "broken").unlink()
+    assert command(*start).code == 0
+    assert failed() == first, "the stage is complete"
+    assert command("eef", "repair", path).code == 0
+    assert command(*start).code == 0
+    assert failed() == []
+    assert (path.parent / "simulations.jsonl").read_bytes() == simulations
+    assert (folder / "run/methods/eef/1/select/.stale-0/examples.jsonl").read_bytes() == examples
+    assert (folder / "run/methods/eef/1/select/stage.json").exists()
+    assert command("eef", "repair", path).code == 0
+    assert (path.parent / "stage.json").exists(), "nothing failed"
+
+
+def test_lost_episodes_of_a_complete_stage_are_played_again_after_repair(command, run):
+    path = run / "evaluate/clone/trajectories.jsonl"
+    before = rows(path)
+    lost = json.loads(path.read_bytes().splitlines()[0]) | {"ending": "error", "error": "no answer", "reward": 0.0}
+    path.write_bytes(b"\n".join([json.dumps(lost).encode(), *path.read_bytes().splitlines()[1:], b""]))
+    assert command("eef", "repair", path).code == 0
+    assert again(command).code == 0
+    redone = rows(path)
+    assert [row.lost for row in redone] == [False] * len(before)
+    for row, first in zip(redone, before, strict=True):
+        assert (row.id, row.actions, row.reward) == (first.id, first.actions, first.reward)
