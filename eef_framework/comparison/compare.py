@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from eef_framework.comparison.protocol import check_protocols, flattened, protocol_of, within
+from eef_framework.comparison.protocol import check_allowed, check_protocols, flattened, protocol_of, within
 from eef_framework.comparison.result import ComparedDifference, ComparedExperiment, ComparedRow, Comparison
 from eef_framework.comparison.statistics import TaskKey, as_share, difference_over_tasks, over_seeds, rate_over_tasks
 from eef_framework.errors import EefError, EefWarning, UnknownName
@@ -42,10 +42,11 @@ def compare_runs(paths: Iterable[str | Path], reference: str | None = None, allo
         EefError: `not-comparable`: a run isn't finished, none in a folder is, or two have the same configuration and
             seed; `protocols-differ`: they weren't measured in the same way; `tasks-differ`: two rows were measured on
             different tasks; `no-common-seed`.
-        UnknownName: there is no row with the label `reference`.
+        UnknownName: there is no row with the label `reference`, or no setting of a name in `allow`.
         StorageError: a path isn't a run directory.
     """
     runs = _read_runs(paths)
+    check_allowed(allow, [run.results.config for run in runs])
     protocol = check_protocols({str(run.results.path): protocol_of(run.results.config) for run in runs}, allow)
     rule = SuccessRule.model_validate(runs[0].results.config["success"])
     experiments = _experiments(runs, allow)

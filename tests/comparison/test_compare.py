@@ -133,6 +133,14 @@ def test_differing_protocols_are_named_with_their_values(seeds: Path, others: Pa
         compare_runs([seeds / "seed-1", others / "fewer-tasks"])
     assert refused.value.details["keys"] == ["evaluate.tasks.count"]
     assert list(refused.value.details["values"]["evaluate.tasks.count"].values()) == [6, 5]
+    assert "--allow" not in refused.value.fix, "it would be refused, too: tasks differ"
+
+
+@pytest.mark.parametrize("name", ["evaluate.task", "environment.tasks_per_spilt", "evaluat", "limits.steps.count"])
+def test_a_setting_that_may_differ_has_to_exist(seeds: Path, name: str) -> None:
+    with pytest.raises(UnknownName) as refused:
+        compare_runs([seeds], allow=["environment", "environment.tasks_per_split", name])
+    assert refused.value.details["given"] == name
 
 
 def test_a_run_counts_once(seeds: Path, tmp_path: Path) -> None:
