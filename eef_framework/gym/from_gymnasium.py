@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field, JsonValue, PrivateAttr
+from pydantic import Field, JsonValue, PrivateAttr, ValidationError
 
 from eef_framework.errors import ConfigError, EnvironmentFailure, UnknownName
 from eef_framework.gym.action_words import Actions, words_of
@@ -249,7 +249,18 @@ class GymnasiumSession(Session):
         return len(self.steps) + 1 >= (self._limit or LONGEST_EPISODE)
 
     def _put(self, environment: GymnasiumEnvironment, seen: Any, info: dict[str, Any]) -> Observation:
-        return Observation(text=environment.observe(seen, info), actions=environment.admissible(info))
+        text, actions = environment.observe(seen, info), environment.admissible(info)
+        try:
+            return Observation(text=text, actions=actions)
+        except ValidationError as cause:
+            observed = cause.errors()[0]["loc"][0] == "text"
+            method, returned = ("observe", text) if observed else ("admissible", actions)
+            raise EnvironmentFailure(
+                f"{type(environment).__name__}.{method}() returned {returned!r:.80} of type {type(returned).__name__}",
+                "Return a text (str)." if observed else "Return a tuple of texts, or None if the actions are unknown.",
+                code="wrong-return-type",
+                method=method,
+            ) from cause
 
     def release(self) -> None:
         """Release what the session holds."""

@@ -17,6 +17,9 @@ from eef_framework.records import Task
 LONGEST_OBSERVATION, LONGEST_ACTION = 100_000, 1_000
 """Maximum lengths in the spaces, in characters. A longer action is carried out, too."""
 
+OPTIONS = ("task",)
+"""Options of `reset`."""
+
 CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))
 """Characters in samples."""
 
@@ -45,7 +48,7 @@ class EefEnv(gymnasium.Env[str, str]):
     """An environment of this framework with Gymnasium's interface.
 
     Observations and actions are texts. `reset(seed=...)` selects a random task of the split;
-    `reset(options={"task": id})` selects a specific one. `info` has the keys
+    `reset(options={"task": id})` selects a specific one; there is no other option. `info` has the keys
 
     * `task`: the task's id;
     * `instructions`: instructions for the agent; `instruction`: the goal of the task; both may be empty;
@@ -91,9 +94,13 @@ class EefEnv(gymnasium.Env[str, str]):
         """Start an episode of the task in the options, or of a random one.
 
         Raises:
-            UnknownName: the split has no such task.
+            UnknownName: the split has no such task, or there is no such option.
             EnvironmentFailure: the task can't be opened.
         """
+        for option in options or {}:
+            if option not in OPTIONS:
+                fix = "A wrapper that has options of its own has to remove them before it calls reset()."
+                raise UnknownName.of("option", str(option), OPTIONS, fix, where="of reset()")
         super().reset(seed=seed)
         drawn = int(self.np_random.integers(len(self._tasks)))
         wanted = (options or {}).get("task")
@@ -107,10 +114,16 @@ class EefEnv(gymnasium.Env[str, str]):
 
         Raises:
             gymnasium.error.ResetNeeded: no episode has been started.
+            gymnasium.error.InvalidAction: it isn't a text. A text that the environment doesn't understand is a step.
             EnvironmentFailure: the episode has ended.
         """
         if self.session is None:
             raise gymnasium.error.ResetNeeded("call reset() before step()")
+        if not isinstance(action, str):
+            raise gymnasium.error.InvalidAction(
+                f"step() was given {action!r:.80} of type {type(action).__name__}, expected a text (str): for example one "
+                "of info['admissible_actions']"
+            )
         step = self.session.step(str(action))
         return step.observation.text, step.reward, step.terminated, step.truncated, self._info(self.session)
 

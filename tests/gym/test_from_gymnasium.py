@@ -96,6 +96,18 @@ def test_a_discrete_environment_needs_no_subclass_unless_its_observation_is_made
         check_environment(environment, tasks=2)
 
 
+@pytest.mark.parametrize(
+    ("method", "returned"),
+    [("observe", 5), ("observe", None), ("admissible", 5), ("admissible", [1, 2])],
+)
+def test_a_method_that_returns_something_else_is_named(method, returned):
+    odd = type("Odd", (GymnasiumEnvironment,), {method: lambda self, *given: returned})(id="Counter-v0")
+    with pytest.raises(EnvironmentFailure) as caught:
+        odd.open(odd.tasks("train")[0])
+    assert (caught.value.code, caught.value.details["method"]) == ("wrong-return-type", method)
+    assert f"Odd.{method}()" in caught.value.message
+
+
 def test_the_same_seed_slips_the_same_way_and_another_one_another_way():
     lake = Lake()
 

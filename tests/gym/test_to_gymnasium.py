@@ -85,6 +85,23 @@ def test_an_unknown_task_is_refused_with_the_nearest(task, nearest):
     assert caught.value.details["given"] == task
 
 
+def test_an_option_that_does_not_exist_is_refused():
+    with pytest.raises(UnknownName) as caught:
+        EefEnv(Corridor()).reset(options={"tsak": "corridor-train-004"})
+    assert (caught.value.details["what"], caught.value.details["given"]) == ("option", "tsak")
+
+
+@pytest.mark.parametrize("action", [3, None, ["go[west]"], b"go[west]"])
+def test_an_action_that_is_not_a_text_is_refused_and_is_no_step(action):
+    env = EefEnv(Corridor())
+    env.reset(seed=0)
+    with pytest.raises(gymnasium.error.InvalidAction):
+        env.step(action)
+    assert env.session.steps == []
+    numpy_text = env.action_space.sample()
+    assert env.step(numpy_text)[4]["valid"] is False
+
+
 def test_an_episode_is_what_the_session_says():
     env = EefEnv(Corridor())
     text, info = env.reset(options={"task": "corridor-train-001"})
