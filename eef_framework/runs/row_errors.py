@@ -10,6 +10,7 @@ from eef_framework.errors import CorruptFile
 from eef_framework.records.base import VersionedRecord
 from eef_framework.runs.contents import contents, is_newer, looks_like, plural, shape
 from eef_framework.runs.lines import Line, is_compressed
+from eef_framework.runs.places import run_of
 
 _LOOKED_AT = 2000
 """Number of lines examined to identify a file that can't be parsed."""
@@ -60,8 +61,12 @@ def corrupt_row(
     repair = (
         "Decompress it with gunzip; `eef repair` then sets bad lines aside."
         if path.is_file() and is_compressed(path)
-        else f"`eef repair {path}` sets bad lines aside in {path.name}.bad and keeps all others; repeating a run then "
-        "redoes just those."
+        else f"`eef repair {path}` sets bad lines aside in {path.name}.bad and keeps all others; "
+        + (
+            "`eef convert` leaves them out of a new file."
+            if run_of(path) is None
+            else "repeating the run then redoes just those."
+        )
     )
     return CorruptFile(
         f"{path}, line {line.number} isn't a valid {record.__name__.lower()}: {f'{place}: ' if place else ''}"

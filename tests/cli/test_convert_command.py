@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from eef_framework.errors import EefWarning
+from eef_framework.formats import read_records
 from eef_framework.records import Example, Trajectory
 from eef_framework.runs import read_rows
 
@@ -102,13 +104,24 @@ def test_only_a_format_that_was_not_named_is_asked_for(command, folder):
     assert "'react'" in named.error.fix
 
 
-def test_a_named_format_counts_also_where_a_row_looks_like_our_example(command, folder):
+@pytest.mark.parametrize("named", [(), ("--from", "messages")])
+def test_messages_with_id_and_weight_are_not_taken_for_our_examples(command, folder, named):
     given = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "go", "weight": 1}]
     (folder / "m.jsonl").write_text(json.dumps({"id": "a", "messages": given}) + "\n")
-    done = command("eef", "convert", "m.jsonl", "o.jsonl", "--from", "messages")
+    done = command("eef", "convert", "m.jsonl", "o.jsonl", *named)
     assert done.code == 0, done.err
     (found,) = read_rows(folder / "o.jsonl", Trajectory)
     assert (found.id, found.actions, found.info["imported"]["format"]) == ("a", ("go",), "messages")
+
+
+def test_a_broken_row_of_another_format_is_left_out_wherever_the_file_is_read(command, folder):
+    turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "go", "weight": 1}]
+    rows = {"id": "a", "messages": turns}, {"id": "b", "messages": turns[1:]}
+    (folder / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert command("eef", "view", "m.jsonl").code == 0
+    with pytest.warns(EefWarning) as told:
+        (found,) = read_records(folder / "m.jsonl", Example)  # as `eef train` does
+    assert (found.id, told[0].message.code) == ("a", "rows-left-out")
 
 
 def test_our_own_format_named_with_from_needs_a_target_too(command, theirs):
