@@ -48,7 +48,7 @@ class EefEnv(gymnasium.Env[str, str]):
     """An environment of this framework with Gymnasium's interface.
 
     Observations and actions are texts. `reset(seed=...)` selects a random task of the split;
-    `reset(options={"task": id})` selects a specific one; there is no other option. `info` has the keys
+    `reset(options={"task": id})` selects a specific one, and is the only option. `info` has the keys
 
     * `task`: the task's id;
     * `instructions`: instructions for the agent; `instruction`: the goal of the task; both may be empty;
@@ -121,8 +121,8 @@ class EefEnv(gymnasium.Env[str, str]):
             raise gymnasium.error.ResetNeeded("call reset() before step()")
         if not isinstance(action, str):
             raise gymnasium.error.InvalidAction(
-                f"step() was given {action!r:.80} of type {type(action).__name__}, expected a text (str): for example one "
-                "of info['admissible_actions']"
+                f"step() was given {action!r:.80} of type {type(action).__name__}, expected a text (str): for "
+                "example one of info['admissible_actions']"
             )
         step = self.session.step(str(action))
         return step.observation.text, step.reward, step.terminated, step.truncated, self._info(self.session)

@@ -114,6 +114,7 @@ def test_messages_with_id_and_weight_are_not_taken_for_our_examples(command, fol
     assert (found.id, found.actions, found.info["imported"]["format"]) == ("a", ("go",), "messages")
 
 
+@pytest.mark.filterwarnings("default")
 def test_a_broken_row_of_another_format_is_left_out_wherever_the_file_is_read(command, folder):
     turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "go", "weight": 1}]
     rows = {"id": "a", "messages": turns}, {"id": "b", "messages": turns[1:]}

@@ -248,6 +248,33 @@ def test_the_check_finds_errors_that_are_swallowed():
     assert codes(swallowing) == ["failures-of-the-policy-arrive"]
 
 
+class Unlucky(Made):
+    """Loses the worker of each episode, and of each request for demonstrations, the first time."""
+
+    def changed(self, play):
+        """Return a function that plays the second time."""
+        seen = set()
+
+        async def second(episode):
+            if episode.id not in seen:
+                seen.add(episode.id)
+                raise WorkerLost("a worker ended")
+            return await play(episode)
+
+        return second
+
+    async def demonstrate(self, expert, environment, tasks, seed):
+        """Yield one demonstration, unless these are the last ones."""
+        async for each in super().demonstrate(expert, environment, tasks, seed):
+            yield each
+            if len(tasks) > 6:
+                raise WorkerLost("a worker ended")
+
+
+def test_workers_that_are_lost_and_replaced_keep_the_contract():
+    check_executor(Unlucky())
+
+
 class Careless(ProcessExecutor):
     """Plays in processes, and doesn't notice that one ended."""
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from eef_framework.chat.format import ChatFormat
-from eef_framework.errors import PolicyFailure
+from eef_framework.errors import PolicyFailure, WorkerLost
 from eef_framework.event_loop import run_coroutine
 from eef_framework.interfaces import EpisodeSpec, Executor, PlayEpisode, Policy, Sampling, TrainablePolicy
 from eef_framework.records import Checkpoint, State, Task, Trajectory
 from eef_framework.rollout import EpisodeRunner, ThreadExecutor
-from eef_framework.rollout.resubmission import Resubmission
+from eef_framework.rollout.resubmission import ATTEMPTS, Resubmission
 from eef_framework.seeds import derive
 from eef_framework.testing.conformance.examples import demonstrations
 from eef_framework.testing.conformance.violation import Violation, quoted, require, rule_of, run_checks
@@ -82,9 +82,10 @@ class ExecutorContext:
         return [EpisodeSpec(id=f"check/{n}", start=start, seed=derive(n, "check")) for n, start in enumerate(starts)]
 
     def play(self, setup: EpisodeRunner, specs: Sequence[EpisodeSpec], executor: Executor | None = None) -> list[Any]:
-        """Return the results of episodes that are awaited at once."""
-        with (executor or self.executor).start(setup) as play:
-            return run_coroutine(_all(play, specs))
+        """Return the results of episodes that are awaited at once. Those of lost workers are submitted again."""
+        executor = executor or self.executor
+        with executor.start(setup) as play:
+            return run_coroutine(_all(Resubmission(play, executor.component_name()), specs))
 
 
 def check_executor(executor: Executor) -> None:
@@ -188,7 +189,7 @@ def episodes_can_be_cancelled(context: ExecutorContext) -> Violation | None:
         return list(await asyncio.gather(*calls[1::2]))
 
     with context.executor.start(setup) as play:
-        found = run_coroutine(some_cancelled(play))
+        found = run_coroutine(some_cancelled(Resubmission(play, context.executor.component_name())))
     return _compared(episodes_can_be_cancelled, context.play(setup, specs[1::2], ThreadExecutor()), found)
 
 
@@ -244,20 +245,28 @@ def every_task_is_demonstrated(context: ExecutorContext) -> Violation | None:
     environment, expert = Corridor(), CorridorExpert()
     tasks = environment.tasks("train")[:8]
 
-    async def gather(executor: Executor) -> dict[str, Trajectory]:
-        found = [each async for each in executor.demonstrate(expert, environment, tasks, 3)]
-        return {each.task.id: each for each in found} if len(found) == len(tasks) else {}
+    async def gather(executor: Executor) -> list[Trajectory]:
+        found: list[Trajectory] = []
+        for _ in range(ATTEMPTS):
+            have = {each.task.id for each in found}
+            with suppress(WorkerLost):  # then it is asked for the others
+                owed = [task for task in tasks if task.id not in have]
+                async for each in executor.demonstrate(expert, environment, owed, 3):
+                    found.append(each)  # noqa: PERF401 - those before a lost worker count
+                break
+        return sorted(found, key=lambda each: each.task.id)
 
     expected, found = run_coroutine(gather(ThreadExecutor())), run_coroutine(gather(context.executor))
-    if found.keys() != expected.keys():
+    asked, given = ([each.task.id for each in rows] for rows in (expected, found))
+    if given != asked:
         return Violation(
             rule_of(every_task_is_demonstrated),
             f"{len(tasks)} tasks",
             "each of them once",
-            quoted(sorted(found)),
+            quoted(given),
             "Yield what the expert yields for each task.",
         )
-    return _compared(every_task_is_demonstrated, [*expected.values()], [found[task] for task in expected])
+    return _compared(every_task_is_demonstrated, expected, found)
 
 
 CHECKS = (
