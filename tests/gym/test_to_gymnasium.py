@@ -92,7 +92,7 @@ def test_an_option_that_does_not_exist_is_refused():
 
 
 @pytest.mark.parametrize("action", [3, None, ["go[west]"], b"go[west]"])
-def test_an_action_that_is_not_a_text_is_refused_and_is_no_step(action):
+def test_an_action_that_is_not_a_text_is_refused_and_not_counted(action):
     env = EefEnv(Corridor())
     env.reset(seed=0)
     with pytest.raises(gymnasium.error.InvalidAction):
