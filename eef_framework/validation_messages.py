@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator
@@ -96,6 +97,8 @@ def _line(path: KeyPath, details: Any, model: type[BaseModel], at: Callable[[Key
         .replace("Input should be", "must be")
         .replace("a valid tuple", "a list")
     )
+    if details["type"] in ("too_short", "string_too_short"):
+        reason = re.sub(r"^\w+ should have (at least \d+ \w+).*", r"must have \1", reason)
     hint = ""
     if details["type"] == "literal_error" and isinstance(given, str):
         hint = "".join(f"; did you mean {near!r}?" for near in difflib.get_close_matches(given, reason.split("'"), n=1))

@@ -71,7 +71,7 @@ class Ordered(BaseModel):
         (3, "order must be 'short' or 'long', or a list, not 3"),
         ({"a": 1}, "order must be 'short' or 'long', or a list, not {'a': 1}"),
         (["short", "lon"], "order.1 must be 'short' or 'long', not 'lon'; did you mean 'long'?"),
-        ([], "order: Tuple should have at least 1 item after validation, not 0"),
+        ([], "order must have at least 1 item, not []"),
     ],
 )
 def test_a_setting_of_several_types_is_told_in_one_line_without_the_types_that_do_not_fit(given, expected):
