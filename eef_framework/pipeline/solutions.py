@@ -16,6 +16,8 @@ from eef_framework.pipeline.preference import Solution, preferred
 from eef_framework.pipeline.prefix_loss import prefix_weights
 from eef_framework.records import Attribution, SuccessRule, Trajectory
 
+_PREFERRED = "another solution is preferred"
+
 
 @dataclass(frozen=True)
 class Exploration:
@@ -118,7 +120,9 @@ class _Choice:
         for trajectory in known:
             length = len(trajectory.steps)
             self.shortest[trajectory.task.id] = min(length, self.shortest.get(trajectory.task.id, length))
-        self.left_out = {trajectory.id: "another solution is preferred" for trajectory in known}
+        own = _PREFERRED if settings.initial else "the agent's own solutions aren't learned (select.initial)"
+        self.left_out = {solution.trajectory.id: _PREFERRED for solution in expert}
+        self.left_out |= {trajectory.id: own for trajectory, _ in self.successes}
         self.expert = self._short_enough(expert)
 
     def solutions(self) -> Iterator[Solution]:
@@ -173,6 +177,7 @@ class _Choice:
                         for simulation in from_states[attribution.trajectory]
                         if simulation.prefix_length >= state
                     ]
+                    self._leave_out(out, _PREFERRED)
                     yield from preferred(out, self.settings, f"{self.seed}/{attribution.trajectory}/{state}")
 
     @property

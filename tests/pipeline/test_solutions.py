@@ -143,6 +143,20 @@ def test_every_success_is_learned_from_or_left_out_for_a_reason() -> None:
     assert found.left_out["other"] != found.left_out["s2"]
 
 
+def test_no_other_solution_is_named_as_the_reason_where_none_of_the_agents_is_learned() -> None:
+    simulations = [simulated(0, 3), simulated(6, 8), simulated(6, 9, name="longer")]
+    explored = [Exploration(simulations, judged([N, H, B, U]))]
+    reasons = {
+        recovery: selection([], explored, Select(initial=False, recovery=recovery), RULE, 0).left_out
+        for recovery in (False, True)
+    }
+    assert reasons[False].keys() == {"s0", "s6", "longer"}
+    assert len(set(reasons[False].values())) == 1
+    assert reasons[True]["s0"] == reasons[False]["s0"]
+    (preferred,) = (why for name, why in reasons[True].items() if name != "s0")
+    assert preferred != reasons[True]["s0"]
+
+
 def test_more_solutions_of_a_state_are_kept_where_that_is_set() -> None:
     found = picked([simulated(6, 7), simulated(2, 9), simulated(4, 5)], [B, N, N, U], solutions_per_state=2)
     assert [name for _, name, _ in found] == ["s2", "s4"]
