@@ -45,7 +45,7 @@ from common import arguments, finish, interval, table
 
 from eef_framework import Attributor, Expert, Policy, Segment, SuccessRule, Task, Trajectory, Verdict, derive
 from eef_framework.chat.format import ChatFormat
-from eef_framework.evaluation.intervals import over_seeds
+from eef_framework.evaluation.intervals import mean
 from eef_framework.interfaces import Sampling
 from eef_framework.plugins import Registry, load_plugins
 from eef_framework.records import Conversation, Estimate, Observation, Response
@@ -286,7 +286,7 @@ def measured(attributor: Attributor, groups: Sequence[Sequence[Case]], right: fl
             accused / max(1, innocent),
         )
         found.append(dict(zip(MEASURES, values, strict=True)))
-    return {name: over_seeds([each[name] for each in found]).model_dump() for name in MEASURES}
+    return {name: mean([each[name] for each in found]).model_dump() for name in MEASURES}
 
 
 def false_claims(attributor: Attributor, length: int, args: Any) -> int:

@@ -22,7 +22,7 @@ TaskKey = tuple[str, str]
 def over_seeds(values: Sequence[float]) -> Estimate:
     """Return the mean of one number a seed, with its t interval.
 
-    Equal values say nothing about the spread, as a single one doesn't: the interval is unbounded then.
+    Equal values say nothing about the spread, as a single one doesn't: the interval is unbounded then (-inf to inf).
     """
     found = mean(values)
     return found.changed(low=-math.inf, high=math.inf) if _constant(values) else found

@@ -53,15 +53,6 @@ def mean(values: Sequence[float]) -> Estimate:
     return Estimate(mean=centre, low=centre - half, high=centre + half, n=n)
 
 
-def over_seeds(values: Sequence[float]) -> Estimate:
-    """Return the mean of one number over runs that differ in their seed only, with its t interval.
-
-    Args:
-        values: one a seed, such as each run's difference of success rates. `Estimate.n` counts the seeds.
-    """
-    return mean(values)
-
-
 def paired_difference(a: Mapping[str, bool], b: Mapping[str, bool]) -> Estimate:
     """Return the success rate of a minus that of b on the same tasks, with the interval of the paired difference.
 

@@ -12,7 +12,9 @@ class Estimate(Record):
 
     mean: float
     low: float
+    """Its lower end; -inf where the values say nothing about their spread, as a single seed doesn't."""
     high: float
+    """Its upper end; inf where the lower end is -inf."""
     n: int = Field(ge=0)
     """Number of episodes (or seeds) it was estimated from."""
 

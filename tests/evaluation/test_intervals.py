@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eef_framework.errors import EefError
-from eef_framework.evaluation.intervals import mean, over_seeds, paired_difference, success_rate, t_quantile
+from eef_framework.evaluation.intervals import mean, paired_difference, success_rate, t_quantile
 
 
 # Newcombe (1998), "Two-sided confidence intervals for the single proportion", table I, method 3.
@@ -57,9 +57,9 @@ def test_the_expansion_continues_the_table_without_a_jump():
     assert all(later < earlier for earlier, later in itertools.pairwise(steps))
 
 
-def test_the_interval_over_seeds_is_students():
+def test_the_interval_of_a_mean_is_students():
     # Mean 7, standard deviation sqrt(2.5): 7 +- 2.776445 * sqrt(2.5 / 5).
-    estimate = over_seeds([5, 6, 7, 8, 9])
+    estimate = mean([5, 6, 7, 8, 9])
     assert estimate.mean == 7
     assert estimate.n == 5
     assert estimate.high - 7 == pytest.approx(1.963243, abs=1e-6)
@@ -67,7 +67,7 @@ def test_the_interval_over_seeds_is_students():
 
 
 def test_one_value_has_an_unbounded_interval():
-    estimate = over_seeds([0.4])
+    estimate = mean([0.4])
     assert (estimate.mean, estimate.low, estimate.high) == (0.4, -math.inf, math.inf)
 
 
