@@ -123,7 +123,10 @@ class _RationedSimulate(Simulate):
             self._grant(key, min(self._first, n, self.left))
         if key not in self._played:
             await self._play(key)
-        return Played.of(self._played.get(key, ())[:n], max(0, n - self._granted[key]))
+        granted = self._granted[key]
+        # A request for fewer gets the first ones, too: another in place of a lost one could decide what that would not.
+        runs = self._played.get(key, ()) if n >= granted else await self._simulate(self._states[key], n)
+        return Played.of(runs, max(0, n - granted))
 
     async def play_one(self, key: Key) -> None:
         """Play one more simulation from a state."""

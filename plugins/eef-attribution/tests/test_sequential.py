@@ -114,6 +114,25 @@ def test_it_wraps_any_strategy_that_does_not_count_lost_simulations(tried):
     assert tried(SequentialAttributor(strategy=strategy), [1.0] * 3).played == {0: 2}
 
 
+class Fewer(Twice):
+    """Looks at three simulations, then at the first two of them."""
+
+    name = "fewer"
+
+    async def attribute(self, trajectory, simulate):
+        await simulate(0, 3)
+        return await super().attribute(trajectory, simulate)
+
+
+def test_no_other_simulation_takes_the_place_of_a_lost_one(tried):
+    def verdicts(attributor):
+        return tried(attributor, [1.0] * 3, lost=lambda state, index: index == 0).verdicts
+
+    strategy = {"name": f"{__name__}:Fewer"}
+    found = verdicts(SequentialAttributor(strategy=strategy, first=3))
+    assert found == verdicts(Fewer()) == ["unknown"] * 3, "the lost one could change it, when the run is resumed"
+
+
 @pytest.mark.parametrize("proposer", ["likelihood", "entropy"])
 def test_the_agent_is_asked_for_each_score_once(proposer):
     actions = tuple(f"go[{k}]" for k in range(10))
