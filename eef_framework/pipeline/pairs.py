@@ -12,7 +12,7 @@ from eef_framework.chat.format import ChatFormat
 from eef_framework.config.schema import Select
 from eef_framework.errors import ConfigError
 from eef_framework.pipeline.examples import facts
-from eef_framework.pipeline.solutions import Exploration
+from eef_framework.pipeline.solutions import Exploration, kept_explorations
 from eef_framework.records import Example, Trajectory
 
 
@@ -54,7 +54,7 @@ def pairs(
         For each task, in the order of the demonstrations and then of the explorations: the attempts with the lowest
             reward, each with one with the highest. No attempt is rejected twice.
     """
-    kept = explorations if settings.keep == "all" else explorations[-1:]
+    kept = kept_explorations(explorations, settings)
     attempts: dict[str, list[Trajectory]] = defaultdict(list)
     for trajectory in (*demonstrations, *(played for exploration in kept for played in exploration.simulations)):
         if trajectory.origin is None and not trajectory.lost and trajectory.steps:

@@ -38,6 +38,11 @@ class Exploration:
     reflections: Sequence[Trajectory] = ()
 
 
+def kept_explorations(explorations: Sequence[Exploration], settings: Select) -> Sequence[Exploration]:
+    """Return the explorations to learn from: all so far, or the latest (`select.keep`)."""
+    return explorations if settings.keep == "all" else explorations[-1:]
+
+
 @dataclass(frozen=True)
 class Selection:
     """What is learned from, and what isn't.
@@ -70,8 +75,8 @@ def selection(
         rule: the success rule.
         seed: for random choices.
     """
-    kept = explorations if settings.keep == "all" else explorations[-1:]
-    choice = _Choice(demonstrated(demonstrations, "successes", rule), kept, settings, rule, seed)
+    expert, kept = demonstrated(demonstrations, "successes", rule), kept_explorations(explorations, settings)
+    choice = _Choice(expert, kept, settings, rule, seed)
     picked = list(_distinct(choice.solutions()))
     learned = {solution.trajectory.id for solution in picked}
     return Selection(picked, {name: why for name, why in choice.left_out.items() if name not in learned})

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from eef_framework.config.schema import Select
 from eef_framework.pipeline.pairs import Pair
-from eef_framework.pipeline.solutions import Exploration
+from eef_framework.pipeline.solutions import Exploration, kept_explorations
 from eef_framework.records import Segment, SuccessRule, Trajectory, Verdict
 
 
@@ -37,7 +37,7 @@ def step_pairs(
     """
     by_id = {trajectory.id: trajectory for trajectory in demonstrations}
     found: list[Pair] = []
-    for exploration in explorations if settings.keep == "all" else explorations[-1:]:
+    for exploration in kept_explorations(explorations, settings):
         starting = _by_start(exploration.simulations)
         for attribution in exploration.attributions.values():
             demonstration = by_id.get(attribution.trajectory)

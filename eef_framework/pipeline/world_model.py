@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from eef_framework.chat.format import ChatFormat
 from eef_framework.config.schema import Select
 from eef_framework.pipeline.episodes import distinct_states
-from eef_framework.pipeline.solutions import Exploration
+from eef_framework.pipeline.solutions import Exploration, kept_explorations
 from eef_framework.records import Example, State, StateId, SuccessRule, Trajectory
 
 
@@ -38,7 +38,7 @@ def predictions(
         The examples, and counts: those of actions of the `expert` and of the `agent`; actions that were `repeated` in
             the same state, such as the expert's own, and `blank` observations, which are both left out.
     """
-    kept = explorations if settings.keep == "all" else explorations[-1:]
+    kept = kept_explorations(explorations, settings)
     counts = dict.fromkeys(("expert", "agent", "repeated", "blank"), 0)
     found: list[Example] = []
     seen: set[StateId] = set()
