@@ -20,11 +20,11 @@ in rounding only, each with an interval of 12 points either way (`benchmarks/LOG
 Significance = Literal["better", "worse", "undecided"]
 
 
-def significance(difference: Difference) -> Significance:
-    """Return whether the first side of a comparison is better; undecided if the 95 % interval includes 0."""
-    if difference.success.low > 0:
+def significance(difference: Estimate) -> Significance:
+    """Return whether the first of two sides is better; undecided if the 95 % interval of the difference includes 0."""
+    if difference.low > 0:
         return "better"
-    return "worse" if difference.success.high < 0 else "undecided"
+    return "worse" if difference.high < 0 else "undecided"
 
 
 def describe(difference: Difference) -> str:
@@ -38,7 +38,7 @@ def describe(difference: Difference) -> str:
     estimate = difference.success
     points = f"{abs(estimate.mean) * 100:.1f} points"
     evidence = f"95 % interval {_points(estimate.low)} to {_points(estimate.high)}, {plural(estimate.n, 'task')}"
-    match significance(difference):
+    match significance(estimate):
         case "better":
             return f"{first} is better than {second} by {points} of success ({evidence})."
         case "worse":

@@ -10,8 +10,7 @@ from typing import Any
 from eef_framework.comparison.result import ComparedDifference, ComparedRow, Comparison, interval
 from eef_framework.comparison.tables import title
 from eef_framework.errors import ConfigError, storage
-from eef_framework.evaluation.formatting import count
-from eef_framework.records import Estimate
+from eef_framework.evaluation.formatting import Significance, count, significance
 from eef_framework.report.forest import ForestRow, forest
 from eef_framework.report.html import Element, render, tag
 from eef_framework.report.page import asset, fill, head, is_page, script_of
@@ -19,7 +18,7 @@ from eef_framework.report.table import LOOKS
 from eef_framework.runs import write_text
 
 GENERATOR = "eef-framework compare"
-VERDICTS = {"better": "✓ better", "worse": "✗ worse", "undecided": "≈ undecided"}
+VERDICTS: dict[Significance, str] = {"better": "✓ better", "worse": "✗ worse", "undecided": "≈ undecided"}
 
 
 def check_comparison_page(page: Path) -> None:
@@ -140,7 +139,7 @@ def _differences(differences: tuple[ComparedDifference, ...], looks: dict[str, s
                 f"{100 * each.over_tasks.mean:+.1f}",
                 interval(each.over_seeds, "+"),
                 interval(each.over_tasks, "+"),
-                VERDICTS[_verdict(each.over_seeds)],
+                VERDICTS[significance(each.over_seeds)],
                 ", ".join(f"{100 * value:+.1f}" for value in each.per_seed),
             ),
         )
@@ -208,12 +207,6 @@ def _bounds(difference: ComparedDifference) -> Iterator[float]:
     for estimate in (difference.over_seeds, difference.over_tasks):
         yield from (value for value in (estimate.low, estimate.high, estimate.mean) if math.isfinite(value))
     yield from difference.per_seed
-
-
-def _verdict(estimate: Estimate) -> str:
-    if not math.isfinite(estimate.low):
-        return "undecided"
-    return "better" if estimate.low > 0 else "worse" if estimate.high < 0 else "undecided"
 
 
 def _written(value: Any) -> str:

@@ -165,7 +165,7 @@ def _answers(source: Source) -> Element:
 
 def _answer(difference: Difference, span: float, clone: str) -> Element:
     first, second = difference.sides
-    result = significance(difference)
+    result = significance(difference.success)
     points = f"{abs(difference.success.mean) * 100:.1f}"
     headline = {
         "better": f"Yes, by {points} points",

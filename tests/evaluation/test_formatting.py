@@ -38,14 +38,14 @@ def _metrics():
 
 
 def test_a_difference_whose_interval_excludes_0_is_a_win():
-    assert significance(_difference(0.1, 0.02, 0.18)) == "better"
+    assert significance(_difference(0.1, 0.02, 0.18).success) == "better"
     sentence = describe(_difference(0.1, 0.02, 0.18))
     for part in ("eef 2 is better than rft 2", "10.0 points", "+2.0 to +18.0", "300 tasks"):
         assert part in sentence
 
 
 def test_a_difference_whose_interval_is_below_0_is_a_loss():
-    assert significance(_difference(-0.1, -0.18, -0.02)) == "worse"
+    assert significance(_difference(-0.1, -0.18, -0.02).success) == "worse"
     assert "eef 2 is worse than rft 2 by 10.0 points" in describe(_difference(-0.1, -0.18, -0.02))
 
 
@@ -54,7 +54,7 @@ def test_a_difference_whose_interval_includes_0_is_never_called_a_win(mean, side
     sentence = describe(_difference(mean, mean - 0.08, mean + 0.08))
     assert f"5.0 points {side} rft 2" in sentence
     assert "better" not in sentence
-    assert significance(_difference(mean, mean - 0.08, mean + 0.08)) == "undecided"
+    assert significance(_difference(mean, mean - 0.08, mean + 0.08).success) == "undecided"
 
 
 def test_estimates_are_written_with_their_interval_or_the_lack_of_one():
