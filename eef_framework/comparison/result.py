@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import html
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from eef_framework.comparison.protocol import flattened
+from eef_framework.evaluation.formatting import html_table
 from eef_framework.evaluation.run_results import frame
 from eef_framework.records import Estimate
 from eef_framework.records.base import Record
@@ -106,8 +106,7 @@ class Comparison(Record):
     def _repr_html_(self) -> str:
         """Show the rows and differences in a notebook."""
         heads = ("", "success %", "over seeds", "over tasks", "seeds")
-        rows = (cells for _, cells in self._results())
-        return f"<table><thead>{_line(heads, 'th')}</thead><tbody>{''.join(map(_line, rows))}</tbody></table>"
+        return html_table(heads, (cells for _, cells in self._results()))
 
     def _results(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Yield the unit of each row and difference, and its label, value, two intervals and number of seeds."""
@@ -131,10 +130,6 @@ def interval(estimate: Estimate, sign: str = "") -> str:
     if not math.isfinite(estimate.low):
         return "-"
     return f"[{100 * estimate.low:{sign}.1f}, {100 * estimate.high:{sign}.1f}]"
-
-
-def _line(cells: Iterable[str], tag: str = "td") -> str:
-    return f"<tr>{''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in cells)}</tr>"
 
 
 def _flat(record: Record) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 from eef_framework.records import Cost, Difference, Estimate, ResultRow, RunMetrics
@@ -104,6 +106,16 @@ def duration(seconds: float) -> str:
     if hours < 10:
         return f"{hours} h {minutes} min" if hours else f"{minutes} min"
     return f"{seconds / 3600:.0f} h"
+
+
+def html_table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return an HTML table, for notebooks."""
+    body = "".join(_html_row(row, "td") for row in rows)
+    return f"<table><thead>{_html_row(heads, 'th')}</thead><tbody>{body}</tbody></table>"
+
+
+def _html_row(cells: Iterable[str], tag: str) -> str:
+    return f"<tr>{''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in cells)}</tr>"
 
 
 def results(metrics: RunMetrics) -> Group:

@@ -15,6 +15,7 @@ from eef_framework.evaluation.formatting import (
     count,
     describe,
     duration,
+    html_table,
     percent,
     plus_minus,
     tokens_of,
@@ -57,7 +58,7 @@ class RunResults:
                 code="not-a-run",
                 path=str(self.path),
             )
-        self.config: dict[str, Any] = _read_config(self.layout)
+        self.config: dict[str, Any] = read_settings_file(self.layout.config)
         self.metrics = _read_metrics(self.layout, self.config)
 
     @property
@@ -276,8 +277,7 @@ class RunResults:
         ]
         if not self.finished:
             sentences.insert(0, "This run isn't finished.")
-        table = f"<table><thead>{_line(heads, 'th')}</thead><tbody>{''.join(map(_line, rows))}</tbody></table>"
-        return table + "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences)
+        return html_table(heads, rows) + "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences)
 
 
 def load_run(path: str | Path) -> RunResults:
@@ -291,14 +291,6 @@ def load_run(path: str | Path) -> RunResults:
         CorruptFile: its numbers or its configuration can't be parsed.
     """
     return RunResults(path)
-
-
-def _line(cells: Iterable[str], tag: str = "td") -> str:
-    return f"<tr>{''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in cells)}</tr>"
-
-
-def _read_config(layout: RunLayout) -> dict[str, Any]:
-    return read_settings_file(layout.config)
 
 
 def _read_metrics(layout: RunLayout, config: dict[str, Any]) -> RunMetrics:
