@@ -9,11 +9,11 @@ from typing import Any
 
 from eef_framework.comparison.result import ComparedDifference, ComparedRow, Comparison, interval
 from eef_framework.comparison.tables import title
-from eef_framework.errors import ConfigError, storage
+from eef_framework.errors import storage
 from eef_framework.evaluation.formatting import Significance, count, significance
 from eef_framework.report.forest import ForestRow, forest
 from eef_framework.report.html import Element, render, tag
-from eef_framework.report.page import asset, fill, head, is_page, script_of
+from eef_framework.report.page import asset, check_replaceable, fill, head, script_of
 from eef_framework.report.table import LOOKS
 from eef_framework.runs import write_text
 
@@ -28,13 +28,7 @@ def check_comparison_page(page: Path) -> None:
         ConfigError: `output-exists`.
         StorageError: it can't be read.
     """
-    if page.exists() and not is_page(page, GENERATOR):
-        raise ConfigError(
-            f"{str(page)!r} exists, and isn't a page that `eef compare` wrote: it would be lost",
-            "Choose another name.",
-            code="output-exists",
-            path=str(page),
-        )
+    check_replaceable(page, "eef compare", GENERATOR)
 
 
 def build_comparison_page(comparison: Comparison, page: Path) -> None:

@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import IO, Any
 
-from eef_framework.errors import storage
+from eef_framework.errors import ConfigError, storage
 from eef_framework.report.glossary import GLOSSARY, glossary_list
 from eef_framework.report.html import Element, data_script, render, tag
 
@@ -44,16 +44,28 @@ def write_page(page: Path, parts_with: Callable[[IO[str]], Mapping[str, str]]) -
             chunk_file.unlink(missing_ok=True)
 
 
-def is_page(page: Path, generator: str = GENERATOR) -> bool:
-    """Return whether a file is a page written here, and may be replaced.
+def check_replaceable(page: Path, command: str, generator: str = GENERATOR) -> None:
+    """Refuse to replace a file that isn't a page written here.
 
     Args:
-        page: the file.
-        generator: the name that `head` was given for it.
+        page: the file; it need not exist.
+        command: the command that writes such pages, for the message.
+        generator: the name that `head` is given for them.
 
     Raises:
+        ConfigError: it is another file (`output-exists`).
         StorageError: it can't be read.
     """
+    if page.exists() and not _is_page(page, generator):
+        raise ConfigError(
+            f"{str(page)!r} exists, and isn't a page that `{command}` wrote: it would be lost",
+            "Choose another name.",
+            code="output-exists",
+            path=str(page),
+        )
+
+
+def _is_page(page: Path, generator: str) -> bool:
     start = "".join(fill(asset("head.html").partition("{{policy}}")[0], {"generator": generator})).encode()
     if not page.is_file():
         return False
@@ -67,7 +79,7 @@ def head(title: str, script: str, generator: str) -> str:
     Args:
         title: the title of the page.
         script: the script of the page.
-        generator: what writes pages of this kind; `is_page` recognizes them by it.
+        generator: what writes pages of this kind; `check_replaceable` recognizes them by it.
     """
     style = asset("page.css")
     policy = (

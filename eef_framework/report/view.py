@@ -14,7 +14,7 @@ from eef_framework.formats.training_examples import dialogue_of
 from eef_framework.records import Attribution, Example, Observation, SuccessRule, Trajectory
 from eef_framework.report.chunks import TEXT_LIMIT, Chunks
 from eef_framework.report.html import Child, Element, tag
-from eef_framework.report.page import is_page, page_parts, write_page
+from eef_framework.report.page import check_replaceable, page_parts, write_page
 from eef_framework.report.trajectory_index import FAILED, LOST, SUCCEEDED, UNKNOWN, TrajectoryIndex
 
 
@@ -43,13 +43,7 @@ def build_view(file: Path, page: Path, rule: SuccessRule) -> int:
             code="wrong-kind",
             path=str(file),
         )
-    if page.exists() and not is_page(page):
-        raise ConfigError(
-            f"{str(page)!r} exists, and isn't a page that `eef view` wrote: it would be lost",
-            "Choose another --out.",
-            code="output-exists",
-            path=str(page),
-        )
+    check_replaceable(page, "eef view")
     shown = list(_shown(file, kind))
     if not shown:
         raise nothing_read(file, [])
