@@ -15,7 +15,7 @@ from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.rows import Rows
 from eef_framework.records import Checkpoint, Cost, Task, Trajectory
 from eef_framework.records.base import Info
-from eef_framework.runs import ANSWERS_FOLDER, JsonlFile, Stage, check_same_tasks, open_checked
+from eef_framework.runs import ANSWERS_FOLDER, JsonlFile, Stage, check_same_tasks, content_id, open_checked
 
 
 @dataclass(frozen=True)
@@ -147,9 +147,11 @@ class Phase(ABC):
         """Return an estimate of the tokens and dollars it will use, from above; None if it can't be told."""
         return None
 
-    def episodes(
-        self, context: RunContext, path: Path, tasks: Iterable[Task], *parts: str, **given: Any
-    ) -> JsonlFile[Trajectory]:
+    def recorded_inputs(self, context: RunContext) -> dict[str, Any]:
+        """Return what its episodes depend on besides the configuration, such as a digest of the model's weights."""
+        return {}
+
+    def episodes(self, context: RunContext, path: Path, tasks: Iterable[Task], *parts: str) -> JsonlFile[Trajectory]:
         """Open a file of episodes to continue it.
 
         Args:
@@ -157,8 +159,7 @@ class Phase(ABC):
             path: the file.
             tasks: the tasks to play.
             parts: the parts of the configuration that the episodes depend on. They are recorded next to a file of the
-                user, so that other episodes aren't mistaken for these.
-            given: other data that they depend on.
+                user, with the `recorded_inputs`, so that other episodes aren't mistaken for these.
 
         Raises:
             CorruptFile: it has episodes of a task that has changed since (`other-world`).
@@ -166,7 +167,7 @@ class Phase(ABC):
         if self.stage is not None:  # a run directory records its configuration
             file = JsonlFile(path, Trajectory)
         else:
-            settings = context.recorded(*parts) | given
+            settings = context.recorded(*parts) | self.recorded_inputs(context)
             file = open_checked(path, Trajectory, settings, leeway=context.leeway())
         try:
             world = f"environment {context.environment.component_name()!r}"
@@ -183,6 +184,16 @@ class Weights(Protocol):
     @property
     def checkpoint(self) -> Checkpoint:
         """The checkpoint; available once the weights exist."""
+
+
+def checkpoint_of(weights: Weights | None) -> Checkpoint | None:
+    """Return an agent's checkpoint; None for a policy without weights."""
+    return weights.checkpoint if weights else None
+
+
+def model_id(weights: Weights | None) -> str | None:
+    """Return the name and a digest of an agent's checkpoint; None for a policy without weights."""
+    return content_id(weights.checkpoint.path) if weights else None
 
 
 @dataclass(frozen=True)

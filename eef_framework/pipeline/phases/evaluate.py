@@ -21,13 +21,12 @@ from eef_framework.pipeline.episodes import (
     warn_of_answers,
     with_others,
 )
-from eef_framework.pipeline.phase import Phase, PhaseResult, Planned, Weights
+from eef_framework.pipeline.phase import Phase, PhaseResult, Planned, Weights, checkpoint_of, model_id
 from eef_framework.pipeline.phases.initial_checkpoint import InitialCheckpoint
 from eef_framework.pipeline.progress import Counter
 from eef_framework.pipeline.rows import Rows
 from eef_framework.records import Evaluation, Task, Trajectory
 from eef_framework.rollout import Simulator
-from eef_framework.runs import content_id
 from eef_framework.seeds import derive
 
 
@@ -62,15 +61,13 @@ class Evaluate(Phase):
 
     def work(self, context: RunContext, progress: ProgressCallback) -> PhaseResult:
         """Play what is missing."""
-        settings, tasks, path = context.config.evaluate, context.tasks(self.tasks), self.played.path
-        checkpoint = self.weights.checkpoint if self.weights else None
-        given: dict[str, Any] = {"sampling": settings.sampling.model_dump()}
-        given |= {} if self.stage else {"model": content_id(checkpoint.path if checkpoint else None)}
-        with self.episodes(context, path, tasks, "policy", "format", **given) as rows:
+        tasks, path = context.tasks(self.tasks), self.played.path
+        with self.episodes(context, path, tasks, "policy", "format") as rows:
             rule = context.config.success
             counter = Counter(progress, len(tasks), rule, rows.rows)
             seed = derive(context.config.seed, "evaluate")
-            with context.playing(context.episodes(checkpoint, self.actor, settings.sampling)) as play:
+            setup = context.episodes(checkpoint_of(self.weights), self.actor, context.config.evaluate.sampling)
+            with context.playing(setup) as play:
                 simulator = Simulator(play, rows, self.name, seed, rule, counter.add)
                 context.wait_for(simulator.until(gather(simulator.initial(task, 1) for task in tasks)))
             found = _of_tasks(rows.rows, tasks)
@@ -81,6 +78,10 @@ class Evaluate(Phase):
             warn_of_answers(found, context.format, trained=self.weights is not None)
         cost, figures = cost_of(found, by_agent=True), mean_results(found, rule)
         return PhaseResult(cost, {path.name: len(found)}, lost_workers(play), figures)
+
+    def recorded_inputs(self, context: RunContext) -> dict[str, Any]:
+        """Return how answers are sampled, and a digest of the model."""
+        return {"sampling": context.config.evaluate.sampling.model_dump(), "model": model_id(self.weights)}
 
     def evaluation(self, context: RunContext) -> Evaluation:
         """Return the agent's results, once the phase is done."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from eef_framework.config.schema import RunConfig, TaskList
 from eef_framework.errors import AttributorFailure
@@ -27,7 +28,7 @@ from eef_framework.pipeline.episodes import (
 )
 from eef_framework.pipeline.exploration_files import ExplorationFiles
 from eef_framework.pipeline.exploration_plan import ExplorationPlan
-from eef_framework.pipeline.phase import Phase, PhaseResult, Planned, Weights
+from eef_framework.pipeline.phase import Phase, PhaseResult, Planned, Weights, checkpoint_of, model_id
 from eef_framework.pipeline.phases.initial_checkpoint import InitialCheckpoint
 from eef_framework.pipeline.progress import Counter
 from eef_framework.pipeline.questions import ask_for_advice, ask_for_reflections
@@ -98,14 +99,13 @@ class Explore(Phase):
         tasks = plan.tasks(demonstrations)
         spent = self.matches.spent() if self.matches and settings.matched else None
         attributor = context.attributor(self.variant)
-        checkpoint = self.weights.checkpoint if self.weights else None
-        path = self.files.simulations.path
-        with self._open(context, path, tasks) as rows:
+        with self._open(context, self.files.simulations.path, tasks) as rows:
             counts = plan.from_start(demonstrations, spent)
             alternatives = settings.alternatives * len(expert_states(demonstrations, rule))
             counter = Counter(progress, plan.expected(demonstrations, spent) + alternatives, rule, rows.rows)
             seed = self._seed(context)
-            with context.playing(context.episodes(checkpoint, f"agent/{self.name}", settings.sampling)) as play:
+            setup = context.episodes(checkpoint_of(self.weights), f"agent/{self.name}", settings.sampling)
+            with context.playing(setup) as play:
                 simulator = Simulator(
                     play,
                     rows,
@@ -164,12 +164,12 @@ class Explore(Phase):
 
     def _open(self, context: RunContext, path: Path, tasks: Sequence[Task]) -> JsonlFile[Trajectory]:
         """Open a file of the agent's episodes to continue it."""
-        checkpoint = self.weights.checkpoint if self.weights else None
-        given = {} if self.stage else {"demonstrations": content_id(self.demonstrations.path)}
-        given |= {} if self.stage else {"model": content_id(checkpoint.path if checkpoint else None)}
         experts = ["expert"] if self.variant.explore.advice else []
-        parts = ("policy", "format", "success", "attributor", "explore", *experts)
-        return self.episodes(context, path, tasks, *parts, **given)
+        return self.episodes(context, path, tasks, "policy", "format", "success", "attributor", "explore", *experts)
+
+    def recorded_inputs(self, context: RunContext) -> dict[str, Any]:
+        """Return digests of the demonstrations and of the model."""
+        return {"demonstrations": content_id(self.demonstrations.path), "model": model_id(self.weights)}
 
     def _try_alternatives(
         self,
