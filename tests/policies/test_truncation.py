@@ -8,7 +8,7 @@ from eef_framework.chat.format import ChatFormat
 from eef_framework.errors import PolicyFailure
 from eef_framework.interfaces import Sampling
 from eef_framework.policies import TransformersPolicy
-from eef_framework.policies.truncation import truncate_oldest, without_oldest
+from eef_framework.policies.truncation import droppable_observations, truncate_oldest, without_oldest
 from eef_framework.records import Message, Observation, Step, Task, Trajectory
 
 PLAIN = Sampling(max_tokens=4)
@@ -93,3 +93,17 @@ def test_training_leaves_out_what_the_prompts_left_out(checkpoint, chat):
             end = len(prompt) + len(response.token_ids)
             assert ids[:end] == [*prompt, *response.token_ids]
             assert all(weight == 1.0 for weight in weights[len(prompt) : end])
+
+
+@given(st.integers(0, 6), st.integers(0, 8), st.booleans())
+def test_a_shortened_conversation_keeps_its_ends_and_its_order(turns, left_out, rules):
+    head = (Message(role="system", content="rules"),) if rules else ()
+    said = [Message(role="user", content="goal")]
+    for turn in range(turns):
+        said += [Message(role="assistant", content=f"act {turn}"), Message(role="user", content=f"see {turn}")]
+    conversation = (*head, *said)
+    if left_out > droppable_observations(conversation):
+        return
+    shown = without_oldest(conversation, left_out)
+    assert shown == (*head, *said[2 * left_out :])
+    assert shown[len(head)].role == shown[-1].role == "user"

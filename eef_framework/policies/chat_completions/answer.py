@@ -1,13 +1,13 @@
-"""Validated server responses: content, reasons for missing text, and cost."""
+"""Validated server responses: content, and reasons for missing text."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, TypeGuard
+from typing import Any, Literal, TypeGuard
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from eef_framework.chat.tool_calls import Call, read_call, with_calls
 from eef_framework.policies.chat_completions.error_response import (
@@ -16,18 +16,6 @@ from eef_framework.policies.chat_completions.error_response import (
     error_within,
     shortened,
 )
-from eef_framework.records import Conversation
-
-BYTES_PER_TOKEN = 256
-"""Upper bound for the length of tokens; only runs of spaces come near."""
-TEMPLATE_TOKENS = 2048
-"""Allowance for a chat template's additions to a conversation: default instructions, today's date."""
-MESSAGE_TOKENS = 64
-"""Allowance for its additions to each message."""
-SPARE_TOKENS = 8
-"""Tolerance for the length of an answer: servers differ in whether the stop token counts."""
-LONGEST_ANSWER = 10_000_000
-"""Maximum plausible length of an answer without a limit, in tokens."""
 
 WithoutText = Literal["reasoning-used-the-budget", "stopped-within-reasoning", "refusal", "no-text"]
 """Why an answer has no text."""
@@ -174,15 +162,6 @@ class Completion(BaseModel):
         return self._body
 
 
-class Usage(NamedTuple):
-    """Tokens of a request and its answer."""
-
-    prompt: int
-    """The cached ones included."""
-    cached: int
-    completion: int
-
-
 def read_completion(data: bytes) -> Completion:
     """Read the body of a response.
 
@@ -246,7 +225,7 @@ def without_text(choice: Choice, reported: Any, stop: bool) -> WithoutText | Non
         return None
     if choice.message.refused or choice.finish_reason == "refusal":
         return "refusal"
-    reasoned = choice.message.reasoned or _reasoning_tokens(reported) > 0
+    reasoned = choice.message.reasoned or reasoning_tokens(reported) > 0
     if choice.finish_reason in _AT_LIMIT:
         return "reasoning-used-the-budget"  # whatever used it: an answer of blanks doesn't get there
     return "stopped-within-reasoning" if reasoned and stop else "no-text"
@@ -254,7 +233,7 @@ def without_text(choice: Choice, reported: Any, stop: bool) -> WithoutText | Non
 
 def token_ids(value: Any) -> tuple[int, ...] | None:
     """Return a list of token ids, or None if it isn't one."""
-    if not isinstance(value, list) or not value or not all(map(_is_count, value)):
+    if not isinstance(value, list) or not value or not all(map(is_count, value)):
         return None
     return tuple(value)
 
@@ -270,50 +249,11 @@ def logprobs(value: Any) -> tuple[float, ...] | None:
     return tuple(float(each) for each in found if each is not None)
 
 
-def usage(completion: Completion, conversation: Conversation, limit: int | None) -> Usage | None:
-    """Return the token counts of an answer; None if they are missing or impossible.
-
-    Args:
-        completion: the response.
-        conversation: the conversation that was answered.
-        limit: maximum length of the answer, in tokens; None for no limit.
-    """
-    choice = completion.choices[0]
-    reported = completion.usage if isinstance(completion.usage, dict) else {}
-    details = reported.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    prompt, completed = reported.get("prompt_tokens"), reported.get("completion_tokens")
-    cached = 0 if cached is None else cached
-    if not (_is_count(prompt) and _is_count(completed) and _is_count(cached)):
-        return None
-    found = Usage(prompt, cached, completed)
-    most = LONGEST_ANSWER if limit is None else limit + SPARE_TOKENS + _reasoning_tokens(reported)
-    return found if completed <= min(most, LONGEST_ANSWER) and _possible(found, conversation, choice) else None
-
-
-def prompt_bytes(conversation: Conversation) -> int:
-    """Return the length of a prompt, tools included, in bytes."""
-    tools = (to_json(tool.function).decode() for message in conversation for tool in message.tools)
-    return sum(map(_size, (*(message.content for message in conversation), *tools)))
-
-
-def _possible(found: Usage, conversation: Conversation, choice: Choice) -> bool:
-    asked = prompt_bytes(conversation)
-    most = asked + TEMPLATE_TOKENS + MESSAGE_TOKENS * len(conversation)
-    ids: Sequence[int] | None = token_ids(choice.token_ids)
-    return (
-        max(1, asked // BYTES_PER_TOKEN) <= found.prompt <= most
-        and found.cached <= found.prompt
-        and _size(choice.message.content or "") / BYTES_PER_TOKEN <= found.completion
-        and (ids is None or abs(len(ids) - found.completion) <= SPARE_TOKENS)
-    )
-
-
-def _reasoning_tokens(reported: Any) -> int:
+def reasoning_tokens(reported: Any) -> int:
     """Return the number of reasoning tokens; servers differ in whether these count against the limit."""
     details = reported.get("completion_tokens_details") if isinstance(reported, dict) else None
     found = details.get("reasoning_tokens") if isinstance(details, dict) else None
-    return found if _is_count(found) else 0
+    return found if is_count(found) else 0
 
 
 def _calls_of(value: Any) -> list[Call]:
@@ -357,9 +297,6 @@ def _excerpt(data: bytes) -> str:
     return shortened(data[: 4 * LONGEST_REASON].decode("utf-8", "replace"))[:80]
 
 
-def _size(text: str) -> int:
-    return len(text.encode("utf-8", "surrogatepass"))
-
-
-def _is_count(value: Any) -> TypeGuard[int]:
+def is_count(value: Any) -> TypeGuard[int]:
+    """Return whether a value is a number of tokens, or a token id."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from eef_framework.policies.chat_completions.answer import prompt_bytes
 from eef_framework.policies.chat_completions.context_length import is_too_long, sizes
 from eef_framework.policies.chat_completions.error_response import ErrorResponse
+from eef_framework.policies.chat_completions.usage import prompt_bytes
 from eef_framework.records import Conversation
 
 MARGIN = 1.25

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eef_framework.errors import PolicyFailure
-from eef_framework.policies.chat_completions.answer import Completion, FailedAnswer, Usage, prompt_bytes, usage
+from eef_framework.policies.chat_completions.answer import Completion, FailedAnswer
 from eef_framework.policies.chat_completions.answer_file import AnswerFile, AnswerRow, Earlier, Spent, request_key
 from eef_framework.policies.chat_completions.error_response import RequestRejected
 from eef_framework.policies.chat_completions.settings import LIMITS, ServerSettings, limit_of
+from eef_framework.policies.chat_completions.usage import Usage, prompt_bytes, usage
 from eef_framework.records import Conversation
 from eef_framework.redaction import redact_known
 

@@ -13,7 +13,7 @@ from pydantic import PrivateAttr
 from eef_framework.chat.tokens import ChatTokenizer
 from eef_framework.errors import AnswerFailure, EefWarning, PolicyFailure
 from eef_framework.interfaces import Policy, Sampling
-from eef_framework.policies.chat_completions.answer import Completion, Usage, logprobs, token_ids, usage, without_text
+from eef_framework.policies.chat_completions.answer import Completion, logprobs, token_ids, without_text
 from eef_framework.policies.chat_completions.answer_file import AnswerFile, answer_file_of
 from eef_framework.policies.chat_completions.connection import Connection, RequestLog
 from eef_framework.policies.chat_completions.constraint import constraint
@@ -29,6 +29,7 @@ from eef_framework.policies.chat_completions.meter import Meter
 from eef_framework.policies.chat_completions.scoring import require_scores, score_answer
 from eef_framework.policies.chat_completions.settings import ServerSettings, limit_of
 from eef_framework.policies.chat_completions.statistics import AnswerStatistics
+from eef_framework.policies.chat_completions.usage import Usage, usage
 from eef_framework.policies.truncation import droppable_observations, without_oldest
 from eef_framework.records import Conversation, Info, Observation, Response
 from eef_framework.redaction import redact_known
