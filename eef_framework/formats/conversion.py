@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from eef_framework.errors import EefWarning, UnknownName, storage
 from eef_framework.formats import episodes, training_examples
-from eef_framework.formats.containers import BadRow
 from eef_framework.formats.dialogue import Dialogue, MalformedRow, Turn
+from eef_framework.formats.found_rows import BadRow
 from eef_framework.formats.reading import (
     OWN,
     Ids,

@@ -15,8 +15,9 @@ from pydantic_core import from_json, to_json
 
 from eef_framework.errors import ConfigError, CorruptFile, EefError, EefWarning
 from eef_framework.formats import episodes, training_examples
-from eef_framework.formats.containers import BadRow, FoundRow, Report, read_container
+from eef_framework.formats.containers import read_container
 from eef_framework.formats.dialogue import Dialogue, MalformedRow, UnknownFormat, reason_of
+from eef_framework.formats.found_rows import BadRow, FoundRow, Report
 from eef_framework.formats.table import FORMATS, format_named, format_of
 from eef_framework.records import Example, Message, Trajectory, VersionedRecord
 from eef_framework.runs import RunLayout, looks_like, read_rows, was_run

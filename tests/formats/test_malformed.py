@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eef_framework.errors import ConfigError, CorruptFile, EefWarning, UnknownName
-from eef_framework.formats import containers, convert, read_records
+from eef_framework.formats import convert, json_rows, read_records
 from eef_framework.records import Example, Trajectory
 
 
@@ -153,7 +153,7 @@ def test_another_encoding_is_told(tmp_path, encoding):
 
 
 def test_a_line_that_is_too_long_is_named_and_the_others_are_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(containers, "MAX_LINE", 1000)
+    monkeypatch.setattr(json_rows, "MAX_LINE", 1000)
     long = row("long", more="x" * 5000)
     kept, left = read(lines(tmp_path / "rows.jsonl", row("a"), long, row("b")))
     assert (kept, [place for place, _ in left]) == (["a", "b"], ["line 2"])
