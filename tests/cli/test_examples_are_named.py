@@ -44,6 +44,7 @@ def test_a_malformed_conversation(read, folder, kind, others):
     assert (done.code, done.error.code, done.error.details["line"]) == (1, "corrupt-row", others + 1)
     for part in ("examples.jsonl", f"'row-{others + 1}'"):
         assert part in done.error.message
+    assert ("`eef convert`" in done.error.fix) == (others > 0), "it leaves that row out"
 
 
 def test_a_malformed_worse_attempt(read, folder):
