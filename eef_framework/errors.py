@@ -216,7 +216,7 @@ def boundary(failure: type[ComponentFailure], who: str, doing: str) -> Iterator[
     """Turn any exception from plugin code into the failure of its interface.
 
     Errors of the hierarchy above pass unchanged: they already have an explanation. So do `KeyboardInterrupt` and
-    cancellation.
+    cancellation, but not `SystemExit`: a component doesn't end the process.
 
     Args:
         failure: the class for this interface.
@@ -230,7 +230,7 @@ def boundary(failure: type[ComponentFailure], who: str, doing: str) -> Iterator[
         yield
     except EefError:
         raise
-    except Exception as cause:
+    except (Exception, SystemExit) as cause:
         where = author_line(cause)
         at = f" ({where})" if where else ""
         raise failure(f"{who} failed while {doing}: {reason(cause)}{at}", where=where) from cause

@@ -114,10 +114,17 @@ def test_the_boundary_lets_errors_pass_that_are_explained_already(error):
     assert caught.value is error
 
 
-@pytest.mark.parametrize("exception", [KeyboardInterrupt, SystemExit, asyncio.CancelledError, GeneratorExit])
+@pytest.mark.parametrize("exception", [KeyboardInterrupt, asyncio.CancelledError, GeneratorExit])
 def test_the_boundary_lets_interruptions_pass(exception):
     with pytest.raises(exception), boundary(AttributorFailure, "attributor 'x'", "working"):
         raise exception
+
+
+def test_a_component_that_ends_the_process_has_failed():
+    with pytest.raises(AttributorFailure) as caught, boundary(AttributorFailure, "attributor 'x'", "working"):
+        sys.exit("usage: x")
+    assert isinstance(caught.value.__cause__, SystemExit)
+    assert "usage: x" in caught.value.message
 
 
 def test_the_boundary_is_silent_where_nothing_goes_wrong():

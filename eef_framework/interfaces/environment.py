@@ -213,6 +213,8 @@ class Session(ABC):
         observation = step.observation.encodable()
         if observation is not step.observation:
             step = step.changed(observation=observation)
+        if step.action != action:  # what a replay repeats
+            step = step.changed(action=action)
         limit = self.environment.longest_episode
         if limit is not None and len(self.steps) + 1 >= limit and not step.done:
             step = step.changed(truncated=True)
@@ -270,9 +272,17 @@ def replay(environment: Environment, task: Task, initial: Observation | None, st
         steps: the recorded steps.
 
     Raises:
+        EnvironmentFailure: the environment returned something other than a session (`not-a-session`).
         ReplayDivergence: an observation differs from the recorded one; the message says at which step.
     """
-    session = environment.open(task)
+    session: object = environment.open(task)
+    if not isinstance(session, Session):
+        raise EnvironmentFailure(
+            f"open() of {type(environment).__name__} returned {session!r:.80}, not a Session",
+            "Return an object of a class derived from Session.",
+            code="not-a-session",
+            task=task.id,
+        )
     try:
         if initial is not None:
             _compare(task, 0, "", initial, session.observation)

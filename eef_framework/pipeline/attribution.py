@@ -109,10 +109,22 @@ def plan_of(attributor: Attributor, length: int) -> dict[int, int] | None:
     """Return the number of simulations per state that a trajectory needs; None if it isn't known in advance.
 
     Raises:
-        AttributorFailure: the attributor raised.
+        AttributorFailure: the attributor raised, or returned something else (`not-a-plan`).
     """
-    with boundary(AttributorFailure, f"attributor {attributor.component_name()!r}", f"planning {length} actions"):
-        return attributor.planned_simulations(length)
+    name = attributor.component_name()
+    with boundary(AttributorFailure, f"attributor {name!r}", f"planning {length} actions"):
+        plan: object = attributor.planned_simulations(length)
+    if plan is None:
+        return None
+    if not isinstance(plan, Mapping) or not all(isinstance(each, int) for pair in plan.items() for each in pair):
+        raise AttributorFailure(
+            f"planned_simulations({length}) of attributor {name!r} returned {plan!r:.80}, expected the number of "
+            "simulations by state",
+            "Return a dict such as {1: 2, 3: 2}, or None if the states depend on outcomes.",
+            code="not-a-plan",
+            attributor=name,
+        )
+    return dict(plan)
 
 
 def beyond_initial(plan: Mapping[int, int], initial: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import warnings
+from collections import Counter
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -125,6 +126,8 @@ class RunContext:
 
         Raises:
             ConfigError: there is no such split, or it has fewer tasks than requested.
+            EnvironmentFailure: the environment failed, or returned something other than tasks (`not-tasks`), or two of
+                the same id (`repeated-task`).
         """
         name = self.environment.component_name()
         try:
@@ -135,6 +138,8 @@ class RunContext:
                 if getattr(self.config, section).tasks == tasks:
                     error.fix = f"{error.fix} Split {tasks.split!r} is from {section}.tasks.split.".strip()
             raise
+        if not isinstance(found, Sequence):
+            raise _not_tasks(name, tasks.split, found)
         if tasks.count is not None and tasks.count > len(found):
             raise ConfigError(
                 f"{tasks.count} tasks of split {tasks.split!r} were asked for, environment {name!r} has {len(found)}",
@@ -144,7 +149,21 @@ class RunContext:
                 wanted=tasks.count,
                 found=len(found),
             )
-        return found[: tasks.count]
+        chosen = found[: tasks.count]
+        for each in chosen:
+            if not isinstance(each, Task):
+                raise _not_tasks(name, tasks.split, each)
+        ids = Counter(task.id for task in chosen)
+        if len(ids) < len(chosen):
+            repeated, times = ids.most_common(1)[0]
+            raise EnvironmentFailure(
+                f"environment {name!r} has {times} tasks with the id {repeated!r} in split {tasks.split!r}",
+                "Give every task an id of its own.",
+                code="repeated-task",
+                split=tasks.split,
+                task=repeated,
+            )
+        return chosen
 
     @property
     def longest_episode(self) -> int | None:
@@ -258,6 +277,7 @@ class RunContext:
 
         Raises:
             ConfigError: a check failed.
+            EnvironmentFailure: the environment's instructions aren't text (`instructions-not-text`).
         """
         for component in components:
             if id(component) in self._asked:
@@ -268,9 +288,11 @@ class RunContext:
                     component.preflight(self.environment)
                 else:
                     component.preflight()
+                if isinstance(component, Environment):
+                    _check_instructions(component)
             except EefError:
                 raise
-            except Exception as cause:
+            except (Exception, SystemExit) as cause:
                 name, where = component.component_name(), author_line(cause)
                 at = f" ({where})" if where else ""
                 raise ConfigError(
@@ -301,6 +323,32 @@ class RunContext:
         if key not in self._built:
             self._built[key] = spec.take_checked() or self.registry.build(kind, spec)
         return self._built[key]
+
+
+def _not_tasks(environment: str, split: str, found: object) -> EnvironmentFailure:
+    return EnvironmentFailure(
+        f"tasks({split!r}) of environment {environment!r} returned {found!r:.80}, expected a list of tasks",
+        "Return a list of what new_task() makes.",
+        code="not-tasks",
+        split=split,
+    )
+
+
+def _check_instructions(environment: Environment) -> None:
+    """Raise an error if an environment's instructions can't be shown to the agent.
+
+    Raises:
+        EnvironmentFailure: they aren't text (`instructions-not-text`), or their code failed.
+    """
+    name = environment.component_name()
+    with boundary(EnvironmentFailure, f"environment {name!r}", "giving its instructions"):
+        found: object = environment.instructions
+    if not isinstance(found, str):
+        raise EnvironmentFailure(
+            f"the instructions of environment {name!r} are {found!r:.80}, not text",
+            "Return a string; an empty one if there are none.",
+            code="instructions-not-text",
+        )
 
 
 def _defaults(model: BaseModel, key_path: KeyPath = ()) -> Iterator[tuple[str, Any]]:

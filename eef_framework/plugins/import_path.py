@@ -29,10 +29,17 @@ def import_class(path: str) -> Any:
     name, _, attribute = path.partition(":")
     if not name or not attribute:
         raise ConfigError(f"{path!r} isn't an import path", "Write it as module:Class.", code="not-an-import-path")
+    if name.endswith(".py") or "/" in name or os.sep in name:
+        meant = os.path.normpath(name.removesuffix(".py")).replace(os.sep, "/").lstrip("./").replace("/", ".")
+        raise ConfigError(
+            f"{path!r} names a file, expected a module",
+            f"Write it as {meant}:{attribute}, in a folder from which Python can import {meant}.",
+            code="not-an-import-path",
+        )
     add_cwd_to_sys_path()
     try:
         module = importlib.import_module(name)
-    except Exception as cause:
+    except (Exception, SystemExit) as cause:
         where = author_line(cause)
         if isinstance(cause, ModuleNotFoundError) and cause.name and f"{name}.".startswith(f"{cause.name}."):
             raise ConfigError(

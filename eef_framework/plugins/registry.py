@@ -275,7 +275,7 @@ def _build(kind: Kind, name: str, cls: type[Component], settings: dict[str, Any]
         ) from cause
     except EefError:
         raise
-    except Exception as cause:
+    except (Exception, SystemExit) as cause:
         where = author_line(cause)
         raise ConfigError(
             f"{kind} {name!r} can't be built: {reason(cause)}{f' ({where})' if where else ''}",

@@ -306,3 +306,26 @@ def test_what_is_not_a_step_is_refused():
         session.step("a")
     assert caught.value.code == "not-a-step"
     assert session.steps == []
+
+
+def test_a_step_has_the_action_that_was_taken_whatever_the_environment_says():
+    class Renaming(CountingSession):
+        def perform(self, action):
+            return super().perform("end" if action == "stop" else action).changed(info={"seen": action})
+
+    session = Renaming(Counting(), Counting().tasks("train")[0], Observation(text="0"))
+    step = session.step("stop")
+    assert (step.action, step.terminated, step.info) == ("stop", True, {"seen": "stop"})
+    assert session.steps == [step]
+
+
+@pytest.mark.parametrize("opened", [None, "a session", CountingSession])
+def test_what_is_not_a_session_is_refused(opened):
+    class Closed(Counting):
+        def open(self, task):
+            return opened
+
+    world = Closed()
+    with pytest.raises(EnvironmentFailure) as caught:
+        replay(world, world.tasks("train")[0], None, ())
+    assert caught.value.code == "not-a-session"

@@ -89,3 +89,18 @@ def test_a_filter_that_returns_something_else_is_refused(result: Any) -> None:
         filtered(EXAMPLES, [Odd(change=lambda answer: answer)], 0)
     assert refused.value.code == "not-examples"
     assert [each.code for each in filter_violations(Odd(change=lambda answer: answer))] == ["kept-are-examples"]
+
+
+def test_a_filter_that_empties_the_list_it_gets_has_dropped_them() -> None:
+    class Emptying(Changing):
+        """Takes the first example out of the list."""
+
+        def apply(self, examples: Sequence[Example], seed: int) -> Sequence[Example]:
+            """Remove it."""
+            assert isinstance(examples, list)
+            del examples[0]
+            return examples
+
+    found = filtered(EXAMPLES, [Emptying(change=lambda answer: answer)], 0)
+    assert [each.id for each in found.kept] == ["e1", "e2"]
+    assert (found.dropped, found.dropped_by) == ({"changing": 1}, {"t0": "changing"})

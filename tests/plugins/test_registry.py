@@ -206,6 +206,8 @@ def test_an_import_path_leads_to_a_class_in_the_current_folder(registry):
         ("my_own_filters:NUMBER", "wrong-kind"),
         (":", "not-an-import-path"),
         ("my_own_filters:", "not-an-import-path"),
+        ("my_own_filters.py:Mine", "not-an-import-path"),
+        ("./my_own_filters:Mine", "not-an-import-path"),
     ],
 )
 def test_an_import_path_that_leads_nowhere_is_explained(registry, path, code):
@@ -221,6 +223,7 @@ def test_an_import_path_that_leads_nowhere_is_explained(registry, path, code):
         ("import json\nfrom json import nothing\n", "module-failed", 2),
         ("import there_is_no_such_library\n", "module-failed", 1),
         ("import json\n\ndef f(:\n", "module-failed", 3),
+        ("import sys\nsys.exit(2)\n", "module-failed", 2),
         (FILTER + "    def aply(self, examples, seed):\n        return examples\n", "not-implemented", 2),
         (FILTER + "    def model_post_init(self, context):\n        1 / 0\n" + APPLY, "component-not-built", 4),
     ],

@@ -78,5 +78,5 @@ def _require_settings(environment: Environment, split: str) -> None:
         environment.tasks(split)
     except ConfigError:
         raise
-    except Exception:
+    except (Exception, SystemExit):
         return  # the first check reports it

@@ -100,7 +100,7 @@ def quoted(value: object) -> str:
 def _guarded(check: Check[Context], context: Context) -> Violation | None:
     try:
         return check(context)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         where, actual = author_line(error), ", ".join([reason(error), *getattr(error, "__notes__", ())])
         if isinstance(error, EefError) and error.fix:  # it explains itself
             actual = f"{type(error).__name__}: {error.message}"
@@ -109,6 +109,6 @@ def _guarded(check: Check[Context], context: Context) -> Violation | None:
         return Violation(rule_of(check), where or _last_line(error), "no exception", actual, fix)
 
 
-def _last_line(error: Exception) -> str:
+def _last_line(error: BaseException) -> str:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{frame.filename}, line {frame.lineno}"
