@@ -98,7 +98,7 @@ def _check_file(path: Path) -> str:
     kind = contents(path).kind or next((shape(line.data) for line in read_lines(path)), None) or Trajectory
     with rows_named(path):
         rows = sum(1 for _ in read_rows(path, kind))
-    if kind is Example:
+    if kind in (Example, Trajectory):
         check_ids(path)
     return f"{path}: {plural(rows, kind.__name__.lower())}, all valid" if rows else f"{path}: empty, no rows"
 
@@ -247,5 +247,5 @@ def _kind(registry: Registry, name: str, kind: str | None) -> Kind:
     for each in KINDS:
         with suppress(UnknownName):
             registry.get(each, name)  # raises the plugin's error if it comes from a broken plugin
-    known = {component for each in KINDS for component in registry.names(each)}
-    raise UnknownName.of("component or file", name, known, registry.advice(name))
+    known = {component for each in KINDS if kind in (None, each) for component in registry.names(each)}
+    raise UnknownName.of(kind or "component or file", name, known, registry.advice(name))

@@ -229,7 +229,8 @@ def read_records(path: Path, record: type[R]) -> list[R]:
         StorageError: the file can't be read.
     """
     if record not in (Trajectory, Example) or own_kind(path) is not None or not path.exists():
-        return list(read_rows(path, record))
+        rows = list(read_rows(path, record))
+        return _numbered(path, rows) if record is Trajectory else rows
     bad: list[BadRow] = []
     ids, found, failures = Ids(path), [], 0
     for row in read_any(path, bad.append):
@@ -251,6 +252,15 @@ def read_records(path: Path, record: type[R]) -> list[R]:
     if record is Example and failures:
         warn_of_failures(path, failures, len(found))
     return found
+
+
+def _numbered(path: Path, rows: list[Any]) -> list[Any]:
+    """Return trajectories with an id of their own each. Two files joined into one may have some twice."""
+    ids = Ids(path)
+    unique = [ids.unique(row.id) for row in rows]
+    if ids.repeated:
+        warn_of_ids(path, ids.repeated)
+    return [row if row.id == id_ else row.changed(id=id_) for row, id_ in zip(rows, unique, strict=True)]
 
 
 def _check_not_run(path: Path) -> None:

@@ -16,6 +16,7 @@ from eef_framework.errors import ConfigError, EefError, EefWarning, EnvironmentF
 from eef_framework.formats.reading import read_records
 from eef_framework.interfaces import Environment
 from eef_framework.records import Step, Task, Trajectory
+from eef_framework.runs import rows_of_tasks
 
 _LABEL = "observation:"
 
@@ -96,8 +97,8 @@ def _replayed(trajectory: Trajectory, environment: Environment, task: Task) -> T
         return changed
 
 
-def read_demonstrations(path: Path, tasks: Sequence[Task], environment: Environment) -> list[Trajectory] | None:
-    """Read a file of imported trajectories, verified where possible.
+def read_demonstrations(path: Path, tasks: Sequence[Task], environment: Environment) -> list[Trajectory]:
+    """Read a file of trajectories: our own of these tasks, or imported ones, verified where possible.
 
     Args:
         path: the file, in any format.
@@ -105,14 +106,19 @@ def read_demonstrations(path: Path, tasks: Sequence[Task], environment: Environm
         environment: their environment.
 
     Returns:
-        The trajectories in the file's order, verified or not; None if the file has only trajectories of our own.
+        The trajectories in the file's order. Imported ones are all returned, verified or not.
 
     Warns:
-        EefWarning: some aren't verified (`unverified`, with the number by reason).
+        EefWarning: some aren't verified (`unverified`, with the number by reason), or some of our own aren't used
+            (`input-used-in-part`), or some tasks have none (`tasks-without-trajectories`).
+
+    Raises:
+        CorruptFile: none of our own is of these tasks (`no-matching-trajectories`), or a task has another meaning in
+            the file (`other-world`).
     """
     given = read_records(path, Trajectory)
     if not any(map(is_imported, given)):
-        return None
+        return rows_of_tasks(path, given, tasks, f"environment {environment.component_name()!r}")
     known = {task.id: task for task in tasks}
     found = [verified(each, environment, known) for each in given]
     warn_of_unverified(path, found)

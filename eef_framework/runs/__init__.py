@@ -9,7 +9,7 @@ from eef_framework.runs.jsonl import JsonlFile, check_not_input, check_output, r
 from eef_framework.runs.layout import TRAINING_LOG, PhaseName, RunLayout, StageKey
 from eef_framework.runs.lines import read_whole
 from eef_framework.runs.lock import locked
-from eef_framework.runs.matching import check_same_tasks, read_matching, warn_of_part
+from eef_framework.runs.matching import check_same_tasks, rows_of_tasks, warn_of_part
 from eef_framework.runs.places import ANSWERS_FOLDER, is_run, run_of, was_run
 from eef_framework.runs.repair import repair
 from eef_framework.runs.settings_files import Leeway
@@ -39,11 +39,11 @@ __all__ = [
     "looks_like",
     "new_folder",
     "open_checked",
-    "read_matching",
     "read_rows",
     "read_whole",
     "repair",
     "replacing",
+    "rows_of_tasks",
     "run_of",
     "set_aside",
     "warn_of_part",

@@ -1,4 +1,4 @@
-"""Reads the matching rows of files, and warns about rows that aren't used."""
+"""Chooses the matching rows of files, and warns about rows that aren't used."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from pathlib import Path
 
 from eef_framework.errors import CorruptFile, EefWarning
 from eef_framework.records import Task, Trajectory
-from eef_framework.runs.jsonl import read_rows
 
 
-def read_matching(path: Path, tasks: Iterable[Task], world: str = "this environment") -> list[Trajectory]:
-    """Read the trajectories of tasks from a file, and warn if it is only used in part.
+def rows_of_tasks(
+    path: Path, given: Sequence[Trajectory], tasks: Iterable[Task], world: str = "this environment"
+) -> list[Trajectory]:
+    """Return the trajectories of tasks from a file, and warn if it is only used in part.
 
     Args:
         path: the file.
+        given: its trajectories.
         tasks: the requested tasks.
         world: name of their world, for messages.
 
@@ -29,10 +31,8 @@ def read_matching(path: Path, tasks: Iterable[Task], world: str = "this environm
     Raises:
         CorruptFile: none is of these tasks (`no-matching-trajectories`), or a task has another meaning in the file
             (`other-world`).
-        StorageError: the file can't be read.
     """
     known = {task.id: task for task in tasks}
-    given = list(read_rows(path, Trajectory))
     used = [row for row in given if row.task.id in known]
     check_same_tasks(path, used, known.values(), world)
     others = [row.task.id for row in given if row.task.id not in known]

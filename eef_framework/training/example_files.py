@@ -39,7 +39,7 @@ def rows_named(path: Path) -> Iterator[None]:
 
 
 def check_ids(path: Path) -> None:
-    """Check that no two examples of a file have the same id, by which everything names them.
+    """Check that no two rows of a file have the same id, by which everything names them.
 
     Raises:
         CorruptFile: two have (`duplicate-id`).
@@ -50,7 +50,7 @@ def check_ids(path: Path) -> None:
         if id_ is not None and first.setdefault(id_, line) != line:
             raise CorruptFile(
                 f"{path}, line {line}: the id {id_!r} is that of line {first[id_]} too",
-                "Give each example an id of its own. To learn one more often, raise its weights.",
+                "Give each row an id of its own. To learn an example more often, raise its weights.",
                 code="duplicate-id",
                 path=str(path),
                 line=line,

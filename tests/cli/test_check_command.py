@@ -95,6 +95,13 @@ def test_what_cannot_be_checked_is_explained(command, arguments, code, details):
     assert details.items() <= done.error.details.items()
 
 
+def test_a_name_of_another_kind_is_answered_with_its_kind_and_not_with_itself(command):
+    done = command("eef", "check", "deduplicate", "--kind", "attributor")
+    assert (done.code, done.error.code, done.error.details["what"]) == (2, "unknown-name", "attributor")
+    assert "deduplicate" not in done.error.details["known"]
+    assert "filter" in done.error.fix
+
+
 def test_a_module_in_place_of_a_class_is_answered_with_its_classes(command, folder):
     (folder / "forgetful_idea.py").write_text(WRONG)
     done = command("eef", "check", "forgetful_idea.py")
@@ -133,6 +140,14 @@ def test_a_file_of_records_is_checked_row_by_row(command, folder):
     done = command("eef", "check", "trajectories.jsonl")
     assert (done.code, done.error.code, done.error.details["line"]) == (1, "corrupt-row", 9)
     assert "eef repair" in done.error.fix
+
+
+def test_two_trajectories_of_one_id_are_told(command, folder):
+    assert command("eef", "collect", "own.yaml", "--out", "once.jsonl").code == 0
+    (folder / "twice.jsonl").write_bytes((folder / "once.jsonl").read_bytes() * 2)
+    done = command("eef", "check", "twice.jsonl")
+    assert (done.code, done.error.code) == (1, "duplicate-id")
+    assert (done.error.details["line"], done.error.details["first_line"]) == (9, 1)
 
 
 def test_a_file_is_checked_by_its_content_and_not_by_its_name(command, folder):

@@ -116,7 +116,17 @@ def test_an_episode_that_the_environment_fails_on_does_not_stop_the_others(logs)
 def test_our_own_trajectories_need_no_verification(tmp_path, played):
     path = tmp_path / "own.jsonl"
     Rows(path, Trajectory).write(played)
-    assert read_demonstrations(path, TASKS, WORLD) is None
+    assert read_demonstrations(path, TASKS, WORLD) == read_records(path, Trajectory)
+
+
+def test_our_own_trajectories_joined_into_one_file_get_ids_of_their_own(tmp_path, played):
+    path = tmp_path / "own.jsonl"
+    Rows(path, Trajectory).write([*played, *played[:2]])
+    with pytest.warns(EefWarning) as said:
+        found = read_demonstrations(path, TASKS, WORLD)
+    assert [(each.message.code, each.message.details["rows"]) for each in said] == [("duplicate-ids", 2)]
+    assert [each.id for each in found[-2:]] == [f"{each.id}#2" for each in played[:2]]
+    assert found[:-2] == played
 
 
 def settings(logs, **changes):

@@ -24,7 +24,7 @@ from eef_framework.records import Cost, Provenance, Task, Trajectory
 from eef_framework.records.base import Info
 from eef_framework.rollout import demonstrations
 from eef_framework.rollout.episode_costs import with_lost_costs
-from eef_framework.runs import JsonlFile, check_not_input, read_matching
+from eef_framework.runs import JsonlFile, check_not_input
 from eef_framework.seeds import derive
 
 
@@ -116,13 +116,9 @@ class ImportDemonstrations(Phase):
         Those of another format are verified by replay. They are all copied, since they can be trained on anyway.
         """
         check_not_input(self.demonstrations.path, self.source)
-        world = f"environment {context.environment.component_name()!r}"
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            tasks = context.tasks(self.tasks)
-            found = read_demonstrations(self.source, tasks, context.environment)
-            if found is None:
-                found = read_matching(self.source, tasks, world)
+            found = read_demonstrations(self.source, context.tasks(self.tasks), context.environment)
             self._warn_of_length(context, found)
         for each in caught:
             warnings.warn(each.message, stacklevel=2)
