@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 import signal
@@ -10,7 +11,7 @@ import threading
 import types
 import warnings
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import typer
@@ -31,6 +32,9 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as in shells (128 + SIGINT)."""
 TERMINATED = 143
 """Exit code after SIGTERM, with which batch systems end jobs (128 + SIGTERM)."""
+
+STUCK_S = 5.0
+"""Seconds that code of a component gets to return after SIGTERM, before it is interrupted itself."""
 
 
 def run_app(app: typer.Typer, resumable: Collection[str] | None = None) -> None:
@@ -93,6 +97,8 @@ def _sigterm_as_interrupt() -> Iterator[threading.Event]:
         handler = signal.getsignal(signal.SIGINT)
         if not callable(handler):  # SIGINT is ignored in background jobs of shells
             raise KeyboardInterrupt
+        with suppress(RuntimeError):  # no loop is running
+            _interrupt_again_if_stuck(asyncio.get_running_loop())
         handler(signal.SIGINT, frame)
 
     in_main_thread = threading.current_thread() is threading.main_thread()
@@ -104,6 +110,21 @@ def _sigterm_as_interrupt() -> Iterator[threading.Event]:
         yield terminated
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _interrupt_again_if_stuck(loop: asyncio.AbstractEventLoop) -> None:
+    """Interrupt a second time if code of a component doesn't return to the event loop, which ends all in order.
+
+    The second interrupt is raised in that code.
+    """
+    returned = threading.Event()
+    loop.call_soon_threadsafe(returned.set)
+
+    def watch() -> None:
+        if not returned.wait(STUCK_S):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=watch, name="eef-interrupt", daemon=True).start()
 
 
 def _expand_paths(app: typer.Typer) -> None:

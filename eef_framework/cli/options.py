@@ -97,8 +97,7 @@ def _check_once(options: Sequence[str], assignments: Sequence[str]) -> None:
     for text in assignments:
         key, value = assignment(text)
         setting = "environment" if key == "environment.name" else key
-        other = set_by_options.get(setting, value)
-        if other != value:
+        if setting in set_by_options and (other := set_by_options[setting]) != value:
             option = "--env" if setting == "environment" else f"--{setting}"
             raise ConfigError(
                 f"{option} and --set {text} give {setting!r} two values: {other!r} and {value!r}",

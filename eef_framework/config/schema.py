@@ -87,7 +87,7 @@ class Collect(Section):
     """Demonstrations by the expert."""
 
     tasks: TaskList = TaskList(split="train")
-    trajectories: UserPathOrName | None = None
+    trajectories: UserPathOrName | None = Field(default=None, min_length=1)
     """A file of trajectories (JSON Lines) to use instead of the expert's demonstrations."""
 
 
@@ -278,7 +278,8 @@ class Limits(Section):
     """Maximum episode length, in actions, if the environment's own limit isn't short enough. A longer expert
     demonstration is truncated there, and counts as unfinished."""
     step_timeout_s: float = Field(default=120.0, gt=0)
-    """Maximum time for one environment step, excluding the time that it waits for its turn."""
+    """Maximum time for one environment step, excluding the time that it waits for its turn. It applies where steps are
+    done in threads: in environments with `blocking = True`. A step of another one that hangs holds up the whole run."""
     episode_timeout_s: float = Field(default=3600.0, gt=0)
     """Maximum time for one episode, including waiting."""
 

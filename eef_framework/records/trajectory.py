@@ -171,7 +171,7 @@ Ending = Literal["terminated", "truncated", "step-limit", "time-limit", "gave-up
 class SuccessRule(Record):
     """When an episode counts as a success. Part of every manifest: numbers under different rules can't be compared."""
 
-    threshold: float = 1.0
+    threshold: float = Field(default=1.0, allow_inf_nan=False)
     """Smallest reward that counts as a success: 1.0 on WebShop, 1.0 (score 100) on ScienceWorld (arXiv 2504.13145)."""
 
     def holds(self, trajectory: Trajectory) -> bool:

@@ -9,6 +9,7 @@ import warnings
 import pytest
 import typer
 
+from eef_framework.cli import errors
 from eef_framework.cli.errors import run_app
 from eef_framework.errors import ConfigError, EefError, EefWarning, StorageError
 from eef_framework.event_loop import run_coroutine
@@ -92,9 +93,18 @@ def terminated_in_a_coroutine():
     run_coroutine(waiting())
 
 
+def terminated_in_code_that_hangs():
+    async def hanging():
+        signal.raise_signal(signal.SIGTERM)
+        threading.Event().wait(60)
+
+    run_coroutine(hanging())
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM can't be sent there")
-@pytest.mark.parametrize("action", [terminated, terminated_in_a_coroutine])
-def test_sigterm_ends_a_command_as_an_interruption(action, sigint, capsys):
+@pytest.mark.parametrize("action", [terminated, terminated_in_a_coroutine, terminated_in_code_that_hangs])
+def test_sigterm_ends_a_command_as_an_interruption(action, sigint, capsys, monkeypatch):
+    monkeypatch.setattr(errors, "STUCK_S", 0.05)
     with pytest.raises(SystemExit) as left:
         run_app(app_that(action))
     assert left.value.code == 143
@@ -122,6 +132,7 @@ def test_sigterm_during_the_clean_up_after_another_one_does_not_cut_it_short(sig
 def test_sigterm_ends_a_forked_process_at_once():
     code = """
 import os, signal, time, typer
+from eef_framework.cli import errors
 from eef_framework.cli.errors import run_app
 app = typer.Typer()
 @app.command()

@@ -157,6 +157,9 @@ def test_a_configuration_may_limit_the_plugins_itself(command, folder, monkeypat
         (["own.yaml", "--set", "explor.simulations=1"], "wrong-settings", {"settings": ["explor"]}),
         (["own.yaml", "--set", "clone.trainer.epcohs=1"], "wrong-settings", {"settings": ["epcohs"]}),
         (["own.yaml", "--set", "seed"], "no-value", {"given": "seed"}),
+        (["own.yaml", "--set", "success.threshold=.nan"], "wrong-settings", {"settings": ["success.threshold"]}),
+        (["own.yaml", "--set", "success.threshold=.inf"], "wrong-settings", {"settings": ["success.threshold"]}),
+        (["own.yaml", "--set", "collect.trajectories=''"], "wrong-settings", {"settings": ["collect.trajectories"]}),
     ],
 )
 def test_whatever_is_misspelt_exits_with_2_before_anything_starts(command, folder, arguments, code, details):

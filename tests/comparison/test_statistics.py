@@ -39,6 +39,7 @@ def test_copies_of_a_seed_say_nothing_new_about_tasks() -> None:
 def test_seeds_that_do_not_differ_say_nothing_about_their_spread() -> None:
     assert math.isinf(over_seeds([0.3, 0.3]).high)
     assert math.isinf(over_seeds([0.3]).low)
+    assert math.isinf(over_seeds([0.325 - 0.725, 0.275 - 0.675]).low)  # equal up to rounding
     assert over_seeds([0.3, 0.4]) == mean([0.3, 0.4])
 
 
