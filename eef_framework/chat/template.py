@@ -130,7 +130,8 @@ class ChatTemplate:
         if plain == head:
             warnings.warn(
                 EefWarning(
-                    "the chat template writes no tools: the model isn't told which ones it may call",
+                    "the chat template writes no tools: the model isn't told which ones it may call. Describe them in "
+                    "the environment's instructions, or choose a model whose template writes tools.",
                     code="template-without-tools",
                     tools=[tool.name for tool in messages[0].tools],
                 ),

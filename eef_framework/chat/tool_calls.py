@@ -104,6 +104,12 @@ def as_call(action: str, tools: Sequence[Tool] = ()) -> str:
     return with_calls("", [next(Call(name, arguments) for name, arguments in found if arguments is not None)])
 
 
+def is_call(action: str, tools: Sequence[Tool]) -> bool:
+    """Return whether an action is a call of one of the tools, or a call already, as in imported episodes."""
+    content, calls = without_calls(action)
+    return bool(calls and not content) or any(tool.arguments_of(action) is not None for tool in tools)
+
+
 def action_of(call: Call, tools: Sequence[Tool] = ()) -> str | None:
     """Return the action that a call of one of the tools takes; None if it is another call."""
     found = (tool.action_of(call.arguments) for tool in (*tools, ACT) if tool.name == call.name)

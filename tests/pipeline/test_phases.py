@@ -1,6 +1,7 @@
 """The phases one by one, from files to files."""
 
 import json
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from eef_attribution.interval import IntervalAttributor
 
 from eef_framework.config.schema import RunConfig
-from eef_framework.errors import AttributorFailure, ConfigError
+from eef_framework.errors import AttributorFailure, ConfigError, EefWarning
 from eef_framework.pipeline import RunContext, run
 from eef_framework.pipeline.phases import (
     Attribute,
@@ -17,6 +18,7 @@ from eef_framework.pipeline.phases import (
     Evaluate,
     ExplorationFiles,
     Explore,
+    ImportDemonstrations,
     InitialCheckpoint,
     Select,
     Train,
@@ -186,3 +188,18 @@ def test_a_run_records_what_became_of_every_success(tmp_path: Path) -> None:
     assert metrics["rows"][-1]["cost"]["steps"] == table.cost.steps + manifest.cost.steps
     assert manifest.cost.steps > 0
     assert "made no difference" in layout.metrics.read_text()
+
+
+@pytest.mark.parametrize("missing", ["open", None])
+def test_actions_that_are_calls_of_no_tool_are_told(missing: str | None, tmp_path: Path) -> None:
+    tools = [{"name": name, "action": f"{name}[{{it}}]"} for name in ("go", "take", "open") if name != missing]
+    settings = config(format={"style": "tools", "tools": tools}, expert=CorridorExpert())
+    expert, again = (Rows(tmp_path / f"{name}.jsonl", Trajectory) for name in ("expert", "again"))
+    with RunContext(settings, Registry()) as context, warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        Collect(tasks=settings.collect.tasks, demonstrations=expert).run(context)
+        given = {"tasks": settings.collect.tasks, "source": expert.path, "demonstrations": again}
+        ImportDemonstrations(**given).run(context)
+    told = [each.message for each in said if isinstance(each.message, EefWarning)]
+    assert [each.code for each in told] == ["actions-without-tool"] * 2 * bool(missing)
+    assert all(each.details["first"].startswith("open[") for each in told)

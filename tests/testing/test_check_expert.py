@@ -9,7 +9,7 @@ import pytest
 
 from eef_framework.errors import EnvironmentFailure
 from eef_framework.interfaces import Expert
-from eef_framework.records import Observation, Response, Trajectory
+from eef_framework.records import Observation, Response, Tool, Trajectory
 from eef_framework.testing.conformance import Nonconformance, Violation, check_expert, expert_violations
 from eef_framework.testing.corridor import BlockingCorridor, Corridor, best_action
 from eef_framework.testing.corridor_expert import CorridorExpert
@@ -278,3 +278,24 @@ def test_an_expert_that_knows_only_its_own_routes_is_reported():
         (found,) = violations(OwnRoutes(strict=strict))
         assert found.code == "other-routes-are-continued"
         assert actual in found.actual
+
+
+class Declaring(Corridor):
+    """A corridor with tools."""
+
+    declared: tuple[Tool, ...]
+    """Its tools."""
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        return self.declared
+
+
+GO, TAKE, OPEN = (Tool(name=name, action=f"{name}[{{it}}]") for name in ("go", "take", "open"))
+
+
+def test_an_action_of_the_expert_that_no_tool_takes_is_reported():
+    assert expert_violations(CorridorExpert(), Declaring(declared=(GO, TAKE, OPEN))) == []
+    (found,) = expert_violations(CorridorExpert(), Declaring(declared=(GO, TAKE)))
+    assert found.code == "tools-take-the-experts-actions"
+    assert "'open[" in found.where

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from eef_framework.chat import ChatFormat
+from eef_framework.chat.tool_calls import ACT, is_call
 from eef_framework.config.schema import TaskList
 from eef_framework.errors import EefWarning, ExpertFailure, PolicyFailure, boundary
 from eef_framework.formats import read_demonstrations
@@ -57,6 +59,7 @@ class Collect(Phase):
                 _demonstrate(context, expert, tasks, rows, derive(context.config.seed, *self.seed_names), progress)
             )
             self.demonstrations.rewrite(rows, with_others(found, rows.rows))
+        _warn_of_tools(context.format, found)
         figures = mean_results(found, context.config.success)
         return PhaseResult(cost_of(found), {path.name: len(found)}, figures=figures)
 
@@ -120,6 +123,7 @@ class ImportDemonstrations(Phase):
             warnings.simplefilter("always")
             found = read_demonstrations(self.source, context.tasks(self.tasks), context.environment)
             self._warn_of_length(context, found)
+            _warn_of_tools(context.format, found)
         for each in caught:
             warnings.warn(each.message, stacklevel=2)
         notes = [str(each.message) for each in caught if isinstance(each.message, EefWarning)]
@@ -141,6 +145,24 @@ class ImportDemonstrations(Phase):
                 limit=limit,
             )
             warnings.warn(message, stacklevel=2)
+
+
+def _warn_of_tools(format: ChatFormat, found: Sequence[Trajectory]) -> None:
+    """Warn of actions that are written as calls of a tool that the agent isn't told of."""
+    if format.style != "tools" or not format.tools:
+        return
+    steps = [step for each in found for step in each.steps if step.valid]
+    others = [step.action for step in steps if not is_call(step.action, format.tools)]
+    if others:
+        message = EefWarning(
+            f"{len(others)} of the expert's {len(steps)} valid actions are calls of none of the tools, such as "
+            f"{others[0]!r:.80}. They are written as calls of {ACT.name!r}, of which the agent isn't told. Declare a "
+            f"tool for them, or correct the `action` of one: {', '.join(repr(tool.action) for tool in format.tools)}.",
+            code="actions-without-tool",
+            actions=len(others),
+            first=others[0],
+        )
+        warnings.warn(message, stacklevel=3)
 
 
 def _with_provenance(trajectory: Trajectory, context: RunContext) -> Trajectory:

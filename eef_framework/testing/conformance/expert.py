@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from eef_framework.chat.format import tools_of
+from eef_framework.chat.tool_calls import is_call
 from eef_framework.errors import ReplayDivergence
 from eef_framework.event_loop import run_coroutine
 from eef_framework.interfaces import Environment, Expert, Session, replay
@@ -174,6 +176,22 @@ def demonstrations_can_be_replayed(context: ExpertContext) -> Violation | None:
     return None
 
 
+def tools_take_the_experts_actions(context: ExpertContext) -> Violation | None:
+    """If the environment declares tools, each valid action of the expert is a call of one of them."""
+    tools = tools_of(context.environment) if context.environment.tools else ()
+    for each in context.demonstrations if tools else ():
+        for step in each.steps:
+            if step.valid and not is_call(step.action, tools):
+                return Violation(
+                    rule_of(tools_take_the_experts_actions),
+                    f"task {each.task.id!r}, action {quoted(step.action)}",
+                    "a tool of the environment whose `action` has this form",
+                    f"only {', '.join(repr(tool.action) for tool in tools)}",
+                    "Declare a Tool for it in the environment's `tools`, or correct the `action` of one.",
+                )
+    return None
+
+
 def demonstrations_depend_on_seed_and_task_alone(context: ExpertContext) -> Violation | None:
     """A demonstration depends only on the seed and the task, not on the other tasks."""
     first = {(each.task.id, each.attempt): each for each in context.demonstrations}
@@ -265,6 +283,7 @@ FIRST_CHECKS = (every_task_is_demonstrated_once, no_demonstration_is_lost)
 CHECKS = (
     demonstrations_survive_the_disk,
     demonstrations_can_be_replayed,
+    tools_take_the_experts_actions,
     demonstrations_depend_on_seed_and_task_alone,
     failures_are_recorded,
     continuations_begin_in_their_states,
