@@ -24,9 +24,8 @@ def step_pairs(
     Beneficial actions are preferred to the beginning of a simulation from the state before them that failed. To harmful
     ones, the beginning of a simulation that succeeded is preferred. If both took the same actions at first, the pair
     starts where they differ; if they took the same ones throughout the segment, or no action was found in the agent's
-    answer there, there is no pair. What follows the
-    actions belongs to the pair only if its outcome agrees: the rest of a success on the preferred side, that of a
-    failure on the rejected side.
+    answer there, there is no pair. What follows the actions belongs to the pair only if its outcome agrees: the rest of
+    a success on the preferred side, that of a failure on the rejected side.
 
     Args:
         demonstrations: the expert's trajectories, failures included.

@@ -18,9 +18,7 @@ from eef_framework.errors import ConfigError, EefError, EefWarning
 from eef_framework.models.adapter import base_of, is_adapter, with_adapters
 from eef_framework.models.finding import find_model
 from eef_framework.models.gguf import load_gguf_model, load_gguf_tokenizer
-from eef_framework.models.progress_bars import (
-    without_progress_bars as without_progress_bars,
-)  # used by all modules that load
+from eef_framework.models.progress_bars import without_progress_bars
 from eef_framework.models.store import resolve
 from eef_framework.paths import expand
 

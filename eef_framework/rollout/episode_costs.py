@@ -34,12 +34,12 @@ def cost_of_episode(trajectory: Trajectory) -> Cost:
 def with_lost_costs(trajectory: Trajectory, earlier: Trajectory | None) -> Trajectory:
     """Add the costs of an earlier, lost attempt at an episode to the attempt that replaces it.
 
+    If the policy kept its answers on disk, the latest attempt includes the costs of the same answers in the
+    earlier one. Then only what exceeds its own costs is added, for an attempt that didn't get as far.
+
     Args:
         trajectory: the latest attempt.
         earlier: the last one before it, which includes the costs of those that it replaced; None if there is none.
-
-    If the policy kept its answers on disk, the latest attempt includes the costs of the same answers in the
-    earlier one. Then only what exceeds its own costs is added, for an attempt that didn't get as far.
     """
     if earlier is None or not earlier.lost:
         return trajectory

@@ -13,8 +13,8 @@ from eef_framework.errors import CorruptFile, storage
 from eef_framework.paths import expand_text
 from eef_framework.runs.atomic import write_text
 
-# Settings that don't change existing results, so that a run may be resumed with different ones.
 FREE_SETTINGS = ("limits.concurrency", "baselines", "executor", "trackers")
+"""Settings that don't change existing results, so that a run may be resumed with different ones."""
 
 
 @dataclass(frozen=True)

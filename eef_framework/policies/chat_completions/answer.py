@@ -152,7 +152,6 @@ class Completion(BaseModel):
 
     choices: list[Choice] = Field(min_length=1)
     usage: Any = None
-    prompt_token_ids: Any = None
 
     _body: str = PrivateAttr(default="")
 
