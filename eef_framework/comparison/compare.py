@@ -17,6 +17,7 @@ from eef_framework.errors import EefError, EefWarning, UnknownName
 from eef_framework.evaluation.formatting import unknown_costs
 from eef_framework.evaluation.run_results import RunResults
 from eef_framework.records import ResultRow, SuccessRule
+from eef_framework.runs.file_names import RUN_MANIFEST
 
 _NUMBERS = re.compile(r"\d[\d.,]*\w?")
 NOT_THE_EXPERIMENT = ("seed", "plugins", "limits.concurrency", "executor", "trackers")
@@ -177,8 +178,8 @@ def _read_runs(paths: Iterable[str | Path]) -> list[_Run]:
     found: dict[Path, _Run] = {}
     unfinished: list[Path] = []
     for path in (Path(path).expanduser() for path in paths):
-        inside = sorted((entry.parent for entry in path.glob("*/run.json")), key=_by_number)
-        if not inside or (path / "run.json").exists():
+        inside = sorted((entry.parent for entry in path.glob(f"*/{RUN_MANIFEST}")), key=_by_number)
+        if not inside or (path / RUN_MANIFEST).exists():
             found.setdefault(path, _Run.read(path))
             continue
         finished = {folder: _Run(results) for folder in inside if _finished(results := RunResults(folder))}

@@ -4,16 +4,17 @@ from eef_framework.runs.atomic import new_folder, replacing, set_aside, write_by
 from eef_framework.runs.checked import content_id, open_checked
 from eef_framework.runs.contents import contents, looks_like
 from eef_framework.runs.directory import RunDirectory, installed_versions
+from eef_framework.runs.file_names import FILES, TRAINING_LOG
 from eef_framework.runs.folders import claim_folder
 from eef_framework.runs.jsonl import JsonlFile, check_not_input, check_output, read_rows, write_rows
-from eef_framework.runs.layout import TRAINING_LOG, PhaseName, RunLayout, StageKey
+from eef_framework.runs.layout import PhaseName, RunLayout, StageKey
 from eef_framework.runs.lines import read_whole
 from eef_framework.runs.lock import locked
 from eef_framework.runs.matching import check_same_tasks, rows_of_tasks, warn_of_part
 from eef_framework.runs.places import ANSWERS_FOLDER, is_run, run_of, was_run
 from eef_framework.runs.repair import repair
 from eef_framework.runs.settings_files import Leeway
-from eef_framework.runs.stage import FILES, Stage, StageManifest
+from eef_framework.runs.stage import Stage, StageManifest
 
 __all__ = [
     "ANSWERS_FOLDER",

@@ -21,9 +21,10 @@ from eef_framework.errors import ConfigError, storage
 from eef_framework.records import Record
 from eef_framework.records.base import SCHEMA_VERSION, VersionedRecord
 from eef_framework.runs.atomic import check_regular, replacing, set_aside
+from eef_framework.runs.file_names import LOCK
 from eef_framework.runs.lines import Line, is_compressed, read_lines
 from eef_framework.runs.lock import is_held, locked
-from eef_framework.runs.places import LOCK, run_of, settings_file
+from eef_framework.runs.places import run_of, settings_file
 from eef_framework.runs.row_errors import corrupt_row, row_error
 
 R = TypeVar("R", bound=VersionedRecord)

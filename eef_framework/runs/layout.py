@@ -1,4 +1,4 @@
-"""Layout of a run directory: the only module that knows the names of files and folders.
+"""Layout of a run directory: the only module that knows where files and folders are.
 
 config.yaml  run.json  metrics.json  report.html
 answers/                                                   answers of servers, a file for each model
@@ -15,18 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self, get_args
 
-from eef_framework.runs.places import LOCK, MANIFEST
-from eef_framework.runs.stage import FILES, Stage
+from eef_framework.runs.file_names import CHECKPOINT, FILES, LOCK, PREPARATION, RUN_CONFIG, RUN_MANIFEST, TRAINING_LOG
+from eef_framework.runs.stage import Stage
 
 PhaseName = Literal["collect", "base", "clone", "explore", "select", "world-model", "tune", "evaluate"]
 """The phases that write a stage, in the order of a run."""
 
 ORDER: tuple[PhaseName, ...] = get_args(PhaseName)
-
-TRAINING_LOG = "training.jsonl"
-"""Log of a training, in the folder of its checkpoint: a JSON object for each step, with its `step` and `loss`."""
-PREPARATION = "preparation.json"
-"""Counts of a training's examples, in the same folder."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +75,8 @@ class RunLayout:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.config = path / "config.yaml"
-        self.manifest = path / MANIFEST
+        self.config = path / RUN_CONFIG
+        self.manifest = path / RUN_MANIFEST
         self.metrics = path / "metrics.json"
         self.report = path / "report.html"
         self.lock = path / LOCK
@@ -129,7 +124,7 @@ class RunLayout:
 
     def checkpoint(self, key: StageKey) -> Path:
         """Return the folder of the weights that a stage writes."""
-        return self.path / key.path / "checkpoint"
+        return self.path / key.path / CHECKPOINT
 
     def training_log(self, method: str, iteration: int, phase: Literal["tune", "world-model"] = "tune") -> Path:
         """Return the file of a training's losses; iteration 0 is the clone's."""

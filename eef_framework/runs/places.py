@@ -7,10 +7,7 @@ import os
 from contextvars import ContextVar
 from pathlib import Path
 
-MANIFEST = "run.json"
-"""File that marks a folder as a run directory."""
-LOCK = ".lock"
-"""Lock file held by the process that writes to a run."""
+from eef_framework.runs.file_names import RUN_CONFIG, RUN_MANIFEST, STAGE_MANIFEST
 
 ANSWERS_FOLDER: ContextVar[Path | None] = ContextVar("eef_answers_folder", default=None)
 """Folder in which policies keep the answers of servers, for the phase that is running; None outside of phases."""
@@ -25,7 +22,7 @@ def run_of(path: Path) -> Path | None:
 def is_run(folder: Path) -> bool:
     """Return whether a folder is a run directory, rather than a folder with an unrelated `run.json`."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
+        manifest = json.loads((folder / RUN_MANIFEST).read_bytes())
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(manifest, dict) and "config_digest" in manifest
@@ -33,7 +30,7 @@ def is_run(folder: Path) -> bool:
 
 def was_run(folder: Path) -> bool:
     """Return whether a folder is a run directory, also if its manifest is missing or damaged."""
-    return is_run(folder) or ((folder / "config.yaml").is_file() and any(folder.glob("*/stage.json")))
+    return is_run(folder) or ((folder / RUN_CONFIG).is_file() and any(folder.glob(f"*/{STAGE_MANIFEST}")))
 
 
 def settings_file(path: Path) -> Path:

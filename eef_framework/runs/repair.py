@@ -11,9 +11,10 @@ from eef_framework.errors import ConfigError, CorruptFile
 from eef_framework.records.base import VersionedRecord
 from eef_framework.runs.atomic import check_regular, set_aside, write_bytes
 from eef_framework.runs.contents import Contents, contents, looks_like, marked, plural
+from eef_framework.runs.file_names import LOCK
 from eef_framework.runs.lines import Line, is_compressed, read_lines
 from eef_framework.runs.lock import is_held, locked
-from eef_framework.runs.places import LOCK, run_of
+from eef_framework.runs.places import run_of
 from eef_framework.runs.stage import Stage, reopen
 
 

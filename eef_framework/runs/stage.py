@@ -7,22 +7,19 @@ import re
 import time
 import warnings
 from collections.abc import Iterator
+from dataclasses import astuple
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
 from eef_framework.errors import CorruptFile, EefWarning, storage
-from eef_framework.records import Cost, Record
+from eef_framework.records import Cost
 from eef_framework.records.base import Info, VersionedRecord
 from eef_framework.runs.atomic import write_text
+from eef_framework.runs.file_names import CHECKPOINT, FILES, REOPENED, STAGE_MANIFEST, STALE
 from eef_framework.runs.lines import read_lines
 from eef_framework.runs.places import run_of
 
-MANIFEST = "stage.json"
-REOPENED = "reopened.json"
-"""The manifest of a stage that was complete and has to be completed again."""
-STALE = ".stale"
-"""Folder of a stage for results made from earlier rows of another stage."""
 LEAVES = ("evaluate",)
 """Name parts of stages with rows that no other stage reads."""
 INDEPENDENT = ("evaluate/expert",)
@@ -60,7 +57,7 @@ class Stage:
     @property
     def manifest(self) -> StageManifest | None:
         """The stage's manifest; None while it isn't complete."""
-        return _read(self.path / MANIFEST)
+        return _read(self.path / STAGE_MANIFEST)
 
     @property
     def reopened(self) -> bool:
@@ -122,7 +119,7 @@ class Stage:
             manifest = manifest.changed(finished=self._finished(before))
         elif before is not None:
             stale = self._set_dependents_aside(before)
-        write_text(self.path / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
+        write_text(self.path / STAGE_MANIFEST, manifest.model_dump_json(indent=2) + "\n")
         (self.path / REOPENED).unlink(missing_ok=True)
         if stale:
             warnings.warn(
@@ -166,11 +163,11 @@ def reopen(file: Path, rows: int, failed: int = 0) -> str:
         The stage's name; empty if it wasn't reopened.
     """
     folder = file.parent
-    manifest = _read(folder / MANIFEST)
+    manifest = _read(folder / STAGE_MANIFEST)
     if manifest is None or (manifest.rows.get(file.name, -1) == rows and not failed):
         return ""
     with storage(folder, "opening the stage in"):
-        (folder / MANIFEST).rename(folder / REOPENED)
+        (folder / STAGE_MANIFEST).rename(folder / REOPENED)
     return manifest.stage
 
 
@@ -202,15 +199,16 @@ def _is_leaf(name: str) -> bool:
 
 def _stages_of(run: Path) -> Iterator[Path]:
     """Yield the stage folders of a run, complete or started."""
+    names = (STAGE_MANIFEST, REOPENED, CHECKPOINT, *astuple(FILES))
     for folder in sorted(path for path in run.rglob("*") if path.is_dir()):
         hidden = any(part.startswith(".") for part in folder.relative_to(run).parts)
-        if not hidden and any((folder / name).exists() for name in (MANIFEST, REOPENED, "checkpoint", *_FILES)):
+        if not hidden and any((folder / name).exists() for name in names):
             yield folder
 
 
 def _made_after(folder: Path, since: float) -> bool:
     """Return whether a stage was completed after a time, or not at all."""
-    manifest = folder / MANIFEST
+    manifest = folder / STAGE_MANIFEST
     found = _read(manifest)
     return found is None or (found.finished or manifest.stat().st_mtime) >= since
 
@@ -224,26 +222,8 @@ def _set_aside(folder: Path) -> None:
         entries = [
             entry
             for entry in folder.iterdir()
-            if not entry.name.startswith(".") and not (entry.is_dir() and (entry / MANIFEST).exists())
+            if not entry.name.startswith(".") and not (entry.is_dir() and (entry / STAGE_MANIFEST).exists())
         ]
         aside.mkdir()
-        for entry in sorted(entries, key=lambda entry: entry.name != MANIFEST):
+        for entry in sorted(entries, key=lambda entry: entry.name != STAGE_MANIFEST):
             entry.rename(aside / entry.name)
-
-
-class StageFiles(Record):
-    """Names of the files of records within stages."""
-
-    trajectories: str = "trajectories.jsonl"
-    simulations: str = "simulations.jsonl"
-    attributions: str = "attributions.jsonl"
-    advice: str = "advice.jsonl"
-    alternatives: str = "alternatives.jsonl"
-    reflections: str = "reflections.jsonl"
-    examples: str = "examples.jsonl"
-    selected: str = "selected.jsonl"
-    predictions: str = "predictions.jsonl"
-
-
-FILES = StageFiles()
-_FILES = tuple(FILES.model_dump().values())

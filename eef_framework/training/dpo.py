@@ -18,7 +18,7 @@ from eef_framework.models.progress_bars import without_progress_bars
 from eef_framework.models.saving import new_checkpoint
 from eef_framework.policies.loading import load_model, load_tokenizer
 from eef_framework.records import Checkpoint, Example, TrainResult
-from eef_framework.runs.layout import PREPARATION, TRAINING_LOG
+from eef_framework.runs.file_names import PREPARATION, TRAINING_LOG
 from eef_framework.training.batches import number_of_steps, shuffled_batches
 from eef_framework.training.distributed import single_process
 from eef_framework.training.loop import final_model, isolated_rng, require_finite

@@ -11,7 +11,7 @@ from eef_framework.errors import NothingToTrain, TrainerFailure, boundary, stora
 from eef_framework.interfaces import ProgressCallback, Trainer
 from eef_framework.records import Checkpoint, Example, TrainResult
 from eef_framework.runs.atomic import write_text
-from eef_framework.runs.layout import TRAINING_LOG
+from eef_framework.runs.file_names import TRAINING_LOG
 
 
 def run_trainer(

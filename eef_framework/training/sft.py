@@ -17,7 +17,7 @@ from eef_framework.memory import release_memory
 from eef_framework.policies.loading import load_tokenizer
 from eef_framework.records import Checkpoint, Example, TrainResult
 from eef_framework.runs.atomic import write_text
-from eef_framework.runs.layout import PREPARATION, TRAINING_LOG
+from eef_framework.runs.file_names import PREPARATION, TRAINING_LOG
 from eef_framework.training.dataset import TokenizedDataset
 from eef_framework.training.distributed import single_process, train_distributed
 from eef_framework.training.loop import Training, isolated_rng

@@ -15,7 +15,7 @@ from eef_framework.errors import TrainerFailure
 from eef_framework.interfaces import TrainablePolicy, Trainer
 from eef_framework.interfaces.trainer import ProgressCallback
 from eef_framework.records import Checkpoint, Example
-from eef_framework.runs.layout import TRAINING_LOG
+from eef_framework.runs.file_names import TRAINING_LOG
 from eef_framework.testing.conformance.examples import conversations, episodes, examples
 from eef_framework.testing.conformance.prompts import ask, prompts
 from eef_framework.testing.conformance.violation import Violation, quoted, require, rule_of, run_checks

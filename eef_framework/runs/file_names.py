@@ -1,0 +1,44 @@
+"""Names of the files and folders of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+RUN_MANIFEST = "run.json"
+"""File that marks a folder as a run directory."""
+RUN_CONFIG = "config.yaml"
+"""The resolved configuration of a run."""
+LOCK = ".lock"
+"""Lock file held by the process that writes to a run."""
+
+STAGE_MANIFEST = "stage.json"
+"""File that marks a stage as complete."""
+REOPENED = "reopened.json"
+"""The manifest of a stage that was complete and has to be completed again."""
+STALE = ".stale"
+"""Folder of a stage for results made from earlier rows of another stage."""
+CHECKPOINT = "checkpoint"
+"""Folder of the weights that a stage writes."""
+
+TRAINING_LOG = "training.jsonl"
+"""Log of a training, in the folder of its checkpoint: a JSON object for each step, with its `step` and `loss`."""
+PREPARATION = "preparation.json"
+"""Counts of a training's examples, in the same folder."""
+
+
+@dataclass(frozen=True)
+class StageFiles:
+    """Files of records in the folder of a stage."""
+
+    trajectories: str = "trajectories.jsonl"
+    simulations: str = "simulations.jsonl"
+    attributions: str = "attributions.jsonl"
+    advice: str = "advice.jsonl"
+    alternatives: str = "alternatives.jsonl"
+    reflections: str = "reflections.jsonl"
+    examples: str = "examples.jsonl"
+    selected: str = "selected.jsonl"
+    predictions: str = "predictions.jsonl"
+
+
+FILES = StageFiles()
