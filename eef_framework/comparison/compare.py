@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -236,12 +236,20 @@ def _experiments(runs: Sequence[_Run], allow: Sequence[str]) -> dict[str, list[_
                 code="not-comparable",
                 seed=twin.seed,
             )
-    named: dict[str, list[_Run]] = {}
-    for group in groups:
-        path = group[0].results.path.resolve()
-        name = path.parent.name if len(group) > 1 else path.name
-        named[name if name not in named else str(path)] = group
-    return named
+    return dict(zip(_names(groups), groups, strict=True))
+
+
+def _names(groups: Sequence[Sequence[_Run]]) -> list[str]:
+    """Name experiments by the folder of their runs, or by their first run where that says more; never two alike."""
+    folders = [{run.results.path.resolve().parent for run in group} for group in groups]
+    shared = Counter(folder for each in folders for folder in each)
+    paths = [group[0].results.path.resolve() for group in groups]
+    names = [
+        path.parent.name if len(group) > 1 and shared[path.parent] == 1 else path.name
+        for path, group in zip(paths, groups, strict=True)
+    ]
+    alike = Counter(names)
+    return [name if alike[name] == 1 else str(path) for name, path in zip(names, paths, strict=True)]
 
 
 def _compared(experiments: Mapping[str, Sequence[_Run]]) -> tuple[ComparedExperiment, ...]:

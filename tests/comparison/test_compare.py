@@ -295,3 +295,22 @@ def test_experiments_name_their_runs_and_the_settings_in_which_they_differ(seeds
     assert (one.name, len(one.runs), one.settings) == ("small", 3, {})
     found = {each.name: each.settings for each in compare_runs([seeds / "seed-1", others / "more-probes"]).experiments}
     assert found == {"seed-1": {"attributor.probes": 2}, "more-probes": {"attributor.probes": 1}}
+
+
+def test_experiments_in_one_folder_are_named_by_their_first_run(seeds: Path, others: Path, tmp_path: Path) -> None:
+    for source in (seeds / "seed-1", seeds / "seed-2", others / "more-probes", others / "other-seed"):
+        shutil.copytree(source, tmp_path / source.name)
+    assert [each.name for each in compare_runs([tmp_path]).experiments] == ["more-probes", "seed-1"]
+
+
+def test_experiments_in_folders_of_one_name_are_named_by_the_path_of_their_first_run(
+    seeds: Path, others: Path, tmp_path: Path
+) -> None:
+    for source, folder in ((seeds / "seed-1", "a"), (seeds / "seed-2", "a"), (others / "more-probes", "b")):
+        shutil.copytree(source, tmp_path / folder / "runs" / source.name)
+    shutil.copytree(others / "other-seed", tmp_path / "b" / "runs" / "other-seed")
+    found = compare_runs([tmp_path / "a" / "runs", tmp_path / "b" / "runs"]).experiments
+    assert [each.name for each in found] == [
+        str(tmp_path / "a" / "runs" / "seed-1"),
+        str(tmp_path / "b" / "runs" / "more-probes"),
+    ]
