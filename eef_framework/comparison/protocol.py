@@ -42,7 +42,7 @@ def check_protocols(protocols: Mapping[str, Mapping[str, Any]], allow: Iterable[
         key, found = next(iter(refused.items()))
         first = next(iter(found.items()))
         other = next(pair for pair in found.items() if repr(pair[1]) != repr(first[1]))
-        more = f", and so do {', '.join(list(refused)[1:])}" if len(refused) > 1 else ""
+        more = f". These differ, too: {', '.join(list(refused)[1:])}" if len(refused) > 1 else ""
         other_tasks = any(within(key, TASKS) for key in refused)
         raise EefError(
             f"these runs weren't measured in the same way: {key} is {first[1]!r} in {first[0]} and {other[1]!r} in "

@@ -58,7 +58,7 @@ class _Sequence:
 
     def all(self, variants: Sequence[RunConfig]) -> tuple[list[Phase], Report]:
         """Return the phases of all methods."""
-        collected = [self._collect()] if needs_demonstrations(self.context, variants) else []
+        collected = [self._collect(variants)] if needs_demonstrations(self.context, variants) else []
         if self.config.evaluate.expert and self.config.expert is not None:
             self._evaluate_expert(collected)
         base = self._initial_checkpoint(self.demonstrations if collected else None) if self.trains else None
@@ -102,13 +102,17 @@ class _Sequence:
                 self._evaluate((name, str(iteration)), StageKey("evaluate", name, iteration), latest, paid_for)
         self.phases[-1].last_to_read = [files.simulations for files in explorations]
 
-    def _collect(self) -> Phase:
+    def _collect(self, variants: Sequence[RunConfig]) -> Phase:
         stage, source = self._stage(StageKey("collect")), self.config.collect.trajectories
         tasks, demonstrations = self.config.collect.tasks, self.demonstrations
         if source is not None:
             return self._add(
                 ImportDemonstrations(
-                    stage=stage, tasks=tasks, source=Path(source).expanduser(), demonstrations=demonstrations
+                    stage=stage,
+                    tasks=tasks,
+                    source=Path(source).expanduser(),
+                    demonstrations=demonstrations,
+                    explored=any(variant.iterations for variant in variants),
                 )
             )
         return self._add(Collect(stage=stage, tasks=tasks, demonstrations=demonstrations))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from eef_framework.errors import NothingToTrain, TrainerFailure, boundary, storage
 from eef_framework.interfaces import ProgressCallback, Trainer
+from eef_framework.models.progress_bars import without_progress_bars
 from eef_framework.records import Checkpoint, Example, TrainResult
 from eef_framework.runs.atomic import write_text
 from eef_framework.runs.file_names import TRAINING_LOG
@@ -56,7 +59,9 @@ def run_trainer(
     log = output / TRAINING_LOG
     log_before = _state(log)
     began = time.perf_counter()
-    with boundary(TrainerFailure, who, f"training {name!r}" if name else "training"):
+    # Its own progress is shown. Without transformers in the process there is nothing to hide, and it is slow to import.
+    quiet = without_progress_bars() if "transformers" in sys.modules else nullcontext()
+    with quiet, boundary(TrainerFailure, who, f"training {name!r}" if name else "training"):
         result: object = trainer.train(examples, start, output, seed, count_steps)
     if not isinstance(result, TrainResult):
         raise TrainerFailure(

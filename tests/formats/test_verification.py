@@ -165,6 +165,16 @@ def test_a_run_trains_on_all_and_explores_from_those_that_are_verified(tmp_path,
     assert not origins & ids
 
 
+def test_a_run_that_cannot_explore_from_any_of_them_stops_before_it_trains(tmp_path, logs):
+    logs.write_text(json.dumps([{**row, "id": "unheard-of"} for row in json.loads(logs.read_text())]))
+    with pytest.raises(ConfigError) as caught, pytest.warns(EefWarning) as said:
+        run(RunConfig(**settings(logs)), Registry(), tmp_path / "run")
+    assert "unverified" in [each.message.code for each in said]
+    assert caught.value.code == "unverified-demonstrations"
+    assert caught.value.details["path"] == str(logs)
+    assert not (tmp_path / "run/clone").exists()
+
+
 def _read(path):
     return read_rows(path, Trajectory) if "attribution" not in path.name else ()
 

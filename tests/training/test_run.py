@@ -126,3 +126,18 @@ def test_a_trainer_is_never_called_without_a_turn_that_has_a_weight(tmp_path):
         run(tmp_path, lambda output, progress: called.append(output), weight=0.0)
     assert caught.value.details == {"examples": 1}
     assert called == []
+
+
+def test_progress_bars_of_transformers_are_hidden_from_any_trainer(tmp_path):
+    from transformers.utils import logging
+
+    seen = []
+
+    def train(output, progress):
+        write_weights(output)
+        seen.append(logging.is_progress_bar_enabled())
+        return TrainResult()
+
+    logging.enable_progress_bar()
+    run(tmp_path, train)
+    assert (seen, logging.is_progress_bar_enabled()) == ([False], True)

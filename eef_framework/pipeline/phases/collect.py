@@ -13,7 +13,7 @@ from eef_framework.chat import ChatFormat
 from eef_framework.chat.tool_calls import ACT, is_call
 from eef_framework.config.schema import TaskList
 from eef_framework.errors import EefWarning, ExpertFailure, PolicyFailure, boundary
-from eef_framework.formats import read_demonstrations
+from eef_framework.formats import explorable, is_imported, read_demonstrations
 from eef_framework.interfaces import Component, Expert, ProgressCallback
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.costs import cost_of
@@ -106,12 +106,14 @@ class ImportDemonstrations(Phase):
         tasks: the tasks to read demonstrations for.
         source: the file to read.
         demonstrations: the file to write.
+        explored: whether a later phase explores from them.
     """
 
     title: str = "expert demonstrates"
     tasks: TaskList
     source: Path
     demonstrations: Rows[Trajectory]
+    explored: bool = False
 
     def work(self, context: RunContext, progress: ProgressCallback) -> PhaseResult:
         """Copy the demonstrations of the tasks, and report those left out.
@@ -126,6 +128,8 @@ class ImportDemonstrations(Phase):
             _warn_of_tools(context.format, found)
         for each in caught:
             warnings.warn(each.message, stacklevel=2)
+        if self.explored and all(map(is_imported, found)):
+            explorable(found, self.source)  # refused here, and not after cloning
         notes = [str(each.message) for each in caught if isinstance(each.message, EefWarning)]
         self.demonstrations.write(found)
         info: Info = {"notes": [*notes]} if notes else {}
