@@ -114,13 +114,13 @@ def run(
         options += [word for each in assignments for word in ("--set", each)]
         wanted = range(config.seed, config.seed + seeds)
         runs = SeedRuns(options, wanted, per_seed or (), folder, min(jobs or 1, seeds))
+        assignments += runs.settings(config.seed)
+        config, registry = compose(recipe, plugins, env, config.seed, assignments, iterations=iterations)
         if not dry_run:
             _run_seeds(runs)
             return
         runs.check_folder()
         folder = runs.run_folder(config.seed)
-        assignments += runs.settings(config.seed)
-        config, registry = compose(recipe, plugins, env, config.seed, assignments, iterations=iterations)
     if dry_run:
         _show_plan(config, registry, folder)
     else:

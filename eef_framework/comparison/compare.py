@@ -12,7 +12,14 @@ from statistics import fmean
 
 from eef_framework.comparison.protocol import check_allowed, check_protocols, flattened, protocol_of, within
 from eef_framework.comparison.result import ComparedDifference, ComparedExperiment, ComparedRow, Comparison
-from eef_framework.comparison.statistics import TaskKey, as_share, difference_over_tasks, over_seeds, rate_over_tasks
+from eef_framework.comparison.statistics import (
+    TaskKey,
+    as_difference,
+    as_share,
+    difference_over_tasks,
+    over_seeds,
+    rate_over_tasks,
+)
 from eef_framework.errors import EefError, EefWarning, UnknownName
 from eef_framework.evaluation.formatting import unknown_costs
 from eef_framework.evaluation.run_results import RunResults
@@ -328,7 +335,7 @@ def _difference(a: _Actor, b: _Actor) -> ComparedDifference:
         first=a.label,
         second=b.label,
         seeds=seeds,
-        over_seeds=over_seeds(per_seed),
+        over_seeds=as_difference(over_seeds(per_seed)),
         over_tasks=difference_over_tasks([a.solved[seed] for seed in seeds], [b.solved[seed] for seed in seeds]),
         per_seed=tuple(per_seed),
     )

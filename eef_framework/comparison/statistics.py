@@ -42,9 +42,12 @@ def rate_over_tasks(seeds: Sequence[Mapping[TaskKey, bool]]) -> Estimate:
 
 def as_share(estimate: Estimate) -> Estimate:
     """Cut the interval of a share to 0 and 1, except where it is unbounded because there is a single seed."""
-    if math.isinf(estimate.low):
-        return estimate
-    return estimate.changed(low=max(0.0, estimate.low), high=min(1.0, estimate.high))
+    return _cut(estimate, 0.0)
+
+
+def as_difference(estimate: Estimate) -> Estimate:
+    """Cut the interval of a difference of shares to -1 and 1, except where it is unbounded."""
+    return _cut(estimate, -1.0)
 
 
 def difference_over_tasks(a: Sequence[Mapping[TaskKey, bool]], b: Sequence[Mapping[TaskKey, bool]]) -> Estimate:
@@ -61,7 +64,13 @@ def difference_over_tasks(a: Sequence[Mapping[TaskKey, bool]], b: Sequence[Mappi
     if _constant(per_task) and _all_binary(per_task):  # no spread: a t interval would be empty
         solved = {str(index): value > 0 for index, value in enumerate(per_task)}
         return paired_difference(solved, {str(index): value < 0 for index, value in enumerate(per_task)})
-    return mean(per_task)
+    return as_difference(mean(per_task))
+
+
+def _cut(estimate: Estimate, lowest: float) -> Estimate:
+    if math.isinf(estimate.low):
+        return estimate
+    return estimate.changed(low=max(lowest, estimate.low), high=min(1.0, estimate.high))
 
 
 def _per_task(seeds: Sequence[Mapping[TaskKey, float]]) -> list[float]:

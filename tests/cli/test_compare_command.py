@@ -94,6 +94,13 @@ def test_a_dry_run_of_seeds_fits_what_they_left(folder, command):
     assert command(*arguments).error.code == "other-configuration"
 
 
+@pytest.mark.parametrize("key", ["environment.nope", "method", "nope"])
+def test_a_setting_that_cannot_be_the_seed_is_refused_before_any_run(folder, command, key):
+    done = command("eef-run", "own.yaml", "--seeds", 2, "--out", "runs", "--per-seed", key)
+    assert (done.code, done.error.code) == (2, "wrong-settings")
+    assert not (folder / "runs").exists()
+
+
 def test_a_first_seed_given_with_set_is_that_of_the_first_run_only(folder, command, monkeypatch):
     made = []
 

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eef_framework.comparison.statistics import TaskKey, difference_over_tasks, over_seeds, rate_over_tasks
+from eef_framework.comparison.statistics import (
+    TaskKey,
+    as_difference,
+    difference_over_tasks,
+    over_seeds,
+    rate_over_tasks,
+)
 from eef_framework.evaluation.intervals import mean, paired_difference, success_rate
 
 Seeds = list[dict[TaskKey, bool]]
@@ -62,6 +68,14 @@ def test_a_difference_turned_round_is_its_negative(a: Seeds, b: Seeds) -> None:
     assert (one.mean, one.low, one.high) == pytest.approx((-other.mean, -other.high, -other.low), abs=1e-12)
     assert one.low <= one.mean <= one.high
     assert not math.isinf(one.low)
+    assert -1 <= one.low <= one.high <= 1
+
+
+def test_no_difference_is_larger_than_all_tasks() -> None:
+    a, b = [solved(False, True)] * 2, [solved(True, True)] * 2
+    assert difference_over_tasks(a, b).low == -1
+    assert as_difference(over_seeds([0.9, -0.9])) == mean([0.9, -0.9]).changed(low=-1.0, high=1.0)
+    assert math.isinf(as_difference(over_seeds([0.5])).high)
 
 
 @given(runs(3))
