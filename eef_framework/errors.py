@@ -37,7 +37,7 @@ import traceback
 from collections.abc import Awaitable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from eef_framework.redaction import redact, redacted
 from eef_framework.validation_messages import nearest, reason
@@ -149,12 +149,15 @@ class ComponentFailure(EefError):
     """Code of a component raised another exception; the cause is chained."""
 
     default_code = "component-failed"
+    kind: ClassVar[str] = "component"
+    """The kind of the component, as named in messages."""
 
 
 class EnvironmentFailure(ComponentFailure):
     """An environment or session failed: infrastructure, never evidence about an action."""
 
     default_code = "environment-failed"
+    kind = "environment"
 
 
 class ReplayDivergence(EnvironmentFailure):
@@ -167,12 +170,14 @@ class ExpertFailure(ComponentFailure):
     """An expert failed to demonstrate."""
 
     default_code = "expert-failed"
+    kind = "expert"
 
 
 class PolicyFailure(ComponentFailure):
     """A policy can't answer any request: the run stops, and can be resumed."""
 
     default_code = "policy-failed"
+    kind = "policy"
 
 
 class AnswerFailure(PolicyFailure):
@@ -185,24 +190,28 @@ class AttributorFailure(ComponentFailure):
     """An attributor failed, or returned something that isn't an attribution of the trajectory."""
 
     default_code = "attributor-failed"
+    kind = "attributor"
 
 
 class FilterFailure(ComponentFailure):
     """A filter failed, or returned something that isn't examples."""
 
     default_code = "filter-failed"
+    kind = "filter"
 
 
 class TrainerFailure(ComponentFailure):
     """A trainer failed."""
 
     default_code = "trainer-failed"
+    kind = "trainer"
 
 
 class ExecutorFailure(ComponentFailure):
     """An executor failed, or returned something other than the episodes that it was given."""
 
     default_code = "executor-failed"
+    kind = "executor"
 
 
 class WorkerLost(ExecutorFailure):
@@ -211,8 +220,16 @@ class WorkerLost(ExecutorFailure):
     default_code = "worker-lost"
 
 
+class Named(Protocol):
+    """A component, as far as messages name it."""
+
+    @classmethod
+    def component_name(cls) -> str:
+        """Return its registered name."""
+
+
 @contextmanager
-def boundary(failure: type[ComponentFailure], who: str, doing: str) -> Iterator[None]:
+def boundary(failure: type[ComponentFailure], who: Named | str, doing: str) -> Iterator[None]:
     """Turn any exception from plugin code into the failure of its interface.
 
     Errors of the hierarchy above pass unchanged: they already have an explanation. So do `KeyboardInterrupt` and
@@ -220,7 +237,7 @@ def boundary(failure: type[ComponentFailure], who: str, doing: str) -> Iterator[
 
     Args:
         failure: the class for this interface.
-        who: the component, as named in messages (`environment 'shop'`).
+        who: the component, of the kind that the failure is about; or how messages name it (`environment 'shop'`).
         doing: the operation, with its task or trajectory.
 
     Raises:
@@ -231,9 +248,9 @@ def boundary(failure: type[ComponentFailure], who: str, doing: str) -> Iterator[
     except EefError:
         raise
     except (Exception, SystemExit) as cause:
-        where = author_line(cause)
+        where, named = author_line(cause), who if isinstance(who, str) else f"{failure.kind} {who.component_name()!r}"
         at = f" ({where})" if where else ""
-        raise failure(f"{who} failed while {doing}: {reason(cause)}{at}", where=where) from cause
+        raise failure(f"{named} failed while {doing}: {reason(cause)}{at}", where=where) from cause
 
 
 def awaitable(result: Awaitable[T], component: object, method: str, failure: type[ComponentFailure]) -> Awaitable[T]:

@@ -21,6 +21,7 @@ from eef_framework.errors import (
     storage,
 )
 from eef_framework.records import Segment
+from eef_framework.testing.corridor import Corridor
 
 
 def test_an_error_shows_how_to_go_on_on_a_line_of_its_own():
@@ -54,6 +55,12 @@ def test_the_boundary_turns_what_plugin_code_raises_into_the_failure_of_its_inte
     assert caught.value.message.startswith("environment 'shop' failed while opening 'g-1': KeyError: 'price'")
     assert isinstance(caught.value.__cause__, KeyError)
     assert caught.value.code == "environment-failed"
+
+
+def test_the_boundary_names_a_component_by_its_kind_and_its_name():
+    with pytest.raises(EnvironmentFailure) as caught, boundary(EnvironmentFailure, Corridor(), "opening 'g-1'"):
+        raise ValueError
+    assert caught.value.message.startswith("environment 'corridor' failed while opening 'g-1'")
 
 
 def test_the_boundary_names_the_authors_own_line_and_not_the_librarys():

@@ -110,10 +110,9 @@ def _tasks(environment: Environment) -> dict[str, Task]:
     """
     found: dict[str, Task] = {}
     failures: list[EefError] = []
-    who = f"environment {environment.component_name()!r}"
     for split in ("train", "dev", "test"):
         try:
-            with boundary(EnvironmentFailure, who, f"listing the tasks of split {split!r}"):
+            with boundary(EnvironmentFailure, environment, f"listing the tasks of split {split!r}"):
                 found |= {task.id: task for task in environment.tasks(split)}
         except EefError as failure:  # it may not have this split
             failures.append(failure)

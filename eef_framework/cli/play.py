@@ -132,8 +132,7 @@ class _Game:
         self.terminal.actions(self.session.observation, everything=True)
 
     def _boundary(self, doing: str) -> AbstractContextManager[None]:
-        who = f"environment {self.environment.component_name()!r}"
-        return boundary(EnvironmentFailure, who, f"{doing} in {self.task.id!r}")
+        return boundary(EnvironmentFailure, self.environment, f"{doing} in {self.task.id!r}")
 
     def _help(self) -> None:
         self.terminal.say(HELP)

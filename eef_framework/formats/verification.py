@@ -58,9 +58,8 @@ def verified(trajectory: Trajectory, environment: Environment, tasks: Mapping[st
         return _unverified(trajectory, "no-such-task")
     if trajectory.task.fingerprint not in ("", task.fingerprint):
         return _unverified(trajectory, "other-task")
-    who = f"environment {environment.component_name()!r}"
     try:
-        with boundary(EnvironmentFailure, who, f"replaying {trajectory.id!r}"):
+        with boundary(EnvironmentFailure, environment, f"replaying {trajectory.id!r}"):
             return _replayed(trajectory, environment, task)
     except EefError as failure:  # one episode that the environment can't replay doesn't stop the others
         return _unverified(trajectory, "environment-failed", error=str(failure))

@@ -32,7 +32,7 @@ async def try_to_attribute(
     """
     name, simulate = attributor.component_name(), TrajectorySimulate(simulations, trajectory)
     try:
-        with boundary(AttributorFailure, f"attributor {name!r}", f"attributing {trajectory.id!r}"):
+        with boundary(AttributorFailure, attributor, f"attributing {trajectory.id!r}"):
             return await attribute_with(attributor, trajectory, simulate)
     except PolicyFailure as failure:
         if failure.code == "scoring-unsupported":
@@ -112,7 +112,7 @@ def plan_of(attributor: Attributor, length: int) -> dict[int, int] | None:
         AttributorFailure: the attributor raised, or returned something else (`not-a-plan`).
     """
     name = attributor.component_name()
-    with boundary(AttributorFailure, f"attributor {name!r}", f"planning {length} actions"):
+    with boundary(AttributorFailure, attributor, f"planning {length} actions"):
         plan: object = attributor.planned_simulations(length)
     if plan is None:
         return None
@@ -146,7 +146,7 @@ def most_of(attributor: Attributor, length: int, initial: int) -> int | None:
     plan = plan_of(attributor, length)
     if plan is not None:
         return beyond_initial(plan, initial)
-    with boundary(AttributorFailure, f"attributor {attributor.component_name()!r}", f"planning {length} actions"):
+    with boundary(AttributorFailure, attributor, f"planning {length} actions"):
         return attributor.most_simulations(length)
 
 

@@ -131,7 +131,7 @@ class RunContext:
         """
         name = self.environment.component_name()
         try:
-            with boundary(EnvironmentFailure, f"environment {name!r}", f"listing the split {tasks.split!r}"):
+            with boundary(EnvironmentFailure, self.environment, f"listing the split {tasks.split!r}"):
                 found = self.environment.tasks(tasks.split)
         except ConfigError as error:  # the environment doesn't know where the name of the split is from
             for section in ("collect", "evaluate"):
@@ -214,11 +214,11 @@ class RunContext:
         """
         name = self.executor.component_name()
         with ExitStack() as stack:
-            with boundary(ExecutorFailure, f"executor {name!r}", "starting"):
+            with boundary(ExecutorFailure, self.executor, "starting"):
                 play = stack.enter_context(self.executor.start(setup))
             playing = Resubmission(play, name)
             yield playing
-            with boundary(ExecutorFailure, f"executor {name!r}", "stopping"):
+            with boundary(ExecutorFailure, self.executor, "stopping"):
                 stack.close()
         if playing.lost:
             message = f"{playing.lost} episodes were lost with workers of executor {name!r}, and were played again"
@@ -341,7 +341,7 @@ def _check_instructions(environment: Environment) -> None:
         EnvironmentFailure: they aren't text (`instructions-not-text`), or their code failed.
     """
     name = environment.component_name()
-    with boundary(EnvironmentFailure, f"environment {name!r}", "giving its instructions"):
+    with boundary(EnvironmentFailure, environment, "giving its instructions"):
         found: object = environment.instructions
     if not isinstance(found, str):
         raise EnvironmentFailure(

@@ -69,7 +69,7 @@ def _of_judge(context: RunContext, variant: RunConfig, tasks: Sequence[Task], le
     if type(attributor).expected_cost is Attributor.expected_cost:
         return None
     initial = _first_observations(context.environment, tasks)
-    with boundary(AttributorFailure, f"attributor {attributor.component_name()!r}", "estimating its cost"):
+    with boundary(AttributorFailure, attributor, "estimating its cost"):
         return attributor.expected_cost(initial, lengths)
 
 
@@ -90,7 +90,7 @@ def _first_observations(environment: Environment, tasks: Sequence[Task]) -> list
     """Return the first observations of a few tasks."""
     initial = []
     for task in tasks[:SAMPLED_TASKS]:
-        with boundary(EnvironmentFailure, f"environment {environment.component_name()!r}", f"opening {task.id!r}"):
+        with boundary(EnvironmentFailure, environment, f"opening {task.id!r}"):
             session = environment.open(task)
         initial.append(session.initial)
         session.close()

@@ -39,7 +39,7 @@ def filtered(examples: Sequence[Example], filters: Sequence[Filter], seed: int) 
     found = Filtered(list(examples))
     for number, filter_ in enumerate(filters):
         name = filter_.component_name()
-        with boundary(FilterFailure, f"filter {name!r}", f"choosing among {len(found.kept)} examples"):
+        with boundary(FilterFailure, filter_, f"choosing among {len(found.kept)} examples"):
             chosen = filter_.apply(list(found.kept), derive(seed, "filter", number))
         chosen = list(chosen) if isinstance(chosen, Iterable) else [chosen]
         _check(name, found.kept, chosen)

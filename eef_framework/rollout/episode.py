@@ -92,8 +92,7 @@ class EpisodeRunner:
         if isinstance(self.policy, Policy) or self.checkpoint is None:
             yield replace(runner, policy=self.loaded)
             return
-        name = self.policy.component_name()
-        with boundary(PolicyFailure, f"policy {name!r}", f"loading {str(self.checkpoint.path)!r}"):
+        with boundary(PolicyFailure, self.policy, f"loading {str(self.checkpoint.path)!r}"):
             policy = self.policy.load(self.checkpoint)
         with policy as loaded:
             yield replace(runner, policy=loaded)
@@ -174,7 +173,7 @@ class EpisodeRunner:
         conversation = self.format.conversation(self.environment.instructions, initial, steps)
         observation = steps[-1].observation if steps else initial
         answers = [Response(text=self.format.answer(action, thought)) for action in actions]
-        with boundary(PolicyFailure, f"policy {policy.component_name()!r}", f"scoring answers in {state.task.id!r}"):
+        with boundary(PolicyFailure, policy, f"scoring answers in {state.task.id!r}"):
             scoring = policy.score(conversation, observation, self.sampling, answers)
             return await awaitable(scoring, policy, "score", PolicyFailure)
 
@@ -276,7 +275,7 @@ class _Play:
 
     def _open(self) -> Session:
         environment = self.runner.environment
-        with boundary(EnvironmentFailure, f"environment {environment.component_name()!r}", f"opening {self.task.id!r}"):
+        with boundary(EnvironmentFailure, environment, f"opening {self.task.id!r}"):
             return replay(environment, self.task, self.start.initial, self.steps)
 
     async def _play(self, session: Session) -> None:
@@ -290,7 +289,7 @@ class _Play:
             turn = len(self.steps)
             conversation = runner.format.conversation(runner.environment.instructions, session.initial, self.steps)
             policy = runner.loaded
-            with boundary(PolicyFailure, f"policy {policy.component_name()!r}", f"answering in {self.task.id!r}"):
+            with boundary(PolicyFailure, policy, f"answering in {self.task.id!r}"):
                 seed = derive(self.seed, "turn", turn)
                 answering = policy.act(conversation, session.observation, runner.sampling, seed)
                 response = (await awaitable(answering, policy, "act", PolicyFailure)).encodable()
@@ -302,8 +301,7 @@ class _Play:
         self.ending = "terminated" if session.steps[-1].terminated else "truncated"
 
     def _step(self, session: Session, action: str) -> Step:
-        name = self.runner.environment.component_name()
-        with boundary(EnvironmentFailure, f"environment {name!r}", f"taking {action!r} in {self.task.id!r}"):
+        with boundary(EnvironmentFailure, self.runner.environment, f"taking {action!r} in {self.task.id!r}"):
             return session.step(action)
 
     async def _call(self, function: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:

@@ -136,8 +136,7 @@ class ScriptedExpert(Expert):
         initial, steps = start.initial or Observation(text=""), list(start.steps)
         ending: Ending
         try:
-            who = f"environment {environment.component_name()!r}"
-            with boundary(EnvironmentFailure, who, f"opening {task.id!r}"):
+            with boundary(EnvironmentFailure, environment, f"opening {task.id!r}"):
                 session = replay(environment, task, start.initial, start.steps)
             with session:
                 steps += [session.step(action) for action in start.inserted]
@@ -146,7 +145,7 @@ class ScriptedExpert(Expert):
                 self._require_actions(script)
                 for action in () if session.done else islice(script, most):
                     self._require_text(action)
-                    with boundary(EnvironmentFailure, who, f"taking {action!r} in {task.id!r}"):
+                    with boundary(EnvironmentFailure, environment, f"taking {action!r} in {task.id!r}"):
                         steps.append(session.step(action))
                     if session.done:
                         break

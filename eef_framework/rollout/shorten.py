@@ -103,9 +103,7 @@ class _Replay:
 
 def _replayed(environment: Environment, recorded: Trajectory, kept: Sequence[int], rule: SuccessRule) -> _Replay:
     """Replay some of the actions of an episode, up to the first difference."""
-    with boundary(
-        EnvironmentFailure, f"environment {environment.component_name()!r}", f"replaying {recorded.task.id!r}"
-    ):
+    with boundary(EnvironmentFailure, environment, f"replaying {recorded.task.id!r}"):
         session = environment.open(recorded.task)
         with session:
             same = _same(session.initial, recorded.initial)

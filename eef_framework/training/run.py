@@ -61,7 +61,7 @@ def run_trainer(
     began = time.perf_counter()
     # Its own progress is shown. Without transformers in the process there is nothing to hide, and it is slow to import.
     quiet = without_progress_bars() if "transformers" in sys.modules else nullcontext()
-    with quiet, boundary(TrainerFailure, who, f"training {name!r}" if name else "training"):
+    with quiet, boundary(TrainerFailure, trainer, f"training {name!r}" if name else "training"):
         result: object = trainer.train(examples, start, output, seed, count_steps)
     if not isinstance(result, TrainResult):
         raise TrainerFailure(

@@ -234,7 +234,7 @@ async def _demonstrate(
     counter = Counter(progress, len(wanted), rule, [have[key] for key in wanted if key in have])
     who = f"expert {expert.component_name()!r}"
     if owed:
-        with _counted(tasks, rows), boundary(ExpertFailure, who, f"demonstrating {len(owed)} tasks"):
+        with _counted(tasks, rows), boundary(ExpertFailure, expert, f"demonstrating {len(owed)} tasks"):
             async for trajectory in demonstrations(expert, context.environment, owed, seed, context.executor):
                 key = trajectory.task.id, trajectory.attempt
                 if key in have:

@@ -109,9 +109,8 @@ class RecordingExpert(Expert):
 def _replayed(environment: Environment, trajectory: Trajectory) -> Trajectory:
     """Return a trajectory unchanged if its replay is the same, otherwise as an error."""
     try:
-        who = f"environment {environment.component_name()!r}"
         with (
-            boundary(EnvironmentFailure, who, f"replaying {trajectory.id!r}"),
+            boundary(EnvironmentFailure, environment, f"replaying {trajectory.id!r}"),
             replay(environment, trajectory.task, trajectory.initial, trajectory.steps) as session,
         ):
             ended = trajectory.ending in ("terminated", "truncated")  # otherwise the reward isn't the environment's

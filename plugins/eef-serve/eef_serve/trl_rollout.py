@@ -122,10 +122,9 @@ class _Episode:
         self.logprobs += [0.0] * len(context) + logprobs
         text = self.chat.text(ids)
         action = self.rollout.format.parse(text, self.session.observation).action
-        name = self.rollout.environment.component_name()
         try:
             with boundary(
-                EnvironmentFailure, f"environment {name!r}", f"taking {action!r} in {self.session.task.id!r}"
+                EnvironmentFailure, self.rollout.environment, f"taking {action!r} in {self.session.task.id!r}"
             ):
                 step = self.session.step(action)
         except EnvironmentFailure:
