@@ -15,7 +15,8 @@ from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.rows import Rows
 from eef_framework.records import Checkpoint, Cost, Task, Trajectory
 from eef_framework.records.base import Info
-from eef_framework.runs import ANSWERS_FOLDER, JsonlFile, Stage, check_same_tasks, content_id, open_checked
+from eef_framework.runs import ANSWERS_FOLDER, JsonlFile, Stage, check_same_tasks, content_id, open_checked, was_run
+from eef_framework.runs.file_names import CHECKPOINT, STAGE_MANIFEST
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,7 @@ class GivenWeights:
     """Weights in a folder provided by the user.
 
     Raises:
-        ConfigError: there is no such folder (`no-such-folder`).
+        ConfigError: there is no such folder (`no-such-folder`), or it is a run or a stage of one (`not-a-checkpoint`).
     """
 
     path: Path
@@ -213,6 +214,15 @@ class GivenWeights:
                 "Give one such as runs/NAME/clone/checkpoint. For a model by its name, set policy.model.",
                 code="no-such-folder",
                 path=str(self.path),
+            )
+        if was_run(self.path) or (self.path / STAGE_MANIFEST).exists():
+            below = sorted(str(each) for each in self.path.rglob(CHECKPOINT) if each.is_dir())
+            raise ConfigError(
+                f"{str(self.path)!r} is part of a run, and not a checkpoint",
+                f"Give one, such as {' or '.join(below)}." if below else "Give a folder that has weights.",
+                code="not-a-checkpoint",
+                path=str(self.path),
+                checkpoints=below,
             )
 
     @property

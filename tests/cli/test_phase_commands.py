@@ -288,6 +288,14 @@ def test_an_exploration_that_fails_on_its_model_leaves_nothing(command, folder, 
     assert sorted(folder.rglob("*")) == before
 
 
+@pytest.mark.parametrize(("given", "checkpoints"), [("run", ["base", "clone"]), ("run/clone", ["clone"])])
+def test_a_run_in_place_of_its_checkpoint_is_answered_with_the_checkpoints(command, folder, given, checkpoints):
+    assert command("eef-run", "own.yaml", "--set", "iterations=0", "--out", "run").code == 0
+    done = command("eef", "evaluate", "own.yaml", "--model", given, "--out", "episodes.jsonl")
+    assert (done.code, done.error.code) == (2, "not-a-checkpoint")
+    assert done.error.details["checkpoints"] == [f"run/{name}/checkpoint" for name in checkpoints]
+
+
 @pytest.mark.parametrize("explored", ["nowhere", "own.yaml", "empty"])
 def test_explorations_that_are_missing_are_an_error_not_an_empty_choice(command, folder, collected, explored):
     (folder / "empty").mkdir()
