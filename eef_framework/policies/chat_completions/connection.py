@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -15,12 +14,10 @@ from eef_framework.chat.template_calls import server_messages
 from eef_framework.errors import AnswerFailure, EefError
 from eef_framework.policies.chat_completions.answer import (
     Completion,
-    FailedAnswer,
     UnreadableAnswer,
     read_completion,
     read_echo,
 )
-from eef_framework.policies.chat_completions.answer_file import AnswerRow
 from eef_framework.policies.chat_completions.context_length import is_too_long
 from eef_framework.policies.chat_completions.error_response import ErrorResponse, RequestRejected, read_error_response
 from eef_framework.policies.chat_completions.failures import (
@@ -31,8 +28,9 @@ from eef_framework.policies.chat_completions.failures import (
     failure_of,
     is_transient,
 )
-from eef_framework.policies.chat_completions.meter import Meter, MeteredRequest, never_arrived
+from eef_framework.policies.chat_completions.meter import Meter, MeteredRequest
 from eef_framework.policies.chat_completions.rejections import is_filtered, out_of_credit, rejected_field
+from eef_framework.policies.chat_completions.request_log import RequestLog
 from eef_framework.policies.chat_completions.settings import ServerSettings
 from eef_framework.policies.chat_completions.transport import client_arguments
 from eef_framework.records import Conversation
@@ -51,32 +49,6 @@ CONNECT_S = 30.0
 """Timeout for connecting."""
 LIST_S = 10.0
 """Timeout for a list of models that is only used in an error message."""
-
-
-@dataclass
-class RequestLog:
-    """Records the requests for one answer.
-
-    Attributes:
-        requests: number of requests.
-        lost: unusable answers with a known cost.
-        unknown: lost requests with an unknown cost.
-        earlier: requests of earlier attempts at this answer, which the file of answers has.
-        earlier_lost: those of them whose answer was lost.
-    """
-
-    requests: int = 0
-    lost: list[Completion] = field(default_factory=list)
-    unknown: int = 0
-    earlier: int = 0
-    earlier_lost: list[AnswerRow] = field(default_factory=list)
-
-    def add_lost(self, error: BaseException) -> None:
-        """Record a lost request. A refused one costs nothing."""
-        if isinstance(error, FailedAnswer) and error.completion.usage is not None:
-            self.lost.append(error.completion)
-        elif not isinstance(error, RequestRejected) and not never_arrived(error):
-            self.unknown += 1
 
 
 class Connection:

@@ -15,7 +15,7 @@ from eef_framework.errors import AnswerFailure, EefWarning, PolicyFailure
 from eef_framework.interfaces import Policy, Sampling
 from eef_framework.policies.chat_completions.answer import Completion, logprobs, token_ids, without_text
 from eef_framework.policies.chat_completions.answer_file import AnswerFile, answer_file_of
-from eef_framework.policies.chat_completions.connection import Connection, RequestLog
+from eef_framework.policies.chat_completions.connection import Connection
 from eef_framework.policies.chat_completions.constraint import constraint
 from eef_framework.policies.chat_completions.context_limit import ContextLimit
 from eef_framework.policies.chat_completions.error_response import shortened
@@ -26,10 +26,11 @@ from eef_framework.policies.chat_completions.failures import (
     RejectedWithoutReason,
 )
 from eef_framework.policies.chat_completions.meter import Meter
+from eef_framework.policies.chat_completions.request_log import RequestLog
 from eef_framework.policies.chat_completions.scoring import require_scores, score_answer
 from eef_framework.policies.chat_completions.settings import ServerSettings, limit_of
 from eef_framework.policies.chat_completions.statistics import AnswerStatistics
-from eef_framework.policies.chat_completions.usage import Usage, usage
+from eef_framework.policies.chat_completions.usage import usage
 from eef_framework.policies.truncation import droppable_observations, without_oldest
 from eef_framework.records import Conversation, Info, Observation, Response
 from eef_framework.redaction import redact_known
@@ -103,12 +104,12 @@ class OpenAIPolicy(ServerSettings, Policy):
             if asked.completion.choices[0].filtered:
                 raise self._filtered(asked.completion, log)
         except AnswerFailure as failure:
-            failure.details |= self._lost(log, conversation)
+            failure.details |= log.costs_of_lost(conversation, self.prices)
             raise
         response = self._response(asked, without_oldest(conversation, asked.dropped), sampling)
         if sampling.constrain:
             self._check_constraint(response, observation)
-        return self._with_lost(response, asked.dropped, log, conversation)
+        return log.charged(response, conversation, self.prices)
 
     async def score(
         self, conversation: Conversation, observation: Observation, sampling: Sampling, answers: Sequence[Response]
@@ -282,36 +283,6 @@ class OpenAIPolicy(ServerSettings, Policy):
             finish_reason=word,
         )
 
-    def _lost(self, log: RequestLog, conversation: Conversation) -> dict[str, Any]:
-        """Return the known cost of lost answers."""
-        counted = [usage(each, conversation, None) for each in log.lost]
-        known = [tokens for tokens in counted if tokens is not None]
-        earlier = [row for row in log.earlier_lost if not row.estimated]
-        known += [Usage(row.prompt_tokens, row.cached_tokens, row.completion_tokens) for row in earlier]
-        unknown = log.unknown + len(counted) + len(log.earlier_lost) - len(known)
-        return {
-            "usd": sum(self.prices.usd(*tokens) for tokens in known),
-            "computed_tokens": sum(tokens.prompt - tokens.cached + tokens.completion for tokens in known),
-            "unknown_requests": unknown,
-            "earlier_requests": log.earlier,
-        }
-
-    def _with_lost(self, response: Response, dropped: int, log: RequestLog, conversation: Conversation) -> Response:
-        """Return an answer with the cost of lost answers before it added."""
-        notes: Info = {"requests": log.requests} if log.requests > 1 else {}
-        lost = self._lost(log, conversation)
-        if log.earlier:
-            notes["earlier_requests"] = log.earlier
-        if lost["unknown_requests"]:
-            notes["unknown_requests"] = lost["unknown_requests"]
-        changed: Response = response.changed(
-            dropped=dropped,
-            computed_tokens=response.computed_tokens + lost["computed_tokens"],
-            usd=response.usd + lost["usd"],
-            info={**response.info, **notes},
-        )
-        return changed
-
     def _response(self, asked: _Answered, shown: Conversation, sampling: Sampling) -> Response:
         completion = asked.completion
         choice = completion.choices[0]
@@ -338,6 +309,7 @@ class OpenAIPolicy(ServerSettings, Policy):
             thought=redact_known(choice.message.thought),
             token_ids=ids,
             tokenizer=self._tokenizer() if ids else "",
+            dropped=asked.dropped,
             prompt_tokens=tokens.prompt if tokens else 0,
             computed_tokens=tokens.prompt - tokens.cached + tokens.completion if tokens else 0,
             logprob=sum(chances) if own and chances else None,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from eef_framework.errors import AnswerFailure, PolicyFailure
 from eef_framework.interfaces import Sampling
-from eef_framework.policies.chat_completions.connection import Connection, RequestLog
+from eef_framework.policies.chat_completions.connection import Connection
 from eef_framework.policies.chat_completions.failures import AvoidableRejection
+from eef_framework.policies.chat_completions.request_log import RequestLog
 from eef_framework.policies.chat_completions.settings import ServerSettings
 from eef_framework.records import Conversation, Response
 
