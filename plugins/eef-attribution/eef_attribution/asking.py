@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from eef_framework.chat import without_reasoning
 from eef_framework.errors import AnswerFailure
@@ -149,11 +149,6 @@ class AskingAttributor(Attributor):
     """Number of characters of each observation that it is shown."""
 
     _judge: Judge | None = PrivateAttr(default=None)
-
-    @field_validator("judge", mode="before", check_fields=False)
-    @classmethod
-    def _named(cls, judge: Any) -> Any:
-        return {"name": judge} if isinstance(judge, str) else judge
 
     @model_validator(mode="after")
     def _build(self) -> Self:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
 from eef_attribution.asking import AskingAttributor
 from eef_attribution.comparing import SimulatingAttributor
+from eef_attribution.spec import Spec
 from eef_framework.interfaces import Simulate
 from eef_framework.records import Evidence, Segment, StateValue, Trajectory, Verdict
 
@@ -33,7 +34,7 @@ class FirstErrorAttributor(AskingAttributor, SimulatingAttributor):
     name: ClassVar[str] = "first-error"
     one_state: ClassVar[bool] = True
 
-    judge: dict[str, Any]
+    judge: Spec
     """Name and settings of an expert that is a language model: `{name: openai, model: gpt-4o}`."""
     simulations: int = Field(default=4, gt=0)
     """Number of simulations from the state before the mistake."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from eef_attribution.asking import AskingAttributor
+from eef_attribution.spec import Spec
 from eef_framework.interfaces import Simulate
 from eef_framework.records import Evidence, Segment, StateValue, Trajectory, Verdict
 
@@ -50,7 +51,7 @@ class JudgeAttributor(AskingAttributor):
 
     name: ClassVar[str] = "judge"
 
-    judge: dict[str, Any]
+    judge: Spec
     """Name and settings of an expert that is a language model: `{name: openai, model: gpt-4o}`."""
     compare: bool = True
     """Show the judge the shortest recorded success at the same task, if there is one."""

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from eef_attribution.comparing import SimulatingAttributor
 from eef_attribution.evidence import CLAIMS, Decide, segment_between
-from eef_attribution.wrapping import Spec, WrappingAttributor
+from eef_attribution.spec import Spec
+from eef_attribution.wrapping import WrappingAttributor
 from eef_framework.interfaces import Simulate
 from eef_framework.records import Evidence, Segment, StateValue, Trajectory, Verdict
 

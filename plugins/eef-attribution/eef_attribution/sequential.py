@@ -10,7 +10,8 @@ from pydantic_core import PydanticCustomError
 
 from eef_attribution.comparing import ComparingAttributor
 from eef_attribution.evidence import Outcome, Played, outcome_of
-from eef_attribution.wrapping import Spec, WrappingAttributor
+from eef_attribution.spec import Spec
+from eef_attribution.wrapping import WrappingAttributor
 from eef_framework.interfaces import Simulate
 from eef_framework.records import Response, Segment, State, StateValue, Trajectory, Verdict
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
 from eef_attribution.asking import AskingAttributor
 from eef_attribution.comparing import SimulatingAttributor
 from eef_attribution.evidence import outcome_of
+from eef_attribution.spec import Spec
 from eef_attribution.visits import is_agents, same
 from eef_framework.interfaces import Simulate
 from eef_framework.records import Evidence, Segment, State, StateValue, Trajectory, Verdict
@@ -43,7 +44,7 @@ class SubstituteAttributor(AskingAttributor, SimulatingAttributor):
     name: ClassVar[str] = "substitute"
     one_state: ClassVar[bool] = True
 
-    judge: dict[str, Any] | None = None
+    judge: Spec | None = None
     """Name and settings of an expert that is a language model. It proposes another action at every step of a failed
     episode of the agent. Without one, only actions of demonstrations are tried."""
     similarity: float = Field(default=1.0, gt=0.0, le=1.0)

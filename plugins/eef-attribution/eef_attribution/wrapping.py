@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Annotated, Any, ClassVar, Self
+from typing import ClassVar, Self
 
-from pydantic import BeforeValidator, PrivateAttr, model_validator
+from pydantic import PrivateAttr, model_validator
 
 from eef_framework.interfaces import Attributor
 from eef_framework.plugins import current_registry
 from eef_framework.records import Cost, Observation
-
-
-def _named(spec: Any) -> Any:
-    return {"name": spec} if isinstance(spec, str) else spec
-
-
-Spec = Annotated[dict[str, Any], BeforeValidator(_named)]
-"""Name and settings of a component, or only its name."""
 
 
 class WrappingAttributor(Attributor):
