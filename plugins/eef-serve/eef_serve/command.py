@@ -39,7 +39,12 @@ def serve(
     idle: Annotated[
         float, typer.Option("--idle", min=0.1, help="Seconds after which a session that isn't used is closed.")
     ] = 600.0,
-    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Maximum seconds for one step.")] = 120.0,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            "--timeout", min=0.1, help="Maximum seconds for one step, if steps are done in threads (`blocking`)."
+        ),
+    ] = 120.0,
     plugins: PluginList = None,
 ) -> None:
     """Serve an environment over HTTP: open, step, fork, restore, close.

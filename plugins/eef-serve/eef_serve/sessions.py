@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TypeVar
 
-from eef_framework.errors import EefError
-from eef_framework.interfaces import Environment, Session
+from eef_framework.errors import EefError, EnvironmentFailure, boundary
+from eef_framework.interfaces import Environment, Session, replay
 from eef_framework.records import Step, Task, fingerprint
 
 T = TypeVar("T")
@@ -112,7 +112,7 @@ class Sessions:
             raise Refusal(HTTPStatus.NOT_FOUND, "unknown-task", f"the split {split!r} has no task {task!r}")
 
         def restored() -> Session:
-            session = self.environment.open(known)
+            session = replay(self.environment, known, None, ())
             try:
                 for index, action in enumerate(actions):
                     if session.done:
@@ -248,11 +248,17 @@ class Sessions:
             late: called with the future when work that exceeded the time limit ends, in whatever way.
 
         Raises:
+            EnvironmentFailure: code of the environment failed.
             TimeoutError: it took longer than the limit.
         """
+
+        def guarded() -> T:
+            with boundary(EnvironmentFailure, f"environment {self.environment.component_name()!r}", "serving"):
+                return work()
+
         if self._threads is None:
-            return work()
-        future = self._threads.submit(work)
+            return guarded()
+        future = self._threads.submit(guarded)
         try:
             async with asyncio.timeout(self.limits.step_s):
                 return await asyncio.shield(asyncio.wrap_future(future))

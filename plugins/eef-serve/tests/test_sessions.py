@@ -8,6 +8,7 @@ import threading
 import pytest
 from eef_serve.sessions import Limits, Refusal, Sessions
 
+from eef_framework.errors import EnvironmentFailure
 from eef_framework.records import Step
 from eef_framework.testing.corridor import Corridor, CorridorSession
 
@@ -76,3 +77,25 @@ def test_a_session_whose_step_fails_after_the_time_limit_is_closed(monkeypatch: 
         return await asyncio.to_thread(closed.wait, 60)
 
     assert asyncio.run(played())
+
+
+@pytest.mark.parametrize("world", [Corridor, Blocking])
+def test_an_environment_that_ends_its_process_or_opens_nothing_fails_a_request(
+    world: type[Corridor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leave(self: CorridorSession, action: str) -> Step:
+        raise SystemExit(3)
+
+    async def codes() -> list[str]:
+        sessions = Sessions(world(), Limits())
+        id, _ = await sessions.open("me", "train", TASK, [])
+        monkeypatch.setattr(CorridorSession, "perform", leave)
+        monkeypatch.setattr(world, "open", lambda self, task: None)
+        with pytest.raises(EnvironmentFailure) as stepped:
+            await sessions.step("me", id, 0, "go[east]")
+        with pytest.raises(EnvironmentFailure) as opened:
+            await sessions.open("me", "train", TASK, [])
+        sessions.close_all()
+        return [stepped.value.code, opened.value.code]
+
+    assert asyncio.run(codes()) == ["environment-failed", "not-a-session"]
