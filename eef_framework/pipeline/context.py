@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import warnings
-from collections import Counter
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -41,6 +40,7 @@ from eef_framework.interfaces import (
     TrainablePolicy,
     Trainer,
 )
+from eef_framework.pipeline.environment_checks import check_instructions, chosen_tasks
 from eef_framework.pipeline.progress import ProgressDisplay
 from eef_framework.pipeline.tracking import Tracking
 from eef_framework.plugins import Kind, Registry
@@ -129,7 +129,6 @@ class RunContext:
             EnvironmentFailure: the environment failed, or returned something other than tasks (`not-tasks`), or two of
                 the same id (`repeated-task`).
         """
-        name = self.environment.component_name()
         try:
             with boundary(EnvironmentFailure, self.environment, f"listing the split {tasks.split!r}"):
                 found = self.environment.tasks(tasks.split)
@@ -138,32 +137,7 @@ class RunContext:
                 if getattr(self.config, section).tasks == tasks:
                     error.fix = f"{error.fix} Split {tasks.split!r} is from {section}.tasks.split.".strip()
             raise
-        if not isinstance(found, Sequence):
-            raise _not_tasks(name, tasks.split, found)
-        if tasks.count is not None and tasks.count > len(found):
-            raise ConfigError(
-                f"{tasks.count} tasks of split {tasks.split!r} were asked for, environment {name!r} has {len(found)}",
-                "Lower the count, or set it to null for all of them.",
-                code="too-few-tasks",
-                split=tasks.split,
-                wanted=tasks.count,
-                found=len(found),
-            )
-        chosen = found[: tasks.count]
-        for each in chosen:
-            if not isinstance(each, Task):
-                raise _not_tasks(name, tasks.split, each)
-        ids = Counter(task.id for task in chosen)
-        if len(ids) < len(chosen):
-            repeated, times = ids.most_common(1)[0]
-            raise EnvironmentFailure(
-                f"environment {name!r} has {times} tasks with the id {repeated!r} in split {tasks.split!r}",
-                "Give every task an id of its own.",
-                code="repeated-task",
-                split=tasks.split,
-                task=repeated,
-            )
-        return chosen
+        return chosen_tasks(self.environment, tasks, found)
 
     @property
     def longest_episode(self) -> int | None:
@@ -289,7 +263,7 @@ class RunContext:
                 else:
                     component.preflight()
                 if isinstance(component, Environment):
-                    _check_instructions(component)
+                    check_instructions(component)
             except EefError:
                 raise
             except (Exception, SystemExit) as cause:
@@ -323,32 +297,6 @@ class RunContext:
         if key not in self._built:
             self._built[key] = spec.take_checked() or self.registry.build(kind, spec)
         return self._built[key]
-
-
-def _not_tasks(environment: str, split: str, found: object) -> EnvironmentFailure:
-    return EnvironmentFailure(
-        f"tasks({split!r}) of environment {environment!r} returned {found!r:.80}, expected a list of tasks",
-        "Return a list of what new_task() makes.",
-        code="not-tasks",
-        split=split,
-    )
-
-
-def _check_instructions(environment: Environment) -> None:
-    """Raise an error if an environment's instructions can't be shown to the agent.
-
-    Raises:
-        EnvironmentFailure: they aren't text (`instructions-not-text`), or their code failed.
-    """
-    name = environment.component_name()
-    with boundary(EnvironmentFailure, environment, "giving its instructions"):
-        found: object = environment.instructions
-    if not isinstance(found, str):
-        raise EnvironmentFailure(
-            f"the instructions of environment {name!r} are {found!r:.80}, not text",
-            "Return a string; an empty one if there are none.",
-            code="instructions-not-text",
-        )
 
 
 def _defaults(model: BaseModel, key_path: KeyPath = ()) -> Iterator[tuple[str, Any]]:
