@@ -91,6 +91,7 @@ def _convert(
 def _default(source: Path, out: Path, from_: str | None) -> str:
     if out.name.endswith(".eval"):
         return "inspect"
+    # A format that --from names decides: OpenAI's messages with id and weight look like our examples.
     if (from_ is None or from_ in OWN) and source.exists() and own_kind(source) is not None:
         container_of(out)  # an unknown ending doesn't become known with a format
         raise ConfigError(

@@ -19,7 +19,7 @@ from eef_framework.formats.containers import read_container
 from eef_framework.formats.dialogue import Dialogue, MalformedRow, UnknownFormat, reason_of
 from eef_framework.formats.found_rows import BadRow, FoundRow, Report
 from eef_framework.formats.table import FORMATS, format_named, format_of
-from eef_framework.records import Example, Message, Trajectory, VersionedRecord
+from eef_framework.records import Example, Trajectory, VersionedRecord
 from eef_framework.runs import RunLayout, looks_like, read_rows, was_run
 from eef_framework.runs.contents import shape
 from eef_framework.runs.lines import read_lines
@@ -28,10 +28,6 @@ R = TypeVar("R", bound=VersionedRecord)
 
 OWN: dict[str, type[VersionedRecord]] = {"trajectories": Trajectory, "examples": Example}
 """Our own formats."""
-_OF_EXAMPLES = {"version", "rejected", "states"}
-"""Fields of examples that rows of OpenAI's format don't have."""
-_OF_MESSAGES = Message.model_fields.keys() - {"role", "content", "weight"}
-"""The same of their messages."""
 _LOOKED_AT = 20
 _NAMED = 10
 """Number of bad rows that a warning names."""
@@ -81,12 +77,11 @@ def _kind(line: bytes) -> type[VersionedRecord] | None:
 def _is_example(row: dict[str, Any]) -> bool:
     """Return whether a row with an id and messages is our example, not one that OpenAI's API takes.
 
-    An answer without a weight isn't learned in ours, and is learned in the other.
+    Without weights, ours has nothing to learn, and in the other all answers are learned.
     """
     messages = row.get("messages")
-    turns = [each for each in messages if isinstance(each, dict)] if isinstance(messages, list) else []
-    marked = row.keys() & _OF_EXAMPLES or any(turn.keys() & _OF_MESSAGES for turn in turns)
-    return bool(marked) and {"id", "messages"} <= row.keys() <= Example.model_fields.keys()
+    weighted = isinstance(messages, list) and any(isinstance(each, dict) and "weight" in each for each in messages)
+    return {"id", "messages"} <= row.keys() <= Example.model_fields.keys() and ("version" in row or weighted)
 
 
 def read_any(path: Path, report: Report, format: str | None = None) -> Iterator[ReadRow]:

@@ -104,11 +104,10 @@ def test_only_a_format_that_was_not_named_is_asked_for(command, folder):
     assert "'react'" in named.error.fix
 
 
-@pytest.mark.parametrize("named", [(), ("--from", "messages")])
-def test_messages_with_id_and_weight_are_not_taken_for_our_examples(command, folder, named):
+def test_a_named_format_counts_also_where_a_row_looks_like_our_example(command, folder):
     given = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "go", "weight": 1}]
     (folder / "m.jsonl").write_text(json.dumps({"id": "a", "messages": given}) + "\n")
-    done = command("eef", "convert", "m.jsonl", "o.jsonl", *named)
+    done = command("eef", "convert", "m.jsonl", "o.jsonl", "--from", "messages")
     assert done.code == 0, done.err
     (found,) = read_rows(folder / "o.jsonl", Trajectory)
     assert (found.id, found.actions, found.info["imported"]["format"]) == ("a", ("go",), "messages")
@@ -116,7 +115,7 @@ def test_messages_with_id_and_weight_are_not_taken_for_our_examples(command, fol
 
 @pytest.mark.filterwarnings("default")
 def test_a_broken_row_of_another_format_is_left_out_wherever_the_file_is_read(command, folder):
-    turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "go", "weight": 1}]
+    turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "go"}]
     rows = {"id": "a", "messages": turns}, {"id": "b", "messages": turns[1:]}
     (folder / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert command("eef", "view", "m.jsonl").code == 0

@@ -17,7 +17,7 @@ MALFORMED = {
 
 
 def written(path, *conversations, **fields):
-    rows = [{"version": 1, "id": f"row-{number}", "messages": each} for number, each in enumerate(conversations, 1)]
+    rows = [{"id": f"row-{number}", "messages": each} for number, each in enumerate(conversations, 1)]
     rows[-1] |= fields
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 

@@ -374,9 +374,6 @@ def test_messages_with_an_id_are_not_taken_for_our_examples(tmp_path):
     turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
     (found,) = read_records(lines(tmp_path / "rows.jsonl", {"id": "r", "messages": turns}), Example)
     assert found.trained_turns == 1
-    more = [*turns, {"role": "user", "content": "x"}, {"role": "assistant", "content": "z", "weight": 0}]
-    (found,) = read_records(lines(tmp_path / "weighted.jsonl", {"id": "r", "messages": more}), Example)
-    assert [each.weight for each in found.messages] == [0.0, 1.0, 0.0, 0.0]
     ours = {"version": 1, "id": "r", "messages": turns}
     (found,) = read_records(lines(tmp_path / "ours.jsonl", ours), Example)
     assert found.trained_turns == 0
