@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from operator import index
 
 from eef_framework.config.schema import Explore
 from eef_framework.errors import AttributorFailure, EefWarning, PolicyFailure, boundary
@@ -113,18 +114,17 @@ def plan_of(attributor: Attributor, length: int) -> dict[int, int] | None:
     """
     name = attributor.component_name()
     with boundary(AttributorFailure, attributor, f"planning {length} actions"):
-        plan: object = attributor.planned_simulations(length)
-    if plan is None:
-        return None
-    if not isinstance(plan, Mapping) or not all(isinstance(each, int) for pair in plan.items() for each in pair):
+        plan = attributor.planned_simulations(length)
+    try:
+        return None if plan is None else {index(state): index(n) for state, n in plan.items()}
+    except (AttributeError, TypeError, ValueError) as cause:
         raise AttributorFailure(
             f"planned_simulations({length}) of attributor {name!r} returned {plan!r:.80}, expected the number of "
             "simulations by state",
             "Return a dict such as {1: 2, 3: 2}, or None if the states depend on outcomes.",
             code="not-a-plan",
             attributor=name,
-        )
-    return dict(plan)
+        ) from cause
 
 
 def beyond_initial(plan: Mapping[int, int], initial: int) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeVar
+from operator import index
+from typing import Protocol, SupportsIndex, TypeVar
 
 from eef_framework.errors import AnswerFailure, AttributorFailure
 from eef_framework.interfaces import EpisodeSpec, PlayEpisode, Simulate
@@ -233,20 +234,25 @@ class TrajectorySimulate(Simulate):
         )
 
     def _start(self, state: int | State) -> State:
-        if isinstance(state, int):
-            length = len(self._trajectory.steps)
-            if not 0 <= state < max(length, 1):
-                raise no_such_start(state, length)
-            return self._trajectory.at(state)
+        if not isinstance(state, State):
+            return start_of(self._trajectory, state)
         if state.steps and state.steps[-1].done:
             raise IndexError(f"the episode {state.trajectory!r} is over after {len(state.steps)} actions")
         return state
 
 
-def no_such_start(state: int, length: int) -> IndexError:
-    """Return the error that there is no state to simulate from."""
-    last = max(length - 1, 0)
-    return IndexError(f"a trajectory of {length} actions has states 0 to {last} to simulate from, not {state}")
+def start_of(trajectory: Trajectory, state: SupportsIndex) -> State:
+    """Return a state to simulate from by its number, which may be an integer of numpy.
+
+    Raises:
+        IndexError: there is no such state.
+        TypeError: it isn't an integer.
+    """
+    number, length = index(state), len(trajectory.steps)
+    if not 0 <= number < max(length, 1):
+        last = max(length - 1, 0)
+        raise IndexError(f"a trajectory of {length} actions has states 0 to {last} to simulate from, not {number}")
+    return trajectory.at(number)
 
 
 def by_task(trajectories: Sequence[Trajectory]) -> defaultdict[str, list[Trajectory]]:

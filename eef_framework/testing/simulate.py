@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from eef_framework.interfaces import Simulate
 from eef_framework.records import Observation, Response, State, Step, Task, Trajectory
 from eef_framework.rollout.ids import simulation_id
-from eef_framework.rollout.simulate import no_such_start, require_few_calls
+from eef_framework.rollout.simulate import require_few_calls, start_of
 
 Outcome = Callable[[int, int], bool | None]
 """(state, index of the simulation) -> whether it succeeds; None if it is lost to an infrastructure error."""
@@ -89,10 +89,7 @@ class ScriptedSimulate(Simulate):
         return self._episodes
 
     def _start(self, state: int | State) -> State:
-        length = len(self.trajectory.steps)
-        if isinstance(state, int) and not 0 <= state < max(length, 1):
-            raise no_such_start(state, length)
-        return self.trajectory.at(state) if isinstance(state, int) else state
+        return state if isinstance(state, State) else start_of(self.trajectory, state)
 
     def _simulation(self, start: State, index: int, won: bool) -> Trajectory:
         inserted = tuple(Step(action=action, observation=Observation(text="")) for action in start.inserted)

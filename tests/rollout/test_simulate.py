@@ -14,11 +14,12 @@ from eef_framework.pipeline.episodes import without_replaced
 from eef_framework.records import SuccessRule, Trajectory
 from eef_framework.rollout import EpisodeRunner, Simulator, demonstrations
 from eef_framework.rollout.episode_costs import with_lost_costs
-from eef_framework.rollout.simulate import TrajectorySimulate
+from eef_framework.rollout.simulate import TrajectorySimulate, start_of
 from eef_framework.runs import JsonlFile
 from eef_framework.testing.corridor import Corridor
 from eef_framework.testing.corridor_expert import CorridorExpert
 from eef_framework.testing.queue_policy import ScriptedPolicy
+from eef_framework.testing.simulate import demonstration
 
 
 def simulator(rows: JsonlFile[Trajectory], corridor: Corridor, concurrency: int = 8) -> Simulator:
@@ -86,6 +87,21 @@ def test_a_state_that_no_simulation_can_set_out_from_is_refused(tmp_path: Path) 
 
     with JsonlFile(tmp_path / "s.jsonl", Trajectory) as rows:
         asyncio.run(ask(rows))
+
+
+def test_a_state_is_named_by_any_kind_of_integer_and_by_nothing_else() -> None:
+    class Number:
+        """Stands for an integer of numpy, which isn't an int."""
+
+        def __index__(self) -> int:
+            return 1
+
+    source = demonstration(3)
+    assert start_of(source, Number()) == start_of(source, 1) == source.at(1)
+    with pytest.raises(TypeError):
+        start_of(source, 1.0)  # type: ignore[arg-type]
+    with pytest.raises(IndexError):
+        start_of(source, 3)
 
 
 def test_concurrency_never_changes_a_simulation(tmp_path: Path) -> None:
