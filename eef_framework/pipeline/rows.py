@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from eef_framework.errors import EefError
 from eef_framework.formats import read_records
-from eef_framework.records import VersionedRecord
+from eef_framework.records import Trajectory, VersionedRecord
 from eef_framework.runs import JsonlFile, write_rows
 
 R = TypeVar("R", bound=VersionedRecord)
@@ -54,3 +55,20 @@ class Rows(Generic[R]):
         """Replace all rows of a file that is open for appending."""
         file.rewrite(rows)
         self._rows = list(rows)
+
+
+def read_some(demonstrations: Rows[Trajectory]) -> list[Trajectory]:
+    """Return demonstrations, of which there has to be one.
+
+    Raises:
+        EefError: there is none (`no-demonstrations`).
+    """
+    found, path = demonstrations.read(), demonstrations.path
+    if not found:
+        raise EefError(
+            f"{path} has no demonstration",
+            "Name another file, or collect some.",
+            code="no-demonstrations",
+            path=str(path),
+        )
+    return found

@@ -148,6 +148,8 @@ def _read_links(source: Source, index: TrajectoryIndex, counts: RunCounts) -> No
         selected = training.examples.with_name(FILES.selected)
         for row in source.rows(selected, Selected) if selected.exists() else ():
             index.select(row, training.label)
+            if row.outcome == "filtered":
+                counts.filtered[training.label][row.reason] += 1
         if training.examples.exists():
             sources: dict[str, set[str]] = {}
             for example in source.rows(training.examples, Example):

@@ -116,6 +116,8 @@ class RunCounts:
     """By label of the training that follows (`eef 1`)."""
     examples: dict[str, Counter[str]] = field(default_factory=dict)
     """By label of the training: source -> number of trajectories in its examples."""
+    filtered: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    """By label of the training: filter -> number of trajectories that it dropped."""
 
     def test(self, label: str, method: str) -> EpisodeCounts:
         """Return the counts of an evaluation."""

@@ -197,4 +197,6 @@ def _examples(label: str, counts: RunCounts) -> Element | None:
     for source, n in sources.most_common():
         key = f"source-{source}"
         items += [", " if items else " ", f"{n:,} ", term(key, source) if key in GLOSSARY else source]
-    return tag("p", term("learned", "Learned from"), items or " nothing", " trajectories" if items else "")
+    dropped = ", ".join(f"{n:,} by {name}" for name, n in counts.filtered[label].most_common())
+    filtered = f"; filters dropped {dropped}" if dropped else ""
+    return tag("p", term("learned", "Learned from"), items or " nothing", " trajectories" if items else "", filtered)

@@ -221,8 +221,9 @@ def test_demonstrations_that_are_used_in_part_are_counted(command, collected):
 
 def test_empty_demonstrations_and_simulations_of_something_else_are_errors(command, folder, collected):
     (folder / "empty.jsonl").write_text("")
-    done = command("eef", "select", "own.yaml", "--demonstrations", "empty.jsonl", "--out", "x.jsonl")
-    assert (done.code, done.error.code) == (1, "no-demonstrations")
+    for phase, out in (("base", "made"), ("select", "x.jsonl")):
+        done = command("eef", phase, "own.yaml", "--demonstrations", "empty.jsonl", "--out", out)
+        assert (done.code, done.error.code) == (1, "no-demonstrations")
     given = ("--demonstrations", collected, "--set", "attributor=interval", "--plugins", ATTRIBUTION)
     done = command("eef", "attribute", "own.yaml", *given, "--simulations", collected, "--out", "x.jsonl")
     assert (done.code, done.error.code) == (1, "attributions-failed")

@@ -32,3 +32,13 @@ def test_what_is_not_a_plan_is_refused(plan: object) -> None:
 @pytest.mark.parametrize("plan", [None, {}, {1: 2, 3: 0}])
 def test_a_plan_is_passed_on(plan: dict[int, int] | None) -> None:
     assert plan_of(Planning(plan=plan), 4) == plan
+
+
+def test_a_plan_may_have_integers_that_are_not_ints() -> None:
+    class Number:
+        """Stands for an integer of numpy."""
+
+        def __index__(self) -> int:
+            return 2
+
+    assert plan_of(Planning(plan={Number(): Number()}), 4) == {2: 2}

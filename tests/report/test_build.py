@@ -99,6 +99,14 @@ def test_successes_that_were_not_learned_carry_the_reason(run, page_class):
     assert built.links(built.number(name))["selected"] == [["eef 2", "not-selected", reason, []]]
 
 
+def test_what_filters_dropped_is_counted_with_what_was_learned(run, page_class):
+    names = [json.loads(line)["id"] for line in (run / "collect/trajectories.jsonl").read_text().splitlines()[:2]]
+    rows = [Selected(trajectory=name, task="t", outcome="filtered", reason="mine") for name in names]
+    (run / "methods/eef/2/select/selected.jsonl").write_text("".join(f"{row.model_dump_json()}\n" for row in rows))
+    read = page_class(build_report(run).read_text(encoding="utf-8"))
+    assert ["2 by mine" in card for card in read.within("card")].count(True) == 1
+
+
 def test_advice_stands_at_the_states_it_is_for_with_the_trainings_that_learned_it(advised, page_class):
     page = page_class(build_report(shutil.copytree(advised, advised.with_name("copy"))).read_text(encoding="utf-8"))
     explored = advised / "methods/dagger/1/explore"

@@ -10,7 +10,7 @@ from eef_framework.errors import ConfigError
 from eef_framework.interfaces import Component, ProgressCallback, TrainablePolicy
 from eef_framework.pipeline.context import RunContext
 from eef_framework.pipeline.phase import Phase, PhaseResult
-from eef_framework.pipeline.rows import Rows
+from eef_framework.pipeline.rows import Rows, read_some
 from eef_framework.pipeline.vocabulary import vocabulary
 from eef_framework.records import Checkpoint, Trajectory
 from eef_framework.seeds import derive
@@ -59,7 +59,7 @@ class InitialCheckpoint(Phase):
                 "Name another policy.",
                 code="policy-without-weights",
             )
-        demonstrations = self.demonstrations.read() if self.demonstrations else ()
+        demonstrations = read_some(self.demonstrations) if self.demonstrations else ()
         instructions, format = context.environment.instructions, context.format
         words = vocabulary(demonstrations, instructions, format) if self.demonstrations else ()
         self._made = policy.initial_checkpoint(words, self.folder, derive(context.config.seed, "base"))

@@ -18,7 +18,7 @@ from eef_framework.pipeline.filtering import filtered
 from eef_framework.pipeline.pairs import Pair, pair_examples, pairs, require_whole_episodes
 from eef_framework.pipeline.phase import Phase, PhaseResult
 from eef_framework.pipeline.preference import Solution
-from eef_framework.pipeline.rows import Rows
+from eef_framework.pipeline.rows import Rows, read_some
 from eef_framework.pipeline.selection_record import pair_rows, selected_rows
 from eef_framework.pipeline.shortening import shorten_all
 from eef_framework.pipeline.solutions import Exploration, Selection, demonstrated, selection
@@ -57,10 +57,7 @@ class Select(Phase):
     def work(self, context: RunContext, progress: ProgressCallback) -> PhaseResult:
         """Select, then filter."""
         seed = derive(context.config.seed, "select", len(self.explorations))
-        demonstrations = self.demonstrations.read()
-        if not demonstrations:
-            path = self.demonstrations.path
-            raise EefError(f"{path} has no demonstration", code="no-demonstrations", path=str(path))
+        demonstrations = read_some(self.demonstrations)
         chosen: _Chosen | None = None
         explored: Sequence[Exploration] = ()
         if not self.explorations:
