@@ -159,9 +159,9 @@ def _warn_of_tools(format: ChatFormat, found: Sequence[Trajectory]) -> None:
     others = [step.action for step in steps if not is_call(step.action, format.tools)]
     if others:
         message = EefWarning(
-            f"{len(others)} of the expert's {len(steps)} valid actions are calls of none of the tools, such as "
-            f"{others[0]!r:.80}. They are written as calls of {ACT.name!r}, of which the agent isn't told. Declare a "
-            f"tool for them, or correct the `action` of one: {', '.join(repr(tool.action) for tool in format.tools)}.",
+            f"no tool takes {len(others)} of the expert's {len(steps)} valid actions, such as {others[0]!r:.80}. Such "
+            f"an action is written as a call of {ACT.name!r}, of which the agent isn't told. Declare a tool for it, or "
+            f"correct the `action` of one: {', '.join(repr(tool.action) for tool in format.tools)}.",
             code="actions-without-tool",
             actions=len(others),
             first=others[0],
