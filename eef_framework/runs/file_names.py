@@ -24,6 +24,8 @@ TRAINING_LOG = "training.jsonl"
 """Log of a training, in the folder of its checkpoint: a JSON object for each step, with its `step` and `loss`."""
 PREPARATION = "preparation.json"
 """Counts of a training's examples, in the same folder."""
+INTERRUPTED = "interrupted"
+"""Folder of a training's states, in the same folder, from which it resumes."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Sequence
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,16 +14,17 @@ from eef_framework.interfaces import ProgressCallback
 from eef_framework.memory import release_memory
 from eef_framework.models.libraries import require_installed
 from eef_framework.models.progress_bars import without_progress_bars
-from eef_framework.models.saving import new_checkpoint
+from eef_framework.models.saving import new_checkpoint, writing
 from eef_framework.policies.loading import load_model, load_tokenizer
 from eef_framework.records import Checkpoint, Example, TrainResult
-from eef_framework.runs.file_names import PREPARATION, TRAINING_LOG
+from eef_framework.runs.file_names import INTERRUPTED, PREPARATION, TRAINING_LOG
 from eef_framework.training.batches import number_of_steps, shuffled_batches
 from eef_framework.training.distributed import single_process
 from eef_framework.training.loop import final_model, isolated_rng, require_finite
 from eef_framework.training.preferences import TokenizedPair, TokenizedPairs, tokenize_pairs
+from eef_framework.training.resume import SavePoint, continued, losses_before, training_key
 from eef_framework.training.settings import PreferenceSettings
-from eef_framework.training.trl_dpo import trl_trainer
+from eef_framework.training.trl_dpo import tokens_after_steps, trl_trainer
 
 
 class DpoTrainer(PreferenceSettings):
@@ -37,8 +37,8 @@ class DpoTrainer(PreferenceSettings):
     DPOTrainer on our tokens and masks; nothing is reported to trackers.
 
     Weights and optimiser are kept in float32, on one device; dropout is off. The same examples, settings and seed give
-    the same weights on the same kind of machine. An interrupted training starts again from the beginning. Defaults are
-    those of ETO's first iteration (arXiv 2403.02502 and its run_eto.sh; later ones take 5e-7 and a beta of 0.5).
+    the same weights on the same kind of machine. Defaults are those of ETO's first iteration (arXiv 2403.02502 and its
+    run_eto.sh; later ones take 5e-7 and a beta of 0.5).
     """
 
     name: ClassVar[str] = "dpo"
@@ -99,9 +99,12 @@ def _train(
     order = [sorted(batch, key=lambda pair: (pair.longest, pair.id)) for batch in shuffled]
     model = load_model(start.path, "auto", "cpu", settings.trust_remote_code)
     saved_dtype = model.dtype
-    tokens = list(accumulate(sum(pair.tokens for pair in batch) for batch in order))
-    losses: list[float] = []
-    with (output / TRAINING_LOG).open("w", encoding="utf-8") as file:
+    tokens = tokens_after_steps(order)
+    save_point = SavePoint(output / INTERRUPTED, training_key(settings, pairs, start, seed), settings.save_every_s)
+    state = save_point.latest()
+    done = state.step if state else 0
+    losses = losses_before(output / TRAINING_LOG, done)
+    with continued(output / TRAINING_LOG, done) as file:
 
         def log(step: int, values: dict[str, float]) -> None:
             row = _row(step, values, order[step - 1]) | {"tokens": tokens[step - 1]}
@@ -111,12 +114,14 @@ def _train(
 
         with without_progress_bars(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # deprecations that trl has to fix for the next transformers
-            trainer = trl_trainer(settings, model, order, start, output, seed, log)
-            trainer.train()
+            trainer = trl_trainer(settings, model, order, start, seed, log, save_point)
+            with writing(output):
+                trainer.train(resume_from_checkpoint=str(state.folder) if state else None)
             with new_checkpoint(output) as folder:
                 trained = final_model(start, settings, trainer.model.state_dict(), folder)
                 trained.to(saved_dtype).save_pretrained(folder)
                 tokenizer.save_pretrained(folder)
+    save_point.remove()
     return TrainResult(steps=steps, trained_tokens=tokens[-1], losses=tuple(losses))
 
 

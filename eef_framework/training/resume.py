@@ -4,25 +4,51 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple, TextIO
 
 from eef_framework.models.saving import writing
 from eef_framework.records import Checkpoint, fingerprint
-from eef_framework.runs.atomic import write_json
-from eef_framework.training.collate import TokenizedExample
-from eef_framework.training.loop import Training
-from eef_framework.training.settings import SupervisedSettings
+from eef_framework.runs.atomic import write_json, write_text
+from eef_framework.training.settings import FineTuning
 
 
-def training_key(
-    settings: SupervisedSettings, examples: Sequence[TokenizedExample], start: Checkpoint, seed: int
-) -> str:
+def training_key(settings: FineTuning, examples: Sequence[tuple[Any, ...]], start: Checkpoint, seed: int) -> str:
     """Return the identity of a training: everything that its result depends on."""
     files = sorted(start.path.glob("*")) if start.path.is_dir() else []
     weights = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     contents = [tuple(example) for example in examples]
     return fingerprint(repr((settings.settings(), contents, str(start.path), weights, seed)))
+
+
+def losses_before(log: Path, step: int) -> list[float]:
+    """Return the losses of a training's completed steps, from its log."""
+    return [float(json.loads(row)["loss"]) for row in _rows(log, step)]
+
+
+def continued(log: Path, step: int) -> TextIO:
+    """Open a training's log for the rows after a number of completed steps.
+
+    It is shortened atomically, and then written a line at a time, so that a kill at any moment loses no row.
+    """
+    write_text(log, "".join(_rows(log, step)))
+    return log.open("a", encoding="utf-8", buffering=1)
+
+
+def _rows(log: Path, step: int) -> list[str]:
+    return log.read_text(encoding="utf-8").splitlines(keepends=True)[:step] if step else []
+
+
+class SavedState(NamedTuple):
+    """A training's state on disk."""
+
+    folder: Path
+    step: int
+    """Number of completed steps."""
+    tokens: int
+    """Number of tokens processed in them."""
 
 
 class SavePoint:
@@ -31,36 +57,56 @@ class SavePoint:
     Args:
         folder: the folder.
         key: identity of the training.
+        every_s: interval in seconds; None for never.
+
+    Attributes:
+        folder: the folder.
     """
 
-    def __init__(self, folder: Path, key: str) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, key: str, every_s: float | None) -> None:
+        self.folder = folder
         self._key = key
+        self._every_s = every_s
+        self._saved = time.monotonic()
 
-    def restore(self, training: Training) -> None:
-        """Resume a training after its latest state, if there is one."""
-        for mark in sorted(self._folder.glob("*.json"), key=lambda path: int(path.stem), reverse=True):
+    @property
+    def due(self) -> bool:
+        """Whether the interval is over since the last state was saved."""
+        return self._every_s is not None and time.monotonic() - self._saved >= self._every_s
+
+    def latest(self) -> SavedState | None:
+        """Return the training's latest state; None if it has to start from the beginning."""
+        for mark in sorted(self.folder.glob("*.json"), key=lambda path: int(path.stem), reverse=True):
             state = json.loads(mark.read_text(encoding="utf-8"))
             if state["key"] == self._key:
-                return training.load_state(mark.with_suffix(""), state["step"], state["tokens"])
+                return SavedState(mark.with_suffix(""), state["step"], state["tokens"])
+        return None
 
-    def write(self, training: Training) -> None:
-        """Save a training's state. After an interruption, either this state or the previous one exists."""
-        state = self._folder / str(training.step)
+    def write(self, step: int, tokens: int, save: Callable[[Path], object], main: bool = True) -> None:
+        """Save a training's state. After an interruption, either this state or the previous one exists.
+
+        Args:
+            step: number of completed steps.
+            tokens: number of tokens processed in them.
+            save: writes the state to a folder.
+            main: whether this process is the only one, or the first of several that write the state together.
+        """
+        state = self.folder / str(step)
         try:
             with writing(state):
-                training.save_state(state)
+                save(state)
         except BaseException:
-            if training.is_main_process:
+            if main:
                 shutil.rmtree(state, ignore_errors=True)  # an incomplete state only takes space
             raise
-        if training.is_main_process:
-            mark = {"key": self._key, "step": training.step, "tokens": training.tokens}
+        if main:
+            mark = {"key": self._key, "step": step, "tokens": tokens}
             write_json(state.with_suffix(".json"), mark)
-            for old in self._folder.iterdir():
+            for old in self.folder.iterdir():
                 if old.name not in (state.name, f"{state.name}.json"):
                     shutil.rmtree(old) if old.is_dir() else old.unlink()
+        self._saved = time.monotonic()
 
     def remove(self) -> None:
         """Delete all states: the training is complete."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -48,6 +48,9 @@ class FineTuning(Trainer):
     lora: Lora | None = None
     """Train low-rank adapters instead of all weights. The checkpoint contains the merged model, and `adapter/` only the
     adapters."""
+    save_every_s: float | None = Field(default=600.0, ge=0)
+    """Interval in seconds at which the state of a training is saved. After an interruption, training with the same
+    arguments resumes from there, with the same result. null for never."""
 
     def preflight(self) -> None:
         """Check that the device is available, and the library for adapters if they are used.
@@ -82,9 +85,6 @@ class SupervisedSettings(FineTuning):
     trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] | None = None
     """Deprecated: use the setting `trackers` of the run, which gets the losses, too. Trackers that the trainer itself
     sends loss and learning rate to; null for none."""
-    save_every_s: float | None = Field(default=600.0, ge=0)
-    """Interval in seconds at which the state of a training is saved. After an interruption, training with the same
-    arguments resumes from there, with the same result. null for never."""
 
     def preflight(self) -> None:
         """Check that the devices, files and libraries in the settings are available.

@@ -16,12 +16,11 @@ from eef_framework.interfaces import ProgressCallback
 from eef_framework.memory import release_memory
 from eef_framework.policies.loading import load_tokenizer
 from eef_framework.records import Checkpoint, Example, TrainResult
-from eef_framework.runs.atomic import write_text
-from eef_framework.runs.file_names import PREPARATION, TRAINING_LOG
+from eef_framework.runs.file_names import INTERRUPTED, PREPARATION, TRAINING_LOG
 from eef_framework.training.dataset import TokenizedDataset
 from eef_framework.training.distributed import single_process, train_distributed
 from eef_framework.training.loop import Training, isolated_rng
-from eef_framework.training.resume import SavePoint, training_key
+from eef_framework.training.resume import SavePoint, continued, losses_before, training_key
 from eef_framework.training.settings import SupervisedSettings
 
 
@@ -70,37 +69,33 @@ def train_in_process(
     tokenizer = load_tokenizer(start.path, trainer.trust_remote_code)
     data = TokenizedDataset.from_examples(examples, tokenizer, trainer.max_tokens, trainer.over_long)
     with isolated_rng(seed):
-        save_point = SavePoint(output / "interrupted", training_key(trainer, data.examples, start, seed))
+        key = training_key(trainer, data.examples, start, seed)
+        save_point = SavePoint(output / INTERRUPTED, key, trainer.save_every_s)
         training = Training(trainer, data.examples, start, output, seed)
-        save_point.restore(training)
+        if state := save_point.latest():
+            training.load_state(*state)
         if training.is_main_process:
             (output / PREPARATION).write_text(json.dumps(data.summary(), indent=2), encoding="utf-8")
-        losses = _run(training, save_point, output / TRAINING_LOG, trainer.save_every_s, progress)
+        losses = _run(training, save_point, output / TRAINING_LOG, progress)
         training.save(output, tokenizer)
         if training.is_main_process:
             save_point.remove()
     return TrainResult(steps=training.steps, trained_tokens=training.tokens, losses=losses)
 
 
-def _run(
-    training: Training, save_point: SavePoint, log: Path, save_every_s: float | None, progress: ProgressCallback
-) -> tuple[float, ...]:
+def _run(training: Training, save_point: SavePoint, log: Path, progress: ProgressCallback) -> tuple[float, ...]:
     """Run the remaining steps, and write a row for each. Returns the losses of all steps."""
-    rows = log.read_text(encoding="utf-8").splitlines(keepends=True)[: training.step] if training.step else []
-    losses = [float(json.loads(row)["loss"]) for row in rows]
+    main = training.is_main_process
+    losses = losses_before(log, training.step)
     speed = Speed(training)
-    saved = time.monotonic()
-    if training.is_main_process:
-        write_text(log, "".join(rows))  # atomically, and then a line at a time: a kill at any moment loses no row
-    with log.open("a", encoding="utf-8", buffering=1) if training.is_main_process else nullcontext(StringIO()) as file:
+    with continued(log, training.step) if main else nullcontext(StringIO()) as file:
         while training.step < training.steps:
             row = training.advance()
             file.write(json.dumps(row) + "\n")
             losses.append(row["loss"])
             progress(training.step, training.steps, f"loss {row['loss']:.4f}, {speed}")
-            if save_every_s is not None and training.decide(time.monotonic() - saved >= save_every_s):
-                save_point.write(training)
-                saved = time.monotonic()
+            if training.decide(save_point.due):
+                save_point.write(training.step, training.tokens, training.save_state, main)
     return tuple(losses)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from eef_framework.policies.loading import load_model, load_tokenizer, pick_devi
 from eef_framework.records import Checkpoint
 from eef_framework.training.lora import lora_config, require_targets
 from eef_framework.training.preferences import PairCollator, TokenizedPair
+from eef_framework.training.resume import SavePoint
 from eef_framework.training.settings import PreferenceSettings, in_bfloat16, micro_batch_tokens
 
 
@@ -20,9 +23,9 @@ def trl_trainer(
     model: Any,
     order: Sequence[Sequence[TokenizedPair]],
     start: Checkpoint,
-    output: Path,
     seed: int,
     log: Callable[[int, dict[str, float]], None],
+    save_point: SavePoint,
 ) -> Any:
     """Return trl's trainer for a model, which takes the pairs unchanged, step by step.
 
@@ -31,9 +34,9 @@ def trl_trainer(
         model: the model to train.
         order: the pairs of each step.
         start: the initial checkpoint, which is the reference.
-        output: folder that it may write to.
         seed: for all randomness.
         log: called with each step and its values.
+        save_point: where its states are saved.
 
     Raises:
         ConfigError: trl rejects the settings.
@@ -50,11 +53,11 @@ def trl_trainer(
             model=model if adapters else model.float(),
             # With the adapters disabled, the model is the reference.
             ref_model=None if adapters else load_model(start.path, "auto", "cpu", settings.trust_remote_code).float(),
-            args=_arguments(settings, in_order, len(order), output, seed),
+            args=_arguments(settings, in_order, len(order), save_point.folder, seed),
             data_collator=PairCollator(in_order),
             train_dataset=Dataset.from_dict({"index": list(range(len(in_order)))}),
             processing_class=load_tokenizer(start.path, settings.trust_remote_code),
-            callbacks=[_callback(log)],
+            callbacks=[_callback(log, save_point, order)],
             peft_config=lora_config(settings.lora) if settings.lora is not None else None,
         )
     except ValueError as cause:
@@ -65,20 +68,42 @@ def trl_trainer(
     return trainer
 
 
-def _callback(log: Callable[[int, dict[str, float]], None]) -> Any:
-    """Return the callback that calls `log` for each step."""
+def tokens_after_steps(order: Sequence[Sequence[TokenizedPair]]) -> list[int]:
+    """Return how many tokens have been processed after each step, `(steps,)`."""
+    return list(accumulate(sum(pair.tokens for pair in batch) for batch in order))
+
+
+def _callback(
+    log: Callable[[int, dict[str, float]], None], save_point: SavePoint, order: Sequence[Sequence[TokenizedPair]]
+) -> Any:
+    """Return the callback that calls `log` for each step, and saves states when it is time to."""
     from transformers import TrainerCallback
 
-    class Logging(TrainerCallback):  # type: ignore[misc]
+    tokens = tokens_after_steps(order)
+
+    class Steps(TrainerCallback):  # type: ignore[misc]
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
             if "loss" in logs:  # the last one is a summary
                 log(state.global_step, logs)
 
-    return Logging()
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            control.should_save = save_point.due
+
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            step = state.global_step
+            written = Path(args.output_dir) / f"checkpoint-{step}"
+
+            def move(folder: Path) -> None:
+                shutil.rmtree(folder, ignore_errors=True)  # it is of another training, or incomplete
+                written.rename(folder)
+
+            save_point.write(step, tokens[step - 1], move)
+
+    return Steps()
 
 
 def _arguments(
-    settings: PreferenceSettings, pairs: Sequence[TokenizedPair], steps: int, output: Path, seed: int
+    settings: PreferenceSettings, pairs: Sequence[TokenizedPair], steps: int, states: Path, seed: int
 ) -> Any:
     """Return the settings for trl."""
     from trl.trainer.dpo_config import DPOConfig
@@ -87,7 +112,7 @@ def _arguments(
     longest = max(pair.longest for pair in pairs)
     size = _micro_batch_size(settings.batch_size, longest, micro_batch_tokens(settings, device))
     arguments = DPOConfig(
-        output_dir=str(output),
+        output_dir=str(states),
         max_steps=steps,
         per_device_train_batch_size=size,
         gradient_accumulation_steps=settings.batch_size // size,

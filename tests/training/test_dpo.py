@@ -145,6 +145,48 @@ def test_the_same_pairs_and_seed_give_the_same_bits(pairs, start, tmp_path):
     assert not same(weights, train(pairs, start, tmp_path / "c", seed=2**63 - 1)[0])
 
 
+class Interrupted(Exception):
+    """Stands for a killed process."""
+
+
+@pytest.mark.parametrize(
+    ("at", "settings"), [(1, {}), (5, {}), (5, {"lora": {"rank": 4, "dropout": 0.3}}), (5, {"max_batch_tokens": 1})]
+)
+def test_a_resumed_training_ends_like_an_uninterrupted_one(pairs, start, tmp_path, at, settings):
+    wanted, rows = train(pairs, start, tmp_path / "a", steps=7, **settings)
+    trainer = DpoTrainer(**(CPU | {"steps": 7, "save_every_s": 0} | settings))
+    seen = []
+
+    def progress(step, steps, note):
+        seen.append(step)
+        if len(seen) == at:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        trainer.train(pairs, start, tmp_path / "b", 0, progress)
+    result = trainer.train(pairs, start, tmp_path / "b", 0, progress)
+    # The step that was interrupted before it was saved is taken again.
+    assert seen == [*range(1, at + 1), *range(at, 8)]
+    assert same(wanted, load_file(tmp_path / "b/model.safetensors"))
+    assert [json.loads(row) for row in (tmp_path / "b/training.jsonl").read_text().splitlines()] == rows
+    assert (result.steps, list(result.losses)) == (7, [row["loss"] for row in rows])
+    assert not (tmp_path / "b/interrupted").exists()
+
+
+def test_a_state_of_another_training_is_not_continued(pairs, start, tmp_path):
+    wanted, rows = train(pairs, start, tmp_path / "a", seed=1, steps=4)
+
+    def progress(step, steps, note):
+        if step == 3:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        DpoTrainer(**CPU, steps=4, save_every_s=0).train(pairs, start, tmp_path / "b", 0, progress)
+    again, rows_again = train(pairs, start, tmp_path / "b", seed=1, steps=4, save_every_s=0)
+    assert same(wanted, again)
+    assert rows == rows_again
+
+
 def test_what_is_not_a_pair_changes_nothing_and_is_on_record(pairs, start, tmp_path):
     weights, _ = train(pairs, start, tmp_path / "a")
     alone = pairs[0].changed(id="alone", rejected=())
