@@ -115,8 +115,12 @@ def _train(
         with without_progress_bars(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # deprecations that trl has to fix for the next transformers
             trainer = trl_trainer(settings, model, order, start, seed, log, save_point)
-            with writing(output):
-                trainer.train(resume_from_checkpoint=str(state.folder) if state else None)
+            try:
+                with writing(output):
+                    trainer.train(resume_from_checkpoint=str(state.folder) if state else None)
+            except BaseException:
+                save_point.remove_incomplete()
+                raise
             with new_checkpoint(output) as folder:
                 trained = final_model(start, settings, trainer.model.state_dict(), folder)
                 trained.to(saved_dtype).save_pretrained(folder)

@@ -107,6 +107,12 @@ class SavePoint:
                     shutil.rmtree(old) if old.is_dir() else old.unlink()
         self._saved = time.monotonic()
 
+    def remove_incomplete(self) -> None:
+        """Delete the folders that aren't complete states: they only take space."""
+        for state in self.folder.iterdir():
+            if state.is_dir() and not state.with_suffix(".json").exists():
+                shutil.rmtree(state, ignore_errors=True)
+
     def remove(self) -> None:
         """Delete all states: the training is complete."""
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -82,19 +82,21 @@ def test_a_training_goes_on_when_there_is_room_again(examples, start, tmp_path, 
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "wanted" / name).read_bytes()
 
 
-@pytest.mark.slow
-def test_preferences_are_not_half_learned(examples, start, tmp_path):
+@pytest.mark.parametrize(("step", "save_every_s"), [(4, None), (3, 0.0)])
+def test_preferences_are_not_half_learned(examples, start, tmp_path, step, save_every_s):
     pytest.importorskip("trl")
     pairs = [
         each.changed(rejected=(each.messages[0], other.messages[1]))
         for each, other in pairwise(examples)
         if each.messages[1] != other.messages[1]
     ]
-    trainer = DpoTrainer(**CPU)
-    failing_after(4, trainer, pairs, start, tmp_path)
+    trainer, steps = DpoTrainer(**CPU, save_every_s=save_every_s), []
+    failing_after(step, trainer, pairs, start, tmp_path)
     assert not whole(tmp_path)
-    trainer.train(pairs, start, tmp_path, 0, lambda *_: None)
+    assert not list(tmp_path.glob("interrupted/checkpoint-*"))  # an incomplete state would only take space
+    trainer.train(pairs, start, tmp_path, 0, lambda step, *_: steps.append(step))
     assert whole(tmp_path)
+    assert steps == ([1, 2, 3, 4] if save_every_s is None else [3, 4])
 
 
 def test_a_full_disk_is_named(examples, start, tmp_path):
