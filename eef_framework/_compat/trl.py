@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-OVERRIDDEN = ("_prepare_dataset", "_get_train_sampler", "_send_telemetry")
+OVERRIDDEN = ("_prepare_dataset", "_get_train_sampler", "_send_telemetry", "create_model_card")
 """Methods of DPOTrainer that `dpo_trainer_class` overrides."""
 
 
@@ -22,6 +22,9 @@ def dpo_trainer_class() -> Any:
 
         def _send_telemetry(self) -> None:
             pass
+
+        def create_model_card(self, *_: Any, **__: Any) -> None:
+            pass  # it would describe a state that is deleted
 
     return OrderedDPOTrainer
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ from eef_framework.interfaces import ProgressCallback
 from eef_framework.memory import release_memory
 from eef_framework.models.libraries import require_installed
 from eef_framework.models.progress_bars import without_progress_bars
-from eef_framework.models.saving import new_checkpoint, writing
+from eef_framework.models.saving import new_checkpoint
 from eef_framework.policies.loading import load_model, load_tokenizer
 from eef_framework.records import Checkpoint, Example, TrainResult
 from eef_framework.runs.file_names import INTERRUPTED, PREPARATION, TRAINING_LOG
@@ -24,7 +25,7 @@ from eef_framework.training.loop import final_model, isolated_rng, require_finit
 from eef_framework.training.preferences import TokenizedPair, TokenizedPairs, tokenize_pairs
 from eef_framework.training.resume import SavePoint, continued, losses_before, training_key
 from eef_framework.training.settings import PreferenceSettings
-from eef_framework.training.trl_dpo import tokens_after_steps, trl_trainer
+from eef_framework.training.trl_dpo import run_steps, trl_trainer
 
 
 class DpoTrainer(PreferenceSettings):
@@ -99,7 +100,7 @@ def _train(
     order = [sorted(batch, key=lambda pair: (pair.longest, pair.id)) for batch in shuffled]
     model = load_model(start.path, "auto", "cpu", settings.trust_remote_code)
     saved_dtype = model.dtype
-    tokens = tokens_after_steps(order)
+    tokens = list(accumulate(sum(pair.tokens for pair in batch) for batch in order))
     save_point = SavePoint(output / INTERRUPTED, training_key(settings, pairs, start, seed), settings.save_every_s)
     state = save_point.latest()
     done = state.step if state else 0
@@ -115,12 +116,7 @@ def _train(
         with without_progress_bars(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # deprecations that trl has to fix for the next transformers
             trainer = trl_trainer(settings, model, order, start, seed, log, save_point)
-            try:
-                with writing(output):
-                    trainer.train(resume_from_checkpoint=str(state.folder) if state else None)
-            except BaseException:
-                save_point.remove_incomplete()
-                raise
+            run_steps(trainer, save_point, state)
             with new_checkpoint(output) as folder:
                 trained = final_model(start, settings, trainer.model.state_dict(), folder)
                 trained.to(saved_dtype).save_pretrained(folder)

@@ -119,14 +119,14 @@ class Training:
         with no_warnings_of_tied_weights():
             self._accelerator.save_state(str(folder))
 
-    def load_state(self, folder: Path, step: int, tokens: int) -> None:
-        """Continue from a saved state, after the given numbers of steps and tokens."""
+    def load_state(self, folder: Path, step: int) -> None:
+        """Continue from the state that was saved after the given number of steps."""
         if self._sharding:
             self._schedule.load_state_dict(self._sharding.load(folder, self._model, self._optimizer)["schedule"])
         else:
             self._accelerator.load_state(str(folder))
-        self.step, self.tokens = step, tokens
-        self._batches = islice(self._batches, self.step, None)
+        self.step = step
+        self.tokens = sum(len(example.token_ids) for batch in islice(self._batches, step) for example in batch)
 
     def save(self, output: Path, tokenizer: Any) -> None:
         """Write the model, in its original dtype, with its tokenizer, and end the training."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -47,8 +48,6 @@ class SavedState(NamedTuple):
     folder: Path
     step: int
     """Number of completed steps."""
-    tokens: int
-    """Number of tokens processed in them."""
 
 
 class SavePoint:
@@ -76,18 +75,18 @@ class SavePoint:
 
     def latest(self) -> SavedState | None:
         """Return the training's latest state; None if it has to start from the beginning."""
-        for mark in sorted(self.folder.glob("*.json"), key=lambda path: int(path.stem), reverse=True):
+        marks = [path for path in self._own() if path.suffix == ".json"]
+        for mark in sorted(marks, key=lambda path: int(path.stem), reverse=True):
             state = json.loads(mark.read_text(encoding="utf-8"))
             if state["key"] == self._key:
-                return SavedState(mark.with_suffix(""), state["step"], state["tokens"])
+                return SavedState(mark.with_suffix(""), state["step"])
         return None
 
-    def write(self, step: int, tokens: int, save: Callable[[Path], object], main: bool = True) -> None:
+    def write(self, step: int, save: Callable[[Path], object], main: bool = True) -> None:
         """Save a training's state. After an interruption, either this state or the previous one exists.
 
         Args:
             step: number of completed steps.
-            tokens: number of tokens processed in them.
             save: writes the state to a folder.
             main: whether this process is the only one, or the first of several that write the state together.
         """
@@ -100,19 +99,21 @@ class SavePoint:
                 shutil.rmtree(state, ignore_errors=True)  # an incomplete state only takes space
             raise
         if main:
-            mark = {"key": self._key, "step": step, "tokens": tokens}
-            write_json(state.with_suffix(".json"), mark)
-            for old in self.folder.iterdir():
-                if old.name not in (state.name, f"{state.name}.json"):
-                    shutil.rmtree(old) if old.is_dir() else old.unlink()
+            write_json(state.with_suffix(".json"), {"key": self._key, "step": step})
+            self._delete(path for path in self._own() if path.stem != state.name)
         self._saved = time.monotonic()
-
-    def remove_incomplete(self) -> None:
-        """Delete the folders that aren't complete states: they only take space."""
-        for state in self.folder.iterdir():
-            if state.is_dir() and not state.with_suffix(".json").exists():
-                shutil.rmtree(state, ignore_errors=True)
 
     def remove(self) -> None:
         """Delete all states: the training is complete."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._delete(self._own())
+        with suppress(OSError):  # somebody else's file is in it, or no state was ever saved
+            self.folder.rmdir()
+
+    def _own(self) -> list[Path]:
+        """Return the folders of states and their marks; nothing else in the folder is ours."""
+        return [path for path in self.folder.glob("*") if path.stem.isdecimal()]
+
+    @staticmethod
+    def _delete(paths: Iterable[Path]) -> None:
+        for path in paths:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()

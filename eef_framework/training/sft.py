@@ -95,7 +95,7 @@ def _run(training: Training, save_point: SavePoint, log: Path, progress: Progres
             losses.append(row["loss"])
             progress(training.step, training.steps, f"loss {row['loss']:.4f}, {speed}")
             if training.decide(save_point.due):
-                save_point.write(training.step, training.tokens, training.save_state, main)
+                save_point.write(training.step, training.save_state, main)
     return tuple(losses)
 
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from eef_framework._compat.trl import dpo_trainer_class, use_one_device
 from eef_framework.errors import ConfigError
+from eef_framework.models.saving import writing
 from eef_framework.policies.loading import load_model, load_tokenizer, pick_device
 from eef_framework.records import Checkpoint
 from eef_framework.training.lora import lora_config, require_targets
 from eef_framework.training.preferences import PairCollator, TokenizedPair
-from eef_framework.training.resume import SavePoint
+from eef_framework.training.resume import SavedState, SavePoint
 from eef_framework.training.settings import PreferenceSettings, in_bfloat16, micro_batch_tokens
+
+_WRITTEN = "checkpoint-"
+"""Prefix of the folders that trl writes its states to."""
 
 
 def trl_trainer(
@@ -57,7 +60,7 @@ def trl_trainer(
             data_collator=PairCollator(in_order),
             train_dataset=Dataset.from_dict({"index": list(range(len(in_order)))}),
             processing_class=load_tokenizer(start.path, settings.trust_remote_code),
-            callbacks=[_callback(log, save_point, order)],
+            callbacks=[_callback(log, save_point)],
             peft_config=lora_config(settings.lora) if settings.lora is not None else None,
         )
     except ValueError as cause:
@@ -68,18 +71,20 @@ def trl_trainer(
     return trainer
 
 
-def tokens_after_steps(order: Sequence[Sequence[TokenizedPair]]) -> list[int]:
-    """Return how many tokens have been processed after each step, `(steps,)`."""
-    return list(accumulate(sum(pair.tokens for pair in batch) for batch in order))
+def run_steps(trainer: Any, save_point: SavePoint, state: SavedState | None) -> None:
+    """Run the steps of a trainer, those after a saved state if there is one."""
+    try:
+        with writing(save_point.folder):
+            trainer.train(resume_from_checkpoint=str(state.folder) if state else None)
+    except BaseException:
+        for incomplete in save_point.folder.glob(f"{_WRITTEN}*"):
+            shutil.rmtree(incomplete, ignore_errors=True)  # it only takes space
+        raise
 
 
-def _callback(
-    log: Callable[[int, dict[str, float]], None], save_point: SavePoint, order: Sequence[Sequence[TokenizedPair]]
-) -> Any:
+def _callback(log: Callable[[int, dict[str, float]], None], save_point: SavePoint) -> Any:
     """Return the callback that calls `log` for each step, and saves states when it is time to."""
     from transformers import TrainerCallback
-
-    tokens = tokens_after_steps(order)
 
     class Steps(TrainerCallback):  # type: ignore[misc]
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
@@ -90,14 +95,13 @@ def _callback(
             control.should_save = save_point.due
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            step = state.global_step
-            written = Path(args.output_dir) / f"checkpoint-{step}"
+            written = save_point.folder / f"{_WRITTEN}{state.global_step}"
 
             def move(folder: Path) -> None:
                 shutil.rmtree(folder, ignore_errors=True)  # it is of another training, or incomplete
                 written.rename(folder)
 
-            save_point.write(step, tokens[step - 1], move)
+            save_point.write(state.global_step, move)
 
     return Steps()
 

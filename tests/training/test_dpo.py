@@ -13,7 +13,8 @@ from eef_framework.records import Example, Message
 from eef_framework.training import DpoTrainer, SftTrainer
 from eef_framework.training.trl_dpo import _micro_batch_size
 
-CPU = {"device": "cpu", "learning_rate": 3e-3, "batch_size": 4, "warmup": 0, "beta": 0.3}
+BOTH = {"device": "cpu", "learning_rate": 3e-3, "batch_size": 4, "warmup": 0}
+CPU = BOTH | {"beta": 0.3}
 WORDS = [f"word{number}" for number in range(12)]
 
 
@@ -171,6 +172,17 @@ def test_a_resumed_training_ends_like_an_uninterrupted_one(pairs, start, tmp_pat
     assert [json.loads(row) for row in (tmp_path / "b/training.jsonl").read_text().splitlines()] == rows
     assert (result.steps, list(result.losses)) == (7, [row["loss"] for row in rows])
     assert not (tmp_path / "b/interrupted").exists()
+
+
+@pytest.mark.parametrize("trainer", [DpoTrainer, SftTrainer])
+def test_files_of_others_among_the_states_stay_as_they_are(pairs, start, tmp_path, trainer):
+    for name in ("interrupted/notes.json", "interrupted/more/1.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("mine")
+    trainer(**BOTH, steps=3, save_every_s=0).train(pairs, start, tmp_path, 0, lambda *_: None)
+    found = sorted(path.relative_to(tmp_path).as_posix() for path in (tmp_path / "interrupted").rglob("*"))
+    assert found == ["interrupted/more", "interrupted/more/1.json", "interrupted/notes.json"]
+    assert (tmp_path / "interrupted/notes.json").read_text() == "mine"
 
 
 def test_a_state_of_another_training_is_not_continued(pairs, start, tmp_path):
