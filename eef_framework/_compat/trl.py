@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-OVERRIDDEN = ("_prepare_dataset", "_get_train_sampler", "_send_telemetry", "create_model_card")
+OVERRIDDEN = (
+    "_prepare_dataset",
+    "_get_train_sampler",
+    "_send_telemetry",
+    "create_model_card",
+    "_issue_warnings_after_load",
+)
 """Methods of DPOTrainer that `dpo_trainer_class` overrides."""
 
 
@@ -25,6 +31,9 @@ def dpo_trainer_class() -> Any:
 
         def create_model_card(self, *_: Any, **__: Any) -> None:
             pass  # it would describe a state that is deleted
+
+        def _issue_warnings_after_load(self, *_: Any, **__: Any) -> None:
+            pass  # of tied weights, which a state holds only once
 
     return OrderedDPOTrainer
 

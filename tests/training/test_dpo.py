@@ -1,5 +1,6 @@
 import gc
 import json
+import logging
 import math
 
 import pytest
@@ -146,6 +147,15 @@ def test_the_same_pairs_and_seed_give_the_same_bits(pairs, start, tmp_path):
     assert not same(weights, train(pairs, start, tmp_path / "c", seed=2**63 - 1)[0])
 
 
+@pytest.fixture
+def said_by_transformers(caplog):
+    """Return the log of transformers from its warnings up, which isn't passed on to other loggers."""
+    logger = logging.getLogger("transformers")
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
 class Interrupted(Exception):
     """Stands for a killed process."""
 
@@ -153,7 +163,7 @@ class Interrupted(Exception):
 @pytest.mark.parametrize(
     ("at", "settings"), [(1, {}), (5, {}), (5, {"lora": {"rank": 4, "dropout": 0.3}}), (5, {"max_batch_tokens": 1})]
 )
-def test_a_resumed_training_ends_like_an_uninterrupted_one(pairs, start, tmp_path, at, settings):
+def test_a_resumed_training_ends_like_an_uninterrupted_one(pairs, start, tmp_path, at, settings, said_by_transformers):
     wanted, rows = train(pairs, start, tmp_path / "a", steps=7, **settings)
     trainer = DpoTrainer(**(CPU | {"steps": 7, "save_every_s": 0} | settings))
     seen = []
@@ -172,6 +182,7 @@ def test_a_resumed_training_ends_like_an_uninterrupted_one(pairs, start, tmp_pat
     assert [json.loads(row) for row in (tmp_path / "b/training.jsonl").read_text().splitlines()] == rows
     assert (result.steps, list(result.losses)) == (7, [row["loss"] for row in rows])
     assert not (tmp_path / "b/interrupted").exists()
+    assert not said_by_transformers.records
 
 
 @pytest.mark.parametrize("trainer", [DpoTrainer, SftTrainer])
