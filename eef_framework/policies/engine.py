@@ -8,15 +8,15 @@ alone, without padding, which gives the same result in every batch.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from eef_framework._compat.transformers import empty_cache, limits_logits
+from eef_framework._compat.transformers import empty_cache
 from eef_framework.errors import PolicyFailure
 from eef_framework.policies.capabilities import Capabilities, capabilities
 from eef_framework.policies.decoding_state import DecodingState
-from eef_framework.policies.kv_cache import merged
+from eef_framework.policies.kv_cache import merged, selected
 from eef_framework.policies.logits_cache import LogitsCache
+from eef_framework.policies.model_pass import ModelPass, Statistics
 from eef_framework.policies.prefix_cache import PrefixCache, PrefixMatch, assembled
 from eef_framework.policies.sampling import Sample, SamplingRequest, sample
 from eef_framework.policies.scoring_state import ScoringState
@@ -34,20 +34,6 @@ _LOGITS_BYTES = 1 << 26
 """Maximum size of the logits that are held at once when answers are scored."""
 
 State = TypeVar("State", DecodingState, ScoringState)
-
-
-@dataclass
-class Statistics:
-    """Statistics of an engine since its creation. Unlike a response, they depend on how requests were batched."""
-
-    batches: int = 0
-    tokens: int = 0
-    """Tokens processed by the model, excluding padding."""
-    samples: int = 0
-    cached: int = 0
-    """Samples from cached logits."""
-    recomputed: int = 0
-    """Samples that rounding could have changed, and that were recomputed unbatched."""
 
 
 class Engine:
@@ -72,15 +58,16 @@ class Engine:
         able: Capabilities | None = None,
     ) -> None:
         self.model = model
-        self.pad = pad
         self.tie_margin = tie_margin
         self.logits_cache = logits_cache
         self.prefix_cache = prefix_cache
         self.statistics = Statistics()
-        self.stopped = False
-        """Cancellation flag, checked before each decoding step."""
         self.able = able or capabilities(model)
-        self._limits_logits = limits_logits(model)
+        self.model_pass = ModelPass(model, pad, self.able, self.statistics)
+
+    def stop(self) -> None:
+        """End the work in progress, which raises `PolicyFailure` before its next pass."""
+        self.model_pass.stopped = True
 
     def complete(self, states: Sequence[DecodingState]) -> None:
         """Complete all answers in one batch.
@@ -163,7 +150,7 @@ class Engine:
             ends = range(processed + 1, len(state.ids) + 1) if processed else (len(state.ids),)
             for end in ends:
                 positions = torch.arange(processed, end, device=ids.device)[None]  # (1, new)
-                logits = self._run(ids[:, processed:end], positions, cache)  # (1, vocabulary)
+                logits = self.model_pass.run(ids[:, processed:end], positions, cache)  # (1, vocabulary)
                 processed = end if cache is not None else 0
             self.logits_cache.put(state.ids, logits[0])
             self._sample([state], logits)
@@ -192,7 +179,7 @@ class Engine:
             if not states:
                 return postponed
             if len(states) <= _COMPACTION * len(mask):
-                mask, rows = self._select(cache, mask, rows), list(range(len(states)))
+                mask, rows = selected(cache, mask, rows), list(range(len(states)))
             logits, mask = self._extend(states, rows, cache, mask)
 
     def _score(self, states: list[ScoringState]) -> None:
@@ -221,9 +208,9 @@ class Engine:
         # The last token of an answer isn't processed: nothing follows it.
         for start in range(0, longest - 1, width):
             new = [state.answer[start : min(start + width, len(state.answer) - 1)] for state in states]
-            ids, real = self._padded(new)
+            ids, real = self.model_pass.padded(new)
             mask = torch.cat([mask, real], dim=1)
-            logits = self._forward(ids, mask, cache, real, keep=ids.shape[1])  # (states, new, vocabulary)
+            logits = self.model_pass.forward(ids, mask, cache, real, keep=ids.shape[1])  # (states, new, vocabulary)
             for state, tokens, row_logits in zip(states, new, logits, strict=True):
                 for index, each in enumerate(row_logits[len(row_logits) - len(tokens) :], start + 1):
                     state.add(index, each)
@@ -231,8 +218,8 @@ class Engine:
     def _score_uncached(self, states: list[ScoringState]) -> None:
         """Score answers from one pass over prompts and answers, padded on the left, without a cache."""
         longest = max(len(state.answer) for state in states)
-        ids, mask = self._padded([(*state.request.prompt, *state.answer[:-1]) for state in states])
-        logits = self._forward(ids, mask, None, mask, keep=longest)  # (states, longest, vocabulary)
+        ids, mask = self.model_pass.padded([(*state.request.prompt, *state.answer[:-1]) for state in states])
+        logits = self.model_pass.forward(ids, mask, None, mask, keep=longest)  # (states, longest, vocabulary)
         for state, row_logits in zip(states, logits, strict=True):
             for position, each in enumerate(row_logits[longest - len(state.answer) :]):
                 state.add(position, each)
@@ -262,7 +249,7 @@ class Engine:
         logits = torch.cat([each[0] for each in done])  # (sequences, vocabulary)
         logits = logits[torch.tensor(index, device=self.model.device)]  # (states, vocabulary)
         if index != list(range(len(mask))):
-            mask = self._select(cache, mask, index)
+            mask = selected(cache, mask, index)
         return logits, cache, mask
 
     def _match(self, ids: tuple[int, ...], starts: Sequence[int]) -> PrefixMatch:
@@ -298,10 +285,10 @@ class Engine:
         """
         import torch
 
-        ids, real = self._padded([ids[match.length :] for ids, match in zip(sequences, matches, strict=True)])
+        ids, real = self.model_pass.padded([ids[match.length :] for ids, match in zip(sequences, matches, strict=True)])
         cache, mask = assembled(matches, ids.shape[1], self.model.config, self.model.device)
         mask = torch.cat([mask, real], dim=1)  # (sequences, cached + new)
-        return self._forward(ids, mask, cache, real), cache, mask
+        return self.model_pass.forward(ids, mask, cache, real), cache, mask
 
     def _extend(self, states: list[DecodingState], rows: list[int], cache: Any, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Run the tokens that the model hasn't processed yet; some answers may have more of them than others.
@@ -321,54 +308,10 @@ class Engine:
         for state, row in zip(states, rows, strict=True):
             new[row] = state.new[state.processed :]
             state.processed = len(state.new)
-        ids, real = self._padded(new)
+        ids, real = self.model_pass.padded(new)
         mask = torch.cat([mask, real], dim=1)
-        logits = self._forward(ids, mask, cache, real)
+        logits = self.model_pass.forward(ids, mask, cache, real)
         return (logits if len(states) == len(mask) else logits[rows]), mask
-
-    def _forward(self, ids: Tensor, mask: Tensor, cache: Any, real: Tensor, keep: int | None = None) -> Tensor:
-        """Return the logits after the last position, `(rows, vocabulary)`.
-
-        Args:
-            ids: new tokens, `(rows, new)`.
-            mask: which positions of cache and new tokens are not padding, `(rows, cached + new)`.
-            cache: extended in place; None for no cache.
-            real: which of the new tokens are not padding, `(rows, new)`.
-            keep: number of last positions whose logits are returned instead, `(rows, keep, vocabulary)`.
-        """
-        # Positions count tokens, not padding; (rows, new).
-        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-        return self._run(ids, positions, cache, int(real.sum()), keep, attention_mask=mask)
-
-    def _run(
-        self,
-        ids: Tensor,
-        positions: Tensor,
-        cache: Any,
-        tokens: int | None = None,
-        keep: int | None = None,
-        **mask: Any,
-    ) -> Tensor:
-        """Return the logits after the last position, `(rows, vocabulary)`.
-
-        Args:
-            ids: new tokens, `(rows, new)`.
-            positions: of the new tokens, `(rows, new)`.
-            cache: extended in place; None for no cache.
-            tokens: number of new tokens that aren't padding; None for all.
-            keep: number of last positions whose logits are returned instead, `(rows, keep, vocabulary)`.
-            mask: `attention_mask`, if there is padding.
-        """
-        if self.stopped:
-            raise PolicyFailure("the policy was closed while it answered", "Load the checkpoint again.", code="closed")
-        self.statistics.tokens += ids.numel() if tokens is None else tokens
-        if cache is not None:
-            mask[self.able.cache] = cache
-        shorter = {"logits_to_keep": keep or 1} if self._limits_logits else {}
-        output = self.model(input_ids=ids, position_ids=positions, use_cache=cache is not None, **mask, **shorter)
-        # Models without `logits_to_keep` return (rows, new, vocabulary).
-        logits: Tensor = output.logits[:, -1] if keep is None else output.logits[:, -keep:]
-        return logits.float()
 
     def _sample(self, states: list[DecodingState], logits: Tensor) -> None:
         """Append a sample to each answer, from logits `(states, vocabulary)`."""
@@ -388,24 +331,7 @@ class Engine:
         self.statistics.recomputed += 1
         ids = torch.tensor([list(state.ids)], device=self.model.device)  # (1, tokens)
         mask = torch.ones_like(ids)
-        return sample(self._forward(ids, mask, None, mask), [request])[0]
-
-    def _padded(self, sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        """Return token ids and their mask, padded on the left, both `(sequences, longest)`."""
-        import torch
-
-        width = max(map(len, sequences))
-        ids = torch.tensor([[self.pad] * (width - len(sequence)) + [*sequence] for sequence in sequences])
-        mask = torch.tensor([[0] * (width - len(sequence)) + [1] * len(sequence) for sequence in sequences])
-        return ids.to(self.model.device), mask.to(self.model.device)
-
-    def _select(self, cache: Any, mask: Tensor, index: list[int]) -> Tensor:
-        """Keep these rows of the cache, in this order, and return their mask `(rows, positions)`."""
-        import torch
-
-        rows = torch.tensor(index, device=mask.device)
-        cache.batch_select_indices(rows)
-        return mask[rows]
+        return sample(self.model_pass.forward(ids, mask, None, mask), [request])[0]
 
 
 def _not_a_number() -> PolicyFailure:

@@ -1,4 +1,4 @@
-"""Merges KV caches of several batches into one."""
+"""Rows of KV caches: merged from several batches, or selected."""
 
 from __future__ import annotations
 
@@ -30,6 +30,15 @@ def merged(caches: Sequence[Any], masks: Sequence[Tensor], config: Any) -> tuple
         for layer in layers:
             layer.reset()  # so that no more than one layer exists twice at any time
     return whole, torch.cat([torch.nn.functional.pad(mask, (width - mask.shape[1], 0)) for mask in masks])
+
+
+def selected(cache: Any, mask: Tensor, index: Sequence[int]) -> Tensor:
+    """Keep these rows of a cache, in this order, and return their mask, `(rows, positions)`."""
+    import torch
+
+    rows = torch.tensor(index, device=mask.device)
+    cache.batch_select_indices(rows)
+    return mask[rows]
 
 
 def _stacked(parts: Sequence[Tensor], width: int) -> Tensor:

@@ -14,8 +14,9 @@ from eef_framework.memory import release_memory
 from eef_framework.policies.batching import Batcher
 from eef_framework.policies.constraint import Constraints
 from eef_framework.policies.decoding_state import DecodingState, GenerationRequest
-from eef_framework.policies.engine import Engine, Statistics
+from eef_framework.policies.engine import Engine
 from eef_framework.policies.limits import free_memory
+from eef_framework.policies.model_pass import Statistics
 from eef_framework.policies.prompts import FittedPrompt, fit_prompt, sampled_response, scored_response
 from eef_framework.policies.scoring_state import ScoringState
 from eef_framework.records import Conversation, Observation, Response
@@ -95,7 +96,7 @@ class LoadedTransformersPolicy(Policy):
     def close(self) -> None:
         """Release the model, after the current decoding step."""
         if self.engine:
-            self.engine.stopped = True
+            self.engine.stop()
         self._batcher.close()
         self.engine = None
         release_memory()

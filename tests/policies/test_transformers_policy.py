@@ -116,17 +116,18 @@ def test_nothing_of_the_model_stays_after_its_policy_is_closed(checkpoint, quest
 
 def test_a_policy_that_is_closed_while_it_answers_goes_no_further(checkpoint, questions):
     policy = TransformersPolicy(logits_cache_mb=0).load(checkpoint)
-    engine, forward, calls = policy.engine, policy.engine._forward, []
+    model_pass, calls = policy.engine.model_pass, []
+    forward = model_pass.forward
 
     def counted(*args):
         calls.append(args)
         if len(calls) == 3:
             closing.start()
-            while not engine.stopped:
+            while not model_pass.stopped:
                 time.sleep(0.001)
         return forward(*args)
 
-    engine._forward = counted
+    model_pass.forward = counted
     closing = threading.Thread(target=policy.close)
     with pytest.raises(PolicyFailure) as caught:
         asyncio.run(policy.act(questions[0], FREE, Sampling(max_tokens=40), 0))
