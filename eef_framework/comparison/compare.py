@@ -7,8 +7,10 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from eef_framework.comparison.protocol import check_allowed, check_protocols, flattened, protocol_of, within
 from eef_framework.comparison.result import ComparedDifference, ComparedExperiment, ComparedRow, Comparison
@@ -54,7 +56,7 @@ def compare_runs(paths: Iterable[str | Path], reference: str | None = None, allo
         StorageError: a path isn't a run directory.
     """
     runs = _read_runs(paths)
-    check_allowed(allow, [run.results.config for run in runs])
+    check_allowed(allow, [run.results.config | run.settings for run in runs])
     protocol = check_protocols({str(run.results.path): protocol_of(run.results.config) for run in runs}, allow)
     rule = SuccessRule.model_validate(runs[0].results.config["success"])
     experiments = _experiments(runs, allow)
@@ -64,13 +66,14 @@ def compare_runs(paths: Iterable[str | Path], reference: str | None = None, allo
         for name, members in experiments.items()
         for label in _labels(members)
     ]
+    compared = _compared(experiments)
     chosen = _reference(actors, reference)
     others = [actor for actor in actors if actor.last and actor is not chosen]
     return Comparison(
         protocol=protocol,
         rows=tuple(actor.row() for actor in actors),
-        differences=tuple(_difference(chosen, other) for other in others),
-        experiments=_compared(experiments),
+        differences=tuple(_difference(chosen, other, compared) for other in others),
+        experiments=tuple(compared.values()),
         notes=_notes(runs),
     )
 
@@ -107,11 +110,26 @@ class _Run:
             )
         return cls(results)
 
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Its settings, by dotted key. Of baselines those that differ from the run's own, however they were named."""
+        config, baselines = dict(self.results.config), self.results.baselines
+        if baselines is None:
+            return dict(flattened(config))
+        del config["baselines"]
+        own = dict(flattened(config))
+        theirs = {name: dict(flattened(settings)) for name, settings in baselines.items()}
+        return own | {
+            f"baselines.{name}.{key}": value
+            for name, settings in theirs.items()
+            for key, value in settings.items()
+            if key not in own or own[key] != value
+        }
+
     def experiment(self, allow: Sequence[str]) -> str:
         """Return what the runs of one experiment have in common."""
         skipped = (*NOT_THE_EXPERIMENT, *allow)
-        settings = dict(flattened(self.results.config))
-        kept = {key: value for key, value in settings.items() if not any(within(key, part) for part in skipped)}
+        kept = {key: value for key, value in self.settings.items() if not any(within(key, part) for part in skipped)}
         return repr(sorted(kept.items()))
 
     def row(self, label: str) -> ResultRow | None:
@@ -259,9 +277,9 @@ def _names(groups: Sequence[Sequence[_Run]]) -> list[str]:
     return [name if alike[name] == 1 else str(path) for name, path in zip(names, paths, strict=True)]
 
 
-def _compared(experiments: Mapping[str, Sequence[_Run]]) -> tuple[ComparedExperiment, ...]:
-    """Return the experiments, each with the settings in which they differ."""
-    settings = {name: dict(flattened(runs[0].results.config)) for name, runs in experiments.items()}
+def _compared(experiments: Mapping[str, Sequence[_Run]]) -> dict[str, ComparedExperiment]:
+    """Return the experiments by name, each with the settings in which they differ."""
+    settings = {name: runs[0].settings for name, runs in experiments.items()}
     keys = dict.fromkeys(key for each in settings.values() for key in each)
     differ = {
         key
@@ -269,14 +287,14 @@ def _compared(experiments: Mapping[str, Sequence[_Run]]) -> tuple[ComparedExperi
         if not any(within(key, part) for part in NOT_THE_EXPERIMENT)
         and len({repr(each.get(key)) for each in settings.values()}) > 1
     }
-    return tuple(
-        ComparedExperiment(
+    return {
+        name: ComparedExperiment(
             name=name,
             runs=tuple(str(run.results.path) for run in runs),
             settings={key: value for key, value in settings[name].items() if key in differ},
         )
         for name, runs in experiments.items()
-    )
+    }
 
 
 def _grouped(runs: Sequence[_Run], allow: Sequence[str] = ()) -> list[list[_Run]]:
@@ -307,16 +325,21 @@ def _reference(actors: Sequence[_Actor], label: str | None) -> _Actor:
     raise UnknownName.of("row", label, [actor.label for actor in actors], where="in these runs")
 
 
-def _difference(a: _Actor, b: _Actor) -> ComparedDifference:
+def _difference(a: _Actor, b: _Actor, experiments: Mapping[str, ComparedExperiment]) -> ComparedDifference:
     seeds = tuple(seed for seed in a.rows if seed in b.rows)
     if not seeds:
+        first, second = (experiments[each.experiment].settings for each in (a, b))
+        differ = [key for key in {**first, **second} if first.get(key) != second.get(key)]
+        why = f". They aren't one experiment, as they differ in {_listed(differ)}" if differ else ""
+        pool = f", or pool them: --allow {' --allow '.join(differ)}" if differ else ""
         raise EefError(
             f"{a.label!r} and {b.label!r} have no seed in common ({_listed(a.rows)}; {_listed(b.rows)}), so they can't "
-            "be paired",
-            "Run both with the same seeds.",
+            f"be paired{why}",
+            f"Run both with the same seeds{pool}.",
             code="no-common-seed",
             first=list(a.rows),
             second=list(b.rows),
+            settings=differ,
         )
     for seed in seeds:
         only = a.solved[seed].keys() ^ b.solved[seed].keys()
@@ -361,5 +384,5 @@ def _note(alike: Mapping[str, Sequence[str]], runs: int) -> str:
     return f"{said} (The same with other numbers: {others} more run{'s' * (others > 1)}.)" if others else said
 
 
-def _listed(seeds: Iterable[int]) -> str:
-    return ", ".join(map(str, seeds))
+def _listed(each: Iterable[object]) -> str:
+    return ", ".join(map(str, each))

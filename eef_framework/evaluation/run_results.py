@@ -62,6 +62,19 @@ class RunResults:
         self.metrics = _read_metrics(self.layout, self.config)
 
     @property
+    def baselines(self) -> dict[str, dict[str, Any]] | None:
+        """The settings that define each baseline in the table, by its name; None in runs of earlier versions.
+
+        Raises:
+            CorruptFile: their file can't be parsed.
+        """
+        if not self.layout.baselines.exists():
+            return None
+        there = {row.method or row.label for row in self.rows}
+        recorded = read_settings_file(self.layout.baselines)
+        return {name: settings for name, settings in recorded.items() if name in there}
+
+    @property
     def finished(self) -> bool:
         """Whether the run has its final numbers."""
         return self.layout.metrics.exists()

@@ -43,12 +43,13 @@ from eef_framework.interfaces import (
 from eef_framework.pipeline.environment_checks import check_instructions, chosen_tasks
 from eef_framework.pipeline.progress import ProgressDisplay
 from eef_framework.pipeline.tracking import Tracking
+from eef_framework.pipeline.variants import METHOD_KEYS
 from eef_framework.plugins import Kind, Registry
 from eef_framework.plugins.own_code import own_code
 from eef_framework.records import Checkpoint, Task
 from eef_framework.rollout import EpisodeRunner, ThreadExecutor
 from eef_framework.rollout.resubmission import Resubmission
-from eef_framework.runs import Leeway, installed_versions
+from eef_framework.runs import Leeway, Recorded, installed_versions
 from eef_framework.tracking import FileTracker
 from eef_framework.validation_messages import KeyPath, dotted, reason
 
@@ -202,32 +203,55 @@ class RunContext:
         """Run a coroutine in the run's event loop, and return its result."""
         return self._loop.run(coroutine)
 
-    def resolved(self) -> dict[str, Any]:
-        """Return the configuration as plain data, with all settings of components, defaults included.
+    def resolved(self, method: RunConfig | None = None) -> dict[str, Any]:
+        """Return a configuration as plain data, with all settings of components, defaults included.
 
         This is saved in a run's record, so that a default that differs in another version of a plugin shows up as a
         change.
+
+        Args:
+            method: the configuration of one of the run's methods; None for the run's own.
         """
-        data = {**self.config.model_dump(mode="json"), "format": self.format.model_dump(mode="json")}
-        for key_path, kind, spec in components(self.config):
+        config = method or self.config
+        data = {**config.model_dump(mode="json"), "format": self.format.model_dump(mode="json")}
+        for key_path, kind, spec in components(config):
             settings = {**self._component(kind, spec).settings(), "name": spec["name"]}
             *above, last = key_path
             functools.reduce(lambda part, key: part[key], above, cast("Any", data))[last] = settings
         return data
 
-    def leeway(self) -> Leeway:
-        """Return how the settings of a record may differ from these: the record may be of an earlier version."""
+    def leeway(self, method: RunConfig | None = None) -> Leeway:
+        """Return how the settings of a record may differ from these: the record may be of an earlier version.
+
+        Args:
+            method: the configuration of one of the run's methods; None for the run's own.
+        """
+        config = method or self.config
         renamed: dict[str, str] = {}
         free: set[str] = set()
-        defaults = dict(_defaults(self.config))
-        for key_path, kind, spec in components(self.config):
+        defaults = dict(_defaults(config))
+        for key_path, kind, spec in components(config):
             component: Component = self._component(kind, spec)
             renamed |= {dotted((*key_path, old)): dotted((*key_path, new)) for old, new in component.renamed.items()}
             free |= {dotted((*key_path, name)) for name in component.free_settings()}
             defaults |= _defaults(component, key_path)
-        if self.config.format.style == "tools":
+        if config.format.style == "tools":
             defaults["format.tools"] = []  # versions without this setting told the model of none
         return Leeway(renamed, free, defaults)
+
+    def baselines(self, methods: Iterable[RunConfig]) -> dict[str, Recorded]:
+        """Return what is recorded of baselines, by their names: the sections that define them.
+
+        Args:
+            methods: the configurations of all methods, the run's own first.
+        """
+        _, *others = methods
+        return {
+            each.method: Recorded(
+                {key: value for key, value in self.resolved(each).items() if key in METHOD_KEYS}, self.leeway(each)
+            )
+            for each in others
+        }
 
     @functools.cached_property
     def versions(self) -> dict[str, str]:

@@ -60,7 +60,8 @@ def plan(config: RunConfig, registry: Registry, out: str | Path) -> Plan:
         preflight(context, methods, phases)
         resolved = context.resolved()
         versions = context.code_in_use(methods)
-        directory.check(resolved, versions, task_digests(context, methods), context.leeway())
+        tasks = task_digests(context, methods)
+        directory.check(resolved, versions, tasks, context.leeway(), context.baselines(methods))
         planned = [(phase.title, phase.planned(context)) for phase in phases if not phase.done]
         playing = [(title, each) for title, each in planned if each is not None]
         expected = {phase.title: phase.expected_cost(context) for phase in phases if not phase.done}

@@ -61,7 +61,8 @@ def run(
         report.notes = preflight(context, methods, phases)
         tasks = task_digests(context, methods)
         versions = context.code_in_use(methods)
-        report.notes += directory.prepare(context.resolved(), versions, tasks, context.leeway())
+        baselines = context.baselines(methods)
+        report.notes += directory.prepare(context.resolved(), versions, tasks, context.leeway(), baselines)
         context.answers_folder = directory.layout.answers
         with directory.locked(), _tracking(trackers, directory) as context.tracking:
             for phase in (*phases, report):

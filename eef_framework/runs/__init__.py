@@ -13,7 +13,7 @@ from eef_framework.runs.lock import locked
 from eef_framework.runs.matching import check_same_tasks, rows_of_tasks, warn_of_part
 from eef_framework.runs.places import ANSWERS_FOLDER, is_run, run_of, was_run
 from eef_framework.runs.repair import repair
-from eef_framework.runs.settings_files import Leeway
+from eef_framework.runs.settings_files import Leeway, Recorded
 from eef_framework.runs.stage import Stage, StageManifest
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "JsonlFile",
     "Leeway",
     "PhaseName",
+    "Recorded",
     "RunDirectory",
     "RunLayout",
     "Stage",

@@ -23,11 +23,19 @@ from eef_framework.runs.atomic import SUFFIX, write_json
 from eef_framework.runs.layout import RunLayout
 from eef_framework.runs.lock import locked
 from eef_framework.runs.places import is_run
-from eef_framework.runs.settings_files import Leeway, differences, listed, read_settings_file, write_settings_file
+from eef_framework.runs.settings_files import (
+    Leeway,
+    Recorded,
+    differences,
+    listed,
+    read_settings_file,
+    write_settings_file,
+)
 
 RUN_FORMAT = 1
 
 HEADER = "# Written by eef-framework: the resolved configuration of this run.\n"
+BASELINES_HEADER = "# Written by eef-framework: what defines the methods of this run's baselines, resolved.\n"
 
 
 class RunDirectory:
@@ -47,6 +55,7 @@ class RunDirectory:
         versions: Mapping[str, str],
         tasks: Mapping[str, str] | None = None,
         leeway: Leeway | None = None,
+        baselines: Mapping[str, Recorded] | None = None,
     ) -> list[str]:
         """Create the record of a run with this configuration, or check that the folder is one.
 
@@ -55,6 +64,7 @@ class RunDirectory:
             versions: versions of the distributions in use, and digests of the user's own modules, by name.
             tasks: a digest of each list of tasks, by the setting that selects them.
             leeway: how the recorded configuration may differ from this one.
+            baselines: the settings that define each baseline, by its method's name. Baselines may be added and removed.
 
         Returns:
             What a reader of the results has to know: whether the run was started with other code.
@@ -64,29 +74,32 @@ class RunDirectory:
 
         Raises:
             RunConflict: it is the record of a run with another configuration; the message names the keys that differ
-                (`other-configuration`); or the environment's tasks have changed (`other-tasks`).
+                (`other-configuration`), or with another one of a baseline that has begun (`other-baseline`); or the
+                environment's tasks have changed (`other-tasks`).
             StorageError: it can't be written to.
         """
-        notes = self.check(config, versions, tasks, leeway)
+        notes = self.check(config, versions, tasks, leeway, baselines)
         with storage(self.path, "making the run directory"):
             self.path.mkdir(parents=True, exist_ok=True)
         taken_up = self._is_there()
         write_settings_file(self.layout.config, config, HEADER)  # also if resumed: free settings may have changed
-        if taken_up:
-            return notes
-        write_json(
-            self.layout.manifest,
-            {
-                "format": RUN_FORMAT,
-                "id": secrets.token_hex(8),
-                "created": datetime.now(UTC).isoformat(timespec="seconds"),
-                "config_digest": _digest(config),
-                "seed": config.get("seed"),
-                "tasks": dict(tasks or {}),
-                "versions": _versions() | dict(versions),
-                "git": _git_state(),
-            },
-        )
+        if not taken_up:
+            write_json(
+                self.layout.manifest,
+                {
+                    "format": RUN_FORMAT,
+                    "id": secrets.token_hex(8),
+                    "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                    "config_digest": _digest(config),
+                    "seed": config.get("seed"),
+                    "tasks": dict(tasks or {}),
+                    "versions": _versions() | dict(versions),
+                    "git": _git_state(),
+                },
+            )
+        if baselines:
+            now = {name: dict(each.settings) for name, each in baselines.items()}
+            write_settings_file(self.layout.baselines, self._recorded_baselines() | now, BASELINES_HEADER)
         return notes
 
     def check(
@@ -95,6 +108,7 @@ class RunDirectory:
         versions: Mapping[str, str],
         tasks: Mapping[str, str] | None = None,
         leeway: Leeway | None = None,
+        baselines: Mapping[str, Recorded] | None = None,
     ) -> list[str]:
         """Check that the folder is empty or the record of a run with this configuration. Nothing is written.
 
@@ -103,6 +117,7 @@ class RunDirectory:
             versions: see `prepare`.
             tasks: see `prepare`.
             leeway: see `prepare`.
+            baselines: see `prepare`.
 
         Returns:
             As `prepare`.
@@ -116,6 +131,7 @@ class RunDirectory:
         """
         if self._is_there():
             known = self._check(config, tasks or {}, leeway or Leeway())
+            self._check_baselines(baselines or {})
             return self._other_code(known.get("versions") or {}, _versions() | dict(versions))
         with storage(self.path, "looking into"):
             entries = sorted(self.path.iterdir()) if self.path.exists() else []
@@ -196,9 +212,7 @@ class RunDirectory:
                 code="newer-format",
                 path=str(self.path),
             )
-        if _more_iterations(written, config):  # those that are done stay as they are
-            leeway = replace(leeway, free={*leeway.free, "iterations"})
-        changes = list(differences(written, config, leeway))
+        changes = list(differences(written, config, _with_more_iterations(leeway, written, config)))
         if changes:
             raise RunConflict(
                 f"{str(self.path)!r} contains a run with another configuration:{listed(changes)}",
@@ -220,6 +234,30 @@ class RunDirectory:
             )
         return known
 
+    def _recorded_baselines(self) -> dict[str, Any]:
+        """Return the recorded settings of baselines; of runs of earlier versions there are none."""
+        return read_settings_file(self.layout.baselines) if self.layout.baselines.exists() else {}
+
+    def _check_baselines(self, baselines: Mapping[str, Recorded]) -> None:
+        """Check that baselines that have begun are recorded with these settings, if they are recorded."""
+        recorded, begun = self._recorded_baselines(), self.layout.methods()
+        for name, (settings, leeway) in baselines.items():
+            written = recorded.get(name)
+            if written is None or name not in begun:
+                continue
+            changes = list(differences(written, settings, _with_more_iterations(leeway, written, settings)))
+            if changes:
+                folder = self.layout.method(name)
+                raise RunConflict(
+                    f"{str(self.path)!r} contains the baseline {name!r} with other settings:{listed(changes)}",
+                    f"Undo these changes, give the changed baseline another name (`method`), or delete {str(folder)!r} "
+                    "to start it again.",
+                    code="other-baseline",
+                    path=str(self.path),
+                    method=name,
+                    changes=changes,
+                )
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Lock this run against writes by other processes.
@@ -231,9 +269,11 @@ class RunDirectory:
             yield
 
 
-def _more_iterations(written: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
+def _with_more_iterations(leeway: Leeway, written: Mapping[str, Any], config: Mapping[str, Any]) -> Leeway:
+    """Allow iterations to be added: those that are done stay as they are."""
     before, now = written.get("iterations"), config.get("iterations")
-    return isinstance(before, int) and isinstance(now, int) and now > before
+    more = isinstance(before, int) and isinstance(now, int) and now > before
+    return replace(leeway, free={*leeway.free, "iterations"}) if more else leeway
 
 
 def _digest(config: Mapping[str, Any]) -> str:

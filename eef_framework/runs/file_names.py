@@ -8,6 +8,8 @@ RUN_MANIFEST = "run.json"
 """File that marks a folder as a run directory."""
 RUN_CONFIG = "config.yaml"
 """The resolved configuration of a run."""
+RUN_BASELINES = "baselines.yaml"
+"""What defines the methods of its baselines."""
 LOCK = ".lock"
 """Lock file held by the process that writes to a run."""
 

@@ -1,6 +1,6 @@
 """Layout of a run directory: the only module that knows where files and folders are.
 
-config.yaml  run.json  metrics.json  report.html
+config.yaml  baselines.yaml  run.json  metrics.json  report.html
 answers/                                                   answers of servers, a file for each model
 figures.jsonl  tensorboard/  wandb/  tracked.json          figures for trackers, and which of them were sent
 collect/  base/  clone/  evaluate/{expert,clone}/          stages that all methods share
@@ -15,7 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self, get_args
 
-from eef_framework.runs.file_names import CHECKPOINT, FILES, LOCK, PREPARATION, RUN_CONFIG, RUN_MANIFEST, TRAINING_LOG
+from eef_framework.runs.file_names import (
+    CHECKPOINT,
+    FILES,
+    LOCK,
+    PREPARATION,
+    RUN_BASELINES,
+    RUN_CONFIG,
+    RUN_MANIFEST,
+    TRAINING_LOG,
+)
 from eef_framework.runs.stage import Stage
 
 PhaseName = Literal["collect", "base", "clone", "explore", "select", "world-model", "tune", "evaluate"]
@@ -76,6 +85,7 @@ class RunLayout:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config = path / RUN_CONFIG
+        self.baselines = path / RUN_BASELINES
         self.manifest = path / RUN_MANIFEST
         self.metrics = path / "metrics.json"
         self.report = path / "report.html"
@@ -102,8 +112,12 @@ class RunLayout:
 
     def iterations(self, method: str) -> list[int]:
         """Return the iterations of a method that have a folder, sorted."""
-        folder = self.path / "methods" / method
-        return sorted(int(entry.name) for entry in folder.iterdir() if entry.is_dir() and entry.name.isdecimal())
+        entries = [entry for entry in self.method(method).iterdir() if entry.is_dir()]
+        return sorted(int(entry.name) for entry in entries if entry.name.isdecimal())
+
+    def method(self, name: str) -> Path:
+        """Return the folder of a method."""
+        return self.path / "methods" / name
 
     def trajectories(self, key: StageKey) -> Path:
         """Return the file of episodes of a stage that plays: demonstrations, explorations, evaluations."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -30,6 +30,15 @@ class Leeway:
     renamed: Mapping[str, str] = field(default_factory=dict)
     free: Collection[str] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Recorded(NamedTuple):
+    """Settings as they are recorded."""
+
+    settings: Mapping[str, Any]
+    """Plain data."""
+    leeway: Leeway = Leeway()
+    """How earlier records may differ from them."""
 
 
 def write_settings_file(path: Path, settings: Mapping[str, Any], header: str) -> None:

@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any
 
 import pytest
+import yaml
 
 from eef_framework.comparison import Comparison, compare_runs
 from eef_framework.comparison.figure import check_figure, draw
@@ -110,6 +111,38 @@ def test_two_configurations_are_two_experiments_paired_by_seed_and_task(seeds: P
     assert {row.experiment for row in found.rows} == {"small", "more-probes"}
     first = next(each for each in found.differences if each.second == "more-probes: eef 1")
     assert (first.first, first.seeds) == ("small: eef 1", (1,))
+
+
+def with_baseline(seed: int, trainer: dict[str, Any], folder: Path) -> Path:
+    """Run a small experiment with a file of a baseline in a folder of its own."""
+    recipe = folder / "own.yaml"
+    folder.mkdir()
+    recipe.write_text(yaml.safe_dump({"extends": "rft", "method": "own", "explore": trainer}))
+    registry = load_plugins(["eef_framework.testing.plugin", "attribution"], {})
+    run(SETTINGS | {"seed": seed, "baselines": [str(recipe)]}, registry, folder / "run")
+    return folder / "run"
+
+
+def test_baselines_are_the_same_if_their_settings_are_wherever_their_file_was(tmp_path: Path) -> None:
+    first = with_baseline(1, {"simulations": 1}, tmp_path / "a")
+    second = with_baseline(2, {"simulations": 1}, tmp_path / "b")
+    third = with_baseline(2, {"simulations": 2}, tmp_path / "c")
+    (one,) = compare_runs([first, second]).experiments
+    assert one.settings == {}
+    with pytest.raises(EefError) as refused:
+        compare_runs([first, third])
+    assert (refused.value.code, refused.value.details["settings"]) == (
+        "no-common-seed",
+        ["baselines.own.explore.simulations"],
+    )
+    assert len(compare_runs([first, third], allow=["baselines.own.explore.simulations"]).experiments) == 1
+
+
+def test_runs_of_versions_that_recorded_no_baselines_are_told_apart_by_their_names(seeds: Path, tmp_path: Path) -> None:
+    for seed in (1, 2):
+        shutil.copytree(seeds / f"seed-{seed}", tmp_path / f"seed-{seed}")
+        (tmp_path / f"seed-{seed}" / "baselines.yaml").unlink()
+    assert len(compare_runs([tmp_path]).experiments) == 1
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from eef_framework.errors import (
 from eef_framework.evaluation.run_results import RunResults
 from eef_framework.interfaces import Attributor, Policy, Sampling, Simulate
 from eef_framework.pipeline import run
+from eef_framework.pipeline.plan import plan
 from eef_framework.plugins import Registry
 from eef_framework.records import (
     Attribution,
@@ -270,6 +271,20 @@ def test_demonstrations_of_another_world_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CorruptFile) as refused:
         run(config(collect=collect, environment=Corridor(rooms=9)), Registry(), tmp_path / "b")
     assert (refused.value.code, refused.value.details["path"]) == ("other-world", source)
+
+
+def test_a_run_is_not_resumed_where_the_file_of_a_baseline_has_changed(tmp_path: Path) -> None:
+    recipe, out = tmp_path / "own.yaml", tmp_path / "run"
+    recipe.write_text("method: own\niterations: 1")
+    once = run(config(baselines=[str(recipe)], iterations=1), Registry(), out)
+    moved = recipe.rename(tmp_path / "moved.yaml")
+    assert run(config(baselines=[str(moved)], iterations=1), Registry(), out).rows == once.rows
+    moved.write_text("method: own\niterations: 1\nselect: {solution: fewest-steps}")
+    with pytest.raises(RunConflict) as caught:
+        run(config(baselines=[str(moved)], iterations=1), Registry(), out)
+    assert (caught.value.code, caught.value.details["method"]) == ("other-baseline", "own")
+    with pytest.raises(RunConflict):
+        plan(config(baselines=[str(moved)], iterations=1), Registry(), out)
 
 
 def test_a_run_is_not_resumed_where_tasks_have_changed(tmp_path: Path, change_tasks: Callable[[], None]) -> None:

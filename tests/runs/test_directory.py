@@ -9,7 +9,7 @@ import yaml
 from eef_framework.errors import ConfigError, CorruptFile, EefWarning, RunConflict, StorageError
 from eef_framework.records import Cost
 from eef_framework.runs import RunDirectory, RunLayout, StageKey, new_folder, write_text
-from eef_framework.runs.settings_files import Leeway, differences, read_settings_file
+from eef_framework.runs.settings_files import Leeway, Recorded, differences, read_settings_file
 
 CONFIG = {"seed": 1, "explore": {"simulations": 2}, "limits": {"concurrency": 8}}
 
@@ -37,6 +37,43 @@ def test_settings_that_change_no_result_may_change(tmp_path: Path) -> None:
     changed = {**CONFIG, "limits": {"concurrency": 99}}
     directory.prepare(changed, {})
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text()) == changed
+
+
+def baseline(**settings: object) -> dict[str, Recorded]:
+    return {"rft": Recorded({"iterations": 2, "explore": {"simulations": 1}} | settings)}
+
+
+@pytest.mark.parametrize("start", ["check", "prepare"])
+def test_a_baseline_that_has_begun_keeps_its_settings(tmp_path: Path, start: str) -> None:
+    directory = RunDirectory(tmp_path)
+    directory.prepare(CONFIG, {}, baselines=baseline())
+    directory.prepare(CONFIG, {}, baselines=baseline(explore={"simulations": 2}))  # nothing was done with the former
+    directory.layout.stage(StageKey("explore", "rft", 1)).path.mkdir(parents=True)
+    directory.prepare(CONFIG, {}, baselines=baseline(explore={"simulations": 2}))
+    with pytest.raises(RunConflict) as caught:
+        getattr(directory, start)(CONFIG, {}, baselines=baseline(explore={"simulations": 3}))
+    assert (caught.value.code, caught.value.details["method"]) == ("other-baseline", "rft")
+    assert caught.value.details["changes"] == ["explore.simulations: 2 -> 3"]
+    directory.prepare(CONFIG, {}, baselines=baseline(explore={"simulations": 2}, iterations=3))
+
+
+def test_a_baseline_that_was_removed_is_still_recorded(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    directory.prepare(CONFIG, {}, baselines=baseline())
+    directory.layout.stage(StageKey("explore", "rft", 1)).path.mkdir(parents=True)
+    directory.prepare(CONFIG, {})
+    directory.prepare(CONFIG, {}, baselines={"other": Recorded({"iterations": 1})})
+    assert read_settings_file(directory.layout.baselines).keys() == {"rft", "other"}
+    with pytest.raises(RunConflict):
+        directory.check(CONFIG, {}, baselines=baseline(iterations=1))
+
+
+def test_baselines_of_a_run_of_an_earlier_version_are_taken_as_they_are(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    directory.prepare(CONFIG, {})
+    directory.layout.stage(StageKey("explore", "rft", 1)).path.mkdir(parents=True)
+    directory.prepare(CONFIG, {}, baselines=baseline())
+    assert read_settings_file(directory.layout.baselines) == {"rft": baseline()["rft"].settings}
 
 
 def test_other_code_than_at_the_start_is_a_warning_at_each_further_start(tmp_path: Path) -> None:
