@@ -120,11 +120,16 @@ def _about(source: Source) -> Element:
     if isinstance(versions, dict):
         rows["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items())
     facts = [tag("div", tag("dt", name), tag("dd", str(value))) for name, value in rows.items() if value is not None]
-    settings = yaml.safe_dump(json.loads(json.dumps(source.config, default=str)), sort_keys=False, allow_unicode=True)
     return section(
         "about",
         "About this run",
         ["What you need to reproduce it."],
         tag("dl", facts, class_="facts"),
-        tag("details", tag("summary", "All settings"), tag("pre", settings)) if source.config else None,
+        _settings("All settings", source.config),
+        _settings("What defines the methods of the baselines", source.baselines),
     )
+
+
+def _settings(title: str, settings: dict[str, Any]) -> Element | None:
+    plain = yaml.safe_dump(json.loads(json.dumps(settings, default=str)), sort_keys=False, allow_unicode=True)
+    return tag("details", tag("summary", title), tag("pre", plain)) if settings else None

@@ -62,6 +62,7 @@ class Source:
     Attributes:
         manifest: `run.json`, empty if absent.
         config: `config.yaml`, empty if absent.
+        baselines: `baselines.yaml`, empty if absent, as without baselines and in runs of earlier versions.
         metrics: `metrics.json`, None if absent, as in an unfinished run.
         problems: files and lines that are missing or couldn't be read, as notes for the page.
 
@@ -82,6 +83,7 @@ class Source:
         self.problems: list[str] = []
         self.manifest = self._mapping(self.layout.manifest, json.loads)
         self.config = self._mapping(self.layout.config, yaml.safe_load)
+        self.baselines = self._mapping(self.layout.baselines, yaml.safe_load) if self.layout.baselines.exists() else {}
         self.metrics = self._metrics()
         self._complete: set[Path] = set()
         """Folders of complete stages, where nothing is being written any more."""

@@ -62,6 +62,15 @@ def test_every_row_of_the_results_is_on_the_page_with_its_interval(run, built):
         assert row.label in built.text
 
 
+def test_the_page_has_the_settings_of_the_run_and_of_its_baselines(run, page_class):
+    baselines = {"rft-matched": {"explore": {"simulations": 417}}}
+    (run / "baselines.yaml").write_text(yaml.safe_dump(baselines))
+    read = page_class(build_report(run).read_text())
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert f"name: {config['environment']['name']}" in read.text
+    assert "simulations: 417" in read.text
+
+
 def test_every_trajectory_of_the_run_is_on_the_page(run, built):
     written = [
         Trajectory.model_validate_json(line)
