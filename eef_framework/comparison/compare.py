@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-import warnings
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
-from eef_framework.comparison.protocol import check_allowed, check_protocols, flattened, protocol_of, within
+from eef_framework.comparison.experiments import Run, described, experiments_of, read_runs
+from eef_framework.comparison.protocol import check_allowed, check_protocols, protocol_of
 from eef_framework.comparison.result import ComparedDifference, ComparedExperiment, ComparedRow, Comparison
 from eef_framework.comparison.statistics import (
     TaskKey,
@@ -22,15 +19,12 @@ from eef_framework.comparison.statistics import (
     over_seeds,
     rate_over_tasks,
 )
-from eef_framework.errors import EefError, EefWarning, UnknownName
+from eef_framework.errors import EefError, UnknownName
 from eef_framework.evaluation.formatting import unknown_costs
 from eef_framework.evaluation.run_results import RunResults
 from eef_framework.records import ResultRow, SuccessRule
-from eef_framework.runs.file_names import RUN_MANIFEST
 
 _NUMBERS = re.compile(r"\d[\d.,]*\w?")
-NOT_THE_EXPERIMENT = ("seed", "plugins", "limits.concurrency", "executor", "trackers")
-"""Settings in which two runs of one experiment may differ."""
 
 
 def compare_runs(paths: Iterable[str | Path], reference: str | None = None, allow: Sequence[str] = ()) -> Comparison:
@@ -55,18 +49,18 @@ def compare_runs(paths: Iterable[str | Path], reference: str | None = None, allo
         UnknownName: there is no row with the label `reference`, or no setting of a name in `allow`.
         StorageError: a path isn't a run directory.
     """
-    runs = _read_runs(paths)
+    runs = read_runs(paths)
     check_allowed(allow, [run.results.config | run.settings for run in runs])
     protocol = check_protocols({str(run.results.path): protocol_of(run.results.config) for run in runs}, allow)
     rule = SuccessRule.model_validate(runs[0].results.config["success"])
-    experiments = _experiments(runs, allow)
+    experiments = experiments_of(runs, allow)
     several = len(experiments) > 1
     actors = [
         _Actor.of(label, name, members, rule, several)
         for name, members in experiments.items()
         for label in _labels(members)
     ]
-    compared = _compared(experiments)
+    compared = described(experiments)
     chosen = _reference(actors, reference)
     others = [actor for actor in actors if actor.last and actor is not chosen]
     return Comparison(
@@ -76,65 +70,6 @@ def compare_runs(paths: Iterable[str | Path], reference: str | None = None, allo
         experiments=tuple(compared.values()),
         notes=_notes(runs),
     )
-
-
-@dataclass(frozen=True)
-class _Run:
-    """A finished run.
-
-    Attributes:
-        results: its results.
-    """
-
-    results: RunResults
-
-    @property
-    def seed(self) -> int:
-        """Its seed."""
-        return int(self.results.config.get("seed", 0))
-
-    @classmethod
-    def read(cls, path: Path) -> _Run:
-        """Read a run directory.
-
-        Raises:
-            EefError: the run isn't finished (`not-comparable`).
-        """
-        results = RunResults(path)
-        if not _finished(results):
-            raise EefError(
-                f"the run {str(path)!r} isn't finished: it has no results to compare",
-                "Repeat its command to finish it, or leave it out.",
-                code="not-comparable",
-                path=str(path),
-            )
-        return cls(results)
-
-    @cached_property
-    def settings(self) -> dict[str, Any]:
-        """Its settings, by dotted key. Of baselines those that differ from the run's own, however they were named."""
-        config, baselines = dict(self.results.config), self.results.baselines
-        if baselines is None:
-            return dict(flattened(config))
-        del config["baselines"]
-        own = dict(flattened(config))
-        theirs = {name: dict(flattened(settings)) for name, settings in baselines.items()}
-        return own | {
-            f"baselines.{name}.{key}": value
-            for name, settings in theirs.items()
-            for key, value in settings.items()
-            if key not in own or own[key] != value
-        }
-
-    def experiment(self, allow: Sequence[str]) -> str:
-        """Return what the runs of one experiment have in common."""
-        skipped = (*NOT_THE_EXPERIMENT, *allow)
-        kept = {key: value for key, value in self.settings.items() if not any(within(key, part) for part in skipped)}
-        return repr(sorted(kept.items()))
-
-    def row(self, label: str) -> ResultRow | None:
-        """Return the row with a label, None if there is none."""
-        return next((row for row in self.results.rows if row.label == label), None)
 
 
 @dataclass(frozen=True)
@@ -158,7 +93,7 @@ class _Actor:
     main: bool
 
     @classmethod
-    def of(cls, label: str, experiment: str, runs: Sequence[_Run], rule: SuccessRule, several: bool) -> _Actor:
+    def of(cls, label: str, experiment: str, runs: Sequence[Run], rule: SuccessRule, several: bool) -> _Actor:
         """Collect the rows of a label from the runs of one experiment, one for each seed.
 
         Args:
@@ -170,7 +105,8 @@ class _Actor:
         """
         rows = {run.seed: row for run in runs if (row := run.row(label)) is not None}
         solved = {run.seed: _solved(run.results, rows[run.seed], rule) for run in runs if run.seed in rows}
-        all_rows, method = runs[0].results.rows, runs[0].results.config.get("method")
+        results = next(run.results for run in runs if run.seed in rows)
+        all_rows, method = results.rows, results.config.get("method")
         of_method = [row.label for row in all_rows if (row.method or row.label) == _method(all_rows, label)]
         last = bool(of_method) and of_method[-1] == label
         shown = f"{experiment}: {label}" if several else label
@@ -194,117 +130,7 @@ class _Actor:
         )
 
 
-def _read_runs(paths: Iterable[str | Path]) -> list[_Run]:
-    """Read the runs given, and the finished ones in the folders given.
-
-    Raises:
-        EefError: a run that was given isn't finished, or none in a folder is (`not-comparable`).
-    """
-    found: dict[Path, _Run] = {}
-    unfinished: list[Path] = []
-    for path in (Path(path).expanduser() for path in paths):
-        inside = sorted((entry.parent for entry in path.glob(f"*/{RUN_MANIFEST}")), key=_by_number)
-        if not inside or (path / RUN_MANIFEST).exists():
-            found.setdefault(path, _Run.read(path))
-            continue
-        finished = {folder: _Run(results) for folder in inside if _finished(results := RunResults(folder))}
-        if not finished:
-            raise EefError(
-                f"no run in {str(path)!r} is finished: there are no results to compare",
-                "Repeat the command that started them to finish them, or leave the folder out.",
-                code="not-comparable",
-                path=str(path),
-            )
-        found |= {folder: run for folder, run in finished.items() if folder not in found}
-        unfinished += [folder for folder in inside if folder not in finished]
-    left_out = [str(folder) for folder in dict.fromkeys(unfinished) if folder not in found]
-    if left_out:
-        warnings.warn(
-            EefWarning(
-                f"not compared, since not finished: {', '.join(left_out)}. Repeat the command of a run to finish it.",
-                code="runs-left-out",
-                runs=left_out,
-            ),
-            stacklevel=3,
-        )
-    return list(found.values())
-
-
-def _finished(results: RunResults) -> bool:
-    return results.finished and bool(results.rows)
-
-
-def _by_number(path: Path) -> tuple[int, str]:
-    digits = "".join(filter(str.isdecimal, path.name))
-    return int(digits or 0), path.name
-
-
-def _experiments(runs: Sequence[_Run], allow: Sequence[str]) -> dict[str, list[_Run]]:
-    """Group the runs into experiments: name -> its runs, one a seed.
-
-    Raises:
-        EefError: two runs have the same configuration and seed.
-    """
-    groups = []
-    for group in _grouped(runs, allow):
-        # Settings that may differ usually follow the seed. Where they don't, they make experiments of their own.
-        seeds = {run.seed for run in group}
-        groups += [group] if len(seeds) == len(group) else _grouped(group)
-    for group in groups:
-        first = {run.seed: run for run in reversed(group)}
-        twin = next((run for run in group if first[run.seed] is not run), None)
-        if twin is not None:
-            raise EefError(
-                f"{str(first[twin.seed].results.path)!r} and {str(twin.results.path)!r} have the same configuration "
-                f"and the same seed ({twin.seed}): pooled, they would count twice",
-                "Leave one of them out.",
-                code="not-comparable",
-                seed=twin.seed,
-            )
-    return dict(zip(_names(groups), groups, strict=True))
-
-
-def _names(groups: Sequence[Sequence[_Run]]) -> list[str]:
-    """Name experiments by the folder of their runs, or by their first run where that says more; never two alike."""
-    folders = [{run.results.path.resolve().parent for run in group} for group in groups]
-    shared = Counter(folder for each in folders for folder in each)
-    paths = [group[0].results.path.resolve() for group in groups]
-    names = [
-        path.parent.name if len(group) > 1 and shared[path.parent] == 1 else path.name
-        for path, group in zip(paths, groups, strict=True)
-    ]
-    alike = Counter(names)
-    return [name if alike[name] == 1 else str(path) for name, path in zip(names, paths, strict=True)]
-
-
-def _compared(experiments: Mapping[str, Sequence[_Run]]) -> dict[str, ComparedExperiment]:
-    """Return the experiments by name, each with the settings in which they differ."""
-    settings = {name: runs[0].settings for name, runs in experiments.items()}
-    keys = dict.fromkeys(key for each in settings.values() for key in each)
-    differ = {
-        key
-        for key in keys
-        if not any(within(key, part) for part in NOT_THE_EXPERIMENT)
-        and len({repr(each.get(key)) for each in settings.values()}) > 1
-    }
-    return {
-        name: ComparedExperiment(
-            name=name,
-            runs=tuple(str(run.results.path) for run in runs),
-            settings={key: value for key, value in settings[name].items() if key in differ},
-        )
-        for name, runs in experiments.items()
-    }
-
-
-def _grouped(runs: Sequence[_Run], allow: Sequence[str] = ()) -> list[list[_Run]]:
-    groups: dict[str, list[_Run]] = defaultdict(list)
-    for run in runs:
-        groups[run.experiment(allow)].append(run)
-    return list(groups.values())
-
-
-def _labels(runs: Sequence[_Run]) -> list[str]:
+def _labels(runs: Sequence[Run]) -> list[str]:
     return list(dict.fromkeys(row.label for run in runs for row in run.results.rows))
 
 
@@ -364,7 +190,7 @@ def _difference(a: _Actor, b: _Actor, experiments: Mapping[str, ComparedExperime
     )
 
 
-def _notes(runs: Sequence[_Run]) -> tuple[str, ...]:
+def _notes(runs: Sequence[Run]) -> tuple[str, ...]:
     """Return the notes of all runs. One that not all have is marked with its run, and others like it are counted."""
     having: dict[str, dict[str, list[str]]] = {}
     for run in runs:

@@ -138,6 +138,16 @@ def test_baselines_are_the_same_if_their_settings_are_wherever_their_file_was(tm
     assert len(compare_runs([first, third], allow=["baselines.own.explore.simulations"]).experiments) == 1
 
 
+def test_a_baseline_that_only_later_seeds_have_is_compared_too(seeds: Path, tmp_path: Path) -> None:
+    later = with_baseline(2, {"simulations": 1}, tmp_path / "later")
+    found = compare_runs([seeds / "seed-1", later, seeds / "seed-10"], allow=["baselines"])
+    assert {row.label: row.seeds for row in found.rows if row.label in ("eef 1", "own 1")} == {
+        "eef 1": (1, 2, 10),
+        "own 1": (2,),
+    }
+    assert ("own 1", (2,)) in [(each.second, each.seeds) for each in found.differences]
+
+
 def test_runs_of_versions_that_recorded_no_baselines_are_told_apart_by_their_names(seeds: Path, tmp_path: Path) -> None:
     for seed in (1, 2):
         shutil.copytree(seeds / f"seed-{seed}", tmp_path / f"seed-{seed}")
