@@ -43,10 +43,14 @@ def reason(cause: BaseException) -> str:
 
 
 def nearest(given: str, known: Iterable[str]) -> str:
-    """Return `did you mean 'x'?` for a misspelt name, or the list of all names."""
+    """Return `did you mean 'x'?` for a misspelt name, or the list of all names; of settings in sections, the sections."""
     names = sorted(known)
     near = difflib.get_close_matches(given, names, n=3, cutoff=0.6)
-    return f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(names) or 'none'}"
+    if near:
+        return f"did you mean {' or '.join(map(repr, near))}?"
+    outer = [name for name in names if name.rpartition(".")[0] not in names]
+    within = " and what is in them" if len(outer) < len(names) else ""
+    return f"known: {', '.join(outer) or 'none'}{within}"
 
 
 def dotted(path: KeyPath) -> str:

@@ -43,6 +43,13 @@ def test_where_a_name_was_looked_for_stands_after_it():
 
 def test_a_name_like_nothing_else_is_told_all_there_are():
     assert UnknownName.of("filter", "zzz", ["b", "a"]).message == "there is no filter 'zzz'; known: a, b"
+
+
+def test_of_settings_in_sections_only_the_sections_are_told():
+    error = UnknownName.of("setting", "zzz", ["seed", "tune", "tune.trainer", "tune.trainer.steps"])
+    assert "tune" in error.message
+    assert "trainer" not in error.message
+    assert error.details["known"] == ("seed", "tune", "tune.trainer", "tune.trainer.steps")
     assert UnknownName.of("filter", "zzz", []).message == "there is no filter 'zzz'; known: none"
 
 
