@@ -43,7 +43,7 @@ def reason(cause: BaseException) -> str:
 
 
 def nearest(given: str, known: Iterable[str]) -> str:
-    """Return `did you mean 'x'?` for a misspelt name, or the list of all names; of settings in sections, the sections."""
+    """Return `did you mean 'x'?` for a misspelt name, or all names; of settings in sections, only the sections."""
     names = sorted(known)
     near = difflib.get_close_matches(given, names, n=3, cutoff=0.6)
     if near:
