@@ -85,7 +85,7 @@ def wanted_plugins(settings: LayeredSettings) -> list[str] | None:
     return plugins if isinstance(plugins, list) and all(isinstance(name, str) for name in plugins) else None
 
 
-def read_recipe(recipe: str | Path, registry: Registry) -> dict[str, Any]:
+def read_recipe(recipe: str | Path, registry: Registry) -> LayeredSettings:
     """Return the settings of a recipe and of those it extends, without defaults and not validated.
 
     Raises:
@@ -93,7 +93,7 @@ def read_recipe(recipe: str | Path, registry: Registry) -> dict[str, Any]:
     """
     settings = LayeredSettings()
     _add_recipe(settings, recipe, registry)
-    return settings.data
+    return settings
 
 
 def components(config: RunConfig) -> Iterator[tuple[KeyPath, Kind, ComponentSpec]]:
@@ -209,24 +209,68 @@ def checked(settings: LayeredSettings, registry: Registry) -> RunConfig:
     """
     _read_shots(settings)
     _complete_components(settings.data)
+    _complete_paths(settings.data)
+    config = validated(settings.data, settings, _advice(settings, registry))
+    check_components(config, settings, registry)
+    for index, baseline in enumerate(config.baselines):
+        try:
+            read_recipe(baseline, registry)
+        except ConfigError as error:
+            raise _located(error, settings, ("baselines", index)) from error
+    return config
+
+
+def validated(data: Mapping[str, Any], settings: LayeredSettings, fix: str = "") -> RunConfig:
+    """Return a configuration.
+
+    Args:
+        data: its settings; components may be objects.
+        settings: where they were written.
+        fix: how to fix an error.
+
+    Raises:
+        ConfigError: a setting is unknown or has a wrong value (`wrong-settings`); each is in a line of its own.
+    """
     try:
-        config = RunConfig.model_validate(settings.data)
+        return RunConfig.model_validate(data)
     except ValidationError as cause:
-        message = validation_messages(cause, RunConfig, lambda key_path: _described(settings, key_path))
+        message = validation_messages(cause, RunConfig, lambda key_path: described(settings, key_path))
         wrong = [dotted(tuple(each["loc"])) for each in cause.errors()]
         types = [each["type"] for each in cause.errors()]
-        fix = _advice(settings, registry)
         raise ConfigError(message, fix, code="wrong-settings", settings=wrong, reasons=types) from cause
+
+
+def check_components(config: RunConfig, settings: LayeredSettings, registry: Registry) -> None:
+    """Build the components of a configuration, to check their settings.
+
+    Args:
+        config: the configuration. The components are kept for its run.
+        settings: where its settings were written.
+        registry: registry for looking up components by name.
+
+    Raises:
+        ConfigError: there is no component of a name, or it doesn't accept its settings.
+    """
     for key_path, kind, spec in components(config):
         try:
-            if spec.component is None:
+            if spec.component is None and spec.checked is None:
                 spec.checked = registry.build(kind, spec)
         except ConfigError as error:
-            message = f"{_described(settings, key_path)}: {error.message}"
-            raise type(error)(message, error.fix, code=error.code, **error.details) from error
-    for baseline in config.baselines:
-        read_recipe(baseline, registry)
-    return config
+            raise _located(error, settings, key_path) from error
+
+
+def _located(error: ConfigError, settings: LayeredSettings, key_path: KeyPath) -> ConfigError:
+    message = f"{described(settings, key_path)}: {error.message}"
+    return type(error)(message, error.fix, code=error.code, **error.details)
+
+
+def _complete_paths(data: dict[str, Any]) -> None:
+    """Make the paths of baselines absolute, so that a run can be resumed from any folder."""
+    if isinstance(data["baselines"], list):
+        data["baselines"] = [
+            str(expand(name).resolve()) if isinstance(name, str) and _is_path(name) and expand(name).is_file() else name
+            for name in data["baselines"]
+        ]
 
 
 def _complete_components(data: dict[str, Any]) -> None:
@@ -268,7 +312,7 @@ def _read_shots(settings: LayeredSettings) -> None:
             return  # reported when everything is validated
         rows = [row for row in read_rows(expand(path), Trajectory) if row.steps]
         if not rows:
-            where = _described(settings, ("format", "shots"))
+            where = described(settings, ("format", "shots"))
             raise ConfigError(
                 f"{where}: {path!r} has no trajectory with a step",
                 "Name a file that `eef collect` or `eef play` wrote.",
@@ -278,7 +322,8 @@ def _read_shots(settings: LayeredSettings) -> None:
         section["shots"] = [list(wording.shot(row)) for row in rows]
 
 
-def _described(settings: LayeredSettings, key_path: KeyPath) -> str:
+def described(settings: LayeredSettings, key_path: KeyPath) -> str:
+    """Return the path of a setting, and where it was written."""
     origin = settings.where(key_path)
     return f"{dotted(key_path) or 'configuration'}{f' ({origin})' if origin else ''}"
 

@@ -318,7 +318,7 @@ class RunConfig(Section):
     trackers: tuple[ComponentSpec, ...] | None = None
     """Where figures are shown; null for `files`, a file in the run directory. Never changes a result."""
     baselines: tuple[str, ...] = ()
-    """Recipes to run as baselines, on the same demonstrations and the same cloned agent. What a recipe sets of its
-    method, or a recipe that it extends, replaces this run's settings; all others are inherited. So a file that changes
-    one setting of this run's method names a method and this setting, without `extends`. Paths in a file are relative to
-    the file, or else to the current folder."""
+    """Recipes to run as baselines, on the same demonstrations and the same cloned agent. A baseline is this run with
+    what its recipe sets of `method`, `iterations`, `clone`, `explore`, `attributor`, `select`, `filters` and `tune`. So
+    a file that sets `method` and one other setting changes this one alone; with `extends: eef`, it also sets all that
+    the recipe `eef` does. Paths in a file are relative to the file, or else to the current folder."""

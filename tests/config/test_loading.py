@@ -141,11 +141,11 @@ def test_paths_of_baselines_are_relative_to_their_file_first(load, tmp_path, mon
         (tmp_path / file).write_text("method: bold\n")
     (tmp_path / "own/own.yaml").write_text("extends: base\nbaselines: [bold.yaml, here.yaml, base]\n")
     monkeypatch.chdir(tmp_path)
-    beside = str((tmp_path / "own/bold.yaml").resolve())
-    assert load("own/own.yaml").baselines == (beside, "here.yaml", "base")
-    assert load("own/own.yaml", "baselines=[bold.yaml]").baselines == ("bold.yaml",)
+    beside, here = (str((tmp_path / file).resolve()) for file in ("own/bold.yaml", "here.yaml"))
+    assert load("own/own.yaml").baselines == (beside, here, "base")
+    assert load("own/own.yaml", "baselines=[bold.yaml]").baselines == (str((tmp_path / "bold.yaml").resolve()),)
     monkeypatch.chdir(tmp_path / "own")
-    assert load("own.yaml", "baselines=[bold.yaml]").baselines == ("bold.yaml",)
+    assert load("own.yaml", "baselines=[bold.yaml]").baselines == (beside,)
 
 
 def test_a_component_in_place_of_settings_is_refused(load):
@@ -268,7 +268,7 @@ def test_a_resolved_configuration_is_that_of_the_same_run(load, registry, tmp_pa
 
 
 def test_a_recipe_alone_is_read_without_defaults(registry):
-    data = read_recipe("child", registry)
+    data = read_recipe("child", registry).data
     assert data["explore"] == {"simulations": 3, "matched": True}
     assert "extends" not in data
     assert "limits" not in data
@@ -276,7 +276,7 @@ def test_a_recipe_alone_is_read_without_defaults(registry):
 
 def test_keys_that_yaml_1_1_takes_for_booleans_are_words(registry, tmp_path):
     (tmp_path / "all.yaml").write_text("clone: {on: all}\n")
-    assert read_recipe(tmp_path / "all.yaml", registry) == {"clone": {"on": "all"}}
+    assert read_recipe(tmp_path / "all.yaml", registry).data == {"clone": {"on": "all"}}
 
 
 RECIPES = sorted((Path(__file__).parents[2] / "eef_framework" / "recipes").glob("*.yaml"))

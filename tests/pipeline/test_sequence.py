@@ -21,7 +21,7 @@ def registry() -> Registry:
 def settings(registry: Registry, recipe: str, **changes: Any) -> dict[str, Any]:
     """Return a small run of a recipe."""
     found = small_settings(expert={"name": "corridor-expert", "skill": 0.7}, format={"history": 1, "outcomes": {}})
-    of_recipe = read_recipe(recipe, registry)
+    of_recipe = read_recipe(recipe, registry).data
     clone = {"clone": {**found["clone"], **of_recipe.get("clone", {})}}
     return found | {key: of_recipe[key] for key in ("method", "iterations")} | clone | changes
 

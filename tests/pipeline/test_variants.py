@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from eef_attribution.interval import IntervalAttributor
 
 from eef_framework.config.loading import load_config
 from eef_framework.config.schema import RunConfig
@@ -64,6 +65,96 @@ def test_a_baseline_that_extends_a_recipe_starts_from_it_and_not_from_the_run(
     assert (changed.explore, changed.attributor["probes"]) == (main.explore, 12)
     assert (extended.explore.attribute, extended.explore.simulations, extended.attributor["probes"]) == ("all", 1, 12)
     assert extended.explore.sampling == main.explore.sampling  # no recipe sets it
+
+
+def refused(registry: Registry, file: Path, text: str, *overrides: str) -> ConfigError:
+    """Return the error for a baseline's file with this text."""
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        variants(demo(registry, f"baselines=['{file}']", *overrides), registry)
+    return caught.value
+
+
+def test_a_baseline_that_leaves_a_component_unnamed_changes_settings_of_the_runs_own(
+    tmp_path: Path, registry: Registry
+) -> None:
+    file = tmp_path / "wide.yaml"
+    file.write_text(
+        "method: wide\nattributor: {probes: 12}\nclone: {trainer: {steps: 60}}\n"
+        "tune: {trainer: {steps: 70}, world_model: {steps: 80}}\n"
+    )
+    own = (f"baselines=['{file}']", "attributor.simulations=3", "tune.trainer=null")
+    main, wide = variants(demo(registry, *own), registry)
+    assert wide.attributor == {**(main.attributor or {}), "probes": 12}
+    assert wide.attributor["simulations"] == 3
+    assert wide.clone.trainer == {**main.clone.trainer, "steps": 60}
+    assert wide.tune.trainer == {**main.clone.trainer, "steps": 70}
+    assert wide.tune.world_model == {**main.clone.trainer, "steps": 80}
+
+
+def test_a_baseline_that_names_a_component_sets_all_of_it(tmp_path: Path, registry: Registry) -> None:
+    file = tmp_path / "wide.yaml"
+    file.write_text("method: wide\nattributor: {name: interval, probes: 12}\n")
+    _, wide = variants(demo(registry, f"baselines=['{file}']", "attributor.simulations=3"), registry)
+    assert wide.attributor == {"name": "interval", "probes": 12}
+
+
+def test_settings_of_an_object_cant_be_changed_by_a_baseline(tmp_path: Path, registry: Registry) -> None:
+    file = tmp_path / "wide.yaml"
+    file.write_text("method: wide\nattributor: {probes: 12}\n")
+    given = {"extends": "demo", "attributor": IntervalAttributor(probes=2), "baselines": [str(file)]}
+    with pytest.raises(ConfigError) as caught:
+        variants(load_config(given, registry=registry), registry)
+    assert caught.value.code == "settings-of-an-object"
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("atributor: {name: interval}", ["atributor"]),
+        ("methd: b", ["methd"]),
+        ("explore: {simulatons: 3}", ["explore.simulatons"]),
+        ("iterations: -1", ["iterations"]),
+        ("explore: 3", ["explore"]),
+        ("tune: {trainer: {nam: sft}}", None),
+        ("attributor: {probs: 2}", None),
+    ],
+)
+def test_wrong_settings_of_a_baseline_are_refused_with_file_and_line(
+    tmp_path: Path, registry: Registry, text: str, wrong: list[str] | None
+) -> None:
+    error = refused(registry, tmp_path / "b.yaml", f"method: b\n{text}\n")
+    assert error.code == "wrong-settings"
+    assert "b.yaml, line 2" in error.message
+    assert wrong is None or error.details["settings"] == wrong
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [("seed: 4", "seed"), ("evaluate: {tasks: {count: 3}}", "evaluate"), ("environment: other", "environment")],
+)
+def test_a_baseline_that_differs_in_what_methods_share_is_refused(
+    tmp_path: Path, registry: Registry, text: str, key: str
+) -> None:
+    error = refused(registry, tmp_path / "b.yaml", f"method: b\n{text}\n")
+    assert (error.code, error.details["setting"]) == ("shared-setting", key)
+
+
+def test_a_baseline_may_repeat_what_methods_share(tmp_path: Path, registry: Registry) -> None:
+    file = tmp_path / "b.yaml"
+    file.write_text("extends: demo\nmethod: b\nattributor: {probes: 3}\nseed: 0\n")
+    main, other = variants(demo(registry, f"baselines=['{file}']"), registry)
+    assert (other.environment, other.attributor) == (main.environment, {**(main.attributor or {}), "probes": 3})
+
+
+def test_a_baseline_of_a_run_is_found_from_any_folder(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "b.yaml").write_text("method: b\n")
+    monkeypatch.chdir(tmp_path)
+    config = demo(registry, "baselines=[b.yaml]")
+    monkeypatch.chdir("/")
+    assert [each.method for each in variants(config, registry)] == ["eef", "b"]
 
 
 def adaptive(registry: Registry, *overrides: str) -> list[RunConfig]:
