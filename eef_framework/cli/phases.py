@@ -35,7 +35,8 @@ from eef_framework.pipeline.progress import display_on
 from eef_framework.pipeline.rows import Rows
 from eef_framework.pipeline.tracking import Tracking
 from eef_framework.records import Attribution, Example, Trajectory, fingerprint
-from eef_framework.runs import check_not_input, check_output, claim_folder
+from eef_framework.runs import Recorded, check_not_input, check_output, claim_folder, content_id
+from eef_framework.runs.training_record import TrainingRecord, check_untrained
 
 Demonstrations = Annotated[Path, typer.Option(metavar="FILE", help="The expert's trajectories (.jsonl).")]
 Model = Annotated[
@@ -126,6 +127,7 @@ def collect(context: RunContext, out: OutFile) -> str:
 def base(context: RunContext, out: OutFolder, demonstrations: Demonstrations) -> str:
     """Make the initial checkpoint, or load it (policy.model)."""
     claim_folder(out)
+    check_untrained(out)
     phase = InitialCheckpoint(demonstrations=Rows(demonstrations, Trajectory), folder=out)
     phase.run(context)
     return f"{phase.checkpoint.path}: initial checkpoint of {context.config.policy['name']}"
@@ -214,15 +216,36 @@ def train(
     examples: Annotated[Path, typer.Option(metavar="FILE", help="Examples, as `eef select` writes them.")],
     model: Annotated[Path, typer.Option(metavar="FOLDER", help="Initial checkpoint.")],
 ) -> str:
-    """Train a model on a file of examples."""
+    """Train a model on a file of examples. Resumes an interrupted training with the same settings.
+
+    A finished one stays as it is.
+    """
     claim_folder(out, model)
     trainer = context.config.tune.trainer or context.config.clone.trainer
     phase = Train(trainer=trainer, examples=Rows(examples, Example), start=GivenWeights(model), folder=out)
-    phase.run(context)
-    result = phase.result
+    record = TrainingRecord(out, *_recorded_training(context, phase))
+    result = record.begin()
+    if result is None:
+        phase.run(context)
+        result = phase.result
+        record.finish(result)
+    else:
+        context.display.skipped(phase.title)
     tokens = f", {count(result.trained_tokens)} tokens" if result.trained_tokens else ""  # not all trainers count them
     loss = "" if result.final_loss is None else f", final loss {result.final_loss:.4g}"
     return f"{out}: {plural(result.steps, 'step')}{tokens} in {duration(result.seconds)}{loss}"
+
+
+def _recorded_training(context: RunContext, phase: Train) -> Recorded:
+    """Return what a training depends on. The trainer's settings are the same in either section of the configuration."""
+    section = "tune" if context.config.tune.trainer else "clone"
+    settings = {
+        "seed": context.config.seed,
+        "trainer": context.resolved()[section]["trainer"],
+        "examples": content_id(phase.examples.path),
+        "model": content_id(phase.start.checkpoint.path),
+    }
+    return Recorded(settings, context.leeway().within(section))
 
 
 @_command

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from eef_framework.errors import CorruptFile, RunConflict, StorageError, storage
 from eef_framework.paths import expand
 from eef_framework.records.base import VersionedRecord
+from eef_framework.runs.file_names import TRAINING_SETTINGS
 from eef_framework.runs.jsonl import JsonlFile, check_not_input
 from eef_framework.runs.places import settings_file
 from eef_framework.runs.settings_files import Leeway, differences, listed, read_settings_file, write_settings_file
@@ -74,17 +75,22 @@ def content_id(path: Path | None) -> str | None:
     """Return an identifier for the content of a file, or of a folder's files.
 
     Returns:
-        The last part of its path, with a digest of its content; if the path doesn't exist, such as a model's name on a
+        The last part of its path, with a digest of its content, without the record of `eef train`, which says how long
+        it took; if the path doesn't exist, such as a model's name on a
         hub, the unchanged path; None for None.
     """
     if path is None or not path.exists():
         return None if path is None else str(path)
-    files = sorted(entry for entry in path.iterdir() if entry.is_file()) if path.is_dir() else [path]
+    files = sorted(_content_files(path)) if path.is_dir() else [path]
     found = hashlib.blake2b(digest_size=8)
     for file in files:
         with storage(file, "reading"), file.open("rb") as content:
             found.update(file.name.encode() + b"\0" + hashlib.file_digest(content, "blake2b").digest())
     return f"{path.name} ({found.hexdigest()})"
+
+
+def _content_files(folder: Path) -> Iterator[Path]:
+    return (entry for entry in folder.iterdir() if entry.is_file() and entry.name != TRAINING_SETTINGS)
 
 
 def _written(path: Path, settings_path: Path) -> dict[str, Any] | None:

@@ -31,6 +31,18 @@ class Leeway:
     free: Collection[str] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
+    def within(self, section: str) -> Leeway:
+        """Return it for settings that are recorded without the name of their section, such as `tune`."""
+
+        def inner(path: str) -> str:
+            return path.removeprefix(f"{section}.")
+
+        return Leeway(
+            {inner(old): inner(new) for old, new in self.renamed.items()},
+            {inner(path) for path in self.free},
+            {inner(path): default for path, default in self.defaults.items()},
+        )
+
 
 class Recorded(NamedTuple):
     """Settings as they are recorded."""

@@ -25,10 +25,9 @@ from eef_framework.interfaces import ProgressCallback
 from eef_framework.policies.loading import Device
 from eef_framework.records import Checkpoint, Example, TrainResult
 from eef_framework.runs.atomic import write_text
+from eef_framework.runs.file_names import REQUEST
 from eef_framework.training.settings import SupervisedSettings
 
-REQUEST = "request.json"
-"""File with the request, in the output folder; it exists while the training runs, and after the program was killed."""
 LINES_SHOWN = 12
 """Number of lines of a failed process's log to show."""
 

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from eef_framework.config.yaml_source import read_yaml
 from eef_framework.errors import ConfigError
-from eef_framework.training.distributed import REQUEST, TrainingRequest, launch_command, launch_environment
+from eef_framework.runs.file_names import REQUEST
+from eef_framework.training.distributed import TrainingRequest, launch_command, launch_environment
 from eef_framework.training.sft import SftTrainer
 from eef_framework.validation_messages import reason
 

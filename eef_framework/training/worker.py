@@ -11,7 +11,8 @@ from typing import Any
 
 from eef_framework.errors import EefError, NothingToTrain, TrainerFailure
 from eef_framework.policies.loading import pick_device
-from eef_framework.training.distributed import REQUEST, TrainingRequest
+from eef_framework.runs.file_names import REQUEST
+from eef_framework.training.distributed import TrainingRequest
 from eef_framework.training.sft import SftTrainer, train_in_process
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from eef_framework.records import Example, Trajectory
+from eef_framework.records import Checkpoint, Example, Trajectory
 from eef_framework.runs import read_rows, write_rows
 from eef_framework.testing.corridor import Corridor
 
@@ -207,6 +207,72 @@ def test_outputs_that_are_somebody_elses_are_refused(command, collected, folder)
     assert (folder / "notes.jsonl").read_text() == "my notes"
     assert other.read_bytes() == collected.read_bytes()
     assert [path.name for path in mine.iterdir()] == ["model.safetensors"]
+
+
+@pytest.fixture
+def train(command, collected):
+    """Return a function that trains `cloned` on `clone.jsonl`, with further options, by the command line."""
+    given = ("own.yaml", "--demonstrations", collected)
+    assert command("eef", "base", *given, "--out", "base").code == 0
+    assert command("eef", "select", *given, "--out", "clone.jsonl").code == 0
+
+    def train(*options):
+        inputs = ("--examples", "clone.jsonl", "--model", "base", "--out", "cloned")
+        return command("eef", "train", "own.yaml", *inputs, *options)
+
+    return train
+
+
+def contents(path):
+    return {each: (each.read_bytes(), each.stat().st_mtime_ns) for each in path.iterdir() if each.is_file()}
+
+
+def test_a_training_that_was_finished_before_is_not_repeated(train, folder):
+    first = train()
+    assert first.code == 0, first.err
+    before = contents(folder / "cloned")
+    again = train()
+    assert (again.code, again.out, "done before" in again.err) == (0, first.out, True)
+    assert contents(folder / "cloned") == before
+
+
+@pytest.mark.parametrize("changed", ["seed", "trainer", "examples", "model"])
+def test_a_finished_training_is_not_replaced_by_another(train, folder, changed):
+    assert train().code == 0
+    before = contents(folder / "cloned")
+    if changed == "examples":
+        rows = list(read_rows(folder / "clone.jsonl", Example))
+        write_rows(folder / "clone.jsonl", rows[:-1])
+    elif changed == "model":
+        Checkpoint.of_json(folder / "base", {"page": {"go": 1.0}})
+    options = {"seed": ("--seed", 7), "trainer": ("--set", "clone.trainer.decay=0.5")}
+    done = train(*options.get(changed, ()))
+    assert (done.code, done.error.code) == (1, "other-settings")
+    assert [change.partition(":")[0].partition(".")[0] for change in done.error.details["changes"]] == [changed]
+    assert contents(folder / "cloned") == before
+
+
+def test_another_model_is_not_written_into_the_folder_of_a_training(train, command, collected, folder):
+    assert train().code == 0
+    before = contents(folder / "cloned")
+    done = command("eef", "base", "own.yaml", "--demonstrations", collected, "--out", "cloned")
+    assert (done.code, done.error.code) == (1, "other-settings")
+    assert contents(folder / "cloned") == before
+
+
+def test_a_training_of_an_earlier_version_is_not_replaced(train, folder):
+    assert train().code == 0
+    (folder / "cloned/training.settings.yaml").unlink()
+    before = contents(folder / "cloned")
+    done = train()
+    assert (done.code, done.error.code) == (1, "not-recorded")
+    assert contents(folder / "cloned") == before
+
+
+def test_a_training_that_failed_before_it_made_anything_can_be_changed(train, folder):
+    (folder / "none.jsonl").write_text("")
+    assert train("--examples", "none.jsonl").error.code == "nothing-to-train"
+    assert train().code == 0
 
 
 @pytest.mark.filterwarnings("default")

@@ -130,3 +130,12 @@ def test_a_folder_that_was_there_stays(tmp_path: Path) -> None:
     path.parent.mkdir()
     open_checked(path, Attribution, {"seed": 1}).close()
     assert list(tmp_path.rglob("*")) == [path.parent]
+
+
+def test_a_model_is_the_same_with_and_without_the_record_of_its_training(tmp_path: Path) -> None:
+    (tmp_path / "weights").write_bytes(b"1")
+    before = content_id(tmp_path)
+    (tmp_path / "training.settings.yaml").write_text("result: {seconds: 1.0}")
+    assert content_id(tmp_path) == before
+    (tmp_path / "weights").write_bytes(b"2")
+    assert content_id(tmp_path) != before

@@ -14,8 +14,9 @@ from safetensors.torch import load_file
 
 from eef_framework.errors import ConfigError
 from eef_framework.records import Checkpoint
+from eef_framework.runs.file_names import REQUEST
 from eef_framework.training import SftTrainer
-from eef_framework.training.distributed import REQUEST, TrainingRequest
+from eef_framework.training.distributed import TrainingRequest
 from eef_framework.training.host import join_new_trainings, join_trainings
 
 # accelerate's launcher ignores several hosts if it is told to use CPUs. Without GPUs, the processes use them anyway.
