@@ -18,6 +18,9 @@ from eef_framework.records.base import Info
 from eef_framework.runs import ANSWERS_FOLDER, JsonlFile, Stage, check_same_tasks, content_id, open_checked, was_run
 from eef_framework.runs.file_names import CHECKPOINT, STAGE_MANIFEST
 
+TIME_NOTED_EVERY_S = 10.0
+"""How often a stage notes how long it has been worked on, in seconds: a killed process loses no more of its time."""
+
 
 @dataclass(frozen=True)
 class PhaseResult:
@@ -104,7 +107,12 @@ class Phase(ABC):
         answers = ANSWERS_FOLDER.set(context.answers_folder or self.answers_folder)
         try:
             with context.display.phase(self.title) as progress:
-                result = self.work(context, context.tracking.watching(progress, self._tracked_as, self.training_log))
+                watched = context.tracking.watching(progress, self._tracked_as, self.training_log)
+                result = self.work(context, self._timed(watched))
+        except BaseException:
+            if self.stage is not None:
+                self.stage.note_time()
+            raise
         finally:
             ANSWERS_FOLDER.reset(answers)
         if self.stage is not None:
@@ -115,6 +123,18 @@ class Phase(ABC):
             cost = result.cost.model_copy(update={"seconds": round(time.monotonic() - began, 3)})
             context.tracking.completed(self._tracked_as, cost, result.figures, self.training_log)
         self._forget()
+
+    def _timed(self, progress: ProgressCallback) -> ProgressCallback:
+        """Return a callback that also notes the time of the stage now and then, in case the process is killed."""
+        stage = self.stage
+        if stage is None:
+            return progress
+
+        def report(done: int, total: int, detail: str) -> None:
+            progress(done, total, detail)
+            stage.note_time(TIME_NOTED_EVERY_S)
+
+        return report
 
     @property
     def _tracked_as(self) -> str:

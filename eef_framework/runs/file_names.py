@@ -15,6 +15,8 @@ LOCK = ".lock"
 
 STAGE_MANIFEST = "stage.json"
 """File that marks a stage as complete."""
+ELAPSED = "elapsed.json"
+"""Seconds that processes have worked on a stage that isn't complete."""
 REOPENED = "reopened.json"
 """The manifest of a stage that was complete and has to be completed again."""
 STALE = ".stale"

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import astuple
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from eef_framework.errors import CorruptFile, EefWarning, storage
+from eef_framework.errors import CorruptFile, EefError, EefWarning, storage
 from eef_framework.records import Cost
 from eef_framework.records.base import Info, VersionedRecord
-from eef_framework.runs.atomic import write_text
-from eef_framework.runs.file_names import CHECKPOINT, FILES, REOPENED, STAGE_MANIFEST, STALE
+from eef_framework.runs.atomic import write_json, write_text
+from eef_framework.runs.file_names import CHECKPOINT, ELAPSED, FILES, REOPENED, STAGE_MANIFEST, STALE
 from eef_framework.runs.lines import read_lines
 from eef_framework.runs.places import run_of
 
@@ -31,7 +33,7 @@ class StageManifest(VersionedRecord):
 
     stage: str
     cost: Cost
-    """Cost of the stage. The time is that of the start which completed it."""
+    """Cost of the stage. The time is that of all processes that worked on it."""
     rows: dict[str, int] = Field(default_factory=dict)
     """Number of rows of each file of records."""
     info: Info = Field(default_factory=dict)
@@ -52,7 +54,8 @@ class Stage:
     def __init__(self, path: Path, name: str) -> None:
         self.path = path
         self.name = name
-        self._started = time.monotonic()
+        self._started = self._noted = time.monotonic()
+        self._seconds_before = 0.0
 
     @property
     def manifest(self) -> StageManifest | None:
@@ -70,8 +73,32 @@ class Stage:
         return self.manifest is not None
 
     def begin(self) -> None:
-        """Start the clock. Until then it runs from the creation of this object."""
-        self._started = time.monotonic()
+        """Start the clock, after the time of earlier processes. Until then it runs from the creation of this object."""
+        self._started = self._noted = time.monotonic()
+        self._seconds_before = self._worked_before()
+
+    @property
+    def seconds(self) -> float:
+        """How long this process and earlier ones have worked on the stage."""
+        return round(self._seconds_before + time.monotonic() - self._started, 3)
+
+    def note_time(self, every_s: float = 0.0) -> None:
+        """Note the time, for a process that completes the stage after this one has ended.
+
+        Args:
+            every_s: do nothing unless so many seconds have passed since the last note.
+        """
+        if time.monotonic() - self._noted >= every_s and self.path.is_dir():
+            self._noted = time.monotonic()
+            with suppress(OSError, EefError):  # not worth stopping for, nor hiding the error that ended the phase
+                write_json(self.path / ELAPSED, {"seconds": self.seconds})
+
+    def _worked_before(self) -> float:
+        try:
+            return max(0.0, float(json.loads((self.path / ELAPSED).read_bytes())["seconds"]))
+        except (OSError, ValueError, TypeError, LookupError):  # none, or damaged: only a time
+            before = _read(self.path / REOPENED)
+            return before.cost.seconds if before else 0.0
 
     def check_rows(self) -> None:
         """Check that a complete stage still has the rows that it had when it was completed.
@@ -106,7 +133,7 @@ class Stage:
         """
         manifest = StageManifest(
             stage=self.name,
-            cost=cost.model_copy(update={"seconds": round(time.monotonic() - self._started, 3)}),
+            cost=cost.model_copy(update={"seconds": self.seconds}),
             rows=rows,
             info=info or {},
             digests={name: _digest(self.path / name) for name in rows},
@@ -121,6 +148,7 @@ class Stage:
             stale = self._set_dependents_aside(before)
         write_text(self.path / STAGE_MANIFEST, manifest.model_dump_json(indent=2) + "\n")
         (self.path / REOPENED).unlink(missing_ok=True)
+        (self.path / ELAPSED).unlink(missing_ok=True)
         if stale:
             warnings.warn(
                 EefWarning(

@@ -125,6 +125,19 @@ class LoadedMortal(LoadedLookup):
         return await super().act(conversation, observation, sampling, seed)
 
 
+def test_an_interrupted_phase_leaves_its_time_for_the_next_start(tmp_path: Path) -> None:
+    Mortal.left = 60
+    with pytest.raises(KeyboardInterrupt):
+        run(config(policy=Mortal()), Registry(), tmp_path)
+    (stage,) = [path.parent for path in tmp_path.rglob("elapsed.json")]
+    assert not (stage / "stage.json").exists()
+    (stage / "elapsed.json").write_text('{"seconds": 5000.0}')
+    Mortal.left = 0
+    run(config(policy=Mortal()), Registry(), tmp_path)
+    assert json.loads((stage / "stage.json").read_text())["cost"]["seconds"] > 5000
+    assert not (stage / "elapsed.json").exists()
+
+
 @pytest.mark.parametrize("fatal", [1, 60, 333, 600])
 def test_an_interrupted_run_that_is_taken_up_ends_with_the_same_result(tmp_path: Path, fatal: int) -> None:
     Mortal.left = 0
