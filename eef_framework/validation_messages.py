@@ -101,6 +101,8 @@ def _line(path: KeyPath, details: Any, model: type[BaseModel], at: Callable[[Key
         .replace("Input should be", "must be")
         .replace("a valid tuple", "a list")
     )
+    if details["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        reason = "must be settings, as `key: value` below it, or be left out"
     if details["type"] in ("too_short", "string_too_short"):
         reason = re.sub(r"^\w+ should have (at least \d+ \w+).*", r"must have \1", reason)
     hint = ""

@@ -160,7 +160,11 @@ def _chain(recipe: str | Path | Mapping[str, Any], registry: Registry) -> Iterat
             return
         if not isinstance(parent, str):
             where = source.origins[("extends",)]
-            raise ConfigError(f"{where}: extends {parent!r}, expected the name of a recipe", code="extends-no-name")
+            raise ConfigError(
+                f"{where}: extends {parent!r}, expected the name of a recipe",
+                "Name one recipe, or the path of one YAML file, which may extend another itself.",
+                code="extends-no-name",
+            )
         recipe = parent
 
 

@@ -216,7 +216,8 @@ class RunDirectory:
         if changes:
             raise RunConflict(
                 f"{str(self.path)!r} contains a run with another configuration:{listed(changes)}",
-                "Choose another folder with --out, undo these changes, or delete the folder to start again.",
+                f"Undo these changes, or name the folder to go on with its own settings: eef-run {self.path}. To start "
+                "again, choose another folder with --out, or delete this one.",
                 code="other-configuration",
                 path=str(self.path),
                 changes=changes,

@@ -43,7 +43,7 @@ def run_trainer(
     """
     if not any(example.trained_turns for example in examples):
         raise NothingToTrain(
-            f"none of the {len(examples)} examples has a turn with a weight above 0",
+            f"none of the {len(examples)} examples has a turn with a weight above 0" if examples else "no examples",
             "Collect more, or choose other selection rules.",
             examples=len(examples),
         )
