@@ -67,7 +67,8 @@ class RunDirectory:
             baselines: the settings that define each baseline, by its method's name. Baselines may be added and removed.
 
         Returns:
-            What a reader of the results has to know: whether the run was started with other code.
+            What a reader of the results has to know: whether the run was started with other code, and whether it has
+            been resumed with other code since, also if that is undone.
 
         Warns:
             EefWarning: it was, with the code `other-code`.
@@ -97,6 +98,8 @@ class RunDirectory:
                     "git": _git_state(),
                 },
             )
+        else:
+            self._record_other_code(_versions() | dict(versions))
         if baselines:
             now = {name: dict(each.settings) for name, each in baselines.items()}
             write_settings_file(self.layout.baselines, self._recorded_baselines() | now, BASELINES_HEADER)
@@ -132,7 +135,7 @@ class RunDirectory:
         if self._is_there():
             known = self._check(config, tasks or {}, leeway or Leeway())
             self._check_baselines(baselines or {})
-            return self._other_code(known.get("versions") or {}, _versions() | dict(versions))
+            return self._other_code(known, _versions() | dict(versions))
         with storage(self.path, "looking into"):
             entries = sorted(self.path.iterdir()) if self.path.exists() else []
         strangers = [each.name for each in entries if each.name != self.layout.lock.name and not self._is_own(each)]
@@ -165,25 +168,46 @@ class RunDirectory:
         own = path == self.layout.config and path.is_file()
         return own and path.read_bytes().startswith(HEADER.encode())
 
-    def _other_code(self, before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-        """Warn if the run was started with other code than that of now."""
-        changed = {name: (before[name], now[name]) for name in before.keys() & now.keys() - {"platform"}}
-        changed = {name: versions for name, versions in sorted(changed.items()) if versions[0] != versions[1]}
-        if not changed:
-            return []
-        each = [
-            f"{name} has changed" if new.startswith("source ") else f"{name} was {old}, is {new}"
-            for name, (old, new) in changed.items()
-        ]
-        note = EefWarning(
-            f"the run in {str(self.path)!r} was started with other code ({'; '.join(each)}). What it has done is kept, "
-            "and only the rest is done with the code of now. To start again, choose another folder with --out",
-            code="other-code",
-            path=str(self.path),
-            changed=changed,
-        )
-        warnings.warn(note, stacklevel=3)
-        return [str(note)]
+    def _other_code(self, known: Mapping[str, Any], now: Mapping[str, str]) -> list[str]:
+        """Return notes on other code than that of the start, earlier and now; warn of that of now."""
+        changed = _changed_code(known, now)
+        earlier = {
+            name: others
+            for name, versions in sorted(known.get("other_code", {}).items())
+            if (others := [each for each in versions if each != changed.get(name, ("", ""))[1]])
+        }
+        notes = []
+        if earlier:
+            first = known["versions"]
+            each = [_code_change(name, first[name], ", ".join(others), "then") for name, others in earlier.items()]
+            notes.append(
+                f"the run in {str(self.path)!r} was resumed with other code than it was started with "
+                f"({'; '.join(each)}), and that code was replaced since. Parts of the run may have been done with it"
+            )
+        if changed:
+            each = [_code_change(name, old, new, "is") for name, (old, new) in changed.items()]
+            note = EefWarning(
+                f"the run in {str(self.path)!r} was started with other code ({'; '.join(each)}). What it has done is "
+                "kept, and only the rest is done with the code of now. To start again, choose another --out",
+                code="other-code",
+                path=str(self.path),
+                changed=changed,
+            )
+            warnings.warn(note, stacklevel=3)
+            notes.append(str(note))
+        return notes
+
+    def _record_other_code(self, now: Mapping[str, str]) -> None:
+        """Add the code of now to the run's record, if it was started with other code: results have to say so."""
+        known = json.loads(self.layout.manifest.read_bytes())
+        recorded = known.get("other_code", {})
+        added = {
+            name: [*recorded.get(name, []), new]
+            for name, (_, new) in _changed_code(known, now).items()
+            if new not in recorded.get(name, [])
+        }
+        if added:
+            write_json(self.layout.manifest, known | {"other_code": recorded | added})
 
     def _check(
         self,
@@ -275,6 +299,18 @@ def _with_more_iterations(leeway: Leeway, written: Mapping[str, Any], config: Ma
     before, now = written.get("iterations"), config.get("iterations")
     more = isinstance(before, int) and isinstance(now, int) and now > before
     return replace(leeway, free={*leeway.free, "iterations"}) if more else leeway
+
+
+def _changed_code(known: Mapping[str, Any], now: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Return the versions at a run's start and now of the code in which they differ, by name."""
+    before = known.get("versions") or {}  # absent in runs of earlier versions
+    names = sorted(before.keys() & now.keys() - {"platform"})
+    return {name: (before[name], now[name]) for name in names if before[name] != now[name]}
+
+
+def _code_change(name: str, old: str, new: str, word: str) -> str:
+    # Digests of the user's own modules say nothing to a reader.
+    return f"{name} has changed" if new.startswith("source ") else f"{name} was {old}, {word} {new}"
 
 
 def _digest(config: Mapping[str, Any]) -> str:

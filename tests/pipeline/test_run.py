@@ -353,6 +353,8 @@ class Edited(Attributor):
     assert [note for note in results.metrics.notes if "edited_ideas" in note]
     verdicts = [row.segments[0].verdict for k in range(1, iterations + 1) for row in results.attributions(iteration=k)]
     assert {*verdicts} == {Verdict.BENEFICIAL, Verdict.HARMFUL} if iterations == 2 else {Verdict.BENEFICIAL}
+    undone = started("beneficial", iterations=iterations)
+    assert len([note for note in undone.metrics.notes if "edited_ideas" in note]) == 1
 
 
 def test_a_run_of_a_version_without_some_settings_is_resumed_with_their_defaults(tmp_path: Path) -> None:

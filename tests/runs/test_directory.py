@@ -90,7 +90,30 @@ def test_other_code_than_at_the_start_is_a_warning_at_each_further_start(tmp_pat
             "eef-webshop": ("0.1.0", "0.2.0"),
             "my_ideas": ("source 0123", "source 4567"),
         }
-    assert directory.prepare(CONFIG, first) == []
+
+
+def test_other_code_stays_a_note_when_it_is_undone_and_is_noted_once(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path / "run")
+    directory.prepare(CONFIG, {"my_ideas": "source 0", "shop": "0.1.0"})
+    edited = {"my_ideas": "source 1", "shop": "0.1.0"}
+    with pytest.warns(EefWarning):
+        directory.check(CONFIG, edited)
+    assert directory.prepare(CONFIG, {"my_ideas": "source 0", "shop": "0.1.0"}) == []  # nothing was done with it
+    for _ in range(2):
+        with pytest.warns(EefWarning):
+            assert len(directory.prepare(CONFIG, edited)) == 1
+    before = directory.layout.manifest.read_bytes()
+    for _ in range(2):  # without a warning
+        (note,) = directory.prepare(CONFIG, {"my_ideas": "source 0", "shop": "0.1.0"})
+        assert "my_ideas" in note
+        assert "shop" not in note
+    assert directory.layout.manifest.read_bytes() == before
+    with pytest.warns(EefWarning) as caught:
+        kept, new = directory.prepare(CONFIG, {"my_ideas": "source 0", "shop": "0.2.0"})
+    assert ("my_ideas" in kept, "shop" in kept, "shop" in new) == (True, False, True)
+    assert [each.message.details["changed"] for each in caught] == [{"shop": ("0.1.0", "0.2.0")}]
+    (note,) = directory.prepare(CONFIG, {"my_ideas": "source 0", "shop": "0.1.0"})
+    assert ("my_ideas" in note, "0.2.0" in note) == (True, True)
 
 
 def test_differences_name_added_and_removed_keys() -> None:
