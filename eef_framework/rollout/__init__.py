@@ -1,6 +1,7 @@
 """Playing: one episode, many episodes, simulations from intermediate states."""
 
 from eef_framework.rollout.attribution import attribute
+from eef_framework.rollout.awaited import AwaitedSimulate
 from eef_framework.rollout.concurrency import as_they_end, merged
 from eef_framework.rollout.demonstrations import continuation_id, continuations, demonstrations
 from eef_framework.rollout.episode import EpisodeRunner
@@ -14,6 +15,7 @@ from eef_framework.rollout.thread_executor import ThreadExecutor
 from eef_framework.rollout.worker import open_portable
 
 __all__ = [
+    "AwaitedSimulate",
     "EpisodeRunner",
     "RecordedSimulations",
     "ScriptedExpert",

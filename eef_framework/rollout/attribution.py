@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from eef_framework.errors import AttributorFailure, awaitable
 from eef_framework.interfaces import Attributor, Simulate
 from eef_framework.records import Attribution, Segment, StateValue, Trajectory
+from eef_framework.rollout.awaited import AwaitedSimulate
 from eef_framework.rollout.simulate import Simulations, TrajectorySimulate
 
 
@@ -32,12 +33,16 @@ async def attribution_by(attributor: Attributor, trajectory: Trajectory, simulat
     """Return the verdicts of an attributor. A trajectory without actions has none, and it isn't asked.
 
     Raises:
-        AttributorFailure: it returned something other than segments of this trajectory, or isn't a coroutine.
+        AttributorFailure: it returned something other than segments of this trajectory, isn't a coroutine, or forgot
+            to await a call of `simulate` (`not-awaited`).
     """
     if not trajectory.steps:
         return attribution_of(trajectory, ())
-    found = attributor.attribute(trajectory, simulate)
-    return attribution_of(trajectory, await awaitable(found, attributor, "attribute", AttributorFailure))
+    watched = AwaitedSimulate(simulate)
+    found = attributor.attribute(trajectory, watched)
+    verdicts = await awaitable(found, attributor, "attribute", AttributorFailure)
+    watched.require_awaited(attributor)
+    return attribution_of(trajectory, verdicts)
 
 
 def attribution_of(trajectory: Trajectory, given: Iterable[Segment | StateValue]) -> Attribution:

@@ -71,6 +71,18 @@ def test_a_failing_check_raises_a_report_of_its_violations():
     assert caught.value.code == "nonconformance"
 
 
+def test_an_attributor_that_forgets_await_is_found():
+    class Forgetful(Halves):
+        async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> list[Segment]:
+            won = simulate.success_rate(0)
+            return [Segment(start=0, end=1, verdict=Verdict.BENEFICIAL if won else Verdict.HARMFUL)]
+
+        def planned_simulations(self, length: int) -> None:
+            return None
+
+    assert broken(Forgetful()) == ["calls-are-awaited"]
+
+
 @pytest.mark.parametrize(
     "result",
     [

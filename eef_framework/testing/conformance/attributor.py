@@ -78,8 +78,23 @@ def check_attributor(attributor: Attributor, seed: int = 0) -> None:
 def attributor_violations(attributor: Attributor, seed: int = 0) -> list[Violation]:
     """Return the violations of an attributor's contract; see `check_attributor`."""
     context = AttributorContext(attributor, seed)
-    violations = run_checks([results_are_segments], context)
+    violations = run_checks([calls_are_awaited, results_are_segments], context)
     return violations or run_checks(CHECKS, context)
+
+
+def calls_are_awaited(context: AttributorContext) -> Violation | None:
+    """attribute() awaits what it asks of `simulate`."""
+    for length in LENGTHS:
+        try:
+            context.attribute(length, context.outcome)
+        except (Exception, SystemExit) as failure:
+            if not isinstance(failure, AttributorFailure) or failure.code != "not-awaited":
+                return None  # results_are_segments reports it
+            expected = f"`await {failure.details['call']}(...)`"
+            return Violation(
+                rule_of(calls_are_awaited), _case(demonstration(length)), expected, failure.message, failure.fix
+            )
+    return None
 
 
 def results_are_segments(context: AttributorContext) -> Violation | None:

@@ -14,6 +14,7 @@ from eef_attribution.spec import Spec
 from eef_attribution.wrapping import WrappingAttributor
 from eef_framework.interfaces import Simulate
 from eef_framework.records import Response, Segment, State, StateValue, Trajectory, Verdict
+from eef_framework.rollout import AwaitedSimulate
 
 Key = tuple[str, int, tuple[str, ...]]
 
@@ -72,11 +73,14 @@ class SequentialAttributor(WrappingAttributor):
     async def attribute(self, trajectory: Trajectory, simulate: Simulate) -> Iterable[Segment | StateValue]:
         """Ask the strategy again and again, each time with one simulation more."""
         rationed = _RationedSimulate(simulate, self.budget, self.first, trajectory)
+        watched = AwaitedSimulate(rationed)
         if isinstance(self._built, ComparingAttributor):
             rationed.known = await self._built.known(trajectory, simulate)
         while True:
             rationed.requested.clear()
-            found = list(await self._built.attribute(trajectory, rationed))
+            verdicts = await self._built.attribute(trajectory, watched)
+            watched.require_awaited(self._built)
+            found = list(verdicts)
             unknown = [s for s in found if isinstance(s, Segment) and self._is_open(s)]
             outcomes = {key: rationed.outcome(key) for key in rationed.unplayed()}
             open_keys = [key for key, outcome in outcomes.items() if not self._is_decided(outcome)]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from eef_framework import Attributor, ConfigError, Segment
+from eef_framework.errors import AttributorFailure
 from eef_framework.records import Observation, Step, Task, Trajectory
 from eef_framework.testing.conformance import check_attributor
 from eef_framework.testing.simulate import ScriptedSimulate, demonstration
@@ -131,6 +132,22 @@ def test_no_other_simulation_takes_the_place_of_a_lost_one(tried):
     strategy = {"name": f"{__name__}:Fewer"}
     found = verdicts(SequentialAttributor(strategy=strategy, first=3))
     assert found == verdicts(Fewer()) == ["unknown"] * 3, "the lost one could change it, when the run is resumed"
+
+
+class Forgetful(Twice):
+    """Forgets to await."""
+
+    name = "forgetful"
+
+    async def attribute(self, trajectory, simulate):
+        won = simulate.success_rate(0)
+        return [Segment(start=0, end=1, verdict="beneficial" if won else "harmful")]
+
+
+def test_a_strategy_that_forgets_await_is_an_error(tried):
+    with pytest.raises(AttributorFailure) as caught:
+        tried(SequentialAttributor(strategy={"name": f"{__name__}:Forgetful"}), [0.5])
+    assert caught.value.code == "not-awaited"
 
 
 @pytest.mark.parametrize("proposer", ["likelihood", "entropy"])
