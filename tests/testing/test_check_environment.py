@@ -169,11 +169,13 @@ def test_an_environment_may_lack_a_split():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("answer", "actual"), [(lambda: [], "0 tasks"), (lambda: {}["x"], "KeyError: 'x'")], ids=["empty", "KeyError"]
+    ("answer", "actual"),
+    [(lambda: [], "0 tasks"), (lambda: None, "None"), (lambda: {}["x"], "KeyError: 'x'")],
+    ids=["empty", "None", "KeyError"],
 )
 def test_an_unknown_split_that_is_not_refused_is_reported(answer, actual):
     class Obliging(Corridor):
-        def tasks(self, split: str) -> list[Task]:
+        def tasks(self, split: str) -> Any:
             return list(super().tasks(split)) if split in ("train", "dev", "test") else answer()
 
     (found,) = violations(Obliging())
@@ -728,6 +730,25 @@ class Closed(Corridor):
 class SingleTask(Corridor):
     def tasks(self, split: str) -> Any:
         return super().tasks(split)[0]
+
+
+class Returning(Corridor):
+    """Lists what it is told to in one of its splits."""
+
+    listed: Any = None
+    where: str = "train"
+
+    def tasks(self, split: str) -> Any:
+        tasks = super().tasks(split)
+        return tasks if split != self.where else self.listed(tasks) if callable(self.listed) else self.listed
+
+
+@pytest.mark.parametrize("where", ["train", "dev"])
+@pytest.mark.parametrize("listed", [None, 3, ["a"], "tasks", lambda tasks: (task for task in tasks)])
+def test_what_is_not_a_list_of_tasks_is_reported_with_the_call(listed: Any, where: str) -> None:
+    (found,) = violations(Returning(listed=listed, where=where))
+    assert (found.code, found.where) == ("results-have-their-types", f"tasks({where!r})")
+    assert found.expected == "a list of Tasks"
 
 
 def test_results_of_another_type_are_reported_once_and_nothing_else_is():

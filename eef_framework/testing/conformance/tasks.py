@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from eef_framework.errors import ConfigError, EnvironmentFailure
 from eef_framework.interfaces import Session
@@ -30,12 +31,11 @@ def tasks_exist(context: EnvironmentContext) -> Violation | None:
 
 def results_have_their_types(context: EnvironmentContext) -> Violation | None:
     """tasks() returns Tasks, open() a Session, and its perform() Steps with finite rewards."""
-    found: list[object] = list(context.tasks())
     where, expected, wrong, fix = "", "", None, ""
-    if odd := [each for each in found if not isinstance(each, Task)]:
-        where, expected, wrong = f"tasks({context.split!r})", "a list of Tasks", quoted(odd[0])
-        fix = "Return a list of `self.new_task(split, id, ...)`."
-    else:
+    if odd := _not_tasks(context):
+        where, wrong = odd
+        expected, fix = "a list of Tasks", "Return a list of `self.new_task(split, id, ...)`."
+    elif context.tasks():
         task = context.tasks()[0]
         session: object = context.environment.open(task)
         where = f"task {task.id!r}"
@@ -105,13 +105,13 @@ def ids_are_unique(context: EnvironmentContext) -> Violation | None:
 def unknown_splits_are_refused(context: EnvironmentContext) -> Violation | None:
     """tasks() raises ConfigError for a split that doesn't exist."""
     try:
-        tasks = context.environment.tasks(NO_SPLIT)
+        tasks: object = context.environment.tasks(NO_SPLIT)
     except ConfigError:
         return None
     except Exception as error:
         actual = reason(error)
     else:
-        actual = f"{len(tasks)} tasks"
+        actual = f"{len(tasks)} tasks" if isinstance(tasks, Sequence) else quoted(tasks)
     return Violation(
         rule_of(unknown_splits_are_refused),
         f"split {NO_SPLIT!r}",
@@ -138,7 +138,7 @@ def tasks_survive_the_disk(context: EnvironmentContext) -> Violation | None:
     return None
 
 
-FIRST_CHECKS = (tasks_exist, results_have_their_types)
+FIRST_CHECKS = (results_have_their_types, tasks_exist)
 
 TASK_CHECKS = (
     tasks_say_where_they_belong,
@@ -147,6 +147,22 @@ TASK_CHECKS = (
     unknown_splits_are_refused,
     tasks_survive_the_disk,
 )
+
+
+def _not_tasks(context: EnvironmentContext) -> tuple[str, str] | None:
+    """Return a call of tasks() that returned something other than a list of tasks, and what that was."""
+    for split in dict.fromkeys((context.split, *SPLITS)):
+        found: object
+        try:
+            found = context.environment.tasks(split)
+        except (Exception, SystemExit):
+            if split == context.split:
+                raise
+            continue  # ids_are_unique reports it, unless the environment just lacks this split
+        odd = [each for each in found if not isinstance(each, Task)] if isinstance(found, Sequence) else [found]
+        if odd:
+            return f"tasks({split!r})", quoted(odd[0])
+    return None
 
 
 def _tasks_if_any(context: EnvironmentContext, split: str) -> list[Task]:
