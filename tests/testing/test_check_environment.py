@@ -751,6 +751,17 @@ def test_what_is_not_a_list_of_tasks_is_reported_with_the_call(listed: Any, wher
     assert found.expected == "a list of Tasks"
 
 
+@pytest.mark.parametrize("said", [None, b"Go."])
+def test_instructions_that_are_not_text_are_reported(said: object) -> None:
+    class Saying(Corridor):
+        @property
+        def instructions(self) -> Any:
+            return said
+
+    (found,) = violations(Saying())
+    assert (found.code, found.actual) == ("instructions-are-text", repr(said))
+
+
 def test_results_of_another_type_are_reported_once_and_nothing_else_is():
     found = [violations(each) for each in (corridor_of(Stepless), Closed(), SingleTask(), Corridor(fault="raise"))]
     assert [[each.code for each in several] for several in found] == [["results-have-their-types"]] * 4

@@ -1,4 +1,4 @@
-"""Checks of an environment's tasks."""
+"""Checks of an environment's tasks and instructions."""
 
 from __future__ import annotations
 
@@ -121,6 +121,15 @@ def unknown_splits_are_refused(context: EnvironmentContext) -> Violation | None:
     )
 
 
+def instructions_are_text(context: EnvironmentContext) -> Violation | None:
+    """The instructions are text."""
+    found: object = context.environment.instructions
+    if isinstance(found, str):
+        return None
+    fix = "Return a string; an empty one if there are none."
+    return Violation(rule_of(instructions_are_text), "instructions", "a string", quoted(found), fix)
+
+
 def tasks_survive_the_disk(context: EnvironmentContext) -> Violation | None:
     """A task opens the same episode after it was written and read back."""
     for task in context.tasks():
@@ -145,6 +154,7 @@ TASK_CHECKS = (
     splits_are_stable,
     ids_are_unique,
     unknown_splits_are_refused,
+    instructions_are_text,
     tasks_survive_the_disk,
 )
 
