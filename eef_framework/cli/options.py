@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from eef_framework.cli.printable import printable
-from eef_framework.config.loading import checked, read_settings, wanted_plugins
+from eef_framework.config.loading import load_with_registry
 from eef_framework.config.schema import RunConfig
 from eef_framework.config.yaml_source import parse_value
 from eef_framework.errors import ConfigError
@@ -78,17 +78,12 @@ def compose(
         PluginError: a requested plugin is broken.
     """
     selection = selected(plugins)
-    registry = load_plugins(selection)
     plugin_list = None if selection is None else f"[{','.join(selection)}]"
     options = {"plugins": plugin_list, "environment": environment, "seed": seed, "iterations": iterations}
     overrides = [f"{key}={value}" for key, value in options.items() if value is not None]
     _check_once(overrides, assignments or ())
     overrides += assignments or ()
-    settings = read_settings(recipe, overrides, environ, registry)
-    limited = wanted_plugins(settings) if selection is None else None
-    if limited is not None:  # the configuration itself limits the run
-        registry = load_plugins(limited)
-    return checked(settings, registry), registry
+    return load_with_registry(recipe, overrides, environ, None if selection is None else load_plugins(selection))
 
 
 def _check_once(options: Sequence[str], assignments: Sequence[str]) -> None:

@@ -49,13 +49,34 @@ def load_config(
             or None for only the defaults. A recipe may extend another: `extends: eef`.
         overrides: `key.key=value`, with YAML values; or a mapping.
         environ: the environment variables.
-        registry: the registry that names and settings of components are checked against. Default: all plugins.
+        registry: the registry that names and settings of components are checked against. Default: the plugins that
+            the setting `plugins` lists, or all.
 
     Raises:
         ConfigError: something is wrong. All errors of one stage are listed, each with its file and line or variable.
+        PluginError: a plugin that the settings list is broken.
     """
-    registry = registry or load_plugins()
-    return checked(read_settings(recipe, overrides, environ, registry), registry)
+    return load_with_registry(recipe, overrides, environ, registry)[0]
+
+
+def load_with_registry(
+    recipe: Recipe,
+    overrides: Overrides = (),
+    environ: Mapping[str, str] = os.environ,
+    registry: Registry | None = None,
+) -> tuple[RunConfig, Registry]:
+    """Compose a configuration as `load_config` does, and return the registry it was checked against, too.
+
+    Raises:
+        ConfigError: as `load_config`.
+        PluginError: as `load_config`.
+    """
+    plugins = registry or load_plugins()
+    settings = read_settings(recipe, overrides, environ, plugins)
+    limited = wanted_plugins(settings) if registry is None else None
+    if limited is not None:  # the configuration itself limits the run
+        plugins = load_plugins(limited)
+    return checked(settings, plugins), plugins
 
 
 def read_settings(
@@ -82,7 +103,9 @@ def read_settings(
 def wanted_plugins(settings: LayeredSettings) -> list[str] | None:
     """Return the plugins that the settings limit a run to, before anything else is validated."""
     plugins = settings.data["plugins"]
-    return plugins if isinstance(plugins, list) and all(isinstance(name, str) for name in plugins) else None
+    if not isinstance(plugins, list | tuple) or not all(isinstance(name, str) for name in plugins):
+        return None
+    return list(plugins)
 
 
 def read_recipe(recipe: str | Path, registry: Registry) -> LayeredSettings:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eef_framework.config.loading import load_config
+from eef_framework.config.loading import load_with_registry
 from eef_framework.config.schema import RunConfig
 from eef_framework.evaluation.run_results import RunResults
 from eef_framework.interfaces import Tracker
@@ -35,7 +35,8 @@ def run(
     Args:
         config: a configuration, or anything that `load_config` accepts. Components may be objects instead of names:
             `RunConfig(environment=Mine(), ...)`. These are used unchanged, and aren't closed at the end.
-        registry: registry for looking up components by name; by default all installed plugins.
+        registry: registry for looking up components by name; by default the plugins that the configuration
+            lists, or all that are installed.
         out: the run directory; by default `runs/METHOD`.
         console: where to show progress; without one, nothing is shown.
 
@@ -48,9 +49,9 @@ def run(
         StorageError: the disk is full, a file is corrupt.
         ComponentFailure: a component failed.
     """
-    registry = registry or load_plugins()
     if not isinstance(config, RunConfig):
-        config = load_config(config, registry=registry)
+        config, registry = load_with_registry(config, registry=registry)
+    registry = registry or load_plugins(config.plugins)
     methods = variants(config, registry)
     with RunContext(config, registry, display_on(console)) as context:
         check_methods(context, methods)

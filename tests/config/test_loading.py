@@ -5,7 +5,7 @@ from typing import ClassVar
 import pytest
 import yaml
 
-from eef_framework.config.loading import components, load_config, read_recipe
+from eef_framework.config.loading import components, load_config, load_with_registry, read_recipe
 from eef_framework.errors import ConfigError, EefError, UnknownName
 from eef_framework.interfaces import Attributor
 from eef_framework.pipeline import RunContext, variants
@@ -64,6 +64,21 @@ def refused(load, *arguments, **environ):
     with pytest.raises(ConfigError) as caught:
         load(*arguments, **environ)
     return caught.value
+
+
+@pytest.mark.parametrize("plugins", [["eef_framework.testing.plugin"], ("eef_framework.testing.plugin",)])
+def test_without_a_registry_the_plugins_of_the_configuration_are_loaded(plugins, tmp_path):
+    settings = {**yaml.safe_load(BASE), "attributor": None}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({**settings, "plugins": list(plugins)}))
+    config, registry = load_with_registry(str(tmp_path / "own.yaml"), environ={})
+    assert [plugin.name for plugin in registry.plugins] == ["builtin", *plugins]
+    assert load_config(settings, {"plugins": plugins}, {}).environment == config.environment
+    with pytest.raises(UnknownName):
+        load_config(settings, environ={})
+
+
+def test_a_registry_that_is_given_is_used_whatever_plugins_are_listed(registry):
+    assert load_with_registry("base", {"plugins": ["webshop"]}, {}, registry)[1] is registry
 
 
 def test_a_recipe_is_found_by_name_and_by_path(load, registry):

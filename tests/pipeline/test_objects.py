@@ -134,6 +134,13 @@ def test_strings_and_mappings_are_taken_where_people_pass_them(
     assert load_config(SETTINGS, "seed=4", {}, registry).seed == 4
 
 
+@pytest.mark.parametrize("loaded", [False, True])
+def test_a_run_without_a_registry_loads_the_plugins_of_its_configuration(loaded: bool, tmp_path: Path) -> None:
+    settings = {**SETTINGS, "plugins": ["eef_framework.testing.plugin"]}
+    results = run(load_config(settings) if loaded else settings, out=tmp_path / "run")
+    assert results.path == tmp_path / "run"
+
+
 def test_a_run_works_where_an_event_loop_runs(registry: Registry, tmp_path: Path) -> None:
     async def cell() -> Any:
         return run(SETTINGS, registry, tmp_path / "notebook")
