@@ -14,8 +14,8 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from eef_framework.chat.format import ChatFormat
-from eef_framework.config.loading import components, how_to_name
 from eef_framework.config.schema import ComponentSpec, Reflection, RunConfig, TaskList
+from eef_framework.config.validation import components, how_to_name
 from eef_framework.errors import (
     ConfigError,
     EefError,

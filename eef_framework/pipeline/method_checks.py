@@ -5,8 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 
-from eef_framework.config.loading import how_to_name
 from eef_framework.config.schema import RunConfig
+from eef_framework.config.validation import how_to_name
 from eef_framework.errors import ConfigError, EefWarning
 from eef_framework.interfaces import Expert, Policy, TrainablePolicy, Trainer
 from eef_framework.interfaces.expert import cannot_continue

@@ -7,9 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from eef_framework.config.loading import check_components, described, read_recipe, validated
+from eef_framework.config.loading import read_recipe
 from eef_framework.config.merge import LayeredSettings, kind_at
 from eef_framework.config.schema import ComponentSpec, RunConfig, Section
+from eef_framework.config.validation import check_components, described, validated
 from eef_framework.errors import ConfigError
 from eef_framework.plugins import Registry
 from eef_framework.validation_messages import KeyPath, nearest

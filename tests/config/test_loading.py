@@ -5,7 +5,8 @@ from typing import ClassVar
 import pytest
 import yaml
 
-from eef_framework.config.loading import components, load_config, load_with_registry, read_recipe
+from eef_framework.config.loading import load_config, load_with_registry, read_recipe
+from eef_framework.config.validation import components
 from eef_framework.errors import ConfigError, EefError, UnknownName
 from eef_framework.interfaces import Attributor
 from eef_framework.pipeline import RunContext, variants
