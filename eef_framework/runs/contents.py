@@ -124,6 +124,10 @@ _MAGIC: tuple[tuple[bytes, str, str], ...] = (
 )
 
 
+_CONVERTED = ({"messages"}, {"conversation"}, {"conversations"}, {"prompt", "completion"}, {"chosen", "rejected"})
+"""Keys of rows of other libraries, which `eef convert` reads."""
+
+
 class Likeness(NamedTuple):
     """Guessed format of a file without records."""
 
@@ -178,5 +182,8 @@ def _text(start: bytes) -> Likeness:
         return Likeness(f"text that begins {first[:60]!r}" if first else "nothing but blank lines", "")
     if isinstance(row, dict):
         keys = ", ".join(map(repr, list(row)[:6]))
-        return Likeness(f"JSON lines of another kind, with the keys {keys}" if keys else "JSON lines without keys", "")
+        what = f"JSON lines of another kind, with the keys {keys}" if keys else "JSON lines without keys"
+        converted = any(known <= row.keys() for known in _CONVERTED)
+        advice = "Convert it: eef convert FILE NEW.jsonl --to examples (or --to trajectories)" if converted else ""
+        return Likeness(what, advice)
     return Likeness(f"lines of JSON values such as {first[:60]!r}", "")

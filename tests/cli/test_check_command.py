@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 WRONG = """
@@ -158,6 +160,23 @@ def test_a_file_is_checked_by_its_content_and_not_by_its_name(command, folder):
     assert (done.code, done.error.code) == (1, "foreign-file")
     assert "'mine'" in done.error.message
     assert "eef repair" not in done.error.fix
+
+
+ASKED = [{"role": "user", "content": "hi"}]
+ANSWERED = [{"role": "assistant", "content": "hello"}]
+
+
+@pytest.mark.parametrize(
+    "row", [{"messages": ASKED + ANSWERED}, {"prompt": ASKED, "chosen": ANSWERED, "rejected": ANSWERED}]
+)
+def test_rows_of_other_libraries_are_to_be_converted(command, folder, row):
+    (folder / "theirs.jsonl").write_text(json.dumps(row) + "\n")
+    for name in ("check", "repair"):
+        done = command("eef", name, "theirs.jsonl")
+        assert (done.code, done.error.code) == (1, "foreign-file")
+        assert "eef convert FILE NEW.jsonl --to examples" in done.error.fix
+    assert command("eef", "convert", "theirs.jsonl", "new.jsonl", "--to", "examples").code == 0
+    assert command("eef", "check", "new.jsonl").code == 0
 
 
 OWN = """
