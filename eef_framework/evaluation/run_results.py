@@ -24,7 +24,7 @@ from eef_framework.evaluation.formatting import (
 from eef_framework.evaluation.spending import spending_by_task
 from eef_framework.records import Attribution, Difference, ResultRow, RunMetrics, Spending, SuccessRule, Trajectory
 from eef_framework.runs import PhaseName, RunLayout, StageKey, read_rows
-from eef_framework.runs.settings_files import read_settings_file
+from eef_framework.runs.settings_files import is_baselines_file, read_settings_file
 
 if TYPE_CHECKING:
     import pandas
@@ -68,10 +68,10 @@ class RunResults:
         Raises:
             CorruptFile: their file can't be parsed.
         """
-        if not self.layout.baselines.exists():
+        if not is_baselines_file(self.layout.baselines):
             return None
-        there = {row.method or row.label for row in self.rows}
         recorded = read_settings_file(self.layout.baselines)
+        there = {row.method or row.label for row in self.rows}
         return {name: settings for name, settings in recorded.items() if name in there}
 
     @property

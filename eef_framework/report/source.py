@@ -16,6 +16,7 @@ from eef_framework.records import RunMetrics, VersionedRecord
 from eef_framework.renames import with_new_names
 from eef_framework.runs import RunLayout, StageKey
 from eef_framework.runs.jsonl import parse_row
+from eef_framework.runs.settings_files import is_baselines_file
 
 R = TypeVar("R", bound=VersionedRecord)
 OF_THE_REST = "Counts and charts are of what is left."
@@ -83,7 +84,7 @@ class Source:
         self.problems: list[str] = []
         self.manifest = self._mapping(self.layout.manifest, json.loads)
         self.config = self._mapping(self.layout.config, yaml.safe_load)
-        self.baselines = self._mapping(self.layout.baselines, yaml.safe_load) if self.layout.baselines.exists() else {}
+        self.baselines = self._baselines()
         self.metrics = self._metrics()
         self._complete: set[Path] = set()
         """Folders of complete stages, where nothing is being written any more."""
@@ -235,6 +236,10 @@ class Source:
             self.problems.append(f"{path.name} {'is empty' if data is None else 'has no keys'}, and can't be used.")
             return {}
         return data
+
+    def _baselines(self) -> dict[str, Any]:
+        path = self.layout.baselines
+        return self._mapping(path, yaml.safe_load) if is_baselines_file(path) else {}
 
     def _metrics(self) -> RunMetrics | None:
         path = self.layout.metrics

@@ -24,9 +24,11 @@ from eef_framework.runs.layout import RunLayout
 from eef_framework.runs.lock import locked
 from eef_framework.runs.places import is_run
 from eef_framework.runs.settings_files import (
+    BASELINES_HEADER,
     Leeway,
     Recorded,
     differences,
+    is_baselines_file,
     listed,
     read_settings_file,
     write_settings_file,
@@ -35,7 +37,6 @@ from eef_framework.runs.settings_files import (
 RUN_FORMAT = 1
 
 HEADER = "# Written by eef-framework: the resolved configuration of this run.\n"
-BASELINES_HEADER = "# Written by eef-framework: what defines the methods of this run's baselines, resolved.\n"
 
 
 class RunDirectory:
@@ -76,7 +77,8 @@ class RunDirectory:
         Raises:
             RunConflict: it is the record of a run with another configuration; the message names the keys that differ
                 (`other-configuration`), or with another one of a baseline that has begun (`other-baseline`); or the
-                environment's tasks have changed (`other-tasks`).
+                environment's tasks have changed (`other-tasks`); or the place of its record of baselines is taken by
+                another file (`foreign-file`).
             StorageError: it can't be written to.
         """
         notes = self.check(config, versions, tasks, leeway, baselines)
@@ -101,8 +103,9 @@ class RunDirectory:
         else:
             self._record_other_code(_versions() | dict(versions))
         if baselines:
+            recorded = self._recorded_baselines()
             now = {name: dict(each.settings) for name, each in baselines.items()}
-            write_settings_file(self.layout.baselines, self._recorded_baselines() | now, BASELINES_HEADER)
+            write_settings_file(self.layout.baselines, recorded | now, BASELINES_HEADER)
         return notes
 
     def check(
@@ -261,10 +264,22 @@ class RunDirectory:
 
     def _recorded_baselines(self) -> dict[str, Any]:
         """Return the recorded settings of baselines; of runs of earlier versions there are none."""
-        return read_settings_file(self.layout.baselines) if self.layout.baselines.exists() else {}
+        path = self.layout.baselines
+        if not path.exists():
+            return {}
+        if not is_baselines_file(path):
+            raise RunConflict(
+                f"{path} isn't a file that the run wrote, and would be replaced by its record of baselines",
+                "Move it, or give it another name.",
+                code="foreign-file",
+                path=str(path),
+            )
+        return read_settings_file(path)
 
     def _check_baselines(self, baselines: Mapping[str, Recorded]) -> None:
         """Check that baselines that have begun are recorded with these settings, if they are recorded."""
+        if not baselines:
+            return
         recorded, begun = self._recorded_baselines(), self.layout.methods()
         for name, (settings, leeway) in baselines.items():
             written = recorded.get(name)

@@ -13,6 +13,7 @@ from eef_framework.errors import CorruptFile, storage
 from eef_framework.paths import expand_text
 from eef_framework.runs.atomic import write_text
 
+BASELINES_HEADER = "# Written by eef-framework: what defines the methods of this run's baselines, resolved.\n"
 FREE_SETTINGS = ("limits.concurrency", "baselines", "executor", "trackers")
 """Settings that don't change existing results, so that a run may be resumed with different ones."""
 
@@ -93,6 +94,16 @@ def read_settings_file(path: Path) -> dict[str, Any]:
         path=str(path),
         line=line,
     )
+
+
+def is_baselines_file(path: Path) -> bool:
+    """Return whether a file is a run's record of baselines, and not one that a user named like it.
+
+    Raises:
+        StorageError: it can't be read.
+    """
+    with storage(path, "reading"):
+        return path.is_file() and path.read_bytes().startswith(BASELINES_HEADER.encode())
 
 
 def differences(old: Any, new: Any, leeway: Leeway | None = None, path: str = "") -> Iterator[str]:

@@ -15,6 +15,7 @@ from eef_framework.records import Cost, Example, RunMetrics, Selected, Trajector
 from eef_framework.report.build import build_report
 from eef_framework.report.glossary import GLOSSARY
 from eef_framework.runs import read_rows
+from eef_framework.runs.settings_files import BASELINES_HEADER, write_settings_file
 from eef_framework.runs.stage import Stage
 
 HOSTILE = "</script><img src=x onerror=alert(1)><!--<script>&lt;\u2028 {{script}} \\"
@@ -64,11 +65,13 @@ def test_every_row_of_the_results_is_on_the_page_with_its_interval(run, built):
 
 def test_the_page_has_the_settings_of_the_run_and_of_its_baselines(run, page_class):
     baselines = {"rft-matched": {"explore": {"simulations": 417}}}
-    (run / "baselines.yaml").write_text(yaml.safe_dump(baselines))
+    write_settings_file(run / "baselines.yaml", baselines, BASELINES_HEADER)
     read = page_class(build_report(run).read_text())
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert f"name: {config['environment']['name']}" in read.text
     assert "simulations: 417" in read.text
+    (run / "baselines.yaml").write_text(yaml.safe_dump(baselines))  # a user's own, of the same name
+    assert "simulations: 417" not in page_class(build_report(run).read_text()).text
 
 
 def test_every_trajectory_of_the_run_is_on_the_page(run, built):

@@ -68,6 +68,17 @@ def test_a_baseline_that_was_removed_is_still_recorded(tmp_path: Path) -> None:
         directory.check(CONFIG, {}, baselines=baseline(iterations=1))
 
 
+def test_a_file_that_a_user_named_like_the_record_of_baselines_is_kept(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    directory.prepare(CONFIG, {})
+    directory.layout.baselines.write_text("mine: 1\n")
+    directory.prepare(CONFIG, {})
+    with pytest.raises(RunConflict) as caught:
+        directory.prepare(CONFIG, {}, baselines=baseline())
+    assert caught.value.code == "foreign-file"
+    assert directory.layout.baselines.read_text() == "mine: 1\n"
+
+
 def test_baselines_of_a_run_of_an_earlier_version_are_taken_as_they_are(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path)
     directory.prepare(CONFIG, {})
