@@ -75,9 +75,8 @@ def content_id(path: Path | None) -> str | None:
     """Return an identifier for the content of a file, or of a folder's files.
 
     Returns:
-        The last part of its path, with a digest of its content, without the record of `eef train`, which says how long
-        it took; if the path doesn't exist, such as a model's name on a
-        hub, the unchanged path; None for None.
+        The last part of its path, with a digest of its content (without the record of `eef train`, which says how long
+        it took). If the path doesn't exist, such as a model's name on a hub, the unchanged path; None for None.
     """
     if path is None or not path.exists():
         return None if path is None else str(path)
